@@ -1,0 +1,285 @@
+//! Words of the OCI specifications, parsed once and valid from then on.
+//!
+//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository, tag) and
+//! <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A text that is not the OCI word it was taken for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not {expected}")]
+pub struct InvalidWord {
+    found: String,
+    expected: &'static str,
+}
+
+impl InvalidWord {
+    fn new(found: &str, expected: &'static str) -> Self {
+        // Outside text ends up in messages and logs: keep it short.
+        Self { found: found.chars().take(200).collect(), expected }
+    }
+}
+
+/// Declares a checked string type: parsed on the way in, plain text on the way out.
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schemars(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidWord;
+
+            fn from_str(text: &str) -> Result<Self, InvalidWord> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.to_owned())) } else { Err(InvalidWord::new(text, $expected)) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidWord;
+
+            fn try_from(text: String) -> Result<Self, InvalidWord> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+word!(
+    /// A content digest, `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other algorithm.
+    Digest,
+    "a digest (sha256: and 64 lower-case hexadecimal digits)",
+    |text| text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+);
+
+word!(
+    /// A repository's name without its registry, such as `platform/node`; at most 256 characters.
+    Repository,
+    "a repository name (lower-case words joined by / . _ or -, at most 256 characters)",
+    |text| {
+        text.len() <= 256
+            && text.split('/').all(|part| {
+                let ends = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+                ends(part.bytes().next())
+                    && ends(part.bytes().last())
+                    && part
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+            })
+    }
+);
+
+word!(
+    /// A tag; at most 128 characters.
+    Tag,
+    "a tag (letters, digits, _ . -, not starting with . or -, at most 128 characters)",
+    |text| {
+        (1..=128).contains(&text.len())
+            && !text.starts_with(['.', '-'])
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    }
+);
+
+word!(
+    /// A registry's host, such as `public.ecr.aws` or `localhost:5000`.
+    ///
+    /// A host holds a dot or a port, or is `localhost`: this is how the reference grammar tells it from a path.
+    Registry,
+    "a registry host (a name with a dot or a port)",
+    |text| {
+        (text.contains(['.', ':']) || text == "localhost")
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
+            && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+    }
+);
+
+word!(
+    /// Names an image of the hierarchy, such as `platform/node:22`; unique in its file.
+    ImageId,
+    "an image id (1 to 385 characters, no spaces)",
+    |text| (1..=385).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+word!(
+    /// A platform as the image index writes it: `linux/amd64`, `linux/arm64/v8`.
+    Platform,
+    "a platform (os/architecture or os/architecture/variant)",
+    |text| {
+        (2..=3).contains(&text.split('/').count())
+            && text.split('/').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic()))
+    }
+);
+
+word!(
+    /// A tag pattern with `*` for any run of characters, such as `main-*`.
+    TagPattern,
+    "a tag pattern (a tag with at least one *)",
+    |text| {
+        text.contains('*')
+            && text.len() <= 128
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'*'))
+    }
+);
+
+impl Digest {
+    /// Returns the first twelve hexadecimal digits, as people write digests.
+    pub fn short(&self) -> &str {
+        self.0.get(7..19).unwrap_or(&self.0)
+    }
+}
+
+impl TagPattern {
+    /// Tells whether the whole of `tag` matches.
+    pub fn matches(&self, tag: &Tag) -> bool {
+        glob(&self.0, tag.as_str())
+    }
+}
+
+/// Tells whether all of `text` matches `pattern`, in which `*` stands for any run of characters.
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(tail)
+}
+
+/// A reference to an image of another registry: host, repository, and a tag or a digest or both.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Reference {
+    /// Where it is.
+    pub registry: Registry,
+    /// Which repository.
+    pub repository: Repository,
+    /// Which tag; absent only beside a digest.
+    pub tag: Option<Tag>,
+    /// The digest it is pinned to. A rebuild cannot move a pinned reference.
+    pub digest: Option<Digest>,
+}
+
+impl FromStr for Reference {
+    type Err = InvalidWord;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWord> {
+        let invalid = || InvalidWord::new(text, "a reference (registry.host/repository:tag or @digest)");
+        let (host, rest) = text.split_once('/').ok_or_else(invalid)?;
+        let (rest, digest) = match rest.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse()?)),
+            None => (rest, None),
+        };
+        let (repository, tag) = match rest.rsplit_once(':') {
+            Some((repository, tag)) => (repository, Some(tag.parse()?)),
+            None => (rest, None),
+        };
+        if tag.is_none() && digest.is_none() {
+            return Err(invalid());
+        }
+        Ok(Self { registry: host.parse().map_err(|_| invalid())?, repository: repository.parse()?, tag, digest })
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = InvalidWord;
+
+    fn try_from(text: String) -> Result<Self, InvalidWord> {
+        text.parse()
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_checked_once_and_for_all() {
+        let hex = "0123456789abcdef".repeat(4);
+        assert!(format!("sha256:{hex}").parse::<Digest>().is_ok());
+        for bad in [format!("sha256:{}", hex.to_uppercase()), format!("sha512:{hex}"), "sha256:12".into()] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+        assert!("platform/node".parse::<Repository>().is_ok());
+        assert!("Platform/node".parse::<Repository>().is_err());
+        assert!("platform//node".parse::<Repository>().is_err());
+        assert!("-rc".parse::<Tag>().is_err());
+        assert!("linux/arm64/v8".parse::<Platform>().is_ok());
+        assert!("linux".parse::<Platform>().is_err());
+    }
+
+    #[test]
+    fn patterns_match_whole_tags() {
+        let check = |pattern: &str, tag: &str| {
+            pattern.parse::<TagPattern>().unwrap().matches(&tag.parse().unwrap())
+        };
+        assert!(check("main-*", "main-abc"));
+        assert!(!check("main-*", "not-main-abc"));
+        assert!(check("*-alpine", "3.12-alpine"));
+        assert!(!check("*-alpine", "3.12-alpine3"));
+        assert!(check("v*.*", "v1.2"));
+        assert!(!check("v*.*", "v12"));
+        assert!(!check("a*a", "a"), "head and tail may not share a character");
+    }
+
+    #[test]
+    fn references_need_their_registry_host() {
+        let reference: Reference = "public.ecr.aws/amazonlinux/amazonlinux:2023".parse().unwrap();
+        assert_eq!(reference.repository.as_str(), "amazonlinux/amazonlinux");
+        assert_eq!(reference.to_string(), "public.ecr.aws/amazonlinux/amazonlinux:2023");
+        assert!("localhost:5000/x:1".parse::<Reference>().is_ok());
+        for bad in ["node:22", "library/node:22", "public.ecr.aws/x"] {
+            assert!(bad.parse::<Reference>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The image hierarchy, the facts about it, and the planner that decides what to rebuild.
+//!
+//! Everything moves one way: `event → Trigger → observe → Facts → plan(hierarchy, facts, policy, now) → Plan → apply →
+//! Outcome → record`. This crate holds the words and the decisions; it observes and applies nothing.
+//!
+//! # Invariants
+//!
+//! - No AWS, no async, no clock, no environment, no randomness and no unordered iteration. Time is an argument.
+//! - A plan is data and leaves its executor no choices. Every image that it does not start has a typed reason why not.
+//! - Unknown is never clean.
+//! - Planning again after apply, on unchanged facts, starts nothing.
+
+pub mod finding;
+pub mod hierarchy;
+pub mod image;
+pub mod policy;
+pub mod time;
+pub mod trigger;
