@@ -10,9 +10,13 @@
 //! - Unknown is never clean.
 //! - Planning again after apply, on unchanged facts, starts nothing.
 
+pub mod facts;
 pub mod finding;
 pub mod hierarchy;
 pub mod image;
+pub mod line;
+pub mod plan;
 pub mod policy;
+pub mod record;
 pub mod time;
 pub mod trigger;

@@ -1,0 +1,70 @@
+//! What a pass did, as the functions return it: the contract's JSON.
+
+use patchwave::image::ImageId;
+use patchwave::plan::{AwaitedScan, BuildKey, Hold, Proof, Reason, Unknown};
+use patchwave::trigger::Trigger;
+use serde::Serialize;
+
+/// A build that was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    /// What is built.
+    pub image: ImageId,
+    /// By which pipeline.
+    pub pipeline: String,
+    /// The execution.
+    pub execution_id: String,
+    /// The intent.
+    pub build_key: BuildKey,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// An image that was not started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// Which.
+    pub image: ImageId,
+    /// Why not: `why` and its details.
+    #[serde(flatten)]
+    pub hold: Hold,
+    /// What ends the hold, and who can.
+    pub lifted_by: String,
+    /// The reasons that are waiting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+/// Something that went wrong, with the image that it was about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// About which image, if about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// What one pass did and did not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What it was about.
+    pub trigger: Vec<Trigger>,
+    /// Builds that were started.
+    pub started: Vec<Started>,
+    /// Images that were not, each with its one hold.
+    pub held: Vec<Held>,
+    /// What became of findings.
+    pub proofs: Vec<Proof>,
+    /// What is not known.
+    pub unknown: Vec<Unknown>,
+    /// Scans that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scans_requested: Vec<AwaitedScan>,
+    /// What went wrong.
+    pub errors: Vec<Failure>,
+}

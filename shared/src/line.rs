@@ -1,0 +1,91 @@
+//! Which version of an image counts.
+
+use std::collections::BTreeMap;
+
+use crate::hierarchy::Line;
+use crate::image::{Digest, Tag};
+use crate::time::Timestamp;
+
+/// A tagged version, as far as a line needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its digest.
+    pub digest: Digest,
+    /// All its tags.
+    pub tags: Vec<Tag>,
+    /// When it was pushed.
+    pub pushed_at: Timestamp,
+    /// The commit that it was built from, if it says so.
+    pub revision: Option<String>,
+}
+
+/// Returns the candidate that counts on `line`.
+///
+/// On a pattern line versions are ordered by the first push of their *commit*, then by their own: a rebuild of an old
+/// commit keeps that commit's place, so that patching it never moves the line backwards. A version that does not name its
+/// commit is a commit of its own.
+pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
+    match line {
+        Line::Stable(tags) => {
+            let tracked = tags.first()?;
+            candidates.iter().find(|candidate| candidate.tags.contains(tracked))
+        }
+        Line::Newest(pattern) => {
+            let matching: Vec<&Candidate> =
+                candidates.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag))).collect();
+            let mut first_push = BTreeMap::new();
+            for candidate in &matching {
+                let first = first_push.entry(commit(candidate)).or_insert(candidate.pushed_at);
+                *first = candidate.pushed_at.min(*first);
+            }
+            matching.into_iter().max_by_key(|c| (first_push.get(commit(c)), c.pushed_at, &c.digest))
+        }
+    }
+}
+
+fn commit(candidate: &Candidate) -> &str {
+    candidate.revision.as_deref().unwrap_or(candidate.digest.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(n: u8, tag: &str, pushed: i64, revision: Option<&str>) -> Candidate {
+        Candidate {
+            digest: format!("sha256:{}", format!("{n:02x}").repeat(32)).parse().unwrap(),
+            tags: vec![tag.parse().unwrap()],
+            pushed_at: Timestamp::from_second(pushed).unwrap(),
+            revision: revision.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_rebuild_of_an_old_commit_does_not_move_the_line_backwards() {
+        let line = Line::Newest("main-*".parse().unwrap());
+        let pushed = [
+            candidate(1, "main-a", 10, Some("a")),
+            candidate(2, "main-b", 20, Some("b")),
+            candidate(3, "main-a-2", 30, Some("a")),
+            candidate(4, "dev-c", 40, Some("c")),
+        ];
+        assert_eq!(current(&line, &pushed), Some(&pushed[1]));
+        let rebuilt = [pushed.as_slice(), &[candidate(5, "main-b-2", 50, Some("b"))]].concat();
+        assert_eq!(current(&line, &rebuilt), Some(&rebuilt[4]), "within its commit the newest push counts");
+    }
+
+    #[test]
+    fn versions_without_a_commit_are_ordered_by_their_own_push() {
+        let line = Line::Newest("main-*".parse().unwrap());
+        let pushed = [candidate(1, "main-a", 10, None), candidate(2, "main-b", 5, None)];
+        assert_eq!(current(&line, &pushed), Some(&pushed[0]));
+    }
+
+    #[test]
+    fn the_first_stable_tag_is_tracked() {
+        let line = Line::Stable(vec!["22".parse().unwrap(), "22.9".parse().unwrap()]);
+        let pushed = [candidate(1, "22.9", 20, None), candidate(2, "22", 10, None)];
+        assert_eq!(current(&line, &pushed), Some(&pushed[1]));
+        assert_eq!(current(&line, &pushed[..1]), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! Why an image is not started.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::FindingKey;
+use crate::image::ImageId;
+use crate::time::Timestamp;
+
+/// What a waiting image waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Awaited {
+    /// The ancestor starts now.
+    Start,
+    /// The ancestor's scan, which is missing or older than the finding.
+    Scan,
+    /// The end of the ancestor's own hold.
+    Hold(Box<Hold>),
+}
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Limit {
+    /// `maxConcurrentBuilds`.
+    ConcurrentBuilds,
+    /// `maxStartsPerDay`.
+    StartsPerDay,
+}
+
+/// Why an image is not started: exactly one, the first that applies in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all_fields = "camelCase")]
+pub enum Hold {
+    /// Its build is under way.
+    InFlight {
+        /// The pipeline.
+        pipeline: String,
+        /// The execution, once confirmed.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        execution: Option<String>,
+        /// When it holds its slot no longer.
+        until: Timestamp,
+    },
+    /// A claim's owner is gone, and nobody knows yet whether it started a build.
+    Unresolved {
+        /// What could not be asked.
+        because: String,
+    },
+    /// Something that the decision needs is not known.
+    Unknown {
+        /// What.
+        because: String,
+    },
+    /// A person put an earlier version back.
+    RolledBack,
+    /// The pipeline is pinned to the line's commit, and the commit is not known.
+    UnknownRevision,
+    /// The hierarchy names no pipeline.
+    NoPipeline,
+    /// Only a commit or a published fix can help.
+    CannotHelp {
+        /// The findings.
+        findings: BTreeSet<FindingKey>,
+        /// What they wait for.
+        because: String,
+    },
+    /// All its findings that would count are suppressed.
+    Suppressed {
+        /// The findings.
+        findings: BTreeSet<FindingKey>,
+        /// When the first suppression ends.
+        until: Timestamp,
+    },
+    /// Rebuilds did not fix it, twice.
+    Quarantined {
+        /// The findings.
+        findings: BTreeSet<FindingKey>,
+    },
+    /// An ancestor comes first.
+    WaitingOn {
+        /// Which.
+        on: ImageId,
+        /// What for.
+        awaits: Awaited,
+    },
+    /// Its last build waits for the scan that proves it.
+    AwaitingProof {
+        /// When it stops waiting.
+        until: Timestamp,
+    },
+    /// A parent's tag was moved a moment ago and may move again.
+    QuietPeriod {
+        /// The parent.
+        parent: ImageId,
+        /// When it has been still for long enough.
+        until: Timestamp,
+    },
+    /// Its last builds failed.
+    BackOff {
+        /// How many in a row.
+        failures: u32,
+        /// When the next is tried.
+        until: Timestamp,
+    },
+    /// A person must approve.
+    NeedsApproval,
+    /// Policy leaves it to the next commit.
+    NextCommit,
+    /// Policy says never.
+    Frozen,
+    /// The fleet's limit is reached.
+    AtLimit {
+        /// Which limit.
+        limit: Limit,
+    },
+    /// It would start, but the mode is `observe`.
+    Observing,
+    /// There is no reason to rebuild it.
+    Fresh,
+}
+
+impl Hold {
+    /// Returns the hold's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InFlight { .. } => "InFlight",
+            Self::Unresolved { .. } => "Unresolved",
+            Self::Unknown { .. } => "Unknown",
+            Self::RolledBack => "RolledBack",
+            Self::UnknownRevision => "UnknownRevision",
+            Self::NoPipeline => "NoPipeline",
+            Self::CannotHelp { .. } => "CannotHelp",
+            Self::Suppressed { .. } => "Suppressed",
+            Self::Quarantined { .. } => "Quarantined",
+            Self::WaitingOn { .. } => "WaitingOn",
+            Self::AwaitingProof { .. } => "AwaitingProof",
+            Self::QuietPeriod { .. } => "QuietPeriod",
+            Self::BackOff { .. } => "BackOff",
+            Self::NeedsApproval => "NeedsApproval",
+            Self::NextCommit => "NextCommit",
+            Self::Frozen => "Frozen",
+            Self::AtLimit { .. } => "AtLimit",
+            Self::Observing => "Observing",
+            Self::Fresh => "Fresh",
+        }
+    }
+
+    /// Returns when the hold ends by itself, where that is known.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::InFlight { until, .. }
+            | Self::Suppressed { until, .. }
+            | Self::AwaitingProof { until }
+            | Self::QuietPeriod { until, .. }
+            | Self::BackOff { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Says what ends the hold, and who can.
+    pub fn lifted_by(&self) -> String {
+        match self {
+            Self::InFlight { pipeline, .. } => format!("the end of the build in pipeline {pipeline}"),
+            Self::Unresolved { .. } => "the next look at CodePipeline".into(),
+            Self::Unknown { .. } => "the next look that succeeds".into(),
+            Self::RolledBack => "whoever rolled it back, by pushing a newer version".into(),
+            Self::UnknownRevision => {
+                "the image's owner, by writing org.opencontainers.image.revision in its build".into()
+            }
+            Self::NoPipeline => "the hierarchy's owner, by naming a pipeline".into(),
+            Self::CannotHelp { because, .. } => because.clone(),
+            Self::Suppressed { .. } => "the hierarchy's owner, or the suppression's end".into(),
+            Self::Quarantined { .. } => "a changed parent, a newly published fix or a new push".into(),
+            Self::WaitingOn { on, awaits } => match awaits {
+                Awaited::Start => format!("the end of the build of {on}, which starts now"),
+                Awaited::Scan => format!("a scan of {on} made after the finding appeared"),
+                Awaited::Hold(hold) => format!("{on}: {}", hold.lifted_by()),
+            },
+            Self::AwaitingProof { .. } => "a completed scan of the new version".into(),
+            Self::QuietPeriod { parent, .. } => format!("{parent} having been still for its quiet period"),
+            Self::BackOff { .. } => "time, a changed parent or a new commit".into(),
+            Self::NeedsApproval => "the image's owner, by approving or by pushing a new version".into(),
+            Self::NextCommit => "the image's owner, by the next commit".into(),
+            Self::Frozen => "the hierarchy's owner, by a policy other than rebuild: never".into(),
+            Self::AtLimit { limit: Limit::ConcurrentBuilds } => "the next build that ends".into(),
+            Self::AtLimit { limit: Limit::StartsPerDay } => "the next day (UTC)".into(),
+            Self::Observing => "the hierarchy's owner, by mode: enforce (and PATCHWAVE_MODE=enforce)".into(),
+            Self::Fresh => "nobody: there is nothing to do".into(),
+        }
+    }
+
+    /// Tells whether the image is about to change, so that a child built now would soon be stale again.
+    ///
+    /// Every other hold is parked: it may last for ever, and children do not wait for it.
+    pub fn is_moving(&self) -> bool {
+        matches!(
+            self,
+            Self::InFlight { .. }
+                | Self::Unresolved { .. }
+                | Self::AwaitingProof { .. }
+                | Self::QuietPeriod { .. }
+                | Self::AtLimit { .. }
+        )
+    }
+}

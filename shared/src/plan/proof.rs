@@ -1,0 +1,41 @@
+//! What became of a finding after a rebuild.
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Coverage, FindingKey};
+use crate::image::{Digest, ImageId, Platform};
+
+/// What a scan of the new version says about a finding of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// A completed scan of the new version does not list it.
+    Fixed,
+    /// A completed scan of the new version still lists it, or the build pushed nothing new.
+    Ineffective,
+    /// No scan of the new version completed in time.
+    Unscanned,
+    /// The scan of the new version expired.
+    Expired,
+    /// The new version has no such platform.
+    Removed,
+}
+
+/// A verdict, for one image, vulnerability, package and platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// Which image.
+    pub image: ImageId,
+    /// Which version was judged.
+    pub version: Digest,
+    /// On which platform.
+    pub platform: Platform,
+    /// What was judged.
+    pub finding: FindingKey,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What the scan could see; nothing without a completed scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
+}

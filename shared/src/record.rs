@@ -1,0 +1,180 @@
+//! What Patchwave writes down about an image: one small item each, fenced by its version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::FindingKey;
+use crate::image::{Digest, ImageId, Platform};
+use crate::plan::{BuildKey, Reason, Start, Verdict};
+use crate::time::Timestamp;
+
+/// The record of one image. The default is the record of an image that was never written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// Rises with every write; a write names the fence it read, so that nobody overwrites what they have not seen.
+    pub fence: u64,
+    /// Whether the tick must look at the image.
+    pub unsettled: bool,
+    /// The current version when last observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<Digest>,
+    /// Since when it has had a reason and was not started: later reasons of its parents do not prolong this wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Timestamp>,
+    /// Since when it has been enforced: what was overdue by then is spread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced_since: Option<Timestamp>,
+    /// When each finding that counts was first seen here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<FindingKey, Timestamp>,
+    /// The start that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// The last start's key and attempt: the attempt rises when the same intent is started again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_attempt: Option<Attempt>,
+    /// Failures in a row on the same inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
+    /// The last success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success: Option<Success>,
+    /// The proof that is still to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<PendingProof>,
+    /// Builds that were meant to fix a finding and did not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ineffective: BTreeMap<FindingKey, Ineffective>,
+    /// A person's request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+}
+
+/// A start that somebody is making or has made. One an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The invocation that took it.
+    pub owner: String,
+    /// When.
+    pub claimed_at: Timestamp,
+    /// Until when only the owner may act on it; after this anybody resolves it.
+    pub lease_until: Timestamp,
+    /// The whole start, so that whoever resolves the claim need not plan it again.
+    pub start: Start,
+    /// The execution, once confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
+}
+
+/// A start of an intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// The intent.
+    pub key: BuildKey,
+    /// Which start of it, from 1.
+    pub number: u32,
+}
+
+/// Failures in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// How many.
+    pub count: u32,
+    /// When the last one was seen.
+    pub last: Timestamp,
+    /// What was built from: other inputs start a new row.
+    pub inputs: String,
+    /// Whether the last end was a failure; stopped and superseded executions only pause.
+    pub failed: bool,
+}
+
+/// A build that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Success {
+    /// The intent.
+    pub key: BuildKey,
+    /// When the success was seen.
+    pub at: Timestamp,
+    /// The version that was current then; the replaced one if the build pushed nothing new.
+    pub version: Digest,
+    /// What it was built on, by parent.
+    pub parents: BTreeMap<ImageId, Digest>,
+    /// When its earliest reason became true: the children's reasons inherit it.
+    pub since: Timestamp,
+    /// Whether it was for age alone: its children then wait for their own deadlines.
+    pub for_age: bool,
+    /// Whether it was for findings and its proof said that none was fixed: the fix does not roll on.
+    #[serde(default)]
+    pub fixed_nothing: bool,
+}
+
+/// A finding of the replaced version on one platform, to be judged on the new one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToProve {
+    /// Where it was found.
+    pub platform: Platform,
+    /// What was found.
+    pub finding: FindingKey,
+}
+
+/// A proof that is still to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingProof {
+    /// The version that is to be judged.
+    pub version: Digest,
+    /// The version that it replaced.
+    pub replaced: Digest,
+    /// Since when it has been awaited.
+    pub since: Timestamp,
+    /// The findings to judge.
+    pub to_prove: BTreeSet<ToProve>,
+    /// Those among them that the build was for; empty if it was not for findings, and then nothing waits for the proof.
+    pub causes: BTreeSet<FindingKey>,
+    /// What the build was made from, for the quarantine.
+    pub inputs: String,
+    /// Judged so far.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verdicts: BTreeMap<FindingKey, Verdict>,
+}
+
+/// Builds that did not fix what they were for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ineffective {
+    /// How many, on the same inputs.
+    pub builds: u32,
+    /// Parents and fix that they were made with: a changed parent or a newly published fix ends the quarantine.
+    pub inputs: String,
+}
+
+/// A person's request to rebuild.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The request's id.
+    pub id: String,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Claim {
+    /// Tells whether the claim's start is known to have been made.
+    pub fn is_confirmed(&self) -> bool {
+        self.execution.is_some()
+    }
+
+    /// Tells whether the build was for age alone.
+    pub fn for_age(&self) -> bool {
+        self.start.reasons.iter().all(|reason| matches!(reason, Reason::Expired { .. }))
+    }
+}
