@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::scene::Scene;
 use super::{Cause, Proof, Reason, Verdict};
 use crate::facts::{Execution, ExecutionState, ImageFacts, Version};
-use crate::finding::{Coverage, FindingKey, PackageKind, Scan, Severity};
+use crate::finding::{Coverage, FindingKey, Fix, PackageKind, Scan, Severity};
 use crate::hierarchy::Image;
 use crate::record::{Claim, Failures, Ineffective, PendingProof, Record, Success, ToProve};
 use crate::time::Timestamp;
@@ -178,9 +179,10 @@ fn conclude(
         }
     }
     for finding in proof.causes.iter().filter(|cause| ineffective.contains(cause)) {
-        let before = record.ineffective.get(finding).filter(|entry| entry.inputs == proof.inputs);
+        let fix = Scene::finding_in(version, finding).map_or(Fix::Unknown, |finding| finding.fix.clone());
+        let before = record.ineffective.get(finding).filter(|e| e.inputs == proof.inputs && e.fix == fix);
         let builds = before.map_or(0, |entry| entry.builds) + 1;
-        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone() });
+        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone(), fix });
     }
     if let Some(success) = &mut record.success {
         let helped = |cause: &&FindingKey| fixed.contains(*cause) && !ineffective.contains(*cause);
