@@ -3,15 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-pub use jiff::Timestamp;
 use jiff::SignedDuration;
+pub use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length of time in whole seconds, written `30d`, `2h`, `10m` or `45s`; at most 10 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$"))]
 pub struct Span(u32);
 
 const UNITS: [(char, u32); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
