@@ -18,7 +18,9 @@ pub(super) fn check(drafts: &[Draft], report: &mut Report<'_>) {
     for draft in drafts {
         repositories.entry(draft.repository.as_str()).or_default().add(draft, report);
     }
-    repositories.into_values().for_each(|claims| claims.check_patterns(report));
+    for claims in repositories.into_values() {
+        claims.check_patterns(report);
+    }
 }
 
 fn check_ids(drafts: &[Draft], report: &mut Report<'_>) {

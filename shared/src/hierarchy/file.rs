@@ -181,7 +181,7 @@ pub(super) struct SuppressKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PipelineKeys {
-    /// Its name in `CodePipeline`.
+    /// Its name in CodePipeline.
     pub(super) name: Written<CodePipelineName>,
     /// The variables that it declares; all five if absent.
     pub(super) variables: Option<Vec<Written<Variable>>>,

@@ -48,7 +48,9 @@ impl Hierarchy {
                 children[position(*parent)].push((*kind, child));
             }
         }
-        children.iter_mut().for_each(|links| links.sort_unstable());
+        for links in &mut children {
+            links.sort_unstable();
+        }
         let (parents, children) = (Adjacency::new(&parents), Adjacency::new(&children));
         Self { registry, limits, images, by_id, by_repository, parents, children }
     }
