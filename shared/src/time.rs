@@ -109,7 +109,8 @@ impl From<Span> for String {
 impl fmt::Display for Span {
     /// Writes the span in its largest unit that divides it, so that parsing gives the same span back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, seconds) = UNITS.iter().find(|(_, s)| self.0.is_multiple_of(*s) && self.0 > 0).unwrap_or(&('s', 1));
+        let (unit, seconds) =
+            UNITS.iter().find(|(_, s)| self.0.is_multiple_of(*s) && self.0 > 0).unwrap_or(&('s', 1));
         write!(f, "{}{unit}", self.0 / seconds)
     }
 }
