@@ -9,6 +9,7 @@ use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, Tier};
 use patchwave::image::{Digest, ImageId, Platform, Reference, Tag};
 use patchwave::time::Timestamp;
 
+use crate::incident::has_distribution;
 use crate::draw::{Seed, digest_of, hex};
 use crate::packages::{
     OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, PINNED, Package, Releases,
@@ -38,7 +39,7 @@ pub(crate) struct Order {
     pub(crate) now: Timestamp,
 }
 
-impl Workshop<'_> {
+impl<'w> Workshop<'w> {
     /// Builds `image` as ordered.
     pub(crate) fn build(self, image: &Image, order: &Order) -> Pushed {
         let revision = order.revision.clone().unwrap_or_else(|| self.commit(image));
@@ -67,7 +68,7 @@ impl Workshop<'_> {
         hex(&format!("commit {} {}", self.seed.0, image.id)).chars().take(40).collect()
     }
 
-    fn parent(self, id: &ImageId, order: &Order) -> Option<&Pushed> {
+    fn parent(self, id: &ImageId, order: &Order) -> Option<&'w Pushed> {
         let parent = self.hierarchy.image(id).ok()?;
         self.registry.pushed(&parent.repository, order.parents.get(id)?)
     }
@@ -140,10 +141,10 @@ impl Workshop<'_> {
     fn system_packages(self, image: &Image, order: &Order) -> Vec<Package> {
         let mut draws = self.seed.draws("packages", image.id.as_str());
         let mut names: BTreeSet<&'static str> = BTreeSet::new();
-        match &image.from {
-            Parent::Scratch => return Vec::new(),
-            Parent::Upstream(_) => names.extend(OF_THE_SYSTEM),
-            Parent::Image(_) => {}
+        if has_distribution(image) {
+            names.extend(OF_THE_SYSTEM);
+        } else if image.from == Parent::Scratch {
+            return Vec::new();
         }
         match image.tier {
             Tier::Base => {}
