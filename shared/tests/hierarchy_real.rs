@@ -184,10 +184,7 @@ fn aliases_cannot_multiply_a_file() {
     let long_text =
         format!("  - {{ tier: base, repository: base, tags: [x], from: &t {}", "x".repeat(1 << 20));
     let many_texts = HEAD.to_owned() + &long_text + ", copyFrom: [" + &"*t, ".repeat(40_000) + "] }\n";
-    let nested = HEAD.to_owned() + &"[".repeat(200) + &"]".repeat(200);
-    for (bomb, message) in
-        [(many_images, "too large or too complex"), (many_texts, "shorten it"), (nested, "")]
-    {
+    for (bomb, message) in [(many_images, "too large or too complex"), (many_texts, "shorten it")] {
         let errors = Hierarchy::parse("bomb.yaml", &bomb).unwrap_err().to_string();
         assert!(errors.contains(message), "{errors:.300}");
         assert_eq!(errors.lines().count(), 1, "{errors:.300}");

@@ -97,6 +97,8 @@ pub(super) enum Problem {
     TooLarge { limit: usize },
     #[error("{0}")]
     Yaml(String),
+    #[error("expected {0} here")]
+    Shape(&'static str),
     #[error("unknown key `{key}`; {}", meant_or_known(near, known))]
     UnknownKey { key: String, near: Vec<String>, known: Vec<&'static str> },
     #[error("key `{0}` is written twice; remove one")]

@@ -119,7 +119,21 @@ fn problem(error: &Error) -> Problem {
         Error::DuplicateMappingKey { key: Some(key), .. } => Problem::DuplicateKey(key.clone()),
         // Numbers are the only scalars that are not read as text.
         Error::InvalidScalar { .. } => Problem::Yaml("not a whole number".to_owned()),
+        Error::Unexpected { expected, .. } => Problem::Shape(shape(expected)),
+        Error::SerdeInvalidType { unexpected, expected, .. } => {
+            Problem::Yaml(format!("expected {expected}, found {unexpected}"))
+        }
         Error::AliasError { error, .. } => problem(error),
         other => Problem::Yaml(UserMessageFormatter.format_message(other).into_owned()),
+    }
+}
+
+/// Puts the parser's names of YAML events in words.
+fn shape(event: &'static str) -> &'static str {
+    match event {
+        "mapping start" => "keys and values, such as { key: value }",
+        "sequence start" => "a list, such as [one, two]",
+        "string scalar" => "a single text",
+        other => other,
     }
 }
