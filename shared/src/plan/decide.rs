@@ -108,7 +108,8 @@ impl<'a> Case<'_, 'a> {
     /// Why an image without reasons is not known to be clean.
     fn unknown_scan(&self) -> Option<String> {
         let blame = self.blame;
-        let known = !blame.above.is_empty() || !blame.unscanned.is_empty();
+        // What it waits for explains it better.
+        let known = !blame.above.is_empty() || !blame.unscanned.is_empty() || self.awaiting_proof().is_some();
         let Some(version) = self.scene.current(&self.image.id) else {
             return Some("no version matches its tag pattern".into());
         };
@@ -246,26 +247,29 @@ impl<'a> Case<'_, 'a> {
         (until > self.scene.now).then_some(Hold::BackOff { failures: failures.count, until })
     }
 
-    /// Since when children have had something to wait for.
+    /// Since when children have had something to wait for, whatever the hold is called.
     fn moving_since(&self, hold: Option<&Hold>) -> Option<Timestamp> {
         let record = self.scene.record(&self.image.id);
-        let reasons = || self.reasons.active.iter().map(Reason::since).min();
+        if let Some(claim) = &record.claim {
+            return Some(claim.start.since);
+        }
+        if self.awaiting_proof().is_some() {
+            return record.success.as_ref().map(|success| success.since);
+        }
+        if !self.scene.is_able(self.image) {
+            return None;
+        }
         match hold {
-            None | Some(Hold::QuietPeriod { .. }) if self.scene.is_able(self.image) => reasons(),
-            Some(Hold::InFlight { .. } | Hold::Unresolved { .. }) => {
-                record.claim.as_ref().map(|c| c.start.since)
-            }
-            Some(Hold::AwaitingProof { .. }) => record.success.as_ref().map(|success| success.since),
-            _ if self.scene.is_able(self.image) => self.following_since(hold),
-            _ => None,
+            None | Some(Hold::QuietPeriod { .. }) => self.reasons.active.iter().map(Reason::since).min(),
+            Some(hold) => self.following_since(hold),
         }
     }
 
     /// What moves above this image moves it too, as long as it could follow: so settling is transitive.
-    fn following_since(&self, hold: Option<&Hold>) -> Option<Timestamp> {
+    fn following_since(&self, hold: &Hold) -> Option<Timestamp> {
         let parents = self.scene.hierarchy.parents(&self.image.id);
         let above = parents.filter_map(|parent| self.decisions.get(&parent.image.id)?.moving_since).min();
-        let awaits_scan = matches!(hold, Some(Hold::WaitingOn { awaits: Awaited::Scan, .. }));
+        let awaits_scan = matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. });
         let own = (awaits_scan && !self.is_late()).then(|| self.blame.seen.values().min().copied()).flatten();
         above.into_iter().chain(own).min()
     }
