@@ -1,1 +1,41 @@
-fn main() {}
+//! Patchwave's command line.
+//!
+//! Each verb reads its input, computes an answer and renders it; only this file prints.
+
+mod args;
+mod demo;
+mod graph;
+mod impact;
+mod input;
+mod output;
+mod plan;
+mod render;
+mod validate;
+mod why;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Verb};
+use crate::input::BadInput;
+use crate::output::Answer;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match answer(&args) {
+        Ok(answer) => output::print(&answer),
+        Err(bad) => output::refuse(&bad),
+    }
+}
+
+fn answer(args: &Args) -> Result<Answer, BadInput> {
+    match &args.verb {
+        Verb::Demo(options) => demo::run(args, options),
+        Verb::Validate(options) => validate::run(args, options),
+        Verb::Graph => graph::run(args),
+        Verb::Impact(options) => impact::run(args, options),
+        Verb::Plan(options) => plan::run(args, options),
+        Verb::Why(options) => why::run(args, options),
+    }
+}

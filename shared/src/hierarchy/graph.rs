@@ -6,7 +6,7 @@ use super::names::near;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::image::{EcrRegistry, ImageId, Repository};
-use crate::policy::Limits;
+use crate::policy::{Limits, Mode};
 
 /// All images and what each is built on. Checked once by [`Hierarchy::parse`]; never changes afterwards.
 ///
@@ -53,6 +53,13 @@ impl Hierarchy {
         }
         let (parents, children) = (Adjacency::new(&parents), Adjacency::new(&children));
         Self { registry, limits, images, by_id, by_repository, parents, children }
+    }
+
+    /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.
+    #[must_use]
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.images.iter_mut().for_each(|image| image.policy.mode = mode);
+        self
     }
 
     /// Returns the registry that all images of the hierarchy are pushed to.

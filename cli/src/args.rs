@@ -1,0 +1,119 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use patchwave::policy::Mode;
+
+/// Keeps every container image of an AWS organisation patched.
+#[derive(Debug, Parser)]
+#[command(name = "patchwave", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The hierarchy file
+    #[arg(long, global = true, value_name = "FILE", env = "PATCHWAVE_HIERARCHY")]
+    pub(crate) hierarchy: Option<PathBuf>,
+    /// How to print: text for people, JSON for programs
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 findings of the kind asked about, 2 bad input.";
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: stable.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Play a bad day: a critical CVE lands in a base image of a simulated organisation
+    Demo(Demo),
+    /// Check a hierarchy file; every error with its line and column
+    Validate(Validate),
+    /// Show which image is built on which
+    Graph,
+    /// List every image that would be rebuilt if IMAGE were
+    Impact(Impact),
+    /// Show what would start for a snapshot of facts, and what keeps everything else
+    Plan(Plan),
+    /// Say why an image is or is not rebuilt, for a snapshot of facts
+    Why(Why),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// The seed: the same one plays the same day
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Write the hierarchy that is played to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_hierarchy: Option<PathBuf>,
+    /// Write the facts at the first scan event to this file, for `plan` and `why`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_facts: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Validate {
+    /// The file, if not the one that --hierarchy names
+    pub(crate) file: Option<PathBuf>,
+    /// Print the JSON Schema of hierarchy files instead
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) schema: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Impact {
+    /// An id of the hierarchy, or a declared `repository:tag`
+    pub(crate) image: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Snapshot {
+    /// The snapshot of facts, as `demo --save-facts` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: PathBuf,
+    /// The ceiling: policy can stay below it, never above
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: Ceiling,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) snapshot: Snapshot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Why {
+    /// An id of the hierarchy, or a declared `repository:tag`
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) snapshot: Snapshot,
+}
+
+/// The ceiling of a plan that nobody applies: by default policy alone decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ceiling {
+    /// Nothing would start.
+    Observe,
+    /// What policy enforces would start.
+    #[default]
+    Enforce,
+}
+
+impl From<Ceiling> for Mode {
+    fn from(ceiling: Ceiling) -> Self {
+        match ceiling {
+            Ceiling::Observe => Self::Observe,
+            Ceiling::Enforce => Self::Enforce,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `demo`: a bad day of an organisation, played by the functions' own code in a simulated world.
+
+mod prediction;
+mod story;
+mod text;
+
+use patchwave::hierarchy::Hierarchy;
+use patchwave::policy::Mode;
+use patchwave::time::Span;
+use patchwave_sim::{Broken, Function, Moment, ORGANISATION, Simulation};
+
+use crate::args::{Args, Demo};
+use crate::input::{self, BadInput};
+use crate::output::Answer;
+use prediction::predict;
+use story::{Beginning, Story, Watcher};
+
+/// When the vulnerability becomes public, after the day's first sweep has found everything in order.
+const QUIET_MORNING: Span = Span::hours(1);
+
+/// Longer than any hierarchy's day: a limit of starts a day can stretch a story over many.
+const LONGEST_STORY: Span = Span::days(60);
+
+pub(crate) fn run(args: &Args, options: &Demo) -> Result<Answer, BadInput> {
+    let (hierarchy, as_if_enforced) = hierarchy(args, options)?;
+    let story = play(hierarchy, as_if_enforced, options)?;
+    let clean = story.is_clean();
+    Ok(Answer::render(args.format, &story, text::render).with_findings(!clean))
+}
+
+/// Returns the hierarchy to play. One that enforces nothing is played as if it did: nothing else would be seen.
+fn hierarchy(args: &Args, options: &Demo) -> Result<(Hierarchy, bool), BadInput> {
+    let (name, yaml) = match &args.hierarchy {
+        Some(file) => (file.display().to_string(), input::text(file)?),
+        None => ("organisation.yaml".to_owned(), ORGANISATION.to_owned()),
+    };
+    if let Some(file) = &options.save_hierarchy {
+        input::save(file, &yaml)?;
+    }
+    let hierarchy = Hierarchy::parse(&name, &yaml).map_err(|errors| BadInput::because(&errors))?;
+    let observes = hierarchy.images().all(|image| image.policy.mode == Mode::Observe);
+    Ok(if observes { (hierarchy.with_mode(Mode::Enforce), true) } else { (hierarchy, false) })
+}
+
+fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<Story, BadInput> {
+    let mut simulation = Simulation::new(hierarchy, options.seed);
+    let mut watcher = Watcher::default();
+    let strikes_at = QUIET_MORNING.after(simulation.now());
+    simulation.run_until(strikes_at, &mut |_, moment| watcher.see(moment)).map_err(defect)?;
+    let Some(incident) = simulation.strike() else {
+        return Err(BadInput(
+            "nothing to play: no image is built on an upstream image, and no base image on scratch".to_owned(),
+        ));
+    };
+
+    let mut watcher = Watcher::default();
+    while !watcher.was_told(Function::ScanComplete) {
+        simulation.step(&mut |_, moment| watcher.see(moment)).map_err(defect)?;
+    }
+    let facts = simulation.facts().map_err(defect)?;
+    if let Some(file) = &options.save_facts {
+        let json = serde_json::to_string_pretty(&facts).map_err(|error| BadInput::because(&error))?;
+        input::save(file, &json)?;
+    }
+    let prediction = predict(&simulation, &incident, &facts);
+    let beginning = Beginning {
+        seed: options.seed,
+        as_if_enforced,
+        published_at: strikes_at,
+        arrived_at: simulation.now(),
+        workloads: simulation.workloads(),
+        incident,
+    };
+    let is_quiet =
+        simulation.run_until_quiet(LONGEST_STORY, &mut |_, moment| watcher.see(moment)).map_err(defect)?;
+    Story::tell(&simulation, beginning, prediction, watcher, is_quiet).map_err(defect)
+}
+
+fn defect(broken: Broken) -> BadInput {
+    BadInput(format!("the simulation broke, which is a defect of Patchwave's: {broken}"))
+}
+
+impl Watcher {
+    /// Remembers what counts of a moment.
+    fn see(&mut self, moment: &Moment) {
+        match moment {
+            Moment::Delivered { at, to, event } => self.delivered(*at, *to, event),
+            Moment::Passed { report, .. } => self.passed(report),
+            Moment::Built(build) => self.builds.push((**build).clone()),
+            Moment::Deployed { at, workload, replaced } => {
+                self.deployed.push((*at, workload.clone(), replaced.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `graph`: which image is built on which.
+
+use std::collections::BTreeMap;
+
+use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, ParentKind, Tier};
+use patchwave::image::{ImageId, Reference, Repository, Tag, TagPattern};
+use serde::Serialize;
+
+use crate::args::Args;
+use crate::input::{self, BadInput};
+use crate::output::Answer;
+use crate::render::{FAINT, NAME, STRONG, count, paint, some};
+
+#[derive(Debug, Serialize)]
+struct Graph<'h> {
+    /// In build order.
+    nodes: Vec<Node<'h>>,
+    edges: Vec<Edge<'h>>,
+    /// What can be built at the same time, if everything is.
+    waves: Vec<Vec<&'h ImageId>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node<'h> {
+    id: &'h ImageId,
+    tier: Tier,
+    repository: &'h Repository,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'h [Tag]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag_pattern: Option<&'h TagPattern>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<&'h str>,
+    /// Parents of other registries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    upstream: Vec<&'h Reference>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Edge<'h> {
+    parent: &'h ImageId,
+    child: &'h ImageId,
+    kind: ParentKind,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Answer, BadInput> {
+    let hierarchy = input::hierarchy(args)?;
+    Ok(Answer::render(args.format, &graph(&hierarchy), |_| text(&hierarchy)))
+}
+
+fn graph(hierarchy: &Hierarchy) -> Graph<'_> {
+    let edges = hierarchy.images().flat_map(|child| {
+        let parents = hierarchy.parents(&child.id);
+        parents.map(|edge| Edge { parent: &edge.image.id, child: &child.id, kind: edge.kind })
+    });
+    let waves = hierarchy.all().waves();
+    Graph {
+        nodes: hierarchy.images().map(node).collect(),
+        edges: edges.collect(),
+        waves: waves.into_iter().map(|wave| wave.into_iter().map(|image| &image.id).collect()).collect(),
+    }
+}
+
+fn node(image: &Image) -> Node<'_> {
+    let upstream = |parent| match parent {
+        &Parent::Upstream(ref reference) => Some(reference),
+        Parent::Image(_) | Parent::Scratch => None,
+    };
+    let (tags, tag_pattern) = match &image.line {
+        Line::Stable(tags) => (Some(tags.as_slice()), None),
+        Line::Newest(pattern) => (None, Some(pattern)),
+    };
+    Node {
+        id: &image.id,
+        tier: image.tier,
+        repository: &image.repository,
+        tags,
+        tag_pattern,
+        pipeline: image.pipeline.as_ref().map(|pipeline| pipeline.name.as_str()),
+        upstream: std::iter::once(&image.from).chain(&image.copy_from).filter_map(upstream).collect(),
+    }
+}
+
+/// Draws a tree of `from`: each image stands once, under its base; what it copies from others stands beside it.
+fn text(hierarchy: &Hierarchy) -> String {
+    let mut roots: BTreeMap<String, Vec<&Image>> = BTreeMap::new();
+    for image in hierarchy.images() {
+        match &image.from {
+            Parent::Upstream(reference) => roots.entry(reference.to_string()).or_default().push(image),
+            Parent::Scratch => roots.entry("scratch".to_owned()).or_default().push(image),
+            Parent::Image(_) => {}
+        }
+    }
+    let mut tree = String::new();
+    for (upstream, images) in &roots {
+        tree.push_str(&format!("{}\n", paint(FAINT, upstream)));
+        draw(hierarchy, images, "", &mut tree);
+    }
+    let waves = hierarchy.all().waves().len();
+    tree.push_str(&format!("{} in {}\n", count(hierarchy.len(), "image"), count(waves, "wave")));
+    tree
+}
+
+fn draw(hierarchy: &Hierarchy, images: &[&Image], indent: &str, tree: &mut String) {
+    for (index, image) in images.iter().enumerate() {
+        let is_last = index + 1 == images.len();
+        let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        tree.push_str(&format!("{indent}{branch}{}{}\n", name(image), copies(image)));
+        let children = hierarchy.children(&image.id).filter(|edge| edge.kind == ParentKind::From);
+        let children: Vec<&Image> = children.map(|edge| edge.image).collect();
+        draw(hierarchy, &children, &format!("{indent}{below}"), tree);
+    }
+}
+
+fn name(image: &Image) -> String {
+    let style = if image.tier == Tier::Application { NAME } else { STRONG };
+    paint(style, &image.id)
+}
+
+fn copies(image: &Image) -> String {
+    if image.copy_from.is_empty() {
+        return String::new();
+    }
+    let parents = image.copy_from.iter().map(|parent| match parent {
+        Parent::Image(id) => id.to_string(),
+        Parent::Upstream(reference) => reference.to_string(),
+        Parent::Scratch => "scratch".to_owned(),
+    });
+    paint(FAINT, format!("  copies from {}", some(parents, 4)))
+}

@@ -1,0 +1,69 @@
+//! Prints an answer and says how it went.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::input::BadInput;
+
+const FOUND: u8 = 1;
+const BAD_INPUT: u8 = 2;
+
+/// What a verb has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    text: String,
+    exit: u8,
+}
+
+impl Answer {
+    /// An answer with nothing wrong in it.
+    pub(crate) fn new(text: String) -> Self {
+        Self { text, exit: 0 }
+    }
+
+    /// Renders `answer` as the caller wants it.
+    pub(crate) fn render<T: Serialize>(format: Format, answer: &T, text: impl FnOnce(&T) -> String) -> Self {
+        Self::new(match format {
+            Format::Text => text(answer),
+            Format::Json => json(answer),
+        })
+    }
+
+    /// The same answer, with findings of the kind asked about.
+    pub(crate) fn with_findings(self, found: bool) -> Self {
+        Self { exit: if found { FOUND } else { self.exit }, ..self }
+    }
+
+    /// The same answer, about input that cannot be used.
+    pub(crate) fn about_bad_input(self) -> Self {
+        Self { exit: BAD_INPUT, ..self }
+    }
+}
+
+fn json<T: Serialize>(answer: &T) -> String {
+    // Every answer is a struct of plain values and maps with text keys, which always has a JSON form.
+    let mut json = serde_json::to_string_pretty(answer).unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+/// Prints an answer. A reader that has seen enough is no error.
+pub(crate) fn print(answer: &Answer) -> ExitCode {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(answer.text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            refuse(&BadInput(format!("cannot write to standard output: {error}")))
+        }
+        _ => ExitCode::from(answer.exit),
+    }
+}
+
+/// Says what is wrong with the input.
+pub(crate) fn refuse(bad: &BadInput) -> ExitCode {
+    // Nobody is left to tell if this fails too.
+    let _ = writeln!(anstream::stderr().lock(), "{bad}");
+    ExitCode::from(BAD_INPUT)
+}

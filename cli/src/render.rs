@@ -1,0 +1,111 @@
+//! How things look to people.
+
+use std::fmt::Display;
+
+use anstyle::{AnsiColor, Style};
+use patchwave::finding::Severity;
+use patchwave::hierarchy::Tier;
+use patchwave::plan::Reason;
+use patchwave::time::{Span, Timestamp};
+
+pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const CAREFUL: Style = AnsiColor::Yellow.on_default();
+pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
+
+/// Paints a text.
+pub(crate) fn paint(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Writes a number and its noun: `1 image`, `3 images`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Writes a moment's time of day in UTC.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%H:%M").to_string()
+}
+
+/// Writes a moment's time of day in UTC, with seconds.
+pub(crate) fn exact_time(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// Writes a span in its two largest units: `3h 07m`, `6m 12s`.
+pub(crate) fn span(span: Span) -> String {
+    let seconds = span.as_seconds();
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, s) => format!("{m}m {s:02}s"),
+        (0, h, m, _) => format!("{h}h {m:02}m"),
+        (d, h, _, _) => format!("{d}d {h:02}h"),
+    }
+}
+
+/// Fits a text into a column: padded, or cut with an ellipsis.
+pub(crate) fn column(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:width$}");
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// Writes a list that stays within a line: the first few and how many more.
+pub(crate) fn some<T: Display>(things: impl ExactSizeIterator<Item = T>, at_most: usize) -> String {
+    let more = things.len().saturating_sub(at_most);
+    let mut list = things.take(at_most).map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        list.push_str(&format!(" and {more} more"));
+    }
+    list
+}
+
+/// Names a tier.
+pub(crate) fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Base => "base",
+        Tier::Platform => "platform",
+        Tier::Application => "application",
+    }
+}
+
+/// Says a reason in one line.
+pub(crate) fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::Vulnerable { causes, .. } => {
+            let worst = causes.iter().map(|cause| cause.severity).max().unwrap_or(Severity::Unrated);
+            let findings: Vec<String> = causes.iter().map(|cause| cause.finding.to_string()).collect();
+            format!("vulnerable ({worst}): {}", some(findings.iter(), 3))
+        }
+        Reason::ParentChanged { parent, now, .. } => format!("{parent} changed: it is now {}", now.short()),
+        Reason::Expired { age, .. } => format!("too old: {}", span(*age)),
+        Reason::Requested { by, .. } => format!("{by} asked for it"),
+        Reason::NeverBuilt { .. } => "its stable tag does not exist yet".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_show_their_two_largest_units() {
+        let check = |seconds, expect: &str| assert_eq!(span(Span::seconds(seconds)), expect);
+        check(9, "9s");
+        check(372, "6m 12s");
+        check(11_220, "3h 07m");
+        check(93_600, "1d 02h");
+    }
+
+    #[test]
+    fn columns_fit() {
+        assert_eq!(column("ab", 4), "ab  ");
+        assert_eq!(column("abcdef", 4), "abc…");
+        assert_eq!(some(["a", "b", "c"].iter(), 2), "a, b and 1 more");
+    }
+}
