@@ -1,6 +1,7 @@
 //! `graph`: which image is built on which.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 
 use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, ParentKind, Tier};
 use patchwave::image::{ImageId, Reference, Repository, Tag, TagPattern};
@@ -9,7 +10,7 @@ use serde::Serialize;
 use crate::args::Args;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{FAINT, NAME, STRONG, count, paint, some};
+use crate::render::{FAINT, NAME, STRONG, count, paint, some, written};
 
 #[derive(Debug, Serialize)]
 struct Graph<'h> {
@@ -63,9 +64,9 @@ fn graph(hierarchy: &Hierarchy) -> Graph<'_> {
     }
 }
 
-fn node(image: &Image) -> Node<'_> {
-    let upstream = |parent| match parent {
-        &Parent::Upstream(ref reference) => Some(reference),
+fn node<'i>(image: &'i Image) -> Node<'i> {
+    let upstream = |parent: &'i Parent| match parent {
+        Parent::Upstream(reference) => Some(reference),
         Parent::Image(_) | Parent::Scratch => None,
     };
     let (tags, tag_pattern) = match &image.line {
@@ -93,25 +94,26 @@ fn text(hierarchy: &Hierarchy) -> String {
             Parent::Image(_) => {}
         }
     }
-    let mut tree = String::new();
-    for (upstream, images) in &roots {
-        tree.push_str(&format!("{}\n", paint(FAINT, upstream)));
-        draw(hierarchy, images, "", &mut tree);
-    }
-    let waves = hierarchy.all().waves().len();
-    tree.push_str(&format!("{} in {}\n", count(hierarchy.len(), "image"), count(waves, "wave")));
-    tree
+    written(|tree| {
+        for (upstream, images) in &roots {
+            writeln!(tree, "{}", paint(FAINT, upstream))?;
+            draw(hierarchy, images, "", tree)?;
+        }
+        let waves = hierarchy.all().waves().len();
+        writeln!(tree, "{} in {}", count(hierarchy.len(), "image"), count(waves, "wave"))
+    })
 }
 
-fn draw(hierarchy: &Hierarchy, images: &[&Image], indent: &str, tree: &mut String) {
+fn draw(hierarchy: &Hierarchy, images: &[&Image], indent: &str, tree: &mut String) -> fmt::Result {
     for (index, image) in images.iter().enumerate() {
         let is_last = index + 1 == images.len();
         let (branch, below) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        tree.push_str(&format!("{indent}{branch}{}{}\n", name(image), copies(image)));
+        writeln!(tree, "{indent}{branch}{}{}", name(image), copies(image))?;
         let children = hierarchy.children(&image.id).filter(|edge| edge.kind == ParentKind::From);
         let children: Vec<&Image> = children.map(|edge| edge.image).collect();
-        draw(hierarchy, &children, &format!("{indent}{below}"), tree);
+        draw(hierarchy, &children, &format!("{indent}{below}"), tree)?;
     }
+    Ok(())
 }
 
 fn name(image: &Image) -> String {

@@ -1,5 +1,7 @@
 //! `impact`: what would be rebuilt if this image were.
 
+use std::fmt::{self, Write};
+
 use patchwave::hierarchy::{Direction, Hierarchy, Image};
 use patchwave::image::ImageId;
 use patchwave::policy::{Mode, Rebuild};
@@ -8,7 +10,7 @@ use serde::Serialize;
 use crate::args::{Args, Impact};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, paint, some};
+use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, paint, some, written};
 
 /// How many ids of a wave the text shows; JSON lists all.
 const SHOWN: usize = 12;
@@ -44,7 +46,10 @@ fn impact<'h>(hierarchy: &'h Hierarchy, image: &'h Image) -> Result<Answered<'h>
         image: &image.id,
         rebuilt: below.ids().collect(),
         waves: waves.into_iter().map(|wave| wave.into_iter().map(|image| &image.id).collect()).collect(),
-        held: below.iter().filter_map(|image| Some(HeldBack { image: &image.id, why: held(image)? })).collect(),
+        held: below
+            .iter()
+            .filter_map(|image| Some(HeldBack { image: &image.id, why: held(image)? }))
+            .collect(),
     })
 }
 
@@ -61,21 +66,25 @@ fn held(image: &Image) -> Option<&'static str> {
 }
 
 fn text(answered: &Answered<'_>) -> String {
-    let below = answered.rebuilt.len().saturating_sub(1);
-    let mut text = format!(
-        "A rebuild of {} rebuilds {} below it, in {}:\n",
+    written(|text| write(answered, text))
+}
+
+fn write(answered: &Answered<'_>, text: &mut String) -> fmt::Result {
+    writeln!(
+        text,
+        "A rebuild of {} rebuilds {} below it, in {}:",
         paint(STRONG, answered.image),
-        count(below, "image"),
+        count(answered.rebuilt.len().saturating_sub(1), "image"),
         count(answered.waves.len(), "wave"),
-    );
+    )?;
     for (number, wave) in (1..).zip(&answered.waves) {
         let label = format!("wave {number}");
-        text.push_str(&format!("  {}  {}\n", paint(FAINT, label), paint(NAME, some(wave.iter(), SHOWN))));
+        writeln!(text, "  {}  {}", paint(FAINT, label), paint(NAME, some(wave.iter(), SHOWN)))?;
     }
     if !answered.held.is_empty() {
         let held = answered.held.iter().map(|held| format!("{} ({})", held.image, held.why));
         let held = format!("held by policy: {}", some(held, SHOWN));
-        text.push_str(&format!("  {}\n", paint(CAREFUL, held)));
+        writeln!(text, "  {}", paint(CAREFUL, held))?;
     }
-    text
+    Ok(())
 }

@@ -60,7 +60,9 @@ pub(crate) fn facts(snapshot: &Snapshot) -> Result<Facts, BadInput> {
 pub(crate) fn text(file: &Path) -> Result<String, BadInput> {
     if file.starts_with("s3:") {
         let file = file.display();
-        return Err(BadInput(format!("{file} is on S3; copy it here and name the copy with --hierarchy FILE")));
+        return Err(BadInput(format!(
+            "{file} is on S3; copy it here and name the copy with --hierarchy FILE"
+        )));
     }
     fs::read_to_string(file).map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))
 }

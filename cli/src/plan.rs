@@ -1,6 +1,7 @@
 //! `plan`: what would start for a snapshot of facts, and what keeps everything else.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 
 use patchwave::image::ImageId;
 use patchwave::plan::{self, Hold};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::args::{Args, Plan};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, paint, reason, some};
+use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, paint, reason, some, written};
 
 /// How many images of one hold the text names; JSON lists all.
 const SHOWN: usize = 6;
@@ -35,26 +36,32 @@ pub(crate) fn run(args: &Args, options: &Plan) -> Result<Answer, BadInput> {
 }
 
 fn text(planned: &Planned) -> String {
+    written(|text| write(planned, text))
+}
+
+fn write(planned: &Planned, text: &mut String) -> fmt::Result {
     let plan = &planned.plan;
-    let mut text = format!("As of {}, {}\n", planned.observed_at, paint(STRONG, count(plan.starts.len(), "build would start").replace("starts", "start")));
+    let starts = format!("{} to start", count(plan.starts.len(), "build"));
+    writeln!(text, "As of {}: {}", planned.observed_at, paint(STRONG, starts))?;
     for start in &plan.starts {
         let image = paint(NAME, &start.image);
-        text.push_str(&format!("  {image} by pipeline {}, due {}\n", start.pipeline, start.due));
+        writeln!(text, "  {image} by pipeline {}, due {}", start.pipeline, start.due)?;
         for why in &start.reasons {
-            text.push_str(&format!("    {}\n", reason(why)));
+            writeln!(text, "    {}", reason(why))?;
         }
     }
     for (name, held) in grouped(&plan.holds) {
         let images = some(held.iter().map(|(image, _)| image), SHOWN);
         let lifted_by = held.first().map(|(_, hold)| hold.lifted_by()).unwrap_or_default();
-        text.push_str(&format!("  {} {}: {images}\n", paint(CAREFUL, name), held.len()));
-        text.push_str(&format!("    {}\n", paint(FAINT, format!("ended by {lifted_by}"))));
+        writeln!(text, "  {} {}: {images}", paint(CAREFUL, name), held.len())?;
+        writeln!(text, "    {}", paint(FAINT, format!("ended by {lifted_by}")))?;
     }
     for unknown in &plan.unknown {
-        let platform = unknown.platform.as_ref().map(|platform| format!(" on {platform}")).unwrap_or_default();
-        text.push_str(&format!("  {} {}{platform}: {}\n", paint(CAREFUL, "unknown"), unknown.image, unknown.because));
+        let platform =
+            unknown.platform.as_ref().map(|platform| format!(" on {platform}")).unwrap_or_default();
+        writeln!(text, "  {} {}{platform}: {}", paint(CAREFUL, "unknown"), unknown.image, unknown.because)?;
     }
-    text
+    Ok(())
 }
 
 /// Puts the same holds together: by name and by what ends them.

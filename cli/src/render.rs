@@ -1,6 +1,6 @@
 //! How things look to people.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use anstyle::{AnsiColor, Style};
 use patchwave::finding::Severity;
@@ -14,6 +14,14 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const CAREFUL: Style = AnsiColor::Yellow.on_default();
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
+
+/// Returns what `write` writes.
+pub(crate) fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text);
+    text
+}
 
 /// Paints a text.
 pub(crate) fn paint(style: Style, text: impl Display) -> String {
@@ -58,11 +66,8 @@ pub(crate) fn column(text: &str, width: usize) -> String {
 /// Writes a list that stays within a line: the first few and how many more.
 pub(crate) fn some<T: Display>(things: impl ExactSizeIterator<Item = T>, at_most: usize) -> String {
     let more = things.len().saturating_sub(at_most);
-    let mut list = things.take(at_most).map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        list.push_str(&format!(" and {more} more"));
-    }
-    list
+    let list = things.take(at_most).map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{list} and {more} more") } else { list }
 }
 
 /// Names a tier.

@@ -69,7 +69,9 @@ fn good(file: &str, hierarchy: &Hierarchy) -> Verdict {
 }
 
 fn bad(file: &str, errors: &HierarchyErrors) -> Verdict {
-    let place = |error: &patchwave::hierarchy::HierarchyError| format!("{}:{}:{}: ", error.file, error.line, error.column);
+    let place = |error: &patchwave::hierarchy::HierarchyError| {
+        format!("{}:{}:{}: ", error.file, error.line, error.column)
+    };
     let errors = errors.iter().map(|error| ErrorAt {
         file: error.file.clone(),
         line: error.line,

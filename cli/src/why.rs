@@ -1,5 +1,7 @@
 //! `why`: why is this image rebuilt, or why not?
 
+use std::fmt::{self, Write};
+
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
@@ -11,7 +13,7 @@ use serde::Serialize;
 use crate::args::{Args, Why};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, GOOD, STRONG, paint, reason};
+use crate::render::{CAREFUL, FAINT, GOOD, STRONG, paint, reason, written};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,9 +51,12 @@ pub(crate) fn run(args: &Args, options: &Why) -> Result<Answer, BadInput> {
 fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> Result<Explained, BadInput> {
     let id = &image.id;
     let Some(known) = facts.images.get(id) else {
-        return Err(BadInput(format!("the facts say nothing about {id}; take a snapshot that has it in scope")));
+        return Err(BadInput(format!(
+            "the facts say nothing about {id}; take a snapshot that has it in scope"
+        )));
     };
-    let Plan { starts, mut holds, mut reasons, unknown, .. } = plan(hierarchy, facts, mode, facts.observed_at);
+    let Plan { starts, mut holds, mut reasons, unknown, .. } =
+        plan(hierarchy, facts, mode, facts.observed_at);
     let kept = |hold: Hold| Kept { ends_at: hold.until(), lifted_by: hold.lifted_by(), hold };
     Ok(Explained {
         image: id.clone(),
@@ -65,28 +70,32 @@ fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> R
 }
 
 fn text(explained: &Explained) -> String {
+    written(|text| write(explained, text))
+}
+
+fn write(explained: &Explained, text: &mut String) -> fmt::Result {
     let current = explained.current.as_ref().map_or("no version", Digest::short);
-    let mut text = format!("{} is {current}, as of {}\n", paint(STRONG, &explained.image), explained.observed_at);
+    writeln!(text, "{} is {current}, as of {}", paint(STRONG, &explained.image), explained.observed_at)?;
     if explained.reasons.is_empty() {
-        text.push_str("  no reason to rebuild it\n");
+        writeln!(text, "  no reason to rebuild it")?;
     }
     for why in &explained.reasons {
-        text.push_str(&format!("  {} {}\n", reason(why), paint(FAINT, format!("since {}", why.since()))));
+        writeln!(text, "  {} {}", reason(why), paint(FAINT, format!("since {}", why.since())))?;
     }
     if let Some(start) = &explained.start {
         let line = format!("starts now, by pipeline {}, build key {}", start.pipeline, start.key);
-        text.push_str(&format!("  {}\n", paint(GOOD, line)));
+        writeln!(text, "  {}", paint(GOOD, line))?;
     }
     if let Some(kept) = &explained.hold {
         let until = kept.ends_at.map(|at| format!(" until {at}")).unwrap_or_default();
-        text.push_str(&format!("  {}{until}{}\n", paint(CAREFUL, kept.hold.name()), details(&kept.hold)));
-        text.push_str(&format!("    {}\n", paint(FAINT, format!("ended by {}", kept.lifted_by))));
+        writeln!(text, "  {}{until}{}", paint(CAREFUL, kept.hold.name()), details(&kept.hold))?;
+        writeln!(text, "    {}", paint(FAINT, format!("ended by {}", kept.lifted_by)))?;
     }
     for unknown in &explained.unknown {
         let platform = unknown.platform.as_ref().map(|platform| format!("{platform}: ")).unwrap_or_default();
-        text.push_str(&format!("  {} {platform}{}\n", paint(CAREFUL, "unknown"), unknown.because));
+        writeln!(text, "  {} {platform}{}", paint(CAREFUL, "unknown"), unknown.because)?;
     }
-    text
+    Ok(())
 }
 
 /// What a hold is about, where its name does not say it.
@@ -94,7 +103,9 @@ fn details(hold: &Hold) -> String {
     match hold {
         Hold::WaitingOn { on, .. } => format!(" {on}"),
         Hold::Unknown { because } | Hold::Unresolved { because } => format!(": {because}"),
-        Hold::CannotHelp { findings, .. } | Hold::Suppressed { findings, .. } | Hold::Quarantined { findings } => {
+        Hold::CannotHelp { findings, .. }
+        | Hold::Suppressed { findings, .. }
+        | Hold::Quarantined { findings } => {
             let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
             format!(": {}", findings.join(", "))
         }

@@ -1,19 +1,24 @@
 //! `demo`: a bad day of an organisation, played by the functions' own code in a simulated world.
 
 mod prediction;
+mod schedule;
 mod story;
+mod tell;
 mod text;
+mod watcher;
 
 use patchwave::hierarchy::Hierarchy;
 use patchwave::policy::Mode;
 use patchwave::time::Span;
-use patchwave_sim::{Broken, Function, Moment, ORGANISATION, Simulation};
+use patchwave_sim::{Broken, ORGANISATION, Simulation};
 
 use crate::args::{Args, Demo};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use prediction::predict;
-use story::{Beginning, Story, Watcher};
+use story::Story;
+use tell::Beginning;
+use watcher::Watcher;
 
 /// When the vulnerability becomes public, after the day's first sweep has found everything in order.
 const QUIET_MORNING: Span = Span::hours(1);
@@ -46,18 +51,21 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
     let mut simulation = Simulation::new(hierarchy, options.seed);
     let mut watcher = Watcher::default();
     let strikes_at = QUIET_MORNING.after(simulation.now());
-    simulation.run_until(strikes_at, &mut |_, moment| watcher.see(moment)).map_err(defect)?;
+    simulation
+        .run_until(strikes_at, &mut |_, moment| watcher.see(moment))
+        .map_err(|broken| defect(&broken))?;
     let Some(incident) = simulation.strike() else {
         return Err(BadInput(
-            "nothing to play: no image is built on an upstream image, and no base image on scratch".to_owned(),
+            "nothing to play: no image is built on an upstream image, and no base image on scratch"
+                .to_owned(),
         ));
     };
 
     let mut watcher = Watcher::default();
-    while !watcher.was_told(Function::ScanComplete) {
-        simulation.step(&mut |_, moment| watcher.see(moment)).map_err(defect)?;
+    while watcher.first_scan.is_none() {
+        simulation.step(&mut |_, moment| watcher.see(moment)).map_err(|broken| defect(&broken))?;
     }
-    let facts = simulation.facts().map_err(defect)?;
+    let facts = simulation.facts().map_err(|broken| defect(&broken))?;
     if let Some(file) = &options.save_facts {
         let json = serde_json::to_string_pretty(&facts).map_err(|error| BadInput::because(&error))?;
         input::save(file, &json)?;
@@ -71,25 +79,12 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         workloads: simulation.workloads(),
         incident,
     };
-    let is_quiet =
-        simulation.run_until_quiet(LONGEST_STORY, &mut |_, moment| watcher.see(moment)).map_err(defect)?;
-    Story::tell(&simulation, beginning, prediction, watcher, is_quiet).map_err(defect)
+    let is_quiet = simulation
+        .run_until_quiet(LONGEST_STORY, &mut |_, moment| watcher.see(moment))
+        .map_err(|broken| defect(&broken))?;
+    Story::tell(&simulation, &beginning, prediction, watcher, is_quiet).map_err(|broken| defect(&broken))
 }
 
-fn defect(broken: Broken) -> BadInput {
+fn defect(broken: &Broken) -> BadInput {
     BadInput(format!("the simulation broke, which is a defect of Patchwave's: {broken}"))
-}
-
-impl Watcher {
-    /// Remembers what counts of a moment.
-    fn see(&mut self, moment: &Moment) {
-        match moment {
-            Moment::Delivered { at, to, event } => self.delivered(*at, *to, event),
-            Moment::Passed { report, .. } => self.passed(report),
-            Moment::Built(build) => self.builds.push((**build).clone()),
-            Moment::Deployed { at, workload, replaced } => {
-                self.deployed.push((*at, workload.clone(), replaced.clone()));
-            }
-        }
-    }
 }

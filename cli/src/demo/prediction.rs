@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::{Direction, Hierarchy, Image, ParentKind};
+use patchwave::hierarchy::{Direction, Hierarchy, Image, ParentKind, Query};
 use patchwave::image::ImageId;
-use patchwave::time::{Span, Timestamp};
+use patchwave::time::Timestamp;
 use patchwave_sim::{Incident, Simulation, can_be_rebuilt};
 use serde::Serialize;
 
-/// How long the scan that proves a rebuild usually takes.
-const USUAL_SCAN: Span = Span::minutes(3);
+use super::schedule::schedule;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,12 +30,17 @@ pub(crate) fn predict(simulation: &Simulation, incident: &Incident, facts: &Fact
     let hierarchy = simulation.hierarchy();
     let rebuilt = rebuilt(hierarchy, &incident.image);
     let inherits = inheriting(hierarchy, &incident.image);
-    let cleared: BTreeSet<&ImageId> = rebuilt.iter().map(|i| &i.id).filter(|id| inherits.contains(id)).collect();
+    let cleared: BTreeSet<&ImageId> =
+        rebuilt.iter().map(|i| &i.id).filter(|id| inherits.contains(id)).collect();
     let manifests = |id: &&ImageId| {
-        facts.images.get(*id).and_then(|image| image.current_version()).map_or(0, |version| version.platforms.len())
+        facts
+            .images
+            .get(*id)
+            .and_then(|image| image.current_version())
+            .map_or(0, |version| version.platforms.len())
     };
     let workloads = simulation.workloads().into_iter().filter(|workload| cleared.contains(&workload.image));
-    let (finishes_at, critical_path) = schedule(simulation, &rebuilt, &incident.image);
+    let (finishes_at, critical_path) = schedule(simulation, &rebuilt);
     Prediction {
         rebuilt: rebuilt.iter().map(|image| image.id.clone()).collect(),
         waves: waves(hierarchy, &rebuilt),
@@ -87,42 +91,11 @@ fn waves(hierarchy: &Hierarchy, rebuilt: &[&Image]) -> Vec<Vec<ImageId>> {
     waves
 }
 
-/// Plays the builds with their usual times on the slots that there are: longest chain first, as the planner starts them.
-fn schedule(simulation: &Simulation, rebuilt: &[&Image], first: &ImageId) -> (Timestamp, Vec<ImageId>) {
-    let hierarchy = simulation.hierarchy();
-    let ids: BTreeSet<&ImageId> = rebuilt.iter().map(|image| &image.id).collect();
-    let usual = |image: &Image| u64::from(simulation.usual_build_time(&image.id).as_seconds());
-    let below = hierarchy.longest_chain_below(usual);
-    let mut slots = vec![simulation.now(); hierarchy.limits().max_concurrent_builds.clamp(1, 10_000) as usize];
-    let mut done: BTreeMap<&ImageId, (Timestamp, Option<&ImageId>)> = BTreeMap::new();
-    let mut open: Vec<&Image> = rebuilt.to_vec();
-    while !open.is_empty() {
-        let ready_at = |image: &Image| {
-            let parents = hierarchy.parents(&image.id).filter(|parent| ids.contains(&parent.image.id));
-            let parents = parents.map(|p| done.get(&p.image.id).map(|(at, _)| (*at, Some(&p.image.id))));
-            parents.collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().max().unwrap_or((simulation.now(), None)))
-        };
-        let ready = open.iter().enumerate().filter_map(|(index, image)| Some((index, ready_at(image)?)));
-        let next = ready.min_by_key(|(index, (at, _))| (*at, std::cmp::Reverse(below.get(&open[*index].id))));
-        let Some((index, (ready, after))) = next else { break };
-        let image = open.remove(index);
-        slots.sort_unstable();
-        let start = slots[0].max(ready);
-        let end = simulation.usual_build_time(&image.id).after(start);
-        slots[0] = end;
-        // Only a build that was for a finding has to be proven before others follow.
-        let settled = if image.id == *first { USUAL_SCAN.after(end) } else { end };
-        done.insert(&image.id, (settled, after));
-    }
-    let last = done.iter().max_by_key(|(_, (at, _))| *at).map(|(id, _)| *id);
-    let path = std::iter::successors(last, |id| done.get(id).and_then(|(_, after)| *after));
-    let mut path: Vec<ImageId> = path.cloned().collect();
-    path.reverse();
-    (done.values().map(|(at, _)| *at).max().unwrap_or_else(|| simulation.now()), path)
-}
-
-/// Returns everything that is built on `image`, itself not counted.
-pub(crate) fn below<'h>(hierarchy: &'h Hierarchy, image: &ImageId) -> Vec<&'h Image> {
-    let below = hierarchy.query([image], Direction::Descendants).map(|query| query.resolve());
-    below.map(|set| set.iter().filter(|below| below.id != *image).collect()).unwrap_or_default()
+/// Returns an image and everything that is built on it, in build order.
+pub(crate) fn below<'h>(
+    hierarchy: &'h Hierarchy,
+    image: &ImageId,
+) -> impl Iterator<Item = &'h ImageId> + use<'h> {
+    let below = hierarchy.query([image], Direction::Descendants).map(Query::resolve);
+    below.map(|set| set.ids().collect::<Vec<_>>()).unwrap_or_default().into_iter()
 }

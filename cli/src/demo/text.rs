@@ -13,25 +13,30 @@ use serde_json::Value;
 use super::story::{Kept, Organisation, Running, Story, Wave};
 use crate::render::{
     BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, count, exact_time, paint, some, span, tier, time,
+    written,
 };
 
 /// Builds of a wave that are shown one by one; JSON lists all.
 const SHOWN: usize = 16;
 
-const CHART: usize = 20;
+const CHART: usize = 18;
 const BAR: usize = 20;
 
 pub(crate) fn render(story: &Story) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write(story, &mut text);
-    text
+    written(|text| write(story, text))
 }
 
 fn write(story: &Story, text: &mut String) -> std::fmt::Result {
     organisation(story, text)?;
     incident(story, text)?;
     prediction(story, text)?;
+    if !story.waves.is_empty() {
+        let head = format!(
+            "start  {:20}  {:>12} → {:12}  {:>7}  {:20}  changed",
+            "image", "parent", "version", "took", "when"
+        );
+        writeln!(text, "  {}", paint(FAINT, head))?;
+    }
     for wave in &story.waves {
         self::wave(story, wave, text)?;
     }
@@ -44,14 +49,22 @@ fn write(story: &Story, text: &mut String) -> std::fmt::Result {
 fn organisation(story: &Story, text: &mut String) -> std::fmt::Result {
     let Organisation { registry, images, tiers, diamonds, waves, workloads, tasks } = &story.organisation;
     let title = paint(STRONG, "Patchwave demo");
-    writeln!(text, "{title} {}", paint(FAINT, format!("seed {}, simulated AWS, virtual time in UTC", story.seed)))?;
+    writeln!(
+        text,
+        "{title} {}",
+        paint(FAINT, format!("seed {}, simulated AWS, virtual time in UTC", story.seed))
+    )?;
     let tiers = [Tier::Base, Tier::Platform, Tier::Application]
         .map(|of| format!("{} {}", tiers.get(&of).unwrap_or(&0), tier(of)))
         .join(", ");
     writeln!(text, "  {} in {registry}", count(*images, "image"))?;
-    writeln!(text, "  {tiers}; {}, {}", count(*diamonds, "diamond"), count(*waves, "wave from bottom to top").replace("wave from bottom to tops", "waves from base to top"))?;
+    writeln!(text, "  {tiers}; {}, {} deep", count(*diamonds, "diamond"), count(*waves, "wave"))?;
     let workloads: Vec<String> = workloads.iter().map(|(on, number)| format!("{number} on {on}")).collect();
-    writeln!(text, "  workloads: {}; {tasks} tasks", if workloads.is_empty() { "none".to_owned() } else { workloads.join(", ") })?;
+    writeln!(
+        text,
+        "  workloads: {}; {tasks} tasks",
+        if workloads.is_empty() { "none".to_owned() } else { workloads.join(", ") }
+    )?;
     if story.as_if_enforced {
         let note = "the hierarchy only observes, so nothing would start; played as if it said mode: enforce";
         writeln!(text, "  {}", paint(CAREFUL, note))?;
@@ -77,7 +90,8 @@ fn prediction(story: &Story, text: &mut String) -> std::fmt::Result {
     };
     writeln!(
         text,
-        "  1 base + {} rebuild in {}, clear {} in {}",
+        "  1 {} + {} rebuild in {}, clear {} in {}",
+        tier(story.incident.tier),
         count(below, "descendant"),
         count(prediction.waves.len(), "wave"),
         count(prediction.findings, "finding"),
@@ -85,7 +99,12 @@ fn prediction(story: &Story, text: &mut String) -> std::fmt::Result {
     )?;
     let path = prediction.critical_path.iter().map(ImageId::as_str).collect::<Vec<_>>().join(" → ");
     let after = span(Span::between(story.incident.arrived_at, prediction.finishes_at));
-    writeln!(text, "  finish {}, {after} from now; critical path {}\n", time(prediction.finishes_at), column(&path, 70).trim_end())
+    writeln!(
+        text,
+        "  finish {}, {after} from now; critical path {}\n",
+        time(prediction.finishes_at),
+        column(&path, 70).trim_end()
+    )
 }
 
 fn wave(story: &Story, wave: &Wave, text: &mut String) -> std::fmt::Result {
@@ -116,7 +135,7 @@ fn line(story: &Story, build: &Build) -> String {
     format!(
         "{}  {}  {from:>12} → {}  {:>7}  {}  {}",
         time(build.started_at),
-        paint(NAME, column(build.image.as_str(), 22)),
+        paint(NAME, column(build.image.as_str(), 20)),
         build.version.short(),
         span(Span::between(build.started_at, build.finished_at)),
         chart(story, build),
@@ -133,15 +152,18 @@ fn parent(build: &Build) -> Option<&patchwave::image::Digest> {
     changed.or_else(|| build.parents.values().next())
 }
 
+/// What changed, in few words: how many parents, and how many findings of its own the build is for.
 fn why(reasons: &[Reason]) -> String {
-    let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in reasons {
-        *codes.entry(reason.code()).or_default() += 1;
-    }
-    let times = |(code, number): (&&str, &usize)| {
-        if *number == 1 { (*code).to_owned() } else { format!("{code} ×{number}") }
-    };
-    codes.iter().map(times).collect::<Vec<_>>().join(", ")
+    let parents = reasons.iter().filter(|reason| matches!(reason, Reason::ParentChanged { .. })).count();
+    let findings = reasons.iter().flat_map(Reason::causes).count();
+    let others = reasons.iter().filter(|reason| match reason {
+        Reason::ParentChanged { .. } | Reason::Vulnerable { .. } => false,
+        Reason::Expired { .. } | Reason::Requested { .. } | Reason::NeverBuilt { .. } => true,
+    });
+    let counted = [(parents, "parent"), (findings, "CVE")];
+    let counted =
+        counted.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun));
+    counted.chain(others.map(|reason| reason.code().to_owned())).collect::<Vec<_>>().join(", ")
 }
 
 /// When a build ran, on one scale for all.
@@ -166,6 +188,14 @@ fn held(story: &Story, text: &mut String) -> std::fmt::Result {
         .collect();
     if !passing.is_empty() {
         writeln!(text, "  for a while, by images: {}", passing.join(", "))?;
+    }
+    let more = story.incident.more_scan_events;
+    if more > 0 && story.summary.builds > 0 {
+        let told = count(more, "more scan event");
+        writeln!(
+            text,
+            "  {told} arrived before the fix was pushed and started nothing: each image waits for its parent"
+        )?;
     }
     let mut groups: BTreeMap<(&str, &str), Vec<&ImageId>> = BTreeMap::new();
     for kept in &story.held {
@@ -232,11 +262,26 @@ fn summary(story: &Story, text: &mut String) -> std::fmt::Result {
     writeln!(text, "  {}", paint(if story.is_clean() { GOOD } else { BAD }, figures))?;
     if let (Some(finished), Some((error, is_late))) = (summary.finished_at, summary.error()) {
         let direction = if is_late { "later" } else { "earlier" };
-        let (predicted, took) = (time(summary.predicted_finish), Span::between(story.incident.arrived_at, finished));
-        writeln!(text, "  predicted {predicted}, finished {} ({} {direction}) after {}", time(finished), span(error), span(took))?;
+        let (predicted, took) =
+            (time(summary.predicted_finish), Span::between(story.incident.arrived_at, finished));
+        writeln!(
+            text,
+            "  predicted {predicted}, finished {} ({} {direction}) after {}",
+            time(finished),
+            span(error),
+            span(took)
+        )?;
     }
     let events: usize = summary.events.values().sum();
-    writeln!(text, "  {events} events, {} passes; planning again starts nothing", summary.passes)?;
+    let again = match summary.starts_again {
+        0 => "nothing".to_owned(),
+        more => count(more, "build"),
+    };
+    writeln!(
+        text,
+        "  {events} events told when to look, in {} passes; planning again starts {again}",
+        summary.passes
+    )?;
     for error in summary.errors.iter().take(5) {
         writeln!(text, "  {}", paint(BAD, error))?;
     }

@@ -9,11 +9,9 @@ use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, Tier};
 use patchwave::image::{Digest, ImageId, Platform, Reference, Tag};
 use patchwave::time::Timestamp;
 
-use crate::incident::has_distribution;
 use crate::draw::{Seed, digest_of, hex};
-use crate::packages::{
-    OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, PINNED, Package, Releases,
-};
+use crate::incident::has_distribution;
+use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, PINNED, Package, Releases};
 use crate::registry::{Layer, Layers, Pushed, Registry, manifest};
 
 /// Where builds take everything from.
@@ -48,7 +46,8 @@ impl<'w> Workshop<'w> {
             .into_iter()
             .map(|platform| (platform.clone(), self.layers(image, order, &platform)))
             .collect();
-        let platforms: BTreeMap<_, _> = layers.iter().map(|(p, layers)| (p.clone(), manifest(p, layers))).collect();
+        let platforms: BTreeMap<_, _> =
+            layers.iter().map(|(p, layers)| (p.clone(), manifest(p, layers))).collect();
         let only = platforms.values().next().filter(|_| platforms.len() == 1);
         // An index holds the provenance too, so its digest is new with every build.
         let index = || digest_of(&format!("index {} {} {}", self.seed.0, image.id, order.number));
@@ -81,10 +80,15 @@ impl<'w> Workshop<'w> {
     }
 
     fn platforms(self, image: &Image, order: &Order) -> BTreeSet<Platform> {
-        let both = image.tier < Tier::Application || self.seed.draws("platforms", image.id.as_str()).percent(30);
-        let mut platforms: BTreeSet<Platform> =
-            ["linux/amd64", "linux/arm64"].iter().take(1 + usize::from(both)).filter_map(|p| p.parse().ok()).collect();
-        for parent in self.hierarchy.parents(&image.id).filter_map(|edge| self.parent(&edge.image.id, order)) {
+        let both =
+            image.tier < Tier::Application || self.seed.draws("platforms", image.id.as_str()).percent(30);
+        let mut platforms: BTreeSet<Platform> = ["linux/amd64", "linux/arm64"]
+            .iter()
+            .take(1 + usize::from(both))
+            .filter_map(|p| p.parse().ok())
+            .collect();
+        for parent in self.hierarchy.parents(&image.id).filter_map(|edge| self.parent(&edge.image.id, order))
+        {
             platforms.retain(|platform| parent.layers.contains_key(platform));
         }
         platforms
@@ -110,23 +114,13 @@ impl<'w> Workshop<'w> {
 
     fn base_layers(self, image: &Image, order: &Order, platform: &Platform) -> Layers {
         match &image.from {
-            Parent::Image(id) => {
-                self.parent(id, order).and_then(|parent| parent.layers.get(platform).cloned()).unwrap_or_default()
-            }
-            Parent::Upstream(reference) => vec![Rc::new(self.upstream_layer(image, reference, platform))],
+            Parent::Image(id) => self
+                .parent(id, order)
+                .and_then(|parent| parent.layers.get(platform).cloned())
+                .unwrap_or_default(),
+            Parent::Upstream(reference) => vec![Rc::new(upstream_layer(image, reference, platform))],
             Parent::Scratch => Vec::new(),
         }
-    }
-
-    fn upstream_layer(self, image: &Image, reference: &Reference, platform: &Platform) -> Layer {
-        let package = |name: &&'static str| Package {
-            name,
-            kind: PackageKind::Os,
-            distribution: image.id.clone(),
-            revision: 1,
-        };
-        let digest = digest_of(&format!("upstream {reference} {platform}"));
-        Layer { digest, packages: OF_THE_SYSTEM.iter().map(package).collect() }
     }
 
     /// Returns the layers of the last build if all that is under them is the same.
@@ -149,7 +143,9 @@ impl<'w> Workshop<'w> {
         match image.tier {
             Tier::Base => {}
             Tier::Platform => names.extend((0..3).filter_map(|_| draws.pick(&OF_RUNTIMES))),
-            Tier::Application => names.extend((0..draws.between(0, 2)).filter_map(|_| draws.pick(&OF_APPLICATIONS))),
+            Tier::Application => {
+                names.extend((0..draws.between(0, 2)).filter_map(|_| draws.pick(&OF_APPLICATIONS)));
+            }
         }
         let distribution = self.hierarchy.root_of(&image.id).map_or(&image.id, |root| &root.id);
         let package = |name| Package {
@@ -188,6 +184,18 @@ impl<'w> Workshop<'w> {
         };
         names.into_iter().map(package).collect()
     }
+}
+
+/// Somebody else's layer, which brings the distribution.
+fn upstream_layer(image: &Image, reference: &Reference, platform: &Platform) -> Layer {
+    let package = |name: &&'static str| Package {
+        name,
+        kind: PackageKind::Os,
+        distribution: image.id.clone(),
+        revision: 1,
+    };
+    let digest = digest_of(&format!("upstream {reference} {platform}"));
+    Layer { digest, packages: OF_THE_SYSTEM.iter().map(package).collect() }
 }
 
 /// Returns the tags of a build: stable ones move, those of a pattern are new each time.

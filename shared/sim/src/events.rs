@@ -28,7 +28,14 @@ impl Envelope {
         Self { registry, written: 0 }
     }
 
-    fn write(&mut self, source: &str, detail_type: &str, now: Timestamp, resource: Option<String>, detail: &Value) -> Value {
+    fn write(
+        &mut self,
+        source: &str,
+        detail_type: &str,
+        now: Timestamp,
+        resource: Option<String>,
+        detail: &Value,
+    ) -> Value {
         self.written += 1;
         let id = hex(&format!("event {}", self.written));
         let part = |range: std::ops::Range<usize>| id.get(range).unwrap_or_default();
@@ -75,7 +82,13 @@ impl Envelope {
     }
 
     /// A basic scan completed.
-    pub(crate) fn basic_scan(&mut self, at: &ManifestAt, tags: &[Tag], findings: &[Finding], now: Timestamp) -> Value {
+    pub(crate) fn basic_scan(
+        &mut self,
+        at: &ManifestAt,
+        tags: &[Tag],
+        findings: &[Finding],
+        now: Timestamp,
+    ) -> Value {
         let (repository, digest) = at;
         let detail = json!({
             "scan-status": "COMPLETE",
@@ -89,7 +102,13 @@ impl Envelope {
     }
 
     /// The first enhanced scan of a manifest completed.
-    pub(crate) fn enhanced_scan(&mut self, at: &ManifestAt, tags: &[Tag], findings: &[Finding], now: Timestamp) -> Value {
+    pub(crate) fn enhanced_scan(
+        &mut self,
+        at: &ManifestAt,
+        tags: &[Tag],
+        findings: &[Finding],
+        now: Timestamp,
+    ) -> Value {
         let (repository, digest) = at;
         let arn = self.repository_arn(repository);
         let mut counts = counts(findings);
@@ -106,7 +125,13 @@ impl Envelope {
     }
 
     /// Something new is known about a manifest that was scanned before.
-    pub(crate) fn finding(&mut self, at: &ManifestAt, tags: &[Tag], finding: &Finding, now: Timestamp) -> Value {
+    pub(crate) fn finding(
+        &mut self,
+        at: &ManifestAt,
+        tags: &[Tag],
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Value {
         let (repository, digest) = at;
         // Inspector's own way to write time.
         let time = now.strftime("%a %b %d %H:%M:%S.%3f UTC %Y").to_string();
@@ -174,7 +199,13 @@ impl Envelope {
             "pipeline-execution-attempt": 1.0,
         });
         let arn = self.arn("codepipeline", pipeline);
-        self.write("aws.codepipeline", "CodePipeline Pipeline Execution State Change", now, Some(arn), &detail)
+        self.write(
+            "aws.codepipeline",
+            "CodePipeline Pipeline Execution State Change",
+            now,
+            Some(arn),
+            &detail,
+        )
     }
 
     /// A schedule's time has come.

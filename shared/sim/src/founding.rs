@@ -68,7 +68,8 @@ fn build_everything(state: &mut State, hierarchy: &Hierarchy, now: Timestamp) {
     let mut pushed_at: BTreeMap<ImageId, Timestamp> = BTreeMap::new();
     for image in hierarchy.images() {
         let after = hierarchy.parents(&image.id).filter_map(|edge| pushed_at.get(&edge.image.id)).max();
-        let pause = state.seed.draws("founding", image.id.as_str()).span(Span::minutes(20), Span::minutes(90));
+        let pause =
+            state.seed.draws("founding", image.id.as_str()).span(Span::minutes(20), Span::minutes(90));
         let at = pause.after(*after.unwrap_or(&founded)).min(now);
         build(state, hierarchy, image, at);
         pushed_at.insert(image.id.clone(), at);

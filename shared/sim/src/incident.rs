@@ -22,7 +22,8 @@ pub struct Incident {
 pub(crate) fn choose(hierarchy: &Hierarchy, now: Timestamp) -> Option<Incident> {
     let roots = hierarchy.images().filter(|image| has_distribution(image));
     let reach = |image: &&Image| {
-        let below = hierarchy.query([&image.id], Direction::Descendants).map_or(0, |query| query.resolve().len());
+        let below =
+            hierarchy.query([&image.id], Direction::Descendants).map_or(0, |query| query.resolve().len());
         // Of equals the first.
         (can_be_rebuilt(image), below, std::cmp::Reverse(image.id.clone()))
     };

@@ -112,7 +112,8 @@ mod tests {
     fn a_claim_takes_a_slot_or_nothing() {
         let mut ledger = Ledger::default();
         let limits = Limits { max_concurrent_builds: 1, max_starts_per_day: 2 };
-        let mut claim = |name: &str, now: &str| ledger.claim(&id(name), &Record::default(), limits, now.parse().unwrap());
+        let mut claim =
+            |name: &str, now: &str| ledger.claim(&id(name), &Record::default(), limits, now.parse().unwrap());
         assert_eq!(claim("a", "2026-11-20T01:00:00Z"), Ok(()));
         assert_eq!(claim("b", "2026-11-20T02:00:00Z"), Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)));
         assert!(ledger.records(&BTreeSet::from([id("b")])).is_empty(), "nothing is written without a slot");

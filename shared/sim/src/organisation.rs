@@ -10,7 +10,8 @@ mod tests {
 
     #[test]
     fn the_organisation_is_a_valid_hierarchy() {
-        let hierarchy = Hierarchy::parse("organisation.yaml", ORGANISATION).map_err(|errors| errors.to_string());
+        let hierarchy =
+            Hierarchy::parse("organisation.yaml", ORGANISATION).map_err(|errors| errors.to_string());
         assert!(hierarchy.unwrap().len() >= 36);
     }
 }

@@ -120,7 +120,10 @@ impl Vulnerability {
 
 /// Which release of a package a distribution offers from when on.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Releases(BTreeMap<(String, Option<ImageId>), Vec<(Timestamp, u32)>>);
+pub(crate) struct Releases(BTreeMap<Whose, Vec<(Timestamp, u32)>>);
+
+/// A package, and the distribution that releases it; nothing: all do at once.
+type Whose = (String, Option<ImageId>);
 
 impl Releases {
     /// Announces the release that fixes `vulnerability`, if there is one.

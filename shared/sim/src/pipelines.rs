@@ -84,7 +84,10 @@ impl Pipelines {
             Some(id) => self.executions.get(id),
             None => self.executions.values().find(|execution| is_of(execution, claim)),
         };
-        found.map_or(Seen::NotFound, |execution| Seen::Found { id: execution.id.clone(), state: execution.state })
+        found.map_or(Seen::NotFound, |execution| Seen::Found {
+            id: execution.id.clone(),
+            state: execution.state,
+        })
     }
 }
 
@@ -100,7 +103,8 @@ fn duration(seed: Seed, start: &Start, number: u32) -> Span {
 
 /// The key tells, where the pipeline takes it; otherwise who started the pipeline, and when.
 fn is_of(execution: &Execution, claim: &Claim) -> bool {
-    let same_pipeline = execution.start.pipeline == claim.start.pipeline && execution.started_at >= claim.claimed_at;
+    let same_pipeline =
+        execution.start.pipeline == claim.start.pipeline && execution.started_at >= claim.claimed_at;
     let key = execution.variable(Variable::BuildKey);
     same_pipeline && key.is_none_or(|key| key == claim.start.key.as_str())
 }

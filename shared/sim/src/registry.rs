@@ -65,7 +65,8 @@ impl Registry {
     /// Returns the version that counts on a line.
     pub(crate) fn current(&self, repository: &Repository, line: &Line) -> Option<&Pushed> {
         let versions = self.repositories.get(repository)?;
-        let candidates: Vec<Candidate> = versions.iter().filter(|v| !v.tags.is_empty()).map(candidate).collect();
+        let candidates: Vec<Candidate> =
+            versions.iter().filter(|v| !v.tags.is_empty()).map(candidate).collect();
         let digest = &line::current(line, &candidates)?.digest;
         versions.iter().find(|pushed| pushed.version.digest == *digest)
     }

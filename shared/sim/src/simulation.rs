@@ -115,7 +115,11 @@ impl Simulation {
     }
 
     /// Lets everything happen that happens before `end`.
-    pub fn run_until(&mut self, end: Timestamp, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+    pub fn run_until(
+        &mut self,
+        end: Timestamp,
+        watch: &mut dyn FnMut(&Simulation, &Moment),
+    ) -> Result<(), Broken> {
         while self.next_at().is_some_and(|at| at < end) {
             self.step(watch)?;
         }
@@ -142,7 +146,9 @@ impl Simulation {
 
     /// Lets the next thing happen.
     pub fn step(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
-        let Some(((at, _), happening)) = self.world.state.borrow_mut().agenda.pop_first() else { return Ok(()) };
+        let Some(((at, _), happening)) = self.world.state.borrow_mut().agenda.pop_first() else {
+            return Ok(());
+        };
         self.world.clock.set(at);
         match happening {
             Happening::Delivery(event) => self.deliver(event, Schedule::Tick, watch)?,
@@ -152,7 +158,9 @@ impl Simulation {
             other => self.world.state.borrow_mut().happen(&self.world.hierarchy, other, at),
         }
         let news = std::mem::take(&mut self.world.state.borrow_mut().news);
-        news.iter().for_each(|moment| watch(self, moment));
+        for moment in &news {
+            watch(self, moment);
+        }
         Ok(())
     }
 
@@ -188,7 +196,9 @@ impl Simulation {
         schedule: Schedule,
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<(), Broken> {
-        let Event::Trigger(trigger) = trigger::parse(&event, schedule).map_err(Broken::Event)? else { return Ok(()) };
+        let Event::Trigger(trigger) = trigger::parse(&event, schedule).map_err(Broken::Event)? else {
+            return Ok(());
+        };
         let to = target(&trigger);
         let queue = self.queues.entry(to).or_default();
         queue.push(trigger);
@@ -200,7 +210,11 @@ impl Simulation {
         Ok(())
     }
 
-    fn invoke(&mut self, function: Function, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+    fn invoke(
+        &mut self,
+        function: Function,
+        watch: &mut dyn FnMut(&Simulation, &Moment),
+    ) -> Result<(), Broken> {
         let triggers = self.queues.remove(&function).unwrap_or_default();
         self.invocations += 1;
         let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
@@ -218,7 +232,9 @@ impl Simulation {
 fn target(trigger: &Trigger) -> Function {
     match trigger {
         Trigger::Scanned { .. } => Function::ScanComplete,
-        Trigger::RepositoryChanged { .. } | Trigger::Execution { .. } | Trigger::Tick => Function::RebuildFanout,
+        Trigger::RepositoryChanged { .. } | Trigger::Execution { .. } | Trigger::Tick => {
+            Function::RebuildFanout
+        }
         Trigger::Sweep => Function::Inventory,
     }
 }

@@ -112,7 +112,13 @@ impl State {
     }
 
     /// Begins an execution, or finds the one that the same token began before.
-    pub(crate) fn start(&mut self, hierarchy: &Hierarchy, image: &Image, start: &Start, now: Timestamp) -> String {
+    pub(crate) fn start(
+        &mut self,
+        hierarchy: &Hierarchy,
+        image: &Image,
+        start: &Start,
+        now: Timestamp,
+    ) -> String {
         if let Some(id) = self.pipelines.replayed(start) {
             return id;
         }
@@ -200,8 +206,12 @@ impl State {
             let event = self.envelope.pushed(&image.repository, &version.digest, Some(tag), is_index, now);
             self.emit(event, now);
         }
-        let follow: Vec<(String, Span)> =
-            self.workloads.values().filter(|w| w.image == image.id).map(|w| (w.name.clone(), w.follows_after)).collect();
+        let follow: Vec<(String, Span)> = self
+            .workloads
+            .values()
+            .filter(|w| w.image == image.id)
+            .map(|w| (w.name.clone(), w.follows_after))
+            .collect();
         for (name, delay) in follow {
             self.plan(delay.after(now), Happening::Deployment(name));
         }
@@ -217,7 +227,14 @@ impl State {
         }
     }
 
-    fn scan_events(&mut self, at: &ManifestAt, tags: &[Tag], first: bool, new: &[Finding], now: Timestamp) -> Vec<Value> {
+    fn scan_events(
+        &mut self,
+        at: &ManifestAt,
+        tags: &[Tag],
+        first: bool,
+        new: &[Finding],
+        now: Timestamp,
+    ) -> Vec<Value> {
         let scan = self.scanner.scan(at);
         let Scan::Complete { findings, .. } = &scan else { return Vec::new() };
         match (self.scanner.scanning(&at.0), first) {
@@ -239,7 +256,9 @@ impl State {
     }
 
     fn retire(&mut self, name: &str, digest: Digest, now: Timestamp) {
-        let Some(workload) = self.workloads.get_mut(name).filter(|workload| workload.digest != digest) else { return };
+        let Some(workload) = self.workloads.get_mut(name).filter(|workload| workload.digest != digest) else {
+            return;
+        };
         let old = std::mem::replace(&mut workload.digest, digest);
         workload.since = now;
         self.news.push(Moment::Deployed { at: now, workload: workload.clone(), replaced: old });
@@ -247,7 +266,12 @@ impl State {
 
     /// Makes a vulnerability known: enhanced scanning looks at all that it covers within minutes, and the nightly job
     /// of the others comes round.
-    pub(crate) fn publish(&mut self, vulnerability: Vulnerability, first: Option<&ManifestAt>, now: Timestamp) {
+    pub(crate) fn publish(
+        &mut self,
+        vulnerability: Vulnerability,
+        first: Option<&ManifestAt>,
+        now: Timestamp,
+    ) {
         self.releases.announce(&vulnerability);
         let manifests: Vec<ManifestAt> = self.registry.manifests().cloned().collect();
         for at in manifests {

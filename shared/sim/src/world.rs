@@ -45,16 +45,23 @@ impl World for SimulatedWorld {
 
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
         let registry = &self.state.borrow().registry;
-        let current = |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
+        let current =
+            |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
         images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
     }
 
-    async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
+    async fn versions(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
         let registry = &self.state.borrow().registry;
         wanted.iter().map(|at| (at.clone(), Ok(registry.version(&at.0, &at.1)))).collect()
     }
 
-    async fn history(&self, repositories: &BTreeSet<Repository>) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
+    async fn history(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
         let registry = &self.state.borrow().registry;
         let history = |repository: &Repository| registry.history(repository).unwrap_or_default();
         repositories.iter().map(|repository| (repository.clone(), Ok(history(repository)))).collect()
@@ -73,7 +80,13 @@ impl World for SimulatedWorld {
         self.state.borrow_mut().ledger.save(image, record)
     }
 
-    async fn claim(&self, image: &ImageId, record: &Record, limits: Limits, now: Timestamp) -> Result<(), NotClaimed> {
+    async fn claim(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(), NotClaimed> {
         self.state.borrow_mut().ledger.claim(image, record, limits, now)
     }
 
@@ -98,7 +111,8 @@ impl World for SimulatedWorld {
         let mut state = self.state.borrow_mut();
         let asked = state.scanner.request(&at, self.now());
         if asked {
-            let delay = state.seed.draws("requested scan", at.1.as_str()).span(Span::minutes(1), Span::minutes(5));
+            let delay =
+                state.seed.draws("requested scan", at.1.as_str()).span(Span::minutes(1), Span::minutes(5));
             state.plan(delay.after(self.now()), Happening::Scan(at));
         }
         Ok(asked)

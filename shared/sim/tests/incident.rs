@@ -1,6 +1,9 @@
 //! A critical vulnerability in a base image: every image that carries it is rebuilt once, on the right parents.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::{Digest, ImageId};
@@ -19,10 +22,12 @@ fn play(yaml: &str, seed: u64) -> Played {
     let mut simulation = Simulation::new(hierarchy, seed);
     let (mut builds, mut history) = (Vec::new(), String::new());
     let mut watch = |_: &Simulation, moment: &Moment| {
-        history.push_str(&format!("{moment:?}\n"));
+        writeln!(history, "{moment:?}").unwrap();
         match moment {
             Moment::Built(build) => builds.push((**build).clone()),
-            Moment::Passed { report, .. } => assert_eq!(report.errors, [], "nothing goes wrong in a kind world"),
+            Moment::Passed { report, .. } => {
+                assert_eq!(report.errors, [], "nothing goes wrong in a kind world");
+            }
             _ => {}
         }
     };
@@ -35,7 +40,9 @@ fn play(yaml: &str, seed: u64) -> Played {
 
 fn currents(simulation: &Simulation) -> BTreeMap<ImageId, Digest> {
     let facts = simulation.facts().unwrap();
-    let current = |(id, image): (ImageId, patchwave::facts::ImageFacts)| Some((id, image.current_version()?.digest.clone()));
+    let current = |(id, image): (ImageId, patchwave::facts::ImageFacts)| {
+        Some((id, image.current_version()?.digest.clone()))
+    };
     facts.images.into_iter().filter_map(current).collect()
 }
 
@@ -59,7 +66,8 @@ fn each_image_that_carries_it_is_built_once_on_the_new_parents() {
         let played = play(ORGANISATION, seed);
         let hierarchy = played.simulation.hierarchy();
         let below = hierarchy.query([&played.incident.image], Direction::Descendants).unwrap().resolve();
-        let expected: Vec<&ImageId> = below.iter().filter(|i| can_be_rebuilt(i)).map(|image| &image.id).collect();
+        let expected: Vec<&ImageId> =
+            below.iter().filter(|i| can_be_rebuilt(i)).map(|image| &image.id).collect();
         let mut built: Vec<&ImageId> = played.builds.iter().map(|build| &build.image).collect();
         built.sort();
         let mut sorted = expected.clone();
@@ -111,7 +119,8 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 fn limits_hold() {
     let narrow = ORGANISATION.replace("maxConcurrentBuilds: 12", "maxConcurrentBuilds: 2");
     let played = play(&narrow, 5);
-    let mut edges: Vec<_> = played.builds.iter().flat_map(|b| [(b.finished_at, -1), (b.started_at, 1)]).collect();
+    let mut edges: Vec<_> =
+        played.builds.iter().flat_map(|b| [(b.finished_at, -1), (b.started_at, 1)]).collect();
     edges.sort();
     let running = edges.iter().scan(0, |running, (_, step)| {
         *running += step;

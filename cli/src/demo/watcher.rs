@@ -1,0 +1,57 @@
+//! What is seen while the story plays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::image::{Digest, ImageId};
+use patchwave::plan::Hold;
+use patchwave::time::Timestamp;
+use patchwave_converge::Report;
+use patchwave_sim::{Build, Function, Moment, Workload};
+use serde_json::Value;
+
+#[derive(Debug, Default)]
+pub(crate) struct Watcher {
+    pub(crate) builds: Vec<Build>,
+    /// When the last old task of which workload stopped, and what it ran.
+    pub(crate) deployed: Vec<(Timestamp, Workload, Digest)>,
+    pub(crate) first_scan: Option<Value>,
+    /// When each event about a scan or a finding arrived.
+    pub(crate) scans: Vec<Timestamp>,
+    /// How many events of each detail type arrived.
+    pub(crate) events: BTreeMap<String, usize>,
+    pub(crate) passes: usize,
+    /// Which images were ever held for what.
+    pub(crate) waited: BTreeMap<&'static str, BTreeSet<ImageId>>,
+    pub(crate) errors: Vec<String>,
+}
+
+impl Watcher {
+    /// Remembers what counts of a moment.
+    pub(crate) fn see(&mut self, moment: &Moment) {
+        match moment {
+            Moment::Delivered { at, to, event } => self.delivered(*at, *to, event),
+            Moment::Passed { report, .. } => self.passed(report),
+            Moment::Built(build) => self.builds.push((**build).clone()),
+            Moment::Deployed { at, workload, replaced } => {
+                self.deployed.push((*at, workload.clone(), replaced.clone()));
+            }
+        }
+    }
+
+    fn delivered(&mut self, at: Timestamp, to: Function, event: &Value) {
+        if to == Function::ScanComplete {
+            self.scans.push(at);
+            self.first_scan.get_or_insert_with(|| event.clone());
+        }
+        let kind = event.get("detail-type").and_then(Value::as_str).unwrap_or_default();
+        *self.events.entry(kind.to_owned()).or_default() += 1;
+    }
+
+    fn passed(&mut self, report: &Report) {
+        self.passes += 1;
+        self.errors.extend(report.errors.iter().map(|failure| failure.message.clone()));
+        for held in report.held.iter().filter(|held| held.hold != Hold::Fresh) {
+            self.waited.entry(held.hold.name()).or_default().insert(held.image.clone());
+        }
+    }
+}
