@@ -67,7 +67,10 @@ fn an_introduced_finding_that_the_parent_lost_rebuilds_only_the_child() {
     village.scan_all();
     let plan = village.plan();
     assert_eq!(village.play(), ["a"]);
-    assert!(matches!(&plan.reasons[&id("a")][..], [Reason::ParentChanged { evidence: Evidence::Annotation, .. }]));
+    assert!(matches!(
+        &plan.reasons[&id("a")][..],
+        [Reason::ParentChanged { evidence: Evidence::Annotation, .. }]
+    ));
 }
 
 #[test]
@@ -117,7 +120,10 @@ fn a_finding_of_a_copied_stage_belongs_to_that_stage() {
     village.infect("p", &go);
     village.infect("a", &go);
     village.scan_all();
-    assert!(matches!(village.hold("p"), Hold::CannotHelp { .. }), "the Go version of p is pinned by its commit");
+    assert!(
+        matches!(village.hold("p"), Hold::CannotHelp { .. }),
+        "the Go version of p is pinned by its commit"
+    );
     assert!(matches!(village.hold("a"), Hold::WaitingOn { on, .. } if on == id("p")));
 }
 
@@ -431,7 +437,11 @@ fn without_annotations_layers_tell_and_without_layers_time() {
     assert_eq!(evidence(&village), Evidence::Time);
     let now = village.now;
     village.image("a").record.enforced_since = Some(now);
-    assert_eq!(village.hold("a"), Hold::Fresh, "overdue when first enforced, by time alone: spread over maxAge");
+    assert_eq!(
+        village.hold("a"),
+        Hold::Fresh,
+        "overdue when first enforced, by time alone: spread over maxAge"
+    );
 }
 
 #[test]
@@ -474,10 +484,8 @@ fn a_child_waits_only_for_reasons_that_are_older_than_its_own_wait() {
 
 #[test]
 fn limits_hold_the_less_urgent() {
-    let yaml = village::family("b1: scratch\n b2: scratch\n p: b2\n a: p").replace(
-        "mode: enforce",
-        "mode: enforce, maxConcurrentBuilds: 1, maxStartsPerDay: 2",
-    );
+    let yaml = village::family("b1: scratch\n b2: scratch\n p: b2\n a: p")
+        .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1, maxStartsPerDay: 2");
     let mut village = Village::new(&yaml);
     village.infect("b1", &finding("CVE-1"));
     village.infect("b2", &finding("CVE-1"));
@@ -493,10 +501,14 @@ fn limits_hold_the_less_urgent() {
 
 #[test]
 fn what_is_exploited_goes_first() {
-    let yaml = village::family("b1: scratch\n b2: scratch").replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1");
+    let yaml = village::family("b1: scratch\n b2: scratch")
+        .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1");
     let mut village = Village::new(&yaml);
     village.infect("b1", &finding("CVE-1"));
-    village.infect("b2", &patchwave::finding::Finding { exploited: true, severity: Severity::High, ..finding("CVE-2") });
+    village.infect(
+        "b2",
+        &patchwave::finding::Finding { exploited: true, severity: Severity::High, ..finding("CVE-2") },
+    );
     village.scan_all();
     assert_eq!(village.pass(), ["b2"]);
 }
@@ -541,7 +553,8 @@ fn an_image_expires_with_its_chain_and_is_built_without_cache() {
 
 #[test]
 fn what_was_overdue_when_first_enforced_is_spread() {
-    let mut village = Village::of("b1: scratch\n b2: scratch\n b3: scratch\n b4: scratch\n b5: scratch\n b6: scratch");
+    let mut village =
+        Village::of("b1: scratch\n b2: scratch\n b3: scratch\n b4: scratch\n b5: scratch\n b6: scratch");
     village.wait("90d");
     village.scan_all();
     for facts in village.facts.images.values_mut() {
@@ -575,7 +588,12 @@ fn observe_is_a_ceiling() {
     let mut village = Village::of("b: scratch");
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
-    let plan = patchwave::plan::plan(&village.hierarchy, &village.facts, patchwave::policy::Mode::Observe, village.now);
+    let plan = patchwave::plan::plan(
+        &village.hierarchy,
+        &village.facts,
+        patchwave::policy::Mode::Observe,
+        village.now,
+    );
     assert!(plan.starts.is_empty());
     assert_eq!(plan.holds[&id("b")], Hold::Observing);
     assert!(plan.reasons.contains_key(&id("b")), "it says what it would do");
@@ -596,8 +614,9 @@ fn a_pinned_pipeline_builds_the_lines_commit_or_nothing() {
 
 #[test]
 fn only_declared_variables_are_sent() {
-    let mut village =
-        Village::of("b: scratch\n a: b | pipeline: { name: a, variables: [PATCHWAVE_BASE_IMAGE, PATCHWAVE_BUILD_KEY] }");
+    let mut village = Village::of(
+        "b: scratch\n a: b | pipeline: { name: a, variables: [PATCHWAVE_BASE_IMAGE, PATCHWAVE_BUILD_KEY] }",
+    );
     village.infect("a", &finding("CVE-1"));
     village.scan_all();
     village.pass();

@@ -1,6 +1,8 @@
 //! A village: the smallest world that a planner can be played in. Builds stack layers, layers carry findings, scans list
 //! them. No events, no faults: those are the simulator's business.
 
+#![allow(clippy::allow_attributes, dead_code, reason = "each test file plays with its own part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::{Current, Execution, ExecutionState, Facts, ImageFacts, Manifest, Version};
@@ -68,7 +70,8 @@ pub(crate) fn family(lines: &str) -> String {
             Some('p') => "platform",
             _ => "application",
         };
-        let pipeline = if extra.contains("pipeline:") { String::new() } else { format!(", pipeline: {name}") };
+        let pipeline =
+            if extra.contains("pipeline:") { String::new() } else { format!(", pipeline: {name}") };
         let extra = if extra.trim().is_empty() { String::new() } else { format!(", {}", extra.trim()) };
         let extra = extra.replace(", pipeline: none", "");
         yaml += &format!(
@@ -145,7 +148,8 @@ impl Village {
         let mut platforms = BTreeMap::new();
         for platform in PLATFORMS {
             let platform: Platform = platform.parse().unwrap();
-            let mut layers = from.as_ref().map(|from| from.platforms[&platform].layers.clone()).unwrap_or_default();
+            let mut layers =
+                from.as_ref().map(|from| from.platforms[&platform].layers.clone()).unwrap_or_default();
             let layer = self.serial();
             self.layers.insert(layer.clone(), kept.clone());
             layers.push(layer);
@@ -177,7 +181,8 @@ impl Village {
         let (layers, now) = (self.layers.clone(), self.now);
         for version in self.image(name).versions.values_mut() {
             for manifest in version.platforms.values_mut() {
-                let findings = manifest.layers.iter().flat_map(|layer| layers.get(layer).into_iter().flatten());
+                let findings =
+                    manifest.layers.iter().flat_map(|layer| layers.get(layer).into_iter().flatten());
                 manifest.scan = Scan::Complete {
                     completed_at: now,
                     coverage: Coverage::OsAndLanguages,
