@@ -34,8 +34,10 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
         Mode::Enforce => record.enforced_since.or(Some(scene.now)),
         Mode::Observe => None,
     };
-    let waits =
-        !decision.reasons.is_empty() || blame.is_some_and(|b| !b.above.is_empty() || !b.unscanned.is_empty());
+    // A finding that is parked above makes nothing wait: a wait counted from then on would overlook what moves later.
+    let waits = !decision.reasons.is_empty()
+        || decision.moving_since.is_some()
+        || blame.is_some_and(|b| !b.unscanned.is_empty());
     let in_flight = record.claim.is_some();
     record.waiting_since = (waits && !in_flight).then(|| record.waiting_since.unwrap_or(scene.now));
     if scene
