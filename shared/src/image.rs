@@ -18,7 +18,7 @@ pub struct InvalidWord {
 }
 
 impl InvalidWord {
-    fn new(found: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(found: &str, expected: &'static str) -> Self {
         // Outside text ends up in messages and logs: keep it short.
         Self { found: found.chars().take(200).collect(), expected }
     }
