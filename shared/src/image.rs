@@ -30,7 +30,7 @@ macro_rules! word {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(transparent)]
+        #[schemars(with = "String")]
         pub struct $name(String);
 
         impl $name {
