@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{FindingKey, PackageKind};
+use crate::finding::{FindingKey, Fix, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
 use crate::plan::{BuildKey, Reason, Start};
 use crate::time::Timestamp;
@@ -150,8 +150,10 @@ pub struct PendingProof {
 pub struct Ineffective {
     /// How many, on the same inputs.
     pub builds: u32,
-    /// Parents and fix that they were made with: a changed parent or a newly published fix ends the quarantine.
+    /// What they were made from: a changed parent ends the quarantine.
     pub inputs: String,
+    /// What was known of the fix: a newly published one ends the quarantine.
+    pub fix: Fix,
 }
 
 /// A person's request to rebuild.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::scene::Scene;
 use super::{Cause, Proof, Reason, Verdict};
 use crate::facts::{Execution, ExecutionState, ImageFacts, Version};
-use crate::finding::{Coverage, FindingKey, PackageKind, Scan, Severity};
+use crate::finding::{Coverage, FindingKey, Fix, PackageKind, Scan, Severity};
 use crate::hierarchy::Image;
 use crate::record::{Claim, Failures, Ineffective, PendingProof, Record, Success, ToProve};
 use crate::time::Timestamp;
@@ -73,7 +74,9 @@ fn succeed(
     };
     record.failures = None;
     record.waiting_since = None;
-    let requested = |id: &str| claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id));
+    let requested = |id: &str| {
+        claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id))
+    };
     if record.request.as_ref().is_some_and(|request| requested(&request.id)) {
         record.request = None;
     }
@@ -168,7 +171,11 @@ fn conclude(
     proofs: &mut Vec<Proof>,
 ) {
     let of = |wanted: &[Verdict]| -> BTreeSet<&FindingKey> {
-        judged.iter().filter(|(_, verdict, _)| wanted.contains(verdict)).map(|(item, ..)| &item.finding).collect()
+        judged
+            .iter()
+            .filter(|(_, verdict, _)| wanted.contains(verdict))
+            .map(|(item, ..)| &item.finding)
+            .collect()
     };
     let ineffective = of(&[Verdict::Ineffective]);
     let fixed = of(&[Verdict::Fixed, Verdict::Removed]);
@@ -178,9 +185,10 @@ fn conclude(
         }
     }
     for finding in proof.causes.iter().filter(|cause| ineffective.contains(cause)) {
-        let before = record.ineffective.get(finding).filter(|entry| entry.inputs == proof.inputs);
+        let fix = Scene::finding_in(version, finding).map_or(Fix::Unknown, |finding| finding.fix.clone());
+        let before = record.ineffective.get(finding).filter(|e| e.inputs == proof.inputs && e.fix == fix);
         let builds = before.map_or(0, |entry| entry.builds) + 1;
-        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone() });
+        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone(), fix });
     }
     if let Some(success) = &mut record.success {
         let helped = |cause: &&FindingKey| fixed.contains(*cause) && !ineffective.contains(*cause);
