@@ -123,8 +123,7 @@ mod tests {
     #[test]
     fn every_key_attribute_is_defined_and_no_other() {
         let input = create_table("patchwave");
-        let mut defined: Vec<_> = input["AttributeDefinitions"].as_array().unwrap().to_vec();
-        defined.sort_by_key(|d| d["AttributeName"].to_string());
+        let defined = input["AttributeDefinitions"].as_array().unwrap();
         let names: Vec<_> = defined.iter().map(|d| d["AttributeName"].as_str().unwrap()).collect();
         assert_eq!(names, [PARTITION, SORT, UNSETTLED]);
     }

@@ -101,3 +101,43 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
     }
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+
+    const YAML: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, images: [{tier: base, \
+                        repository: base/os, tags: ['1'], from: scratch}]}";
+
+    fn object() -> HierarchySource {
+        HierarchySource::new(Source::Object { bucket: "conf".into(), key: "h.yaml".into() })
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_object_is_not_read_again() {
+        let config = fake::raw(|request| {
+            let known = request.headers().get("if-none-match").is_some_and(|etag| etag == "\"1\"");
+            let answer =
+                http::Response::builder().header("etag", "\"1\"").status(if known { 304 } else { 200 });
+            answer.body(if known { String::new() } else { YAML.to_owned() }).unwrap()
+        });
+        let source = object();
+        let first = source.load(|| Client::new(&config)).await.unwrap();
+        let second = source.load(|| Client::new(&config)).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_named() {
+        let config = fake::raw(|_| http::Response::builder().status(403).body(String::new()).unwrap());
+        let fault = object().load(|| Client::new(&config)).await.unwrap_err();
+        assert!(fault.to_string().contains("s3://conf/h.yaml, which PATCHWAVE_HIERARCHY names"), "{fault}");
+        let file = HierarchySource::new(Source::File("no/such/file.yaml".into()));
+        let fault = file.load(|| Client::new(&config)).await.unwrap_err();
+        assert!(
+            fault.to_string().contains("no/such/file.yaml")
+                && fault.to_string().contains("PATCHWAVE_HIERARCHY")
+        );
+    }
+}

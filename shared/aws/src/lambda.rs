@@ -50,7 +50,7 @@ impl Role {
 /// it, and not only a log line about a process that ended.
 pub async fn run(role: Role) -> Result<(), lambda_runtime::Error> {
     telemetry::init();
-    let function = Function::new(role).await;
+    let function = Box::pin(Function::new(role)).await;
     Runtime::new(service_fn(|event| function.handle(event))).run().await
 }
 
@@ -149,7 +149,7 @@ impl Function {
         let hierarchy = deployed.hierarchy.load(|| deployed.clients.s3()).await?;
         let world = AwsWorld::new(&deployed.clients, hierarchy.registry(), deployed.settings.table.clone());
         let settings = PassSettings { mode: deployed.settings.mode, owner };
-        let report = converge(&world, &hierarchy, &triggers, &settings).await?;
+        let report = Box::pin(converge(&world, &hierarchy, &triggers, &settings)).await?;
         telemetry::report(&report);
         Ok(report)
     }

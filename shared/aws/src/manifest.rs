@@ -26,7 +26,7 @@ const LONGEST: usize = 4 * 1024 * 1024;
 const MOST_ENTRIES: usize = 1_000;
 /// Docker stops at 127 layers.
 const MOST_LAYERS: usize = 1_000;
-/// What the attestations of BuildKit say their platform is.
+/// What the attestations of `BuildKit` say their platform is.
 const UNKNOWN: &str = "unknown";
 
 /// Where a manifest stands that no index gives a platform.

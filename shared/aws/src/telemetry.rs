@@ -1,5 +1,6 @@
 //! Logs: one JSON object a line, each with the request that it belongs to. Neither settings nor credentials are logged.
 
+use patchwave::plan::Reason;
 use patchwave_converge::Report;
 use tracing::{Span, error, info, info_span};
 use tracing_subscriber::EnvFilter;
@@ -23,7 +24,7 @@ pub(crate) fn request(function: &str, request_id: &str) -> Span {
 /// Logs what a pass did and did not do.
 pub(crate) fn report(report: &Report) {
     for started in &report.started {
-        let reasons: Vec<&str> = started.reasons.iter().map(|reason| reason.code()).collect();
+        let reasons: Vec<&str> = started.reasons.iter().map(Reason::code).collect();
         info!(
             target: "patchwave",
             image = %started.image, pipeline = started.pipeline, execution = started.execution_id,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_ecr::operation::batch_get_image::BatchGetImageError;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageFailure, ImageIdentifier, TagStatus};
 use futures::stream::{self, StreamExt};
 use patchwave::image::{Digest, Repository, Tag};
@@ -113,7 +114,9 @@ impl Ecr {
         let output = match answer {
             Ok(output) => output,
             Err(error) => {
-                let gone = error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception());
+                let gone = error
+                    .as_service_error()
+                    .is_some_and(BatchGetImageError::is_repository_not_found_exception);
                 let each = if gone { Ok(None) } else { Err(fault(operation(), &error)) };
                 return digests.iter().map(|digest| (digest.clone(), each.clone())).collect();
             }

@@ -4,7 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::operation::describe_image_scan_findings::DescribeImageScanFindingsOutput;
-use aws_sdk_ecr::types::{EnhancedImageScanFinding, ImageScanFinding, ImageScanFindings, VulnerablePackage};
+use aws_sdk_ecr::types::{
+    EnhancedImageScanFinding, FindingSeverity, ImageScanFinding, ImageScanFindings,
+    PackageVulnerabilityDetails, VulnerablePackage,
+};
 use futures::stream::{self, StreamExt};
 use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::image::{Digest, Repository};
@@ -54,11 +57,13 @@ impl Ecr {
             };
             match coverage(&page) {
                 Ok(coverage) => {
-                    completed = Some((coverage, page.image_scan_findings().and_then(completed_at)))
+                    completed = Some((coverage, page.image_scan_findings().and_then(completed_at)));
                 }
                 Err(scan) => return scan,
             }
-            page.image_scan_findings().into_iter().for_each(|found| gather(&mut findings, found));
+            if let Some(found) = page.image_scan_findings() {
+                gather(&mut findings, found);
+            }
             if findings.len() > MOST_FINDINGS {
                 return Scan::Failed(format!("it has more than {MOST_FINDINGS} findings"));
             }
@@ -162,7 +167,7 @@ fn basic(found: &ImageScanFinding) -> Finding {
             vulnerability: found.name().unwrap_or(UNNAMED).to_owned(),
             package: attribute("package_name").unwrap_or_else(|| UNNAMED.to_owned()),
         },
-        severity: severity(found.severity().map(|severity| severity.as_str())),
+        severity: severity(found.severity().map(FindingSeverity::as_str)),
         installed: attribute("package_version"),
         kind: PackageKind::Os,
         fix: Fix::Unknown,
@@ -199,7 +204,7 @@ fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
         first_observed: found.first_observed_at().and_then(timestamp),
         exploited: found.exploit_available() == Some("YES"),
     };
-    match details.map(|details| details.vulnerable_packages()) {
+    match details.map(PackageVulnerabilityDetails::vulnerable_packages) {
         Some(packages) if !packages.is_empty() => packages.iter().map(|p| finding(Some(p))).collect(),
         // A finding without a package is still a finding.
         _ => vec![finding(None)],
