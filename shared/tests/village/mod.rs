@@ -1,6 +1,8 @@
 //! A village: the smallest world that a planner can be played in. Builds stack layers, layers carry findings, scans list
 //! them. No events, no faults: those are the simulator's business.
 
+#![allow(clippy::allow_attributes, dead_code, reason = "each test file plays with its own part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::{Current, Execution, ExecutionState, Facts, ImageFacts, Manifest, Version};
