@@ -23,6 +23,10 @@ pub struct Record {
     /// Since when it has had a reason and was not started: later reasons of its parents do not prolong this wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<Timestamp>,
+    /// Since when a finding here has waited for the scan of an ancestor. Apart from the wait for a start, for such a scan
+    /// may never come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_awaited_since: Option<Timestamp>,
     /// Since when it has been enforced: what was overdue by then is spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_since: Option<Timestamp>,

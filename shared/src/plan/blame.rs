@@ -141,8 +141,10 @@ fn due(image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
 }
 
 fn waited_enough(scene: &Scene<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
-    let since =
-        [&owner.id, &counted.carrier.id].into_iter().filter_map(|id| scene.record(id).waiting_since).min();
+    let since = [&owner.id, &counted.carrier.id]
+        .into_iter()
+        .filter_map(|id| scene.record(id).scan_awaited_since)
+        .min();
     let wait = owner.policy.proof_wait.for_severity(counted.finding.severity);
     since.is_some_and(|since| wait.after(since) <= scene.now)
 }

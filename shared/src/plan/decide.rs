@@ -276,7 +276,7 @@ impl<'a> Case<'_, 'a> {
 
     /// Whether the wait for a parent's scan has lasted longer than a child should have to wait for its end.
     fn is_late(&self) -> bool {
-        let since = self.scene.record(&self.image.id).waiting_since;
+        let since = self.scene.record(&self.image.id).scan_awaited_since;
         let severity = self.blame.severity.unwrap_or(Severity::Unrated);
         since.is_some_and(|since| {
             self.image.policy.proof_wait.for_severity(severity).after(since) <= self.scene.now

@@ -35,11 +35,11 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
         Mode::Observe => None,
     };
     // A finding that is parked above makes nothing wait: a wait counted from then on would overlook what moves later.
-    let waits = !decision.reasons.is_empty()
-        || blame.is_some_and(|b| {
-            !b.unscanned.is_empty() || (!b.above.is_empty() && decision.moving_since.is_some())
-        });
+    let awaits_scan = blame.is_some_and(|b| !b.unscanned.is_empty());
+    let above = awaits_scan || blame.is_some_and(|b| !b.above.is_empty());
+    let waits = !decision.reasons.is_empty() || (above && decision.moving_since.is_some());
     let in_flight = record.claim.is_some();
+    record.scan_awaited_since = awaits_scan.then(|| record.scan_awaited_since.unwrap_or(scene.now));
     record.waiting_since = (waits && !in_flight).then(|| record.waiting_since.unwrap_or(scene.now));
     if scene
         .current(id)
