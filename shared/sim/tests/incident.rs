@@ -62,7 +62,8 @@ fn nothing_starts_while_nothing_is_wrong() {
 
 #[test]
 fn each_image_that_carries_it_is_built_once_on_the_new_parents() {
-    for seed in 0..12 {
+    // The last three found waits that began too early, for a scan that never came.
+    for seed in (0..9).chain([22, 37, 113]) {
         let played = play(ORGANISATION, seed);
         let hierarchy = played.simulation.hierarchy();
         let below = hierarchy.query([&played.incident.image], Direction::Descendants).unwrap().resolve();

@@ -29,6 +29,8 @@ pub(super) struct Blame<'a> {
     pub(super) above: BTreeSet<&'a ImageId>,
     /// Ancestors that have to be scanned first.
     pub(super) unscanned: BTreeSet<&'a ImageId>,
+    /// Whether an ancestor's scan was awaited in vain: forgetting that would begin the wait again.
+    pub(super) scan_is_overdue: bool,
     /// The highest severity among the findings that count here.
     pub(super) severity: Option<Severity>,
     /// When the most urgent of them is due.
@@ -79,6 +81,7 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
         for (owner, counted) in &waiters {
             if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(scene, owner, counted)) {
                 assign(scene, &mut blames, owner, counted);
+                blames.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
                 blames.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
             }

@@ -39,7 +39,8 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
     let above = awaits_scan || blame.is_some_and(|b| !b.above.is_empty());
     let waits = !decision.reasons.is_empty() || (above && decision.moving_since.is_some());
     let in_flight = record.claim.is_some();
-    record.scan_awaited_since = awaits_scan.then(|| record.scan_awaited_since.unwrap_or(scene.now));
+    let lacks_scan = awaits_scan || blame.is_some_and(|b| b.scan_is_overdue);
+    record.scan_awaited_since = lacks_scan.then(|| record.scan_awaited_since.unwrap_or(scene.now));
     record.waiting_since = (waits && !in_flight).then(|| record.waiting_since.unwrap_or(scene.now));
     if scene
         .current(id)
