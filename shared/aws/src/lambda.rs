@@ -1,6 +1,6 @@
 //! The one handler that all functions share; they differ in what a schedule means to them.
 
-use std::fmt;
+use std::collections::BTreeSet;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
@@ -189,8 +189,7 @@ impl Batch {
 
     /// Returns what to look at, each once: one scan of many platforms tells the same many times.
     fn triggers(&self) -> Vec<Trigger> {
-        let each: std::collections::BTreeSet<&Trigger> =
-            self.looks.iter().map(|(_, trigger)| trigger).collect();
+        let each: BTreeSet<&Trigger> = self.looks.iter().map(|(_, trigger)| trigger).collect();
         each.into_iter().cloned().collect()
     }
 
@@ -223,12 +222,6 @@ enum BadBody {
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Event(#[from] InvalidEvent),
-}
-
-impl fmt::Debug for Function {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Function").field("role", &self.role).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]
