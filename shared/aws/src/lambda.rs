@@ -77,6 +77,8 @@ enum Failed {
     Batch(serde_json::Error),
     #[error(transparent)]
     World(#[from] Fault),
+    #[error("not everything could be written; the events are looked at again")]
+    NotWhole,
     #[error("cannot write the report: {0}")]
     Report(serde_json::Error),
 }
@@ -92,6 +94,7 @@ impl From<Failed> for Diagnostic {
                 FaultKind::Unavailable => "Unavailable",
                 FaultKind::Invalid => "Invalid",
             },
+            Failed::NotWhole => "NotWhole",
             Failed::Report(_) => "InvalidReport",
         };
         Self { error_type: error_type.to_owned(), error_message: failed.to_string() }
@@ -126,7 +129,9 @@ impl Function {
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule());
-            let passed = self.pass(batch.triggers(), owner).await.map(|_| ());
+            let passed = self.pass(batch.triggers(), owner).await.and_then(|report| {
+                if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) }
+            });
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule())? {
@@ -143,7 +148,7 @@ impl Function {
     /// Makes one pass about all `triggers` together.
     async fn pass(&self, triggers: Vec<Trigger>, owner: String) -> Result<Report, Failed> {
         if triggers.is_empty() {
-            return Ok(Report::default());
+            return Ok(Report { is_whole: true, ..Report::default() });
         }
         let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
         let hierarchy = deployed.hierarchy.load(|| deployed.clients.s3()).await?;
