@@ -129,7 +129,8 @@ word!(
 );
 
 word!(
-    /// A platform as the image index writes it: `linux/amd64`, `linux/arm64/v8`.
+    /// A platform: `linux/amd64`, `linux/arm/v7`. A variant that every machine of the architecture has is left out, as
+    /// containerd does: `linux/arm64`, not `linux/arm64/v8`.
     Platform,
     "a platform (os/architecture or os/architecture/variant)",
     |text| {

@@ -7,10 +7,33 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::SdkBody;
-use aws_smithy_http_client::test_util::infallible_client_fn;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
+
+/// A connection that leads to a function instead of a network.
+struct Connection<F>(F);
+
+impl<F> std::fmt::Debug for Connection<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl<F: Fn(Request) -> http::Response<String> + Send + Sync> HttpConnector for Connection<F> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let response = (self.0)(request.try_into_http1x().unwrap()).map(SdkBody::from);
+        HttpConnectorFuture::ready(Ok(HttpResponse::try_from(response).unwrap()))
+    }
+}
+
+fn client(answer: impl Fn(Request) -> http::Response<String> + Send + Sync + 'static) -> SharedHttpClient {
+    let connection = SharedHttpConnector::new(Connection(answer));
+    http_client_fn(move |_, _| connection.clone())
+}
 
 type Request = http::Request<SdkBody>;
 
@@ -28,7 +51,7 @@ pub(crate) fn config(
 ) -> (SdkConfig, Asked) {
     let asked = Asked::default();
     let remember = Arc::clone(&asked);
-    let http = infallible_client_fn(move |request: Request| {
+    let http = client(move |request: Request| {
         let target =
             request.headers().get("x-amz-target").and_then(|name| name.to_str().ok()).unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
@@ -44,7 +67,7 @@ pub(crate) fn config(
 
 /// Makes a configuration whose every call is answered by `answer`, as HTTP has it.
 pub(crate) fn raw(answer: impl Fn(Request) -> http::Response<String> + Send + Sync + 'static) -> SdkConfig {
-    connected(infallible_client_fn(answer), 1)
+    connected(client(answer), 1)
 }
 
 fn connected(http: SharedHttpClient, attempts: u32) -> SdkConfig {

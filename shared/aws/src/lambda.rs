@@ -1,6 +1,6 @@
 //! The one handler that all functions share; they differ in what a schedule means to them.
 
-use std::fmt;
+use std::collections::BTreeSet;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
@@ -77,6 +77,8 @@ enum Failed {
     Batch(serde_json::Error),
     #[error(transparent)]
     World(#[from] Fault),
+    #[error("not everything could be written; the events are looked at again")]
+    NotWhole,
     #[error("cannot write the report: {0}")]
     Report(serde_json::Error),
 }
@@ -92,6 +94,7 @@ impl From<Failed> for Diagnostic {
                 FaultKind::Unavailable => "Unavailable",
                 FaultKind::Invalid => "Invalid",
             },
+            Failed::NotWhole => "NotWhole",
             Failed::Report(_) => "InvalidReport",
         };
         Self { error_type: error_type.to_owned(), error_message: failed.to_string() }
@@ -126,7 +129,9 @@ impl Function {
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule());
-            let passed = self.pass(batch.triggers(), owner).await.map(|_| ());
+            let passed = self.pass(batch.triggers(), owner).await.and_then(|report| {
+                if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) }
+            });
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule())? {
@@ -143,7 +148,7 @@ impl Function {
     /// Makes one pass about all `triggers` together.
     async fn pass(&self, triggers: Vec<Trigger>, owner: String) -> Result<Report, Failed> {
         if triggers.is_empty() {
-            return Ok(Report::default());
+            return Ok(Report { is_whole: true, ..Report::default() });
         }
         let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
         let hierarchy = deployed.hierarchy.load(|| deployed.clients.s3()).await?;
@@ -189,8 +194,7 @@ impl Batch {
 
     /// Returns what to look at, each once: one scan of many platforms tells the same many times.
     fn triggers(&self) -> Vec<Trigger> {
-        let each: std::collections::BTreeSet<&Trigger> =
-            self.looks.iter().map(|(_, trigger)| trigger).collect();
+        let each: BTreeSet<&Trigger> = self.looks.iter().map(|(_, trigger)| trigger).collect();
         each.into_iter().cloned().collect()
     }
 
@@ -223,12 +227,6 @@ enum BadBody {
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Event(#[from] InvalidEvent),
-}
-
-impl fmt::Debug for Function {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Function").field("role", &self.role).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ pub(crate) async fn apply<W: World>(
     }
 
     let mut report = pass.report;
+    report.is_whole = pass.is_whole;
     let held = holds.into_iter().map(|(image, hold)| Held {
         lifted_by: hold.lifted_by(),
         reasons: reasons.get(&image).cloned().unwrap_or_default(),
@@ -136,8 +137,9 @@ impl<W: World> Pass<'_, W> {
                 self.hold(&start, Hold::Unresolved { because: "another invocation acts on it".into() });
             }
             Err(error) => {
-                self.is_whole = false;
                 self.fail(Some(&start.image), &error);
+                // The claim may have been written and its answer lost: then this conflicts, and the claim is found.
+                self.save(&start.image, &record).await;
                 self.hold(&start, Hold::Unresolved { because: "the claim could not be written".into() });
             }
         }

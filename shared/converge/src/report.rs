@@ -67,4 +67,8 @@ pub struct Report {
     pub scans_requested: Vec<AwaitedScan>,
     /// What went wrong.
     pub errors: Vec<Failure>,
+    /// Whether everything that was to be written was. If not, what asked for the pass must ask again: only then is nothing
+    /// left to the next sweep.
+    #[serde(skip)]
+    pub is_whole: bool,
 }
