@@ -1,4 +1,4 @@
-//! The wire protocol of ECR, CodePipeline and DynamoDB: awsJson1.1.
+//! The wire protocol of ECR, `CodePipeline` and `DynamoDB`: awsJson1.1.
 //!
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 

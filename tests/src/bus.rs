@@ -1,4 +1,4 @@
-//! EventBridge: collects the events that the fakes emit until the test delivers, repeats, reorders or drops them.
+//! `EventBridge`: collects the events that the fakes emit until the test delivers, repeats, reorders or drops them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -57,6 +57,7 @@ pub async fn send(
         .expect("the harness writes valid requests");
     let answer = Client::builder(TokioExecutor::new()).build_http().request(request).await?;
     let status = answer.status();
-    let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body =
+        answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Ok((status, body))
 }

@@ -5,12 +5,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
+    clippy::needless_pass_by_value,
     reason = "a harness that breaks is a test that fails"
 )]
 
 pub mod awsjson;
 pub mod bus;
 pub mod clock;
+pub mod codepipeline;
 pub mod content;
 pub mod ecr;
 pub mod http;
