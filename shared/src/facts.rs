@@ -54,7 +54,8 @@ impl Version {
     ///
     /// An index digest changes with every provenance document, so it never takes part.
     pub fn same_content<'p>(&self, other: &Self, mut platforms: impl Iterator<Item = &'p Platform>) -> bool {
-        let digest = |version: &Self, platform: &Platform| version.platforms.get(platform).map(|m| m.digest.clone());
+        let digest =
+            |version: &Self, platform: &Platform| version.platforms.get(platform).map(|m| m.digest.clone());
         platforms.all(|platform| digest(self, platform) == digest(other, platform))
     }
 
@@ -137,7 +138,9 @@ impl ImageFacts {
 
     /// Finds a version by its own digest or one of its platform manifests'.
     pub fn version_named(&self, digest: &Digest) -> Option<&Version> {
-        self.versions.get(digest).or_else(|| self.versions.values().find(|version| version.is_named_by(digest)))
+        self.versions
+            .get(digest)
+            .or_else(|| self.versions.values().find(|version| version.is_named_by(digest)))
     }
 }
 

@@ -64,8 +64,9 @@ impl TryFrom<String> for FindingKey {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let (vulnerability, package) =
-            text.split_once(" in ").ok_or_else(|| format!("{text:?} is not `<vulnerability> in <package>`"))?;
+        let (vulnerability, package) = text
+            .split_once(" in ")
+            .ok_or_else(|| format!("{text:?} is not `<vulnerability> in <package>`"))?;
         Ok(Self { vulnerability: vulnerability.to_owned(), package: package.to_owned() })
     }
 }

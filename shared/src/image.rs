@@ -18,7 +18,7 @@ pub struct InvalidWord {
 }
 
 impl InvalidWord {
-    fn new(found: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(found: &str, expected: &'static str) -> Self {
         // Outside text ends up in messages and logs: keep it short.
         Self { found: found.chars().take(200).collect(), expected }
     }
@@ -30,7 +30,7 @@ macro_rules! word {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(transparent)]
+        #[schemars(with = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -144,10 +144,64 @@ word!(
     "a tag pattern (a tag with at least one *)",
     |text| {
         text.contains('*')
+            // No tag starts with these, so nothing could ever match.
+            && !text.starts_with(['.', '-'])
             && text.len() <= 128
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'*'))
     }
 );
+
+word!(
+    /// The host of a private ECR registry, such as `111122223333.dkr.ecr.us-east-1.amazonaws.com`.
+    ///
+    /// Form: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>; the other partitions differ in
+    /// the domain only.
+    EcrRegistry,
+    "an ECR registry (<12-digit account>.dkr.ecr.<region>.amazonaws.com)",
+    |text| {
+        let mut parts = text.splitn(5, '.');
+        let mut next = || parts.next().unwrap_or_default();
+        let (account, dkr, ecr, region, domain) = (next(), next(), next(), next(), next());
+        account.len() == 12
+            && account.bytes().all(|b| b.is_ascii_digit())
+            && (dkr, ecr) == ("dkr", "ecr")
+            && !region.is_empty()
+            && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && ECR_DOMAINS.contains(&domain)
+    }
+);
+
+/// One for each AWS partition that has ECR: commercial and GovCloud, China, Europe, and the isolated ones.
+const ECR_DOMAINS: [&str; 7] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "c2s.ic.gov",
+    "sc2s.sgov.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+];
+
+impl EcrRegistry {
+    /// Returns the host, as image references write it.
+    pub fn host(&self) -> &str {
+        self.as_str()
+    }
+
+    /// Returns the account that owns the registry.
+    pub fn account(&self) -> &str {
+        self.part(0)
+    }
+
+    /// Returns the registry's region.
+    pub fn region(&self) -> &str {
+        self.part(3)
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.split('.').nth(index).unwrap_or_default()
+    }
+}
 
 impl Digest {
     /// Returns the first twelve hexadecimal digits, as people write digests.
@@ -208,7 +262,12 @@ impl FromStr for Reference {
         if tag.is_none() && digest.is_none() {
             return Err(invalid());
         }
-        Ok(Self { registry: host.parse().map_err(|_| invalid())?, repository: repository.parse()?, tag, digest })
+        Ok(Self {
+            registry: host.parse().map_err(|_| invalid())?,
+            repository: repository.parse()?,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -259,10 +318,24 @@ mod tests {
     }
 
     #[test]
+    fn registries_are_those_of_ecr() {
+        let registry: EcrRegistry = "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn".parse().unwrap();
+        assert_eq!((registry.account(), registry.region()), ("111122223333", "cn-north-1"));
+        for bad in [
+            "public.ecr.aws",
+            "11112222333.dkr.ecr.us-east-1.amazonaws.com",
+            "111122223333.dkr.ecr..amazonaws.com",
+            "111122223333.dkr.ecr.us-east-1.amazonaws.com.example",
+            "111122223333.dkr.ecr.us-east-1.amazonaws.com/team",
+        ] {
+            assert!(bad.parse::<EcrRegistry>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn patterns_match_whole_tags() {
-        let check = |pattern: &str, tag: &str| {
-            pattern.parse::<TagPattern>().unwrap().matches(&tag.parse().unwrap())
-        };
+        let check =
+            |pattern: &str, tag: &str| pattern.parse::<TagPattern>().unwrap().matches(&tag.parse().unwrap());
         assert!(check("main-*", "main-abc"));
         assert!(!check("main-*", "not-main-abc"));
         assert!(check("*-alpine", "3.12-alpine"));

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::FindingKey;
+use crate::finding::{FindingKey, Fix, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
-use crate::plan::{BuildKey, Reason, Start, Verdict};
+use crate::plan::{BuildKey, Reason, Start};
 use crate::time::Timestamp;
 
 /// The record of one image. The default is the record of an image that was never written.
@@ -103,6 +103,8 @@ pub struct Success {
     pub at: Timestamp,
     /// The version that was current then; the replaced one if the build pushed nothing new.
     pub version: Digest,
+    /// When that version was pushed: an earlier one in its place was put back by a person.
+    pub pushed_at: Timestamp,
     /// What it was built on, by parent.
     pub parents: BTreeMap<ImageId, Digest>,
     /// When its earliest reason became true: the children's reasons inherit it.
@@ -122,6 +124,8 @@ pub struct ToProve {
     pub platform: Platform,
     /// What was found.
     pub finding: FindingKey,
+    /// Operating system or language: a scan that sees no language packages proves nothing about one.
+    pub kind: PackageKind,
 }
 
 /// A proof that is still to come.
@@ -130,19 +134,14 @@ pub struct ToProve {
 pub struct PendingProof {
     /// The version that is to be judged.
     pub version: Digest,
-    /// The version that it replaced.
-    pub replaced: Digest,
-    /// Since when it has been awaited.
-    pub since: Timestamp,
+    /// Until when it is awaited.
+    pub until: Timestamp,
     /// The findings to judge.
     pub to_prove: BTreeSet<ToProve>,
     /// Those among them that the build was for; empty if it was not for findings, and then nothing waits for the proof.
     pub causes: BTreeSet<FindingKey>,
     /// What the build was made from, for the quarantine.
     pub inputs: String,
-    /// Judged so far.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub verdicts: BTreeMap<FindingKey, Verdict>,
 }
 
 /// Builds that did not fix what they were for.
@@ -151,8 +150,10 @@ pub struct PendingProof {
 pub struct Ineffective {
     /// How many, on the same inputs.
     pub builds: u32,
-    /// Parents and fix that they were made with: a changed parent or a newly published fix ends the quarantine.
+    /// What they were made from: a changed parent ends the quarantine.
     pub inputs: String,
+    /// What was known of the fix: a newly published one ends the quarantine.
+    pub fix: Fix,
 }
 
 /// A person's request to rebuild.

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-pub use jiff::Timestamp;
 use jiff::SignedDuration;
+pub use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length of time in whole seconds, written `30d`, `2h`, `10m` or `45s`; at most 10 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", regex(pattern = r"^[0-9]+[smhd]$"))]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$"))]
 pub struct Span(u32);
 
 const UNITS: [(char, u32); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -47,6 +47,7 @@ impl Span {
     }
 
     /// Returns this share of the span; `numerator` is taken to be at most `denominator`.
+    #[must_use]
     pub fn share(self, numerator: u32, denominator: u32) -> Self {
         let part = u64::from(self.0) * u64::from(numerator) / u64::from(denominator.max(1));
         Self(u32::try_from(part).unwrap_or(self.0).min(self.0))
@@ -108,7 +109,8 @@ impl From<Span> for String {
 impl fmt::Display for Span {
     /// Writes the span in its largest unit that divides it, so that parsing gives the same span back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, seconds) = UNITS.iter().find(|(_, s)| self.0 % s == 0 && self.0 > 0).unwrap_or(&('s', 1));
+        let (unit, seconds) =
+            UNITS.iter().find(|(_, s)| self.0.is_multiple_of(*s) && self.0 > 0).unwrap_or(&('s', 1));
         write!(f, "{}{unit}", self.0 / seconds)
     }
 }

@@ -4,13 +4,21 @@
 //! changes; a [`Query`] says where to start and in which [`Direction`]; an [`ImageSet`] is the answer. How the graph
 //! is laid out in memory is nobody's business but this module's.
 
+mod claims;
+mod draft;
 mod error;
 mod file;
 mod graph;
+mod inherit;
 mod load;
+mod names;
+mod order;
+mod overlap;
+mod parents;
 mod query;
 mod schema;
 mod set;
+mod written;
 
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
 pub use graph::{Edge, Hierarchy};

@@ -1,0 +1,113 @@
+//! What belongs to one image only: its id, its tags and its pipeline.
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::Location;
+
+use super::Line;
+use super::draft::Draft;
+use super::error::{Problem, Report};
+use super::overlap::overlap;
+use crate::image::{ImageId, Tag, TagPattern};
+
+/// Reports everything that two images claim.
+pub(super) fn check(drafts: &[Draft], report: &mut Report<'_>) {
+    check_ids(drafts, report);
+    check_pipelines(drafts, report);
+    let mut repositories: BTreeMap<&str, Claims<'_>> = BTreeMap::new();
+    for draft in drafts {
+        repositories.entry(draft.repository.as_str()).or_default().add(draft, report);
+    }
+    for claims in repositories.into_values() {
+        claims.check_patterns(report);
+    }
+}
+
+fn check_ids(drafts: &[Draft], report: &mut Report<'_>) {
+    let mut first: BTreeMap<&str, Location> = BTreeMap::new();
+    for draft in drafts {
+        let earlier = *first.entry(draft.id.as_str()).or_insert(draft.id_at);
+        if earlier != draft.id_at {
+            report.add(draft.id_at, Problem::DuplicateId { id: draft.id.clone(), first: earlier.line() });
+        }
+        if draft.id.as_str() == super::parents::SCRATCH {
+            report.add(draft.id_at, Problem::IdIsScratch);
+        }
+    }
+    let mut tags: BTreeMap<String, &ImageId> = BTreeMap::new();
+    for draft in drafts {
+        if let Line::Stable(names) = &draft.line {
+            tags.extend(names.iter().map(|tag| (format!("{}:{tag}", draft.repository), &draft.id)));
+        }
+    }
+    for draft in drafts {
+        if let Some(owner) = tags.get(draft.id.as_str()).filter(|owner| ***owner != draft.id) {
+            report.add(draft.id_at, Problem::IdIsTag { id: draft.id.clone(), owner: (*owner).clone() });
+        }
+    }
+}
+
+fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
+    let mut first: BTreeMap<&str, (Location, &ImageId)> = BTreeMap::new();
+    for draft in drafts {
+        let Some((at, pipeline)) = &draft.pipeline else { continue };
+        let (earlier, owner) = *first.entry(&pipeline.name).or_insert((*at, &draft.id));
+        if earlier != *at {
+            let (name, owner) = (pipeline.name.clone(), owner.clone());
+            report.add(*at, Problem::SharedPipeline { name, owner, line: earlier.line() });
+        }
+    }
+}
+
+/// What the images of one repository claim of it.
+#[derive(Default)]
+struct Claims<'d> {
+    tags: BTreeMap<&'d Tag, (Location, &'d Draft)>,
+    patterns: Vec<(&'d TagPattern, Location, &'d Draft)>,
+}
+
+impl<'d> Claims<'d> {
+    fn add(&mut self, draft: &'d Draft, report: &mut Report<'_>) {
+        match &draft.line {
+            Line::Stable(tags) => {
+                for (tag, at) in tags.iter().zip(&draft.line_at) {
+                    if let Some((earlier, owner)) = self.tags.get(tag) {
+                        report.add(*at, claimed(tag.as_str(), *earlier, owner));
+                    } else {
+                        self.tags.insert(tag, (*at, draft));
+                    }
+                }
+            }
+            Line::Newest(pattern) => {
+                self.patterns.extend(draft.line_at.iter().map(|at| (pattern, *at, draft)));
+            }
+        }
+    }
+
+    fn check_patterns(self, report: &mut Report<'_>) {
+        for (index, (pattern, at, _)) in self.patterns.iter().enumerate() {
+            if let Some((tag, (earlier, owner))) = self.tags.iter().find(|(tag, _)| pattern.matches(tag)) {
+                report.add(*at, claimed(tag.as_str(), *earlier, owner));
+            }
+            let earlier = self.patterns.iter().take(index);
+            for (other, other_at, owner) in earlier.filter(|(other, ..)| overlap(pattern, other)) {
+                report.add(*at, overlapping(pattern, other, *other_at, owner));
+            }
+        }
+    }
+}
+
+fn claimed(text: &str, at: Location, owner: &Draft) -> Problem {
+    let repository = owner.repository.to_string();
+    Problem::TagClaimed { text: text.to_owned(), repository, owner: owner.id.clone(), line: at.line() }
+}
+
+fn overlapping(pattern: &TagPattern, other: &TagPattern, at: Location, owner: &Draft) -> Problem {
+    Problem::PatternsOverlap {
+        pattern: pattern.to_string(),
+        other: other.to_string(),
+        repository: owner.repository.to_string(),
+        owner: owner.id.clone(),
+        line: at.line(),
+    }
+}

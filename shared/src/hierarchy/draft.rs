@@ -1,0 +1,161 @@
+//! One image of the file, as far as it can be checked without the others.
+
+use std::collections::BTreeSet;
+
+use serde_saphyr::{Location, Spanned};
+
+use super::error::{Problem, Report};
+use super::file::{ImageKeys, PipelineKeys, SourceKeys};
+use super::inherit::Fleet;
+use super::written::{ShortOr, Written};
+use super::{Line, Pipeline, Source, Tier, Variable};
+use crate::image::{ImageId, Repository, Tag, TagPattern};
+use crate::policy::Policy;
+
+/// An image whose own words are right; its parents are still names.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) id: ImageId,
+    pub(super) id_at: Location,
+    pub(super) tier: Tier,
+    pub(super) repository: Repository,
+    pub(super) line: Line,
+    /// Where each tag stands, or the pattern.
+    pub(super) line_at: Vec<Location>,
+    /// Nothing if the file names none, which is reported.
+    pub(super) from: Option<(Location, String)>,
+    pub(super) copy_from: Vec<(Location, String)>,
+    pub(super) pipeline: Option<(Location, Pipeline)>,
+    pub(super) policy: Policy,
+}
+
+impl Draft {
+    /// Reads one image; nothing if it has no name, place or line.
+    pub(super) fn read(written: Spanned<ImageKeys>, fleet: &Fleet, report: &mut Report<'_>) -> Option<Self> {
+        let at = written.referenced;
+        let mut keys = written.value;
+        let policy_keys = keys.policy_keys();
+        let tier = required("tier", at, keys.tier, report).and_then(|tier| tier.read(report));
+        let policy = fleet.policy(tier.unwrap_or(Tier::Base), policy_keys, report);
+        let repository = required("repository", at, keys.repository, report);
+        let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
+        let repository = repository.and_then(|repository| repository.read(report));
+        let line = read_line(at, keys.tags, keys.tag_pattern, report);
+        let id_at = keys.id.as_ref().map_or(repository_at, |id| id.at);
+        let given_id = keys.id.map(|id| id.read(report));
+        let from = required("from", at, keys.from, report).and_then(|from| place(from, report));
+        let copy_from = keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
+        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, report));
+
+        let (repository, (line, line_at)) = (repository?, line?);
+        let id = given_id.unwrap_or_else(|| default_id(&repository, &line))?;
+        Some(Self { id, id_at, tier: tier?, repository, line, line_at, from, copy_from, pipeline, policy })
+    }
+}
+
+fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
+    if written.is_none() {
+        report.add(at, Problem::MissingKey(key.to_owned()));
+    }
+    written
+}
+
+fn place<T>(written: Written<T>, report: &mut Report<'_>) -> Option<(Location, T)> {
+    let at = written.at;
+    written.read(report).map(|value| (at, value))
+}
+
+fn default_id(repository: &Repository, line: &Line) -> Option<ImageId> {
+    match line {
+        Line::Stable(tags) => format!("{repository}:{}", tags.first()?).parse().ok(),
+        Line::Newest(_) => repository.as_str().parse().ok(),
+    }
+}
+
+fn read_line(
+    at: Location,
+    tags: Option<Spanned<Vec<Written<Tag>>>>,
+    pattern: Option<Written<TagPattern>>,
+    report: &mut Report<'_>,
+) -> Option<(Line, Vec<Location>)> {
+    match (tags, pattern) {
+        (Some(tags), None) => read_tags(tags, report),
+        (None, Some(pattern)) => {
+            place(pattern, report).map(|(at, pattern)| (Line::Newest(pattern), vec![at]))
+        }
+        (None, None) => {
+            report.add(at, Problem::NoLine);
+            None
+        }
+        (Some(_), Some(pattern)) => {
+            report.add(pattern.at, Problem::TwoLines);
+            None
+        }
+    }
+}
+
+fn read_tags(written: Spanned<Vec<Written<Tag>>>, report: &mut Report<'_>) -> Option<(Line, Vec<Location>)> {
+    if written.value.is_empty() {
+        report.add(written.referenced, Problem::NoTags);
+        return None;
+    }
+    let tags: Vec<_> = written.value.into_iter().map(|tag| place(tag, report)).collect();
+    let tags: Vec<(Location, Tag)> = tags.into_iter().collect::<Option<_>>()?;
+    let (places, tags) = tags.into_iter().unzip();
+    Some((Line::Stable(tags), places))
+}
+
+fn read_pipeline<T>(
+    written: ShortOr<T, PipelineKeys>,
+    report: &mut Report<'_>,
+) -> Option<(Location, Pipeline)>
+where
+    T: Into<String>,
+{
+    match written {
+        ShortOr::Short(name) => {
+            let (at, name) = place(name, report)?;
+            Some((at, Pipeline { name: name.into(), variables: Variable::ALL.to_vec(), sources: Vec::new() }))
+        }
+        ShortOr::Long(keys) => {
+            let variables = match keys.variables {
+                Some(variables) => read_variables(variables, report),
+                None => Variable::ALL.to_vec(),
+            };
+            let sources = read_sources(keys.sources, report);
+            let (at, name) = place(keys.name, report)?;
+            Some((at, Pipeline { name: name.into(), variables, sources }))
+        }
+    }
+}
+
+fn read_variables(written: Vec<Written<Variable>>, report: &mut Report<'_>) -> Vec<Variable> {
+    let mut seen = BTreeSet::new();
+    let mut variables = Vec::new();
+    for (at, variable) in
+        written.into_iter().filter_map(|variable| place(variable, report)).collect::<Vec<_>>()
+    {
+        if seen.insert(variable) {
+            variables.push(variable);
+        } else {
+            report.add(at, Problem::Twice { what: "variable", name: variable.name().to_owned() });
+        }
+    }
+    variables
+}
+
+fn read_sources(written: Vec<SourceKeys>, report: &mut Report<'_>) -> Vec<Source> {
+    let mut seen = BTreeSet::new();
+    let mut sources = Vec::new();
+    for keys in written {
+        let at = keys.action.at;
+        let (action, revision_type) = (keys.action.read(report), keys.revision_type.read(report));
+        let (Some(action), Some(revision_type)) = (action, revision_type) else { continue };
+        let action = String::from(action);
+        if !seen.insert(action.clone()) {
+            report.add(at, Problem::Twice { what: "source action", name: action.clone() });
+        }
+        sources.push(Source { action, revision_type });
+    }
+    sources
+}

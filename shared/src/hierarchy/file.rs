@@ -1,0 +1,276 @@
+//! The hierarchy file as it is written: the keys it may have, and nothing believed yet.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::written::{ShortOr, Written};
+use super::{RevisionType, Tier, Variable};
+use crate::finding::Severity;
+use crate::image::{EcrRegistry, ImageId, Repository, Tag, TagPattern};
+use crate::policy::{Mode, Rebuild, UnknownFix};
+use crate::time::{Span, Timestamp};
+
+/// Patchwave's hierarchy file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Patchwave hierarchy")]
+pub(super) struct File {
+    /// The version of this format: 1.
+    #[schemars(with = "u64", extend("const" = 1))]
+    pub(super) version: Spanned<u64>,
+    /// The host of the private ECR registry that all images are pushed to.
+    pub(super) registry: Written<EcrRegistry>,
+    /// The policy of every image, and the limits of the fleet.
+    pub(super) policy: Option<FleetKeys>,
+    /// What the policy is for all images of a tier.
+    #[serde(default)]
+    pub(super) tiers: TiersKeys,
+    /// The images, in any order.
+    #[schemars(with = "Vec<ImageKeys>")]
+    pub(super) images: Vec<Spanned<ImageKeys>>,
+}
+
+/// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the places of unknown
+/// keys.
+macro_rules! with_policy_keys {
+    ($($(#[$meta:meta])* struct $name:ident { $($(#[$own_meta:meta])* $own:ident: $own_type:ty,)* })*) => { $(
+        $(#[$meta])*
+        #[derive(Debug, Default, Deserialize, JsonSchema)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$own_meta])* pub(super) $own: $own_type,)*
+            /// Whether rebuilds are only planned and reported, or started.
+            pub(super) mode: Option<Written<Mode>>,
+            /// The lowest severity that counts.
+            pub(super) rebuild_at: Option<Written<Threshold>>,
+            /// What to do about findings of which no fix is known.
+            pub(super) unknown_fix: Option<Written<UnknownFix>>,
+            /// No version stays longer than this.
+            pub(super) max_age: Option<Written<Span>>,
+            /// How long a parent that somebody else pushes must have been still.
+            pub(super) quiet_period: Option<ShortOr<Span, PatienceKeys>>,
+            /// How long a rebuild waits for the scan that proves it.
+            pub(super) proof_wait: Option<ShortOr<Span, PatienceKeys>>,
+            /// The longest that quiet periods may delay a start.
+            pub(super) max_wait: Option<Written<Span>>,
+            /// How long a build may occupy a slot.
+            pub(super) max_build_time: Option<Written<Span>>,
+            /// How long after a finding appeared its fix is due.
+            pub(super) deadlines: Option<DeadlinesKeys>,
+            /// Who decides that an image may be rebuilt.
+            pub(super) rebuild: Option<Written<Rebuild>>,
+        }
+
+        impl $name {
+            /// Takes the policy's keys out.
+            pub(super) fn policy_keys(&mut self) -> PolicyKeys {
+                PolicyKeys {
+                    mode: self.mode.take(),
+                    rebuild_at: self.rebuild_at.take(),
+                    unknown_fix: self.unknown_fix.take(),
+                    max_age: self.max_age.take(),
+                    quiet_period: self.quiet_period.take(),
+                    proof_wait: self.proof_wait.take(),
+                    max_wait: self.max_wait.take(),
+                    max_build_time: self.max_build_time.take(),
+                    deadlines: self.deadlines.take(),
+                    rebuild: self.rebuild.take(),
+                }
+            }
+        }
+    )* };
+}
+
+with_policy_keys! {
+    /// Policy, for all images of a tier.
+    struct PolicyKeys {}
+
+    /// Policy of every image, and the limits of the fleet.
+    struct FleetKeys {
+        /// How many builds may run at once.
+        #[schemars(with = "Option<std::num::NonZeroU32>")]
+        max_concurrent_builds: Option<Spanned<u32>>,
+        /// How many builds may start on one day (UTC).
+        #[schemars(with = "Option<std::num::NonZeroU32>")]
+        max_starts_per_day: Option<Spanned<u32>>,
+        /// What not to rebuild for, and where.
+        #[serde(default)]
+        #[schemars(with = "Vec<SuppressKeys>")]
+        suppress: Vec<Spanned<SuppressKeys>>,
+    }
+
+    /// An image: a repository and the versions in it that count.
+    struct ImageKeys {
+        /// Its name; `<repository>:<first tag>` if absent, or `<repository>` with `tagPattern`.
+        id: Option<Written<ImageId>>,
+        /// Where it stands.
+        #[schemars(required)]
+        tier: Option<Written<Tier>>,
+        /// Where its versions are pushed.
+        #[schemars(required)]
+        repository: Option<Written<Repository>>,
+        /// Its stable tags: the first is tracked, the others must follow it.
+        #[schemars(with = "Option<Vec<Tag>>")]
+        tags: Option<Spanned<Vec<Written<Tag>>>>,
+        /// Which tags name its versions; the newest is current.
+        tag_pattern: Option<Written<TagPattern>>,
+        /// The base of its final stage: an id or `repository:tag` of this file, a reference with its registry host,
+        /// or `scratch`.
+        #[schemars(required)]
+        from: Option<Written<String>>,
+        /// What its other stages are built on.
+        #[serde(default)]
+        copy_from: Vec<Written<String>>,
+        /// What builds it.
+        pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
+    }
+}
+
+/// The tiers whose images have a policy of their own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TiersKeys {
+    /// For operating systems and the like.
+    pub(super) base: Option<PolicyKeys>,
+    /// For runtimes and frameworks.
+    pub(super) platform: Option<PolicyKeys>,
+    /// For what the organisation sells.
+    pub(super) application: Option<PolicyKeys>,
+}
+
+/// A span that is shorter when a critical finding waits for it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PatienceKeys {
+    /// With a critical finding.
+    pub(super) critical: Option<Written<Span>>,
+    /// Otherwise.
+    pub(super) default: Option<Written<Span>>,
+}
+
+/// How long after a finding appeared its fix is due.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DeadlinesKeys {
+    /// For critical findings.
+    pub(super) critical: Option<Written<Span>>,
+    /// For high findings.
+    pub(super) high: Option<Written<Span>>,
+    /// For medium findings and everything below.
+    pub(super) medium: Option<Written<Span>>,
+}
+
+/// A vulnerability that is not rebuilt for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SuppressKeys {
+    /// Its id, such as `CVE-2024-0727`.
+    pub(super) vulnerability: Written<String>,
+    /// On which images: ids or repositories, with `*` for any run of characters.
+    pub(super) images: Vec<Written<String>>,
+    /// The last day (UTC) on which it applies.
+    pub(super) until: Written<LastDay>,
+    /// Why.
+    pub(super) reason: Written<String>,
+}
+
+/// A pipeline and what can be told to it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PipelineKeys {
+    /// Its name in CodePipeline.
+    pub(super) name: Written<CodePipelineName>,
+    /// The variables that it declares; all five if absent.
+    pub(super) variables: Option<Vec<Written<Variable>>>,
+    /// The source actions to pin to the line's revision.
+    #[serde(default)]
+    pub(super) sources: Vec<SourceKeys>,
+}
+
+/// A source action that is pinned.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SourceKeys {
+    /// The action's name in the pipeline.
+    pub(super) action: Written<CodePipelineName>,
+    /// How its revision is written.
+    #[serde(rename = "type")]
+    pub(super) revision_type: Written<RevisionType>,
+}
+
+/// A severity that a policy may name: nobody rebuilds for what nobody has rated.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Threshold {
+    Critical,
+    High,
+    Medium,
+    Low,
+}
+
+impl From<Threshold> for Severity {
+    fn from(threshold: Threshold) -> Self {
+        match threshold {
+            Threshold::Critical => Self::Critical,
+            Threshold::High => Self::High,
+            Threshold::Medium => Self::Medium,
+            Threshold::Low => Self::Low,
+        }
+    }
+}
+
+/// The name of a pipeline or of an action in it:
+/// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PipelineDeclaration.html>.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^[A-Za-z0-9.@_-]{1,100}$"))]
+pub(super) struct CodePipelineName(String);
+
+impl From<CodePipelineName> for String {
+    fn from(name: CodePipelineName) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for CodePipelineName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'_' | b'-');
+        if (1..=100).contains(&text.len()) && text.bytes().all(legal) {
+            return Ok(Self(text));
+        }
+        let shown: String = text.chars().take(200).collect();
+        Err(format!("{shown:?} is not a name of CodePipeline (1 to 100 letters, digits and . @ _ -)"))
+    }
+}
+
+/// A day, kept as the first moment after it (UTC).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("format" = "date"))]
+pub(super) struct LastDay(pub(super) Timestamp);
+
+impl TryFrom<String> for LastDay {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        midnight_after(&text).map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(50).collect();
+            format!("{shown:?} is not a day (YYYY-MM-DD, such as 2026-12-31)")
+        })
+    }
+}
+
+fn midnight_after(day: &str) -> Option<Timestamp> {
+    let written =
+        day.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    if !written || day.len() != 10 {
+        return None;
+    }
+    let day: Date = day.parse().ok()?;
+    Some(day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}

@@ -1,0 +1,158 @@
+//! Policy from the file to its tiers to its images: the nearest word counts.
+
+use serde_saphyr::{Location, Spanned};
+
+use super::Tier;
+use super::draft::Draft;
+use super::error::{Problem, Report};
+use super::file::{DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, SuppressKeys, TiersKeys};
+use super::written::{ShortOr, Written};
+use crate::image::glob;
+use crate::policy::{Deadlines, Limits, Patience, Policy, Suppression};
+use crate::time::Span;
+
+/// What the file says about everybody.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    pub(super) limits: Limits,
+    base: Policy,
+    platform: Policy,
+    application: Policy,
+}
+
+impl Fleet {
+    pub(super) fn new(keys: &mut FleetKeys, tiers: TiersKeys, report: &mut Report<'_>) -> Self {
+        let everywhere = inherit(&Policy::default(), keys.policy_keys(), report);
+        let mut of_tier =
+            |tier: Option<PolicyKeys>| inherit(&everywhere, tier.unwrap_or_default().policy_keys(), report);
+        let (base, platform) = (of_tier(tiers.base), of_tier(tiers.platform));
+        let application = of_tier(tiers.application);
+        Self { limits: limits(keys, report), base, platform, application }
+    }
+
+    /// Returns the policy of an image of `tier` that says `keys` itself.
+    pub(super) fn policy(&self, tier: Tier, keys: PolicyKeys, report: &mut Report<'_>) -> Policy {
+        let inherited = match tier {
+            Tier::Base => &self.base,
+            Tier::Platform => &self.platform,
+            Tier::Application => &self.application,
+        };
+        inherit(inherited, keys, report)
+    }
+}
+
+fn limits(keys: &FleetKeys, report: &mut Report<'_>) -> Limits {
+    let mut read = |key, written: Option<&Spanned<u32>>, default| {
+        let Some(written) = written else { return default };
+        if written.value == 0 {
+            report.add(written.referenced, Problem::ZeroLimit(key));
+        }
+        written.value
+    };
+    let default = Limits::default();
+    Limits {
+        max_concurrent_builds: read(
+            "maxConcurrentBuilds",
+            keys.max_concurrent_builds.as_ref(),
+            default.max_concurrent_builds,
+        ),
+        max_starts_per_day: read(
+            "maxStartsPerDay",
+            keys.max_starts_per_day.as_ref(),
+            default.max_starts_per_day,
+        ),
+    }
+}
+
+fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Policy {
+    let mut policy = inherited.clone();
+    set(&mut policy.mode, keys.mode, report);
+    set(&mut policy.rebuild_at, keys.rebuild_at, report);
+    set(&mut policy.unknown_fix, keys.unknown_fix, report);
+    set(&mut policy.max_age, keys.max_age, report);
+    set_patience(&mut policy.quiet_period, keys.quiet_period, report);
+    set_patience(&mut policy.proof_wait, keys.proof_wait, report);
+    set(&mut policy.max_wait, keys.max_wait, report);
+    set(&mut policy.max_build_time, keys.max_build_time, report);
+    set_deadlines(&mut policy.deadlines, keys.deadlines, report);
+    set(&mut policy.rebuild, keys.rebuild, report);
+    policy
+}
+
+/// Puts what is written in the place of what was inherited.
+fn set<T, U: From<T>>(target: &mut U, written: Option<Written<T>>, report: &mut Report<'_>) {
+    if let Some(value) = written.and_then(|written| written.read(report)) {
+        *target = value.into();
+    }
+}
+
+fn set_patience(
+    target: &mut Patience,
+    written: Option<ShortOr<Span, PatienceKeys>>,
+    report: &mut Report<'_>,
+) {
+    match written {
+        None => {}
+        Some(ShortOr::Short(span)) => {
+            if let Some(span) = span.read(report) {
+                *target = Patience::always(span);
+            }
+        }
+        Some(ShortOr::Long(keys)) => {
+            set(&mut target.critical, keys.critical, report);
+            set(&mut target.default, keys.default, report);
+        }
+    }
+}
+
+fn set_deadlines(target: &mut Deadlines, written: Option<DeadlinesKeys>, report: &mut Report<'_>) {
+    let Some(keys) = written else { return };
+    set(&mut target.critical, keys.critical, report);
+    set(&mut target.high, keys.high, report);
+    set(&mut target.medium, keys.medium, report);
+}
+
+/// A suppression as it is written: it names its images by glob.
+#[derive(Debug)]
+pub(super) struct Suppress {
+    at: Location,
+    globs: Vec<String>,
+    suppression: Suppression,
+}
+
+impl Suppress {
+    pub(super) fn read(keys: Spanned<SuppressKeys>, report: &mut Report<'_>) -> Option<Self> {
+        let SuppressKeys { vulnerability, images, until, reason } = keys.value;
+        let vulnerability = text("vulnerability", vulnerability, report);
+        let reason = text("reason", reason, report);
+        let globs = images.into_iter().filter_map(|glob| glob.read(report)).collect();
+        let LastDay(until) = until.read(report)?;
+        let suppression = Suppression { vulnerability: vulnerability?, until, reason: reason? };
+        Some(Self { at: keys.referenced, globs, suppression })
+    }
+
+    /// Adds the suppression to the policy of each image that it lists.
+    pub(super) fn apply(&self, drafts: &mut [Draft], complete: bool, report: &mut Report<'_>) {
+        let mut listed = drafts.iter_mut().filter(|draft| self.lists(draft)).peekable();
+        // An image that could not be read may be the one.
+        if listed.peek().is_none() && complete {
+            report.add(self.at, Problem::SuppressesNothing(self.suppression.vulnerability.clone()));
+        }
+        listed.for_each(|draft| draft.policy.suppress.push(self.suppression.clone()));
+    }
+
+    fn lists(&self, draft: &Draft) -> bool {
+        let names = [draft.id.as_str(), draft.repository.as_str()];
+        self.globs.iter().any(|pattern| names.iter().any(|name| glob(pattern, name)))
+    }
+}
+
+fn text(key: &'static str, written: Written<String>, report: &mut Report<'_>) -> Option<String> {
+    let at = written.at;
+    let text = written.read(report)?;
+    if text.trim().is_empty() {
+        report.add(at, Problem::Empty(key));
+        return None;
+    }
+    Some(text)
+}

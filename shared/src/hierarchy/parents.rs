@@ -1,0 +1,164 @@
+//! What the names of parents mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_saphyr::Location;
+
+use super::draft::Draft;
+use super::error::{Problem, Report};
+use super::names::near;
+use super::{Line, Parent, Tier};
+use crate::image::{EcrRegistry, Reference, Registry};
+
+/// How the file says that an image is built on nothing.
+pub(super) const SCRATCH: &str = "scratch";
+
+/// The parents of one image, and where the file names those that are images of it.
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    pub(super) from: Option<Parent>,
+    pub(super) copy_from: Vec<Parent>,
+    /// The position of each parent in the file's list of images.
+    pub(super) inside: Vec<(Location, usize)>,
+}
+
+/// Everything that a parent can be called.
+pub(super) struct Names<'d> {
+    drafts: &'d [Draft],
+    own_host: String,
+    ids: BTreeMap<&'d str, usize>,
+    tags: BTreeMap<String, usize>,
+    /// Whether every image of the file could be read. If not, an unknown parent may just be one of the others.
+    complete: bool,
+}
+
+impl<'d> Names<'d> {
+    pub(super) fn new(drafts: &'d [Draft], registry: &EcrRegistry, complete: bool) -> Self {
+        let ids = drafts.iter().enumerate().map(|(index, draft)| (draft.id.as_str(), index)).collect();
+        let mut tags = BTreeMap::new();
+        for (index, draft) in drafts.iter().enumerate() {
+            if let Line::Stable(declared) = &draft.line {
+                tags.extend(declared.iter().map(|tag| (format!("{}:{tag}", draft.repository), index)));
+            }
+        }
+        Self { drafts, own_host: format!("{}/", registry.host()), ids, tags, complete }
+    }
+
+    /// Finds all parents of the image at `index`.
+    pub(super) fn lineage(&self, index: usize, report: &mut Report<'_>) -> Lineage {
+        let draft = &self.drafts[index];
+        let mut lineage = Lineage::default();
+        if let Some((at, name)) = &draft.from {
+            lineage.from = self.parent(index, *at, name, &mut lineage.inside, report);
+        }
+        let mut seen = BTreeSet::new();
+        for (at, name) in &draft.copy_from {
+            let Some(parent) = self.parent(index, *at, name, &mut lineage.inside, report) else { continue };
+            match parent {
+                Parent::Scratch => report.add(*at, Problem::CopyFromScratch),
+                _ if !seen.insert(parent.clone()) => report.add(*at, Problem::DuplicateParent(name.clone())),
+                _ => lineage.copy_from.push(parent),
+            }
+        }
+        lineage
+    }
+
+    fn parent(
+        &self,
+        child: usize,
+        at: Location,
+        name: &str,
+        inside: &mut Vec<(Location, usize)>,
+        report: &mut Report<'_>,
+    ) -> Option<Parent> {
+        match self.find(name) {
+            Ok(Found::Inside(parent)) => {
+                self.check_edge(child, parent, at, report);
+                inside.push((at, parent));
+                Some(Parent::Image(self.drafts[parent].id.clone()))
+            }
+            Ok(Found::Scratch) => Some(Parent::Scratch),
+            Ok(Found::Upstream(reference)) => Some(Parent::Upstream(reference)),
+            Err(unknown) => {
+                self.report_unknown(unknown, name, at, report);
+                None
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Found, NotFound> {
+        if name == SCRATCH {
+            return Ok(Found::Scratch);
+        }
+        if let Some(index) = self.ids.get(name).or_else(|| self.tags.get(name)) {
+            return Ok(Found::Inside(*index));
+        }
+        if let Some(declared) = name.strip_prefix(&self.own_host) {
+            return self.tags.get(declared).map(|index| Found::Inside(*index)).ok_or(NotFound::Undeclared);
+        }
+        let has_host = name.split_once('/').is_some_and(|(host, _)| host.parse::<Registry>().is_ok());
+        if !has_host {
+            return Err(NotFound::Nothing);
+        }
+        name.parse()
+            .map(Found::Upstream)
+            .map_err(|invalid: crate::image::InvalidWord| NotFound::Bad(invalid.to_string()))
+    }
+
+    fn check_edge(&self, child: usize, parent: usize, at: Location, report: &mut Report<'_>) {
+        let (draft, above) = (&self.drafts[child], &self.drafts[parent]);
+        if child == parent {
+            report.add(at, Problem::OwnParent(draft.id.clone()));
+        } else if above.tier > draft.tier {
+            let (parent_tier, tier) = (tier_name(above.tier), tier_name(draft.tier));
+            report.add(at, Problem::LaterTier { parent: above.id.clone(), parent_tier, tier });
+        }
+    }
+
+    fn report_unknown(&self, unknown: NotFound, name: &str, at: Location, report: &mut Report<'_>) {
+        match unknown {
+            NotFound::Bad(why) => report.add(at, Problem::Word(why)),
+            NotFound::Nothing | NotFound::Undeclared if !self.complete => {}
+            NotFound::Nothing => {
+                let near = self.near(name, report);
+                report.add(at, Problem::UnknownParent { parent: name.to_owned(), near });
+            }
+            NotFound::Undeclared => {
+                let near = self.near(name.strip_prefix(&self.own_host).unwrap_or(name), report);
+                report.add(at, Problem::Undeclared { name: name.to_owned(), near });
+            }
+        }
+    }
+
+    fn near(&self, name: &str, report: &Report<'_>) -> Vec<String> {
+        if !report.wants_suggestions() {
+            return Vec::new();
+        }
+        near(name, self.ids.keys().copied().chain(self.tags.keys().map(String::as_str)))
+    }
+}
+
+/// What a name means.
+enum Found {
+    Inside(usize),
+    Upstream(Reference),
+    Scratch,
+}
+
+/// Why a name means nothing.
+enum NotFound {
+    /// Not a name of any kind.
+    Nothing,
+    /// A reference to the own registry that no image declares.
+    Undeclared,
+    /// Nearly a reference; what is wrong with it.
+    Bad(String),
+}
+
+const fn tier_name(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Base => "base",
+        Tier::Platform => "platform",
+        Tier::Application => "application",
+    }
+}

@@ -1,0 +1,152 @@
+//! Values as the file writes them: with their place, and not yet believed.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Location, Spanned};
+
+use super::error::{Problem, Report};
+
+/// No text in the file needs more, and a long one that aliases repeat could fill the memory.
+const LONGEST_TEXT: usize = 2_048;
+
+/// A text that is meant to be a `T`. A wrong one does not stop the parser, so that one pass finds all of them.
+#[derive(Debug)]
+pub(super) struct Written<T> {
+    pub(super) at: Location,
+    value: Result<T, String>,
+}
+
+impl<T: DeserializeOwned> Written<T> {
+    fn new(text: &str, at: Location) -> Self {
+        let value = T::deserialize(text.into_deserializer()).map_err(|Mismatch(why)| why);
+        Self { at, value }
+    }
+}
+
+impl<T> Written<T> {
+    /// Returns the value, or reports why there is none.
+    pub(super) fn read(self, report: &mut Report<'_>) -> Option<T> {
+        self.value.map_err(|why| report.add(self.at, Problem::Word(why))).ok()
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Written<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Spanned::<String>::deserialize(deserializer)?;
+        check_length(&text.value)?;
+        Ok(Self::new(&text.value, text.referenced))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Written<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A value with a short form, one text, and a long form, a mapping.
+#[derive(Debug)]
+pub(super) enum ShortOr<T, Long> {
+    Short(Written<T>),
+    Long(Long),
+}
+
+impl<'de, T: DeserializeOwned, Long: Deserialize<'de>> Deserialize<'de> for ShortOr<T, Long> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = Spanned::<TextOr<Long>>::deserialize(deserializer)?;
+        Ok(match form.value {
+            TextOr::Text(text) => Self::Short(Written::new(&text, form.referenced)),
+            TextOr::Long(long) => Self::Long(long),
+        })
+    }
+}
+
+impl<T: JsonSchema, Long: JsonSchema> JsonSchema for ShortOr<T, Long> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("{}Or{}", T::schema_name(), Long::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let forms = [generator.subschema_for::<T>(), generator.subschema_for::<Long>()];
+        schemars::json_schema!({ "anyOf": forms })
+    }
+}
+
+/// Serde's own untagged enums lose the places of what is inside; this does not.
+enum TextOr<Long> {
+    Text(String),
+    Long(Long),
+}
+
+impl<'de, Long: Deserialize<'de>> Deserialize<'de> for TextOr<Long> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form<Long>(PhantomData<Long>);
+
+        impl<'de, Long: Deserialize<'de>> Visitor<'de> for Form<Long> {
+            type Value = TextOr<Long>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a mapping")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                check_length(text)?;
+                Ok(TextOr::Text(text.to_owned()))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(TextOr::Text(number.to_string()))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(TextOr::Text(number.to_string()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Long::deserialize(MapAccessDeserializer::new(map)).map(TextOr::Long)
+            }
+        }
+
+        deserializer.deserialize_any(Form(PhantomData))
+    }
+}
+
+fn check_length<E: serde::de::Error>(text: &str) -> Result<(), E> {
+    if text.len() <= LONGEST_TEXT {
+        return Ok(());
+    }
+    Err(E::custom(format_args!("text is longer than {LONGEST_TEXT} bytes; shorten it")))
+}
+
+/// Why a text is not the value it is meant to be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Mismatch(String);
+
+impl serde::de::Error for Mismatch {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        Self(why.to_string())
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let variant: String = variant.chars().take(200).collect();
+        Self::custom(format_args!("{variant:?} is none of {}", expected.join(", ")))
+    }
+}

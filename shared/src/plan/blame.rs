@@ -1,0 +1,228 @@
+//! Collects the findings that count and puts each where a rebuild can do something about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::origin::{Origin, origin};
+use super::scene::Scene;
+use super::{AwaitedScan, Cause, Intent};
+use crate::finding::{Finding, FindingKey, Fix, PackageKind, Severity};
+use crate::hierarchy::Image;
+use crate::image::ImageId;
+use crate::policy::UnknownFix;
+use crate::time::Timestamp;
+
+/// Rebuilds that may be tried for one finding before it is quarantined: one, and one retry.
+const TRIES: u32 = 2;
+
+/// What the findings mean for one image.
+#[derive(Default)]
+pub(super) struct Blame<'a> {
+    /// Findings that a rebuild of this image can help.
+    pub(super) causes: BTreeSet<Cause>,
+    /// Findings of this image that only a commit or a published fix can help, with what they wait for.
+    pub(super) helpless: BTreeMap<FindingKey, String>,
+    /// Findings that rebuilds did not fix.
+    pub(super) quarantined: BTreeSet<FindingKey>,
+    /// Findings that would count, were they not suppressed, with the first suppression's end.
+    pub(super) suppressed: BTreeMap<FindingKey, Timestamp>,
+    /// Ancestors that have to be rebuilt first.
+    pub(super) above: BTreeSet<&'a ImageId>,
+    /// Ancestors that have to be scanned first.
+    pub(super) unscanned: BTreeSet<&'a ImageId>,
+    /// The highest severity among the findings that count here.
+    pub(super) severity: Option<Severity>,
+    /// When the most urgent of them is due.
+    pub(super) due: Option<Timestamp>,
+    /// When each finding that counts here appeared.
+    pub(super) seen: BTreeMap<FindingKey, Timestamp>,
+}
+
+/// All images' blame, and the scans that it waits for.
+#[derive(Default)]
+pub(super) struct Blames<'a> {
+    pub(super) of: BTreeMap<&'a ImageId, Blame<'a>>,
+    pub(super) scans: BTreeSet<AwaitedScan>,
+}
+
+/// One finding that counts on the image that carries it.
+struct Counted<'a> {
+    carrier: &'a Image,
+    finding: Finding,
+    appeared: Timestamp,
+}
+
+/// Finds for every finding that counts on any image in scope the image that it belongs to.
+pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
+    let mut blames = Blames::default();
+    // Whoever waits for the same parent's scan of the same finding: if it does not come, one of them tries.
+    let mut waiting: BTreeMap<(&'a ImageId, FindingKey), Vec<(&'a Image, Counted<'a>)>> = BTreeMap::new();
+    for carrier in scene.images() {
+        for counted in counted(scene, carrier, &mut blames) {
+            match origin(scene, carrier, &counted.finding, counted.appeared) {
+                Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
+                Origin::Stale(stale) if stale.id != carrier.id => {
+                    blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
+                }
+                Origin::Stale(_) => {}
+                Origin::Unscanned { parent, owner } => {
+                    await_scan(scene, &mut blames, parent, counted.appeared);
+                    waiting.entry((&parent.id, counted.finding.key.clone())).or_default().push((owner, counted));
+                }
+            }
+        }
+    }
+    for ((parent, _), waiters) in waiting {
+        let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
+        for (owner, counted) in &waiters {
+            if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(scene, owner, counted)) {
+                assign(scene, &mut blames, owner, counted);
+            } else {
+                blames.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
+            }
+        }
+    }
+    blames
+}
+
+/// The findings that count on `carrier`; notes the suppressed ones beside.
+fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -> Vec<Counted<'a>> {
+    let Some(version) = scene.current(&carrier.id) else { return Vec::new() };
+    let mut merged: BTreeMap<&FindingKey, Counted<'a>> = BTreeMap::new();
+    for manifest in version.platforms.values() {
+        let Some(scanned) = manifest.scan.completed_at() else { continue };
+        for finding in manifest.scan.findings().iter().filter(|f| f.severity >= carrier.policy.rebuild_at) {
+            let appeared = scene.appeared(&carrier.id, finding, scanned);
+            merged
+                .entry(&finding.key)
+                .and_modify(|counted| {
+                    counted.appeared = counted.appeared.min(appeared);
+                    counted.finding.exploited |= finding.exploited;
+                    counted.finding.severity = counted.finding.severity.max(finding.severity);
+                })
+                .or_insert_with(|| Counted { carrier, finding: finding.clone(), appeared });
+        }
+    }
+    let blame = blames.of.entry(&carrier.id).or_default();
+    let mut counting = Vec::new();
+    for counted in merged.into_values() {
+        if let Some(until) = suppressed_until(scene, carrier, &counted.finding.key) {
+            blame.suppressed.insert(counted.finding.key, until);
+            continue;
+        }
+        blame.severity = blame.severity.max(Some(counted.finding.severity));
+        let due = due(carrier, &counted.finding, counted.appeared);
+        blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
+        blame.seen.insert(counted.finding.key.clone(), counted.appeared);
+        counting.push(counted);
+    }
+    counting
+}
+
+fn suppressed_until(scene: &Scene<'_>, image: &Image, key: &FindingKey) -> Option<Timestamp> {
+    image
+        .policy
+        .suppress
+        .iter()
+        .filter(|suppression| suppression.vulnerability == key.vulnerability && suppression.until > scene.now)
+        .map(|suppression| suppression.until)
+        .max()
+}
+
+fn due(image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
+    // What is being exploited is due at once.
+    if finding.exploited { appeared } else { image.policy.deadlines.for_severity(finding.severity).after(appeared) }
+}
+
+fn waited_enough(scene: &Scene<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
+    let since = [&owner.id, &counted.carrier.id].into_iter().filter_map(|id| scene.record(id).waiting_since).min();
+    let wait = owner.policy.proof_wait.for_severity(counted.finding.severity);
+    since.is_some_and(|since| wait.after(since) <= scene.now)
+}
+
+fn await_scan<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, parent: &'a Image, appeared: Timestamp) {
+    let Some(version) = scene.current(&parent.id) else { return };
+    let stale = version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
+    blames.scans.extend(stale.map(|(platform, manifest)| AwaitedScan {
+        image: parent.id.clone(),
+        repository: parent.repository.clone(),
+        platform: platform.clone(),
+        digest: manifest.digest.clone(),
+    }));
+}
+
+/// Gives the finding to its owner; the carrier, if it is another image, waits for it.
+fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, counted: &Counted<'a>) {
+    // The owner's own scan knows its own package best: the carrier may have another version of it.
+    let finding =
+        scene.current(&owner.id).and_then(|v| Scene::finding_in(v, &counted.finding.key)).unwrap_or(&counted.finding);
+    if owner.id != counted.carrier.id {
+        blames.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
+    }
+    let blame = blames.of.entry(&owner.id).or_default();
+    let tries = tried(scene, owner, finding);
+    let intent = match help(owner, finding, tries) {
+        Help::Rebuild(intent) => intent,
+        Help::None(because) => {
+            blame.helpless.insert(finding.key.clone(), because.to_owned());
+            return;
+        }
+        Help::Quarantined => {
+            blame.quarantined.insert(finding.key.clone());
+            return;
+        }
+    };
+    let cause = Cause {
+        intent,
+        finding: finding.key.clone(),
+        severity: finding.severity.max(counted.finding.severity),
+        exploited: finding.exploited || counted.finding.exploited,
+        since: counted.appeared,
+    };
+    // The same finding may be asked for by many carriers: one cause, as bad and as old as the worst of them.
+    let same = blame.causes.iter().find(|c| c.finding == cause.finding && c.intent == cause.intent).cloned();
+    let merged = match same {
+        None => cause,
+        Some(same) => {
+            blame.causes.remove(&same);
+            Cause {
+                severity: same.severity.max(cause.severity),
+                exploited: same.exploited || cause.exploited,
+                since: same.since.min(cause.since),
+                ..cause
+            }
+        }
+    };
+    blame.causes.insert(merged);
+}
+
+enum Help {
+    Rebuild(Intent),
+    None(&'static str),
+    Quarantined,
+}
+
+/// Will a rebuild help?
+fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
+    let intent = match (finding.kind, &finding.fix) {
+        (PackageKind::Language, _) => {
+            return Help::None("a commit: the application pins the package, and a rebuild installs the same one");
+        }
+        (PackageKind::Os, Fix::NotPublished) => return Help::None("a fixed version, which nobody has published"),
+        (PackageKind::Os, Fix::Version(version)) => Intent::Version(version.clone()),
+        (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
+            UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
+            UnknownFix::TryOnce => Intent::Try(finding.key.vulnerability.clone()),
+            UnknownFix::TryWithNextRebuild => {
+                return Help::None("the next rebuild: the scanner names no fixed version, so it rides along");
+            }
+            UnknownFix::Hold => return Help::None("a person: the scanner names no fixed version"),
+        },
+    };
+    if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(intent) }
+}
+
+/// How many builds from the present inputs were meant to fix this and did not.
+fn tried(scene: &Scene<'_>, owner: &Image, finding: &Finding) -> u32 {
+    let entry = scene.record(&owner.id).ineffective.get(&finding.key);
+    entry.filter(|entry| entry.inputs == scene.inputs(owner) && entry.fix == finding.fix).map_or(0, |entry| entry.builds)
+}

@@ -1,0 +1,157 @@
+//! The build key, and the start that it names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scene::{Scene, hash};
+use super::{BuildKey, Intent, Reason, SourceRevision, Start};
+use crate::facts::Version;
+use crate::hierarchy::{Image, Parent, Pipeline, Variable};
+use crate::image::{Digest, ImageId};
+use crate::record::ToProve;
+use crate::time::Timestamp;
+
+/// CodePipeline's limit for the value of a variable.
+const LONGEST_VALUE: usize = 1_000;
+
+/// Makes the start of `image` for `reasons`; nothing without a pipeline.
+pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: Timestamp) -> Option<Start> {
+    let pipeline = image.pipeline.as_ref()?;
+    let parents: BTreeMap<ImageId, Digest> = scene
+        .hierarchy
+        .parents(&image.id)
+        .filter_map(|edge| Some((edge.image.id.clone(), scene.current(&edge.image.id)?.digest.clone())))
+        .collect();
+    let no_cache = reasons.iter().any(|r| matches!(r, Reason::Vulnerable { .. } | Reason::Expired { .. }));
+    let key = build_key(scene, image, reasons, no_cache);
+    let attempt = match &scene.record(&image.id).last_attempt {
+        Some(last) if last.key == key => last.number.saturating_add(1),
+        _ => 1,
+    };
+    Some(Start {
+        image: image.id.clone(),
+        pipeline: pipeline.name.clone(),
+        attempt,
+        variables: variables(scene, image, pipeline, reasons, &key, &parents, no_cache),
+        sources: sources(scene, image, pipeline),
+        since: reasons.iter().map(Reason::since).min().unwrap_or(scene.now),
+        replaces: scene.current(&image.id).map(|version| version.digest.clone()),
+        to_prove: to_prove(scene, image),
+        inputs: scene.inputs(image),
+        reasons: reasons.to_vec(),
+        parents,
+        key,
+        no_cache,
+        due,
+    })
+}
+
+/// Names the intent: the same wherever, whenever and by whomever it is planned, and another one after every success.
+fn build_key(scene: &Scene<'_>, image: &Image, reasons: &[Reason], no_cache: bool) -> BuildKey {
+    let record = scene.record(&image.id);
+    let causes: BTreeSet<String> = reasons.iter().flat_map(cause).collect();
+    BuildKey(hash(&[
+        format!("image {} {:?}", image.id, image.line),
+        format!("replaces {:?}", scene.current(&image.id).map(|version| &version.digest)),
+        format!("after {:?}", record.success.as_ref().map(|success| (&success.key, success.at))),
+        format!("inputs {}", scene.inputs(image)),
+        format!("causes {causes:?}"),
+        format!("no cache {no_cache}"),
+    ]))
+}
+
+fn cause(reason: &Reason) -> Vec<String> {
+    match reason {
+        Reason::Requested { id, .. } => vec![format!("request {id}")],
+        _ => reason
+            .causes()
+            .map(|cause| match &cause.intent {
+                Intent::Version(version) => format!("{} to {version}", cause.finding.package),
+                Intent::Try(vulnerability) => format!("{} against {vulnerability}", cause.finding.package),
+            })
+            .collect(),
+    }
+}
+
+fn variables(
+    scene: &Scene<'_>,
+    image: &Image,
+    pipeline: &Pipeline,
+    reasons: &[Reason],
+    key: &BuildKey,
+    parents: &BTreeMap<ImageId, Digest>,
+    no_cache: bool,
+) -> BTreeMap<String, String> {
+    let codes: BTreeSet<&str> = reasons.iter().map(Reason::code).collect();
+    let value = |variable: Variable| match variable {
+        Variable::BaseImage => base_image(scene, image),
+        Variable::Parents => parents_value(parents, reasons),
+        Variable::BuildKey => Some(key.to_string()),
+        Variable::Reason => Some(codes.iter().copied().collect::<Vec<_>>().join(",")),
+        Variable::NoCache => Some(no_cache.to_string()),
+    };
+    // CodePipeline refuses empty values and variables that the pipeline does not declare.
+    Variable::ALL
+        .into_iter()
+        .filter(|variable| pipeline.takes(*variable))
+        .filter_map(|variable| Some((variable.name().to_owned(), value(variable)?)))
+        .collect()
+}
+
+fn base_image(scene: &Scene<'_>, image: &Image) -> Option<String> {
+    let Parent::Image(id) = &image.from else { return None };
+    let repository = &scene.hierarchy.image(id).ok()?.repository;
+    Some(format!("{repository}@{}", scene.current(id)?.digest))
+}
+
+/// The parents as JSON: all of them, or as many of the changed ones as fit.
+fn parents_value(parents: &BTreeMap<ImageId, Digest>, reasons: &[Reason]) -> Option<String> {
+    let json = |parents: &BTreeMap<&ImageId, &Digest>| serde_json::to_string(parents).ok();
+    let all: BTreeMap<&ImageId, &Digest> = parents.iter().collect();
+    if all.is_empty() {
+        return None;
+    }
+    let whole = json(&all)?;
+    if whole.len() <= LONGEST_VALUE {
+        return Some(whole);
+    }
+    let changed = |id: &ImageId| reasons.iter().any(|r| matches!(r, Reason::ParentChanged { parent, .. } if parent == id));
+    let mut kept = BTreeMap::new();
+    for (id, digest) in all.into_iter().filter(|(id, _)| changed(id)) {
+        kept.insert(id, digest);
+        if json(&kept)?.len() > LONGEST_VALUE {
+            kept.remove(id);
+            break;
+        }
+    }
+    json(&kept)
+}
+
+fn sources(scene: &Scene<'_>, image: &Image, pipeline: &Pipeline) -> Vec<SourceRevision> {
+    let Some(revision) = scene.revision(image) else { return Vec::new() };
+    pipeline
+        .sources
+        .iter()
+        .map(|source| SourceRevision {
+            action: source.action.clone(),
+            revision_type: source.revision_type,
+            revision: revision.to_owned(),
+        })
+        .collect()
+}
+
+/// All findings of the replaced version that policy would count, on each platform.
+fn to_prove(scene: &Scene<'_>, image: &Image) -> BTreeSet<ToProve> {
+    let platforms = scene.current(&image.id).map(|version: &Version| &version.platforms);
+    platforms
+        .into_iter()
+        .flatten()
+        .flat_map(|(platform, manifest)| {
+            let counts = manifest.scan.findings().iter().filter(|f| f.severity >= image.policy.rebuild_at);
+            counts.map(|finding| ToProve {
+                platform: platform.clone(),
+                finding: finding.key.clone(),
+                kind: finding.kind,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,111 @@
+//! What every step of the planner looks at.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::facts::{Current, Facts, ImageFacts, Version};
+use crate::finding::{Finding, FindingKey};
+use crate::hierarchy::{Hierarchy, Image};
+use crate::image::ImageId;
+use crate::policy::{Mode, Rebuild};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// The planner's inputs, with the records as they are after builds and proofs were settled.
+pub(super) struct Scene<'a> {
+    pub(super) hierarchy: &'a Hierarchy,
+    pub(super) facts: &'a Facts,
+    pub(super) ceiling: Mode,
+    pub(super) now: Timestamp,
+    pub(super) records: BTreeMap<&'a ImageId, Record>,
+}
+
+impl<'a> Scene<'a> {
+    /// The images in scope, parents before children.
+    pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + use<'a> {
+        let facts = self.facts;
+        let images: Vec<&'a Image> =
+            self.hierarchy.images().filter(|image| facts.images.contains_key(&image.id)).collect();
+        images.into_iter()
+    }
+
+    pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {
+        self.facts.images.get(id)
+    }
+
+    /// The current version, if it is known.
+    pub(super) fn current(&self, id: &ImageId) -> Option<&'a Version> {
+        self.facts_of(id)?.current_version()
+    }
+
+    /// Why the current version is not known; nothing if it is, or if there is none.
+    pub(super) fn unknown(&self, id: &ImageId) -> Option<String> {
+        match self.facts_of(id) {
+            None => Some(format!("{id} was not observed")),
+            Some(facts) => match &facts.current {
+                Current::Unknown(why) => Some(format!("the current version of {id} is not known: {why}")),
+                Current::Version(digest) if facts.current_version().is_none() => {
+                    Some(format!("the current version of {id}, {digest}, was not described"))
+                }
+                Current::Version(_) | Current::Absent => None,
+            },
+        }
+    }
+
+    pub(super) fn record(&self, id: &ImageId) -> &Record {
+        static EMPTY: std::sync::LazyLock<Record> = std::sync::LazyLock::new(Record::default);
+        self.records.get(id).unwrap_or(&EMPTY)
+    }
+
+    pub(super) fn mode(&self, image: &Image) -> Mode {
+        image.policy.mode.min(self.ceiling)
+    }
+
+    /// Whether Patchwave could start a build of this image at all. What it cannot build, nobody needs to wait for.
+    pub(super) fn is_able(&self, image: &Image) -> bool {
+        image.policy.rebuild == Rebuild::Auto
+            && self.mode(image) == Mode::Enforce
+            && image.pipeline.as_ref().is_some_and(|p| p.sources.is_empty() || self.revision(image).is_some())
+    }
+
+    /// The line's commit.
+    pub(super) fn revision(&self, image: &Image) -> Option<&'a str> {
+        self.current(&image.id)?.revision.as_deref()
+    }
+
+    /// When `finding` appeared on `id`: as the scanner says, else as first seen, else as of this scan.
+    pub(super) fn appeared(&self, id: &ImageId, finding: &Finding, scanned: Timestamp) -> Timestamp {
+        finding.first_observed.or_else(|| self.record(id).seen.get(&finding.key).copied()).unwrap_or(scanned)
+    }
+
+    /// The content of all parents and, where the pipeline is pinned, the commit: what a build is made from.
+    pub(super) fn inputs(&self, image: &Image) -> String {
+        let mut words = Vec::new();
+        for edge in self.hierarchy.parents(&image.id) {
+            let content = self.current(&edge.image.id).map(Version::content).unwrap_or_default();
+            words.push(format!("{}={content:?}", edge.image.id));
+        }
+        words.sort();
+        words.dedup();
+        if image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty()) {
+            words.push(format!("revision={:?}", self.revision(image)));
+        }
+        hash(&words)
+    }
+
+    /// A finding as a version's scans list it, on any platform.
+    pub(super) fn finding_in(version: &'a Version, key: &FindingKey) -> Option<&'a Finding> {
+        version.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
+    }
+}
+
+/// The first 40 hexadecimal digits of the SHA-256 of `words`, each ended by a byte that none contains.
+pub(super) fn hash(words: &[String]) -> String {
+    let mut sha = Sha256::new();
+    for word in words {
+        sha.update(word.as_bytes());
+        sha.update([0]);
+    }
+    sha.finalize().iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+}

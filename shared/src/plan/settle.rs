@@ -1,0 +1,200 @@
+//! What became of the builds and proofs under way: the record as it should be before anything new is decided.
+
+use std::collections::BTreeSet;
+
+use super::scene::Scene;
+use super::{Cause, Proof, Reason, Verdict};
+use crate::facts::{Execution, ExecutionState, ImageFacts, Version};
+use crate::finding::{Coverage, FindingKey, Fix, PackageKind, Scan, Severity};
+use crate::hierarchy::Image;
+use crate::record::{Claim, Failures, Ineffective, PendingProof, Record, Success, ToProve};
+use crate::time::Timestamp;
+
+/// Settles one image: its claim first, then its proof.
+pub(super) fn settle(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Record, Vec<Proof>) {
+    let mut record = facts.record.clone();
+    let mut proofs = Vec::new();
+    if let Some(claim) = record.claim.take() {
+        settle_claim(image, facts, claim, &mut record, &mut proofs, now);
+    }
+    if let Some(proof) = record.proof.take() {
+        judge(image, facts, proof, &mut record, &mut proofs, now);
+    }
+    if let Some(version) = facts.current_version() {
+        record.current = Some(version.digest.clone());
+    }
+    (record, proofs)
+}
+
+fn settle_claim(
+    image: &Image,
+    facts: &ImageFacts,
+    mut claim: Claim,
+    record: &mut Record,
+    proofs: &mut Vec<Proof>,
+    now: Timestamp,
+) {
+    match &facts.execution {
+        Some(Execution::Found { id, state }) => {
+            claim.execution = Some(id.clone());
+            match state {
+                ExecutionState::InProgress => record.claim = Some(claim),
+                ExecutionState::Succeeded => succeed(image, facts, claim, record, proofs, now),
+                ExecutionState::Failed => fail(&claim, record, true, now),
+                ExecutionState::Stopped | ExecutionState::Superseded => fail(&claim, record, false, now),
+            }
+        }
+        // Seen to have started once, and nowhere now: whoever removed it stopped it.
+        Some(Execution::NotFound) if claim.is_confirmed() => fail(&claim, record, false, now),
+        // The owner is gone and started nothing: the next start of this intent has a new attempt.
+        Some(Execution::NotFound) if claim.lease_until <= now => {}
+        _ => record.claim = Some(claim),
+    }
+}
+
+fn fail(claim: &Claim, record: &mut Record, failed: bool, now: Timestamp) {
+    let before = record.failures.take().filter(|failures| failures.inputs == claim.start.inputs);
+    let count = before.map_or(0, |failures| failures.count) + u32::from(failed);
+    record.failures = Some(Failures { count, last: now, inputs: claim.start.inputs.clone(), failed });
+}
+
+/// A success consumes its reasons, even if it changed nothing: otherwise they would start it again without end.
+fn succeed(
+    image: &Image,
+    facts: &ImageFacts,
+    claim: Claim,
+    record: &mut Record,
+    proofs: &mut Vec<Proof>,
+    now: Timestamp,
+) {
+    let Some(version) = facts.current_version() else {
+        // What it pushed cannot be seen yet; nothing is concluded from that.
+        record.claim = Some(claim);
+        return;
+    };
+    record.failures = None;
+    record.waiting_since = None;
+    let requested = |id: &str| claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id));
+    if record.request.as_ref().is_some_and(|request| requested(&request.id)) {
+        record.request = None;
+    }
+    let pinned = claim.start.sources.first().map(|source| source.revision.as_str());
+    if pinned.is_some() && pinned != version.revision.as_deref() {
+        // The line moved on to another commit while this one was built: the current version is not ours.
+        return;
+    }
+    let changed = changed(facts, &claim, version);
+    record.success = Some(Success {
+        key: claim.start.key.clone(),
+        at: now,
+        version: version.digest.clone(),
+        pushed_at: version.pushed_at,
+        parents: claim.start.parents.clone(),
+        since: claim.start.since,
+        for_age: claim.for_age(),
+        fixed_nothing: false,
+    });
+    let causes: Vec<&Cause> = claim.start.reasons.iter().flat_map(Reason::causes).collect();
+    let severity = causes.iter().map(|cause| cause.severity).max().unwrap_or(Severity::Unrated);
+    let proof = PendingProof {
+        version: version.digest.clone(),
+        until: image.policy.proof_wait.for_severity(severity).after(now),
+        to_prove: claim.start.to_prove.clone(),
+        causes: causes.iter().map(|cause| cause.finding.clone()).collect(),
+        inputs: claim.start.inputs.clone(),
+    };
+    if changed {
+        record.proof = (!proof.to_prove.is_empty()).then_some(proof);
+    } else {
+        let all = proof.to_prove.iter().map(|item| (item, Verdict::Ineffective, None)).collect();
+        conclude(image, version, &proof, all, record, proofs);
+    }
+}
+
+fn changed(facts: &ImageFacts, claim: &Claim, version: &Version) -> bool {
+    let Some(replaced) = &claim.start.replaces else { return true };
+    match facts.version_named(replaced) {
+        Some(replaced) => replaced.content() != version.content(),
+        None => *replaced != version.digest,
+    }
+}
+
+type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
+
+fn judge(
+    image: &Image,
+    facts: &ImageFacts,
+    proof: PendingProof,
+    record: &mut Record,
+    proofs: &mut Vec<Proof>,
+    now: Timestamp,
+) {
+    let Some(version) = facts.current_version() else {
+        record.proof = Some(proof);
+        return;
+    };
+    if version.digest != proof.version {
+        // Somebody pushed another version: its own scan is what counts from here.
+        return;
+    }
+    let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
+    if proof.until > now && judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned) {
+        record.proof = Some(proof);
+        return;
+    }
+    conclude(image, version, &proof, judged, record, proofs);
+}
+
+fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, Option<Coverage>) {
+    let Some(manifest) = version.platforms.get(&item.platform) else { return (item, Verdict::Removed, None) };
+    match &manifest.scan {
+        Scan::Complete { coverage: Coverage::Os, .. } if item.kind == PackageKind::Language => {
+            (item, Verdict::Unscanned, Some(Coverage::Os))
+        }
+        Scan::Complete { coverage, .. } if manifest.scan.lists(&item.finding) == Some(true) => {
+            (item, Verdict::Ineffective, Some(*coverage))
+        }
+        Scan::Complete { coverage, .. } => (item, Verdict::Fixed, Some(*coverage)),
+        Scan::Expired => (item, Verdict::Expired, None),
+        Scan::Missing | Scan::Pending | Scan::Failed(_) => (item, Verdict::Unscanned, None),
+    }
+}
+
+fn conclude(
+    image: &Image,
+    version: &Version,
+    proof: &PendingProof,
+    judged: Judged<'_>,
+    record: &mut Record,
+    proofs: &mut Vec<Proof>,
+) {
+    let of = |wanted: &[Verdict]| -> BTreeSet<&FindingKey> {
+        judged.iter().filter(|(_, verdict, _)| wanted.contains(verdict)).map(|(item, ..)| &item.finding).collect()
+    };
+    let ineffective = of(&[Verdict::Ineffective]);
+    let fixed = of(&[Verdict::Fixed, Verdict::Removed]);
+    for finding in &fixed {
+        if !ineffective.contains(finding) {
+            record.ineffective.remove(*finding);
+        }
+    }
+    for finding in proof.causes.iter().filter(|cause| ineffective.contains(cause)) {
+        let fix = Scene::finding_in(version, finding).map_or(Fix::Unknown, |finding| finding.fix.clone());
+        let before = record.ineffective.get(finding).filter(|e| e.inputs == proof.inputs && e.fix == fix);
+        let builds = before.map_or(0, |entry| entry.builds) + 1;
+        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone(), fix });
+    }
+    if let Some(success) = &mut record.success {
+        let helped = |cause: &&FindingKey| fixed.contains(*cause) && !ineffective.contains(*cause);
+        success.fixed_nothing = proof.causes.iter().any(|cause| ineffective.contains(cause))
+            && !proof.causes.iter().any(|cause| helped(&cause));
+    }
+    proofs.extend(judged.into_iter().map(|(item, verdict, coverage)| Proof {
+        image: image.id.clone(),
+        version: version.digest.clone(),
+        platform: item.platform.clone(),
+        finding: item.finding.clone(),
+        verdict,
+        coverage,
+    }));
+}
