@@ -152,10 +152,10 @@ impl Registry {
     async fn one_image(&self, input: &Value, id: &Value) -> Result<Option<Value>, Refusal> {
         let wanted = json!({ "repositoryName": input["repositoryName"], "imageIds": [id] });
         let mut found = self.forward("BatchGetImage", &wanted).await?;
-        let mut image = found["images"][0].take();
+        let Some(mut image) = found["images"].as_array_mut().and_then(Vec::pop) else { return Ok(None) };
         let accepted = input["acceptedMediaTypes"].as_array();
         let takes = accepted.is_none_or(|types| types.contains(&image["imageManifestMediaType"]));
-        if image.is_null() || !takes {
+        if !takes {
             return Ok(None);
         }
         let mut echoed = json!({ "imageDigest": image["imageId"]["imageDigest"] });

@@ -59,9 +59,12 @@ impl Registry {
     /// Makes the event that the scan of a manifest ended, whether or not it was emitted before.
     pub fn scan_event(&self, repository: &str, manifest: &str) -> Value {
         let mut counts = self.severity_counts(repository, manifest);
-        let (source, detail_type, name, status) = match self.state().scanner.scanning {
+        let (scanning, failed) = {
+            let state = self.state();
+            (state.scanner.scanning, state.outcome_of(manifest) == Some(Outcome::Other("FAILED")))
+        };
+        let (source, detail_type, name, status) = match scanning {
             Scanning::Basic => {
-                let failed = self.state_is_failed(manifest);
                 let status = if failed { "FAILED" } else { "COMPLETE" };
                 ("aws.ecr", "ECR Image Scan", repository.to_owned(), status)
             }
@@ -160,10 +163,6 @@ impl Registry {
                 Ok(answer)
             }
         }
-    }
-
-    fn state_is_failed(&self, manifest: &str) -> bool {
-        self.state().outcome_of(manifest) == Some(Outcome::Other("FAILED"))
     }
 }
 
