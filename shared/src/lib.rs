@@ -18,5 +18,6 @@ pub mod line;
 pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod table;
 pub mod time;
 pub mod trigger;

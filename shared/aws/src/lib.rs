@@ -1,1 +1,22 @@
-//! x
+//! Patchwave's effects on AWS: one module for each service, the functions' handler, and nothing that decides.
+//!
+//! Whatever AWS answers becomes the domain's words here, or a [`Fault`](patchwave_converge::Fault) that says what was tried
+//! and why it failed. What was not read to its end is never an answer.
+
+mod clients;
+mod codepipeline;
+mod dynamodb;
+mod ecr;
+mod fault;
+mod hierarchy;
+pub mod lambda;
+mod manifest;
+pub mod settings;
+mod telemetry;
+mod time;
+mod world;
+
+#[cfg(test)]
+mod fake;
+
+pub use world::AwsWorld;

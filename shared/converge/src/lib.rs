@@ -3,8 +3,49 @@
 //! The same code runs in the Lambda functions, in the simulator and in the CLI. One narrow seam, [`World`], separates it
 //! from what it acts on.
 
+mod apply;
+mod observe;
 mod report;
+mod scope;
 mod world;
 
+pub use apply::LEASE;
+pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
+pub use scope::scope;
 pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+
+use patchwave::hierarchy::Hierarchy;
+use patchwave::plan::plan;
+use patchwave::policy::Mode;
+use patchwave::trigger::Trigger;
+
+/// What a pass is allowed to do, and in whose name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The ceiling: policy can stay below it, never above.
+    pub mode: Mode,
+    /// Who claims: unique to the invocation.
+    pub owner: String,
+}
+
+/// Makes one pass: what the triggers and the index of the unsettled are about is observed, planned and applied.
+///
+/// # Errors
+///
+/// A ledger that does not answer ends the pass before anything was started. Everything else that goes wrong is in the
+/// report, beside what went right.
+pub async fn converge<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    triggers: &[Trigger],
+    settings: &Settings,
+) -> Result<Report, Fault> {
+    let unsettled = world.unsettled().await?;
+    let scope = scope(hierarchy, triggers, &unsettled);
+    let facts = observe(world, hierarchy, &scope).await?;
+    let plan = plan(hierarchy, &facts, settings.mode, facts.observed_at);
+    let mut report = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
+    report.trigger = triggers.to_vec();
+    Ok(report)
+}

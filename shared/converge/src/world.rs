@@ -82,7 +82,10 @@ pub enum NotStarted {
 pub type ManifestAt = (Repository, Digest);
 
 /// Everything outside the decisions: registry, scanner, pipelines, ledger, clock.
-#[expect(async_fn_in_trait, reason = "callers are generic over the world and need no Send bound: Lambda runs one task")]
+#[expect(
+    async_fn_in_trait,
+    reason = "callers are generic over the world and need no Send bound: Lambda runs one task"
+)]
 pub trait World {
     /// Returns the time. The only clock there is.
     fn now(&self) -> Timestamp;
@@ -101,10 +104,16 @@ pub trait World {
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>>;
 
     /// Reads versions by digest (of an index or a manifest), without scans; `None` where the registry has none.
-    async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>>;
+    async fn versions(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>>;
 
     /// Reads the newest versions of these repositories, without scans: untagged ones too, at most 100 each.
-    async fn history(&self, repositories: &BTreeSet<Repository>) -> BTreeMap<Repository, Result<Vec<Version>, Fault>>;
+    async fn history(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>>;
 
     /// Reads the scans of platform manifests, all pages. What could not be read is [`Scan::Failed`], never clean.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
@@ -117,7 +126,13 @@ pub trait World {
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved>;
 
     /// Writes a record that holds a new claim, and takes a slot, all or nothing. Fenced like [`World::save`].
-    async fn claim(&self, image: &ImageId, record: &Record, limits: Limits, now: Timestamp) -> Result<(), NotClaimed>;
+    async fn claim(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(), NotClaimed>;
 
     /// Gives the slots of these images back.
     async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault>;

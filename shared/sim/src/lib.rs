@@ -1,1 +1,30 @@
-//! x
+//! A deterministic world in memory: registry, scanner, pipelines, clusters and a virtual clock.
+//!
+//! Patchwave's own code observes, plans and applies in it: [`SimulatedWorld`] stands in for AWS behind the one seam,
+//! `patchwave_converge::World`, and [`Simulation`] delivers real events to it. The same hierarchy and seed give the same
+//! history, byte for byte.
+
+mod build;
+mod clusters;
+mod draw;
+mod events;
+mod founding;
+mod incident;
+mod ledger;
+mod moment;
+mod organisation;
+mod packages;
+mod pipelines;
+mod registry;
+mod scanner;
+mod simulation;
+mod state;
+mod world;
+
+pub use clusters::{Orchestrator, Workload};
+pub use incident::{Incident, can_be_rebuilt};
+pub use moment::{Build, Function, Moment};
+pub use organisation::ORGANISATION;
+pub use packages::Vulnerability;
+pub use simulation::{Broken, Simulation};
+pub use world::SimulatedWorld;

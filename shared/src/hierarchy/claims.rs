@@ -8,6 +8,7 @@ use super::Line;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::overlap::overlap;
+use super::parents::SCRATCH;
 use crate::image::{ImageId, Tag, TagPattern};
 
 /// Reports everything that two images claim.
@@ -24,37 +25,42 @@ pub(super) fn check(drafts: &[Draft], report: &mut Report<'_>) {
 }
 
 fn check_ids(drafts: &[Draft], report: &mut Report<'_>) {
-    let mut first: BTreeMap<&str, Location> = BTreeMap::new();
-    for draft in drafts {
-        let earlier = *first.entry(draft.id.as_str()).or_insert(draft.id_at);
-        if earlier != draft.id_at {
-            report.add(draft.id_at, Problem::DuplicateId { id: draft.id.clone(), first: earlier.line() });
+    let mut taken: BTreeMap<&str, Location> = BTreeMap::new();
+    let tags = owners_of_tags(drafts);
+    for Draft { id, id_at, .. } in drafts {
+        if let Some(first) = taken.get(id.as_str()) {
+            report.add(*id_at, Problem::DuplicateId { id: id.clone(), first: first.line() });
+        } else {
+            taken.insert(id.as_str(), *id_at);
         }
-        if draft.id.as_str() == super::parents::SCRATCH {
-            report.add(draft.id_at, Problem::IdIsScratch);
+        if id.as_str() == SCRATCH {
+            report.add(*id_at, Problem::IdIsScratch);
         }
-    }
-    let mut tags: BTreeMap<String, &ImageId> = BTreeMap::new();
-    for draft in drafts {
-        if let Line::Stable(names) = &draft.line {
-            tags.extend(names.iter().map(|tag| (format!("{}:{tag}", draft.repository), &draft.id)));
-        }
-    }
-    for draft in drafts {
-        if let Some(owner) = tags.get(draft.id.as_str()).filter(|owner| ***owner != draft.id) {
-            report.add(draft.id_at, Problem::IdIsTag { id: draft.id.clone(), owner: (*owner).clone() });
+        if let Some(owner) = tags.get(id.as_str()).filter(|owner| **owner != id) {
+            report.add(*id_at, Problem::IdIsTag { id: id.clone(), owner: (*owner).clone() });
         }
     }
 }
 
+fn owners_of_tags(drafts: &[Draft]) -> BTreeMap<String, &ImageId> {
+    let mut owners = BTreeMap::new();
+    for draft in drafts {
+        if let Line::Stable(tags) = &draft.line {
+            owners.extend(tags.iter().map(|tag| (format!("{}:{tag}", draft.repository), &draft.id)));
+        }
+    }
+    owners
+}
+
 fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
-    let mut first: BTreeMap<&str, (Location, &ImageId)> = BTreeMap::new();
+    let mut taken: BTreeMap<&str, (Location, &ImageId)> = BTreeMap::new();
     for draft in drafts {
         let Some((at, pipeline)) = &draft.pipeline else { continue };
-        let (earlier, owner) = *first.entry(&pipeline.name).or_insert((*at, &draft.id));
-        if earlier != *at {
-            let (name, owner) = (pipeline.name.clone(), owner.clone());
-            report.add(*at, Problem::SharedPipeline { name, owner, line: earlier.line() });
+        if let Some((first, owner)) = taken.get(pipeline.name.as_str()) {
+            let (name, owner) = (pipeline.name.clone(), (*owner).clone());
+            report.add(*at, Problem::SharedPipeline { name, owner, line: first.line() });
+        } else {
+            taken.insert(&pipeline.name, (*at, &draft.id));
         }
     }
 }

@@ -97,8 +97,12 @@ pub(super) enum Problem {
     TooLarge { limit: usize },
     #[error("{0}")]
     Yaml(String),
-    #[error("unknown key `{key}`{}", did_you_mean(near))]
-    UnknownKey { key: String, near: Vec<String> },
+    #[error("expected {0} here")]
+    Shape(&'static str),
+    #[error("unknown key `{key}`; {}", meant_or_known(near, known))]
+    UnknownKey { key: String, near: Vec<String>, known: Vec<&'static str> },
+    #[error("key `{0}` is written twice; remove one")]
+    DuplicateKey(String),
     #[error("missing key `{0}`")]
     MissingKey(String),
     #[error("version {0} is not known; write `version: 1`")]
@@ -107,9 +111,9 @@ pub(super) enum Problem {
     Word(String),
     #[error("{0} of 0 would start nothing; write `mode: observe` to only report")]
     ZeroLimit(&'static str),
-    #[error("image id {id:?} is taken by the image in line {first}; give one of them another `id`")]
+    #[error("image id `{id}` is taken by the image in line {first}; give one of them another `id`")]
     DuplicateId { id: ImageId, first: u64 },
-    #[error("image id {id:?} is also a tag that {owner:?} declares; give this image another `id`")]
+    #[error("image id `{id}` is also a tag that `{owner}` declares; give this image another `id`")]
     IdIsTag { id: ImageId, owner: ImageId },
     #[error("an image cannot be called scratch, which is how a file says that an image is built on nothing")]
     IdIsScratch,
@@ -120,11 +124,11 @@ pub(super) enum Problem {
     #[error("`tags` is empty; name at least the tag to track")]
     NoTags,
     #[error(
-        "`{text}` of {repository} is claimed by {owner:?} in line {line} too; a tag belongs to one image"
+        "`{text}` of {repository} is claimed by `{owner}` in line {line} too; a tag belongs to one image"
     )]
     TagClaimed { text: String, repository: String, owner: ImageId, line: u64 },
     #[error(
-        "patterns `{pattern}` and `{other}` of {repository} can match the same tag ({owner:?}, line {line}); \
+        "patterns `{pattern}` and `{other}` of {repository} can match the same tag (`{owner}`, line {line}); \
          make them differ"
     )]
     PatternsOverlap { pattern: String, other: String, repository: String, owner: ImageId, line: u64 },
@@ -137,22 +141,22 @@ pub(super) enum Problem {
     Undeclared { name: String, near: Vec<String> },
     #[error("scratch holds nothing to copy; remove it from `copyFrom`")]
     CopyFromScratch,
-    #[error("image {0:?} is its own parent; name another one")]
+    #[error("image `{0}` is its own parent; name another one")]
     OwnParent(ImageId),
-    #[error("parent {0} is listed twice in `copyFrom`; remove one")]
+    #[error("parent `{0}` is listed twice in `copyFrom`; remove one")]
     DuplicateParent(String),
     #[error(
-        "parent {parent:?} is of the later tier {parent_tier}; move it, or this image, to another tier than {tier}"
+        "parent `{parent}` is of the later tier {parent_tier}; move it, or this image, to another tier than {tier}"
     )]
     LaterTier { parent: ImageId, parent_tier: &'static str, tier: &'static str },
     #[error("images are built on each other in a cycle: {}; remove one of these parents", chain(.0))]
     Cycle(Vec<ImageId>),
     #[error(
-        "pipeline {name} builds {owner:?} in line {line} too; two images may not share a pipeline, for nothing tells \
+        "pipeline `{name}` builds `{owner}` in line {line} too; two images may not share a pipeline, for nothing tells \
          it which one to build"
     )]
     SharedPipeline { name: String, owner: ImageId, line: u64 },
-    #[error("{what} {name} is listed twice; remove one")]
+    #[error("{what} `{name}` is listed twice; remove one")]
     Twice { what: &'static str, name: String },
     #[error("suppression of {0} matches no image; correct its `images` or remove it")]
     SuppressesNothing(String),
@@ -162,6 +166,13 @@ pub(super) enum Problem {
 
 fn did_you_mean(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
+}
+
+fn meant_or_known(near: &[String], known: &[&str]) -> String {
+    if near.is_empty() {
+        return format!("the keys here are {}", known.join(", "));
+    }
+    format!("did you mean {}?", near.join(" or "))
 }
 
 fn chain(ids: &[ImageId]) -> String {

@@ -29,8 +29,9 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) tiers: TiersKeys,
     /// The images, in any order.
+    // A file that was cut off after `images:` is not one without images.
     #[schemars(with = "Vec<ImageKeys>")]
-    pub(super) images: Vec<Spanned<ImageKeys>>,
+    pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
 }
 
 /// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the places of unknown

@@ -34,9 +34,13 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     let registry = file.registry.read(report);
     let mut keys = file.policy.unwrap_or_default();
     let fleet = Fleet::new(&mut keys, file.tiers, report);
-    let declared = file.images.len();
-    let images = file.images.into_iter();
-    let mut drafts: Vec<Draft> = images.filter_map(|image| Draft::read(image, &fleet, report)).collect();
+    let Some(images) = file.images else {
+        report.add(Location::UNKNOWN, Problem::MissingKey("images".to_owned()));
+        return None;
+    };
+    let declared = images.len();
+    let mut drafts: Vec<Draft> =
+        images.into_iter().filter_map(|image| Draft::read(image, &fleet, report)).collect();
     let complete = drafts.len() == declared;
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
@@ -92,7 +96,6 @@ fn options() -> Options {
             max_events: 2 * LARGEST_FILE,
             max_nodes: LARGEST_FILE,
             max_depth: 16,
-            max_documents: 1,
             max_merge_keys: 50_000,
             // A hierarchy has one set of defaults and thousands of images that repeat it.
             enforce_alias_anchor_ratio: false,
@@ -109,10 +112,28 @@ fn report_unreadable(error: &Error, report: &mut Report<'_>) {
 fn problem(error: &Error) -> Problem {
     match error.without_snippet() {
         Error::SerdeUnknownField { field, expected, .. } => {
-            Problem::UnknownKey { key: field.clone(), near: near(field, expected.iter().copied()) }
+            let near = near(field, expected.iter().copied());
+            Problem::UnknownKey { key: field.clone(), near, known: expected.clone() }
         }
         Error::SerdeMissingField { field, .. } => Problem::MissingKey((*field).to_owned()),
+        Error::DuplicateMappingKey { key: Some(key), .. } => Problem::DuplicateKey(key.clone()),
+        // Numbers are the only scalars that are not read as text.
+        Error::InvalidScalar { .. } => Problem::Yaml("not a whole number".to_owned()),
+        Error::Unexpected { expected, .. } => Problem::Shape(shape(expected)),
+        Error::SerdeInvalidType { unexpected, expected, .. } => {
+            Problem::Yaml(format!("expected {expected}, found {unexpected}"))
+        }
         Error::AliasError { error, .. } => problem(error),
         other => Problem::Yaml(UserMessageFormatter.format_message(other).into_owned()),
+    }
+}
+
+/// Puts the parser's names of YAML events in words.
+fn shape(event: &'static str) -> &'static str {
+    match event {
+        "mapping start" => "keys and values, such as { key: value }",
+        "sequence start" => "a list, such as [one, two]",
+        "string scalar" => "a single text",
+        other => other,
     }
 }

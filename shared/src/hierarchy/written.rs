@@ -147,6 +147,6 @@ impl serde::de::Error for Mismatch {
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let variant: String = variant.chars().take(200).collect();
-        Self::custom(format_args!("{variant:?} is none of {}", expected.join(", ")))
+        Self::custom(format_args!("{variant:?} is not one of {}", expected.join(", ")))
     }
 }

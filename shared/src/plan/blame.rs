@@ -66,7 +66,10 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
                 Origin::Stale(_) => {}
                 Origin::Unscanned { parent, owner } => {
                     await_scan(scene, &mut blames, parent, counted.appeared);
-                    waiting.entry((&parent.id, counted.finding.key.clone())).or_default().push((owner, counted));
+                    waiting
+                        .entry((&parent.id, counted.finding.key.clone()))
+                        .or_default()
+                        .push((owner, counted));
                 }
             }
         }
@@ -130,18 +133,24 @@ fn suppressed_until(scene: &Scene<'_>, image: &Image, key: &FindingKey) -> Optio
 
 fn due(image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
     // What is being exploited is due at once.
-    if finding.exploited { appeared } else { image.policy.deadlines.for_severity(finding.severity).after(appeared) }
+    if finding.exploited {
+        appeared
+    } else {
+        image.policy.deadlines.for_severity(finding.severity).after(appeared)
+    }
 }
 
 fn waited_enough(scene: &Scene<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
-    let since = [&owner.id, &counted.carrier.id].into_iter().filter_map(|id| scene.record(id).waiting_since).min();
+    let since =
+        [&owner.id, &counted.carrier.id].into_iter().filter_map(|id| scene.record(id).waiting_since).min();
     let wait = owner.policy.proof_wait.for_severity(counted.finding.severity);
     since.is_some_and(|since| wait.after(since) <= scene.now)
 }
 
 fn await_scan<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, parent: &'a Image, appeared: Timestamp) {
     let Some(version) = scene.current(&parent.id) else { return };
-    let stale = version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
+    let stale =
+        version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
     blames.scans.extend(stale.map(|(platform, manifest)| AwaitedScan {
         image: parent.id.clone(),
         repository: parent.repository.clone(),
@@ -153,8 +162,10 @@ fn await_scan<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, parent: &'a Image,
 /// Gives the finding to its owner; the carrier, if it is another image, waits for it.
 fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, counted: &Counted<'a>) {
     // The owner's own scan knows its own package best: the carrier may have another version of it.
-    let finding =
-        scene.current(&owner.id).and_then(|v| Scene::finding_in(v, &counted.finding.key)).unwrap_or(&counted.finding);
+    let finding = scene
+        .current(&owner.id)
+        .and_then(|v| Scene::finding_in(v, &counted.finding.key))
+        .unwrap_or(&counted.finding);
     if owner.id != counted.carrier.id {
         blames.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
     }
@@ -205,9 +216,13 @@ enum Help {
 fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
     let intent = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
-            return Help::None("a commit: the application pins the package, and a rebuild installs the same one");
+            return Help::None(
+                "a commit: the application pins the package, and a rebuild installs the same one",
+            );
         }
-        (PackageKind::Os, Fix::NotPublished) => return Help::None("a fixed version, which nobody has published"),
+        (PackageKind::Os, Fix::NotPublished) => {
+            return Help::None("a fixed version, which nobody has published");
+        }
         (PackageKind::Os, Fix::Version(version)) => Intent::Version(version.clone()),
         (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
             UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
@@ -224,5 +239,7 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
 /// How many builds from the present inputs were meant to fix this and did not.
 fn tried(scene: &Scene<'_>, owner: &Image, finding: &Finding) -> u32 {
     let entry = scene.record(&owner.id).ineffective.get(&finding.key);
-    entry.filter(|entry| entry.inputs == scene.inputs(owner) && entry.fix == finding.fix).map_or(0, |entry| entry.builds)
+    entry
+        .filter(|entry| entry.inputs == scene.inputs(owner) && entry.fix == finding.fix)
+        .map_or(0, |entry| entry.builds)
 }

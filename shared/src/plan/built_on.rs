@@ -43,11 +43,20 @@ fn recorded<'a>(
     (success.version == child.digest).then(|| named(scene, parent, child, now, digest, Evidence::Recorded))
 }
 
-fn annotated<'a>(scene: &Scene<'a>, parent: Edge<'a>, child: &Version, now: &'a Version) -> Option<BuiltOn<'a>> {
+fn annotated<'a>(
+    scene: &Scene<'a>,
+    parent: Edge<'a>,
+    child: &Version,
+    now: &'a Version,
+) -> Option<BuiltOn<'a>> {
     let digest = child.base.as_ref().filter(|_| parent.kind == ParentKind::From)?;
     let built_on = named(scene, parent, child, now, digest, Evidence::Annotation);
     // A digest that the registry does not know any more says less than layers that it does.
-    if built_on.version.is_some() { Some(built_on) } else { by_layers(scene, parent, child, now).or(Some(built_on)) }
+    if built_on.version.is_some() {
+        Some(built_on)
+    } else {
+        by_layers(scene, parent, child, now).or(Some(built_on))
+    }
 }
 
 fn named<'a>(
@@ -67,7 +76,12 @@ fn named<'a>(
     BuiltOn { digest: Some(digest.clone()), version, is_current, evidence }
 }
 
-fn by_layers<'a>(scene: &Scene<'a>, parent: Edge<'a>, child: &Version, now: &'a Version) -> Option<BuiltOn<'a>> {
+fn by_layers<'a>(
+    scene: &Scene<'a>,
+    parent: Edge<'a>,
+    child: &Version,
+    now: &'a Version,
+) -> Option<BuiltOn<'a>> {
     if parent.kind != ParentKind::From {
         return None;
     }
@@ -117,5 +131,9 @@ fn same_for(child: &Version, one: &Version, other: &Version) -> bool {
         .keys()
         .filter(|platform| one.platforms.contains_key(platform) || other.platforms.contains_key(platform))
         .collect();
-    if shared.is_empty() { one.content() == other.content() } else { one.same_content(other, shared.into_iter()) }
+    if shared.is_empty() {
+        one.content() == other.content()
+    } else {
+        one.same_content(other, shared.into_iter())
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scene::{Scene, hash};
 use super::{BuildKey, Intent, Reason, SourceRevision, Start};
-use crate::facts::Version;
+use crate::finding::FindingKey;
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::image::{Digest, ImageId};
 use crate::record::ToProve;
@@ -35,7 +35,7 @@ pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: T
         sources: sources(scene, image, pipeline),
         since: reasons.iter().map(Reason::since).min().unwrap_or(scene.now),
         replaces: scene.current(&image.id).map(|version| version.digest.clone()),
-        to_prove: to_prove(scene, image),
+        to_prove: to_prove(scene, image, reasons),
         inputs: scene.inputs(image),
         reasons: reasons.to_vec(),
         parents,
@@ -114,7 +114,9 @@ fn parents_value(parents: &BTreeMap<ImageId, Digest>, reasons: &[Reason]) -> Opt
     if whole.len() <= LONGEST_VALUE {
         return Some(whole);
     }
-    let changed = |id: &ImageId| reasons.iter().any(|r| matches!(r, Reason::ParentChanged { parent, .. } if parent == id));
+    let changed = |id: &ImageId| {
+        reasons.iter().any(|r| matches!(r, Reason::ParentChanged { parent, .. } if parent == id))
+    };
     let mut kept = BTreeMap::new();
     for (id, digest) in all.into_iter().filter(|(id, _)| changed(id)) {
         kept.insert(id, digest);
@@ -139,19 +141,22 @@ fn sources(scene: &Scene<'_>, image: &Image, pipeline: &Pipeline) -> Vec<SourceR
         .collect()
 }
 
-/// All findings of the replaced version that policy would count, on each platform.
-fn to_prove(scene: &Scene<'_>, image: &Image) -> BTreeSet<ToProve> {
-    let platforms = scene.current(&image.id).map(|version: &Version| &version.platforms);
-    platforms
-        .into_iter()
-        .flatten()
-        .flat_map(|(platform, manifest)| {
-            let counts = manifest.scan.findings().iter().filter(|f| f.severity >= image.policy.rebuild_at);
-            counts.map(|finding| ToProve {
-                platform: platform.clone(),
-                finding: finding.key.clone(),
-                kind: finding.kind,
-            })
-        })
-        .collect()
+/// All findings of the replaced version that policy would count, on each platform, and those that the build is for.
+fn to_prove(scene: &Scene<'_>, image: &Image, reasons: &[Reason]) -> BTreeSet<ToProve> {
+    let Some(version) = scene.current(&image.id) else { return BTreeSet::new() };
+    let causes: BTreeSet<&FindingKey> =
+        reasons.iter().flat_map(Reason::causes).map(|cause| &cause.finding).collect();
+    let mut to_prove = BTreeSet::new();
+    for (platform, manifest) in &version.platforms {
+        for finding in manifest.scan.findings() {
+            if finding.severity >= image.policy.rebuild_at || causes.contains(&finding.key) {
+                to_prove.insert(ToProve {
+                    platform: platform.clone(),
+                    finding: finding.key.clone(),
+                    kind: finding.kind,
+                });
+            }
+        }
+    }
+    to_prove
 }

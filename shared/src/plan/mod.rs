@@ -1,8 +1,17 @@
 //! The planner: from hierarchy, facts, mode and time to a [`Plan`].
 
+mod blame;
+mod built_on;
+mod decide;
 mod hold;
+mod key;
+mod origin;
 mod proof;
 mod reason;
+mod reasons;
+mod record;
+mod scene;
+mod settle;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +23,13 @@ pub use proof::{Proof, Verdict};
 pub use reason::{Cause, Evidence, Intent, Reason};
 pub use start::{BuildKey, SourceRevision, Start};
 
+use crate::facts::Facts;
+use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::policy::Mode;
 use crate::record::Record;
+use crate::time::Timestamp;
+use scene::Scene;
 
 /// A manifest whose scan a decision waits for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,4 +80,70 @@ pub struct Plan {
     pub records: BTreeMap<ImageId, Record>,
     /// Images whose slot ended.
     pub freed: BTreeSet<ImageId>,
+}
+
+/// Decides what to start and what keeps everything else, for every image that the facts hold.
+///
+/// `ceiling` is the deployment's mode: policy can stay below it, never above. The answer depends on nothing but the
+/// arguments, and not on any order in them.
+pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let mut scene = Scene { hierarchy, facts, ceiling, now, records: BTreeMap::new() };
+    settle_builds_and_proofs(&mut scene, &mut plan);
+
+    let blames = blame::blame(&scene);
+    let reasons = scene.images().map(|image| (&image.id, reasons_of(&scene, image, &blames))).collect();
+    let mut decisions = decide::decide(&scene, &blames, reasons);
+    plan.freed = record::freed(&scene);
+    let running = facts.slots.running.difference(&plan.freed).count();
+    let ready = decide::order(&scene, &blames, &mut decisions, running);
+
+    for (image, due) in ready {
+        let reasons =
+            decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
+        plan.starts.extend(key::start(&scene, image, reasons, due));
+    }
+    plan.records = record::changed(&scene, &blames, &decisions);
+    plan.unknown = unknown(&scene);
+    plan.scans = blames.scans;
+    for (id, decision) in decisions {
+        if let Some(hold) = decision.hold {
+            plan.holds.insert(id.clone(), hold);
+        }
+        if !decision.reasons.is_empty() {
+            plan.reasons.insert(id.clone(), decision.reasons);
+        }
+    }
+    plan
+}
+
+fn settle_builds_and_proofs(scene: &mut Scene<'_>, plan: &mut Plan) {
+    for image in scene.images() {
+        let Some(facts) = scene.facts_of(&image.id) else { continue };
+        let (record, proofs) = settle::settle(image, facts, scene.now);
+        scene.records.insert(&image.id, record);
+        plan.proofs.extend(proofs);
+    }
+}
+
+fn reasons_of<'a>(scene: &Scene<'a>, image: &'a Image, blames: &blame::Blames<'a>) -> reasons::Reasons {
+    let nothing = blame::Blame::default();
+    reasons::reasons(scene, image, blames.of.get(&image.id).unwrap_or(&nothing))
+}
+
+/// Everything that is not known, whether or not a decision waits for it: unknown is never clean.
+fn unknown(scene: &Scene<'_>) -> BTreeSet<Unknown> {
+    let mut unknown = BTreeSet::new();
+    for image in scene.images() {
+        if let Some(because) = scene.unknown(&image.id) {
+            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
+        }
+        for (platform, manifest) in scene.current(&image.id).iter().flat_map(|version| &version.platforms) {
+            if let Some(because) = manifest.scan.unknown_because() {
+                let platform = Some(platform.clone());
+                unknown.insert(Unknown { image: image.id.clone(), platform, because });
+            }
+        }
+    }
+    unknown
 }

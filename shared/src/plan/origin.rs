@@ -85,7 +85,11 @@ fn through<'a>(
 ) -> Step<'a> {
     let Some(now) = scene.current(&parent.image.id) else {
         // Without a version there is nothing to inherit; a version that is not known may hold anything.
-        return if scene.unknown(&parent.image.id).is_some() { Step::Unscanned(parent.image) } else { Step::Own };
+        return if scene.unknown(&parent.image.id).is_some() {
+            Step::Unscanned(parent.image)
+        } else {
+            Step::Own
+        };
     };
     let Some(built_on) = built_on(scene, carrier, parent) else { return Step::Own };
     if introduced(&built_on, parent.kind, finding, appeared) == Some(false) {
@@ -101,7 +105,12 @@ fn through<'a>(
 }
 
 /// Whether the version that the carrier was built on brought the finding; nothing if that is not known.
-fn introduced(built_on: &BuiltOn<'_>, kind: ParentKind, finding: &Finding, appeared: Timestamp) -> Option<bool> {
+fn introduced(
+    built_on: &BuiltOn<'_>,
+    kind: ParentKind,
+    finding: &Finding,
+    appeared: Timestamp,
+) -> Option<bool> {
     let version = built_on.version?;
     match has_layer(version, kind, finding) {
         Some(inherited) => Some(inherited),
@@ -131,7 +140,10 @@ fn has_layer(version: &Version, kind: ParentKind, finding: &Finding) -> Option<b
 /// Whether all of `version` was scanned after the finding appeared: an older scan could not know it.
 fn is_scanned_since(version: &Version, appeared: Timestamp) -> bool {
     !version.platforms.is_empty()
-        && version.platforms.values().all(|manifest| manifest.scan.completed_at().is_some_and(|at| at >= appeared))
+        && version
+            .platforms
+            .values()
+            .all(|manifest| manifest.scan.completed_at().is_some_and(|at| at >= appeared))
 }
 
 fn lists(version: &Version, key: &FindingKey) -> bool {

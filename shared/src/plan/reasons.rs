@@ -30,7 +30,8 @@ pub(super) fn reasons(scene: &Scene<'_>, image: &Image, blame: &Blame<'_>) -> Re
     for parent in scene.hierarchy.parents(&image.id) {
         let Some(changed) = parent_changed(scene, image, parent) else { continue };
         let success = scene.record(&parent.image.id).success.as_ref();
-        let ours = success.filter(|s| scene.current(&parent.image.id).is_some_and(|now| now.digest == s.version));
+        let ours =
+            success.filter(|s| scene.current(&parent.image.id).is_some_and(|now| now.digest == s.version));
         if ours.is_some_and(|success| success.fixed_nothing) {
             reasons.withheld.push(parent.image.id.clone());
         } else if !(ours.is_some_and(|success| success.for_age) || waits_its_turn(scene, image, &changed)) {
@@ -61,7 +62,8 @@ fn parent_changed<'a>(scene: &Scene<'a>, image: &Image, parent: Edge<'a>) -> Opt
         return None;
     }
     let now = scene.current(&parent.image.id)?;
-    let origin = scene.record(&parent.image.id).success.as_ref().filter(|success| success.version == now.digest);
+    let origin =
+        scene.record(&parent.image.id).success.as_ref().filter(|success| success.version == now.digest);
     Some(Reason::ParentChanged {
         parent: parent.image.id.clone(),
         built_on: built_on.digest,

@@ -96,7 +96,10 @@ impl<'a> Scene<'a> {
 
     /// A finding as a version's scans list it, on any platform.
     pub(super) fn finding_in(version: &'a Version, key: &FindingKey) -> Option<&'a Finding> {
-        version.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
+        version
+            .platforms
+            .values()
+            .find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
     }
 }
 
@@ -107,5 +110,6 @@ pub(super) fn hash(words: &[String]) -> String {
         sha.update(word.as_bytes());
         sha.update([0]);
     }
-    sha.finalize().iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+    let digest = sha.finalize();
+    digest.iter().take(20).fold(String::with_capacity(40), |hex, byte| hex + &format!("{byte:02x}"))
 }

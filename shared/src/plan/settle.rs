@@ -74,7 +74,9 @@ fn succeed(
     };
     record.failures = None;
     record.waiting_since = None;
-    let requested = |id: &str| claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id));
+    let requested = |id: &str| {
+        claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id))
+    };
     if record.request.as_ref().is_some_and(|request| requested(&request.id)) {
         record.request = None;
     }
@@ -169,7 +171,11 @@ fn conclude(
     proofs: &mut Vec<Proof>,
 ) {
     let of = |wanted: &[Verdict]| -> BTreeSet<&FindingKey> {
-        judged.iter().filter(|(_, verdict, _)| wanted.contains(verdict)).map(|(item, ..)| &item.finding).collect()
+        judged
+            .iter()
+            .filter(|(_, verdict, _)| wanted.contains(verdict))
+            .map(|(item, ..)| &item.finding)
+            .collect()
     };
     let ineffective = of(&[Verdict::Ineffective]);
     let fixed = of(&[Verdict::Fixed, Verdict::Removed]);

@@ -1,0 +1,240 @@
+//! CodePipeline: starts builds and finds them again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_codepipeline::Client;
+use aws_sdk_codepipeline::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_codepipeline::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_codepipeline::error::BoxError;
+use aws_sdk_codepipeline::types::{
+    PipelineExecution, PipelineExecutionStatus, PipelineExecutionSummary, PipelineVariable,
+    SourceRevisionOverride, SourceRevisionType, TriggerType,
+};
+use patchwave::facts::{Execution, ExecutionState};
+use patchwave::hierarchy::{RevisionType, Variable};
+use patchwave::plan::{SourceRevision, Start};
+use patchwave::record::Claim;
+use patchwave::time::{Span, Timestamp};
+use patchwave_converge::{Fault, FaultKind, NotStarted};
+
+use crate::fault::{fault, invalid};
+use crate::time::timestamp;
+
+/// How far CodePipeline's clock and ours may differ.
+///
+/// An execution that started before its claim by more than this belongs to an earlier attempt of the same intent: that one
+/// was seen to end before the next attempt was claimed.
+const SKEW: Span = Span::seconds(30);
+/// The list is in order of start, newest first; this is how far that is not relied on.
+const DISORDER: Span = Span::minutes(5);
+/// Most executions that one page holds.
+/// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListPipelineExecutions.html>
+const PAGE: i32 = 100;
+/// Pages that are read since a claim; more are an endless loop.
+const MOST_PAGES: usize = 50;
+
+/// The account's pipelines.
+#[derive(Debug, Clone)]
+pub(crate) struct Pipelines {
+    client: Client,
+}
+
+impl Pipelines {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Starts a build and returns the execution's id. The SDK's retries send the same token.
+    pub(crate) async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        let operation = || format!("start the pipeline {} for {}", start.pipeline, start.image);
+        let asked = |e: aws_sdk_codepipeline::error::BuildError| {
+            NotStarted::Refused(invalid(operation(), format!("the start cannot be written: {e}")))
+        };
+        let variables: Vec<_> =
+            start.variables.iter().map(variable).collect::<Result<_, _>>().map_err(asked)?;
+        let sources: Vec<_> = start.sources.iter().map(source).collect::<Result<_, _>>().map_err(asked)?;
+        let unanswered = Unanswered::default();
+        let call =
+            self.client.start_pipeline_execution().name(&start.pipeline).client_request_token(start.token());
+        let call = call
+            .set_variables(Some(variables).filter(|list| !list.is_empty()))
+            .set_source_revisions(Some(sources).filter(|list| !list.is_empty()));
+        match call.customize().interceptor(unanswered.clone()).send().await {
+            Ok(output) => output.pipeline_execution_id.ok_or_else(|| {
+                NotStarted::Unclear(invalid(
+                    operation(),
+                    "the answer names no execution: pipelineExecutionId is missing",
+                ))
+            }),
+            Err(error) => {
+                let fault = fault(operation(), &error);
+                let unclear = fault.kind == FaultKind::Unavailable || unanswered.seen();
+                Err(if unclear { NotStarted::Unclear(fault) } else { NotStarted::Refused(fault) })
+            }
+        }
+    }
+
+    /// Reads the state of a claim's execution, or looks for it.
+    pub(crate) async fn execution(&self, claim: &Claim) -> Execution {
+        let found = match &claim.execution {
+            Some(id) => {
+                self.get(&claim.start.pipeline, id).await.map(|found| found.map(|e| (id.clone(), e.status)))
+            }
+            None => self.find(claim).await,
+        };
+        match found {
+            Ok(Some((id, status))) => named(id, status.as_ref()),
+            Ok(None) => Execution::NotFound,
+            Err(fault) => Execution::Unknown(fault.to_string()),
+        }
+    }
+
+    /// Looks for the execution that the claim started: its build key says which one it is.
+    ///
+    /// Summaries hold no variables, so each execution since the claim is asked for. A pipeline that does not take the key
+    /// leaves only this: somebody called `StartPipelineExecution`, not before the claim. The first such start is the
+    /// claim's; while it is unresolved Patchwave makes no other.
+    async fn find(&self, claim: &Claim) -> Result<Option<(String, Option<PipelineExecutionStatus>)>, Fault> {
+        let since = self.started_since(claim).await?;
+        let called =
+            since.into_iter().filter(|summary| match summary.trigger().and_then(|t| t.trigger_type()) {
+                Some(trigger) => *trigger == TriggerType::StartPipelineExecution,
+                None => true,
+            });
+        if !claim.start.variables.contains_key(Variable::BuildKey.name()) {
+            let first = called.min_by_key(|summary| summary.start_time().and_then(timestamp));
+            return Ok(first.and_then(|summary| Some((summary.pipeline_execution_id?, summary.status))));
+        }
+        for summary in called {
+            let Some(id) = summary.pipeline_execution_id else { continue };
+            let Some(execution) = self.get(&claim.start.pipeline, &id).await? else { continue };
+            if carries(&execution, &claim.start) {
+                return Ok(Some((id, execution.status)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lists the executions that started since the claim, the newest first. A pipeline that does not exist runs nothing.
+    async fn started_since(&self, claim: &Claim) -> Result<Vec<PipelineExecutionSummary>, Fault> {
+        let operation = || format!("list the executions of the pipeline {}", claim.start.pipeline);
+        let call = self.client.list_pipeline_executions().pipeline_name(&claim.start.pipeline);
+        let mut pages = call.into_paginator().page_size(PAGE).send();
+        let mut since = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page = match pages.next().await {
+                Some(Ok(page)) => page.pipeline_execution_summaries.unwrap_or_default(),
+                Some(Err(error)) => match error.as_service_error() {
+                    Some(e) if e.is_pipeline_not_found_exception() => return Ok(Vec::new()),
+                    _ => return Err(fault(operation(), &error)),
+                },
+                None => return Ok(since),
+            };
+            let past =
+                page.last().is_some_and(|last| !started_after(last, DISORDER.before(claim.claimed_at)));
+            since.extend(page.into_iter().filter(|e| started_after(e, SKEW.before(claim.claimed_at))));
+            if past {
+                return Ok(since);
+            }
+        }
+        Err(invalid(
+            operation(),
+            format!("the executions since the claim do not end after {MOST_PAGES} pages"),
+        ))
+    }
+
+    async fn get(&self, pipeline: &str, id: &str) -> Result<Option<PipelineExecution>, Fault> {
+        match self
+            .client
+            .get_pipeline_execution()
+            .pipeline_name(pipeline)
+            .pipeline_execution_id(id)
+            .send()
+            .await
+        {
+            Ok(output) => Ok(output.pipeline_execution),
+            Err(error) => match error.as_service_error() {
+                Some(e) if e.is_pipeline_execution_not_found_exception() => Ok(None),
+                Some(e) if e.is_pipeline_not_found_exception() => Ok(None),
+                _ => Err(fault(format!("read the execution {id} of the pipeline {pipeline}"), &error)),
+            },
+        }
+    }
+}
+
+/// An execution that does not say when it started may have started since.
+fn started_after(summary: &PipelineExecutionSummary, earliest: Timestamp) -> bool {
+    summary.start_time().and_then(timestamp).is_none_or(|start| start >= earliest)
+}
+
+fn carries(execution: &PipelineExecution, start: &Start) -> bool {
+    execution.variables().iter().any(|variable| {
+        variable.name() == Some(Variable::BuildKey.name())
+            && variable.resolved_value() == Some(start.key.as_str())
+    })
+}
+
+/// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PipelineExecution.html>
+fn named(id: String, status: Option<&PipelineExecutionStatus>) -> Execution {
+    let state = match status.map_or("no status", |status| status.as_str()) {
+        "InProgress" | "Stopping" => ExecutionState::InProgress,
+        "Succeeded" => ExecutionState::Succeeded,
+        "Failed" => ExecutionState::Failed,
+        "Stopped" | "Cancelled" => ExecutionState::Stopped,
+        "Superseded" => ExecutionState::Superseded,
+        other => return Execution::Unknown(format!("the execution {id} has the unknown status {other:?}")),
+    };
+    Execution::Found { id, state }
+}
+
+fn variable(
+    (name, value): (&String, &String),
+) -> Result<PipelineVariable, aws_sdk_codepipeline::error::BuildError> {
+    PipelineVariable::builder().name(name).value(value).build()
+}
+
+fn source(
+    source: &SourceRevision,
+) -> Result<SourceRevisionOverride, aws_sdk_codepipeline::error::BuildError> {
+    let revision_type = match source.revision_type {
+        RevisionType::CommitId => SourceRevisionType::CommitId,
+    };
+    let pinned = SourceRevisionOverride::builder().action_name(&source.action).revision_type(revision_type);
+    pinned.revision_value(&source.revision).build()
+}
+
+/// Remembers whether any attempt of a call got no answer that refuses it.
+///
+/// A retry may be refused (throttled, busy) although the attempt before it, which nobody answered, started the build. Only
+/// a call whose every attempt was refused has certainly started nothing.
+#[derive(Debug, Clone, Default)]
+struct Unanswered(Arc<AtomicBool>);
+
+impl Unanswered {
+    fn seen(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Unanswered {
+    fn name(&self) -> &'static str {
+        "Unanswered"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let refused = context.response().is_some_and(|answer| (400..500).contains(&answer.status().as_u16()));
+        if !refused {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use patchwave::facts::{Execution, ExecutionState};
+use patchwave::record::Claim;
+use patchwave_converge::NotStarted;
+use serde_json::{Value, json};
+
+use super::Pipelines;
+use crate::fake::{self, Answer, Asked, count, error};
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233";
+/// 2026-01-01T12:00:00Z.
+const CLAIMED: i64 = 1_767_268_800;
+
+fn pipelines(
+    attempts: u32,
+    answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+) -> (Pipelines, Asked) {
+    let (config, asked) = fake::config(attempts, answer);
+    (Pipelines::new(aws_sdk_codepipeline::Client::new(&config)), asked)
+}
+
+fn claim(variables: &Value, execution: Option<&str>) -> Claim {
+    let start = json!({
+        "image": "apps/shop", "pipeline": "apps-shop", "key": KEY, "attempt": 2, "variables": variables,
+        "sources": [{"action": "Source", "revisionType": "COMMIT_ID", "revision": "abc"}],
+        "reasons": [], "since": "2026-01-01T11:00:00Z", "parents": {}, "toProve": [], "inputs": "", "noCache": true,
+        "due": "2026-01-02T00:00:00Z",
+    });
+    let claim = json!({
+        "owner": "rebuild-fanout/1", "claimedAt": "2026-01-01T12:00:00Z", "leaseUntil": "2026-01-01T12:15:00Z",
+        "start": start, "execution": execution,
+    });
+    serde_json::from_value(claim).unwrap()
+}
+
+fn with_key() -> Value {
+    json!({"PATCHWAVE_BUILD_KEY": KEY})
+}
+
+/// A pipeline's executions on the wire, newest first, a hundred a page: id, seconds after the claim, trigger, key.
+fn history(executions: Vec<(String, i64, &'static str, &'static str)>) -> impl Fn(&str, &Value) -> Answer {
+    move |operation, input| match operation {
+        "ListPipelineExecutions" => {
+            let from: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+            let summary = |(id, after, trigger, _): &(String, i64, &str, &str)| {
+                json!({"pipelineExecutionId": id, "status": "InProgress", "startTime": CLAIMED + after,
+                       "trigger": {"triggerType": trigger}})
+            };
+            let page: Vec<Value> = executions.iter().skip(from).take(100).map(summary).collect();
+            let next = (from + 100 < executions.len()).then(|| (from + 100).to_string());
+            (200, json!({"pipelineExecutionSummaries": page, "nextToken": next}))
+        }
+        "GetPipelineExecution" => {
+            let key = executions.iter().find(|(id, ..)| input["pipelineExecutionId"] == **id).map(|e| e.3);
+            let variables = json!([{"name": "PATCHWAVE_BUILD_KEY", "resolvedValue": key}]);
+            (200, json!({"pipelineExecution": {"status": "Failed", "variables": variables}}))
+        }
+        other => panic!("nobody expected {other}"),
+    }
+}
+
+fn pushes(count: i64) -> Vec<(String, i64, &'static str, &'static str)> {
+    (0..count).map(|n| (format!("push-{n}"), 10_000 - n, "Webhook", "none")).collect()
+}
+
+#[tokio::test]
+async fn a_start_sends_its_token_variables_and_pinned_sources() {
+    let (pipelines, asked) = pipelines(1, |_, _| (200, json!({"pipelineExecutionId": "e-1"})));
+    assert_eq!(pipelines.start(&claim(&with_key(), None).start).await, Ok("e-1".to_owned()));
+    let input = asked.lock().unwrap()[0].1.clone();
+    assert_eq!(
+        input,
+        json!({"name": "apps-shop", "clientRequestToken": format!("{KEY}-2"),
+               "variables": [{"name": "PATCHWAVE_BUILD_KEY", "value": KEY}],
+               "sourceRevisions": [{"actionName": "Source", "revisionType": "COMMIT_ID", "revisionValue": "abc"}]})
+    );
+}
+
+#[tokio::test]
+async fn a_start_is_refused_only_if_every_attempt_was() {
+    let start = claim(&with_key(), None).start;
+    let (refusing, _) = pipelines(1, |_, _| error("PipelineNotFoundException"));
+    assert!(matches!(refusing.start(&start).await, Err(NotStarted::Refused(_))));
+    let (throttling, asked) = pipelines(3, |_, _| error("ThrottlingException"));
+    assert!(matches!(throttling.start(&start).await, Err(NotStarted::Refused(_))));
+    assert_eq!(count(&asked, "StartPipelineExecution"), 3);
+    let (broken, _) = pipelines(1, |_, _| (503, Value::Null));
+    assert!(matches!(broken.start(&start).await, Err(NotStarted::Unclear(_))));
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let (first_broken, _) =
+        pipelines(2, move |_, _| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => (503, Value::Null),
+            _ => error("ConflictException"),
+        });
+    assert!(
+        matches!(first_broken.start(&start).await, Err(NotStarted::Unclear(_))),
+        "the first attempt may have started it"
+    );
+}
+
+#[tokio::test]
+async fn an_execution_is_found_by_its_key_on_the_second_page() {
+    let mut executions = pushes(120);
+    executions.push(("other".into(), 60, "StartPipelineExecution", "another key"));
+    executions.push(("ours".into(), 5, "StartPipelineExecution", KEY));
+    executions.push(("earlier-attempt".into(), -120, "StartPipelineExecution", KEY));
+    let (pipelines, asked) = pipelines(1, history(executions));
+    let found = pipelines.execution(&claim(&with_key(), None)).await;
+    assert_eq!(found, Execution::Found { id: "ours".into(), state: ExecutionState::Failed });
+    assert_eq!(count(&asked, "ListPipelineExecutions"), 2);
+    assert_eq!(count(&asked, "GetPipelineExecution"), 2, "pushes are not asked for");
+}
+
+#[tokio::test]
+async fn an_earlier_attempts_execution_is_not_adopted_and_reading_ends_with_the_claim() {
+    let mut executions = vec![("earlier".to_owned(), -120, "StartPipelineExecution", KEY)];
+    executions.extend((0..500).map(|n| (format!("old-{n}"), -1_000 - n, "StartPipelineExecution", KEY)));
+    let (pipelines, asked) = pipelines(1, history(executions));
+    assert_eq!(pipelines.execution(&claim(&with_key(), None)).await, Execution::NotFound);
+    assert_eq!(count(&asked, "ListPipelineExecutions"), 1);
+}
+
+#[tokio::test]
+async fn without_variables_the_first_call_since_the_claim_is_ours() {
+    let mut executions = pushes(3);
+    executions.push(("later".into(), 900, "StartPipelineExecution", "none"));
+    executions.push(("ours".into(), 1, "StartPipelineExecution", "none"));
+    let (pipelines, _) = pipelines(1, history(executions));
+    let found = pipelines.execution(&claim(&json!({}), None)).await;
+    assert_eq!(found, Execution::Found { id: "ours".into(), state: ExecutionState::InProgress });
+}
+
+#[tokio::test]
+async fn a_confirmed_execution_is_asked_for_and_nothing_else_is_guessed() {
+    let status = |word: &'static str| {
+        pipelines(1, move |_, _| (200, json!({"pipelineExecution": {"status": word}}))).0
+    };
+    let claim = claim(&with_key(), Some("e-1"));
+    for (word, state) in [("Stopping", ExecutionState::InProgress), ("Cancelled", ExecutionState::Stopped)] {
+        assert_eq!(status(word).execution(&claim).await, Execution::Found { id: "e-1".into(), state });
+    }
+    assert!(matches!(status("Pausing").execution(&claim).await, Execution::Unknown(_)));
+    let (gone, _) = pipelines(1, |_, _| error("PipelineExecutionNotFoundException"));
+    assert_eq!(gone.execution(&claim).await, Execution::NotFound);
+    let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
+    assert!(matches!(denied.execution(&claim).await, Execution::Unknown(_)));
+}

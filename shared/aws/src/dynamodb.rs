@@ -1,0 +1,356 @@
+//! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] says how it is laid out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, KeysAndAttributes, Put, TransactWriteItem, Update,
+};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use patchwave::facts::Slots;
+use patchwave::image::ImageId;
+use patchwave::plan::{Limit, Start};
+use patchwave::policy::Limits;
+use patchwave::record::Record;
+use patchwave::table::{self, Key};
+use patchwave::time::{Span, Timestamp};
+use patchwave_converge::{Fault, FaultKind, NotClaimed, NotSaved};
+
+use crate::fault::{fault, invalid, kind_of_code};
+use crate::settings;
+
+/// Most keys that one call takes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
+const MOST_KEYS: usize = 100;
+/// How often what a call left unread is asked for again, each time after twice the pause.
+const ROUNDS: u32 = 8;
+/// The first pause, in milliseconds.
+const PAUSE: u64 = 50;
+/// Calls that are under way at once.
+const AT_ONCE: usize = 8;
+/// Pages of the index that are read; more are an endless loop.
+const MOST_PAGES: usize = 1_000;
+
+/// An item as the SDK has it. It is looked into and never walked.
+#[expect(clippy::disallowed_types, reason = "the SDK's own type")]
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// The table.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    client: Client,
+    table: String,
+}
+
+impl Ledger {
+    pub(crate) fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Reads the index of the unsettled images.
+    pub(crate) async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+        let operation = "read the index of the unsettled images";
+        let call = self.client.query().table_name(&self.table).index_name(table::UNSETTLED_INDEX);
+        let mut pages = call
+            .key_condition_expression("#unsettled = :yes")
+            .expression_attribute_names("#unsettled", table::UNSETTLED)
+            .expression_attribute_values(":yes", text(table::YES))
+            .into_paginator()
+            .send();
+        let mut images = BTreeSet::new();
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { return Ok(images) };
+            for item in page.map_err(|e| self.fault(operation, &e))?.items() {
+                images.insert(image_of(operation, item)?);
+            }
+        }
+        Err(invalid(operation, format!("it does not end after {MOST_PAGES} pages")))
+    }
+
+    /// Reads the records of these images; an image without one is left out.
+    pub(crate) async fn records(
+        &self,
+        images: &BTreeSet<ImageId>,
+    ) -> Result<BTreeMap<ImageId, Record>, Fault> {
+        let operation = "read records";
+        let keys = images.iter().map(Key::record).collect();
+        let items = self.read(operation, keys).await?;
+        items.iter().map(|item| Ok((image_of(operation, item)?, record_of(operation, item)?))).collect()
+    }
+
+    /// Reads how much of the limits is used on the day of `now`.
+    pub(crate) async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
+        let operation = "read the slots";
+        let mut slots = Slots::default();
+        for item in self.read(operation, vec![Key::running(), Key::day(now)]).await? {
+            if let Some(set) = item.get(table::RUNNING) {
+                let set = set.as_ss().map_err(|_| malformed(operation, &item, table::RUNNING))?;
+                let images = set.iter().map(|id| id.parse()).collect::<Result<_, _>>();
+                slots.running = images.map_err(|_| malformed(operation, &item, table::RUNNING))?;
+            }
+            if item.contains_key(table::STARTS) {
+                slots.started_today = number(operation, &item, table::STARTS)?;
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Writes a record if its fence is the stored one.
+    pub(crate) async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
+        let operation = format!("write the record of {image}");
+        let put = record_put(image, record).map_err(|problem| invalid(&operation, problem))?;
+        let call = self.client.put_item().table_name(&self.table).set_item(Some(put.item));
+        let call = call
+            .condition_expression(put.condition)
+            .expression_attribute_names("#fence", table::FENCE)
+            .expression_attribute_values(":read", put.read);
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(e)
+                if e.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Err(NotSaved::Conflict)
+            }
+            Err(e) => Err(self.fault(operation, &e).into()),
+        }
+    }
+
+    /// Writes a record that holds a new claim, takes a slot and adds to the audit trail, all or nothing.
+    ///
+    /// The SDK sends a token of its own with the transaction, so that a retry of one that was made is no conflict.
+    pub(crate) async fn claim(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(), NotClaimed> {
+        let operation = format!("claim {image}");
+        // An item that does not exist has room for one; none at all needs no item.
+        if limits.max_concurrent_builds == 0 {
+            return Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds));
+        }
+        if limits.max_starts_per_day == 0 {
+            return Err(NotClaimed::AtLimit(Limit::StartsPerDay));
+        }
+        let writes =
+            self.claim_writes(image, record, limits, now).map_err(|problem| invalid(&operation, problem))?;
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                    not_claimed(&operation, canceled.cancellation_reasons())
+                }
+                _ => self.fault(operation, &error).into(),
+            }),
+        }
+    }
+
+    /// The order of these writes is that of the reasons in [`not_claimed`].
+    fn claim_writes(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<Vec<TransactWriteItem>, String> {
+        let start = &record.claim.as_ref().ok_or("the record holds no claim")?.start;
+        let put = record_put(image, record)?;
+        let unwritable = |e: BuildError| e.to_string();
+        let fenced = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(put.item))
+            .condition_expression(put.condition)
+            .expression_attribute_names("#fence", table::FENCE)
+            .expression_attribute_values(":read", put.read);
+        let slot = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item_of(&Key::running())))
+            .update_expression("ADD #images :image")
+            .condition_expression(
+                "attribute_not_exists(#images) OR size(#images) < :most OR contains(#images, :id)",
+            )
+            .expression_attribute_names("#images", table::RUNNING)
+            .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]))
+            .expression_attribute_values(":id", text(image.as_str()))
+            .expression_attribute_values(":most", numeral(limits.max_concurrent_builds));
+        let day = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item_of(&Key::day(now))))
+            .update_expression("ADD #starts :one SET #expires = :expires")
+            .condition_expression("attribute_not_exists(#starts) OR #starts < :most")
+            .expression_attribute_names("#starts", table::STARTS)
+            .expression_attribute_names("#expires", table::EXPIRES_AT)
+            .expression_attribute_values(":one", numeral(1))
+            .expression_attribute_values(":expires", expiry(now, table::DAY_KEPT))
+            .expression_attribute_values(":most", numeral(limits.max_starts_per_day));
+        let audit = Put::builder().table_name(&self.table).set_item(Some(audit_item(start, now)?));
+        Ok(vec![
+            TransactWriteItem::builder().put(fenced.build().map_err(unwritable)?).build(),
+            TransactWriteItem::builder().update(slot.build().map_err(unwritable)?).build(),
+            TransactWriteItem::builder().update(day.build().map_err(unwritable)?).build(),
+            TransactWriteItem::builder().put(audit.build().map_err(unwritable)?).build(),
+        ])
+    }
+
+    /// Gives the slots of these images back.
+    pub(crate) async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let ids = images.iter().map(ToString::to_string).collect();
+        let call = self.client.update_item().table_name(&self.table).set_key(Some(item_of(&Key::running())));
+        call.update_expression("DELETE #images :images")
+            .expression_attribute_names("#images", table::RUNNING)
+            .expression_attribute_values(":images", AttributeValue::Ss(ids))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|e| self.fault("give slots back", &e))
+    }
+
+    /// Reads items consistently; those that do not exist are left out.
+    async fn read(&self, operation: &str, keys: Vec<Key>) -> Result<Vec<Item>, Fault> {
+        let keys: Vec<Item> = keys.iter().map(item_of).collect();
+        let calls = keys.chunks(MOST_KEYS).map(|chunk| self.batch(operation, chunk));
+        stream::iter(calls).buffer_unordered(AT_ONCE).try_concat().await
+    }
+
+    async fn batch(&self, operation: &str, keys: &[Item]) -> Result<Vec<Item>, Fault> {
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true).build();
+        let mut asked = keys.map_err(|e| invalid(operation, e.to_string()))?;
+        let mut items = Vec::new();
+        for round in 0..ROUNDS {
+            let call = self.client.batch_get_item().request_items(&self.table, asked);
+            let output = call.send().await.map_err(|e| self.fault(operation, &e))?;
+            items.extend(
+                output.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default(),
+            );
+            match output.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table)) {
+                Some(left) if !left.keys.is_empty() => asked = left,
+                _ => return Ok(items),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(PAUSE << round)).await;
+        }
+        let message = format!("DynamoDB left keys unread {ROUNDS} times");
+        Err(Fault { kind: FaultKind::Throttled, ..invalid(operation, message) })
+    }
+
+    /// Makes a fault; where the table does not exist, of words that say what to do.
+    fn fault<E>(&self, operation: impl Into<String>, error: &SdkError<E>) -> Fault
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if error.code() != Some("ResourceNotFoundException") {
+            return fault(operation, error);
+        }
+        let missing = format!(
+            "the table {:?} does not exist in this account and region, or lacks its index; create it as `patchwave table` \
+             says, or set {} to the one that does",
+            self.table,
+            settings::TABLE.name
+        );
+        invalid(operation, missing)
+    }
+}
+
+/// A fenced write of a record.
+struct RecordPut {
+    item: Item,
+    condition: &'static str,
+    read: AttributeValue,
+}
+
+fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
+    let next = Record { fence: record.fence + 1, ..record.clone() };
+    let json = serde_json::to_string(&next).map_err(|e| format!("the record cannot be written: {e}"))?;
+    let mut item = item_of(&Key::record(image));
+    item.insert(table::FENCE.into(), numeral(next.fence));
+    item.insert(table::RECORD.into(), text(json));
+    if next.unsettled {
+        item.insert(table::UNSETTLED.into(), text(table::YES));
+    }
+    // A record that was never written has no fence.
+    let condition =
+        if record.fence == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" };
+    Ok(RecordPut { item, condition, read: numeral(record.fence) })
+}
+
+fn audit_item(start: &Start, now: Timestamp) -> Result<Item, String> {
+    let json = serde_json::to_string(start).map_err(|e| format!("the start cannot be written: {e}"))?;
+    let mut item = item_of(&Key::audit(start, now));
+    item.insert(table::START.into(), text(json));
+    item.insert(table::EXPIRES_AT.into(), expiry(now, table::AUDIT_KEPT));
+    Ok(item)
+}
+
+/// Says why a claim's transaction was cancelled: its reasons stand in the order of its writes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+fn not_claimed(operation: &str, reasons: &[CancellationReason]) -> NotClaimed {
+    let code = |at: usize| reasons.get(at).and_then(|reason| reason.code()).unwrap_or("None");
+    match [code(0), code(1), code(2)] {
+        ["ConditionalCheckFailed", ..] => return NotClaimed::Conflict,
+        [_, "ConditionalCheckFailed", _] => return NotClaimed::AtLimit(Limit::ConcurrentBuilds),
+        [_, _, "ConditionalCheckFailed"] => return NotClaimed::AtLimit(Limit::StartsPerDay),
+        _ => {}
+    }
+    let reason = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
+    let code = reason.and_then(|reason| reason.code()).unwrap_or("no reason given");
+    let why = reason.and_then(|reason| reason.message()).unwrap_or_default();
+    let kind = kind_of_code(code, 400);
+    NotClaimed::Fault(Fault {
+        kind,
+        ..invalid(operation, format!("the transaction was cancelled: {code} {why}"))
+    })
+}
+
+fn item_of(key: &Key) -> Item {
+    Item::from([
+        (table::PARTITION.to_owned(), text(&key.partition)),
+        (table::SORT.to_owned(), text(&key.sort)),
+    ])
+}
+
+fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn numeral(n: impl std::fmt::Display) -> AttributeValue {
+    AttributeValue::N(n.to_string())
+}
+
+fn expiry(now: Timestamp, kept: Span) -> AttributeValue {
+    numeral(kept.after(now).as_second())
+}
+
+fn image_of(operation: &str, item: &Item) -> Result<ImageId, Fault> {
+    let partition = item.get(table::PARTITION).and_then(|value| value.as_s().ok());
+    partition.and_then(|key| Key::image(key)).ok_or_else(|| malformed(operation, item, table::PARTITION))
+}
+
+fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
+    let json = item.get(table::RECORD).and_then(|value| value.as_s().ok());
+    let json = json.ok_or_else(|| malformed(operation, item, table::RECORD))?;
+    let record: Record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
+        .map_err(|e| malformed(operation, item, &format!("{}: {e}", table::RECORD)))?;
+    // The attributes are what conditions and the index go by.
+    let fence = number(operation, item, table::FENCE)?;
+    Ok(Record { fence, unsettled: item.contains_key(table::UNSETTLED), ..record })
+}
+
+fn number<N: std::str::FromStr>(operation: &str, item: &Item, field: &str) -> Result<N, Fault> {
+    let number = item.get(field).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok());
+    number.ok_or_else(|| malformed(operation, item, field))
+}
+
+fn malformed(operation: &str, item: &Item, field: &str) -> Fault {
+    let part = |name| item.get(name).and_then(|v: &AttributeValue| v.as_s().ok()).map_or("?", String::as_str);
+    let key = format!("{} / {}", part(table::PARTITION), part(table::SORT));
+    invalid(operation, format!("the item {key} is malformed: {field}; repair or delete it"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use patchwave::image::ImageId;
+use patchwave::plan::Limit;
+use patchwave::policy::Limits;
+use patchwave::record::Record;
+use patchwave::time::Timestamp;
+use patchwave_converge::{FaultKind, NotClaimed, NotSaved};
+use serde_json::{Value, json};
+
+use super::Ledger;
+use crate::fake::{self, Answer, Asked, count, error};
+
+fn ledger(answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> (Ledger, Asked) {
+    let (config, asked) = fake::config(1, answer);
+    (Ledger::new(aws_sdk_dynamodb::Client::new(&config), "patchwave".into()), asked)
+}
+
+fn id(n: usize) -> ImageId {
+    format!("base/os:{n}").parse().unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+fn item(key: &Value) -> Value {
+    let mut item = key.clone();
+    item["fence"] = json!({"N": "7"});
+    item["record"] = json!({"S": "{\"fence\":3}"});
+    item
+}
+
+fn claimed() -> Record {
+    let start = json!({
+        "image": "base/os:1", "pipeline": "os", "key": "0011", "attempt": 1, "variables": {}, "reasons": [],
+        "since": now(), "parents": {}, "toProve": [], "inputs": "", "noCache": true, "due": now(),
+    });
+    let claim = json!({"owner": "o", "claimedAt": now(), "leaseUntil": now(), "start": start});
+    serde_json::from_value(json!({"fence": 4, "unsettled": true, "claim": claim})).unwrap()
+}
+
+#[tokio::test]
+async fn unread_keys_are_asked_for_again_and_hundreds_are_split() {
+    let (ledger, asked) = ledger(|_, input| {
+        let keys = input["RequestItems"]["patchwave"]["Keys"].as_array().unwrap();
+        assert!(keys.len() <= 100 && input["RequestItems"]["patchwave"]["ConsistentRead"] == true);
+        let (read, left) = keys.split_at(keys.len().min(60));
+        let mut body = json!({"Responses": {"patchwave": read.iter().map(item).collect::<Vec<_>>()}});
+        if !left.is_empty() {
+            body["UnprocessedKeys"] = json!({"patchwave": {"Keys": left, "ConsistentRead": true}});
+        }
+        (200, body)
+    });
+    let records = ledger.records(&(0..150).map(id).collect()).await.unwrap();
+    assert_eq!(records.len(), 150);
+    assert!(records.values().all(|record| record.fence == 7), "the attribute counts, not the text");
+    assert_eq!(count(&asked, "BatchGetItem"), 3);
+}
+
+#[tokio::test]
+async fn a_malformed_item_is_named() {
+    let (ledger, _) = ledger(|_, input| {
+        let mut bad = item(&input["RequestItems"]["patchwave"]["Keys"][0]);
+        bad["record"] = json!({"S": "{\"fence\":\"x\"}"});
+        (200, json!({"Responses": {"patchwave": [bad]}}))
+    });
+    let fault = ledger.records(&BTreeSet::from([id(1)])).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Invalid);
+    assert!(fault.message.contains("image#base/os:1 / record") && fault.message.contains("fence"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_missing_table_says_what_to_set() {
+    let (ledger, _) = ledger(|_, _| error("ResourceNotFoundException"));
+    let fault = ledger.unsettled().await.unwrap_err();
+    assert!(fault.message.contains("PATCHWAVE_TABLE") && fault.message.contains("\"patchwave\""), "{fault}");
+}
+
+#[tokio::test]
+async fn the_index_is_read_to_its_end() {
+    let (ledger, asked) = ledger(|_, input| {
+        let first = input["ExclusiveStartKey"].is_null();
+        let key = |n| json!({"pk": {"S": format!("image#base/os:{n}")}, "sk": {"S": "record"}});
+        let mut page = json!({"Items": [key(if first { 1 } else { 2 })]});
+        if first {
+            page["LastEvaluatedKey"] = key(1);
+        }
+        (200, page)
+    });
+    assert_eq!(ledger.unsettled().await.unwrap(), BTreeSet::from([id(1), id(2)]));
+    assert_eq!(count(&asked, "Query"), 2);
+}
+
+#[tokio::test]
+async fn a_write_names_the_fence_it_read_and_raises_it() {
+    let (ledger, asked) = ledger(|_, _| (200, json!({})));
+    ledger.save(&id(1), &claimed()).await.unwrap();
+    let input = asked.lock().unwrap()[0].1.clone();
+    assert_eq!(input["ConditionExpression"], "#fence = :read");
+    assert_eq!(input["ExpressionAttributeValues"][":read"], json!({"N": "4"}));
+    assert_eq!(input["Item"]["fence"], json!({"N": "5"}));
+    assert_eq!(input["Item"]["unsettled"], json!({"S": "yes"}));
+    ledger.save(&id(1), &Record::default()).await.unwrap();
+    let input = asked.lock().unwrap()[1].1.clone();
+    assert!(input["ConditionExpression"].as_str().unwrap().starts_with("attribute_not_exists(#fence)"));
+    assert!(input["Item"]["unsettled"].is_null(), "a settled record is not in the index");
+}
+
+#[tokio::test]
+async fn somebody_elses_write_is_a_conflict() {
+    let (ledger, _) = ledger(|_, _| error("ConditionalCheckFailedException"));
+    assert_eq!(ledger.save(&id(1), &Record::default()).await, Err(NotSaved::Conflict));
+}
+
+#[tokio::test]
+async fn a_cancelled_claim_says_which_write_failed() {
+    let cancelled = |codes: [&'static str; 4]| {
+        ledger(move |_, _| {
+            let reasons: Vec<Value> = codes.iter().map(|code| json!({"Code": code})).collect();
+            (400, json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons}))
+        })
+        .0
+    };
+    let (none, failed) = ("None", "ConditionalCheckFailed");
+    let (record, limits) = (claimed(), Limits::default());
+    for (codes, expected) in [
+        ([failed, failed, none, none], NotClaimed::Conflict),
+        ([none, failed, failed, none], NotClaimed::AtLimit(Limit::ConcurrentBuilds)),
+        ([none, none, failed, none], NotClaimed::AtLimit(Limit::StartsPerDay)),
+    ] {
+        assert_eq!(cancelled(codes).claim(&id(1), &record, limits, now()).await, Err(expected));
+    }
+    match cancelled([none, "TransactionConflict", none, none]).claim(&id(1), &record, limits, now()).await {
+        Err(NotClaimed::Fault(fault)) => assert_eq!(fault.kind, FaultKind::Throttled),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_one_transaction_with_a_token_and_none_is_sent_where_nothing_may_run() {
+    let calls = AtomicUsize::new(0);
+    let (ledger, asked) = ledger(move |_, _| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        (200, json!({}))
+    });
+    ledger.claim(&id(1), &claimed(), Limits::default(), now()).await.unwrap();
+    let input = asked.lock().unwrap()[0].1.clone();
+    assert!(input["ClientRequestToken"].is_string());
+    let audit = &input["TransactItems"][3]["Put"]["Item"];
+    assert_eq!(audit["sk"], json!({"S": "2026-01-01T12:00:00.000Z#0011-1"}));
+    assert_eq!(audit["expiresAt"], json!({"N": "1801828800"}));
+    let closed = Limits { max_concurrent_builds: 0, ..Limits::default() };
+    assert_eq!(
+        ledger.claim(&id(1), &claimed(), closed, now()).await,
+        Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds))
+    );
+    assert_eq!(count(&asked, "TransactWriteItems"), 1);
+}
+
+#[tokio::test]
+async fn slots_are_read_together() {
+    let (ledger, _) = ledger(|_, _| {
+        let running = json!({"pk": {"S": "slots"}, "sk": {"S": "running"}, "images": {"SS": ["base/os:1"]}});
+        let day = json!({"pk": {"S": "slots"}, "sk": {"S": "day#2026-01-01"}, "starts": {"N": "12"}});
+        (200, json!({"Responses": {"patchwave": [running, day]}}))
+    });
+    let slots = ledger.slots(now()).await.unwrap();
+    assert_eq!((slots.running, slots.started_today), (BTreeSet::from([id(1)]), 12));
+}

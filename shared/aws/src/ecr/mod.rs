@@ -1,0 +1,280 @@
+//! Elastic Container Registry: versions, which of them counts, and their scans.
+//!
+//! Tags and push times come from `DescribeImages`, content from `BatchGetImage` by digest: a digest says which answer is
+//! whose, a tag may have moved between two calls.
+
+mod read;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecr::Client;
+use aws_sdk_ecr::types::TagStatus;
+use futures::stream::{self, StreamExt};
+use patchwave::facts::{Manifest, Version};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::{Image, Line};
+use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository};
+use patchwave::line::{self, Candidate};
+use patchwave_converge::{Fault, ManifestAt};
+
+use crate::fault::invalid;
+use crate::manifest::{Document, Notes, SINGLE};
+use read::{AT_ONCE, Documents, by_digest, by_tag};
+
+/// Newest pushes of a pattern line that are looked at.
+const LINE_DEPTH: usize = 100;
+/// Newest versions that a history holds.
+const HISTORY: usize = 100;
+/// Newest images that a history is made of: each version is up to three images, for itself, its platforms and their
+/// attestations.
+const HISTORY_IMAGES: usize = 300;
+
+/// The hierarchy's registry.
+#[derive(Debug, Clone)]
+pub(crate) struct Ecr {
+    client: Client,
+    account: String,
+}
+
+/// A version, `None` where the registry says that there is none.
+type Found = Result<Option<Version>, Fault>;
+
+impl Ecr {
+    pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
+        Self { client, account: registry.account().to_owned() }
+    }
+
+    /// Reads the version that counts on each image's line.
+    pub(crate) async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Found> {
+        let mut by_repository: BTreeMap<&Repository, Vec<&Image>> = BTreeMap::new();
+        for image in images {
+            by_repository.entry(&image.repository).or_default().push(image);
+        }
+        let reads =
+            by_repository.into_iter().map(|(repository, images)| self.currents_in(repository, images));
+        stream::iter(reads).buffer_unordered(AT_ONCE).map(stream::iter).flatten().collect().await
+    }
+
+    async fn currents_in(&self, repository: &Repository, images: Vec<&Image>) -> Vec<(ImageId, Found)> {
+        let pushed = match self.pushed(repository, &images).await {
+            Ok(pushed) => pushed,
+            Err(fault) => return images.into_iter().map(|i| (i.id.clone(), Err(fault.clone()))).collect(),
+        };
+        let mut chosen = Vec::new();
+        for image in images {
+            chosen.push((image.id.clone(), self.choose(image, &pushed).await));
+        }
+        let counting: Vec<Candidate> = chosen.iter().filter_map(|(_, c)| c.clone().ok().flatten()).collect();
+        let versions = self.whole(repository, &counting).await;
+        let version = |chosen: Option<Candidate>| match chosen {
+            Some(candidate) => versions.get(&candidate.digest).cloned().unwrap_or(Ok(None)),
+            None => Ok(None),
+        };
+        chosen.into_iter().map(|(id, chosen)| (id, chosen.and_then(version))).collect()
+    }
+
+    /// Reads what was pushed, as far as the lines of `images` need it: a pattern needs all tags, a stable tag itself.
+    async fn pushed(&self, repository: &Repository, images: &[&Image]) -> Result<Vec<Candidate>, Fault> {
+        let tracked = |image: &&Image| match &image.line {
+            Line::Stable(tags) => Some(tags.first().cloned()),
+            Line::Newest(_) => None,
+        };
+        match images.iter().map(tracked).collect::<Option<BTreeSet<_>>>() {
+            Some(tags) => {
+                let ids: Vec<_> = tags.iter().flatten().map(by_tag).collect();
+                self.describe(repository, &ids).await
+            }
+            None => self.list(repository, TagStatus::Tagged).await,
+        }
+    }
+
+    async fn choose(&self, image: &Image, pushed: &[Candidate]) -> Result<Option<Candidate>, Fault> {
+        let Line::Newest(pattern) = &image.line else {
+            return Ok(line::current(&image.line, pushed).cloned());
+        };
+        let matching = pushed.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag)));
+        let newest = newest(matching.cloned().collect(), LINE_DEPTH);
+        let candidates = self.with_revisions(&image.repository, newest).await?;
+        Ok(line::current(&image.line, &candidates).cloned())
+    }
+
+    /// Reads the candidates' commits; leaves out what is gone meanwhile and what is no image.
+    async fn with_revisions(
+        &self,
+        repository: &Repository,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Candidate>, Fault> {
+        let tops = self.documents(repository, &digests(&candidates)).await;
+        let silent = tops.values().filter_map(|top| match top {
+            Ok(Some(Document::Index { platforms, notes, .. })) if notes.revision.is_none() => {
+                platforms.values().next().cloned()
+            }
+            _ => None,
+        });
+        let firsts = self.documents(repository, &silent.collect()).await;
+        let mut known = Vec::new();
+        for candidate in candidates {
+            let revision = match tops.get(&candidate.digest).cloned().unwrap_or(Ok(None))? {
+                None | Some(Document::Artifact(_)) => continue,
+                Some(Document::Manifest { notes, .. }) => notes.revision,
+                Some(Document::Index { platforms, notes, .. }) => match platforms.values().next() {
+                    Some(first) if notes.revision.is_none() => notes_of(&firsts, first)?.revision,
+                    _ => notes.revision,
+                },
+            };
+            known.push(Candidate { revision, ..candidate });
+        }
+        Ok(known)
+    }
+
+    /// Reads versions by digest, of an index or a manifest.
+    pub(crate) async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Found> {
+        let mut by_repository: BTreeMap<&Repository, Vec<&Digest>> = BTreeMap::new();
+        for (repository, digest) in wanted {
+            by_repository.entry(repository).or_default().push(digest);
+        }
+        let reads =
+            by_repository.into_iter().map(|(repository, digests)| self.versions_in(repository, digests));
+        stream::iter(reads).buffer_unordered(AT_ONCE).map(stream::iter).flatten().collect().await
+    }
+
+    async fn versions_in(&self, repository: &Repository, wanted: Vec<&Digest>) -> Vec<(ManifestAt, Found)> {
+        let ids: Vec<_> = wanted.iter().map(|digest| by_digest(digest)).collect();
+        let found = match self.describe(repository, &ids).await {
+            Ok(described) => Ok(self.whole(repository, &described).await),
+            Err(fault) => Err(fault),
+        };
+        let version = |digest: &Digest| match &found {
+            Ok(versions) => versions.get(digest).cloned().unwrap_or(Ok(None)),
+            Err(fault) => Err(fault.clone()),
+        };
+        wanted.into_iter().map(|digest| ((repository.clone(), digest.clone()), version(digest))).collect()
+    }
+
+    /// Reads the newest versions of these repositories, untagged ones too.
+    pub(crate) async fn history(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
+        let reads = repositories.iter().map(|r| async move { (r.clone(), self.history_of(r).await) });
+        stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    async fn history_of(&self, repository: &Repository) -> Result<Vec<Version>, Fault> {
+        let images = newest(self.list(repository, TagStatus::Any).await?, HISTORY_IMAGES);
+        let documents = self.documents(repository, &digests(&images)).await;
+        let parts = parts(&documents);
+        let is_version = |candidate: &Candidate| {
+            let artifact = matches!(documents.get(&candidate.digest), Some(Ok(Some(Document::Artifact(_)))));
+            !artifact && !parts.contains(&candidate.digest)
+        };
+        let versions = newest(images.into_iter().filter(is_version).collect(), HISTORY);
+        let whole = self.whole(repository, &versions).await;
+        whole.into_values().filter_map(Result::transpose).collect()
+    }
+
+    /// Reads whole versions: their documents and those of their platforms.
+    async fn whole(&self, repository: &Repository, pushed: &[Candidate]) -> BTreeMap<Digest, Found> {
+        let tops = self.documents(repository, &digests(pushed)).await;
+        let platforms = tops.values().filter_map(|top| match top {
+            Ok(Some(Document::Index { platforms, .. })) => Some(platforms.values().cloned()),
+            _ => None,
+        });
+        let manifests = self.documents(repository, &platforms.flatten().collect()).await;
+        let version = |candidate: &Candidate| {
+            let top = tops.get(&candidate.digest).cloned().unwrap_or(Ok(None))?;
+            top.map(|document| version(repository, candidate, document, &manifests)).transpose()
+        };
+        pushed.iter().map(|candidate| (candidate.digest.clone(), version(candidate))).collect()
+    }
+}
+
+fn digests(candidates: &[Candidate]) -> BTreeSet<Digest> {
+    candidates.iter().map(|candidate| candidate.digest.clone()).collect()
+}
+
+/// Returns the newest pushes, the newest first.
+fn newest(mut candidates: Vec<Candidate>, most: usize) -> Vec<Candidate> {
+    candidates.sort_by(|a, b| (b.pushed_at, &b.digest).cmp(&(a.pushed_at, &a.digest)));
+    candidates.truncate(most);
+    candidates
+}
+
+/// Returns everything that an index among `documents` names: parts of versions, and no versions themselves.
+fn parts(documents: &Documents) -> BTreeSet<Digest> {
+    let named = documents.values().filter_map(|document| match document {
+        Ok(Some(Document::Index { platforms, others, .. })) => Some(platforms.values().chain(others)),
+        _ => None,
+    });
+    named.flatten().cloned().collect()
+}
+
+fn notes_of(documents: &Documents, digest: &Digest) -> Result<Notes, Fault> {
+    match documents.get(digest) {
+        Some(Ok(Some(Document::Manifest { notes, .. }))) => Ok(notes.clone()),
+        Some(Err(fault)) => Err(fault.clone()),
+        _ => Ok(Notes::default()),
+    }
+}
+
+/// Puts a version together.
+fn version(
+    repository: &Repository,
+    pushed: &Candidate,
+    document: Document,
+    manifests: &Documents,
+) -> Result<Version, Fault> {
+    let wrong = |problem: &str| invalid(format!("read the version {repository}@{}", pushed.digest), problem);
+    let (platforms, notes) = match document {
+        Document::Artifact(media_type) => {
+            return Err(wrong(&format!("it is no image but {media_type}; a line must name images")));
+        }
+        Document::Manifest { layers, notes } => {
+            let single: Platform = SINGLE.parse().map_err(|_| wrong("it has no platform"))?;
+            (BTreeMap::from([(single, manifest(&pushed.digest, layers))]), notes)
+        }
+        Document::Index { platforms, notes, .. } => of_index(platforms, notes, manifests, &wrong)?,
+    };
+    if platforms.is_empty() {
+        return Err(wrong("the index names no platform's manifest"));
+    }
+    Ok(Version {
+        digest: pushed.digest.clone(),
+        pushed_at: pushed.pushed_at,
+        built_at: notes.created,
+        revision: notes.revision,
+        base: notes.base,
+        platforms,
+    })
+}
+
+fn of_index(
+    named: BTreeMap<Platform, Digest>,
+    mut notes: Notes,
+    manifests: &Documents,
+    wrong: &impl Fn(&str) -> Fault,
+) -> Result<(BTreeMap<Platform, Manifest>, Notes), Fault> {
+    let mut platforms = BTreeMap::new();
+    for (platform, digest) in named {
+        match manifests.get(&digest).cloned().unwrap_or(Ok(None))? {
+            Some(Document::Manifest { layers, notes: own }) => {
+                notes = notes.or(&own);
+                platforms.insert(platform, manifest(&digest, layers));
+            }
+            Some(Document::Artifact(_)) => {}
+            Some(Document::Index { .. }) => {
+                return Err(wrong(&format!("{platform} is an index inside an index")));
+            }
+            None => return Err(wrong(&format!("the manifest of {platform}, {digest}, is gone"))),
+        }
+    }
+    Ok((platforms, notes))
+}
+
+fn manifest(digest: &Digest, layers: Vec<Digest>) -> Manifest {
+    Manifest { digest: digest.clone(), layers, scan: Scan::Missing }
+}
+
+#[cfg(test)]
+mod tests;

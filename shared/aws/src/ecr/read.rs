@@ -1,0 +1,180 @@
+//! Calls to the registry, each for as much as one call can answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecr::operation::batch_get_image::BatchGetImageError;
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageFailure, ImageIdentifier, TagStatus};
+use futures::stream::{self, StreamExt};
+use patchwave::image::{Digest, Repository, Tag};
+use patchwave::line::Candidate;
+use patchwave_converge::{Fault, FaultKind};
+
+use super::Ecr;
+use crate::fault::{fault, invalid};
+use crate::manifest::{self, Document, MEDIA_TYPES};
+use crate::time::timestamp;
+
+/// Most ids that one call takes.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
+const MOST_IDS: usize = 100;
+/// Most images that one page holds.
+const PAGE: i32 = 1_000;
+/// A repository holds at most 100,000 images: more pages than these are an endless loop.
+const MOST_PAGES: usize = 200;
+/// Calls that are under way at once.
+pub(super) const AT_ONCE: usize = 16;
+
+/// What each digest's document is; nothing where the registry has none.
+pub(super) type Documents = BTreeMap<Digest, Result<Option<Document>, Fault>>;
+
+/// Names an image by its tag.
+pub(super) fn by_tag(tag: &Tag) -> ImageIdentifier {
+    ImageIdentifier::builder().image_tag(tag.as_str()).build()
+}
+
+/// Names an image by its digest.
+pub(super) fn by_digest(digest: &Digest) -> ImageIdentifier {
+    ImageIdentifier::builder().image_digest(digest.as_str()).build()
+}
+
+impl Ecr {
+    /// Describes the images of `ids` that exist; a repository that does not exist has none.
+    ///
+    /// One missing id fails the whole call, and the error does not say which: the ids are halved until it stands alone. So
+    /// a missing one among a hundred costs a dozen calls, and none in the usual case.
+    pub(super) async fn describe(
+        &self,
+        repository: &Repository,
+        ids: &[ImageIdentifier],
+    ) -> Result<Vec<Candidate>, Fault> {
+        let operation = || format!("describe images of {repository}");
+        let mut asked: Vec<&[ImageIdentifier]> = ids.chunks(MOST_IDS).collect();
+        let mut found = Vec::new();
+        while let Some(ids) = asked.pop() {
+            let call = self.client.describe_images().registry_id(&self.account);
+            match call.repository_name(repository.as_str()).set_image_ids(Some(ids.to_vec())).send().await {
+                Ok(output) => found.append(&mut candidates(&operation(), output.image_details())?),
+                Err(error) => match error.as_service_error() {
+                    Some(e) if e.is_image_not_found_exception() => {
+                        let (left, right) = ids.split_at(ids.len() / 2);
+                        asked.extend(
+                            [left, right].into_iter().filter(|half| !half.is_empty() && ids.len() > 1),
+                        );
+                    }
+                    Some(e) if e.is_repository_not_found_exception() => return Ok(Vec::new()),
+                    _ => return Err(fault(operation(), &error)),
+                },
+            }
+        }
+        Ok(found)
+    }
+
+    /// Lists all images of a repository, or all that have a tag; a repository that does not exist has none.
+    pub(super) async fn list(
+        &self,
+        repository: &Repository,
+        tags: TagStatus,
+    ) -> Result<Vec<Candidate>, Fault> {
+        let operation = || format!("list the images of {repository}");
+        let filter = DescribeImagesFilter::builder().tag_status(tags).build();
+        let call =
+            self.client.describe_images().registry_id(&self.account).repository_name(repository.as_str());
+        let mut pages = call.filter(filter).into_paginator().page_size(PAGE).send();
+        let mut found = Vec::new();
+        for _ in 0..MOST_PAGES {
+            match pages.next().await {
+                None => return Ok(found),
+                Some(Ok(page)) => found.append(&mut candidates(&operation(), page.image_details())?),
+                Some(Err(error)) => match error.as_service_error() {
+                    Some(e) if e.is_repository_not_found_exception() => return Ok(Vec::new()),
+                    _ => return Err(fault(operation(), &error)),
+                },
+            }
+        }
+        Err(invalid(operation(), format!("the list does not end after {MOST_PAGES} pages")))
+    }
+
+    /// Reads the manifests and indexes of these digests.
+    pub(super) async fn documents(&self, repository: &Repository, digests: &BTreeSet<Digest>) -> Documents {
+        let digests: Vec<Digest> = digests.iter().cloned().collect();
+        let calls = digests.chunks(MOST_IDS).map(|chunk| self.batch(repository, chunk));
+        stream::iter(calls).buffer_unordered(AT_ONCE).map(stream::iter).flatten().collect().await
+    }
+
+    async fn batch(&self, repository: &Repository, digests: &[Digest]) -> Documents {
+        let operation = || format!("read manifests of {repository}");
+        let call =
+            self.client.batch_get_image().registry_id(&self.account).repository_name(repository.as_str());
+        let ids = digests.iter().map(by_digest).collect();
+        let answer = call
+            .set_image_ids(Some(ids))
+            .set_accepted_media_types(Some(MEDIA_TYPES.map(str::to_owned).to_vec()))
+            .send()
+            .await;
+        let output = match answer {
+            Ok(output) => output,
+            Err(error) => {
+                let gone = error
+                    .as_service_error()
+                    .is_some_and(BatchGetImageError::is_repository_not_found_exception);
+                let each = if gone { Ok(None) } else { Err(fault(operation(), &error)) };
+                return digests.iter().map(|digest| (digest.clone(), each.clone())).collect();
+            }
+        };
+        // What the answer leaves out is not known, and that is not the same as gone.
+        let left_out = || Err(invalid(operation(), "the answer leaves it out"));
+        let mut documents: Documents = digests.iter().map(|digest| (digest.clone(), left_out())).collect();
+        for failure in output.failures() {
+            if let Some(digest) = digest_of(failure.image_id()) {
+                documents.insert(digest, failed(&operation(), failure));
+            }
+        }
+        for image in output.images() {
+            let Some(digest) = digest_of(image.image_id()) else { continue };
+            let operation = format!("read the manifest {repository}@{digest}");
+            let parsed = manifest::parse(image.image_manifest().unwrap_or_default());
+            documents.insert(digest, parsed.map(Some).map_err(|e| invalid(operation, e.to_string())));
+        }
+        documents
+    }
+}
+
+fn digest_of(id: Option<&ImageIdentifier>) -> Option<Digest> {
+    id?.image_digest()?.parse().ok()
+}
+
+/// Reads why one image of a batch was not answered.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
+fn failed(operation: &str, failure: &ImageFailure) -> Result<Option<Document>, Fault> {
+    let code = failure.failure_code().map_or("", |code| code.as_str());
+    let kind = match code {
+        "ImageNotFound" => return Ok(None),
+        "ImageInaccessible" | "KmsError" | "UpstreamAccessDenied" => FaultKind::Denied,
+        "UpstreamTooManyRequests" => FaultKind::Throttled,
+        "UpstreamUnavailable" => FaultKind::Unavailable,
+        _ => FaultKind::Invalid,
+    };
+    let message = format!("{code}: {}", failure.failure_reason().unwrap_or("no reason given"));
+    Err(Fault { kind, ..invalid(operation, message) })
+}
+
+fn candidates(operation: &str, images: &[ImageDetail]) -> Result<Vec<Candidate>, Fault> {
+    images.iter().map(|image| candidate(image).map_err(|problem| invalid(operation, problem))).collect()
+}
+
+/// Reads one image's description. Its commit stands in its manifest and is not known yet.
+fn candidate(image: &ImageDetail) -> Result<Candidate, String> {
+    let digest: Digest = image
+        .image_digest()
+        .ok_or("imageDigest is missing")?
+        .parse()
+        .map_err(|e| format!("imageDigest: {e}"))?;
+    let pushed_at = image.image_pushed_at().and_then(timestamp);
+    Ok(Candidate {
+        pushed_at: pushed_at.ok_or_else(|| format!("imagePushedAt of {digest} is missing"))?,
+        digest,
+        // The registry's tags obey the same grammar; one that does not can be on no line.
+        tags: image.image_tags().iter().filter_map(|tag| tag.parse().ok()).collect(),
+        revision: None,
+    })
+}

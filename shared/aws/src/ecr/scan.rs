@@ -1,0 +1,239 @@
+//! Scans: what basic scanning and Inspector say about platform manifests.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecr::operation::describe_image_scan_findings::DescribeImageScanFindingsOutput;
+use aws_sdk_ecr::types::{
+    EnhancedImageScanFinding, FindingSeverity, ImageScanFinding, ImageScanFindings,
+    PackageVulnerabilityDetails, VulnerablePackage,
+};
+use futures::stream::{self, StreamExt};
+use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::image::{Digest, Repository};
+use patchwave_converge::{Fault, ManifestAt};
+
+use super::Ecr;
+use super::read::{AT_ONCE, by_digest};
+use crate::fault::fault;
+use crate::time::timestamp;
+
+/// Most findings that one page holds.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImageScanFindings.html>
+const PAGE: i32 = 1_000;
+/// Pages that are read; more are an endless loop.
+const MOST_PAGES: usize = 100;
+/// Findings of one manifest that are kept: ten times what the worst images have.
+const MOST_FINDINGS: usize = 20_000;
+/// Stands for a package that a finding does not name.
+const UNNAMED: &str = "unnamed";
+
+type Findings = BTreeMap<FindingKey, Finding>;
+
+impl Ecr {
+    /// Reads the scans of platform manifests.
+    pub(crate) async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
+        let reads = wanted.iter().map(|at| async move { (at.clone(), self.scan(at).await) });
+        stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    /// Reads one scan. Whatever is not read to its end has failed: half a list of findings would look cleaner than it is.
+    async fn scan(&self, (repository, digest): &ManifestAt) -> Scan {
+        let call = self.client.describe_image_scan_findings().registry_id(&self.account);
+        let call = call.repository_name(repository.as_str()).image_id(by_digest(digest));
+        let mut pages = call.into_paginator().page_size(PAGE).send();
+        let (mut findings, mut completed) = (Findings::new(), None);
+        for _ in 0..MOST_PAGES {
+            let page = match pages.next().await {
+                Some(Ok(page)) => page,
+                Some(Err(error)) => match error.as_service_error() {
+                    Some(e) if e.is_scan_not_found_exception() => return Scan::Missing,
+                    Some(e) if e.is_image_not_found_exception() || e.is_repository_not_found_exception() => {
+                        return Scan::Failed("the registry has no such image".into());
+                    }
+                    _ => return Scan::Failed(fault("read the scan", &error).to_string()),
+                },
+                None => return complete(completed, findings),
+            };
+            match coverage(&page) {
+                Ok(coverage) => {
+                    completed = Some((coverage, page.image_scan_findings().and_then(completed_at)));
+                }
+                Err(scan) => return scan,
+            }
+            if let Some(found) = page.image_scan_findings() {
+                gather(&mut findings, found);
+            }
+            if findings.len() > MOST_FINDINGS {
+                return Scan::Failed(format!("it has more than {MOST_FINDINGS} findings"));
+            }
+        }
+        Scan::Failed(format!("its findings do not end after {MOST_PAGES} pages"))
+    }
+
+    /// Asks for a scan. `Ok(false)`: not possible now.
+    pub(crate) async fn request_scan(
+        &self,
+        repository: &Repository,
+        manifest: &Digest,
+    ) -> Result<bool, Fault> {
+        let call = self.client.start_image_scan().registry_id(&self.account);
+        let Err(error) = call.repository_name(repository.as_str()).image_id(by_digest(manifest)).send().await
+        else {
+            return Ok(true);
+        };
+        let impossible = error.as_service_error().is_some_and(|e| {
+            // Once a day at most; never by hand with enhanced scanning, which answers with ValidationException or says that
+            // the feature is disabled; never for archived or odd images.
+            e.is_limit_exceeded_exception()
+                || e.is_validation_exception()
+                || e.is_unsupported_image_type_exception()
+                || e.is_image_archived_exception()
+                || e.meta().message().is_some_and(|message| message.contains("disabled"))
+        });
+        if impossible {
+            Ok(false)
+        } else {
+            Err(fault(format!("ask for a scan of {repository}@{manifest}"), &error))
+        }
+    }
+}
+
+/// Returns what a finished scan could see, or the scan that is not finished.
+fn coverage(page: &DescribeImageScanFindingsOutput) -> Result<Coverage, Scan> {
+    let status = page.image_scan_status();
+    let word = status.and_then(|status| status.status()).map_or("no status", |status| status.as_str());
+    match word {
+        "COMPLETE" => Ok(Coverage::Os),
+        // Inspector goes on looking as long as its window lasts: this is its word for a healthy scan.
+        "ACTIVE" => Ok(Coverage::OsAndLanguages),
+        "IN_PROGRESS" | "PENDING" => Err(Scan::Pending),
+        "SCAN_ELIGIBILITY_EXPIRED" => Err(Scan::Expired),
+        other => Err(Scan::Failed(match status.and_then(|status| status.description()) {
+            Some(why) if !why.is_empty() => format!("{other}: {}", why.chars().take(200).collect::<String>()),
+            _ => other.to_owned(),
+        })),
+    }
+}
+
+fn completed_at(findings: &ImageScanFindings) -> Option<jiff::Timestamp> {
+    let times = [findings.image_scan_completed_at(), findings.vulnerability_source_updated_at()];
+    times.into_iter().flatten().find_map(timestamp)
+}
+
+fn complete(completed: Option<(Coverage, Option<jiff::Timestamp>)>, findings: Findings) -> Scan {
+    match completed {
+        Some((coverage, Some(completed_at))) => {
+            Scan::Complete { completed_at, coverage, findings: findings.into_values().collect() }
+        }
+        // A scan of unknown age proves nothing.
+        _ => Scan::Failed("it does not say when it completed".into()),
+    }
+}
+
+fn gather(findings: &mut Findings, found: &ImageScanFindings) {
+    let basic = found.findings().iter().map(basic);
+    for finding in basic.chain(found.enhanced_findings().iter().flat_map(enhanced)) {
+        match findings.entry(finding.key.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(finding);
+            }
+            Entry::Occupied(mut taken) => merge(taken.get_mut(), finding),
+        }
+    }
+}
+
+/// Merges two reports of one vulnerability in one package, such as the same library in two places: the worse counts.
+fn merge(one: &mut Finding, other: Finding) {
+    one.severity = one.severity.max(other.severity);
+    one.exploited |= other.exploited;
+    one.kind = one.kind.min(other.kind);
+    one.fix = match (one.fix.clone(), other.fix) {
+        (Fix::NotPublished, fix) | (fix, Fix::NotPublished) => fix,
+        (one, other) => one.min(other),
+    };
+    one.layer = one.layer.take().or(other.layer);
+    one.installed = one.installed.take().or(other.installed);
+    one.first_observed = [one.first_observed, other.first_observed].into_iter().flatten().min();
+}
+
+fn basic(found: &ImageScanFinding) -> Finding {
+    let attribute = |key: &str| {
+        let attribute = found.attributes().iter().find(|attribute| attribute.key() == key);
+        attribute.and_then(|attribute| attribute.value()).map(str::to_owned)
+    };
+    Finding {
+        key: FindingKey {
+            vulnerability: found.name().unwrap_or(UNNAMED).to_owned(),
+            package: attribute("package_name").unwrap_or_else(|| UNNAMED.to_owned()),
+        },
+        severity: severity(found.severity().map(FindingSeverity::as_str)),
+        installed: attribute("package_version"),
+        kind: PackageKind::Os,
+        fix: Fix::Unknown,
+        layer: None,
+        first_observed: None,
+        exploited: false,
+    }
+}
+
+/// Reads an Inspector finding: one for each package that it names.
+///
+/// Suppressed findings are skipped, for somebody decided so in Inspector; closed ones no longer apply. Other types than
+/// package vulnerabilities (code, network) are not what a rebuild answers.
+fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
+    let is = |word: Option<&str>, expected: &str| word.is_none_or(|word| word == expected);
+    if !is(found.status(), "ACTIVE") || !is(found.r#type(), "PACKAGE_VULNERABILITY") {
+        return Vec::new();
+    }
+    let details = found.package_vulnerability_details();
+    let vulnerability = details.and_then(|d| d.vulnerability_id()).or(found.title()).unwrap_or(UNNAMED);
+    let finding = |package: Option<&VulnerablePackage>| Finding {
+        key: FindingKey {
+            vulnerability: vulnerability.to_owned(),
+            package: package.and_then(|package| package.name()).unwrap_or(UNNAMED).to_owned(),
+        },
+        severity: severity(found.severity()),
+        installed: package.and_then(installed),
+        kind: match package.and_then(|package| package.package_manager()) {
+            None | Some("OS") => PackageKind::Os,
+            Some(_) => PackageKind::Language,
+        },
+        fix: fix(package.and_then(|package| package.fixed_in_version()), found.fix_available()),
+        layer: package.and_then(|package| package.source_layer_hash()).and_then(|hash| hash.parse().ok()),
+        first_observed: found.first_observed_at().and_then(timestamp),
+        exploited: found.exploit_available() == Some("YES"),
+    };
+    match details.map(PackageVulnerabilityDetails::vulnerable_packages) {
+        Some(packages) if !packages.is_empty() => packages.iter().map(|p| finding(Some(p))).collect(),
+        // A finding without a package is still a finding.
+        _ => vec![finding(None)],
+    }
+}
+
+fn installed(package: &VulnerablePackage) -> Option<String> {
+    let version = package.version()?;
+    Some(match package.release() {
+        Some(release) if !release.is_empty() => format!("{version}-{release}"),
+        _ => version.to_owned(),
+    })
+}
+
+fn fix(fixed_in: Option<&str>, available: Option<&str>) -> Fix {
+    match fixed_in.filter(|version| !version.is_empty()) {
+        Some("NotAvailable") => Fix::NotPublished,
+        Some(version) => Fix::Version(version.to_owned()),
+        None if available == Some("NO") => Fix::NotPublished,
+        None => Fix::Unknown,
+    }
+}
+
+fn severity(word: Option<&str>) -> Severity {
+    match word.unwrap_or_default() {
+        "CRITICAL" => Severity::Critical,
+        "HIGH" => Severity::High,
+        "MEDIUM" => Severity::Medium,
+        "LOW" => Severity::Low,
+        _ => Severity::Unrated,
+    }
+}

@@ -1,0 +1,307 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::{Digest, Repository};
+use patchwave_converge::FaultKind;
+use serde_json::{Value, json};
+
+use super::Ecr;
+use crate::fake::{self, Answer, Asked, count, digest, error};
+
+/// A registry on the wire: what stands under each repository, by digest.
+#[derive(Default, Clone)]
+struct Registry(BTreeMap<&'static str, BTreeMap<String, Stored>>);
+
+#[derive(Clone)]
+struct Stored {
+    tags: Vec<String>,
+    pushed_at: u64,
+    manifest: Value,
+}
+
+impl Registry {
+    fn push(mut self, repository: &'static str, n: usize, tags: &[&str], manifest: Value) -> Self {
+        let stored = Stored {
+            tags: tags.iter().map(|&t| t.to_owned()).collect(),
+            pushed_at: 1_700_000_000 + n as u64,
+            manifest,
+        };
+        self.0.entry(repository).or_default().insert(digest(n), stored);
+        self
+    }
+
+    fn answer(&self, operation: &str, input: &Value) -> Answer {
+        let Some(images) = self.0.get(input["repositoryName"].as_str().unwrap()) else {
+            return error("RepositoryNotFoundException");
+        };
+        match operation {
+            "DescribeImages" => describe(images, input),
+            "BatchGetImage" => batch_get(images, input),
+            other => panic!("nobody expected {other}"),
+        }
+    }
+
+    fn connect(self) -> (Ecr, Asked) {
+        ecr(move |operation, input| self.answer(operation, input))
+    }
+}
+
+fn describe(images: &BTreeMap<String, Stored>, input: &Value) -> Answer {
+    let detail = |(digest, stored): (&String, &Stored)| json!({"imageDigest": digest, "imageTags": stored.tags, "imagePushedAt": stored.pushed_at});
+    let Some(ids) = input["imageIds"].as_array() else {
+        // One image a page, so that pages must be followed.
+        let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+        let page: Vec<Value> = images.iter().skip(at).take(1).map(detail).collect();
+        let next = (at + 1 < images.len()).then(|| (at + 1).to_string());
+        return (200, json!({"imageDetails": page, "nextToken": next}));
+    };
+    let named = |id: &Value| {
+        images.iter().find(|(digest, stored)| {
+            id["imageDigest"] == **digest || stored.tags.iter().any(|tag| id["imageTag"] == **tag)
+        })
+    };
+    match ids.iter().map(named).collect::<Option<Vec<_>>>() {
+        Some(found) => (200, json!({"imageDetails": found.into_iter().map(detail).collect::<Vec<_>>()})),
+        None => error("ImageNotFoundException"),
+    }
+}
+
+fn batch_get(images: &BTreeMap<String, Stored>, input: &Value) -> Answer {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for id in input["imageIds"].as_array().unwrap() {
+        match images.get(id["imageDigest"].as_str().unwrap()) {
+            Some(stored) => found.push(json!({"imageId": id, "imageManifest": stored.manifest.to_string()})),
+            None => {
+                failures
+                    .push(json!({"imageId": id, "failureCode": "ImageNotFound", "failureReason": "gone"}));
+            }
+        }
+    }
+    (200, json!({"images": found, "failures": failures}))
+}
+
+fn ecr(answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> (Ecr, Asked) {
+    let (config, asked) = fake::config(1, answer);
+    let registry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
+    (Ecr::new(aws_sdk_ecr::Client::new(&config), &registry), asked)
+}
+
+fn manifest(layer: usize, annotations: &Value) -> Value {
+    json!({"layers": [{"digest": digest(layer), "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}],
+           "annotations": annotations})
+}
+
+fn index(amd64: usize, attestation: usize) -> Value {
+    json!({"manifests": [
+        {"digest": digest(amd64), "platform": {"os": "linux", "architecture": "amd64"}},
+        {"digest": digest(attestation), "platform": {"os": "unknown", "architecture": "unknown"}}]})
+}
+
+fn hierarchy(images: &[Value]) -> Hierarchy {
+    let file =
+        json!({"version": 1, "registry": "111122223333.dkr.ecr.us-east-1.amazonaws.com", "images": images});
+    Hierarchy::parse("test", &file.to_string()).unwrap()
+}
+
+fn stable(repository: &str, tag: &str) -> Value {
+    json!({"tier": "base", "repository": repository, "tags": [tag], "from": "scratch"})
+}
+
+fn images(hierarchy: &Hierarchy) -> Vec<&Image> {
+    hierarchy.images().collect()
+}
+
+fn at(repository: &str, n: usize) -> (Repository, Digest) {
+    (repository.parse().unwrap(), digest(n).parse().unwrap())
+}
+
+fn revision(text: &str) -> Value {
+    json!({"org.opencontainers.image.revision": text})
+}
+
+#[tokio::test]
+async fn one_missing_tag_among_many_costs_a_few_calls_and_spoils_nothing() {
+    let tags: Vec<String> = (0..64).map(|n| format!("t{n}")).collect();
+    let registry =
+        tags.iter().enumerate().filter(|(n, _)| *n != 37).fold(Registry::default(), |registry, (n, tag)| {
+            registry.push("base/os", n, &[tag], manifest(900, &Value::Null))
+        });
+    let hierarchy = hierarchy(&tags.iter().map(|tag| stable("base/os", tag)).collect::<Vec<_>>());
+    let (ecr, asked) = registry.connect();
+    let currents = ecr.currents(&images(&hierarchy)).await;
+    for (id, current) in &currents {
+        let missing = id.as_str() == "base/os:t37";
+        assert_eq!(current.as_ref().unwrap().is_none(), missing, "{id}");
+    }
+    assert_eq!(currents.len(), 64);
+    assert!(count(&asked, "DescribeImages") <= 13, "{}", count(&asked, "DescribeImages"));
+}
+
+#[tokio::test]
+async fn a_repository_that_does_not_exist_has_no_version_and_a_fault_is_told_to_each_image() {
+    let hierarchy = hierarchy(&[stable("base/os", "1"), stable("base/os", "2")]);
+    let (none, _) = Registry::default().connect();
+    assert!(none.currents(&images(&hierarchy)).await.into_values().all(|current| current == Ok(None)));
+    let (denied, _) = ecr(|_, _| error("AccessDeniedException"));
+    let currents = denied.currents(&images(&hierarchy)).await;
+    assert_eq!(currents.len(), 2);
+    assert!(currents.into_values().all(|current| current.unwrap_err().kind == FaultKind::Denied));
+}
+
+#[tokio::test]
+async fn an_index_is_read_by_its_platforms_and_the_first_platforms_notes_count() {
+    let registry = Registry::default()
+        .push("base/os", 1, &[], manifest(901, &revision("abc")))
+        .push("base/os", 2, &[], manifest(902, &Value::Null))
+        .push("base/os", 3, &["1"], index(1, 2));
+    let hierarchy = hierarchy(&[stable("base/os", "1")]);
+    let (ecr, _) = registry.connect();
+    let currents = ecr.currents(&images(&hierarchy)).await;
+    let version = currents.into_values().next().unwrap().unwrap().unwrap();
+    assert_eq!(version.digest.as_str(), digest(3));
+    assert_eq!(version.revision.as_deref(), Some("abc"));
+    let platforms: Vec<_> = version.platforms.iter().map(|(p, m)| (p.as_str(), m.digest.as_str())).collect();
+    assert_eq!(platforms, [("linux/amd64", digest(1).as_str())]);
+}
+
+#[tokio::test]
+async fn a_pattern_line_follows_all_pages_and_keeps_its_commits_in_order() {
+    let registry = Registry::default()
+        .push("apps/shop", 1, &["main-a"], manifest(901, &revision("a")))
+        .push("apps/shop", 2, &["main-b"], manifest(902, &revision("b")))
+        .push("apps/shop", 3, &["main-a-2"], manifest(903, &revision("a")))
+        .push("apps/shop", 4, &["dev-c"], manifest(904, &revision("c")));
+    let application =
+        json!({"tier": "application", "repository": "apps/shop", "tagPattern": "main-*", "from": "scratch"});
+    let hierarchy = hierarchy(&[application]);
+    let (ecr, asked) = registry.connect();
+    let currents = ecr.currents(&images(&hierarchy)).await;
+    let version = currents.into_values().next().unwrap().unwrap().unwrap();
+    assert_eq!(version.digest.as_str(), digest(2), "the rebuild of a keeps a's place");
+    assert_eq!(count(&asked, "DescribeImages"), 4);
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_ids_are_split() {
+    let registry = (0..250).fold(Registry::default(), |registry, n| {
+        registry.push("base/os", n, &[], manifest(900, &Value::Null))
+    });
+    let (ecr, asked) = registry.connect();
+    let wanted: BTreeSet<_> = (0..250).map(|n| at("base/os", n)).collect();
+    let versions = ecr.versions(&wanted).await;
+    assert_eq!(versions.values().filter(|found| matches!(found, Ok(Some(_)))).count(), 250);
+    assert_eq!(count(&asked, "BatchGetImage"), 3);
+}
+
+#[tokio::test]
+async fn a_history_holds_versions_and_not_their_parts() {
+    let signature = json!({"layers": [{"digest": digest(9), "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json"}]});
+    let registry = Registry::default()
+        .push("base/os", 1, &[], manifest(901, &Value::Null))
+        .push("base/os", 2, &[], manifest(902, &Value::Null))
+        .push("base/os", 3, &[], index(1, 2))
+        .push("base/os", 4, &["1"], manifest(904, &Value::Null))
+        .push("base/os", 5, &["sha256-3.sig"], signature);
+    let (ecr, _) = registry.connect();
+    let history = ecr.history(&BTreeSet::from(["base/os".parse().unwrap()])).await;
+    let versions = history.into_values().next().unwrap().unwrap();
+    let digests: Vec<_> = versions.iter().map(|version| version.digest.as_str()).collect();
+    assert_eq!(digests, [digest(3), digest(4)]);
+}
+
+/// Reads one scan of which each page is given.
+async fn scan(pages: Vec<Answer>) -> Scan {
+    let (ecr, _) = ecr(move |_, input| {
+        let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+        pages[at].clone()
+    });
+    ecr.scans(&BTreeSet::from([at("base/os", 1)])).await.into_values().next().unwrap()
+}
+
+fn page(status: &str, next: Option<&str>, findings: &Value) -> Answer {
+    let mut body = json!({"imageScanStatus": {"status": status}, "imageScanFindings": findings});
+    if let Some(next) = next {
+        body["nextToken"] = next.into();
+    }
+    (200, body)
+}
+
+fn basic(name: &str, package: &str) -> Value {
+    json!({"imageScanCompletedAt": 1_700_000_000, "findings": [
+        {"name": name, "severity": "HIGH", "attributes": [{"key": "package_name", "value": package}]}]})
+}
+
+#[tokio::test]
+async fn all_pages_of_findings_are_read_or_the_scan_has_failed() {
+    let first = page("COMPLETE", Some("1"), &basic("CVE-1", "openssl"));
+    let Scan::Complete { findings, coverage, .. } =
+        scan(vec![first.clone(), page("COMPLETE", None, &basic("CVE-2", "zlib"))]).await
+    else {
+        panic!("both pages were answered")
+    };
+    assert_eq!((findings.len(), coverage), (2, Coverage::Os));
+    assert_eq!((&findings[0].fix, findings[0].severity), (&Fix::Unknown, Severity::High));
+    let Scan::Failed(why) = scan(vec![first, error("ThrottlingException")]).await else {
+        panic!("half a list is no scan")
+    };
+    assert!(why.contains("ThrottlingException"), "{why}");
+}
+
+#[tokio::test]
+async fn only_a_finished_scan_that_says_when_is_evidence() {
+    let status = |word: &str| scan(vec![page(word, None, &json!({}))]);
+    assert_eq!(status("PENDING").await, Scan::Pending);
+    assert_eq!(status("SCAN_ELIGIBILITY_EXPIRED").await, Scan::Expired);
+    assert_eq!(status("UNSUPPORTED_IMAGE").await, Scan::Failed("UNSUPPORTED_IMAGE".into()));
+    assert!(matches!(status("COMPLETE").await, Scan::Failed(_)), "of unknown age");
+    assert_eq!(scan(vec![error("ScanNotFoundException")]).await, Scan::Missing);
+    assert!(matches!(scan(vec![error("ImageNotFoundException")]).await, Scan::Failed(_)));
+}
+
+#[tokio::test]
+async fn inspectors_findings_become_one_for_each_package() {
+    let package = |name: &str, manager: &str, fixed: Value| {
+        json!({"name": name, "version": "1.0", "release": "2", "packageManager": manager,
+               "fixedInVersion": fixed, "sourceLayerHash": digest(7)})
+    };
+    let found = |status: &str, severity: &str, packages: Value| {
+        json!({"status": status, "type": "PACKAGE_VULNERABILITY", "severity": severity, "fixAvailable": "NO",
+               "exploitAvailable": "YES", "firstObservedAt": 1_690_000_000,
+               "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1", "vulnerablePackages": packages}})
+    };
+    let findings = json!({"imageScanCompletedAt": 1_700_000_000, "enhancedFindings": [
+        found("ACTIVE", "MEDIUM", json!([package("openssl", "OS", json!("1.1")), package("glibc", "OS", Value::Null)])),
+        found("ACTIVE", "CRITICAL", json!([package("openssl", "OS", json!("NotAvailable"))])),
+        found("ACTIVE", "UNTRIAGED", json!([package("lodash", "NPM", json!("4.0"))])),
+        found("SUPPRESSED", "HIGH", json!([package("zlib", "OS", json!("2"))])),
+    ]});
+    let Scan::Complete { findings, coverage, .. } = scan(vec![page("ACTIVE", None, &findings)]).await else {
+        panic!("ACTIVE is a finished scan")
+    };
+    assert_eq!(coverage, Coverage::OsAndLanguages);
+    let read: Vec<_> =
+        findings.iter().map(|f| (f.key.package.as_str(), f.severity, f.kind, &f.fix)).collect();
+    assert_eq!(
+        read,
+        [
+            ("glibc", Severity::Medium, PackageKind::Os, &Fix::NotPublished),
+            ("lodash", Severity::Unrated, PackageKind::Language, &Fix::Version("4.0".into())),
+            ("openssl", Severity::Critical, PackageKind::Os, &Fix::Version("1.1".into())),
+        ]
+    );
+    assert_eq!(findings[0].installed.as_deref(), Some("1.0-2"));
+    assert_eq!(findings[0].layer.as_ref().map(Digest::as_str), Some(digest(7).as_str()));
+    assert!(findings[0].exploited && findings[0].first_observed.is_some());
+}
+
+#[tokio::test]
+async fn a_scan_that_cannot_be_asked_for_is_nobodys_error() {
+    let (repository, manifest) = at("base/os", 1);
+    for (code, expected) in [("LimitExceededException", Ok(false)), ("ValidationException", Ok(false))] {
+        let (ecr, _) = ecr(move |_, _| error(code));
+        assert_eq!(ecr.request_scan(&repository, &manifest).await, expected, "{code}");
+    }
+    let (ecr, _) = ecr(|_, _| error("AccessDeniedException"));
+    assert_eq!(ecr.request_scan(&repository, &manifest).await.unwrap_err().kind, FaultKind::Denied);
+}

@@ -1,0 +1,77 @@
+//! A service on the other end of the wire, for tests: it answers operations with JSON and remembers what it was asked.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_http_client::test_util::infallible_client_fn;
+use serde_json::{Value, json};
+
+type Request = http::Request<SdkBody>;
+
+/// What a fake answers: a status and a body.
+pub(crate) type Answer = (u16, Value);
+
+/// What was asked: an operation and its input.
+pub(crate) type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// Makes a configuration whose every call is answered by `answer`, given the operation and its input. Calls are tried
+/// `attempts` times.
+pub(crate) fn config(
+    attempts: u32,
+    answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+) -> (SdkConfig, Asked) {
+    let asked = Asked::default();
+    let remember = Arc::clone(&asked);
+    let http = infallible_client_fn(move |request: Request| {
+        let target =
+            request.headers().get("x-amz-target").and_then(|name| name.to_str().ok()).unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let input = request.body().bytes().unwrap_or_default();
+        let input: Value = serde_json::from_slice(input).unwrap_or(Value::Null);
+        let (status, output) = answer(&operation, &input);
+        remember.lock().unwrap().push((operation, input));
+        let response = http::Response::builder().status(status);
+        response.header("content-type", "application/x-amz-json-1.1").body(output.to_string()).unwrap()
+    });
+    (connected(http, attempts), asked)
+}
+
+/// Makes a configuration whose every call is answered by `answer`, as HTTP has it.
+pub(crate) fn raw(answer: impl Fn(Request) -> http::Response<String> + Send + Sync + 'static) -> SdkConfig {
+    connected(infallible_client_fn(answer), 1)
+}
+
+fn connected(http: SharedHttpClient, attempts: u32) -> SdkConfig {
+    let retries =
+        RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(Duration::from_millis(1));
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "id", "key", None, None, "test",
+        )))
+        .retry_config(retries)
+        .http_client(http)
+        .build()
+}
+
+/// Answers that an operation failed.
+pub(crate) fn error(code: &str) -> Answer {
+    (400, json!({"__type": code, "message": format!("{code} it is")}))
+}
+
+/// Counts the calls of an operation.
+pub(crate) fn count(asked: &Asked, operation: &str) -> usize {
+    asked.lock().unwrap().iter().filter(|(name, _)| name == operation).count()
+}
+
+/// Writes a digest that ends in `n`.
+pub(crate) fn digest(n: usize) -> String {
+    format!("sha256:{n:064x}")
+}

@@ -1,0 +1,235 @@
+//! The one handler that all functions share; they differ in what a schedule means to them.
+
+use std::fmt;
+
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
+use patchwave_converge::{Fault, FaultKind, Report, Settings as PassSettings, converge};
+use serde_json::{Value, json};
+use tracing::{Instrument, error, info};
+
+use crate::clients::Clients;
+use crate::hierarchy::HierarchySource;
+use crate::settings::{InvalidSettings, Settings};
+use crate::telemetry;
+use crate::world::AwsWorld;
+
+/// Which function this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Acts on scans and findings.
+    ScanComplete,
+    /// Looks at everything, daily.
+    Inventory,
+    /// Acts on pushes, build results and ticks.
+    RebuildFanout,
+}
+
+impl Role {
+    /// Returns the function's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ScanComplete => "scan-complete",
+            Self::Inventory => "inventory",
+            Self::RebuildFanout => "rebuild-fanout",
+        }
+    }
+
+    const fn schedule(self) -> Schedule {
+        match self {
+            Self::Inventory => Schedule::Sweep,
+            Self::ScanComplete | Self::RebuildFanout => Schedule::Tick,
+        }
+    }
+}
+
+/// Runs a function until Lambda stops it.
+///
+/// Wrong settings do not stop it: then every invocation fails with a message that names the variable, where its caller sees
+/// it, and not only a log line about a process that ended.
+pub async fn run(role: Role) -> Result<(), lambda_runtime::Error> {
+    telemetry::init();
+    let function = Box::pin(Function::new(role)).await;
+    Runtime::new(service_fn(|event| function.handle(event))).run().await
+}
+
+/// What lives as long as the function's process.
+struct Function {
+    role: Role,
+    deployed: Result<Deployed, InvalidSettings>,
+}
+
+struct Deployed {
+    settings: Settings,
+    clients: Clients,
+    hierarchy: HierarchySource,
+}
+
+/// An invocation that failed as a whole.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+    #[error(transparent)]
+    Event(#[from] InvalidEvent),
+    #[error("cannot read the SQS batch: {0}")]
+    Batch(serde_json::Error),
+    #[error(transparent)]
+    World(#[from] Fault),
+    #[error("cannot write the report: {0}")]
+    Report(serde_json::Error),
+}
+
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Self {
+        let error_type = match &failed {
+            Failed::Settings(_) => "InvalidSettings",
+            Failed::Event(_) | Failed::Batch(_) => "InvalidEvent",
+            Failed::World(fault) => match fault.kind {
+                FaultKind::Throttled => "Throttled",
+                FaultKind::Denied => "Denied",
+                FaultKind::Unavailable => "Unavailable",
+                FaultKind::Invalid => "Invalid",
+            },
+            Failed::Report(_) => "InvalidReport",
+        };
+        Self { error_type: error_type.to_owned(), error_message: failed.to_string() }
+    }
+}
+
+impl Function {
+    async fn new(role: Role) -> Self {
+        let deployed = match Settings::read() {
+            Ok(settings) => Ok(Deployed {
+                clients: Clients::load(settings.own_s3).await,
+                hierarchy: HierarchySource::new(settings.hierarchy.clone()),
+                settings,
+            }),
+            Err(invalid) => Err(invalid),
+        };
+        Self { role, deployed }
+    }
+
+    async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Failed> {
+        let request_id = event.context.request_id;
+        let span = telemetry::request(self.role.name(), &request_id);
+        let answer = async {
+            let answer = self.answer(event.payload, &request_id).await;
+            answer.inspect_err(|failed| error!(target: "patchwave", "{failed}"))
+        };
+        answer.instrument(span).await
+    }
+
+    async fn answer(&self, payload: Value, request_id: &str) -> Result<Value, Failed> {
+        let owner = format!("{}/{request_id}", self.role.name());
+        if payload.get("Records").is_some() {
+            let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
+            let batch = Batch::read(batch.records, self.role.schedule());
+            let passed = self.pass(batch.triggers(), owner).await.map(|_| ());
+            return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
+        }
+        match trigger::parse(&payload, self.role.schedule())? {
+            Event::Trigger(trigger) => {
+                serde_json::to_value(self.pass(vec![trigger], owner).await?).map_err(Failed::Report)
+            }
+            Event::Ignored { because } => {
+                info!(target: "patchwave", because, "ignored");
+                ignored(&because).map_err(Failed::Report)
+            }
+        }
+    }
+
+    /// Makes one pass about all `triggers` together.
+    async fn pass(&self, triggers: Vec<Trigger>, owner: String) -> Result<Report, Failed> {
+        if triggers.is_empty() {
+            return Ok(Report::default());
+        }
+        let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
+        let hierarchy = deployed.hierarchy.load(|| deployed.clients.s3()).await?;
+        let world = AwsWorld::new(&deployed.clients, hierarchy.registry(), deployed.settings.table.clone());
+        let settings = PassSettings { mode: deployed.settings.mode, owner };
+        let report = Box::pin(converge(&world, &hierarchy, &triggers, &settings)).await?;
+        telemetry::report(&report);
+        Ok(report)
+    }
+}
+
+fn ignored(because: &str) -> Result<Value, serde_json::Error> {
+    let mut report = serde_json::to_value(Report::default())?;
+    report["ignored"] = json!(because);
+    Ok(report)
+}
+
+/// The records of an SQS batch, each read by itself.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Those that ask for a look.
+    looks: Vec<(String, Trigger)>,
+    /// Those that cannot be read: they fail alone.
+    bad: Vec<String>,
+}
+
+impl Batch {
+    fn read(records: Vec<SqsMessage>, schedule: Schedule) -> Self {
+        let mut batch = Self::default();
+        for record in records {
+            let message_id = record.message_id.unwrap_or_default();
+            match read_body(record.body.as_deref().unwrap_or_default(), schedule) {
+                Ok(Event::Trigger(trigger)) => batch.looks.push((message_id, trigger)),
+                Ok(Event::Ignored { because }) => info!(target: "patchwave", message_id, because, "ignored"),
+                Err(problem) => {
+                    error!(target: "patchwave", message_id, "{problem}");
+                    batch.bad.push(message_id);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Returns what to look at, each once: one scan of many platforms tells the same many times.
+    fn triggers(&self) -> Vec<Trigger> {
+        let each: std::collections::BTreeSet<&Trigger> =
+            self.looks.iter().map(|(_, trigger)| trigger).collect();
+        each.into_iter().cloned().collect()
+    }
+
+    /// Names the messages that SQS must deliver again: bad ones, and all others if the pass failed.
+    fn response(self, passed: Result<(), Failed>) -> SqsBatchResponse {
+        let mut again = self.bad;
+        if let Err(failed) = passed {
+            error!(target: "patchwave", messages = self.looks.len(), "{failed}");
+            again.extend(self.looks.into_iter().map(|(message_id, _)| message_id));
+        }
+        let mut response = SqsBatchResponse::default();
+        response.batch_item_failures = again.into_iter().map(failure).collect();
+        response
+    }
+}
+
+fn failure(message_id: String) -> BatchItemFailure {
+    let mut failure = BatchItemFailure::default();
+    failure.item_identifier = message_id;
+    failure
+}
+
+fn read_body(body: &str, schedule: Schedule) -> Result<Event, BadBody> {
+    Ok(trigger::parse(&serde_json::from_str(body)?, schedule)?)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BadBody {
+    #[error("the message's body is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Event(#[from] InvalidEvent),
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+use patchwave::trigger::Schedule;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn message(id: &str, body: &str) -> SqsMessage {
+    serde_json::from_value(json!({"messageId": id, "body": body})).unwrap()
+}
+
+fn tick() -> String {
+    json!({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}).to_string()
+}
+
+fn function() -> Function {
+    Function { role: Role::RebuildFanout, deployed: Err(InvalidSettings::Missing(crate::settings::TABLE)) }
+}
+
+fn event(payload: Value) -> LambdaEvent<Value> {
+    LambdaEvent::new(payload, lambda_runtime::Context::default())
+}
+
+#[test]
+fn one_bad_body_fails_alone_and_the_same_look_is_made_once() {
+    let ignored = json!({"detail-type": "Anything", "source": "somebody", "detail": {}}).to_string();
+    let records = vec![
+        message("a", &tick()),
+        message("b", "{"),
+        message("c", &tick()),
+        message("d", &ignored),
+        message("e", "{}"),
+    ];
+    let batch = Batch::read(records, Schedule::Tick);
+    assert_eq!(batch.triggers(), [Trigger::Tick]);
+    let answer = serde_json::to_value(batch.response(Ok(()))).unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "b"}, {"itemIdentifier": "e"}]}));
+}
+
+#[tokio::test]
+async fn a_failed_pass_asks_for_all_its_messages_again() {
+    let records =
+        json!({"Records": [{"messageId": "a", "body": tick()}, {"messageId": "b", "body": tick()}]});
+    let answer = function().handle(event(records)).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}));
+}
+
+#[tokio::test]
+async fn callers_are_told_what_is_wrong() {
+    let told = |payload| async { Diagnostic::from(function().handle(event(payload)).await.unwrap_err()) };
+    let settings = told(serde_json::from_str(&tick()).unwrap()).await;
+    assert_eq!(settings.error_type, "InvalidSettings");
+    assert!(settings.error_message.contains("PATCHWAVE_TABLE"));
+    assert_eq!(told(json!({"detail": {}})).await.error_type, "InvalidEvent");
+}
+
+#[tokio::test]
+async fn an_ignored_event_is_an_empty_report_that_says_why() {
+    let other = json!({"detail-type": "Anything", "source": "somebody", "detail": {}});
+    let answer = function().handle(event(other)).await.unwrap();
+    assert_eq!(answer["started"], json!([]));
+    assert!(answer["ignored"].as_str().unwrap().contains("somebody"));
+}

@@ -1,0 +1,406 @@
+//! Image manifests and indexes, read by what they hold.
+//!
+//! The declared media type is not trusted: registries and tools get it wrong, and OCI makes it optional. A document with
+//! `manifests` is an index, one with `layers` or `config` is a manifest.
+//! <https://github.com/opencontainers/image-spec/blob/main/image-index.md>,
+//! <https://github.com/opencontainers/image-spec/blob/main/manifest.md>.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use patchwave::image::{Digest, Platform};
+use serde::Deserialize;
+
+/// The four media types that an image's top document may have.
+pub(crate) const MEDIA_TYPES: [&str; 4] = [
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+];
+
+/// Registries must take 4 MiB and need not take more:
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>.
+const LONGEST: usize = 4 * 1024 * 1024;
+/// An index has an entry or two for each platform; Windows adds one for each release.
+const MOST_ENTRIES: usize = 1_000;
+/// Docker stops at 127 layers.
+const MOST_LAYERS: usize = 1_000;
+/// What the attestations of `BuildKit` say their platform is.
+const UNKNOWN: &str = "unknown";
+
+/// Where a manifest stands that no index gives a platform.
+///
+/// A single manifest names its platform only in its config, a blob that costs two more calls for each version. So every
+/// single manifest stands here. Single manifests compare with each other; a child and a parent of which only one is an
+/// index have no platform in common, and whoever compares them must look at layers.
+pub(crate) const SINGLE: &str = "unknown/single";
+
+/// A manifest document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// An image index or manifest list.
+    Index {
+        /// Its platform manifests.
+        platforms: BTreeMap<Platform, Digest>,
+        /// Its other entries: attestations, signatures and the like.
+        others: BTreeSet<Digest>,
+        /// What it says about the build.
+        notes: Notes,
+    },
+    /// One platform's manifest.
+    Manifest {
+        /// Its layers, from the base up.
+        layers: Vec<Digest>,
+        /// What it says about the build.
+        notes: Notes,
+    },
+    /// Something that is stored like an image and is none; its media type.
+    Artifact(String),
+}
+
+/// The annotations that matter.
+/// <https://github.com/opencontainers/image-spec/blob/main/annotations.md>.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// `org.opencontainers.image.revision`.
+    pub(crate) revision: Option<String>,
+    /// `org.opencontainers.image.created`.
+    pub(crate) created: Option<Timestamp>,
+    /// `org.opencontainers.image.base.digest`.
+    pub(crate) base: Option<Digest>,
+}
+
+impl Notes {
+    /// Fills what is missing from `other`.
+    pub(crate) fn or(self, other: &Self) -> Self {
+        Self {
+            revision: self.revision.or_else(|| other.revision.clone()),
+            created: self.created.or(other.created),
+            base: self.base.or_else(|| other.base.clone()),
+        }
+    }
+
+    /// Reads annotations. One that cannot be read says nothing; it is somebody's free text.
+    fn new(annotations: &BTreeMap<String, String>) -> Self {
+        let note = |name: &str| annotations.get(&format!("org.opencontainers.image.{name}"));
+        Self {
+            revision: note("revision").filter(|text| !text.is_empty()).cloned(),
+            // Reproducible builds write 1970 or the like: that is no build time.
+            created: note("created")
+                .and_then(|text| text.parse().ok())
+                .filter(|t: &Timestamp| t.as_second() > YEAR),
+            base: note("base.digest").and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+/// Seconds.
+const YEAR: i64 = 366 * 86_400;
+
+/// A document that is neither index nor manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidManifest {
+    #[error("the manifest has {0} bytes, and registries stop at {LONGEST}")]
+    TooLong(usize),
+    #[error("the manifest's field {field} is wrong: {problem}")]
+    Field { field: String, problem: String },
+    #[error("the manifest's field {field} has {found} entries; at most {most} are read")]
+    TooMany { field: &'static str, found: usize, most: usize },
+    #[error("the manifest has none of manifests, layers and config")]
+    Neither,
+    #[error("the manifest's field manifests[{0}] is an index; an index inside an index is not read")]
+    Nested(usize),
+    #[error("the manifest's field manifests[{0}].platform is missing")]
+    NoPlatform(usize),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    artifact_type: Option<String>,
+    config: Option<Blob>,
+    layers: Option<Vec<Blob>>,
+    manifests: Option<Vec<Entry>>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+    artifact_type: Option<String>,
+    platform: Option<EntryPlatform>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct EntryPlatform {
+    os: String,
+    architecture: String,
+    #[serde(default)]
+    variant: Option<String>,
+    #[serde(default, rename = "os.version")]
+    os_version: Option<String>,
+}
+
+/// Reads a manifest document.
+pub(crate) fn parse(text: &str) -> Result<Document, InvalidManifest> {
+    if text.len() > LONGEST {
+        return Err(InvalidManifest::TooLong(text.len()));
+    }
+    let wire: Wire = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+        .map_err(|e| field(&e.path().to_string(), e.inner()))?;
+    let notes = Notes::new(&wire.annotations.unwrap_or_default());
+    if let Some(entries) = wire.manifests {
+        return index(entries, notes);
+    }
+    if wire.config.is_none() && wire.layers.is_none() {
+        return Err(InvalidManifest::Neither);
+    }
+    let layers = wire.layers.unwrap_or_default();
+    bound("layers", layers.len(), MOST_LAYERS)?;
+    Ok(match not_an_image(wire.artifact_type, wire.config.as_ref(), &layers) {
+        Some(media_type) => Document::Artifact(media_type),
+        None => Document::Manifest { layers: layers.into_iter().map(|layer| layer.digest).collect(), notes },
+    })
+}
+
+fn field(field: &str, problem: &dyn std::fmt::Display) -> InvalidManifest {
+    InvalidManifest::Field { field: field.to_owned(), problem: problem.to_string() }
+}
+
+fn bound(field: &'static str, found: usize, most: usize) -> Result<(), InvalidManifest> {
+    if found > most { Err(InvalidManifest::TooMany { field, found, most }) } else { Ok(()) }
+}
+
+fn index(entries: Vec<Entry>, notes: Notes) -> Result<Document, InvalidManifest> {
+    bound("manifests", entries.len(), MOST_ENTRIES)?;
+    let alone = entries.iter().filter(|entry| !entry.is_other()).count() == 1;
+    let (mut platforms, mut others) = (BTreeMap::new(), BTreeSet::new());
+    for (at, entry) in entries.into_iter().enumerate() {
+        if entry.is_other() {
+            others.insert(entry.digest);
+            continue;
+        }
+        if is_index(&entry.media_type) {
+            return Err(InvalidManifest::Nested(at));
+        }
+        let platform = match &entry.platform {
+            Some(platform) => platform.name(),
+            None if alone => SINGLE.to_owned(),
+            None => return Err(InvalidManifest::NoPlatform(at)),
+        };
+        let platform: Platform =
+            platform.parse().map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
+        // Of several entries for one platform the first is meant.
+        platforms.entry(platform).or_insert(entry.digest);
+    }
+    Ok(Document::Index { platforms, others, notes })
+}
+
+fn is_index(media_type: &str) -> bool {
+    media_type.contains("manifest.list") || media_type.contains("image.index")
+}
+
+/// Tells what a manifest is if it is no image: by its artifact type, its config's, or its layers'.
+fn not_an_image(artifact_type: Option<String>, config: Option<&Blob>, layers: &[Blob]) -> Option<String> {
+    if let Some(artifact) = artifact_type.filter(|text| !text.is_empty()) {
+        return Some(artifact);
+    }
+    let foreign_config = config.map(|blob| &blob.media_type).filter(|media_type| {
+        !media_type.is_empty()
+            && !matches!(
+                media_type.as_str(),
+                "application/vnd.docker.container.image.v1+json" | "application/vnd.oci.image.config.v1+json"
+            )
+    });
+    // Signatures and attestations have an image's config and something else for layers.
+    let foreign_layer =
+        || layers.first().map(|layer| &layer.media_type).filter(|_| !layers.iter().any(is_image_layer));
+    foreign_config.or_else(foreign_layer).cloned()
+}
+
+fn is_image_layer(layer: &Blob) -> bool {
+    let media_type = &layer.media_type;
+    media_type.is_empty() || media_type.contains(".rootfs.") || media_type.contains("oci.image.layer")
+}
+
+impl Entry {
+    /// Tells whether the entry is no platform's image: an attestation, a signature, an artifact.
+    fn is_other(&self) -> bool {
+        let referring =
+            self.annotations.as_ref().is_some_and(|a| a.contains_key("vnd.docker.reference.type"));
+        let nowhere = self.platform.as_ref().is_some_and(|p| p.os == UNKNOWN && p.architecture == UNKNOWN);
+        referring || nowhere || self.artifact_type.as_ref().is_some_and(|text| !text.is_empty())
+    }
+}
+
+impl EntryPlatform {
+    /// Writes the platform in its usual form, in which tools differ: `arm64` and `arm64/v8` are one platform.
+    ///
+    /// Rules: <https://github.com/containerd/platforms/blob/main/database.go>. Windows images of different releases stand
+    /// in one index, so there the release takes the variant's place.
+    fn name(&self) -> String {
+        let variant = self.variant.as_deref().unwrap_or_default();
+        let (architecture, variant) = match (self.architecture.as_str(), variant) {
+            ("aarch64" | "arm64", "" | "8" | "v8") => ("arm64", String::new()),
+            ("aarch64", other) => ("arm64", other.to_owned()),
+            ("x86_64" | "x86-64" | "amd64", "" | "v1") => ("amd64", String::new()),
+            ("arm", "" | "7") => ("arm", "v7".to_owned()),
+            ("arm", digit @ ("5" | "6" | "8")) => ("arm", format!("v{digit}")),
+            (architecture, other) => (architecture, other.to_owned()),
+        };
+        let variant = if variant.is_empty() { self.release() } else { variant };
+        let name = format!("{}/{architecture}", self.os);
+        if variant.is_empty() { name } else { format!("{name}/{variant}") }
+    }
+
+    /// Returns the first three numbers of Windows' version: the fourth changes with every month's patches.
+    fn release(&self) -> String {
+        let version = self.os_version.as_deref().filter(|_| self.os == "windows").unwrap_or_default();
+        version.split('.').take(3).collect::<Vec<_>>().join(".")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn digest(n: u8) -> String {
+        format!("sha256:{}", format!("{n:02x}").repeat(32))
+    }
+
+    fn read(document: &Value) -> Result<Document, String> {
+        parse(&document.to_string()).map_err(|e| e.to_string())
+    }
+
+    fn manifest(media_type: &str, config: &str, layer: &str) -> Value {
+        json!({
+            "schemaVersion": 2, "mediaType": media_type,
+            "config": {"mediaType": config, "digest": digest(9), "size": 1},
+            "layers": [{"mediaType": layer, "digest": digest(1), "size": 1},
+                       {"mediaType": layer, "digest": digest(2), "size": 1}],
+        })
+    }
+
+    fn index(media_type: &str) -> Value {
+        json!({
+            "schemaVersion": 2, "mediaType": media_type,
+            "manifests": [
+                {"mediaType": MEDIA_TYPES[2], "digest": digest(1), "size": 1,
+                 "platform": {"os": "linux", "architecture": "amd64"}},
+                {"mediaType": MEDIA_TYPES[2], "digest": digest(2), "size": 1,
+                 "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
+                {"mediaType": MEDIA_TYPES[2], "digest": digest(3), "size": 1,
+                 "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+                 "platform": {"os": "unknown", "architecture": "unknown"}},
+            ],
+            "annotations": {"org.opencontainers.image.revision": "abc",
+                            "org.opencontainers.image.created": "2024-05-06T07:08:09Z",
+                            "org.opencontainers.image.base.digest": digest(7)},
+        })
+    }
+
+    #[test]
+    fn all_four_media_types_are_read_and_a_wrong_one_does_not_matter() {
+        for media_type in MEDIA_TYPES {
+            let Document::Index { platforms, others, notes } = read(&index(media_type)).unwrap() else {
+                panic!("{media_type} with manifests is an index")
+            };
+            let names: Vec<&str> = platforms.keys().map(Platform::as_str).collect();
+            assert_eq!(
+                names,
+                ["linux/amd64", "linux/arm64"],
+                "the attestation is none, and v8 is arm64's default"
+            );
+            assert_eq!(others.len(), 1);
+            assert_eq!(notes.revision.as_deref(), Some("abc"));
+            assert_eq!(notes.base.unwrap().as_str(), digest(7));
+        }
+        let docker = manifest(
+            MEDIA_TYPES[1],
+            "application/vnd.docker.container.image.v1+json",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        );
+        let oci = manifest(
+            MEDIA_TYPES[3],
+            "application/vnd.oci.image.config.v1+json",
+            "application/vnd.oci.image.layer.v1.tar+zstd",
+        );
+        for document in [docker, oci] {
+            let Document::Manifest { layers, .. } = read(&document).unwrap() else {
+                panic!("layers make a manifest")
+            };
+            assert_eq!(layers.len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_stored_like_an_image_and_is_none_is_an_artifact() {
+        let oci = "application/vnd.oci.image.config.v1+json";
+        for (config, layer) in [
+            (
+                "application/vnd.cncf.helm.config.v1+json",
+                "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+            ),
+            (oci, "application/vnd.in-toto+json"),
+            (oci, "application/vnd.dev.cosign.simplesigning.v1+json"),
+        ] {
+            assert!(
+                matches!(read(&manifest(MEDIA_TYPES[2], config, layer)), Ok(Document::Artifact(_))),
+                "{layer}"
+            );
+        }
+        let mut typed = manifest(MEDIA_TYPES[2], oci, "application/vnd.oci.image.layer.v1.tar");
+        typed["artifactType"] = "application/spdx+json".into();
+        assert_eq!(read(&typed), Ok(Document::Artifact("application/spdx+json".into())));
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let mut bad = index(MEDIA_TYPES[3]);
+        bad["manifests"][1]["digest"] = "md5:0".into();
+        assert!(read(&bad).unwrap_err().contains("manifests[1].digest"));
+        let mut nested = index(MEDIA_TYPES[3]);
+        nested["manifests"][0]["mediaType"] = MEDIA_TYPES[3].into();
+        assert!(read(&nested).unwrap_err().contains("manifests[0]"));
+        let mut homeless = index(MEDIA_TYPES[3]);
+        homeless["manifests"][1]["platform"] = Value::Null;
+        assert!(read(&homeless).unwrap_err().contains("manifests[1].platform"));
+        assert_eq!(read(&json!({"schemaVersion": 1})), Err(InvalidManifest::Neither.to_string()));
+        assert!(
+            read(&json!({"manifests": vec![json!({"digest": digest(1)}); 1_001]}))
+                .unwrap_err()
+                .contains("1001")
+        );
+    }
+
+    #[test]
+    fn windows_releases_are_platforms_of_their_own_and_1970_is_no_build_time() {
+        let entry = |n: u8, version: &str| {
+            json!({"digest": digest(n),
+                   "platform": {"os": "windows", "architecture": "amd64", "os.version": version}})
+        };
+        let document = json!({
+            "manifests": [entry(1, "10.0.20348.2966"), entry(2, "10.0.17763.6659")],
+            "annotations": {"org.opencontainers.image.created": "1970-01-01T00:00:00Z"},
+        });
+        let Document::Index { platforms, notes, .. } = read(&document).unwrap() else { panic!("an index") };
+        assert_eq!(platforms.len(), 2);
+        assert_eq!(notes.created, None);
+    }
+}

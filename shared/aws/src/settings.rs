@@ -1,0 +1,159 @@
+//! The environment: read here, once, and nowhere else.
+
+use std::path::PathBuf;
+
+use patchwave::policy::Mode;
+
+/// An environment variable of Patchwave's own, as the README lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Where the hierarchy is.
+pub const HIERARCHY: Variable =
+    Variable { name: "PATCHWAVE_HIERARCHY", meaning: "the hierarchy file: a path, or s3://bucket/key" };
+/// Which table is the ledger.
+pub const TABLE: Variable =
+    Variable { name: "PATCHWAVE_TABLE", meaning: "the DynamoDB table that `patchwave table` describes" };
+/// The ceiling of every policy's mode.
+pub const MODE: Variable = Variable {
+    name: "PATCHWAVE_MODE",
+    meaning: "observe (default: start nothing) or enforce; no policy goes further than this",
+};
+
+/// All of them.
+pub const VARIABLES: [Variable; 3] = [HIERARCHY, TABLE, MODE];
+
+/// Where the hierarchy file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// On disk, such as in the function's package.
+    File(PathBuf),
+    /// In S3.
+    Object {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's key.
+        key: String,
+    },
+}
+
+/// What a deployment sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) hierarchy: Source,
+    pub(crate) table: String,
+    pub(crate) mode: Mode,
+    /// Whether S3 is somewhere else than at AWS, where buckets have no host names of their own.
+    pub(crate) own_s3: bool,
+}
+
+/// A variable that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidSettings {
+    #[error("{} is not set; set it to {}", .0.name, .0.meaning)]
+    Missing(Variable),
+    #[error("{} is {found:?}; set it to {}", .variable.name, .variable.meaning)]
+    Wrong { variable: Variable, found: String },
+}
+
+impl Settings {
+    /// Reads the settings.
+    pub(crate) fn read() -> Result<Self, InvalidSettings> {
+        Self::from(read)
+    }
+
+    fn from(read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
+        let required = |variable: Variable| {
+            let value = read(variable.name).filter(|value| !value.is_empty());
+            value.ok_or(InvalidSettings::Missing(variable))
+        };
+        Ok(Self {
+            hierarchy: source(required(HIERARCHY)?)?,
+            table: required(TABLE)?,
+            mode: match read(MODE.name).as_deref() {
+                None | Some("" | "observe") => Mode::Observe,
+                Some("enforce") => Mode::Enforce,
+                Some(other) => return Err(wrong(MODE, other)),
+            },
+            own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
+        })
+    }
+}
+
+fn source(text: String) -> Result<Source, InvalidSettings> {
+    let Some(address) = text.strip_prefix("s3://") else { return Ok(Source::File(text.into())) };
+    match address.split_once('/') {
+        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+            Ok(Source::Object { bucket: bucket.to_owned(), key: key.to_owned() })
+        }
+        _ => Err(wrong(HIERARCHY, &text)),
+    }
+}
+
+fn wrong(variable: Variable, found: &str) -> InvalidSettings {
+    InvalidSettings::Wrong { variable, found: found.chars().take(200).collect() }
+}
+
+/// Returns which log lines are written: Lambda's own setting, else Rust's usual one, else `info`.
+///
+/// A plain level is about Patchwave. The SDK's lines show what it sends, so they appear only if somebody asks for them by
+/// name.
+pub(crate) fn log_filter() -> String {
+    filter(read("AWS_LAMBDA_LOG_LEVEL").or_else(|| read("RUST_LOG")).as_deref())
+}
+
+fn filter(wanted: Option<&str>) -> String {
+    match wanted.map(str::trim).unwrap_or_default() {
+        "" => "warn,patchwave=info".to_owned(),
+        directives if directives.contains(['=', ',']) => directives.to_owned(),
+        level if level.eq_ignore_ascii_case("fatal") => "error".to_owned(),
+        level => format!("warn,patchwave={}", level.to_lowercase()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
+fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(set: &[(&str, &str)]) -> Result<Settings, String> {
+        let read = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        Settings::from(read).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_default_is_to_observe() {
+        let read =
+            settings(&[("PATCHWAVE_HIERARCHY", "s3://conf/patchwave/h.yaml"), ("PATCHWAVE_TABLE", "t")])
+                .unwrap();
+        assert_eq!(read.mode, Mode::Observe);
+        assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
+        assert!(!read.own_s3);
+    }
+
+    #[test]
+    fn errors_name_the_variable_and_what_to_set_it_to() {
+        let missing = settings(&[("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "")]).unwrap_err();
+        assert!(missing.starts_with("PATCHWAVE_TABLE is not set; set it to"), "{missing}");
+        let set =
+            [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_MODE", "Enforce")];
+        assert!(settings(&set).unwrap_err().contains("PATCHWAVE_MODE is \"Enforce\""));
+        assert!(settings(&[("PATCHWAVE_HIERARCHY", "s3://bucket")]).unwrap_err().contains("s3://bucket/key"));
+    }
+
+    #[test]
+    fn a_plain_level_never_shows_the_sdks_lines() {
+        assert_eq!(filter(None), "warn,patchwave=info");
+        assert_eq!(filter(Some("DEBUG")), "warn,patchwave=debug");
+        assert_eq!(filter(Some("aws_config=debug")), "aws_config=debug");
+    }
+}

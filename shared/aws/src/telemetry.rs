@@ -1,0 +1,46 @@
+//! Logs: one JSON object a line, each with the request that it belongs to. Neither settings nor credentials are logged.
+
+use patchwave::plan::Reason;
+use patchwave_converge::Report;
+use tracing::{Span, error, info, info_span};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings;
+
+/// Starts logging. A second start changes nothing.
+pub(crate) fn init() {
+    let filter = EnvFilter::builder().parse_lossy(settings::log_filter());
+    let lines =
+        tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    // It fails only where somebody else already logs, such as another test.
+    let _ = lines.with_env_filter(filter).with_ansi(false).try_init();
+}
+
+/// Returns the span that every line of a request belongs to.
+pub(crate) fn request(function: &str, request_id: &str) -> Span {
+    info_span!(target: "patchwave", "request", function, request_id)
+}
+
+/// Logs what a pass did and did not do.
+pub(crate) fn report(report: &Report) {
+    for started in &report.started {
+        let reasons: Vec<&str> = started.reasons.iter().map(Reason::code).collect();
+        info!(
+            target: "patchwave",
+            image = %started.image, pipeline = started.pipeline, execution = started.execution_id,
+            build_key = %started.build_key, reasons = reasons.join(","), "started"
+        );
+    }
+    for held in &report.held {
+        info!(target: "patchwave", image = %held.image, why = held.hold.name(), lifted_by = held.lifted_by, "held");
+    }
+    for failure in &report.errors {
+        let image = failure.image.as_ref().map(ToString::to_string);
+        error!(target: "patchwave", image, "{}", failure.message);
+    }
+    info!(
+        target: "patchwave",
+        started = report.started.len(), held = report.held.len(), proofs = report.proofs.len(),
+        unknown = report.unknown.len(), errors = report.errors.len(), "done"
+    );
+}

@@ -1,0 +1,107 @@
+//! The world behind the seam, as AWS has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::{Execution, Slots, Version};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::Image;
+use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
+use patchwave::plan::Start;
+use patchwave::policy::Limits;
+use patchwave::record::{Claim, Record};
+use patchwave::time::Timestamp;
+use patchwave_converge::{Fault, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+
+use crate::clients::Clients;
+use crate::codepipeline::Pipelines;
+use crate::dynamodb::Ledger;
+use crate::ecr::Ecr;
+
+/// AWS: registry and scanner, pipelines, ledger, clock.
+#[derive(Debug, Clone)]
+pub struct AwsWorld {
+    registry: Ecr,
+    pipelines: Pipelines,
+    ledger: Ledger,
+}
+
+impl AwsWorld {
+    pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, table: String) -> Self {
+        Self {
+            registry: Ecr::new(clients.ecr(registry), registry),
+            pipelines: Pipelines::new(clients.codepipeline()),
+            ledger: Ledger::new(clients.dynamodb(), table),
+        }
+    }
+}
+
+impl World for AwsWorld {
+    #[expect(clippy::disallowed_methods, reason = "the edge reads the clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+        self.ledger.unsettled().await
+    }
+
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+        self.ledger.records(images).await
+    }
+
+    async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
+        self.ledger.slots(now).await
+    }
+
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+        self.registry.currents(images).await
+    }
+
+    async fn versions(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
+        self.registry.versions(wanted).await
+    }
+
+    async fn history(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
+        self.registry.history(repositories).await
+    }
+
+    async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
+        self.registry.scans(wanted).await
+    }
+
+    async fn execution(&self, claim: &Claim) -> Execution {
+        self.pipelines.execution(claim).await
+    }
+
+    async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
+        self.ledger.save(image, record).await
+    }
+
+    async fn claim(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(), NotClaimed> {
+        self.ledger.claim(image, record, limits, now).await
+    }
+
+    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
+        self.ledger.free(images).await
+    }
+
+    async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        self.pipelines.start(start).await
+    }
+
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+        self.registry.request_scan(repository, manifest).await
+    }
+}

@@ -1,0 +1,154 @@
+//! Reads the facts that a plan needs about the images in scope.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::{Current, Facts, ImageFacts, Version};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
+use patchwave::image::{ImageId, Repository};
+
+use crate::world::{Fault, ManifestAt, World};
+
+/// Observes the images of `scope`. What cannot be read about an image becomes unknown; only a ledger that does not answer
+/// ends the pass, because without it nothing can be claimed.
+pub async fn observe<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    scope: &BTreeSet<ImageId>,
+) -> Result<Facts, Fault> {
+    let images: Vec<&Image> = hierarchy.images().filter(|image| scope.contains(&image.id)).collect();
+    let mut records = world.records(scope).await?;
+    let mut facts =
+        Facts { observed_at: world.now(), slots: world.slots(world.now()).await?, ..Facts::default() };
+    let mut currents = world.currents(&images).await;
+    for image in &images {
+        let record = records.remove(&image.id).unwrap_or_default();
+        let (current, versions) = match currents.remove(&image.id) {
+            Some(Ok(Some(version))) => (
+                Current::Version(version.digest.clone()),
+                BTreeMap::from([(version.digest.clone(), version)]),
+            ),
+            Some(Ok(None)) => (Current::Absent, BTreeMap::new()),
+            Some(Err(fault)) => (Current::Unknown(fault.to_string()), BTreeMap::new()),
+            None => (Current::Unknown("the registry was not asked".into()), BTreeMap::new()),
+        };
+        facts.images.insert(image.id.clone(), ImageFacts { current, versions, execution: None, record });
+    }
+    add_referenced_versions(world, &images, hierarchy, &mut facts).await;
+    add_history(world, &images, hierarchy, &mut facts).await;
+    add_scans(world, &images, &mut facts).await;
+    for image in facts.images.values_mut() {
+        if let Some(claim) = &image.record.claim {
+            image.execution = Some(world.execution(claim).await);
+        }
+    }
+    Ok(facts)
+}
+
+/// Adds the versions that records and annotations name: what children were built on, and what a build replaced.
+async fn add_referenced_versions<W: World>(
+    world: &W,
+    images: &[&Image],
+    hierarchy: &Hierarchy,
+    facts: &mut Facts,
+) {
+    let mut wanted: BTreeMap<ManifestAt, BTreeSet<ImageId>> = BTreeMap::new();
+    for image in images {
+        let Some(child) = facts.images.get(&image.id) else { continue };
+        if let Some(replaced) = child.record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref()) {
+            let at = (image.repository.clone(), replaced.clone());
+            wanted.entry(at).or_default().insert(image.id.clone());
+        }
+        let Some(version) = child.current_version() else { continue };
+        let success = child.record.success.as_ref().filter(|success| success.version == version.digest);
+        for edge in hierarchy.parents(&image.id) {
+            let recorded = success.and_then(|success| success.parents.get(&edge.image.id));
+            let annotated = version.base.as_ref().filter(|_| edge.kind == ParentKind::From);
+            for digest in recorded.into_iter().chain(annotated) {
+                let at = (edge.image.repository.clone(), digest.clone());
+                wanted.entry(at).or_default().insert(edge.image.id.clone());
+            }
+        }
+    }
+    wanted.retain(|(_, digest), ids| {
+        ids.retain(|id| facts.images.get(id).is_some_and(|image| image.version_named(digest).is_none()));
+        !ids.is_empty()
+    });
+    if wanted.is_empty() {
+        return;
+    }
+    let mut found = world.versions(&wanted.keys().cloned().collect()).await;
+    for (at, ids) in wanted {
+        // A version that is gone, or could not be read, leaves the evidence weaker, and the planner knows what to do.
+        let Some(Ok(Some(version))) = found.remove(&at) else { continue };
+        add_version(facts, &ids, &version);
+    }
+}
+
+fn add_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, version: &Version) {
+    for id in ids {
+        if let Some(image) = facts.images.get_mut(id) {
+            image.versions.entry(version.digest.clone()).or_insert_with(|| version.clone());
+        }
+    }
+}
+
+/// Adds earlier versions of parents whose children say nothing about their base: layers may tell.
+async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarchy, facts: &mut Facts) {
+    let mut wanted: BTreeMap<Repository, BTreeSet<ImageId>> = BTreeMap::new();
+    for image in images {
+        for edge in hierarchy.parents(&image.id).filter(|edge| edge.kind == ParentKind::From) {
+            if is_base_unclear(facts, &image.id, &edge.image.id) {
+                wanted.entry(edge.image.repository.clone()).or_default().insert(edge.image.id.clone());
+            }
+        }
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    let mut histories = world.history(&wanted.keys().cloned().collect()).await;
+    for (repository, ids) in wanted {
+        let Some(Ok(versions)) = histories.remove(&repository) else { continue };
+        for version in versions {
+            add_version(facts, &ids, &version);
+        }
+    }
+}
+
+fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
+    let (Some(child), Some(parent)) = (facts.images.get(child), facts.images.get(parent)) else {
+        return false;
+    };
+    let (Some(version), Some(now)) = (child.current_version(), parent.current_version()) else {
+        return false;
+    };
+    let recorded = child.record.success.as_ref().is_some_and(|success| success.version == version.digest);
+    let annotated = version.base.as_ref().is_some_and(|base| parent.version_named(base).is_some());
+    let inherits = version.platforms.iter().all(|(platform, manifest)| {
+        now.platforms
+            .get(platform)
+            .is_some_and(|base| !base.layers.is_empty() && manifest.layers.starts_with(&base.layers))
+    });
+    !(recorded || annotated || inherits)
+}
+
+/// Adds the scans of all platform manifests: of current versions, and of those that children were built on.
+async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
+    let mut wanted: BTreeSet<ManifestAt> = BTreeSet::new();
+    for image in images {
+        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
+        for manifest in versions.flat_map(|version| version.platforms.values()) {
+            wanted.insert((image.repository.clone(), manifest.digest.clone()));
+        }
+    }
+    let scans = world.scans(&wanted).await;
+    for image in images {
+        let versions =
+            facts.images.get_mut(&image.id).into_iter().flat_map(|image| image.versions.values_mut());
+        for manifest in versions.flat_map(|version| version.platforms.values_mut()) {
+            let at = (image.repository.clone(), manifest.digest.clone());
+            manifest.scan =
+                scans.get(&at).cloned().unwrap_or_else(|| Scan::Failed("the scanner was not asked".into()));
+        }
+    }
+}

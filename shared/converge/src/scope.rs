@@ -1,0 +1,64 @@
+//! Which images a pass looks at.
+
+use std::collections::BTreeSet;
+
+use patchwave::hierarchy::{Direction, Hierarchy, Image, Line};
+use patchwave::image::{ImageId, Repository, Tag};
+use patchwave::trigger::{Place, Trigger};
+
+/// Returns the images that `triggers` and the index of the unsettled are about, with their children, which may have to
+/// follow, and all ancestors, without which nothing can be decided.
+pub fn scope(
+    hierarchy: &Hierarchy,
+    triggers: &[Trigger],
+    unsettled: &BTreeSet<ImageId>,
+) -> BTreeSet<ImageId> {
+    if triggers.contains(&Trigger::Sweep) {
+        return hierarchy.images().map(|image| image.id.clone()).collect();
+    }
+    let mut starts: BTreeSet<&ImageId> =
+        triggers.iter().flat_map(|trigger| named_by(hierarchy, trigger)).collect();
+    // An image that left the hierarchy has nothing to settle.
+    starts.extend(unsettled.iter().filter(|id| hierarchy.image(id).is_ok()));
+    let children: Vec<&ImageId> =
+        starts.iter().flat_map(|id| hierarchy.children(id)).map(|child| &child.image.id).collect();
+    starts.extend(children);
+    match hierarchy.query(starts, Direction::Ancestors) {
+        Ok(query) => query.resolve().iter().map(|image| image.id.clone()).collect(),
+        Err(_) => BTreeSet::new(),
+    }
+}
+
+fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId> {
+    match trigger {
+        Trigger::Scanned { at, repository, tags, .. }
+        | Trigger::RepositoryChanged { at, repository, tags, .. } => {
+            if is_here(hierarchy, at) {
+                in_repository(hierarchy, repository, tags)
+            } else {
+                Vec::new()
+            }
+        }
+        Trigger::Execution { at, pipeline, .. } if is_here(hierarchy, at) => {
+            let builds = |image: &&Image| image.pipeline.as_ref().is_some_and(|p| p.name == *pipeline);
+            hierarchy.images().filter(builds).map(|image| &image.id).collect()
+        }
+        Trigger::Execution { .. } | Trigger::Tick | Trigger::Sweep => Vec::new(),
+    }
+}
+
+fn is_here(hierarchy: &Hierarchy, place: &Place) -> bool {
+    let registry = hierarchy.registry();
+    place.account == registry.account() && place.region == registry.region()
+}
+
+/// The images whose line one of the tags is on; if none is, all of the repository: an event may name a digest alone.
+fn in_repository<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tags: &[Tag]) -> Vec<&'h ImageId> {
+    let is_on = |image: &&Image| match &image.line {
+        Line::Stable(stable) => stable.iter().any(|tag| tags.contains(tag)),
+        Line::Newest(pattern) => tags.iter().any(|tag| pattern.matches(tag)),
+    };
+    let all: Vec<&Image> = hierarchy.in_repository(repository).collect();
+    let named: Vec<&Image> = all.iter().copied().filter(is_on).collect();
+    if named.is_empty() { all } else { named }.into_iter().map(|image| &image.id).collect()
+}

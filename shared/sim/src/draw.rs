@@ -1,0 +1,103 @@
+//! Chance, tamed: a draw depends on the seed and on what it is for, never on what was drawn before.
+//!
+//! So a world in which one event comes earlier still has the same build times, and two runs of one seed are the same
+//! byte for byte.
+
+use std::fmt::Write;
+
+use patchwave::image::Digest;
+use patchwave::time::Span;
+use sha2::{Digest as _, Sha256};
+
+/// Where all chance of a world comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seed(pub(crate) u64);
+
+/// A row of draws for one purpose.
+#[derive(Debug, Clone)]
+pub(crate) struct Draws(u64);
+
+impl Seed {
+    /// Opens the row of draws for `purpose` about `subject`.
+    pub(crate) fn draws(self, purpose: &str, subject: &str) -> Draws {
+        let hash = Sha256::digest(format!("{}\n{purpose}\n{subject}", self.0));
+        Draws(hash.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte)))
+    }
+}
+
+impl Draws {
+    /// Draws 64 bits: `SplitMix64`, <https://prng.di.unimi.it/splitmix64.c>.
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    /// Draws a number from `low` to `high`, both included.
+    pub(crate) fn between(&mut self, low: u32, high: u32) -> u32 {
+        let width = u64::from(high.saturating_sub(low)) + 1;
+        // Below the width, which is at most 2^32.
+        low.saturating_add(u32::try_from(self.bits() % width).unwrap_or(0))
+    }
+
+    /// Draws `true` in this many of a hundred cases.
+    pub(crate) fn percent(&mut self, chance: u32) -> bool {
+        self.between(1, 100) <= chance
+    }
+
+    /// Draws a span from `low` to `high`.
+    pub(crate) fn span(&mut self, low: Span, high: Span) -> Span {
+        Span::seconds(self.between(low.as_seconds(), high.as_seconds()))
+    }
+
+    /// Draws a span that is often near eight minutes and seldom near forty: a chain of small factors, as build times are.
+    pub(crate) fn build_time(&mut self) -> Span {
+        let steps = (0..3).map(|_| self.between(0, 11)).sum::<u32>();
+        Span::seconds((0..steps).fold(130, |seconds, _| seconds * 109 / 100))
+    }
+
+    /// Draws one of `things`; nothing if there are none.
+    pub(crate) fn pick<'t, T>(&mut self, things: &'t [T]) -> Option<&'t T> {
+        let last = u32::try_from(things.len()).ok()?.checked_sub(1)?;
+        things.get(self.between(0, last) as usize)
+    }
+}
+
+/// Returns the digest of `content`.
+#[expect(clippy::expect_used, reason = "a SHA-256 in hexadecimal digits is a digest")]
+pub(crate) fn digest_of(content: &str) -> Digest {
+    format!("sha256:{}", hex(content)).parse().expect("a digest")
+}
+
+/// Returns the SHA-256 of `content` in hexadecimal digits.
+pub(crate) fn hex(content: &str) -> String {
+    Sha256::digest(content).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_depend_on_seed_purpose_and_subject_only() {
+        let draw = |seed, purpose, subject| Seed(seed).draws(purpose, subject).between(0, u32::MAX);
+        assert_eq!(draw(1, "build", "a"), draw(1, "build", "a"));
+        assert_ne!(draw(1, "build", "a"), draw(2, "build", "a"));
+        assert_ne!(draw(1, "build", "a"), draw(1, "scan", "a"));
+        assert_ne!(draw(1, "build", "a"), draw(1, "build", "b"));
+    }
+
+    #[test]
+    fn build_times_are_between_two_and_forty_minutes() {
+        let times: Vec<Span> = (0..1000).map(|n| Seed(n).draws("build", "").build_time()).collect();
+        assert!(times.iter().all(|time| (Span::minutes(2)..Span::minutes(40)).contains(time)));
+        let short = times.iter().filter(|time| **time < Span::minutes(12)).count();
+        assert!((600..950).contains(&short), "{short} of 1000 take less than twelve minutes");
+    }
+}

@@ -1,0 +1,129 @@
+//! Patchwave's own records, with the fences and slots of the table on DynamoDB.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::Slots;
+use patchwave::image::ImageId;
+use patchwave::plan::Limit;
+use patchwave::policy::Limits;
+use patchwave::record::Record;
+use patchwave::time::Timestamp;
+use patchwave_converge::{NotClaimed, NotSaved};
+
+/// The table.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    records: BTreeMap<ImageId, Record>,
+    running: BTreeSet<ImageId>,
+    starts: BTreeMap<String, u32>,
+}
+
+impl Ledger {
+    /// Returns the index of the unsettled.
+    pub(crate) fn unsettled(&self) -> BTreeSet<ImageId> {
+        self.records.iter().filter(|(_, record)| record.unsettled).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Returns the records of these images.
+    pub(crate) fn records(&self, images: &BTreeSet<ImageId>) -> BTreeMap<ImageId, Record> {
+        let record = |id: &ImageId| Some((id.clone(), self.records.get(id)?.clone()));
+        images.iter().filter_map(record).collect()
+    }
+
+    /// Returns how much of the limits is used on the day of `now`.
+    pub(crate) fn slots(&self, now: Timestamp) -> Slots {
+        let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);
+        Slots { running: self.running.clone(), started_today }
+    }
+
+    /// Writes a record if its fence is the stored one.
+    pub(crate) fn save(&mut self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
+        if !self.is_fresh(image, record) {
+            return Err(NotSaved::Conflict);
+        }
+        self.write(image, record);
+        Ok(())
+    }
+
+    /// Writes a record with its new claim and takes a slot, all or nothing.
+    pub(crate) fn claim(
+        &mut self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(), NotClaimed> {
+        if !self.is_fresh(image, record) {
+            return Err(NotClaimed::Conflict);
+        }
+        let others = self.running.iter().filter(|running| *running != image).count();
+        if others >= limits.max_concurrent_builds as usize {
+            return Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds));
+        }
+        let started = self.starts.entry(day(now)).or_default();
+        if *started >= limits.max_starts_per_day {
+            return Err(NotClaimed::AtLimit(Limit::StartsPerDay));
+        }
+        *started += 1;
+        self.running.insert(image.clone());
+        self.write(image, record);
+        Ok(())
+    }
+
+    /// Gives slots back.
+    pub(crate) fn free(&mut self, images: &BTreeSet<ImageId>) {
+        self.running.retain(|image| !images.contains(image));
+    }
+
+    fn is_fresh(&self, image: &ImageId, record: &Record) -> bool {
+        self.records.get(image).map_or(0, |stored| stored.fence) == record.fence
+    }
+
+    fn write(&mut self, image: &ImageId, record: &Record) {
+        self.records.insert(image.clone(), Record { fence: record.fence + 1, ..record.clone() });
+    }
+}
+
+/// Returns the day in UTC: the first ten characters of RFC 3339.
+fn day(now: Timestamp) -> String {
+    now.to_string().chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ImageId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn nobody_overwrites_what_they_have_not_read() {
+        let mut ledger = Ledger::default();
+        let unread = Record { unsettled: true, ..Record::default() };
+        assert_eq!(ledger.save(&id("a"), &unread), Ok(()));
+        assert_eq!(ledger.save(&id("a"), &unread), Err(NotSaved::Conflict));
+        let read = ledger.records(&BTreeSet::from([id("a")])).remove(&id("a")).unwrap();
+        assert_eq!((read.fence, ledger.save(&id("a"), &read)), (1, Ok(())));
+        assert_eq!(ledger.unsettled(), BTreeSet::from([id("a")]));
+    }
+
+    #[test]
+    fn a_claim_takes_a_slot_or_nothing() {
+        let mut ledger = Ledger::default();
+        let limits = Limits { max_concurrent_builds: 1, max_starts_per_day: 2 };
+        let mut claim = |name: &str, now: &str| ledger.claim(&id(name), &Record::default(), limits, now.parse().unwrap());
+        assert_eq!(claim("a", "2026-11-20T01:00:00Z"), Ok(()));
+        assert_eq!(claim("b", "2026-11-20T02:00:00Z"), Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)));
+        assert!(ledger.records(&BTreeSet::from([id("b")])).is_empty(), "nothing is written without a slot");
+        ledger.free(&BTreeSet::from([id("a")]));
+        let mut claim = |name: &str, now: &str| {
+            let claimed = ledger.claim(&id(name), &Record::default(), limits, now.parse().unwrap());
+            ledger.free(&BTreeSet::from([id(name)]));
+            claimed
+        };
+        assert_eq!(claim("b", "2026-11-20T03:00:00Z"), Ok(()));
+        assert_eq!(claim("c", "2026-11-20T04:00:00Z"), Err(NotClaimed::AtLimit(Limit::StartsPerDay)));
+        assert_eq!(claim("c", "2026-11-21T00:00:00Z"), Ok(()));
+    }
+}

@@ -1,0 +1,145 @@
+//! Packages, their releases, and what is wrong with them.
+
+use std::collections::BTreeMap;
+
+use patchwave::finding::{FindingKey, PackageKind, Severity};
+use patchwave::image::ImageId;
+use patchwave::time::Timestamp;
+
+/// A package in a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) kind: PackageKind,
+    /// Whose release it is: the root image of the chain stands for its distribution.
+    pub(crate) distribution: ImageId,
+    /// Counts releases from 1.
+    pub(crate) revision: u32,
+}
+
+impl Package {
+    /// Returns the version as a scanner writes it.
+    pub(crate) fn version(&self) -> String {
+        version(self.name, self.revision)
+    }
+}
+
+/// Returns the version of a package's release as a scanner writes it.
+pub(crate) fn version(name: &str, revision: u32) -> String {
+    let upstream = UPSTREAM_VERSIONS.iter().find(|(known, _)| *known == name).map_or("1.0.0", |(_, v)| v);
+    format!("{upstream}-{revision}")
+}
+
+/// What every distribution brings.
+pub(crate) const OF_THE_SYSTEM: [&str; 8] =
+    ["glibc", "openssl", "zlib", "curl", "xz", "expat", "ca-certificates", "ncurses"];
+
+/// What runtimes add to their distribution.
+pub(crate) const OF_RUNTIMES: [&str; 8] =
+    ["libxml2", "icu", "krb5", "libffi", "readline", "gdbm", "libuv", "tzdata"];
+
+/// What applications install from their distribution.
+pub(crate) const OF_APPLICATIONS: [&str; 6] = ["libpq", "imagemagick", "libwebp", "fontconfig", "jq", "tini"];
+
+/// What applications pin in their own lock files.
+pub(crate) const PINNED: [&str; 8] = [
+    "protobuf",
+    "grpc",
+    "opentelemetry",
+    "jackson-databind",
+    "urllib3",
+    "express",
+    "golang.org/x/net",
+    "lodash",
+];
+
+const UPSTREAM_VERSIONS: [(&str, &str); 30] = [
+    ("glibc", "2.34"),
+    ("openssl", "3.0.13"),
+    ("zlib", "1.3.1"),
+    ("curl", "8.9.1"),
+    ("xz", "5.4.6"),
+    ("expat", "2.6.3"),
+    ("ca-certificates", "2026.2"),
+    ("ncurses", "6.4"),
+    ("libxml2", "2.12.9"),
+    ("icu", "74.2"),
+    ("krb5", "1.21.3"),
+    ("libffi", "3.4.6"),
+    ("readline", "8.2"),
+    ("gdbm", "1.23"),
+    ("libuv", "1.48.0"),
+    ("tzdata", "2026a"),
+    ("libpq", "16.4"),
+    ("imagemagick", "7.1.1"),
+    ("libwebp", "1.4.0"),
+    ("fontconfig", "2.15.0"),
+    ("jq", "1.7.1"),
+    ("tini", "0.19.0"),
+    ("protobuf", "4.25.3"),
+    ("grpc", "1.65.1"),
+    ("opentelemetry", "1.27.0"),
+    ("jackson-databind", "2.17.2"),
+    ("urllib3", "2.2.2"),
+    ("express", "4.19.2"),
+    ("golang.org/x/net", "0.28.0"),
+    ("lodash", "4.17.21"),
+];
+
+/// Something wrong with a package, as the scanner's database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vulnerability {
+    /// Such as `CVE-2026-31337`.
+    pub id: String,
+    /// The package.
+    pub package: String,
+    /// Whose release of it, named by the chain's root image; nothing: everybody's.
+    pub distribution: Option<ImageId>,
+    /// How bad.
+    pub severity: Severity,
+    /// Whether an exploit is known.
+    pub exploited: bool,
+    /// From when the scanner knows of it.
+    pub known_from: Timestamp,
+    /// The release that fixes it and when that appears; nothing: no fix is published.
+    pub fixed: Option<(u32, Timestamp)>,
+}
+
+impl Vulnerability {
+    /// Returns the finding's key.
+    pub fn key(&self) -> FindingKey {
+        FindingKey { vulnerability: self.id.clone(), package: self.package.clone() }
+    }
+
+    pub(crate) fn is_in(&self, package: &Package) -> bool {
+        let same_release = self.distribution.as_ref().is_none_or(|d| *d == package.distribution);
+        let not_fixed = self.fixed.is_none_or(|(revision, _)| package.revision < revision);
+        package.name == self.package && same_release && not_fixed
+    }
+}
+
+/// Which release of a package a distribution offers from when on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Releases(BTreeMap<(String, Option<ImageId>), Vec<(Timestamp, u32)>>);
+
+impl Releases {
+    /// Announces the release that fixes `vulnerability`, if there is one.
+    pub(crate) fn announce(&mut self, vulnerability: &Vulnerability) {
+        if let Some((revision, at)) = vulnerability.fixed {
+            let key = (vulnerability.package.clone(), vulnerability.distribution.clone());
+            self.0.entry(key).or_default().push((at, revision));
+        }
+    }
+
+    /// Returns the newest release of a package at that time.
+    pub(crate) fn newest(&self, name: &str, distribution: &ImageId, now: Timestamp) -> u32 {
+        [Some(distribution.clone()), None]
+            .into_iter()
+            .filter_map(|whose| self.0.get(&(name.to_owned(), whose)))
+            .flatten()
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, revision)| *revision)
+            .max()
+            .unwrap_or(1)
+    }
+}

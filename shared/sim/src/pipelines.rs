@@ -1,0 +1,111 @@
+//! CodePipeline: executions, found again by token, id or build key.
+
+use std::collections::BTreeMap;
+
+use patchwave::facts::{Execution as Seen, ExecutionState};
+use patchwave::hierarchy::Variable;
+use patchwave::image::{Digest, ImageId};
+use patchwave::plan::Start;
+use patchwave::record::Claim;
+use patchwave::time::{Span, Timestamp};
+
+use crate::draw::{Seed, hex};
+
+/// One execution of a pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Execution {
+    pub(crate) id: String,
+    pub(crate) start: Start,
+    pub(crate) started_at: Timestamp,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) state: ExecutionState,
+    /// The versions that the build pulled when it began.
+    pub(crate) parents: BTreeMap<ImageId, Digest>,
+    /// Counts the image's builds.
+    pub(crate) number: u32,
+}
+
+impl Execution {
+    /// Returns a variable that was sent.
+    pub(crate) fn variable(&self, variable: Variable) -> Option<&str> {
+        self.start.variables.get(variable.name()).map(String::as_str)
+    }
+}
+
+/// All executions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pipelines {
+    executions: BTreeMap<String, Execution>,
+    by_token: BTreeMap<String, String>,
+    builds: BTreeMap<ImageId, u32>,
+}
+
+impl Pipelines {
+    /// Returns the execution that this start's token began before.
+    pub(crate) fn replayed(&self, start: &Start) -> Option<String> {
+        self.by_token.get(&start.token()).cloned()
+    }
+
+    /// Begins an execution.
+    pub(crate) fn begin(
+        &mut self,
+        start: &Start,
+        parents: BTreeMap<ImageId, Digest>,
+        seed: Seed,
+        now: Timestamp,
+    ) -> &Execution {
+        let token = start.token();
+        let number = self.builds.entry(start.image.clone()).or_default();
+        *number += 1;
+        let id = execution_id(&hex(&format!("execution {} {} {token}", seed.0, start.pipeline)));
+        let execution = Execution {
+            id: id.clone(),
+            start: start.clone(),
+            started_at: now,
+            ends_at: duration(seed, start, *number).after(now),
+            state: ExecutionState::InProgress,
+            parents,
+            number: *number,
+        };
+        self.by_token.insert(token, id.clone());
+        self.executions.entry(id).or_insert(execution)
+    }
+
+    /// Ends an execution and returns it.
+    pub(crate) fn end(&mut self, id: &str, state: ExecutionState) -> Option<&Execution> {
+        let execution = self.executions.get_mut(id)?;
+        execution.state = state;
+        Some(execution)
+    }
+
+    /// Returns the execution of a claim.
+    pub(crate) fn of(&self, claim: &Claim) -> Seen {
+        let found = match &claim.execution {
+            Some(id) => self.executions.get(id),
+            None => self.executions.values().find(|execution| is_of(execution, claim)),
+        };
+        found.map_or(Seen::NotFound, |execution| Seen::Found { id: execution.id.clone(), state: execution.state })
+    }
+}
+
+/// Returns how long an image's builds usually take.
+pub(crate) fn usual_duration(seed: Seed, image: &ImageId) -> Span {
+    seed.draws("usual build time", image.as_str()).build_time()
+}
+
+fn duration(seed: Seed, start: &Start, number: u32) -> Span {
+    let percent = seed.draws("build time", &format!("{} {number}", start.image)).between(85, 125);
+    Span::seconds(usual_duration(seed, &start.image).as_seconds() * percent / 100)
+}
+
+/// The key tells, where the pipeline takes it; otherwise who started the pipeline, and when.
+fn is_of(execution: &Execution, claim: &Claim) -> bool {
+    let same_pipeline = execution.start.pipeline == claim.start.pipeline && execution.started_at >= claim.claimed_at;
+    let key = execution.variable(Variable::BuildKey);
+    same_pipeline && key.is_none_or(|key| key == claim.start.key.as_str())
+}
+
+fn execution_id(hex: &str) -> String {
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
+}

@@ -1,0 +1,131 @@
+//! What was pushed: repositories, versions, platform manifests, layers and the packages in them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use patchwave::facts::{Manifest, Version};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::Line;
+use patchwave::image::{Digest, Platform, Repository, Tag};
+use patchwave::line::{self, Candidate};
+use patchwave::time::Timestamp;
+use patchwave_converge::ManifestAt;
+
+use crate::packages::Package;
+
+/// How many versions [`Registry::history`] returns at most.
+const HISTORY: usize = 100;
+
+/// A layer and what it adds or replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) digest: Digest,
+    pub(crate) packages: Vec<Package>,
+}
+
+/// The layers of a platform manifest, from the base up. Versions share them.
+pub(crate) type Layers = Vec<Rc<Layer>>;
+
+/// A version as it was pushed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pushed {
+    /// What a reader of manifests sees; its scans are always missing here.
+    pub(crate) version: Version,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) layers: BTreeMap<Platform, Layers>,
+}
+
+/// All repositories.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registry {
+    repositories: BTreeMap<Repository, Vec<Pushed>>,
+    manifests: BTreeMap<ManifestAt, (Layers, Timestamp)>,
+}
+
+impl Registry {
+    /// Stores a version and moves its tags to it. Tells whether it was new.
+    pub(crate) fn push(&mut self, repository: &Repository, pushed: Pushed) -> bool {
+        let versions = self.repositories.entry(repository.clone()).or_default();
+        for version in versions.iter_mut() {
+            version.tags.retain(|tag| !pushed.tags.contains(tag));
+        }
+        if let Some(known) = versions.iter_mut().find(|known| known.version.digest == pushed.version.digest) {
+            known.tags.extend(pushed.tags);
+            return false;
+        }
+        for (platform, manifest) in &pushed.version.platforms {
+            let layers = pushed.layers.get(platform).cloned().unwrap_or_default();
+            let at = (repository.clone(), manifest.digest.clone());
+            self.manifests.entry(at).or_insert((layers, pushed.version.pushed_at));
+        }
+        versions.push(pushed);
+        true
+    }
+
+    /// Returns the version that counts on a line.
+    pub(crate) fn current(&self, repository: &Repository, line: &Line) -> Option<&Pushed> {
+        let versions = self.repositories.get(repository)?;
+        let candidates: Vec<Candidate> = versions.iter().filter(|v| !v.tags.is_empty()).map(candidate).collect();
+        let digest = &line::current(line, &candidates)?.digest;
+        versions.iter().find(|pushed| pushed.version.digest == *digest)
+    }
+
+    /// Returns a version by its own digest or, with that platform alone, by one of its manifests'.
+    pub(crate) fn version(&self, repository: &Repository, digest: &Digest) -> Option<Version> {
+        let versions = self.repositories.get(repository)?;
+        let named = versions.iter().find(|pushed| pushed.version.is_named_by(digest))?;
+        let mut version = named.version.clone();
+        if version.digest != *digest {
+            version.platforms.retain(|_, manifest| manifest.digest == *digest);
+            version.digest = digest.clone();
+        }
+        Some(version)
+    }
+
+    /// Returns the pushed version of that digest.
+    pub(crate) fn pushed(&self, repository: &Repository, digest: &Digest) -> Option<&Pushed> {
+        self.repositories.get(repository)?.iter().find(|pushed| pushed.version.is_named_by(digest))
+    }
+
+    /// Returns a repository's newest versions, newest first; nothing if there is no such repository.
+    pub(crate) fn history(&self, repository: &Repository) -> Option<Vec<Version>> {
+        let versions = self.repositories.get(repository)?;
+        Some(versions.iter().rev().take(HISTORY).map(|pushed| pushed.version.clone()).collect())
+    }
+
+    /// Returns the layers of a platform manifest and when it was pushed.
+    pub(crate) fn manifest(&self, at: &ManifestAt) -> Option<&(Layers, Timestamp)> {
+        self.manifests.get(at)
+    }
+
+    /// Returns every platform manifest there is.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = &ManifestAt> {
+        self.manifests.keys()
+    }
+}
+
+fn candidate(pushed: &Pushed) -> Candidate {
+    Candidate {
+        digest: pushed.version.digest.clone(),
+        tags: pushed.tags.clone(),
+        pushed_at: pushed.version.pushed_at,
+        revision: pushed.version.revision.clone(),
+    }
+}
+
+/// Returns a manifest over these layers, not scanned.
+pub(crate) fn manifest(platform: &Platform, layers: &Layers) -> Manifest {
+    let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+    let content: Vec<&str> = layers.iter().map(Digest::as_str).collect();
+    let digest = crate::draw::digest_of(&format!("manifest {platform} {}", content.join(" ")));
+    Manifest { digest, layers, scan: Scan::Missing }
+}
+
+/// Returns all packages of these layers, each with the layer that holds it: upper layers replace what is below.
+pub(crate) fn packages(layers: &Layers) -> BTreeMap<&'static str, (&Package, &Digest)> {
+    layers
+        .iter()
+        .flat_map(|layer| layer.packages.iter().map(move |package| (package, &layer.digest)))
+        .map(|(package, layer)| (package.name, (package, layer)))
+        .collect()
+}

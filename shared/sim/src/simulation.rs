@@ -1,0 +1,228 @@
+//! The driver: lets time pass, hands events to the functions, and lets each do what it does in AWS.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::Facts;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
+use patchwave::policy::Mode;
+use patchwave::time::{Span, Timestamp};
+use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
+use patchwave_converge::{Fault, Report, Settings, World, converge, observe};
+use serde_json::Value;
+
+use crate::clusters::Workload;
+use crate::draw::Seed;
+use crate::founding::found;
+use crate::incident::{self, Incident};
+use crate::moment::{Function, Moment};
+use crate::pipelines::usual_duration;
+use crate::state::Happening;
+use crate::world::SimulatedWorld;
+
+/// When every simulation begins: some working day, early.
+const BEGINNING: i64 = 1_795_161_600;
+
+/// How often the rule of `rebuild-fanout` ticks.
+const TICK: Span = Span::minutes(15);
+
+/// How often the rule of `inventory` sweeps.
+const SWEEP: Span = Span::days(1);
+
+/// How long a queue collects events before it invokes its function.
+const BATCHING_WINDOW: Span = Span::seconds(5);
+
+/// Why a simulation could not go on. Either is a defect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// An event of the simulated AWS cannot be read.
+    Event(InvalidEvent),
+    /// A pass over the world failed.
+    Pass(Fault),
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Event(invalid) => invalid.fmt(f),
+            Self::Pass(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A world, and Patchwave's functions at work in it.
+#[derive(Debug)]
+pub struct Simulation {
+    world: SimulatedWorld,
+    queues: BTreeMap<Function, Vec<Trigger>>,
+    invocations: u64,
+    /// Whether the last tick found anything that is about to change.
+    moving: bool,
+}
+
+impl Simulation {
+    /// Founds a world for `hierarchy` in which everything was built once and runs. The same seed gives the same world.
+    pub fn new(hierarchy: Hierarchy, seed: u64) -> Self {
+        let now = Timestamp::from_second(BEGINNING).unwrap_or_default();
+        let state = found(&hierarchy, Seed(seed), now);
+        let world = SimulatedWorld { hierarchy, clock: Cell::new(now), state: RefCell::new(state) };
+        Self { world, queues: BTreeMap::new(), invocations: 0, moving: true }
+    }
+
+    /// Returns the hierarchy.
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.world.hierarchy
+    }
+
+    /// Returns the virtual time.
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// Returns all workloads, by name.
+    pub fn workloads(&self) -> Vec<Workload> {
+        self.world.state.borrow().workloads.values().cloned().collect()
+    }
+
+    /// Returns how long an image's builds usually take: what its pipeline's history says.
+    pub fn usual_build_time(&self, image: &ImageId) -> Span {
+        usual_duration(self.world.state.borrow().seed, image)
+    }
+
+    /// Observes all images, as the functions do.
+    pub fn facts(&self) -> Result<Facts, Broken> {
+        let all: BTreeSet<ImageId> = self.hierarchy().images().map(|image| image.id.clone()).collect();
+        pollster::block_on(observe(&self.world, self.hierarchy(), &all)).map_err(Broken::Pass)
+    }
+
+    /// Lets a critical vulnerability become known now in the package that most images inherit. Nothing if no image
+    /// brings an operating system in.
+    pub fn strike(&mut self) -> Option<Incident> {
+        let now = self.now();
+        let incident = incident::choose(self.hierarchy(), now)?;
+        let image = self.hierarchy().image(&incident.image).ok()?;
+        let mut state = self.world.state.borrow_mut();
+        let first = state.registry.current(&image.repository, &image.line).and_then(|current| {
+            Some((image.repository.clone(), current.version.platforms.values().next()?.digest.clone()))
+        });
+        state.publish(incident.vulnerability.clone(), first.as_ref(), now);
+        drop(state);
+        self.moving = true;
+        Some(incident)
+    }
+
+    /// Lets everything happen that happens before `end`.
+    pub fn run_until(&mut self, end: Timestamp, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+        while self.next_at().is_some_and(|at| at < end) {
+            self.step(watch)?;
+        }
+        self.world.clock.set(end);
+        Ok(())
+    }
+
+    /// Lets everything happen until nothing but the schedules is left and they find nothing to do, for `longest` at
+    /// most. Tells whether it became quiet.
+    pub fn run_until_quiet(
+        &mut self,
+        longest: Span,
+        watch: &mut dyn FnMut(&Simulation, &Moment),
+    ) -> Result<bool, Broken> {
+        let end = longest.after(self.now());
+        while self.is_busy() {
+            if self.next_at().is_none_or(|at| at > end) {
+                return Ok(false);
+            }
+            self.step(watch)?;
+        }
+        Ok(true)
+    }
+
+    /// Lets the next thing happen.
+    pub fn step(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+        let Some(((at, _), happening)) = self.world.state.borrow_mut().agenda.pop_first() else { return Ok(()) };
+        self.world.clock.set(at);
+        match happening {
+            Happening::Delivery(event) => self.deliver(event, Schedule::Tick, watch)?,
+            Happening::Invocation(function) => self.invoke(function, watch)?,
+            Happening::Tick => self.tick(watch)?,
+            Happening::Sweep => self.sweep(watch)?,
+            other => self.world.state.borrow_mut().happen(&self.world.hierarchy, other, at),
+        }
+        let news = std::mem::take(&mut self.world.state.borrow_mut().news);
+        news.iter().for_each(|moment| watch(self, moment));
+        Ok(())
+    }
+
+    fn next_at(&self) -> Option<Timestamp> {
+        self.world.state.borrow().agenda.keys().next().map(|(at, _)| *at)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.moving || self.world.state.borrow().agenda.values().any(|happening| !happening.is_recurring())
+    }
+
+    fn tick(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+        self.again(TICK, Happening::Tick);
+        let event = self.world.state.borrow_mut().envelope.scheduled("patchwave-tick", self.now());
+        self.deliver(event, Schedule::Tick, watch)
+    }
+
+    fn sweep(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+        self.again(SWEEP, Happening::Sweep);
+        let event = self.world.state.borrow_mut().envelope.scheduled("patchwave-sweep", self.now());
+        self.deliver(event, Schedule::Sweep, watch)
+    }
+
+    fn again(&self, after: Span, happening: Happening) {
+        let mut state = self.world.state.borrow_mut();
+        state.plan(after.after(self.now()), happening);
+    }
+
+    /// Puts an event in its function's queue, which invokes the function a moment later.
+    fn deliver(
+        &mut self,
+        event: Value,
+        schedule: Schedule,
+        watch: &mut dyn FnMut(&Simulation, &Moment),
+    ) -> Result<(), Broken> {
+        let Event::Trigger(trigger) = trigger::parse(&event, schedule).map_err(Broken::Event)? else { return Ok(()) };
+        let to = target(&trigger);
+        let queue = self.queues.entry(to).or_default();
+        queue.push(trigger);
+        if queue.len() == 1 {
+            let at = BATCHING_WINDOW.after(self.now());
+            self.world.state.borrow_mut().plan(at, Happening::Invocation(to));
+        }
+        watch(self, &Moment::Delivered { at: self.now(), to, event });
+        Ok(())
+    }
+
+    fn invoke(&mut self, function: Function, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+        let triggers = self.queues.remove(&function).unwrap_or_default();
+        self.invocations += 1;
+        let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
+        let pass = converge(&self.world, &self.world.hierarchy, &triggers, &settings);
+        let report = pollster::block_on(pass).map_err(Broken::Pass)?;
+        if triggers.iter().any(|trigger| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
+            self.moving = is_moving(&report);
+        }
+        watch(self, &Moment::Passed { at: self.now(), function, report: Box::new(report) });
+        Ok(())
+    }
+}
+
+/// The rules of the deployment: which function an event goes to.
+fn target(trigger: &Trigger) -> Function {
+    match trigger {
+        Trigger::Scanned { .. } => Function::ScanComplete,
+        Trigger::RepositoryChanged { .. } | Trigger::Execution { .. } | Trigger::Tick => Function::RebuildFanout,
+        Trigger::Sweep => Function::Inventory,
+    }
+}
+
+fn is_moving(report: &Report) -> bool {
+    !report.started.is_empty() || report.held.iter().any(|held| held.hold.is_moving())
+}

@@ -1,0 +1,114 @@
+//! The simulated world as Patchwave sees it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::{Execution, Slots, Version};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::plan::Start;
+use patchwave::policy::Limits;
+use patchwave::record::{Claim, Record};
+use patchwave::time::{Span, Timestamp};
+use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+
+use crate::state::{Happening, State};
+
+/// A world in memory with a clock of its own.
+///
+/// Every call of Patchwave comes through the [`World`] methods below and nothing else does: whatever makes the world
+/// hostile belongs between them and the state.
+#[derive(Debug)]
+pub struct SimulatedWorld {
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) clock: Cell<Timestamp>,
+    pub(crate) state: RefCell<State>,
+}
+
+impl World for SimulatedWorld {
+    fn now(&self) -> Timestamp {
+        self.clock.get()
+    }
+
+    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+        Ok(self.state.borrow().ledger.unsettled())
+    }
+
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+        Ok(self.state.borrow().ledger.records(images))
+    }
+
+    async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
+        Ok(self.state.borrow().ledger.slots(now))
+    }
+
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+        let registry = &self.state.borrow().registry;
+        let current = |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
+        images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
+    }
+
+    async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
+        let registry = &self.state.borrow().registry;
+        wanted.iter().map(|at| (at.clone(), Ok(registry.version(&at.0, &at.1)))).collect()
+    }
+
+    async fn history(&self, repositories: &BTreeSet<Repository>) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
+        let registry = &self.state.borrow().registry;
+        let history = |repository: &Repository| registry.history(repository).unwrap_or_default();
+        repositories.iter().map(|repository| (repository.clone(), Ok(history(repository)))).collect()
+    }
+
+    async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
+        let scanner = &self.state.borrow().scanner;
+        wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
+    }
+
+    async fn execution(&self, claim: &Claim) -> Execution {
+        self.state.borrow().pipelines.of(claim)
+    }
+
+    async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
+        self.state.borrow_mut().ledger.save(image, record)
+    }
+
+    async fn claim(&self, image: &ImageId, record: &Record, limits: Limits, now: Timestamp) -> Result<(), NotClaimed> {
+        self.state.borrow_mut().ledger.claim(image, record, limits, now)
+    }
+
+    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
+        self.state.borrow_mut().ledger.free(images);
+        Ok(())
+    }
+
+    async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        let Some(image) = self.buildable(start) else {
+            return Err(NotStarted::Refused(Fault {
+                operation: format!("start pipeline {}", start.pipeline),
+                kind: FaultKind::Invalid,
+                message: format!("it does not build {}", start.image),
+            }));
+        };
+        Ok(self.state.borrow_mut().start(&self.hierarchy, image, start, self.now()))
+    }
+
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+        let at = (repository.clone(), manifest.clone());
+        let mut state = self.state.borrow_mut();
+        let asked = state.scanner.request(&at, self.now());
+        if asked {
+            let delay = state.seed.draws("requested scan", at.1.as_str()).span(Span::minutes(1), Span::minutes(5));
+            state.plan(delay.after(self.now()), Happening::Scan(at));
+        }
+        Ok(asked)
+    }
+}
+
+impl SimulatedWorld {
+    fn buildable(&self, start: &Start) -> Option<&Image> {
+        let image = self.hierarchy.image(&start.image).ok()?;
+        image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;
+        Some(image)
+    }
+}

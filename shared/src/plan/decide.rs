@@ -1,0 +1,387 @@
+//! What happens to each image: a start, or the first hold that applies.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::blame::{Blame, Blames};
+use super::reasons::Reasons;
+use super::scene::Scene;
+use super::{Awaited, Hold, Limit, Reason};
+use crate::facts::{Execution, Version};
+use crate::finding::{Scan, Severity};
+use crate::hierarchy::Image;
+use crate::image::ImageId;
+use crate::policy::{Mode, Rebuild};
+use crate::time::{Span, Timestamp};
+
+/// The decision about one image.
+pub(super) struct Decision<'a> {
+    pub(super) image: &'a Image,
+    pub(super) reasons: Vec<Reason>,
+    /// Why it does not start; nothing if it does.
+    pub(super) hold: Option<Hold>,
+    /// Since when the image, or something that it will follow, has been about to change; nothing if it is settled.
+    pub(super) moving_since: Option<Timestamp>,
+    /// Whether only time, a build or a scan is missing, so that the tick must look again.
+    pub(super) unsettled: bool,
+}
+
+/// All decisions, as they are made: parents before children.
+pub(super) type Decisions<'a> = BTreeMap<&'a ImageId, Decision<'a>>;
+
+/// Decides about every image in scope, as if no limit existed.
+pub(super) fn decide<'a>(
+    scene: &Scene<'a>,
+    blames: &Blames<'a>,
+    mut reasons: BTreeMap<&'a ImageId, Reasons>,
+) -> Decisions<'a> {
+    let mut decisions = Decisions::new();
+    let nothing = Blame::default();
+    for image in scene.images() {
+        let blame = blames.of.get(&image.id).unwrap_or(&nothing);
+        let reasons = reasons.remove(&image.id).unwrap_or_default();
+        let decision = Case { scene, image, blame, reasons: &reasons, decisions: &decisions }.decide();
+        decisions.insert(&image.id, Decision { reasons: reasons.active, ..decision });
+    }
+    decisions
+}
+
+/// One image, and all that its decision looks at.
+struct Case<'c, 'a> {
+    scene: &'c Scene<'a>,
+    image: &'a Image,
+    blame: &'c Blame<'a>,
+    reasons: &'c Reasons,
+    decisions: &'c Decisions<'a>,
+}
+
+impl<'a> Case<'_, 'a> {
+    fn decide(&self) -> Decision<'a> {
+        let hold = self.hold();
+        Decision {
+            image: self.image,
+            reasons: Vec::new(),
+            moving_since: self.moving_since(hold.as_ref()),
+            unsettled: self.is_unsettled(hold.as_ref()),
+            hold,
+        }
+    }
+
+    /// The first hold that applies, in the order of [`Hold`]; nothing if the image starts.
+    fn hold(&self) -> Option<Hold> {
+        let has_reason = !self.reasons.active.is_empty();
+        self.in_flight()
+            .or_else(|| self.unknown())
+            .or_else(|| if has_reason { self.cannot_start() } else { self.nothing_helps() })
+            .or_else(|| self.waiting())
+            .or_else(|| self.awaiting_proof())
+            .or_else(|| if has_reason { self.not_now() } else { Some(Hold::Fresh) })
+    }
+
+    fn in_flight(&self) -> Option<Hold> {
+        let claim = self.scene.record(&self.image.id).claim.as_ref()?;
+        if claim.is_confirmed() || claim.lease_until > self.scene.now {
+            return Some(Hold::InFlight {
+                pipeline: claim.start.pipeline.clone(),
+                execution: claim.execution.clone(),
+                until: self.image.policy.max_build_time.after(claim.claimed_at),
+            });
+        }
+        let because = match self.scene.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
+            Some(Execution::Unknown(why)) => why.clone(),
+            _ => format!("nobody has looked for an execution with build key {}", claim.start.key),
+        };
+        Some(Hold::Unresolved { because })
+    }
+
+    fn unknown(&self) -> Option<Hold> {
+        let because = self.scene.unknown(&self.image.id).or_else(|| {
+            if self.reasons.active.is_empty() {
+                return self.unknown_scan();
+            }
+            let mut parents = self.scene.hierarchy.parents(&self.image.id);
+            parents.find_map(|parent| self.scene.unknown(&parent.image.id))
+        })?;
+        Some(Hold::Unknown { because })
+    }
+
+    /// Why an image without reasons is not known to be clean.
+    fn unknown_scan(&self) -> Option<String> {
+        let blame = self.blame;
+        // What it waits for explains it better.
+        let known = !blame.above.is_empty() || !blame.unscanned.is_empty() || self.awaiting_proof().is_some();
+        let Some(version) = self.scene.current(&self.image.id) else {
+            return Some("no version matches its tag pattern".into());
+        };
+        if version.platforms.is_empty() {
+            return Some("its index lists no platform".into());
+        }
+        let unknown = version.platforms.iter().find_map(|(platform, manifest)| {
+            Some(format!("{platform}: {}", manifest.scan.unknown_because()?))
+        });
+        unknown.filter(|_| !known)
+    }
+
+    /// What stands against a build for good, whatever the reason.
+    fn cannot_start(&self) -> Option<Hold> {
+        if self.is_rolled_back() {
+            return Some(Hold::RolledBack);
+        }
+        let Some(pipeline) = &self.image.pipeline else { return Some(Hold::NoPipeline) };
+        (!pipeline.sources.is_empty() && self.scene.revision(self.image).is_none())
+            .then_some(Hold::UnknownRevision)
+    }
+
+    /// A version that was pushed before ours stands where ours stood: a person put it back.
+    fn is_rolled_back(&self) -> bool {
+        let Some(success) = &self.scene.record(&self.image.id).success else { return false };
+        self.scene
+            .current(&self.image.id)
+            .is_some_and(|now| now.digest != success.version && now.pushed_at < success.pushed_at)
+    }
+
+    fn nothing_helps(&self) -> Option<Hold> {
+        let blame = self.blame;
+        if let Some(because) = blame.helpless.values().next() {
+            let findings = blame.helpless.keys().cloned().collect();
+            return Some(Hold::CannotHelp { findings, because: because.clone() });
+        }
+        if let Some(until) = blame.suppressed.values().min()
+            && blame.above.is_empty()
+            && blame.quarantined.is_empty()
+        {
+            return Some(Hold::Suppressed {
+                findings: blame.suppressed.keys().cloned().collect(),
+                until: *until,
+            });
+        }
+        (!blame.quarantined.is_empty()).then(|| Hold::Quarantined { findings: blame.quarantined.clone() })
+    }
+
+    fn waiting(&self) -> Option<Hold> {
+        self.waiting_on_moving().or_else(|| self.waiting_on_findings())
+    }
+
+    /// A parent that is about to change, for reasons older than this image's own wait; or one that has no version.
+    fn waiting_on_moving(&self) -> Option<Hold> {
+        let since = self.scene.record(&self.image.id).waiting_since.unwrap_or(self.scene.now);
+        let parent = self.scene.hierarchy.parents(&self.image.id).find(|parent| {
+            let id = &parent.image.id;
+            let is_moving =
+                self.decisions.get(id).and_then(|d| d.moving_since).is_some_and(|moving| moving <= since);
+            is_moving || (!self.reasons.active.is_empty() && self.scene.current(id).is_none())
+        })?;
+        Some(self.waiting_on(&parent.image.id))
+    }
+
+    /// Findings that sit in an ancestor. An image with reasons of its own does not wait for a parked one.
+    fn waiting_on_findings(&self) -> Option<Hold> {
+        if !self.reasons.active.is_empty() {
+            return None;
+        }
+        if let Some(parent) = self.blame.unscanned.iter().next() {
+            return Some(Hold::WaitingOn { on: (*parent).clone(), awaits: Awaited::Scan });
+        }
+        let on = self.blame.above.iter().copied().chain(self.reasons.withheld.iter()).next()?;
+        Some(self.waiting_on(on))
+    }
+
+    /// Names the ancestor at the top of the wait: the one whose own hold has to end.
+    fn waiting_on(&self, on: &ImageId) -> Hold {
+        let awaits = match self.decisions.get(on).and_then(|decision| decision.hold.clone()) {
+            Some(waiting @ Hold::WaitingOn { .. }) => return waiting,
+            Some(hold) => Awaited::Hold(Box::new(hold)),
+            None => Awaited::Start,
+        };
+        Hold::WaitingOn { on: on.clone(), awaits }
+    }
+
+    fn awaiting_proof(&self) -> Option<Hold> {
+        let proof = self.scene.record(&self.image.id).proof.as_ref()?;
+        (!proof.causes.is_empty() && proof.until > self.scene.now)
+            .then_some(Hold::AwaitingProof { until: proof.until })
+    }
+
+    /// What stands against a build at this moment, or by policy.
+    fn not_now(&self) -> Option<Hold> {
+        if let Some(hold) = self.quiet_period().or_else(|| self.back_off()) {
+            return Some(hold);
+        }
+        match self.image.policy.rebuild {
+            Rebuild::Approval => return Some(Hold::NeedsApproval),
+            Rebuild::NextCommit => return Some(Hold::NextCommit),
+            Rebuild::Never => return Some(Hold::Frozen),
+            Rebuild::Auto => {}
+        }
+        (self.scene.mode(self.image) == Mode::Observe).then_some(Hold::Observing)
+    }
+
+    fn quiet_period(&self) -> Option<Hold> {
+        let scene = self.scene;
+        let severity = self.blame.severity.unwrap_or(Severity::Unrated);
+        let policy = &self.image.policy;
+        let longest = policy.max_wait.after(scene.record(&self.image.id).waiting_since.unwrap_or(scene.now));
+        self.reasons.active.iter().find_map(|reason| {
+            let Reason::ParentChanged { parent, .. } = reason else { return None };
+            let now = scene.current(parent)?;
+            // Our own push is whole once its execution has succeeded.
+            let ours =
+                scene.record(parent).success.as_ref().is_some_and(|success| success.version == now.digest);
+            let until = policy.quiet_period.for_severity(severity).after(now.pushed_at).min(longest);
+            (!ours && until > scene.now).then(|| Hold::QuietPeriod { parent: parent.clone(), until })
+        })
+    }
+
+    /// 1, 2, 4 … 32 hours after the second failure in a row on the same inputs; a stopped build pauses for the quiet period.
+    fn back_off(&self) -> Option<Hold> {
+        let failures = self.scene.record(&self.image.id).failures.as_ref()?;
+        if failures.inputs != self.scene.inputs(self.image) {
+            return None;
+        }
+        let wait = match failures.count {
+            _ if !failures.failed => self.image.policy.quiet_period.default,
+            0 | 1 => Span::ZERO,
+            count => Span::hours(1 << (count - 2).min(5)),
+        };
+        let until = wait.after(failures.last);
+        (until > self.scene.now).then_some(Hold::BackOff { failures: failures.count, until })
+    }
+
+    /// Since when children have had something to wait for, whatever the hold is called.
+    fn moving_since(&self, hold: Option<&Hold>) -> Option<Timestamp> {
+        let record = self.scene.record(&self.image.id);
+        if let Some(claim) = &record.claim {
+            return Some(claim.start.since);
+        }
+        if self.awaiting_proof().is_some() {
+            return record.success.as_ref().map(|success| success.since);
+        }
+        if !self.scene.is_able(self.image) {
+            return None;
+        }
+        match hold {
+            None | Some(Hold::QuietPeriod { .. }) => self.reasons.active.iter().map(Reason::since).min(),
+            Some(hold) => self.following_since(hold),
+        }
+    }
+
+    /// What moves above this image moves it too, as long as it could follow: so settling is transitive.
+    fn following_since(&self, hold: &Hold) -> Option<Timestamp> {
+        let parents = self.scene.hierarchy.parents(&self.image.id);
+        let above = parents.filter_map(|parent| self.decisions.get(&parent.image.id)?.moving_since).min();
+        let awaits_scan = matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. });
+        let own = (awaits_scan && !self.is_late()).then(|| self.blame.seen.values().min().copied()).flatten();
+        above.into_iter().chain(own).min()
+    }
+
+    /// Whether the wait for a parent's scan has lasted longer than a child should have to wait for its end.
+    fn is_late(&self) -> bool {
+        let since = self.scene.record(&self.image.id).waiting_since;
+        let severity = self.blame.severity.unwrap_or(Severity::Unrated);
+        since.is_some_and(|since| {
+            self.image.policy.proof_wait.for_severity(severity).after(since) <= self.scene.now
+        })
+    }
+
+    fn is_unsettled(&self, hold: Option<&Hold>) -> bool {
+        let waits = !self.reasons.active.is_empty() || !self.blame.above.is_empty();
+        let judged_later = self.scene.record(&self.image.id).proof.is_some();
+        judged_later
+            || match hold {
+                None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
+                Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,
+                Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), .. }) => {
+                    waits && (hold.is_moving() || matches!(**hold, Hold::BackOff { .. }))
+                }
+                Some(Hold::Unknown { .. }) => self.will_be_known(),
+                Some(hold) => hold.is_moving(),
+            }
+    }
+
+    /// Whether the next look may tell: a fault passes and a scan ends, but a scan that was never made does not appear.
+    fn will_be_known(&self) -> bool {
+        let pending =
+            |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
+        !self.reasons.active.is_empty()
+            || self.scene.unknown(&self.image.id).is_some()
+            || self.scene.current(&self.image.id).is_some_and(pending)
+    }
+}
+
+/// Puts those that could start in order, most urgent first, and holds those for which no slot is left.
+///
+/// Urgency is the earliest deadline among an image and all that wait for it: it comes closer by itself, so nothing
+/// starves. Among equals the longest chain of builds below goes first.
+pub(super) fn order<'a>(
+    scene: &Scene<'a>,
+    blames: &Blames<'a>,
+    decisions: &mut Decisions<'a>,
+    running: usize,
+) -> Vec<(&'a Image, Timestamp)> {
+    let due = due(scene, blames, decisions);
+    let below = scene.hierarchy.longest_chain_below(|_| 1);
+    let mut ready: Vec<&'a Image> =
+        decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
+    ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
+    let limits = scene.hierarchy.limits();
+    let slots = (limits.max_concurrent_builds as usize).saturating_sub(running);
+    let today = limits.max_starts_per_day.saturating_sub(scene.facts.slots.started_today) as usize;
+    let limit = if today < slots { Limit::StartsPerDay } else { Limit::ConcurrentBuilds };
+    for image in ready.iter().skip(slots.min(today)) {
+        if let Some(decision) = decisions.get_mut(&image.id) {
+            decision.hold = Some(Hold::AtLimit { limit });
+        }
+    }
+    hold_children(decisions, limit);
+    ready.truncate(slots.min(today));
+    ready.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(scene.now))).collect()
+}
+
+/// Tells those that wait for a start which did not get its slot.
+fn hold_children(decisions: &mut Decisions<'_>, limit: Limit) {
+    let at_limit = Hold::AtLimit { limit };
+    let limited: BTreeSet<ImageId> = decisions
+        .values()
+        .filter(|d| d.hold.as_ref() == Some(&at_limit))
+        .map(|d| d.image.id.clone())
+        .collect();
+    for decision in decisions.values_mut() {
+        if let Some(Hold::WaitingOn { on, awaits }) = &mut decision.hold
+            && *awaits == Awaited::Start
+            && limited.contains(on)
+        {
+            *awaits = Awaited::Hold(Box::new(at_limit.clone()));
+        }
+    }
+}
+
+/// When each image's rebuild is due: its own findings' or reasons' deadline, or that of any child that needs it.
+fn due<'a>(
+    scene: &Scene<'a>,
+    blames: &Blames<'a>,
+    decisions: &Decisions<'a>,
+) -> BTreeMap<&'a ImageId, Timestamp> {
+    let mut due: BTreeMap<&ImageId, Timestamp> = BTreeMap::new();
+    for image in scene.images().rev() {
+        let Some(decision) = decisions.get(&image.id) else { continue };
+        let findings = blames.of.get(&image.id).and_then(|blame| blame.due);
+        let reasons =
+            decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
+        let causes = decision.reasons.iter().flat_map(Reason::causes).map(|cause| {
+            if cause.exploited {
+                cause.since
+            } else {
+                image.policy.deadlines.for_severity(cause.severity).after(cause.since)
+            }
+        });
+        let below = due.get(&image.id).copied();
+        let Some(mine) = findings.into_iter().chain(reasons).chain(causes).chain(below).min() else {
+            continue;
+        };
+        due.insert(&image.id, mine);
+        for parent in scene.hierarchy.parents(&image.id) {
+            due.entry(&parent.image.id).and_modify(|theirs| *theirs = mine.min(*theirs)).or_insert(mine);
+        }
+    }
+    due
+}
