@@ -36,8 +36,9 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
     };
     // A finding that is parked above makes nothing wait: a wait counted from then on would overlook what moves later.
     let waits = !decision.reasons.is_empty()
-        || decision.moving_since.is_some()
-        || blame.is_some_and(|b| !b.unscanned.is_empty());
+        || blame.is_some_and(|b| {
+            !b.unscanned.is_empty() || (!b.above.is_empty() && decision.moving_since.is_some())
+        });
     let in_flight = record.claim.is_some();
     record.waiting_since = (waits && !in_flight).then(|| record.waiting_since.unwrap_or(scene.now));
     if scene
