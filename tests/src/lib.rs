@@ -17,5 +17,8 @@ pub mod content;
 pub mod ecr;
 pub mod http;
 pub mod moto;
+pub mod organisation;
 pub mod runtime;
 pub mod scanner;
+pub mod settle;
+pub mod world;

@@ -134,9 +134,12 @@ impl Registry {
                 "imageIds takes between 1 and 100 image ids",
             ));
         }
+        let wanted = json!({ "repositoryName": input["repositoryName"], "imageIds": ids });
+        let found = self.forward("BatchGetImage", &wanted).await?;
+        let found = found["images"].as_array().map(Vec::as_slice).unwrap_or_default();
         let (mut images, mut failures) = (Vec::new(), Vec::new());
-        for id in &ids {
-            match self.one_image(input, id).await? {
+        for id in ids {
+            match self.one_image(input, &id, found).await {
                 Some(image) => images.push(image),
                 None => failures.push(json!({
                     "imageId": id,
@@ -148,22 +151,21 @@ impl Registry {
         Ok(json!({ "images": images, "failures": failures }))
     }
 
-    /// Reads one image, if it exists and the caller takes its media type.
-    async fn one_image(&self, input: &Value, id: &Value) -> Result<Option<Value>, Refusal> {
-        let wanted = json!({ "repositoryName": input["repositoryName"], "imageIds": [id] });
-        let mut found = self.forward("BatchGetImage", &wanted).await?;
-        let Some(mut image) = found["images"].as_array_mut().and_then(Vec::pop) else { return Ok(None) };
+    /// Picks one image, if it exists and the caller takes its media type.
+    async fn one_image(&self, input: &Value, id: &Value, found: &[Value]) -> Option<Value> {
+        let digest = match id["imageTag"].as_str() {
+            Some(tag) => self.tagged(text(input, "repositoryName"), tag).await?,
+            None => text(id, "imageDigest").to_owned(),
+        };
+        let mut image = found.iter().find(|image| image["imageId"]["imageDigest"] == *digest)?.clone();
         let accepted = input["acceptedMediaTypes"].as_array();
-        let takes = accepted.is_none_or(|types| types.contains(&image["imageManifestMediaType"]));
-        if !takes {
-            return Ok(None);
+        if accepted.is_some_and(|types| !types.contains(&image["imageManifestMediaType"])) {
+            return None;
         }
-        let mut echoed = json!({ "imageDigest": image["imageId"]["imageDigest"] });
-        if id["imageTag"].is_string() {
-            echoed["imageTag"] = id["imageTag"].clone();
-        }
+        let mut echoed = id.clone();
+        echoed["imageDigest"] = digest.into();
         image["imageId"] = echoed;
-        Ok(Some(image))
+        Some(image)
     }
 
     pub(super) fn pushed(&self, repository: &str, id: &Value) -> Result<Pushed, Refusal> {

@@ -94,9 +94,13 @@ impl Registry {
         self.state().scanner.packages.get(layer).cloned().unwrap_or_default()
     }
 
-    /// Publishes a vulnerability. Enhanced scanning finds it at once, basic scanning with the next scan.
+    /// Publishes a vulnerability. Enhanced scanning finds it at once and says so, basic scanning with the next scan.
     pub fn disclose(&self, vulnerability: Vulnerability) {
+        let id = vulnerability.id.clone();
         self.state().scanner.vulnerabilities.push(vulnerability);
+        if self.state().scanner.scanning == Scanning::Enhanced {
+            self.emit_findings(&id);
+        }
     }
 
     /// Lets every later scan in a repository fail.

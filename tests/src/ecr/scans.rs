@@ -56,6 +56,33 @@ impl Registry {
         }
     }
 
+    /// Emits Inspector's finding of a vulnerability for each manifest that carries it.
+    pub(super) fn emit_findings(&self, vulnerability: &str) {
+        let now = self.clock.now();
+        let state = self.state();
+        let findings = state.pushed.iter().filter_map(|((repository, manifest), pushed)| {
+            let layers = pushed.layers();
+            let hits = state.scanner.hits(&layers, now);
+            let hit = hits.iter().find(|(_, _, known)| known.id == vulnerability);
+            hit.map(|hit| (repository, manifest, state.scanner.finding(hit, repository, manifest)))
+        });
+        for (repository, manifest, mut finding) in findings {
+            for time in ["firstObservedAt", "lastObservedAt", "updatedAt"] {
+                // Inspector's events do not write times as its API does.
+                finding[time] = now.strftime("%a %b %d %H:%M:%S%.3f UTC %Y").to_string().into();
+            }
+            let resource = format!("{}/{manifest}", repository_arn(repository));
+            self.bus.emit("aws.inspector2", "Inspector2 Finding", &[resource], finding);
+        }
+    }
+
+    /// Returns the vulnerabilities that a scan of a manifest lists now.
+    pub fn vulnerabilities_in(&self, repository: &str, manifest: &str) -> Vec<String> {
+        let layers = self.layers_of(repository, manifest);
+        let now = self.clock.now();
+        self.state().scanner.hits(&layers, now).iter().map(|(_, _, known)| known.id.clone()).collect()
+    }
+
     /// Makes the event that the scan of a manifest ended, whether or not it was emitted before.
     pub fn scan_event(&self, repository: &str, manifest: &str) -> Value {
         let mut counts = self.severity_counts(repository, manifest);
