@@ -10,6 +10,7 @@ use super::{Pushed, Registry, image_not_found};
 use crate::awsjson::{Answer, Refusal, page, text};
 use crate::clock::epoch_seconds;
 use crate::content;
+use crate::moto::ACCOUNT;
 
 /// Begins the tags that keep images alive in moto.
 const KEEP: &str = "kept-";
@@ -28,7 +29,7 @@ impl Registry {
         }
         let answer = self.forward("PutImage", &input).await?;
         let content: Value = serde_json::from_str(&manifest).unwrap_or_default();
-        let pushed = Pushed { at: self.clock.now(), content };
+        let pushed = Pushed { at: self.clock.now(), text: manifest, content };
         let media_type = text(&pushed.content, "mediaType").to_owned();
         let is_new = !self.state().pushed.contains_key(&(repository.clone(), digest.clone()));
         self.state().pushed.entry((repository.clone(), digest.clone())).or_insert_with(|| pushed.clone());
@@ -134,12 +135,9 @@ impl Registry {
                 "imageIds takes between 1 and 100 image ids",
             ));
         }
-        let wanted = json!({ "repositoryName": input["repositoryName"], "imageIds": ids });
-        let found = self.forward("BatchGetImage", &wanted).await?;
-        let found = found["images"].as_array().map(Vec::as_slice).unwrap_or_default();
         let (mut images, mut failures) = (Vec::new(), Vec::new());
         for id in ids {
-            match self.one_image(input, &id, found).await {
+            match self.one_image(input, &id).await {
                 Some(image) => images.push(image),
                 None => failures.push(json!({
                     "imageId": id,
@@ -151,21 +149,26 @@ impl Registry {
         Ok(json!({ "images": images, "failures": failures }))
     }
 
-    /// Picks one image, if it exists and the caller takes its media type.
-    async fn one_image(&self, input: &Value, id: &Value, found: &[Value]) -> Option<Value> {
-        let digest = match id["imageTag"].as_str() {
-            Some(tag) => self.tagged(text(input, "repositoryName"), tag).await?,
-            None => text(id, "imageDigest").to_owned(),
-        };
-        let mut image = found.iter().find(|image| image["imageId"]["imageDigest"] == *digest)?.clone();
-        let accepted = input["acceptedMediaTypes"].as_array();
-        if accepted.is_some_and(|types| !types.contains(&image["imageManifestMediaType"])) {
-            return None;
+    /// Reads one image, if it exists and the caller takes its media type. What a digest names never changes, so that no
+    /// one needs to ask moto for it.
+    async fn one_image(&self, input: &Value, id: &Value) -> Option<Value> {
+        let repository = text(input, "repositoryName");
+        let mut id = id.clone();
+        if id["imageDigest"].is_null() {
+            id["imageDigest"] = self.tagged(repository, text(&id, "imageTag")).await?.into();
         }
-        let mut echoed = id.clone();
-        echoed["imageDigest"] = digest.into();
-        image["imageId"] = echoed;
-        Some(image)
+        let pushed = self.pushed(repository, &id).ok()?;
+        let media_type = &pushed.content["mediaType"];
+        let accepted = input["acceptedMediaTypes"].as_array();
+        accepted.is_none_or(|types| types.contains(media_type)).then(|| {
+            json!({
+                "registryId": ACCOUNT,
+                "repositoryName": repository,
+                "imageId": id,
+                "imageManifest": pushed.text,
+                "imageManifestMediaType": media_type,
+            })
+        })
     }
 
     pub(super) fn pushed(&self, repository: &str, id: &Value) -> Result<Pushed, Refusal> {

@@ -41,6 +41,7 @@ struct State {
 #[derive(Debug, Clone)]
 struct Pushed {
     at: Timestamp,
+    text: String,
     content: Value,
 }
 
