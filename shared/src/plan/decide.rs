@@ -11,7 +11,7 @@ use crate::facts::{Execution, Version};
 use crate::finding::{Scan, Severity};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
-use crate::policy::{Mode, Rebuild};
+use crate::policy::Mode;
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -207,13 +207,8 @@ impl<'a> Case<'_, 'a> {
         if let Some(hold) = self.quiet_period().or_else(|| self.back_off()) {
             return Some(hold);
         }
-        match self.image.policy.rebuild {
-            Rebuild::Approval => return Some(Hold::NeedsApproval),
-            Rebuild::NextCommit => return Some(Hold::NextCommit),
-            Rebuild::Never => return Some(Hold::Frozen),
-            Rebuild::Auto => {}
-        }
-        (self.scene.mode(self.image) == Mode::Observe).then_some(Hold::Observing)
+        let observing = self.scene.mode(self.image) == Mode::Observe;
+        self.scene.left_to_people(self.image).or_else(|| observing.then_some(Hold::Observing))
     }
 
     fn quiet_period(&self) -> Option<Hold> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
+use super::Hold;
 use crate::facts::{Current, Facts, ImageFacts, Version};
 use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
@@ -64,9 +65,22 @@ impl<'a> Scene<'a> {
 
     /// Whether Patchwave could start a build of this image at all. What it cannot build, nobody needs to wait for.
     pub(super) fn is_able(&self, image: &Image) -> bool {
-        image.policy.rebuild == Rebuild::Auto
+        self.left_to_people(image).is_none()
             && self.mode(image) == Mode::Enforce
             && image.pipeline.as_ref().is_some_and(|p| p.sources.is_empty() || self.revision(image).is_some())
+    }
+
+    /// What policy or a person leaves to people.
+    pub(super) fn left_to_people(&self, image: &Image) -> Option<Hold> {
+        let record = self.record(&image.id);
+        let current = self.current(&image.id).map(|version| &version.digest);
+        let approved = record.approval.as_ref().is_some_and(|approval| approval.replaces.as_ref() == current);
+        match image.policy.rebuild {
+            Rebuild::Approval if !approved => Some(Hold::NeedsApproval),
+            Rebuild::NextCommit => Some(Hold::NextCommit),
+            Rebuild::Never => Some(Hold::Frozen),
+            Rebuild::Auto | Rebuild::Approval => record.frozen.as_ref().map(|_| Hold::Frozen),
+        }
     }
 
     /// The line's commit.
@@ -79,7 +93,8 @@ impl<'a> Scene<'a> {
         finding.first_observed.or_else(|| self.record(id).seen.get(&finding.key).copied()).unwrap_or(scanned)
     }
 
-    /// The content of all parents and, where the pipeline is pinned, the commit: what a build is made from.
+    /// What a build is made from: the content of all parents, the pipeline with what policy asks of it and, where that is
+    /// pinned, the commit. Failures and quarantine hold for these inputs and no others.
     pub(super) fn inputs(&self, image: &Image) -> String {
         let mut words = Vec::new();
         for edge in self.hierarchy.parents(&image.id) {
@@ -88,6 +103,10 @@ impl<'a> Scene<'a> {
         }
         words.sort();
         words.dedup();
+        words.push(format!(
+            "{:?} {:?} {:?}",
+            image.pipeline, image.policy.rebuild_at, image.policy.unknown_fix
+        ));
         if image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty()) {
             words.push(format!("revision={:?}", self.revision(image)));
         }
