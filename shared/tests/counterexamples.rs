@@ -141,8 +141,7 @@ fn a_busy_base_does_not_starve_the_applications() {
     assert!(built >= 6, "{built} builds in a day");
 }
 
-/// 5. A finding in base and application together: settling is transitive, so the application waits for the platform that
-/// has no reason yet.
+/// 5. A finding in base and application together: the application waits for a platform that has no reason yet.
 #[test]
 fn settling_is_transitive() {
     let mut village = Village::of("b: scratch\n p: b\n a: p");
