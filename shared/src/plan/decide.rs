@@ -314,9 +314,10 @@ pub(super) fn order<'a>(
     running: usize,
 ) -> Vec<(&'a Image, Timestamp)> {
     let due = due(scene, blames, decisions);
-    let below = scene.hierarchy.longest_chain_below(|_| 1);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
+    // The chains are the whole hierarchy's: not worth a look where there is nothing to compare.
+    let below = if ready.len() > 1 { scene.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
     let limits = scene.hierarchy.limits();
     let slots = (limits.max_concurrent_builds as usize).saturating_sub(running);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Hold;
+use super::settle::settle;
+use super::{Hold, Proof};
 use crate::facts::{Current, Facts, ImageFacts, Version};
 use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
@@ -19,16 +20,34 @@ pub(super) struct Scene<'a> {
     pub(super) facts: &'a Facts,
     pub(super) ceiling: Mode,
     pub(super) now: Timestamp,
+    images: Vec<&'a Image>,
     pub(super) records: BTreeMap<&'a ImageId, Record>,
 }
 
 impl<'a> Scene<'a> {
+    /// Looks at everything that the facts hold and the hierarchy knows, after builds and proofs are settled; returns the
+    /// verdicts beside.
+    pub(super) fn settled(
+        hierarchy: &'a Hierarchy,
+        facts: &'a Facts,
+        ceiling: Mode,
+        now: Timestamp,
+    ) -> (Self, Vec<Proof>) {
+        let mut scene = Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
+        let mut verdicts = Vec::new();
+        for image in hierarchy.images() {
+            let Some(facts) = facts.images.get(&image.id) else { continue };
+            let (record, proofs) = settle(image, facts, now);
+            scene.images.push(image);
+            scene.records.insert(&image.id, record);
+            verdicts.extend(proofs);
+        }
+        (scene, verdicts)
+    }
+
     /// The images in scope, parents before children.
-    pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + use<'a> {
-        let facts = self.facts;
-        let images: Vec<&'a Image> =
-            self.hierarchy.images().filter(|image| facts.images.contains_key(&image.id)).collect();
-        images.into_iter()
+    pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
+        self.images.iter().copied()
     }
 
     pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {
