@@ -30,8 +30,12 @@ const TICK: Span = Span::minutes(15);
 /// How often the rule of `inventory` sweeps.
 const SWEEP: Span = Span::days(1);
 
-/// How long a queue collects events before it invokes its function.
-const BATCHING_WINDOW: Span = Span::seconds(5);
+/// How long a queue collects events before it invokes its function: a second for this many images, because a pass looks at
+/// all that is unsettled; within these bounds, the upper being Lambda's.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
+const IMAGES_PER_SECOND: usize = 50;
+const SHORTEST_WINDOW: usize = 5;
+const LONGEST_WINDOW: usize = 300;
 
 /// Why a simulation could not go on. Either is a defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,11 +207,16 @@ impl Simulation {
         let queue = self.queues.entry(to).or_default();
         queue.push(trigger);
         if queue.len() == 1 {
-            let at = BATCHING_WINDOW.after(self.now());
+            let at = self.batching_window().after(self.now());
             self.world.state.borrow_mut().plan(at, Happening::Invocation(to));
         }
         watch(self, &Moment::Delivered { at: self.now(), to, event });
         Ok(())
+    }
+
+    fn batching_window(&self) -> Span {
+        let seconds = (self.hierarchy().len() / IMAGES_PER_SECOND).clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+        Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
     fn invoke(

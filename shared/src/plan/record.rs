@@ -29,7 +29,6 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
     let id = &decision.image.id;
     let blame = blames.of.get(id);
     let mut record = scene.record(id).clone();
-    record.unsettled = decision.unsettled;
     record.enforced_since = match scene.mode(decision.image) {
         Mode::Enforce => record.enforced_since.or(Some(scene.now)),
         Mode::Observe => None,
@@ -37,7 +36,10 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
     // A finding that is parked above makes nothing wait: a wait counted from then on would overlook what moves later.
     let awaits_scan = blame.is_some_and(|b| !b.unscanned.is_empty());
     let above = awaits_scan || blame.is_some_and(|b| !b.above.is_empty());
-    let waits = !decision.reasons.is_empty() || (above && decision.moving_since.is_some());
+    let follows = above && decision.moving_since.is_some();
+    let waits = !decision.reasons.is_empty() || follows;
+    // Whatever its hold, the end of what moves above must be seen: a wait that was not ended would begin too early.
+    record.unsettled = decision.unsettled || follows;
     let in_flight = record.claim.is_some();
     let lacks_scan = awaits_scan || blame.is_some_and(|b| b.scan_is_overdue);
     record.scan_awaited_since = lacks_scan.then(|| record.scan_awaited_since.unwrap_or(scene.now));
