@@ -129,9 +129,10 @@ impl Function {
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule());
-            let passed = self.pass(batch.triggers(), owner).await.and_then(|report| {
-                if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) }
-            });
+            let passed = self
+                .pass(batch.triggers(), owner)
+                .await
+                .and_then(|report| if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) });
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule())? {
