@@ -11,6 +11,7 @@
 
 pub mod awsjson;
 pub mod bus;
+pub mod cargo_lambda;
 pub mod clock;
 pub mod codepipeline;
 pub mod content;

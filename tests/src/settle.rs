@@ -9,10 +9,11 @@ use crate::world::{World, target};
 pub enum Delivery {
     /// Each arrives once, in order.
     InOrder,
-    /// Each arrives once to three times, in any order, and builds end in any order; the seed decides.
-    Disordered(u64),
     /// They arrive in SQS batches.
     Batched,
+    /// Each arrives once to three times, in any order, in batches of any size, and builds end in any order, one at a time;
+    /// the seed decides.
+    Disordered(u64),
     /// None arrives: the tick alone must do.
     Dropped,
 }
@@ -50,24 +51,29 @@ async fn deliver(world: &mut World, delivery: Delivery, dice: &mut Dice) {
                 world.deliver(&event).await;
             }
         }
+        Delivery::Batched => deliver_batches(world, &events, || 10).await,
         Delivery::Disordered(_) => {
             let mut copies: Vec<Value> =
                 events.into_iter().flat_map(|event| vec![event; 1 + dice.roll(3)]).collect();
             dice.shuffle(&mut copies);
-            for event in copies {
-                world.deliver(&event).await;
-            }
-        }
-        Delivery::Batched => {
-            for function in ["scan-complete", "rebuild-fanout"] {
-                let bodies: Vec<String> =
-                    events.iter().filter(|event| target(event) == function).map(Value::to_string).collect();
-                for bodies in bodies.chunks(10) {
-                    assert!(world.deliver_batch(function, bodies).await.is_empty(), "no message fails");
-                }
-            }
+            deliver_batches(world, &copies, || 1 + dice.roll(10)).await;
         }
         Delivery::Dropped => {}
+    }
+}
+
+async fn deliver_batches(world: &mut World, events: &[Value], mut size: impl FnMut() -> usize) {
+    let mut rest = events;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(size().min(rest.len()));
+        for function in ["scan-complete", "rebuild-fanout"] {
+            let bodies: Vec<String> =
+                now.iter().filter(|event| target(event) == function).map(Value::to_string).collect();
+            if !bodies.is_empty() {
+                assert!(world.deliver_batch(function, &bodies).await.is_empty(), "no message fails");
+            }
+        }
+        rest = later;
     }
 }
 
