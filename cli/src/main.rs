@@ -7,15 +7,20 @@ mod demo;
 mod graph;
 mod impact;
 mod input;
+#[cfg(feature = "aws")]
+mod intervene;
 mod output;
 mod plan;
 mod render;
+mod table;
 mod validate;
 mod why;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+#[cfg(feature = "aws")]
+use patchwave::intervention::Intervention;
 
 use crate::args::{Args, Verb};
 use crate::input::BadInput;
@@ -37,5 +42,14 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Impact(options) => impact::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Why(options) => why::run(args, options),
+        Verb::Table(options) => Ok(table::run(options)),
+        #[cfg(feature = "aws")]
+        Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
+        #[cfg(feature = "aws")]
+        Verb::Rebuild(options) => intervene::run(args, options, Intervention::Rebuild),
+        #[cfg(feature = "aws")]
+        Verb::Release(options) => intervene::run(args, options, Intervention::Release),
+        #[cfg(feature = "aws")]
+        Verb::Freeze(options) => intervene::run(args, options, Intervention::Freeze),
     }
 }
