@@ -43,6 +43,8 @@ pub(crate) enum Verb {
     Impact(Impact),
     /// Show what would start for a snapshot of facts, and what keeps everything else
     Plan(Plan),
+    /// Print the input of `CreateTable` as JSON
+    Table(Table),
     /// Say why an image is or is not rebuilt, for a snapshot of facts
     Why(Why),
 }
@@ -97,6 +99,13 @@ pub(crate) struct Why {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Table {
+    /// The table's name
+    #[arg(long, env = "PATCHWAVE_TABLE", default_value = "patchwave")]
+    pub(crate) name: String,
 }
 
 /// The ceiling of a plan that nobody applies: by default policy alone decides.

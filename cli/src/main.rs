@@ -10,6 +10,7 @@ mod input;
 mod output;
 mod plan;
 mod render;
+mod table;
 mod validate;
 mod why;
 
@@ -36,6 +37,7 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Graph => graph::run(args),
         Verb::Impact(options) => impact::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
+        Verb::Table(options) => Ok(table::run(options)),
         Verb::Why(options) => why::run(args, options),
     }
 }
