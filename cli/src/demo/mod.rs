@@ -58,7 +58,7 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         .map_err(|broken| defect(&broken))?;
     let Some(incident) = simulation.strike() else {
         return Err(BadInput(
-            "nothing to play: no image is built on an upstream image, and no base image on scratch"
+            "nothing to play: no image installs a package that could be vulnerable; add one that is not built on scratch"
                 .to_owned(),
         ));
     };
