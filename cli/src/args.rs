@@ -43,10 +43,10 @@ pub(crate) enum Verb {
     Impact(Impact),
     /// Show what would start for a snapshot of facts, and what keeps everything else
     Plan(Plan),
+    /// Print the input of `CreateTable` as JSON
+    Table(Table),
     /// Say why an image is or is not rebuilt, for a snapshot of facts
     Why(Why),
-    /// Print the input of DynamoDB's `CreateTable` for the table that the functions need
-    Table(Table),
     /// Let the current version of IMAGE be replaced, where policy asks for approval
     #[cfg(feature = "aws")]
     Approve(Decide),
@@ -59,13 +59,6 @@ pub(crate) enum Verb {
     /// Leave IMAGE alone until it is released
     #[cfg(feature = "aws")]
     Freeze(Decide),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Table {
-    /// The table's name
-    #[arg(long, default_value = "patchwave", value_name = "NAME")]
-    pub(crate) name: String,
 }
 
 /// A decision about one image of the deployment that the environment names, as it names it to the functions.
@@ -129,6 +122,13 @@ pub(crate) struct Why {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Table {
+    /// The table's name
+    #[arg(long, env = "PATCHWAVE_TABLE", default_value = "patchwave")]
+    pub(crate) name: String,
 }
 
 /// The ceiling of a plan that nobody applies: by default policy alone decides.

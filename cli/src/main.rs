@@ -41,8 +41,8 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Graph => graph::run(args),
         Verb::Impact(options) => impact::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
-        Verb::Why(options) => why::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
+        Verb::Why(options) => why::run(args, options),
         #[cfg(feature = "aws")]
         Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
         #[cfg(feature = "aws")]

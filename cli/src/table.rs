@@ -1,11 +1,11 @@
-//! `table`: the DynamoDB table that the functions need.
+//! `table`: what to create on DynamoDB. The adapter and the template are compared with the same source.
 
 use patchwave::table::create_table;
 
-use crate::args::Table;
+use crate::args::{Format, Table};
 use crate::output::Answer;
 
-/// The answer is the input of `CreateTable`, which is JSON in every format.
+/// There is no other form for people: the JSON is what `aws dynamodb create-table --cli-input-json` takes.
 pub(crate) fn run(options: &Table) -> Answer {
-    Answer::new(format!("{:#}\n", create_table(&options.name)))
+    Answer::render(Format::Json, &create_table(&options.name), |_| String::new())
 }

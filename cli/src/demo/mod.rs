@@ -1,6 +1,7 @@
 //! `demo`: a bad day of an organisation, played by the functions' own code in a simulated world.
 
 mod prediction;
+mod progress;
 mod schedule;
 mod story;
 mod tell;
@@ -10,12 +11,13 @@ mod watcher;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::policy::Mode;
 use patchwave::time::Span;
-use patchwave_sim::{Broken, ORGANISATION, Simulation};
+use patchwave_sim::{Broken, Moment, ORGANISATION, Simulation};
 
 use crate::args::{Args, Demo};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use prediction::predict;
+use progress::Progress;
 use story::Story;
 use tell::Beginning;
 use watcher::Watcher;
@@ -56,7 +58,7 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         .map_err(|broken| defect(&broken))?;
     let Some(incident) = simulation.strike() else {
         return Err(BadInput(
-            "nothing to play: no image is built on an upstream image, and no base image on scratch"
+            "nothing to play: no image installs a package that could be vulnerable; add one that is not built on scratch"
                 .to_owned(),
         ));
     };
@@ -79,9 +81,13 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         workloads: simulation.workloads(),
         incident,
     };
-    let is_quiet = simulation
-        .run_until_quiet(LONGEST_STORY, &mut |_, moment| watcher.see(moment))
-        .map_err(|broken| defect(&broken))?;
+    let mut progress = Progress::new(prediction.rebuilt.len());
+    let mut watch = |simulation: &Simulation, moment: &Moment| {
+        watcher.see(moment);
+        progress.show(simulation.now(), watcher.builds.len());
+    };
+    let is_quiet = simulation.run_until_quiet(LONGEST_STORY, &mut watch).map_err(|broken| defect(&broken))?;
+    progress.clear();
     Story::tell(&simulation, &beginning, prediction, watcher, is_quiet).map_err(|broken| defect(&broken))
 }
 

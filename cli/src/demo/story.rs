@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::finding::Severity;
 use patchwave::hierarchy::Tier;
-use patchwave::image::ImageId;
+use patchwave::image::{ImageId, Platform};
 use patchwave::plan::Hold;
 use patchwave::time::{Span, Timestamp};
 use patchwave_sim::{Build, Orchestrator, Workload};
@@ -92,6 +92,10 @@ pub(crate) struct Proof {
     pub(crate) ineffective: usize,
     /// Those without a completed scan: unknown is never clean.
     pub(crate) unscanned: usize,
+    /// How many images are fixed on all their platforms.
+    pub(crate) images: usize,
+    /// How many are fixed on each platform.
+    pub(crate) platforms: BTreeMap<Platform, usize>,
 }
 
 #[derive(Debug, Serialize)]

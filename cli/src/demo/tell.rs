@@ -147,14 +147,20 @@ fn proof(hierarchy: &Hierarchy, facts: &Facts, incident: &Incident, builds: &[Bu
     let inherits = inheriting(hierarchy, &incident.image);
     let built: BTreeSet<&ImageId> =
         builds.iter().map(|build| &build.image).filter(|id| inherits.contains(id)).collect();
-    let versions = built.iter().filter_map(|id| facts.images.get(*id)?.current_version());
     let mut proof = Proof::default();
-    for manifest in versions.flat_map(|version| version.platforms.values()) {
-        match manifest.scan.lists(&key) {
-            Some(false) => proof.fixed += 1,
-            Some(true) => proof.ineffective += 1,
-            None => proof.unscanned += 1,
+    for version in built.iter().filter_map(|id| facts.images.get(*id)?.current_version()) {
+        let fixed_before = proof.fixed;
+        for (platform, manifest) in &version.platforms {
+            match manifest.scan.lists(&key) {
+                Some(false) => {
+                    proof.fixed += 1;
+                    *proof.platforms.entry(platform.clone()).or_default() += 1;
+                }
+                Some(true) => proof.ineffective += 1,
+                None => proof.unscanned += 1,
+            }
         }
+        proof.images += usize::from(proof.fixed - fixed_before == version.platforms.len());
     }
     proof
 }

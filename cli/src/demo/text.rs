@@ -10,17 +10,19 @@ use patchwave::time::{Span, Timestamp};
 use patchwave_sim::{Build, Workload};
 use serde_json::Value;
 
-use super::story::{Kept, Organisation, Running, Story, Wave};
+use super::story::{Organisation, Story, Wave};
 use crate::render::{
     BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, count, exact_time, paint, some, span, tier, time,
     written,
 };
 
-/// Builds of a wave that are shown one by one; JSON lists all.
-const SHOWN: usize = 16;
+/// Up to so many builds are shown one by one, of more only a few of each wave; JSON lists all.
+const ALL_SHOWN: usize = 40;
+const FEW_SHOWN: usize = 4;
 
 const CHART: usize = 18;
 const BAR: usize = 20;
+const PATH: usize = 94;
 
 pub(crate) fn render(story: &Story) -> String {
     written(|text| write(story, text))
@@ -32,8 +34,12 @@ fn write(story: &Story, text: &mut String) -> std::fmt::Result {
     prediction(story, text)?;
     if !story.waves.is_empty() {
         let head = format!(
-            "start  {:20}  {:>12} → {:12}  {:>7}  {:20}  changed",
-            "image", "parent", "version", "took", "when"
+            "start  {:20}  {:>12} → {:12}  {:>7}  {}  changed",
+            "image",
+            "parent",
+            "version",
+            "took",
+            scale(story)
         );
         writeln!(text, "  {}", paint(FAINT, head))?;
     }
@@ -42,7 +48,7 @@ fn write(story: &Story, text: &mut String) -> std::fmt::Result {
     }
     held(story, text)?;
     proof(story, text)?;
-    running(&story.running, &story.held, text)?;
+    running(story, text)?;
     summary(story, text)
 }
 
@@ -99,12 +105,8 @@ fn prediction(story: &Story, text: &mut String) -> std::fmt::Result {
     )?;
     let path = prediction.critical_path.iter().map(ImageId::as_str).collect::<Vec<_>>().join(" → ");
     let after = span(Span::between(story.incident.arrived_at, prediction.finishes_at));
-    writeln!(
-        text,
-        "  finish {}, {after} from now; critical path {}\n",
-        time(prediction.finishes_at),
-        column(&path, 70).trim_end()
-    )
+    writeln!(text, "  finish {}, {after} from now", when(story, prediction.finishes_at))?;
+    writeln!(text, "  critical path {}\n", column(&path, PATH).trim_end())
 }
 
 fn wave(story: &Story, wave: &Wave, text: &mut String) -> std::fmt::Result {
@@ -114,12 +116,19 @@ fn wave(story: &Story, wave: &Wave, text: &mut String) -> std::fmt::Result {
     let built = wave.builds.len();
     let bar = bar(built, wave.planned);
     let head = paint(STRONG, format!("Wave {}", wave.number));
-    writeln!(text, "{head}  {}–{}  {bar} {built} of {} built", time(started), time(finished), wave.planned)?;
-    for build in wave.builds.iter().take(SHOWN) {
+    writeln!(
+        text,
+        "{head}  {}–{}  {bar} {built} of {} built",
+        when(story, started),
+        when(story, finished),
+        wave.planned
+    )?;
+    let shown = if story.summary.builds > ALL_SHOWN { FEW_SHOWN } else { ALL_SHOWN };
+    for build in wave.builds.iter().take(shown) {
         writeln!(text, "  {}", line(story, build))?;
     }
-    if built > SHOWN {
-        writeln!(text, "  {}", paint(FAINT, format!("and {} more; --format json lists all", built - SHOWN)))?;
+    if built > shown {
+        writeln!(text, "  {}", paint(FAINT, format!("and {} more; --format json lists all", built - shown)))?;
     }
     Ok(())
 }
@@ -164,6 +173,23 @@ fn why(reasons: &[Reason]) -> String {
     let counted =
         counted.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun));
     counted.chain(others.map(|reason| reason.code().to_owned())).collect::<Vec<_>>().join(", ")
+}
+
+/// The ends of all charts' scale.
+fn scale(story: &Story) -> String {
+    let end = story.summary.finished_at.unwrap_or(story.incident.arrived_at);
+    let (begin, end) = (time(story.incident.arrived_at), time(end));
+    let width = CHART + 2 - begin.len();
+    format!("{begin}{end:>width$}")
+}
+
+/// The time of day, and on which day after the first if not on that.
+fn when(story: &Story, at: Timestamp) -> String {
+    let day = |at: Timestamp| at.as_second().div_euclid(86_400);
+    match day(at) - day(story.incident.arrived_at) {
+        0 => time(at),
+        days => format!("day {} {}", days + 1, time(at)),
+    }
 }
 
 /// When a build ran, on one scale for all.
@@ -222,15 +248,18 @@ fn proof(story: &Story, text: &mut String) -> std::fmt::Result {
     let style = if proof.fixed == all { GOOD } else { BAD };
     let fixed = format!("{} of {} scanned and clean", proof.fixed, count(all, "new platform manifest"));
     let rest = format!("{} ineffective, {} unscanned", proof.ineffective, proof.unscanned);
-    writeln!(text, "  {}: {}; {rest}\n", story.incident.vulnerability, paint(style, fixed))
+    writeln!(text, "  {}: {}; {rest}", story.incident.vulnerability, paint(style, fixed))?;
+    let platforms = proof.platforms.iter().map(|(platform, fixed)| format!("{fixed} on {platform}"));
+    writeln!(text, "  {} fixed: {}\n", count(proof.images, "image"), some(platforms, 4))
 }
 
-fn running(running: &Running, held: &[Kept], text: &mut String) -> std::fmt::Result {
+fn running(story: &Story, text: &mut String) -> std::fmt::Result {
+    let Story { running, held, .. } = story;
     writeln!(text, "{}", paint(STRONG, "Running"))?;
     let moved = running.exposed - running.still.len();
     writeln!(text, "  {} ran a vulnerable digest; {moved} run the fix", count(running.exposed, "workload"))?;
     if let (Some(at), Some(last)) = (running.last_stopped_at, &running.last_stopped) {
-        writeln!(text, "  the last replaced task stopped at {} ({})", time(at), place(last))?;
+        writeln!(text, "  the last replaced task stopped at {} ({})", when(story, at), place(last))?;
     }
     for workload in running.still.iter().take(6) {
         let why = held.iter().find(|kept| kept.image == workload.image).map_or("", |kept| kept.hold.name());
@@ -263,11 +292,11 @@ fn summary(story: &Story, text: &mut String) -> std::fmt::Result {
     if let (Some(finished), Some((error, is_late))) = (summary.finished_at, summary.error()) {
         let direction = if is_late { "later" } else { "earlier" };
         let (predicted, took) =
-            (time(summary.predicted_finish), Span::between(story.incident.arrived_at, finished));
+            (when(story, summary.predicted_finish), Span::between(story.incident.arrived_at, finished));
         writeln!(
             text,
             "  predicted {predicted}, finished {} ({} {direction}) after {}",
-            time(finished),
+            when(story, finished),
             span(error),
             span(took)
         )?;

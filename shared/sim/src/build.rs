@@ -10,7 +10,6 @@ use patchwave::image::{Digest, ImageId, Platform, Reference, Tag};
 use patchwave::time::Timestamp;
 
 use crate::draw::{Seed, digest_of, hex};
-use crate::incident::has_distribution;
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, PINNED, Package, Releases};
 use crate::registry::{Layer, Layers, Pushed, Registry, manifest};
 
@@ -133,28 +132,13 @@ impl<'w> Workshop<'w> {
 
     /// Returns what the build installs: the newest releases there are.
     fn system_packages(self, image: &Image, order: &Order) -> Vec<Package> {
-        let mut draws = self.seed.draws("packages", image.id.as_str());
-        let mut names: BTreeSet<&'static str> = BTreeSet::new();
-        if has_distribution(image) {
-            names.extend(OF_THE_SYSTEM);
-        } else if image.from == Parent::Scratch {
-            return Vec::new();
-        }
-        match image.tier {
-            Tier::Base => {}
-            Tier::Platform => names.extend((0..3).filter_map(|_| draws.pick(&OF_RUNTIMES))),
-            Tier::Application => {
-                names.extend((0..draws.between(0, 2)).filter_map(|_| draws.pick(&OF_APPLICATIONS)));
-            }
-        }
-        let distribution = self.hierarchy.root_of(&image.id).map_or(&image.id, |root| &root.id);
         let package = |name| Package {
             name,
             kind: PackageKind::Os,
-            distribution: distribution.clone(),
-            revision: self.releases.newest(name, distribution, order.now),
+            installed_by: image.id.clone(),
+            revision: self.releases.newest(name, &image.id, order.now),
         };
-        names.into_iter().map(package).collect()
+        installs(self.seed, image).into_iter().map(package).collect()
     }
 
     /// Returns what other stages give: programs with what they were linked with, no operating system.
@@ -179,10 +163,34 @@ impl<'w> Workshop<'w> {
         let package = |name: &&'static str| Package {
             name,
             kind: PackageKind::Language,
-            distribution: image.id.clone(),
+            installed_by: image.id.clone(),
             revision: 1,
         };
         names.into_iter().map(package).collect()
+    }
+}
+
+/// Returns the system packages that an image's build installs.
+pub(crate) fn installs(seed: Seed, image: &Image) -> BTreeSet<&'static str> {
+    let mut draws = seed.draws("packages", image.id.as_str());
+    if brings_system(image) {
+        return OF_THE_SYSTEM.into();
+    }
+    let (count, choice): (u32, &[&'static str]) = match image.tier {
+        _ if image.from == Parent::Scratch => (0, &[]),
+        Tier::Base => (1, &OF_THE_SYSTEM[6..]),
+        Tier::Platform => (3, &OF_RUNTIMES),
+        Tier::Application => (draws.between(1, 2), &OF_APPLICATIONS),
+    };
+    (0..count).filter_map(|_| draws.pick(choice).copied()).collect()
+}
+
+/// Tells whether an image brings an operating system in: from upstream, or as a base image that unpacks one on nothing.
+fn brings_system(image: &Image) -> bool {
+    match image.from {
+        Parent::Upstream(_) => true,
+        Parent::Scratch => image.tier == Tier::Base,
+        Parent::Image(_) => false,
     }
 }
 
@@ -191,7 +199,7 @@ fn upstream_layer(image: &Image, reference: &Reference, platform: &Platform) -> 
     let package = |name: &&'static str| Package {
         name,
         kind: PackageKind::Os,
-        distribution: image.id.clone(),
+        installed_by: image.id.clone(),
         revision: 1,
     };
     let digest = digest_of(&format!("upstream {reference} {platform}"));

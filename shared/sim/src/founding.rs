@@ -47,7 +47,7 @@ fn known_before(now: Timestamp) -> Vec<Vulnerability> {
     let known = |id: &str, package: &str, severity, fixed: bool| Vulnerability {
         id: id.to_owned(),
         package: package.to_owned(),
-        distribution: None,
+        installed_by: None,
         severity,
         exploited: false,
         known_from: Span::days(60).before(now),

@@ -11,8 +11,8 @@ use patchwave::time::Timestamp;
 pub(crate) struct Package {
     pub(crate) name: &'static str,
     pub(crate) kind: PackageKind,
-    /// Whose release it is: the root image of the chain stands for its distribution.
-    pub(crate) distribution: ImageId,
+    /// Which image's build brought it in.
+    pub(crate) installed_by: ImageId,
     /// Counts releases from 1.
     pub(crate) revision: u32,
 }
@@ -93,8 +93,8 @@ pub struct Vulnerability {
     pub id: String,
     /// The package.
     pub package: String,
-    /// Whose release of it, named by the chain's root image; nothing: everybody's.
-    pub distribution: Option<ImageId>,
+    /// Only as this image installs it, as if all others had another vendor's; nothing: as anybody does.
+    pub installed_by: Option<ImageId>,
     /// How bad.
     pub severity: Severity,
     /// Whether an exploit is known.
@@ -112,31 +112,31 @@ impl Vulnerability {
     }
 
     pub(crate) fn is_in(&self, package: &Package) -> bool {
-        let same_release = self.distribution.as_ref().is_none_or(|d| *d == package.distribution);
+        let same_vendor = self.installed_by.as_ref().is_none_or(|image| *image == package.installed_by);
         let not_fixed = self.fixed.is_none_or(|(revision, _)| package.revision < revision);
-        package.name == self.package && same_release && not_fixed
+        package.name == self.package && same_vendor && not_fixed
     }
 }
 
-/// Which release of a package a distribution offers from when on.
+/// Which release of a package is offered from when on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Releases(BTreeMap<Whose, Vec<(Timestamp, u32)>>);
 
-/// A package, and the distribution that releases it; nothing: all do at once.
+/// A package, and who is offered it; nothing: everybody.
 type Whose = (String, Option<ImageId>);
 
 impl Releases {
     /// Announces the release that fixes `vulnerability`, if there is one.
     pub(crate) fn announce(&mut self, vulnerability: &Vulnerability) {
         if let Some((revision, at)) = vulnerability.fixed {
-            let key = (vulnerability.package.clone(), vulnerability.distribution.clone());
+            let key = (vulnerability.package.clone(), vulnerability.installed_by.clone());
             self.0.entry(key).or_default().push((at, revision));
         }
     }
 
-    /// Returns the newest release of a package at that time.
-    pub(crate) fn newest(&self, name: &str, distribution: &ImageId, now: Timestamp) -> u32 {
-        [Some(distribution.clone()), None]
+    /// Returns the newest release of a package that an image's build finds at that time.
+    pub(crate) fn newest(&self, name: &str, installed_by: &ImageId, now: Timestamp) -> u32 {
+        [Some(installed_by.clone()), None]
             .into_iter()
             .filter_map(|whose| self.0.get(&(name.to_owned(), whose)))
             .flatten()

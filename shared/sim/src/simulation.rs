@@ -102,11 +102,11 @@ impl Simulation {
         pollster::block_on(observe(&self.world, self.hierarchy(), &all)).map_err(Broken::Pass)
     }
 
-    /// Lets a critical vulnerability become known now in the package that most images inherit. Nothing if no image
-    /// brings an operating system in.
+    /// Lets a critical vulnerability become known now where it reaches most images. Nothing if no image
+    /// installs a package.
     pub fn strike(&mut self) -> Option<Incident> {
         let now = self.now();
-        let incident = incident::choose(self.hierarchy(), now)?;
+        let incident = incident::choose(self.hierarchy(), self.world.state.borrow().seed, now)?;
         let image = self.hierarchy().image(&incident.image).ok()?;
         let mut state = self.world.state.borrow_mut();
         let first = state.registry.current(&image.repository, &image.line).and_then(|current| {

@@ -1,0 +1,188 @@
+//! The verbs as a person or a script meets them: through the binary.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::Value;
+use support::{Scratch, fixture, patchwave};
+
+#[test]
+fn a_valid_file_is_summed_up_in_one_line() {
+    let file = fixture("hierarchy/valid/contract.yaml");
+    let ran = patchwave(&["validate", &file]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.starts_with(&format!("{file}: OK, ")), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 1);
+    let json = patchwave(&["validate", &file, "--format", "json"]).json();
+    assert_eq!((&json["valid"], &json["errors"]), (&Value::Bool(true), &Value::Array(Vec::new())));
+}
+
+#[test]
+fn every_error_of_a_file_is_told_with_its_place() {
+    let file = fixture("hierarchy/invalid/many_at_once.yaml");
+    let expected = std::fs::read_to_string(file.replace(".yaml", ".txt")).unwrap();
+    let ran = patchwave(&["validate", &file]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert_eq!(ran.stderr.trim_end().replace(&file, "many_at_once.yaml"), expected.trim_end());
+
+    let json = patchwave(&["validate", &file, "--format", "json"]);
+    assert_eq!(json.code, 2);
+    let errors = json.json()["errors"].as_array().unwrap().clone();
+    assert_eq!(errors.len(), expected.trim_end().lines().count());
+    for (error, line) in errors.iter().zip(expected.lines()) {
+        let place = format!("many_at_once.yaml:{}:{}: ", error["line"], error["column"]);
+        assert_eq!(format!("{place}{}", error["message"].as_str().unwrap()), line);
+    }
+}
+
+#[test]
+fn the_schema_is_a_json_schema() {
+    let schema = patchwave(&["validate", "--schema"]).json();
+    assert!(schema["$schema"].as_str().unwrap().contains("json-schema.org"));
+    assert!(schema["properties"]["images"].is_object());
+}
+
+#[test]
+fn bad_input_is_told_apart_from_findings() {
+    let missing = patchwave(&["--hierarchy", "no/such/file.yaml", "graph"]);
+    assert_eq!((missing.code, missing.stdout.as_str()), (2, ""));
+    assert!(missing.stderr.starts_with("cannot read no/such/file.yaml: "), "{}", missing.stderr);
+
+    assert_eq!(patchwave(&["demo", "--sed", "1"]).code, 2);
+    assert_eq!(patchwave(&["demo", "--seed", "many"]).code, 2);
+    assert_eq!(patchwave(&["nonsense"]).code, 2);
+    assert_eq!(patchwave(&["graph"]).code, 2, "without a hierarchy there is nothing to draw");
+
+    let file = fixture("hierarchy/valid/contract.yaml");
+    let unknown = patchwave(&["--hierarchy", &file, "impact", "base/al2032"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("did you mean base/al2023?"), "{}", unknown.stderr);
+}
+
+#[test]
+fn the_hierarchy_comes_from_the_environment_too() {
+    let file = fixture("hierarchy/valid/contract.yaml");
+    let named = patchwave(&["graph", "--hierarchy", &file]);
+    let from_environment = support::patchwave_with(&["graph"], &[("PATCHWAVE_HIERARCHY", &file)]);
+    assert_eq!(named, from_environment);
+}
+
+#[test]
+fn the_graph_has_its_nodes_edges_and_waves() {
+    let file = fixture("hierarchy/valid/contract.yaml");
+    let graph = patchwave(&["--hierarchy", &file, "graph", "--format", "json"]).json();
+    let ids: BTreeSet<&str> =
+        graph["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
+    for edge in graph["edges"].as_array().unwrap() {
+        assert!(
+            ids.contains(edge["parent"].as_str().unwrap()) && ids.contains(edge["child"].as_str().unwrap())
+        );
+        assert!(["from", "copyFrom"].contains(&edge["kind"].as_str().unwrap()));
+    }
+    let waves: usize =
+        graph["waves"].as_array().unwrap().iter().map(|wave| wave.as_array().unwrap().len()).sum();
+    assert_eq!(waves, ids.len());
+    let text = patchwave(&["--hierarchy", &file, "graph"]).stdout;
+    assert!(ids.iter().all(|id| text.contains(id)), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour where nobody sees it");
+}
+
+#[test]
+fn impact_answers_at_once_on_thousands_of_images() {
+    let scratch = Scratch::new("thousands");
+    let file = scratch.write("hierarchy.yaml", &thousands());
+    let impact = patchwave(&["--hierarchy", &file, "impact", "base/i0", "--format", "json"]).json();
+    let rebuilt: Vec<&str> =
+        impact["rebuilt"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert_eq!(rebuilt, expected_below_base_0(), "every second image, in build order");
+    let text = patchwave(&["--hierarchy", &file, "impact", "base/i0"]).stdout;
+    assert!(text.contains("rebuilds 2499 images below it, in 3 waves"), "{text}");
+}
+
+/// Two bases, ten platforms on each, and 5,000 images in all: an even one stands on even ones only.
+fn thousands() -> String {
+    let mut yaml =
+        String::from("version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\nimages:\n");
+    for n in 0..5_000 {
+        let (tier, from) = match n {
+            0..2 => ("base", format!("public.ecr.aws/x/y:{n}")),
+            2..22 => ("platform", format!("base/i{}", n % 2)),
+            _ => ("application", format!("platform/i{:02}", 2 + n % 20)),
+        };
+        let name = name(n);
+        writeln!(
+            yaml,
+            "  - {{ id: {name}, tier: {tier}, repository: {name}, tags: [\"1\"], from: \"{from}\" }}"
+        )
+        .unwrap();
+    }
+    yaml
+}
+
+fn name(n: usize) -> String {
+    match n {
+        0..2 => format!("base/i{n}"),
+        2..22 => format!("platform/i{n:02}"),
+        _ => format!("apps/i{n:04}"),
+    }
+}
+
+fn expected_below_base_0() -> Vec<String> {
+    (0..5_000).step_by(2).map(name).collect()
+}
+
+#[test]
+fn plan_and_why_explain_a_snapshot() {
+    let scratch = Scratch::new("snapshot");
+    let (hierarchy, facts) = (scratch.path("hierarchy.yaml"), scratch.path("facts.json"));
+    assert_eq!(patchwave(&["demo", "--save-hierarchy", &hierarchy, "--save-facts", &facts]).code, 0);
+
+    let plan = patchwave(&["--hierarchy", &hierarchy, "plan", "--facts", &facts, "--format", "json"]).json();
+    assert_eq!(plan["starts"].as_array().unwrap().len(), 1, "the base, and nothing else yet");
+    assert_eq!(plan["starts"][0]["image"], "base/al2023");
+    let observed = patchwave(&[
+        "--hierarchy",
+        &hierarchy,
+        "plan",
+        "--facts",
+        &facts,
+        "--mode",
+        "observe",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(observed.json()["starts"], Value::Array(Vec::new()));
+
+    let why = |image: &str| {
+        patchwave(&["--hierarchy", &hierarchy, "why", image, "--facts", &facts, "--format", "json"]).json()
+    };
+    let base = why("base/al2023");
+    assert_eq!(base["reasons"][0]["code"], "Vulnerable");
+    assert_eq!(base["start"]["pipeline"], "base-al2023");
+    let fresh = why("apps/mailer");
+    assert!(fresh["start"].is_null());
+    assert!(fresh["hold"]["why"].is_string() && fresh["hold"]["liftedBy"].is_string(), "{fresh}");
+
+    let text = patchwave(&["--hierarchy", &hierarchy, "why", "base/al2023:2023.9", "--facts", &facts]).stdout;
+    assert!(text.contains("CVE-2026-31337 in openssl") && text.contains("base-al2023"), "{text}");
+}
+
+#[test]
+fn a_broken_snapshot_is_told_with_its_place() {
+    let scratch = Scratch::new("broken");
+    let facts = scratch.write("facts.json", "{\n  \"images\": 7\n}\n");
+    let ran =
+        patchwave(&["--hierarchy", &fixture("hierarchy/valid/contract.yaml"), "plan", "--facts", &facts]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.starts_with(&format!("{facts}:2:")), "{}", ran.stderr);
+}
+
+#[test]
+fn the_table_is_what_the_adapter_uses() {
+    let printed = patchwave(&["table", "--name", "mine"]).json();
+    assert_eq!(printed, patchwave::table::create_table("mine"));
+}
