@@ -43,6 +43,8 @@ pub(crate) enum Verb {
     Impact(Impact),
     /// Show what would start for a snapshot of facts, and what keeps everything else
     Plan(Plan),
+    /// Play random small worlds in which everything goes wrong, and see whether the promises hold
+    Simulate(Simulate),
     /// Print the input of `CreateTable` as JSON
     Table(Table),
     /// Say why an image is or is not rebuilt, for a snapshot of facts
@@ -83,6 +85,34 @@ pub(crate) struct Demo {
     /// Write the facts at the first scan event to this file, for `plan` and `why`
     #[arg(long, value_name = "FILE")]
     pub(crate) save_facts: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Simulate {
+    /// How many worlds
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) seeds: u64,
+    /// The first world's seed; the others follow it
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub(crate) first: u64,
+    /// How much goes wrong
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) faults: Faults,
+    /// Tell what happened: the last page of it, or all as JSON
+    #[arg(long)]
+    pub(crate) story: bool,
+}
+
+/// How much goes wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Faults {
+    /// Nothing.
+    None,
+    /// As on a bad day.
+    Some,
+    /// Hardly anything works.
+    #[default]
+    Many,
 }
 
 #[derive(Debug, clap::Args)]

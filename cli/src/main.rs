@@ -12,6 +12,7 @@ mod intervene;
 mod output;
 mod plan;
 mod render;
+mod simulate;
 mod table;
 mod validate;
 mod why;
@@ -41,6 +42,7 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Graph => graph::run(args),
         Verb::Impact(options) => impact::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
+        Verb::Simulate(options) => simulate::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
         Verb::Why(options) => why::run(args, options),
         #[cfg(feature = "aws")]

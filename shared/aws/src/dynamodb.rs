@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, KeysAndAttributes, Put, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
 use patchwave::facts::Slots;
@@ -196,20 +196,40 @@ impl Ledger {
         ])
     }
 
-    /// Gives the slots of these images back.
-    pub(crate) async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
-        if images.is_empty() {
-            return Ok(());
+    /// Gives an image's slot back if its record still has this fence.
+    pub(crate) async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
+        let operation = format!("give the slot of {image} back");
+        let writes = self.free_writes(image, fence).map_err(|e| invalid(&operation, e.to_string()))?;
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled))
+                    if is_refused(canceled.cancellation_reasons(), 0) =>
+                {
+                    NotSaved::Conflict
+                }
+                _ => self.fault(operation, &error).into(),
+            }),
         }
-        let ids = images.iter().map(ToString::to_string).collect();
-        let call = self.client.update_item().table_name(&self.table).set_key(Some(item_of(&Key::running())));
-        call.update_expression("DELETE #images :images")
+    }
+
+    fn free_writes(&self, image: &ImageId, fence: u64) -> Result<Vec<TransactWriteItem>, BuildError> {
+        let unchanged = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(item_of(&Key::record(image))))
+            .condition_expression(condition(fence))
+            .expression_attribute_names("#fence", table::FENCE)
+            .expression_attribute_values(":read", numeral(fence));
+        let slot = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item_of(&Key::running())))
+            .update_expression("DELETE #images :image")
             .expression_attribute_names("#images", table::RUNNING)
-            .expression_attribute_values(":images", AttributeValue::Ss(ids))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fault("give slots back", &e))
+            .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]));
+        Ok(vec![
+            TransactWriteItem::builder().condition_check(unchanged.build()?).build(),
+            TransactWriteItem::builder().update(slot.build()?).build(),
+        ])
     }
 
     /// Reads items consistently; those that do not exist are left out.
@@ -273,10 +293,17 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
     if next.unsettled {
         item.insert(table::UNSETTLED.into(), text(table::YES));
     }
-    // A record that was never written has no fence.
-    let condition =
-        if record.fence == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" };
-    Ok(RecordPut { item, condition, read: numeral(record.fence) })
+    Ok(RecordPut { item, condition: condition(record.fence), read: numeral(record.fence) })
+}
+
+/// That nobody wrote the record since this fence was read. A record that was never written has none.
+fn condition(fence: u64) -> &'static str {
+    if fence == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" }
+}
+
+/// Tells whether the condition of that write did not hold.
+fn is_refused(reasons: &[CancellationReason], at: usize) -> bool {
+    reasons.get(at).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
 }
 
 fn audit_item(start: &Start, now: Timestamp) -> Result<Item, String> {
@@ -290,11 +317,10 @@ fn audit_item(start: &Start, now: Timestamp) -> Result<Item, String> {
 /// Says why a claim's transaction was cancelled: its reasons stand in the order of its writes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 fn not_claimed(operation: &str, reasons: &[CancellationReason]) -> NotClaimed {
-    let code = |at: usize| reasons.get(at).and_then(|reason| reason.code()).unwrap_or("None");
-    match [code(0), code(1), code(2)] {
-        ["ConditionalCheckFailed", ..] => return NotClaimed::Conflict,
-        [_, "ConditionalCheckFailed", _] => return NotClaimed::AtLimit(Limit::ConcurrentBuilds),
-        [_, _, "ConditionalCheckFailed"] => return NotClaimed::AtLimit(Limit::StartsPerDay),
+    match [0, 1, 2].map(|at| is_refused(reasons, at)) {
+        [true, ..] => return NotClaimed::Conflict,
+        [_, true, _] => return NotClaimed::AtLimit(Limit::ConcurrentBuilds),
+        [_, _, true] => return NotClaimed::AtLimit(Limit::StartsPerDay),
         _ => {}
     }
     let reason = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));

@@ -93,8 +93,8 @@ impl World for AwsWorld {
         self.ledger.claim(image, record, limits, now).await
     }
 
-    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
-        self.ledger.free(images).await
+    async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
+        self.ledger.free(image, fence).await
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {

@@ -4,7 +4,7 @@
 //! interrupted is found again by the next tick. A start is claimed with its whole request before it is made, and
 //! confirmed after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
@@ -41,8 +41,12 @@ pub(crate) async fn apply<W: World>(
     let (entering, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) =
         records.into_iter().partition(|(_, record)| record.unsettled);
 
-    pass.save_all(&entering).await;
-    pass.free(&freed).await;
+    let entered = pass.save_all(&entering).await;
+    for image in freed.iter().filter(|image| starting.iter().all(|(start, _)| start.image != **image)) {
+        // Whoever starts keeps its slot for the new claim.
+        let read = facts.images.get(image).map_or(0, |image| image.record.fence);
+        pass.free(image, read + u64::from(entered.contains(image))).await;
+    }
     for (start, record) in starting {
         pass.start(start, record).await;
     }
@@ -87,32 +91,36 @@ impl<W: World> Pass<'_, W> {
         self.report.errors.push(Failure { image: image.cloned(), message: error.to_string() });
     }
 
-    async fn save_all(&mut self, records: &BTreeMap<ImageId, Record>) {
+    /// Writes the records and returns whose were written.
+    async fn save_all(&mut self, records: &BTreeMap<ImageId, Record>) -> BTreeSet<ImageId> {
+        let mut saved = BTreeSet::new();
         for (image, record) in records {
-            self.save(image, record).await;
-        }
-    }
-
-    async fn save(&mut self, image: &ImageId, record: &Record) {
-        match self.world.save(image, record).await {
-            Ok(()) => {}
-            // Whoever was faster planned with newer facts; what this plan meant to write is found by the next.
-            Err(NotSaved::Conflict) => self.is_whole = false,
-            Err(error) => {
-                self.is_whole = false;
-                self.fail(Some(image), &error);
+            if self.save(image, record).await {
+                saved.insert(image.clone());
             }
         }
+        saved
     }
 
-    async fn free(&mut self, images: &std::collections::BTreeSet<ImageId>) {
-        if images.is_empty() {
-            return;
+    async fn save(&mut self, image: &ImageId, record: &Record) -> bool {
+        let saved = self.world.save(image, record).await;
+        self.is_written(image, saved)
+    }
+
+    fn is_written(&mut self, image: &ImageId, written: Result<(), NotSaved>) -> bool {
+        match written {
+            Ok(()) => return true,
+            // Whoever was faster planned with newer facts; what this plan meant to write is found by the next.
+            Err(NotSaved::Conflict) => {}
+            Err(error) => self.fail(Some(image), &error),
         }
-        if let Err(fault) = self.world.free(images).await {
-            self.is_whole = false;
-            self.fail(None, &fault);
-        }
+        self.is_whole = false;
+        false
+    }
+
+    async fn free(&mut self, image: &ImageId, fence: u64) {
+        let freed = self.world.free(image, fence).await;
+        self.is_written(image, freed);
     }
 
     async fn start(&mut self, start: Start, record: Record) {
@@ -182,8 +190,9 @@ impl<W: World> Pass<'_, W> {
         let count = before.map_or(0, |failures| failures.count) + 1;
         record.failures =
             Some(Failures { count, last: self.now, inputs: start.inputs.clone(), failed: true });
-        self.save(&start.image, &record).await;
-        self.free(&[start.image.clone()].into()).await;
+        if self.save(&start.image, &record).await {
+            self.free(&start.image, record.fence + 1).await;
+        }
         self.hold(start, Hold::BackOff { failures: count, until: self.now });
     }
 

@@ -134,8 +134,9 @@ pub trait World {
         now: Timestamp,
     ) -> Result<(), NotClaimed>;
 
-    /// Gives the slots of these images back.
-    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault>;
+    /// Gives an image's slot back if nobody wrote its record since `fence` was read: the slot may be another claim's by
+    /// now. The record stays as it is.
+    async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved>;
 
     /// Starts a build and returns the execution's id.
     async fn start(&self, start: &Start) -> Result<String, NotStarted>;

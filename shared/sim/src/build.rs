@@ -31,6 +31,8 @@ pub(crate) struct Order {
     pub(crate) revision: Option<String>,
     /// Whether layers of the last build may be used again.
     pub(crate) cached: bool,
+    /// Whether it installs what the image had, although it should not: a mirror that lags behind, a lock file.
+    pub(crate) stuck: bool,
     /// Counts the image's builds.
     pub(crate) number: u32,
     pub(crate) now: Timestamp,
@@ -71,11 +73,9 @@ impl<'w> Workshop<'w> {
         self.registry.pushed(&parent.repository, order.parents.get(id)?)
     }
 
-    /// Two of three builds write down their base.
     fn annotation(self, image: &Image, order: &Order) -> Option<Digest> {
         let Parent::Image(from) = &image.from else { return None };
-        let writes = self.seed.draws("annotation", image.id.as_str()).percent(66);
-        order.parents.get(from).filter(|_| writes).cloned()
+        order.parents.get(from).filter(|_| is_annotated(self.seed, image)).cloned()
     }
 
     fn platforms(self, image: &Image, order: &Order) -> BTreeSet<Platform> {
@@ -132,11 +132,17 @@ impl<'w> Workshop<'w> {
 
     /// Returns what the build installs: the newest releases there are.
     fn system_packages(self, image: &Image, order: &Order) -> Vec<Package> {
+        let had = self.registry.current(&image.repository, &image.line).filter(|_| order.stuck);
+        let had = |name: &str| {
+            let layers = had?.layers.values().next()?;
+            let own = layers.iter().flat_map(|layer| &layer.packages);
+            own.filter(|p| p.name == name && p.installed_by == image.id).map(|p| p.revision).max()
+        };
         let package = |name| Package {
             name,
             kind: PackageKind::Os,
             installed_by: image.id.clone(),
-            revision: self.releases.newest(name, &image.id, order.now),
+            revision: had(name).unwrap_or_else(|| self.releases.newest(name, &image.id, order.now)),
         };
         installs(self.seed, image).into_iter().map(package).collect()
     }
@@ -168,6 +174,11 @@ impl<'w> Workshop<'w> {
         };
         names.into_iter().map(package).collect()
     }
+}
+
+/// Tells whether an image's builds write down their base: two of three do.
+pub(crate) fn is_annotated(seed: Seed, image: &Image) -> bool {
+    seed.draws("annotation", image.id.as_str()).percent(66)
 }
 
 /// Returns the system packages that an image's build installs.

@@ -27,7 +27,7 @@ impl Seed {
 
 impl Draws {
     /// Draws 64 bits: `SplitMix64`, <https://prng.di.unimi.it/splitmix64.c>.
-    fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

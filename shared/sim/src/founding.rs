@@ -78,7 +78,7 @@ fn build_everything(state: &mut State, hierarchy: &Hierarchy, now: Timestamp) {
 
 fn build(state: &mut State, hierarchy: &Hierarchy, image: &Image, at: Timestamp) {
     let parents = state.current_parents(hierarchy, image);
-    let order = Order { parents, revision: None, cached: false, number: 0, now: at };
+    let order = Order { parents, revision: None, cached: false, stuck: false, number: 0, now: at };
     let pushed = state.build(hierarchy, image, &order);
     let layers = pushed.layers.clone();
     let manifests = pushed.version.platforms.clone();

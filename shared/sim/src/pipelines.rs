@@ -11,6 +11,9 @@ use patchwave::time::{Span, Timestamp};
 
 use crate::draw::{Seed, hex};
 
+/// How far the clocks of CodePipeline and of an invocation may differ.
+const SKEW: Span = Span::seconds(30);
+
 /// One execution of a pipeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Execution {
@@ -23,6 +26,31 @@ pub(crate) struct Execution {
     pub(crate) parents: BTreeMap<ImageId, Digest>,
     /// Counts the image's builds.
     pub(crate) number: u32,
+    pub(crate) fate: Fate,
+}
+
+/// How an execution will end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Succeeds,
+    /// It succeeds with the packages that the image had.
+    FixesNothing,
+    Fails,
+    Stopped,
+    Superseded,
+    /// Somebody stops it after this long.
+    Hangs(Span),
+}
+
+impl Fate {
+    fn state(self) -> ExecutionState {
+        match self {
+            Self::Succeeds | Self::FixesNothing => ExecutionState::Succeeded,
+            Self::Fails => ExecutionState::Failed,
+            Self::Stopped | Self::Hangs(_) => ExecutionState::Stopped,
+            Self::Superseded => ExecutionState::Superseded,
+        }
+    }
 }
 
 impl Execution {
@@ -51,38 +79,60 @@ impl Pipelines {
         &mut self,
         start: &Start,
         parents: BTreeMap<ImageId, Digest>,
+        fate: Fate,
         seed: Seed,
         now: Timestamp,
     ) -> &Execution {
         let token = start.token();
-        let number = self.builds.entry(start.image.clone()).or_default();
-        *number += 1;
+        let number = self.next_number(&start.image);
+        let lasts = match fate {
+            Fate::Hangs(lasts) => lasts,
+            _ => duration(seed, start, number),
+        };
         let id = execution_id(&hex(&format!("execution {} {} {token}", seed.0, start.pipeline)));
         let execution = Execution {
             id: id.clone(),
             start: start.clone(),
             started_at: now,
-            ends_at: duration(seed, start, *number).after(now),
+            ends_at: lasts.after(now),
             state: ExecutionState::InProgress,
             parents,
-            number: *number,
+            number,
+            fate,
         };
         self.by_token.insert(token, id.clone());
         self.executions.entry(id).or_insert(execution)
     }
 
     /// Ends an execution and returns it.
-    pub(crate) fn end(&mut self, id: &str, state: ExecutionState) -> Option<&Execution> {
+    pub(crate) fn end(&mut self, id: &str) -> Option<&Execution> {
         let execution = self.executions.get_mut(id)?;
-        execution.state = state;
+        execution.state = execution.fate.state();
         Some(execution)
+    }
+
+    /// Counts one more build of an image, whoever makes it.
+    pub(crate) fn next_number(&mut self, image: &ImageId) -> u32 {
+        let number = self.builds.entry(image.clone()).or_default();
+        *number += 1;
+        *number
+    }
+
+    /// Returns the executions under way.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Execution> {
+        self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)
     }
 
     /// Returns the execution of a claim.
     pub(crate) fn of(&self, claim: &Claim) -> Seen {
         let found = match &claim.execution {
             Some(id) => self.executions.get(id),
-            None => self.executions.values().find(|execution| is_of(execution, claim)),
+            // The first since the claim: while it is unresolved Patchwave makes no other.
+            None => self
+                .executions
+                .values()
+                .filter(|execution| is_of(execution, claim))
+                .min_by_key(|execution| execution.started_at),
         };
         found.map_or(Seen::NotFound, |execution| Seen::Found {
             id: execution.id.clone(),
@@ -103,8 +153,8 @@ fn duration(seed: Seed, start: &Start, number: u32) -> Span {
 
 /// The key tells, where the pipeline takes it; otherwise who started the pipeline, and when.
 fn is_of(execution: &Execution, claim: &Claim) -> bool {
-    let same_pipeline =
-        execution.start.pipeline == claim.start.pipeline && execution.started_at >= claim.claimed_at;
+    let same_pipeline = execution.start.pipeline == claim.start.pipeline
+        && execution.started_at >= SKEW.before(claim.claimed_at);
     let key = execution.variable(Variable::BuildKey);
     same_pipeline && key.is_none_or(|key| key == claim.start.key.as_str())
 }

@@ -88,6 +88,21 @@ impl Registry {
         self.repositories.get(repository)?.iter().find(|pushed| pushed.version.is_named_by(digest))
     }
 
+    /// Moves the tracked tags back to the version before the current one. Tells which, if there is one.
+    pub(crate) fn roll_back(&mut self, repository: &Repository, line: &Line) -> Option<Digest> {
+        let Line::Stable(tags) = line else { return None };
+        let now = self.current(repository, line)?.version.digest.clone();
+        let versions = self.repositories.get_mut(repository)?;
+        let place = versions.iter().position(|pushed| pushed.version.digest == now)?;
+        let earlier = place.checked_sub(1)?;
+        for version in versions.iter_mut() {
+            version.tags.retain(|tag| !tags.contains(tag));
+        }
+        let earlier = versions.get_mut(earlier)?;
+        earlier.tags.extend(tags.iter().cloned());
+        Some(earlier.version.digest.clone())
+    }
+
     /// Returns a repository's newest versions, newest first; nothing if there is no such repository.
     pub(crate) fn history(&self, repository: &Repository) -> Option<Vec<Version>> {
         let versions = self.repositories.get(repository)?;

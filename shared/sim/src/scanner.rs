@@ -55,6 +55,11 @@ impl Scanner {
         self.asked.insert(at.clone(), now);
     }
 
+    /// Replaces what is known of a manifest by what is no evidence.
+    pub(crate) fn lose(&mut self, at: &ManifestAt, scan: Scan) {
+        self.scans.insert(at.clone(), scan);
+    }
+
     /// Asks for a scan by hand. Tells whether it will be made.
     pub(crate) fn request(&mut self, at: &ManifestAt, now: Timestamp) -> bool {
         let too_early = self.asked.get(at).is_some_and(|last| now < ONCE_IN.after(*last));

@@ -2,6 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
@@ -14,9 +17,13 @@ use serde_json::Value;
 
 use crate::clusters::Workload;
 use crate::draw::Seed;
+use crate::faults::Faults;
+use crate::faulty::{Faulty, Script};
 use crate::founding::found;
+use crate::hostile::{Outcome, Planted};
 use crate::incident::{self, Incident};
 use crate::moment::{Function, Moment};
+use crate::packages::Vulnerability;
 use crate::pipelines::usual_duration;
 use crate::state::Happening;
 use crate::world::SimulatedWorld;
@@ -36,6 +43,13 @@ const SWEEP: Span = Span::days(1);
 const IMAGES_PER_SECOND: usize = 50;
 const SHORTEST_WINDOW: usize = 5;
 const LONGEST_WINDOW: usize = 300;
+
+/// How often a queue hands a batch to its function at most, and how long it waits in between.
+const RECEIVED_AT_MOST: u32 = 3;
+const REDELIVERED_AFTER: Span = Span::minutes(16);
+
+/// The longest that an invocation stands still: Lambda ends it then.
+const LONGEST_REST: Span = Span::minutes(14);
 
 /// Why a simulation could not go on. Either is a defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +74,11 @@ impl std::error::Error for Broken {}
 /// A world, and Patchwave's functions at work in it.
 #[derive(Debug)]
 pub struct Simulation {
-    world: SimulatedWorld,
+    world: Rc<SimulatedWorld>,
     queues: BTreeMap<Function, Vec<Trigger>>,
     invocations: u64,
+    /// Whether an invocation stands still while others run: one at a time.
+    stands: bool,
     /// Whether the last tick found anything that is about to change.
     moving: bool,
 }
@@ -73,7 +89,7 @@ impl Simulation {
         let now = Timestamp::from_second(BEGINNING).unwrap_or_default();
         let state = found(&hierarchy, Seed(seed), now);
         let world = SimulatedWorld { hierarchy, clock: Cell::new(now), state: RefCell::new(state) };
-        Self { world, queues: BTreeMap::new(), invocations: 0, moving: true }
+        Self { world: Rc::new(world), queues: BTreeMap::new(), invocations: 0, stands: false, moving: true }
     }
 
     /// Returns the hierarchy.
@@ -99,7 +115,7 @@ impl Simulation {
     /// Observes all images, as the functions do.
     pub fn facts(&self) -> Result<Facts, Broken> {
         let all: BTreeSet<ImageId> = self.hierarchy().images().map(|image| image.id.clone()).collect();
-        pollster::block_on(observe(&self.world, self.hierarchy(), &all)).map_err(Broken::Pass)
+        pollster::block_on(observe(&*self.world, self.hierarchy(), &all)).map_err(Broken::Pass)
     }
 
     /// Lets a critical vulnerability become known now where it reaches most images. Nothing if no image
@@ -156,7 +172,13 @@ impl Simulation {
         self.world.clock.set(at);
         match happening {
             Happening::Delivery(event) => self.deliver(event, Schedule::Tick, watch)?,
-            Happening::Invocation(function) => self.invoke(function, watch)?,
+            Happening::Invocation(function) => {
+                let triggers = self.queues.remove(&function).unwrap_or_default();
+                self.invoke(function, &triggers, 1, watch)?;
+            }
+            Happening::Redelivery(function, triggers, time) => {
+                self.invoke(function, &triggers, time, watch)?;
+            }
             Happening::Tick => self.tick(watch)?,
             Happening::Sweep => self.sweep(watch)?,
             other => self.world.state.borrow_mut().happen(&self.world.hierarchy, other, at),
@@ -219,21 +241,122 @@ impl Simulation {
         Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
+    /// Invokes a function with a batch. What it could not do whole, its queue hands to it again, three times at most.
     fn invoke(
         &mut self,
         function: Function,
+        triggers: &[Trigger],
+        time: u32,
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<(), Broken> {
-        let triggers = self.queues.remove(&function).unwrap_or_default();
-        self.invocations += 1;
-        let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
-        let pass = converge(&self.world, &self.world.hierarchy, &triggers, &settings);
-        let report = pollster::block_on(pass).map_err(Broken::Pass)?;
+        let report = match self.pass(triggers, watch)? {
+            Some(Ok(report)) => Some(report),
+            Some(Err(fault)) if !self.world.state.borrow().faults.may_strike() => {
+                return Err(Broken::Pass(fault));
+            }
+            Some(Err(_)) | None => None,
+        };
+        if report.as_ref().is_none_or(|report| !report.is_whole) && time < RECEIVED_AT_MOST {
+            let again = Happening::Redelivery(function, triggers.to_vec(), time + 1);
+            self.again(REDELIVERED_AFTER, again);
+        }
+        let Some(report) = report else { return Ok(()) };
         if triggers.iter().any(|trigger| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
             self.moving = is_moving(&report);
         }
+        let mut state = self.world.state.borrow_mut();
+        state.witness.passed(&report, self.world.clock.get());
+        if triggers.contains(&Trigger::Sweep) {
+            state.witness.swept(&self.world.hierarchy, &report, self.world.clock.get());
+        }
+        drop(state);
         watch(self, &Moment::Passed { at: self.now(), function, report: Box::new(report) });
         Ok(())
+    }
+
+    /// Makes one pass; nothing if the invocation ends in the middle of it.
+    fn pass(
+        &mut self,
+        triggers: &[Trigger],
+        watch: &mut dyn FnMut(&Simulation, &Moment),
+    ) -> Result<Option<Result<Report, Fault>>, Broken> {
+        self.invocations += 1;
+        let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
+        let world = Rc::clone(&self.world);
+        let faulty = Faulty::new(&world, Script::draw(&world, !self.stands), settings.mode);
+        let mut pass = pin!(converge(&faulty, &world.hierarchy, triggers, &settings));
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(result) = pass.as_mut().poll(&mut context) {
+                return Ok(Some(result));
+            }
+            if !faulty.takes_a_rest() {
+                return Ok(None);
+            }
+            self.stands = true;
+            let rest = self.world.state.borrow_mut().faults.span(Span::ZERO, LONGEST_REST);
+            let end = rest.after(self.now());
+            while self.next_at().is_some_and(|at| at < end) {
+                self.step(watch)?;
+            }
+            self.world.clock.set(end);
+            self.stands = false;
+        }
+    }
+
+    /// Makes the world a hostile one between two moments.
+    pub(crate) fn trouble(
+        &mut self,
+        faults: Faults,
+        planted: Option<Planted>,
+        tell: bool,
+        begins: Timestamp,
+        ends: Timestamp,
+    ) {
+        let mut state = self.world.state.borrow_mut();
+        state.faults = faults;
+        state.witness.is_telling = tell;
+        state.ledger.is_fenceless = planted == Some(Planted::NoFences);
+        if state.faults.may_strike() {
+            state.plan_deeds(&self.world.hierarchy, begins, ends);
+        }
+    }
+
+    pub(crate) fn plan_vulnerability(&mut self, vulnerability: Vulnerability) {
+        let at = vulnerability.known_from;
+        self.world.state.borrow_mut().plan(at, Happening::Published(Box::new(vulnerability)));
+    }
+
+    pub(crate) fn accuse(&mut self, violation: &str) {
+        let now = self.now();
+        self.world.state.borrow_mut().witness.accuse(now, violation.to_owned());
+    }
+
+    pub(crate) fn witness_end(&mut self, report: &Report) -> Result<(), Broken> {
+        let (facts, now) = (self.facts()?, self.now());
+        self.world.state.borrow_mut().witness_end(&self.world.hierarchy, &facts, report, now);
+        Ok(())
+    }
+
+    pub(crate) fn outcome(&self, seed: u64, passes: u64, events: u64, yaml: &str) -> Outcome {
+        let state = self.world.state.borrow();
+        let witness = &state.witness;
+        let hierarchy = yaml.lines().map(str::to_owned);
+        Outcome {
+            seed,
+            passes,
+            events,
+            builds: witness.builds,
+            lost: witness.lost,
+            duplicates: witness.duplicates,
+            faults: state.faults.fired.clone(),
+            violations: witness.violations.clone(),
+            story: if witness.is_telling {
+                hierarchy.chain(witness.story.iter().cloned()).collect()
+            } else {
+                Vec::new()
+            },
+        }
     }
 }
 

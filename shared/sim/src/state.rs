@@ -8,6 +8,7 @@ use patchwave::hierarchy::{Hierarchy, Image, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Tag};
 use patchwave::plan::Start;
 use patchwave::time::{Span, Timestamp};
+use patchwave::trigger::Trigger;
 use patchwave_converge::ManifestAt;
 use serde_json::Value;
 
@@ -15,10 +16,13 @@ use crate::build::{Order, Workshop};
 use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::events::Envelope;
+use crate::faults::{Faults, Trouble};
+use crate::invariants::Witness;
 use crate::ledger::Ledger;
 use crate::moment::{Build, Function, Moment};
+use crate::outsiders::Deed;
 use crate::packages::{Releases, Vulnerability};
-use crate::pipelines::Pipelines;
+use crate::pipelines::{Fate, Pipelines};
 use crate::registry::{Pushed, Registry};
 use crate::scanner::{Scanner, Scanning};
 
@@ -37,6 +41,14 @@ pub(crate) enum Happening {
     LastTaskStops(String, Digest),
     /// A queue invokes its function.
     Invocation(Function),
+    /// A queue hands a batch to its function again, for the how-manieth time.
+    Redelivery(Function, Vec<Trigger>, u32),
+    /// Somebody outside Patchwave does something.
+    Deed(Deed),
+    /// A vulnerability becomes known.
+    Published(Box<Vulnerability>),
+    /// The fix of a vulnerability is published: the scanner looks at everything again.
+    Rescan,
     /// The rule that runs every fifteen minutes.
     Tick,
     /// The rule that runs every day.
@@ -66,6 +78,10 @@ pub(crate) struct State {
     planned: u64,
     /// What happened since somebody last asked.
     pub(crate) news: Vec<Moment>,
+    /// What goes wrong.
+    pub(crate) faults: Faults,
+    /// Who sees whether all is as promised.
+    pub(crate) witness: Witness,
 }
 
 impl State {
@@ -82,6 +98,8 @@ impl State {
             agenda: BTreeMap::new(),
             planned: 0,
             news: Vec::new(),
+            faults: Faults::none(),
+            witness: Witness::default(),
         }
     }
 
@@ -90,10 +108,12 @@ impl State {
         self.agenda.insert((at, self.planned), happening);
     }
 
-    /// Hands an event to EventBridge, which delivers it a moment later.
-    fn emit(&mut self, event: Value, now: Timestamp) {
-        let delay = self.seed.draws("delivery", &self.planned.to_string()).between(1, 4);
-        self.plan(Span::seconds(delay).after(now), Happening::Delivery(event));
+    /// Hands an event to EventBridge, which delivers it a moment later: once, if all goes well.
+    pub(crate) fn emit(&mut self, event: &Value, now: Timestamp) {
+        let usual = Span::seconds(self.seed.draws("delivery", &self.planned.to_string()).between(1, 4));
+        for late in self.faults.deliveries(now) {
+            self.plan(late.after(usual.after(now)), Happening::Delivery(event.clone()));
+        }
     }
 
     pub(crate) fn build(&self, hierarchy: &Hierarchy, image: &Image, order: &Order) -> Pushed {
@@ -123,10 +143,11 @@ impl State {
             return id;
         }
         let parents = self.pulled(hierarchy, image, start);
-        let execution = self.pipelines.begin(start, parents, self.seed, now).clone();
+        let fate = self.faults.fate(now);
+        let execution = self.pipelines.begin(start, parents, fate, self.seed, now).clone();
         self.plan(execution.ends_at, Happening::ExecutionEnds(execution.id.clone()));
         let event = self.envelope.execution(&execution, now);
-        self.emit(event, now);
+        self.emit(&event, now);
         execution.id
     }
 
@@ -151,18 +172,40 @@ impl State {
             Happening::Scan(at) => self.scan(&at, now),
             Happening::Deployment(name) => self.deploy(hierarchy, &name, now),
             Happening::LastTaskStops(name, digest) => self.retire(&name, digest, now),
+            Happening::Published(vulnerability) => {
+                self.witness.tell(now, || {
+                    format!(
+                        "known: {} in {} ({:?}), fixed {:?}",
+                        vulnerability.id, vulnerability.package, vulnerability.severity, vulnerability.fixed
+                    )
+                });
+                self.publish(*vulnerability, None, now);
+            }
+            Happening::Rescan => self.rescan(None, "fix", now),
+            Happening::Deed(deed) => self.outsiders_do(hierarchy, &deed, now),
             // The driver's.
-            Happening::Tick | Happening::Sweep | Happening::Delivery(_) | Happening::Invocation(_) => {}
+            Happening::Redelivery(..)
+            | Happening::Tick
+            | Happening::Sweep
+            | Happening::Delivery(_)
+            | Happening::Invocation(_) => {}
         }
     }
 
     fn end(&mut self, hierarchy: &Hierarchy, id: &str, now: Timestamp) {
-        let Some(execution) = self.pipelines.end(id, ExecutionState::Succeeded).cloned() else { return };
+        let Some(execution) = self.pipelines.end(id).cloned() else { return };
         let Ok(image) = hierarchy.image(&execution.start.image) else { return };
+        self.witness.ended(&execution, now);
+        if execution.state != ExecutionState::Succeeded {
+            let event = self.envelope.execution(&execution, now);
+            self.emit(&event, now);
+            return;
+        }
         let order = Order {
             parents: execution.parents.clone(),
             revision: execution.start.sources.first().map(|source| source.revision.clone()),
             cached: execution.variable(Variable::NoCache) != Some("true"),
+            stuck: execution.fate == Fate::FixesNothing,
             number: execution.number,
             now,
         };
@@ -170,7 +213,7 @@ impl State {
         let version = pushed.version.digest.clone();
         self.push(image, pushed, now);
         let event = self.envelope.execution(&execution, now);
-        self.emit(event, now);
+        self.emit(&event, now);
         self.news.push(Moment::Built(Box::new(Build {
             image: image.id.clone(),
             pipeline: execution.start.pipeline,
@@ -186,7 +229,7 @@ impl State {
     }
 
     /// Pushes a version, with all that follows: events, scans, deployments.
-    fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) {
+    pub(crate) fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) {
         let (version, tags) = (pushed.version.clone(), pushed.tags.clone());
         let is_index = version.platforms.values().all(|manifest| manifest.digest != version.digest);
         if !self.registry.push(&image.repository, pushed) {
@@ -196,15 +239,16 @@ impl State {
             let at = (image.repository.clone(), manifest.digest.clone());
             if is_index {
                 let event = self.envelope.pushed(&at.0, &at.1, None, false, now);
-                self.emit(event, now);
+                self.emit(&event, now);
             }
             self.scanner.enqueue(&at, now);
-            let delay = self.seed.draws("scan", at.1.as_str()).span(Span::seconds(50), Span::minutes(4));
+            let usual = self.seed.draws("scan", at.1.as_str()).span(Span::seconds(50), Span::minutes(4));
+            let delay = self.faults.scan_delay(usual, now);
             self.plan(delay.after(now), Happening::Scan(at));
         }
         for tag in &tags {
             let event = self.envelope.pushed(&image.repository, &version.digest, Some(tag), is_index, now);
-            self.emit(event, now);
+            self.emit(&event, now);
         }
         let follow: Vec<(String, Span)> = self
             .workloads
@@ -219,11 +263,20 @@ impl State {
 
     fn scan(&mut self, at: &ManifestAt, now: Timestamp) {
         let Some((layers, _)) = self.registry.manifest(at).cloned() else { return };
+        if let Some(worse) = self.faults.scan_result(now) {
+            // Whatever the scanner said last, or nothing, comes again some time: usually.
+            let again = self.faults.span(Span::hours(1), Span::hours(20));
+            if self.faults.percent(60) {
+                self.plan(again.after(now), Happening::Scan(at.clone()));
+            }
+            self.scanner.lose(at, worse);
+            return;
+        }
         let first = self.scanner.scan(at).completed_at().is_none();
         let new = self.scanner.complete(at, &layers, now);
         let tags: Vec<Tag> = self.registry.pushed(&at.0, &at.1).map(|p| p.tags.clone()).unwrap_or_default();
         for event in self.scan_events(at, &tags, first, &new, now) {
-            self.emit(event, now);
+            self.emit(&event, now);
         }
     }
 
@@ -273,19 +326,31 @@ impl State {
         now: Timestamp,
     ) {
         self.releases.announce(&vulnerability);
+        if let Some((_, fixed_at)) = vulnerability.fixed
+            && fixed_at > now
+        {
+            self.plan(Span::minutes(10).after(fixed_at), Happening::Rescan);
+        }
+        self.rescan(first, &vulnerability.id, now);
+        self.scanner.known.push(vulnerability);
+    }
+
+    fn rescan(&mut self, first: Option<&ManifestAt>, why: &str, now: Timestamp) {
         let manifests: Vec<ManifestAt> = self.registry.manifests().cloned().collect();
         for at in manifests {
             let (soonest, latest) = match self.scanner.scanning(&at.0) {
                 Scanning::Basic => (Span::minutes(20), Span::minutes(60)),
                 Scanning::Enhanced => (Span::minutes(5), Span::minutes(15)),
             };
-            let subject = format!("{} {}", vulnerability.id, at.1);
+            if first != Some(&at) && self.faults.strikes(Trouble::NotRescanned, now) {
+                continue;
+            }
+            let subject = format!("{} {}", why, at.1);
             let delay = match first {
                 Some(first) if *first == at => Span::minutes(4),
                 _ => self.seed.draws("rescan", &subject).span(soonest, latest),
             };
             self.plan(delay.after(now), Happening::Scan(at));
         }
-        self.scanner.known.push(vulnerability);
     }
 }

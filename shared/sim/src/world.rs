@@ -90,9 +90,8 @@ impl World for SimulatedWorld {
         self.state.borrow_mut().ledger.claim(image, record, limits, now)
     }
 
-    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
-        self.state.borrow_mut().ledger.free(images);
-        Ok(())
+    async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
+        self.state.borrow_mut().ledger.free(image, fence)
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {

@@ -109,7 +109,12 @@ async fn limits_hold_and_slots_come_back() {
         claim(1, limits(1, 2), now()).await.unwrap();
         assert_eq!(claim(2, limits(1, 2), now()).await, Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)));
         assert!(ledger.records(&BTreeSet::from([id(2)])).await.unwrap().is_empty(), "nothing was written");
-        ledger.free(&BTreeSet::from([id(1)])).await.unwrap();
+        assert_eq!(
+            ledger.free(&id(1), 0).await,
+            Err(NotSaved::Conflict),
+            "somebody else's claim holds it by now"
+        );
+        ledger.free(&id(1), 1).await.unwrap();
         claim(2, limits(1, 2), now()).await.unwrap();
         assert_eq!(claim(3, limits(9, 2), now()).await, Err(NotClaimed::AtLimit(Limit::StartsPerDay)));
         claim(3, limits(9, 2), tomorrow()).await.unwrap();

@@ -1,0 +1,261 @@
+//! The world as an unlucky invocation sees it: calls are refused, answers get lost, the clock is wrong, and the
+//! invocation itself may end or stand still between any two calls.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{pending, poll_fn};
+use std::task::Poll;
+
+use patchwave::facts::{Execution, Slots, Version};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::plan::Start;
+use patchwave::policy::{Limits, Mode};
+use patchwave::record::{Claim, Record};
+use patchwave::time::{Span, Timestamp};
+use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+
+use crate::faults::{Faults, Service, Trouble};
+use crate::invariants::Beginning;
+use crate::world::SimulatedWorld;
+
+/// What is going to happen to one invocation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Script {
+    /// How far its clock is wrong, in seconds.
+    skew: i8,
+    /// Before which of its calls that change something it ends.
+    ends_before: Option<u32>,
+    /// After which.
+    ends_after: Option<u32>,
+    /// Before which it stands still, while others run.
+    stands_before: Option<u32>,
+}
+
+/// How many calls that change something a script looks ahead.
+const CALLS: u32 = 8;
+
+impl Script {
+    /// Draws what happens to the next invocation.
+    pub(crate) fn draw(world: &SimulatedWorld, may_stand: bool) -> Self {
+        let mut state = world.state.borrow_mut();
+        let (now, faults) = (world.clock.get(), &mut state.faults);
+        let mut script = Self::default();
+        if faults.strikes(Trouble::ClockSkewed, now) {
+            script.skew = i8::try_from(faults.between(0, 10)).map_or(0, |drawn| drawn - 5);
+        }
+        let call = |faults: &mut Faults, trouble| {
+            faults.would_strike(trouble, now).then(|| faults.between(1, CALLS))
+        };
+        script.ends_before = call(faults, Trouble::CrashedBefore);
+        script.ends_after = call(faults, Trouble::CrashedAfter);
+        if may_stand {
+            script.stands_before = call(faults, Trouble::Interleaved);
+        }
+        script
+    }
+}
+
+/// The world of one invocation.
+pub(crate) struct Faulty<'w> {
+    world: &'w SimulatedWorld,
+    script: Script,
+    ceiling: Mode,
+    changes: Cell<u32>,
+    stands: Cell<bool>,
+    /// The versions that it saw.
+    seen: RefCell<BTreeMap<ImageId, Digest>>,
+}
+
+impl<'w> Faulty<'w> {
+    pub(crate) fn new(world: &'w SimulatedWorld, script: Script, ceiling: Mode) -> Self {
+        Self {
+            world,
+            script,
+            ceiling,
+            changes: Cell::new(0),
+            stands: Cell::new(false),
+            seen: RefCell::new(BTreeMap::new()),
+        }
+    }
+
+    /// Tells, once, whether the invocation stands still rather than having ended.
+    pub(crate) fn takes_a_rest(&self) -> bool {
+        self.stands.take()
+    }
+
+    /// What may happen before a call that changes something: the invocation ends, or stands still.
+    async fn before_change(&self, service: Service) -> Result<(), Fault> {
+        let change = self.changes.get() + 1;
+        self.changes.set(change);
+        if self.script.stands_before == Some(change) {
+            self.note(Trouble::Interleaved);
+            self.stands.set(true);
+            let mut is_first = true;
+            poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }).await;
+        }
+        if self.script.ends_before == Some(change) {
+            self.note(Trouble::CrashedBefore);
+            pending::<()>().await;
+        }
+        self.before(service)
+    }
+
+    fn note(&self, trouble: Trouble) {
+        self.world.state.borrow_mut().faults.note(trouble);
+    }
+
+    /// What may happen before any call.
+    fn before(&self, service: Service) -> Result<(), Fault> {
+        let mut state = self.world.state.borrow_mut();
+        let now = self.world.clock.get();
+        if state.faults.is_out(service, now) {
+            return Err(fault(service, FaultKind::Unavailable, "no answer"));
+        }
+        if state.faults.strikes(Trouble::Throttled, now) {
+            return Err(fault(service, FaultKind::Throttled, "rate exceeded"));
+        }
+        Ok(())
+    }
+
+    /// What may happen after a call that changed something.
+    async fn after(&self, service: Service) -> Result<(), Fault> {
+        if self.script.ends_after == Some(self.changes.get()) {
+            self.note(Trouble::CrashedAfter);
+            pending::<()>().await;
+        }
+        let now = self.world.clock.get();
+        if self.world.state.borrow_mut().faults.strikes(Trouble::AnswerLost, now) {
+            return Err(fault(service, FaultKind::Unavailable, "the answer was lost"));
+        }
+        Ok(())
+    }
+}
+
+fn fault(service: Service, kind: FaultKind, message: &str) -> Fault {
+    Fault { operation: format!("ask {service:?}").to_lowercase(), kind, message: message.to_owned() }
+}
+
+impl World for Faulty<'_> {
+    fn now(&self) -> Timestamp {
+        let now = self.world.now();
+        let by = Span::seconds(u32::from(self.script.skew.unsigned_abs()));
+        if self.script.skew < 0 { by.before(now) } else { by.after(now) }
+    }
+
+    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+        self.before(Service::Ledger)?;
+        self.world.unsettled().await
+    }
+
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+        self.before(Service::Ledger)?;
+        self.world.records(images).await
+    }
+
+    async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
+        self.before(Service::Ledger)?;
+        self.world.slots(now).await
+    }
+
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+        let mut answers = BTreeMap::new();
+        if let Err(fault) = self.before(Service::Registry) {
+            return images.iter().map(|image| (image.id.clone(), Err(fault.clone()))).collect();
+        }
+        for (id, answer) in self.world.currents(images).await {
+            if let Ok(Some(version)) = &answer {
+                self.seen.borrow_mut().insert(id.clone(), version.digest.clone());
+            }
+            answers.insert(id, answer);
+        }
+        answers
+    }
+
+    async fn versions(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
+        match self.before(Service::Registry) {
+            Ok(()) => self.world.versions(wanted).await,
+            Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
+        }
+    }
+
+    async fn history(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
+        match self.before(Service::Registry) {
+            Ok(()) => self.world.history(repositories).await,
+            Err(fault) => repositories.iter().map(|name| (name.clone(), Err(fault.clone()))).collect(),
+        }
+    }
+
+    async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
+        match self.before(Service::Scanner) {
+            Ok(()) => self.world.scans(wanted).await,
+            Err(fault) => wanted.iter().map(|at| (at.clone(), Scan::Failed(fault.to_string()))).collect(),
+        }
+    }
+
+    async fn execution(&self, claim: &Claim) -> Execution {
+        match self.before(Service::Pipelines) {
+            Ok(()) => self.world.execution(claim).await,
+            Err(fault) => Execution::Unknown(fault.to_string()),
+        }
+    }
+
+    async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
+        self.before_change(Service::Ledger).await?;
+        let saved = self.world.save(image, record).await;
+        self.after(Service::Ledger).await?;
+        saved
+    }
+
+    async fn claim(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Result<(), NotClaimed> {
+        self.before_change(Service::Ledger).await?;
+        let claimed = self.world.claim(image, record, limits, now).await;
+        self.after(Service::Ledger).await?;
+        claimed
+    }
+
+    async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
+        self.before_change(Service::Ledger).await?;
+        let freed = self.world.free(image, fence).await;
+        self.after(Service::Ledger).await?;
+        freed
+    }
+
+    async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
+            FaultKind::Unavailable => NotStarted::Unclear(fault),
+            _ => NotStarted::Refused(fault),
+        })?;
+        {
+            let (hierarchy, now): (&Hierarchy, _) = (&self.world.hierarchy, self.world.now());
+            let mut state = self.world.state.borrow_mut();
+            if state.pipelines.replayed(start).is_none() {
+                let seen = self.seen.borrow().clone();
+                let day = self.now();
+                let beginning = Beginning { start, seen, ceiling: self.ceiling, day, now };
+                state.witness_start(hierarchy, &beginning);
+            }
+        }
+        let started = self.world.start(start).await;
+        self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
+        started
+    }
+
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+        self.before(Service::Scanner)?;
+        self.world.request_scan(repository, manifest).await
+    }
+}

@@ -1,0 +1,62 @@
+//! What people outside Patchwave do to images.
+
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::ImageId;
+use patchwave::time::{Span, Timestamp};
+
+use crate::build::Order;
+use crate::faults::Trouble;
+use crate::state::{Happening, State};
+
+/// Something that somebody does.
+#[derive(Debug, Clone)]
+pub(crate) struct Deed {
+    pub(crate) what: Trouble,
+    pub(crate) image: ImageId,
+    /// How often it is done again, a minute later.
+    pub(crate) again: u32,
+}
+
+const DEEDS: [Trouble; 4] =
+    [Trouble::PushedFixed, Trouble::PushedVulnerable, Trouble::RolledBack, Trouble::TagMovedAgain];
+
+impl State {
+    /// Draws what people will do between `from` and `until`.
+    pub(crate) fn plan_deeds(&mut self, hierarchy: &Hierarchy, from: Timestamp, until: Timestamp) {
+        let images: Vec<ImageId> = hierarchy.images().map(|image| image.id.clone()).collect();
+        let minutes = Span::between(from, until).as_seconds() / 60;
+        for _ in 0..self.faults.between(0, 4) {
+            let what = self.faults.pick(&DEEDS).copied().unwrap_or(Trouble::PushedFixed);
+            let Some(image) = self.faults.pick(&images).cloned() else { return };
+            let again = if what == Trouble::TagMovedAgain { self.faults.between(2, 4) } else { 0 };
+            let at = Span::minutes(self.faults.between(0, minutes)).after(from);
+            self.plan(at, Happening::Deed(Deed { what, image, again }));
+        }
+    }
+
+    pub(crate) fn outsiders_do(&mut self, hierarchy: &Hierarchy, deed: &Deed, now: Timestamp) {
+        let Ok(image) = hierarchy.image(&deed.image) else { return };
+        self.faults.note(deed.what);
+        self.witness.tell(now, || format!("somebody: {:?} {}", deed.what, deed.image));
+        if deed.what == Trouble::RolledBack {
+            self.roll_back(image, now);
+            return;
+        }
+        let number = self.pipelines.next_number(&image.id);
+        let stuck = deed.what == Trouble::PushedVulnerable;
+        let parents = self.current_parents(hierarchy, image);
+        let order = Order { parents, revision: None, cached: false, stuck, number, now };
+        let pushed = self.build(hierarchy, image, &order);
+        self.push(image, pushed, now);
+        if let Some(again) = deed.again.checked_sub(1) {
+            let next = Span::seconds(self.faults.between(40, 240)).after(now);
+            self.plan(next, Happening::Deed(Deed { again, ..deed.clone() }));
+        }
+    }
+
+    fn roll_back(&mut self, image: &Image, now: Timestamp) {
+        let Some(digest) = self.registry.roll_back(&image.repository, &image.line) else { return };
+        let event = self.envelope.pushed(&image.repository, &digest, None, true, now);
+        self.emit(&event, now);
+    }
+}
