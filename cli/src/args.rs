@@ -47,6 +47,29 @@ pub(crate) enum Verb {
     Table(Table),
     /// Say why an image is or is not rebuilt, for a snapshot of facts
     Why(Why),
+    /// Let the current version of IMAGE be replaced, where policy asks for approval
+    #[cfg(feature = "aws")]
+    Approve(Decide),
+    /// Rebuild IMAGE whether or not there is another reason
+    #[cfg(feature = "aws")]
+    Rebuild(Decide),
+    /// End quarantine, back-off and freeze of IMAGE, or follow its roll-back
+    #[cfg(feature = "aws")]
+    Release(Decide),
+    /// Leave IMAGE alone until it is released
+    #[cfg(feature = "aws")]
+    Freeze(Decide),
+}
+
+/// A decision about one image of the deployment that the environment names, as it names it to the functions.
+#[cfg(feature = "aws")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Decide {
+    /// An id of the hierarchy, or a declared `repository:tag`
+    pub(crate) image: String,
+    /// Who decides: stands in the record and in the build's reasons
+    #[arg(long, env = "USER", value_name = "NAME")]
+    pub(crate) by: String,
 }
 
 #[derive(Debug, clap::Args)]

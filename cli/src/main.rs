@@ -7,6 +7,8 @@ mod demo;
 mod graph;
 mod impact;
 mod input;
+#[cfg(feature = "aws")]
+mod intervene;
 mod output;
 mod plan;
 mod render;
@@ -17,6 +19,8 @@ mod why;
 use std::process::ExitCode;
 
 use clap::Parser;
+#[cfg(feature = "aws")]
+use patchwave::intervention::Intervention;
 
 use crate::args::{Args, Verb};
 use crate::input::BadInput;
@@ -39,5 +43,13 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Plan(options) => plan::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
         Verb::Why(options) => why::run(args, options),
+        #[cfg(feature = "aws")]
+        Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
+        #[cfg(feature = "aws")]
+        Verb::Rebuild(options) => intervene::run(args, options, Intervention::Rebuild),
+        #[cfg(feature = "aws")]
+        Verb::Release(options) => intervene::run(args, options, Intervention::Release),
+        #[cfg(feature = "aws")]
+        Verb::Freeze(options) => intervene::run(args, options, Intervention::Freeze),
     }
 }

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod finding;
 pub mod hierarchy;
 pub mod image;
+pub mod intervention;
 pub mod line;
 pub mod plan;
 pub mod policy;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{FindingKey, Fix, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
+use crate::intervention::{Approval, Decided};
 use crate::plan::{BuildKey, Reason, Start};
 use crate::time::Timestamp;
 
@@ -54,6 +55,12 @@ pub struct Record {
     /// A person's request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
+    /// A person's approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// A person's wish to leave it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Decided>,
 }
 
 /// A start that somebody is making or has made. One an image.

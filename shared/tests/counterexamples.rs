@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use patchwave::facts::{Current, ExecutionState};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::intervention::Intervention;
 use patchwave::plan::{Hold, Limit, Reason};
 use village::{Village, digest, finding, id};
 
@@ -140,8 +141,7 @@ fn a_busy_base_does_not_starve_the_applications() {
     assert!(built >= 6, "{built} builds in a day");
 }
 
-/// 5. A finding in base and application together: settling is transitive, so the application waits for the platform that
-/// has no reason yet.
+/// 5. A finding in base and application together: the application waits for a platform that has no reason yet.
 #[test]
 fn settling_is_transitive() {
     let mut village = Village::of("b: scratch\n p: b\n a: p");
@@ -359,4 +359,77 @@ fn back_off_is_reachable_and_ends() {
         village.facts.slots.started_today = 0;
     }
     assert!(matches!(&village.builds[0].reasons[..], [Reason::Vulnerable { .. }]));
+}
+
+/// 17. A person has a verb for every hold that waits for people, and an approval survives new causes.
+#[test]
+fn every_hold_that_waits_for_a_person_has_a_verb() {
+    let mut village = Village::of("b: scratch | rebuild: approval");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.hold("b"), Hold::NeedsApproval);
+    village.decide("b", Intervention::Approve);
+    village.infect("b", &named("CVE-2", "zlib"));
+    village.scan_all();
+    assert_eq!(village.play(), ["b"], "bound to the version, not to its findings");
+    village.infect("b", &finding("CVE-3"));
+    village.scan_all();
+    assert_eq!(village.hold("b"), Hold::NeedsApproval, "the new version needs a new one");
+
+    let mut village = Village::of("b: scratch");
+    village.decide("b", Intervention::Rebuild);
+    village.decide("b", Intervention::Rebuild);
+    assert_eq!(village.play(), ["b"], "one request is one build");
+
+    village.decide("b", Intervention::Freeze);
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.hold("b"), Hold::Frozen);
+    village.decide("b", Intervention::Release);
+    assert_eq!(village.play(), ["b"]);
+}
+
+/// 17. Quarantine ends by a person, a policy, or somebody else's push.
+#[test]
+fn quarantine_has_ways_out() {
+    let quarantined = || {
+        let mut village = Village::of("b: scratch");
+        village.infect("b", &finding("CVE-1"));
+        village.stubborn.insert(finding("CVE-1").key);
+        village.scan_all();
+        village.play();
+        assert!(matches!(village.hold("b"), Hold::Quarantined { .. }));
+        village
+    };
+    let mut released = quarantined();
+    released.decide("b", Intervention::Release);
+    assert_eq!(released.play(), ["b", "b"]);
+
+    let mut pushed = quarantined();
+    pushed.wait("1h");
+    pushed.push(&id("b"));
+    pushed.scan_all();
+    assert_eq!(pushed.play(), ["b", "b"]);
+
+    let mut changed = quarantined();
+    let yaml = village::family("b: scratch | rebuildAt: medium");
+    changed.hierarchy = patchwave::hierarchy::Hierarchy::parse("changed.yaml", &yaml).unwrap();
+    assert_eq!(changed.play(), ["b", "b"]);
+}
+
+/// 9. A rolled-back image is left alone until a person says otherwise, and its children follow it.
+#[test]
+fn a_roll_back_is_a_decision() {
+    let mut village = Village::of("b: scratch\n a: b");
+    let before = village.current("b").digest.clone();
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    village.play();
+    village.wait("1h");
+    village.image("b").current = Current::Version(before);
+    assert_eq!(village.hold("b"), Hold::RolledBack);
+    assert_eq!(village.pass(), ["a"], "the child follows");
+    village.finish("a");
+    village.decide("b", Intervention::Release);
+    assert_eq!(village.play(), ["b", "a"]);
 }

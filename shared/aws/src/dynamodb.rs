@@ -353,4 +353,6 @@ fn malformed(operation: &str, item: &Item, field: &str) -> Fault {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod tests;

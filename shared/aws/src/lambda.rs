@@ -9,11 +9,9 @@ use patchwave_converge::{Fault, FaultKind, Report, Settings as PassSettings, con
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
-use crate::clients::Clients;
-use crate::hierarchy::HierarchySource;
-use crate::settings::{InvalidSettings, Settings};
+use crate::deployed::Deployed;
+use crate::settings::InvalidSettings;
 use crate::telemetry;
-use crate::world::AwsWorld;
 
 /// Which function this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +58,6 @@ struct Function {
     deployed: Result<Deployed, InvalidSettings>,
 }
 
-struct Deployed {
-    settings: Settings,
-    clients: Clients,
-    hierarchy: HierarchySource,
-}
-
 /// An invocation that failed as a whole.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -103,15 +95,7 @@ impl From<Failed> for Diagnostic {
 
 impl Function {
     async fn new(role: Role) -> Self {
-        let deployed = match Settings::read() {
-            Ok(settings) => Ok(Deployed {
-                clients: Clients::load(settings.own_s3).await,
-                hierarchy: HierarchySource::new(settings.hierarchy.clone()),
-                settings,
-            }),
-            Err(invalid) => Err(invalid),
-        };
-        Self { role, deployed }
+        Self { role, deployed: Deployed::read().await }
     }
 
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Failed> {
@@ -152,9 +136,8 @@ impl Function {
             return Ok(Report { is_whole: true, ..Report::default() });
         }
         let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
-        let hierarchy = deployed.hierarchy.load(|| deployed.clients.s3()).await?;
-        let world = AwsWorld::new(&deployed.clients, hierarchy.registry(), deployed.settings.table.clone());
-        let settings = PassSettings { mode: deployed.settings.mode, owner };
+        let (world, hierarchy) = deployed.world().await?;
+        let settings = PassSettings { mode: deployed.mode(), owner };
         let report = Box::pin(converge(&world, &hierarchy, &triggers, &settings)).await?;
         telemetry::report(&report);
         Ok(report)

@@ -5,6 +5,7 @@
 
 mod clients;
 mod codepipeline;
+mod deployed;
 mod dynamodb;
 mod ecr;
 mod fault;
@@ -19,4 +20,6 @@ mod world;
 #[cfg(test)]
 mod fake;
 
+pub use deployed::{NotDone, intervene};
+pub use settings::InvalidSettings;
 pub use world::AwsWorld;

@@ -54,11 +54,18 @@ pub(crate) struct Settings {
 
 /// A variable that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidSettings {
+pub enum InvalidSettings {
+    /// It is not set.
     #[error("{} is not set; set it to {}", .0.name, .0.meaning)]
     Missing(Variable),
+    /// Its value is not one of its values.
     #[error("{} is {found:?}; set it to {}", .variable.name, .variable.meaning)]
-    Wrong { variable: Variable, found: String },
+    Wrong {
+        /// Which.
+        variable: Variable,
+        /// Its value.
+        found: String,
+    },
 }
 
 impl Settings {

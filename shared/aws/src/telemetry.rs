@@ -2,7 +2,7 @@
 
 use patchwave::plan::Reason;
 use patchwave_converge::Report;
-use tracing::{Span, error, info, info_span};
+use tracing::{Span, error, info, info_span, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings;
@@ -33,6 +33,18 @@ pub(crate) fn report(report: &Report) {
     }
     for held in &report.held {
         info!(target: "patchwave", image = %held.image, why = held.hold.name(), lifted_by = held.lifted_by, "held");
+    }
+    // Whoever delivers events or batches throws the report away: what was proved and what is not known stands here alone.
+    for proof in &report.proofs {
+        info!(
+            target: "patchwave",
+            image = %proof.image, version = %proof.version, platform = %proof.platform, finding = %proof.finding,
+            verdict = ?proof.verdict, "proved"
+        );
+    }
+    for unknown in &report.unknown {
+        let platform = unknown.platform.as_ref().map(ToString::to_string);
+        warn!(target: "patchwave", image = %unknown.image, platform, because = unknown.because, "unknown");
     }
     for failure in &report.errors {
         let image = failure.image.as_ref().map(ToString::to_string);

@@ -4,12 +4,14 @@
 //! from what it acts on.
 
 mod apply;
+mod intervene;
 mod observe;
 mod report;
 mod scope;
 mod world;
 
 pub use apply::LEASE;
+pub use intervene::{NotIntervened, intervene};
 pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;

@@ -11,7 +11,7 @@ use crate::facts::{Execution, Version};
 use crate::finding::{Scan, Severity};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
-use crate::policy::{Mode, Rebuild};
+use crate::policy::Mode;
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -207,13 +207,8 @@ impl<'a> Case<'_, 'a> {
         if let Some(hold) = self.quiet_period().or_else(|| self.back_off()) {
             return Some(hold);
         }
-        match self.image.policy.rebuild {
-            Rebuild::Approval => return Some(Hold::NeedsApproval),
-            Rebuild::NextCommit => return Some(Hold::NextCommit),
-            Rebuild::Never => return Some(Hold::Frozen),
-            Rebuild::Auto => {}
-        }
-        (self.scene.mode(self.image) == Mode::Observe).then_some(Hold::Observing)
+        let observing = self.scene.mode(self.image) == Mode::Observe;
+        self.scene.left_to_people(self.image).or_else(|| observing.then_some(Hold::Observing))
     }
 
     fn quiet_period(&self) -> Option<Hold> {
@@ -319,9 +314,10 @@ pub(super) fn order<'a>(
     running: usize,
 ) -> Vec<(&'a Image, Timestamp)> {
     let due = due(scene, blames, decisions);
-    let below = scene.hierarchy.longest_chain_below(|_| 1);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
+    // The chains are the whole hierarchy's: not worth a look where there is nothing to compare.
+    let below = if ready.len() > 1 { scene.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
     let limits = scene.hierarchy.limits();
     let slots = (limits.max_concurrent_builds as usize).saturating_sub(running);

@@ -109,7 +109,7 @@ pub enum Hold {
     NeedsApproval,
     /// Policy leaves it to the next commit.
     NextCommit,
-    /// Policy says never.
+    /// Policy says never, or a person froze it.
     Frozen,
     /// The fleet's limit is reached.
     AtLimit {
@@ -166,14 +166,16 @@ impl Hold {
             Self::InFlight { pipeline, .. } => format!("the end of the build in pipeline {pipeline}"),
             Self::Unresolved { .. } => "the next look at CodePipeline".into(),
             Self::Unknown { .. } => "the next look that succeeds".into(),
-            Self::RolledBack => "whoever rolled it back, by pushing a newer version".into(),
+            Self::RolledBack => "whoever rolled it back: a newer push, or patchwave release".into(),
             Self::UnknownRevision => {
                 "the image's owner, by writing org.opencontainers.image.revision in its build".into()
             }
             Self::NoPipeline => "the hierarchy's owner, by naming a pipeline".into(),
             Self::CannotHelp { because, .. } => because.clone(),
             Self::Suppressed { .. } => "the hierarchy's owner, or the suppression's end".into(),
-            Self::Quarantined { .. } => "a changed parent, a newly published fix or a new push".into(),
+            Self::Quarantined { .. } => {
+                "a changed parent, a newly published fix, a new push, or a person: patchwave release".into()
+            }
             Self::WaitingOn { on, awaits } => match awaits {
                 Awaited::Start => format!("the end of the build of {on}, which starts now"),
                 Awaited::Scan => format!("a scan of {on} made after the finding appeared"),
@@ -181,10 +183,12 @@ impl Hold {
             },
             Self::AwaitingProof { .. } => "a completed scan of the new version".into(),
             Self::QuietPeriod { parent, .. } => format!("{parent} having been still for its quiet period"),
-            Self::BackOff { .. } => "time, a changed parent or a new commit".into(),
-            Self::NeedsApproval => "the image's owner, by approving or by pushing a new version".into(),
+            Self::BackOff { .. } => {
+                "time, a changed parent, a new commit, or a person: patchwave release".into()
+            }
+            Self::NeedsApproval => "the image's owner: patchwave approve, or a new version".into(),
             Self::NextCommit => "the image's owner, by the next commit".into(),
-            Self::Frozen => "the hierarchy's owner, by a policy other than rebuild: never".into(),
+            Self::Frozen => "a person: patchwave release, or a policy other than rebuild: never".into(),
             Self::AtLimit { limit: Limit::ConcurrentBuilds } => "the next build that ends".into(),
             Self::AtLimit { limit: Limit::StartsPerDay } => "the next day (UTC)".into(),
             Self::Observing => "the hierarchy's owner, by mode: enforce (and PATCHWAVE_MODE=enforce)".into(),

@@ -87,9 +87,8 @@ pub struct Plan {
 /// `ceiling` is the deployment's mode: policy can stay below it, never above. The answer depends on nothing but the
 /// arguments, and not on any order in them.
 pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp) -> Plan {
-    let mut plan = Plan::default();
-    let mut scene = Scene { hierarchy, facts, ceiling, now, records: BTreeMap::new() };
-    settle_builds_and_proofs(&mut scene, &mut plan);
+    let (scene, proofs) = Scene::settled(hierarchy, facts, ceiling, now);
+    let mut plan = Plan { proofs, ..Plan::default() };
 
     let blames = blame::blame(&scene);
     let reasons = scene.images().map(|image| (&image.id, reasons_of(&scene, image, &blames))).collect();
@@ -115,15 +114,6 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
         }
     }
     plan
-}
-
-fn settle_builds_and_proofs(scene: &mut Scene<'_>, plan: &mut Plan) {
-    for image in scene.images() {
-        let Some(facts) = scene.facts_of(&image.id) else { continue };
-        let (record, proofs) = settle::settle(image, facts, scene.now);
-        scene.records.insert(&image.id, record);
-        plan.proofs.extend(proofs);
-    }
 }
 
 fn reasons_of<'a>(scene: &Scene<'a>, image: &'a Image, blames: &blame::Blames<'a>) -> reasons::Reasons {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
+use super::settle::settle;
+use super::{Hold, Proof};
 use crate::facts::{Current, Facts, ImageFacts, Version};
 use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
@@ -18,16 +20,34 @@ pub(super) struct Scene<'a> {
     pub(super) facts: &'a Facts,
     pub(super) ceiling: Mode,
     pub(super) now: Timestamp,
+    images: Vec<&'a Image>,
     pub(super) records: BTreeMap<&'a ImageId, Record>,
 }
 
 impl<'a> Scene<'a> {
+    /// Looks at everything that the facts hold and the hierarchy knows, after builds and proofs are settled; returns the
+    /// verdicts beside.
+    pub(super) fn settled(
+        hierarchy: &'a Hierarchy,
+        facts: &'a Facts,
+        ceiling: Mode,
+        now: Timestamp,
+    ) -> (Self, Vec<Proof>) {
+        let mut scene = Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
+        let mut verdicts = Vec::new();
+        for image in hierarchy.images() {
+            let Some(facts) = facts.images.get(&image.id) else { continue };
+            let (record, proofs) = settle(image, facts, now);
+            scene.images.push(image);
+            scene.records.insert(&image.id, record);
+            verdicts.extend(proofs);
+        }
+        (scene, verdicts)
+    }
+
     /// The images in scope, parents before children.
-    pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + use<'a> {
-        let facts = self.facts;
-        let images: Vec<&'a Image> =
-            self.hierarchy.images().filter(|image| facts.images.contains_key(&image.id)).collect();
-        images.into_iter()
+    pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
+        self.images.iter().copied()
     }
 
     pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {
@@ -64,9 +84,22 @@ impl<'a> Scene<'a> {
 
     /// Whether Patchwave could start a build of this image at all. What it cannot build, nobody needs to wait for.
     pub(super) fn is_able(&self, image: &Image) -> bool {
-        image.policy.rebuild == Rebuild::Auto
+        self.left_to_people(image).is_none()
             && self.mode(image) == Mode::Enforce
             && image.pipeline.as_ref().is_some_and(|p| p.sources.is_empty() || self.revision(image).is_some())
+    }
+
+    /// What policy or a person leaves to people.
+    pub(super) fn left_to_people(&self, image: &Image) -> Option<Hold> {
+        let record = self.record(&image.id);
+        let current = self.current(&image.id).map(|version| &version.digest);
+        let approved = record.approval.as_ref().is_some_and(|approval| approval.replaces.as_ref() == current);
+        match image.policy.rebuild {
+            Rebuild::Approval if !approved => Some(Hold::NeedsApproval),
+            Rebuild::NextCommit => Some(Hold::NextCommit),
+            Rebuild::Never => Some(Hold::Frozen),
+            Rebuild::Auto | Rebuild::Approval => record.frozen.as_ref().map(|_| Hold::Frozen),
+        }
     }
 
     /// The line's commit.
@@ -79,7 +112,8 @@ impl<'a> Scene<'a> {
         finding.first_observed.or_else(|| self.record(id).seen.get(&finding.key).copied()).unwrap_or(scanned)
     }
 
-    /// The content of all parents and, where the pipeline is pinned, the commit: what a build is made from.
+    /// What a build is made from: the content of all parents, the pipeline with what policy asks of it and, where that is
+    /// pinned, the commit. Failures and quarantine hold for these inputs and no others.
     pub(super) fn inputs(&self, image: &Image) -> String {
         let mut words = Vec::new();
         for edge in self.hierarchy.parents(&image.id) {
@@ -88,6 +122,10 @@ impl<'a> Scene<'a> {
         }
         words.sort();
         words.dedup();
+        words.push(format!(
+            "{:?} {:?} {:?}",
+            image.pipeline, image.policy.rebuild_at, image.policy.unknown_fix
+        ));
         if image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty()) {
             words.push(format!("revision={:?}", self.revision(image)));
         }

@@ -22,6 +22,11 @@ pub(super) fn settle(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Reco
     }
     if let Some(version) = facts.current_version() {
         record.current = Some(version.digest.clone());
+        let is_ours = record.success.as_ref().is_some_and(|success| success.version == version.digest);
+        if !is_ours && record.claim.is_none() {
+            // Somebody else's push: what our builds did not fix says nothing about it.
+            record.ineffective.clear();
+        }
     }
     (record, proofs)
 }

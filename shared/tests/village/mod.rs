@@ -4,11 +4,13 @@
 #![allow(clippy::allow_attributes, dead_code, reason = "each test file plays with its own part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use patchwave::facts::{Current, Execution, ExecutionState, Facts, ImageFacts, Manifest, Version};
 use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Parent};
 use patchwave::image::{Digest, ImageId, Platform};
+use patchwave::intervention::{Decided, Intervention};
 use patchwave::plan::{Hold, Plan, Start, plan};
 use patchwave::policy::Mode;
 use patchwave::record::{Attempt, Claim};
@@ -74,10 +76,12 @@ pub(crate) fn family(lines: &str) -> String {
             if extra.contains("pipeline:") { String::new() } else { format!(", pipeline: {name}") };
         let extra = if extra.trim().is_empty() { String::new() } else { format!(", {}", extra.trim()) };
         let extra = extra.replace(", pipeline: none", "");
-        yaml += &format!(
-            "  - {{ id: {name}, tier: {tier}, repository: r/{name}, tags: ['1'], from: {from}, copyFrom: [{}]{pipeline}{extra} }}\n",
+        writeln!(
+            yaml,
+            "  - {{ id: {name}, tier: {tier}, repository: r/{name}, tags: ['1'], from: {from}, copyFrom: [{}]{pipeline}{extra} }}",
             copy_from.join(", ")
-        );
+        )
+        .unwrap();
     }
     yaml
 }
@@ -234,6 +238,13 @@ impl Village {
             self.builds.push(start.clone());
         }
         plan.starts.iter().map(|start| start.image.to_string()).collect()
+    }
+
+    /// A person decides.
+    pub(crate) fn decide(&mut self, name: &str, intervention: Intervention) {
+        let decided = Decided { by: "jo".into(), at: self.now };
+        let facts = self.image(name);
+        facts.record = intervention.write(&facts.record, &facts.current, decided).unwrap();
     }
 
     /// Plans and applies once.

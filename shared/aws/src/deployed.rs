@@ -1,0 +1,73 @@
+//! What lives as long as a process that works on a deployment: a function, or a person's command.
+
+use std::sync::Arc;
+
+use patchwave::hierarchy::{Hierarchy, UnknownImage};
+use patchwave::image::ImageId;
+use patchwave::intervention::Intervention;
+use patchwave::policy::Mode;
+use patchwave_converge::{Fault, NotIntervened};
+
+use crate::clients::Clients;
+use crate::hierarchy::HierarchySource;
+use crate::settings::{InvalidSettings, Settings};
+use crate::world::AwsWorld;
+
+/// A deployment, as the environment names it.
+pub(crate) struct Deployed {
+    settings: Settings,
+    clients: Clients,
+    hierarchy: HierarchySource,
+}
+
+impl Deployed {
+    pub(crate) async fn read() -> Result<Self, InvalidSettings> {
+        let settings = Settings::read()?;
+        Ok(Self {
+            clients: Clients::load(settings.own_s3).await,
+            hierarchy: HierarchySource::new(settings.hierarchy.clone()),
+            settings,
+        })
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.settings.mode
+    }
+
+    /// Returns the world, with the hierarchy as it is now.
+    pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
+        let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;
+        Ok((AwsWorld::new(&self.clients, hierarchy.registry(), self.settings.table.clone()), hierarchy))
+    }
+}
+
+/// A person's decision that was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    /// The environment does not name a deployment.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+    /// The hierarchy or something else did not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The hierarchy has no such image.
+    #[error(transparent)]
+    UnknownImage(#[from] UnknownImage),
+    /// It was not written.
+    #[error(transparent)]
+    NotIntervened(#[from] NotIntervened),
+}
+
+/// Writes the decision of `by` about the image that `name` (an id or a declared `repository:tag`) means, and returns its
+/// id. The deployment is the one that the environment names.
+///
+/// # Errors
+///
+/// Nothing is written if any of the steps fails.
+pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<ImageId, NotDone> {
+    let deployed = Deployed::read().await?;
+    let (world, hierarchy) = deployed.world().await?;
+    let image = hierarchy.resolve(name)?.id.clone();
+    patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
+    Ok(image)
+}

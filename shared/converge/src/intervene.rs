@@ -1,0 +1,48 @@
+//! Writes a person's decision about one image into its record.
+
+use patchwave::hierarchy::{Hierarchy, UnknownImage};
+use patchwave::image::ImageId;
+use patchwave::intervention::{Decided, Intervention, NotDecided};
+
+use crate::observe::observe;
+use crate::world::{Fault, NotSaved, World};
+
+/// A decision that was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotIntervened {
+    /// The hierarchy has no such image.
+    #[error(transparent)]
+    UnknownImage(#[from] UnknownImage),
+    /// The decision cannot be made about the image as it is.
+    #[error(transparent)]
+    NotDecided(#[from] NotDecided),
+    /// Something did not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// Another invocation acts on the image at this moment.
+    #[error("the image's record changed meanwhile; try again")]
+    Conflict,
+}
+
+/// Writes the decision of `by` about `image`. The next pass over the image acts on it: its next event, or the tick.
+///
+/// # Errors
+///
+/// Nothing is written if any of the steps fails.
+pub async fn intervene<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    image: &ImageId,
+    intervention: Intervention,
+    by: &str,
+) -> Result<(), NotIntervened> {
+    let image = &hierarchy.image(image)?.id;
+    let mut facts = observe(world, hierarchy, &[image.clone()].into()).await?;
+    let Some(facts) = facts.images.remove(image) else { return Err(NotIntervened::Conflict) };
+    let decided = Decided { by: by.to_owned(), at: world.now() };
+    let record = intervention.write(&facts.record, &facts.current, decided)?;
+    world.save(image, &record).await.map_err(|not_saved| match not_saved {
+        NotSaved::Conflict => NotIntervened::Conflict,
+        NotSaved::Fault(fault) => fault.into(),
+    })
+}

@@ -1,0 +1,92 @@
+//! The wire protocol of ECR, `CodePipeline` and `DynamoDB`: awsJson1.1.
+//!
+//! <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::http::Server;
+
+/// A service's refusal: an exception of its model, with the HTTP status that carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The exception's name.
+    pub code: String,
+    /// Its message.
+    pub message: String,
+    /// 400 for the caller's fault, 500 for the service's.
+    pub status: u16,
+}
+
+impl Refusal {
+    /// Refuses because of the caller.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), status: 400 }
+    }
+}
+
+/// What a call comes to.
+pub type Answer = Result<Value, Refusal>;
+
+/// A fake of one AWS service.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one operation.
+    fn call(&self, operation: &str, input: Value) -> impl Future<Output = Answer> + Send;
+}
+
+/// Serves `service` on loopback.
+pub async fn serve<S: Service>(service: Arc<S>) -> Server {
+    Server::start(Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
+        let service = Arc::clone(&service);
+        async move { respond(answer(&*service, &headers, &body).await) }
+    }))
+    .await
+}
+
+async fn answer<S: Service>(service: &S, headers: &HeaderMap, body: &Bytes) -> Answer {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let input = serde_json::from_slice(body)
+        .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    service.call(&operation, input).await
+}
+
+fn respond(answer: Answer) -> Response {
+    let (status, body) = match answer {
+        Ok(output) => (StatusCode::OK, output),
+        Err(refusal) => (
+            StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            json!({ "__type": refusal.code, "message": refusal.message }),
+        ),
+    };
+    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body.to_string()).into_response()
+}
+
+/// Reads one page of `items`: `size` of them from `token` on, and the token of the next page.
+///
+/// The token is the position, which no caller may know.
+pub fn page<T: Clone>(
+    items: &[T],
+    token: Option<&str>,
+    size: usize,
+) -> Result<(Vec<T>, Option<String>), Refusal> {
+    let from: usize = match token {
+        None => 0,
+        Some(token) => {
+            token.parse().map_err(|_| Refusal::new("InvalidParameterException", "invalid nextToken"))?
+        }
+    };
+    let to = items.len().min(from + size);
+    let next = (to < items.len()).then(|| to.to_string());
+    Ok((items.get(from..to).unwrap_or_default().to_vec(), next))
+}
+
+/// Reads a field as text; empty where there is none.
+pub fn text<'v>(input: &'v Value, field: &str) -> &'v str {
+    input[field].as_str().unwrap_or_default()
+}

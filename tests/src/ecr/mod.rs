@@ -1,0 +1,182 @@
+//! ECR's wire: scans are our own, images are moto's with its differences from AWS taken out, the rest is moto's.
+
+mod images;
+mod scans;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::awsjson::{Answer, Refusal, Service};
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::content::{self, Document};
+use crate::moto::{self, ACCOUNT, REGION};
+use crate::scanner::{Outcome, Package, Scanner, Scanning, Vulnerability};
+
+/// The registry of the account.
+pub struct Registry {
+    moto: String,
+    clock: Arc<Clock>,
+    bus: Arc<Bus>,
+    state: Mutex<State>,
+}
+
+/// What the front knows beside what moto stores.
+#[derive(Debug, Default)]
+struct State {
+    scanner: Scanner,
+    /// Entries on a page of any list, whatever the caller asks for: small, so that every test turns pages.
+    page: usize,
+    /// Every manifest and index that was pushed, by repository and digest.
+    pushed: BTreeMap<(String, String), Pushed>,
+    /// Repositories whose scans fail.
+    failing_scans: BTreeSet<String>,
+    /// How often each operation was called.
+    calls: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Clone)]
+struct Pushed {
+    at: Timestamp,
+    text: String,
+    content: Value,
+}
+
+impl Pushed {
+    fn is_index(&self) -> bool {
+        self.content["manifests"].is_array()
+    }
+
+    fn layers(&self) -> Vec<String> {
+        content::layers(&self.content)
+    }
+}
+
+impl Registry {
+    /// Makes the registry in front of the moto at `moto`.
+    pub fn new(moto: &str, scanning: Scanning, clock: Arc<Clock>, bus: Arc<Bus>) -> Self {
+        let scanner = Scanner { scanning, ..Scanner::default() };
+        let state = State { scanner, page: 2, ..State::default() };
+        Self { moto: moto.to_owned(), clock, bus, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a repository.
+    pub async fn create_repository(&self, name: &str) -> Answer {
+        self.forward("CreateRepository", &json!({ "repositoryName": name })).await
+    }
+
+    /// Pushes a document, with a tag or without, as a Docker client would.
+    pub async fn push(&self, repository: &str, document: &Document, tag: Option<&str>) -> Answer {
+        let mut input = json!({
+            "repositoryName": repository,
+            "imageManifest": document.text,
+            "imageManifestMediaType": document.media_type,
+        });
+        if let Some(tag) = tag {
+            input["imageTag"] = tag.into();
+        }
+        self.put_image(input).await
+    }
+
+    /// Says what a layer holds.
+    pub fn layer_holds(&self, layer: &str, packages: &[Package]) {
+        self.state().scanner.packages.insert(layer.to_owned(), packages.to_vec());
+    }
+
+    /// Returns what a layer holds.
+    pub fn packages_in(&self, layer: &str) -> Vec<Package> {
+        self.state().scanner.packages.get(layer).cloned().unwrap_or_default()
+    }
+
+    /// Publishes a vulnerability. Enhanced scanning finds it at once and says so, basic scanning with the next scan.
+    pub fn disclose(&self, vulnerability: Vulnerability) {
+        let id = vulnerability.id.clone();
+        self.state().scanner.vulnerabilities.push(vulnerability);
+        if self.state().scanner.scanning == Scanning::Enhanced {
+            self.emit_findings(&id);
+        }
+    }
+
+    /// Lets every later scan in a repository fail.
+    pub fn fail_scans_of(&self, repository: &str) {
+        self.state().failing_scans.insert(repository.to_owned());
+    }
+
+    /// Forgets the scan of a manifest, as ECR does after a while.
+    pub fn forget_scan(&self, manifest: &str) {
+        self.state().scanner.scans.remove(manifest);
+    }
+
+    /// Returns how often an operation was called.
+    pub fn calls(&self, operation: &str) -> u32 {
+        self.state().calls.get(operation).copied().unwrap_or_default()
+    }
+
+    /// Returns a document of the registry.
+    pub fn document(&self, repository: &str, digest: &str) -> Option<Value> {
+        let state = self.state();
+        state.pushed.get(&(repository.to_owned(), digest.to_owned())).map(|pushed| pushed.content.clone())
+    }
+
+    /// Returns the digest that a tag names.
+    pub async fn tagged(&self, repository: &str, tag: &str) -> Option<String> {
+        let input = json!({ "repositoryName": repository, "imageIds": [{ "imageTag": tag }] });
+        let described = self.describe_images(&input).await.ok()?;
+        described["imageDetails"][0]["imageDigest"].as_str().map(str::to_owned)
+    }
+
+    /// Returns the digests of a repository that have a tag with this prefix, oldest push first.
+    pub async fn tagged_with_prefix(&self, repository: &str, prefix: &str) -> Vec<String> {
+        let images = self.images(&json!({ "repositoryName": repository })).await.unwrap_or_default();
+        let tagged = |image: &&Value| {
+            let tags = image["imageTags"].as_array().map(Vec::as_slice).unwrap_or_default();
+            tags.iter().filter_map(Value::as_str).any(|tag| tag.starts_with(prefix))
+        };
+        images.iter().filter(tagged).filter_map(|i| i["imageDigest"].as_str()).map(str::to_owned).collect()
+    }
+
+    async fn forward(&self, operation: &str, input: &Value) -> Answer {
+        let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
+        moto::call(&self.moto, "ecr", &target, input).await
+    }
+}
+
+impl Service for Registry {
+    async fn call(&self, operation: &str, input: Value) -> Answer {
+        *self.state().calls.entry(operation.to_owned()).or_default() += 1;
+        match operation {
+            "BatchGetImage" => self.batch_get_image(&input).await,
+            "DescribeImages" => self.describe_images(&input).await,
+            "DescribeImageScanFindings" => self.describe_image_scan_findings(&input),
+            "GetRegistryScanningConfiguration" => Ok(self.scanning_configuration()),
+            "ListImages" => self.list_images(&input).await,
+            "PutImage" => self.put_image(input).await,
+            "StartImageScan" => self.start_image_scan(&input),
+            _ => self.forward(operation, &input).await,
+        }
+    }
+}
+
+fn repository_arn(repository: &str) -> String {
+    format!("arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}")
+}
+
+fn image_not_found(repository: &str, id: &Value) -> Refusal {
+    Refusal::new(
+        "ImageNotFoundException",
+        format!("The image with imageId {id} does not exist within the repository with name '{repository}'"),
+    )
+}
+
+impl State {
+    fn outcome_of(&self, manifest: &str) -> Option<Outcome> {
+        self.scanner.scans.get(manifest).cloned()
+    }
+}

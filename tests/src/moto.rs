@@ -1,0 +1,118 @@
+//! moto, the Python fake of AWS that holds tables, buckets and the registry's images.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::awsjson::{Answer, Refusal};
+use crate::http;
+
+/// The account that moto plays.
+pub const ACCOUNT: &str = "123456789012";
+/// The Region of everything here.
+pub const REGION: &str = "us-east-1";
+
+/// A running `moto_server`, which ends with its owner.
+pub struct Moto {
+    url: String,
+    _child: Child,
+}
+
+impl Moto {
+    /// Starts a server and waits until it says where it listens.
+    pub async fn start() -> Self {
+        let program = venv().join("bin/moto_server");
+        assert!(
+            program.exists(),
+            "{} is missing: run tests/run once, it installs moto there",
+            program.display()
+        );
+        let mut child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .env("PYTHONUNBUFFERED", "1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("moto starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.expect("moto writes text") {
+            if let Some((_, url)) = line.split_once("Running on ") {
+                let url = url.trim().to_owned();
+                // Nobody reads its request log, but somebody must: a full pipe would stop it.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Self { url, _child: child };
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        panic!("moto ended before it listened:\n{said}");
+    }
+
+    /// Returns the endpoint of every service it plays.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Calls an awsJson operation, `target` being what `x-amz-target` names, such as `DynamoDB_20120810.CreateTable`.
+    pub async fn call(&self, service: &str, target: &str, input: &Value) -> Answer {
+        call(&self.url, service, target, input).await
+    }
+
+    /// Makes a bucket that holds one object.
+    pub async fn put_object(&self, bucket: &str, key: &str, content: &str) {
+        for (path, content) in [(bucket.to_owned(), ""), (format!("{bucket}/{key}"), content)] {
+            let url = format!("{}/{path}", self.url);
+            let authorization = authorization("s3");
+            let headers = [("authorization", authorization.as_str())];
+            let (status, body) =
+                http::send("PUT", &url, &headers, content.to_owned()).await.expect("moto answers");
+            assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        }
+    }
+}
+
+/// Calls an awsJson operation of the moto at `url`.
+pub(crate) async fn call(url: &str, service: &str, target: &str, input: &Value) -> Answer {
+    let authorization = authorization(service);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/x-amz-json-1.1"),
+        ("x-amz-target", target),
+    ];
+    let (status, body) = http::send("POST", url, &headers, input.to_string()).await.map_err(|error| {
+        Refusal { code: "ServiceUnavailable".into(), message: error.to_string(), status: 500 }
+    })?;
+    let output: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status.is_success() {
+        return Ok(output);
+    }
+    let code = output["__type"].as_str().unwrap_or("InternalFailure").rsplit('#').next().unwrap_or_default();
+    let message = output["message"].as_str().or(output["Message"].as_str()).unwrap_or_default();
+    Err(Refusal { code: code.to_owned(), message: message.to_owned(), status: status.as_u16() })
+}
+
+/// moto reads service and Region out of the signature's scope and checks no signature.
+fn authorization(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=harness/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
+}
+
+/// Returns where `tests/run` installed the Python packages.
+pub fn venv() -> PathBuf {
+    match setting("PATCHWAVE_VENV") {
+        Some(path) => path.into(),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/venv"),
+    }
+}
+
+/// Reads a setting of the test run.
+#[expect(clippy::disallowed_methods, reason = "the harness's one look at its environment")]
+pub(crate) fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

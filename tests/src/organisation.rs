@@ -1,0 +1,76 @@
+//! The organisation of the scenarios: its hierarchy file, and what stands behind each image of it.
+
+use patchwave::hierarchy::{Hierarchy, Image, Line, Parent};
+use patchwave::image::ImageId;
+
+use crate::codepipeline::{Base, Recipe, Tagging};
+
+/// The hierarchy file.
+pub const HIERARCHY: &str = include_str!("../fixtures/organisation.yaml");
+
+/// Loads the hierarchy file as the functions do.
+pub fn hierarchy() -> Hierarchy {
+    Hierarchy::parse("organisation.yaml", HIERARCHY).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Returns the recipe of each image, parents before children.
+pub fn recipes(hierarchy: &Hierarchy) -> Vec<Recipe> {
+    let parents_first = hierarchy.all();
+    parents_first.waves().into_iter().flatten().map(|image| recipe(hierarchy, image)).collect()
+}
+
+fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
+    let pipeline = image.pipeline.as_ref().unwrap_or_else(|| panic!("{} has no pipeline", image.id));
+    Recipe {
+        image: image.id.to_string(),
+        pipeline: pipeline.name.clone(),
+        repository: image.repository.to_string(),
+        tagging: tagging(&image.line),
+        base: base(hierarchy, &image.from),
+        packages: packages(image),
+        variables: pipeline.variables.iter().map(|variable| variable.name().to_owned()).collect(),
+        sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
+    }
+}
+
+fn tagging(line: &Line) -> Tagging {
+    match line {
+        Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
+        Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
+    }
+}
+
+fn base(hierarchy: &Hierarchy, from: &Parent) -> Base {
+    match from {
+        Parent::Image(id) => {
+            let parent = image(hierarchy, id);
+            let tagging = tagging(&parent.line);
+            let line = match tagging {
+                Tagging::Stable(tags) => tags.into_iter().next().unwrap_or_default(),
+                Tagging::Unique(prefix) => prefix,
+            };
+            Base::Image(parent.repository.to_string(), line)
+        }
+        Parent::Upstream(reference) => Base::Upstream(reference.to_string()),
+        Parent::Scratch => Base::Upstream("scratch".to_owned()),
+    }
+}
+
+fn image<'h>(hierarchy: &'h Hierarchy, id: &ImageId) -> &'h Image {
+    hierarchy.image(id).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Every image installs a package of the operating system that is named after it; `base/os` holds openssl too, and
+/// applications a library that their own commit pins.
+fn packages(image: &Image) -> Vec<(String, String)> {
+    let name = image.repository.as_str().rsplit('/').next().unwrap_or_default();
+    let mut packages = vec![(name.to_owned(), "OS".to_owned())];
+    match image.repository.as_str() {
+        "base/os" => packages.push(("openssl".to_owned(), "OS".to_owned())),
+        repository if repository.starts_with("apps/") => {
+            packages.push((format!("{name}-library"), "NODEPKG".to_owned()));
+        }
+        _ => {}
+    }
+    packages
+}

@@ -1,0 +1,210 @@
+//! The Lambda runtime API on loopback, and a compiled function that lives under it.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+
+use crate::http::Server;
+use crate::moto::REGION;
+
+/// When an invocation must have ended, as `Lambda-Runtime-Deadline-Ms` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Deadline {
+    /// Far away: no test depends on how long anything takes.
+    #[default]
+    Far,
+    /// Ten minutes after the epoch: what `cargo lambda watch` sends, so that a function that trusts it bails out.
+    LongPast,
+}
+
+impl Deadline {
+    fn milliseconds(self) -> u64 {
+        match self {
+            Self::Far => 4_102_444_800_000,
+            Self::LongPast => 600_000,
+        }
+    }
+}
+
+/// What a function says when it cannot answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionError {
+    /// The runtime's `errorType`.
+    pub kind: String,
+    /// Its `errorMessage`.
+    pub message: String,
+}
+
+type Outcome = Result<Value, FunctionError>;
+
+/// An invocation that waits for the function to ask for it.
+struct Invocation {
+    id: String,
+    payload: String,
+}
+
+/// The runtime API of one function.
+struct Api {
+    next: AsyncMutex<mpsc::Receiver<Invocation>>,
+    pending: Mutex<BTreeMap<String, oneshot::Sender<Outcome>>>,
+    deadline: Deadline,
+}
+
+impl Api {
+    fn settle(&self, id: &str, outcome: Outcome) {
+        let waiting = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(waiting) = waiting {
+            // Nobody waits any more if the test gave up on the invocation.
+            let _ = waiting.send(outcome);
+        }
+    }
+}
+
+/// A compiled function binary under the runtime API; it ends with its owner.
+pub struct Function {
+    name: String,
+    child: Child,
+    invocations: mpsc::Sender<Invocation>,
+    api: Arc<Api>,
+    count: u32,
+    log: Arc<Mutex<Vec<String>>>,
+    _server: Server,
+}
+
+impl Function {
+    /// Starts the binary `name` with nothing in its environment but `settings` and what Lambda sets.
+    pub async fn start(name: &str, settings: &BTreeMap<String, String>, deadline: Deadline) -> Self {
+        let (invocations, next) = mpsc::channel(1);
+        let api = Arc::new(Api { next: AsyncMutex::new(next), pending: Mutex::default(), deadline });
+        let server = Server::start(routes(Arc::clone(&api))).await;
+        let mut child = Command::new(binary(name))
+            .env_clear()
+            .envs(settings)
+            .env("AWS_LAMBDA_RUNTIME_API", server.address())
+            .env("AWS_LAMBDA_FUNCTION_NAME", name)
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", "test")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the function starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        keep(child.stdout.take(), &log);
+        keep(child.stderr.take(), &log);
+        Self { name: name.to_owned(), child, invocations, api, count: 0, log, _server: server }
+    }
+
+    /// Invokes the function and waits for its answer.
+    ///
+    /// # Panics
+    ///
+    /// If the function ends instead of answering.
+    pub async fn invoke(&mut self, payload: &Value) -> Outcome {
+        self.count += 1;
+        let id = format!("{}-{}", self.name, self.count);
+        let (answer, answered) = oneshot::channel();
+        self.api.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), answer);
+        self.invocations
+            .send(Invocation { id, payload: payload.to_string() })
+            .await
+            .expect("the runtime API lives as long as its function");
+        tokio::select! {
+            outcome = answered => outcome.expect("every invocation is settled once"),
+            status = self.child.wait() => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                panic!("{} ended instead of answering ({status}):\n{}", self.name, self.log().join("\n"))
+            }
+        }
+    }
+
+    /// Returns the lines that the function has written so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn routes(api: Arc<Api>) -> Router {
+    let invocation = "/2018-06-01/runtime/invocation";
+    Router::new()
+        .route(&format!("{invocation}/next"), get(next))
+        .route(&format!("{invocation}/{{id}}/response"), post(succeeded))
+        .route(&format!("{invocation}/{{id}}/error"), post(failed))
+        .route("/2018-06-01/runtime/init/error", post(could_not_start))
+        .with_state(api)
+}
+
+async fn next(State(api): State<Arc<Api>>) -> Response {
+    let Some(invocation) = api.next.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    let headers = [
+        ("Lambda-Runtime-Aws-Request-Id", invocation.id),
+        ("Lambda-Runtime-Deadline-Ms", api.deadline.milliseconds().to_string()),
+        (
+            "Lambda-Runtime-Invoked-Function-Arn",
+            format!("arn:aws:lambda:{REGION}:123456789012:function:test"),
+        ),
+        ("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0".to_owned()),
+        ("Content-Type", "application/json".to_owned()),
+    ];
+    (headers, invocation.payload).into_response()
+}
+
+async fn succeeded(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    api.settle(&id, Ok(serde_json::from_slice(&body).expect("a function answers in JSON")));
+    StatusCode::ACCEPTED
+}
+
+async fn failed(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+    api.settle(&id, Err(diagnostic(&body)));
+    StatusCode::ACCEPTED
+}
+
+/// A function that fails to start ends next, and [`Function::invoke`] sees that; its log says why.
+async fn could_not_start() -> StatusCode {
+    StatusCode::ACCEPTED
+}
+
+fn diagnostic(body: &Bytes) -> FunctionError {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    FunctionError { kind: field("errorType"), message: field("errorMessage") }
+}
+
+/// Keeps what the function writes, so that its pipes never fill and a failed test can show it.
+fn keep(output: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Mutex<Vec<String>>>) {
+    let Some(output) = output else { return };
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+}
+
+/// Finds a binary of the workspace beside the test that runs.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let found = test.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!("the binary {name} is not built: run tests/run, or cargo build --workspace --bins")
+    })
+}

@@ -1,0 +1,98 @@
+//! What every function does with what reaches it, whatever its world is like.
+
+use std::path::{Path, PathBuf};
+
+use patchwave_tests::runtime::{Deadline, Function};
+use patchwave_tests::world::{Setup, World, batch};
+use serde_json::{Value, json};
+
+const FUNCTIONS: [&str; 3] = ["inventory", "rebuild-fanout", "scan-complete"];
+
+fn fixtures() -> impl Iterator<Item = (PathBuf, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/events");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).map(|path| {
+        let event = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        (path, event)
+    })
+}
+
+fn fixture(name: &str) -> Value {
+    fixtures().find(|(path, _)| path.file_stem().is_some_and(|stem| stem == name)).unwrap().1
+}
+
+#[tokio::test]
+async fn every_function_answers_every_sample_event() {
+    let mut world = World::start(Setup::default()).await;
+    for (path, event) in fixtures() {
+        for function in FUNCTIONS {
+            let answer = world.invoke(function, &event).await;
+            // A response of SQS is nothing that AWS sends to a function.
+            if path.ends_with("sqs-batch-response.json") {
+                assert_eq!(answer.unwrap_err().kind, "InvalidEvent", "{function}");
+            } else if event["Records"].is_array() {
+                assert_eq!(answer.unwrap(), json!({ "batchItemFailures": [] }), "{function}: {path:?}");
+            } else {
+                let report = answer.unwrap_or_else(|error| panic!("{function}: {path:?}: {error:?}"));
+                for field in ["trigger", "started", "held", "proofs", "unknown", "errors"] {
+                    assert!(report[field].is_array(), "{function}: {path:?}: {report}");
+                }
+            }
+        }
+    }
+    assert!(world.builds().is_empty(), "they are about somebody else's images");
+}
+
+#[tokio::test]
+async fn a_poisoned_record_fails_alone() {
+    let mut world = World::start(Setup::default()).await;
+    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let mut bodies: Vec<String> = world.bus.take().iter().take(2).map(Value::to_string).collect();
+    bodies.insert(1, "{ not JSON".to_owned());
+    bodies.push(r#"{"detail-type": "Inspector2 Finding", "source": "aws.inspector2"}"#.to_owned());
+    let failed = world.deliver_batch("scan-complete", &bodies).await;
+    assert_eq!(failed, ["1", "3"]);
+    assert_eq!(world.builds(), [("base/os".to_owned(), 1)].into(), "the others were acted on");
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_acted_on_is_asked_for_again() {
+    let world = World::start(Setup::default()).await;
+    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let bodies: Vec<String> = world.bus.take().iter().take(2).map(Value::to_string).collect();
+    let mut settings = world.settings().clone();
+    settings.insert("PATCHWAVE_TABLE".to_owned(), "nobody-made-it".to_owned());
+    let mut function = Function::start("scan-complete", &settings, Deadline::Far).await;
+    let answer = function.invoke(&batch(&bodies)).await.unwrap();
+    let again = json!([{ "itemIdentifier": "0" }, { "itemIdentifier": "1" }]);
+    assert_eq!(answer["batchItemFailures"], again);
+}
+
+#[tokio::test]
+async fn settings_that_are_missing_are_named_to_the_caller() {
+    let mut function = Function::start("inventory", &[].into(), Deadline::Far).await;
+    let error = function.invoke(&fixture("scheduled-event-rule")).await.unwrap_err();
+    assert_eq!(error.kind, "InvalidSettings");
+    assert!(error.message.starts_with("PATCHWAVE_HIERARCHY is not set"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_deadline_of_1970_is_ignored() {
+    let world = World::start(Setup::default()).await;
+    let mut function = Function::start("rebuild-fanout", world.settings(), Deadline::LongPast).await;
+    let report = function.invoke(&fixture("scheduled-event-rule")).await.unwrap();
+    assert_eq!(report["trigger"], json!([{ "kind": "tick" }]));
+}
+
+#[tokio::test]
+async fn logs_are_json_and_name_the_request() {
+    let mut world = World::start(Setup::default()).await;
+    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let event = world.bus.take().swap_remove(0);
+    world.deliver(&event).await;
+    let log = world.log("scan-complete");
+    let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let started = lines.iter().find(|line| line["message"] == "started").unwrap();
+    assert_eq!(started["image"], "base/os");
+    assert_eq!(started["span"]["request_id"], "scan-complete-1");
+}
