@@ -627,3 +627,19 @@ fn only_declared_variables_are_sent() {
     assert_eq!(start.variables["PATCHWAVE_BUILD_KEY"], start.key.to_string());
     assert!(start.token().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
 }
+
+#[test]
+fn what_no_rebuild_can_help_makes_none_more_urgent() {
+    let yaml = village::family("b1: scratch\n b2: scratch")
+        .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1");
+    let mut village = Village::new(&yaml);
+    let pinned = patchwave::finding::Finding { kind: PackageKind::Language, ..finding("CVE-1") };
+    village.infect("b1", &pinned);
+    village.scan_all();
+    village.pass();
+    village.wait("20d");
+    village.infect("b1", &patchwave::finding::Finding { severity: Severity::High, ..finding("CVE-2") });
+    village.infect("b2", &finding("CVE-3"));
+    village.scan_all();
+    assert_eq!(village.pass(), ["b2"], "its critical is due before the other's high");
+}
