@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures/organisation.yaml` draws the organisation that all of this happens to.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave_tests::codepipeline::Status;

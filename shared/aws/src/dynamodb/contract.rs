@@ -31,7 +31,7 @@ async fn on_a_table<R: Future<Output = ()>>(check: impl FnOnce(Ledger) -> R) {
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_mins(1)).build())
         .endpoint_url(moto.url())
         .build();
     check(Ledger::new(aws_sdk_dynamodb::Client::new(&config), TABLE.to_owned())).await;
