@@ -196,6 +196,7 @@ fn proof_gates_the_wave_until_it_is_in_or_its_wait_is_over() {
     village.end("b", ExecutionState::Succeeded);
     assert_eq!(village.pass(), Vec::<String>::new());
     assert!(matches!(village.hold("b"), Hold::AwaitingProof { .. }));
+    assert_eq!(village.plan().scans.len(), 2, "nobody has begun the scans that prove it");
     assert!(
         matches!(village.hold("a"), Hold::WaitingOn { awaits: Awaited::Hold(hold), .. } if matches!(*hold, Hold::AwaitingProof { .. }))
     );
