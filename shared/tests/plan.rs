@@ -128,6 +128,17 @@ fn a_finding_of_a_copied_stage_belongs_to_that_stage() {
 }
 
 #[test]
+fn a_copied_stage_that_was_not_scanned_since_is_scanned_first() {
+    let mut village = Village::of("b: scratch\n p: b\n a: b + p");
+    let go = patchwave::finding::Finding { kind: PackageKind::Language, ..finding("CVE-1") };
+    village.infect("a", &go);
+    village.wait("1h");
+    village.scan("b");
+    village.scan("a");
+    assert_eq!(village.hold("a"), Hold::WaitingOn { on: id("p"), awaits: Awaited::Scan });
+}
+
+#[test]
 fn what_a_rebuild_cannot_help_is_not_rebuilt() {
     let mut village = Village::of("b: scratch\n a: b");
     village.infect("a", &patchwave::finding::Finding { kind: PackageKind::Language, ..finding("CVE-1") });
