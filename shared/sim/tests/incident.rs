@@ -144,7 +144,7 @@ fn what_was_started_is_confirmed_in_its_record() {
     let mut confirmed = 0;
     let mut watch = |simulation: &Simulation, moment: &Moment| {
         let Moment::Passed { report, .. } = moment else { return };
-        for started in report.started.iter().filter(|_| confirmed < 3) {
+        for started in report.started.iter().take(3 - confirmed) {
             let record = simulation.facts().unwrap().images[&started.image].record.clone();
             assert_eq!(record.claim.unwrap().execution.as_ref(), Some(&started.execution_id));
             confirmed += 1;
