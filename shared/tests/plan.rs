@@ -457,6 +457,22 @@ fn without_annotations_layers_tell_and_without_layers_time() {
 }
 
 #[test]
+fn a_common_first_layer_is_no_kinship() {
+    let mut village = Village::of("b: scratch\n p: b\n a: p");
+    let digest = village.current("a").digest.clone();
+    village.image("a").versions.get_mut(&digest).unwrap().base = None;
+    village.wait("1h");
+    village.push(&id("p"));
+    village.scan_all();
+    village.wait("11m");
+    assert_eq!(
+        village.pass(),
+        ["a"],
+        "it starts with the base's layer, as every version of p does, and not with p's own"
+    );
+}
+
+#[test]
 fn a_persons_push_is_followed_after_it_has_been_still() {
     let mut village = Village::of("b: scratch\n a: b");
     village.wait("1h");
