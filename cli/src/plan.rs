@@ -52,9 +52,11 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
     }
     for (name, held) in grouped(&plan.holds) {
         let images = some(held.iter().map(|(image, _)| image), SHOWN);
-        let lifted_by = held.first().map(|(_, hold)| hold.lifted_by()).unwrap_or_default();
         writeln!(text, "  {} {}: {images}", paint(CAREFUL, name), held.len())?;
-        writeln!(text, "    {}", paint(FAINT, format!("ended by {lifted_by}")))?;
+        // What is fresh waits for nothing.
+        if let Some((_, hold)) = held.first().filter(|(_, hold)| **hold != Hold::Fresh) {
+            writeln!(text, "    {}", paint(FAINT, format!("ended by {}", hold.lifted_by())))?;
+        }
     }
     for unknown in &plan.unknown {
         let platform =

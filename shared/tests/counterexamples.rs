@@ -90,6 +90,53 @@ fn a_reproduced_build_restarts_its_age() {
     assert_eq!(village.hold("b"), Hold::Fresh);
 }
 
+/// 3c. The next time it expires is another intent: the replaced version and the parents are the same as last time.
+#[test]
+fn a_reproduced_build_has_a_new_key_the_next_time() {
+    let mut village = Village::of("b: scratch");
+    for _ in 0..2 {
+        village.wait("31d");
+        village.scan_all();
+        assert_eq!(village.pass(), ["b"]);
+        village.end("b", ExecutionState::Succeeded);
+        village.pass();
+    }
+    assert_ne!(village.builds[0].key, village.builds[1].key);
+}
+
+/// A parent changes between a failed build and the next: that is another intent, and not a retry of the same.
+#[test]
+fn the_key_knows_the_parents() {
+    let mut village = Village::of("b: scratch\n a: b");
+    village.infect("a", &finding("CVE-1"));
+    village.scan_all();
+    village.pass();
+    village.end("a", ExecutionState::Failed);
+    village.push(&id("b"));
+    village.scan_all();
+    village.wait("11m");
+    assert_eq!(village.pass(), ["a"]);
+    assert_ne!(village.builds[0].key, village.builds[1].key);
+}
+
+/// A copied stage is pushed while its child is built on the version before: only our own record tells, for the child was
+/// pushed after it.
+#[test]
+fn what_we_told_a_build_is_believed_before_what_the_clock_says() {
+    let mut village = Village::of("b: scratch\n p: scratch\n a: b + p");
+    village.infect("a", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.pass(), ["a"]);
+    village.wait("1h");
+    village.push(&id("p"));
+    village.scan_all();
+    village.wait("1h");
+    village.push(&id("a"));
+    village.scan_all();
+    village.end("a", ExecutionState::Succeeded);
+    assert_eq!(village.pass(), ["a"], "once more, on the parent that changed meanwhile");
+}
+
 /// 3d. A second vulnerability without a known fix in the same package is an intent of its own.
 #[test]
 fn a_second_unfixed_vulnerability_in_a_package_is_tried() {

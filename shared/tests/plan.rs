@@ -128,6 +128,17 @@ fn a_finding_of_a_copied_stage_belongs_to_that_stage() {
 }
 
 #[test]
+fn a_copied_stage_that_was_not_scanned_since_is_scanned_first() {
+    let mut village = Village::of("b: scratch\n p: b\n a: b + p");
+    let go = patchwave::finding::Finding { kind: PackageKind::Language, ..finding("CVE-1") };
+    village.infect("a", &go);
+    village.wait("1h");
+    village.scan("b");
+    village.scan("a");
+    assert_eq!(village.hold("a"), Hold::WaitingOn { on: id("p"), awaits: Awaited::Scan });
+}
+
+#[test]
 fn what_a_rebuild_cannot_help_is_not_rebuilt() {
     let mut village = Village::of("b: scratch\n a: b");
     village.infect("a", &patchwave::finding::Finding { kind: PackageKind::Language, ..finding("CVE-1") });
@@ -196,6 +207,7 @@ fn proof_gates_the_wave_until_it_is_in_or_its_wait_is_over() {
     village.end("b", ExecutionState::Succeeded);
     assert_eq!(village.pass(), Vec::<String>::new());
     assert!(matches!(village.hold("b"), Hold::AwaitingProof { .. }));
+    assert_eq!(village.plan().scans.len(), 2, "nobody has begun the scans that prove it");
     assert!(
         matches!(village.hold("a"), Hold::WaitingOn { awaits: Awaited::Hold(hold), .. } if matches!(*hold, Hold::AwaitingProof { .. }))
     );
@@ -445,6 +457,22 @@ fn without_annotations_layers_tell_and_without_layers_time() {
 }
 
 #[test]
+fn a_common_first_layer_is_no_kinship() {
+    let mut village = Village::of("b: scratch\n p: b\n a: p");
+    let digest = village.current("a").digest.clone();
+    village.image("a").versions.get_mut(&digest).unwrap().base = None;
+    village.wait("1h");
+    village.push(&id("p"));
+    village.scan_all();
+    village.wait("11m");
+    assert_eq!(
+        village.pass(),
+        ["a"],
+        "it starts with the base's layer, as every version of p does, and not with p's own"
+    );
+}
+
+#[test]
 fn a_persons_push_is_followed_after_it_has_been_still() {
     let mut village = Village::of("b: scratch\n a: b");
     village.wait("1h");
@@ -626,4 +654,20 @@ fn only_declared_variables_are_sent() {
     assert_eq!(start.variables["PATCHWAVE_BASE_IMAGE"], format!("r/b@{}", village.current("b").digest));
     assert_eq!(start.variables["PATCHWAVE_BUILD_KEY"], start.key.to_string());
     assert!(start.token().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+}
+
+#[test]
+fn what_no_rebuild_can_help_makes_none_more_urgent() {
+    let yaml = village::family("b1: scratch\n b2: scratch")
+        .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1");
+    let mut village = Village::new(&yaml);
+    let pinned = patchwave::finding::Finding { kind: PackageKind::Language, ..finding("CVE-1") };
+    village.infect("b1", &pinned);
+    village.scan_all();
+    village.pass();
+    village.wait("20d");
+    village.infect("b1", &patchwave::finding::Finding { severity: Severity::High, ..finding("CVE-2") });
+    village.infect("b2", &finding("CVE-3"));
+    village.scan_all();
+    assert_eq!(village.pass(), ["b2"], "its critical is due before the other's high");
 }

@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures/organisation.yaml` draws the organisation that all of this happens to.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave_tests::codepipeline::Status;
@@ -102,6 +104,28 @@ async fn basic_scanning_does_it_too() {
         sqs.iter().any(|line| line.contains(r#""verdict":"Fixed""#) || line.contains("fixed")),
         "{sqs:#?}"
     );
+}
+
+#[tokio::test]
+async fn a_finding_asks_for_its_parents_scans_before_anything_is_built() {
+    let mut world = World::start(Setup { scanning: Scanning::Basic, ..Setup::default() }).await;
+    world.disclose(CVE, "openssl", Some("1.0.1"));
+    world.registry.scan_version("apps/search", &world.current("apps/search:live").await);
+    let event = world.bus.take().swap_remove(0);
+    let report = world.deliver(&event).await;
+    assert_eq!(report["started"], json!([]), "the parents' scans are older than the finding: {report}");
+    let asked: BTreeSet<&str> =
+        world.reported("scansRequested").iter().filter_map(|scan| scan["image"].as_str()).collect();
+    assert!(asked.contains("platform/java:21"), "{asked:?}");
+    for _ in 0..2 {
+        world.registry.finish_scans();
+        for event in world.bus.take() {
+            world.deliver(&event).await;
+        }
+    }
+    assert_eq!(world.builds(), each_once(&["base/os"]), "it is the base's finding");
+    settle(&mut world, Delivery::Batched).await;
+    assert_the_wave_rolled_once(&mut world).await;
 }
 
 #[tokio::test]

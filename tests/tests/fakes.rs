@@ -1,5 +1,7 @@
 //! The fakes speak the services' wire: the real SDK clients understand them, and they refuse what AWS refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_codepipeline::types::{
     PipelineExecutionStatus, PipelineVariable, SourceRevisionOverride, SourceRevisionType,
 };
+use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
 use aws_sdk_ecr::types::{ImageIdentifier, ScanStatus};
 use patchwave_tests::awsjson;
 use patchwave_tests::bus::Bus;
@@ -100,7 +103,7 @@ async fn the_registry_keeps_what_loses_its_tag_and_turns_pages() {
     let pages = ecr.describe_images().repository_name("base/os").into_paginator().send();
     let pages: Vec<_> = pages.try_collect().await.unwrap();
     assert!(pages.len() > 2, "small pages");
-    let all: Vec<_> = pages.iter().flat_map(|page| page.image_details()).collect();
+    let all: Vec<_> = pages.iter().flat_map(DescribeImagesOutput::image_details).collect();
     assert_eq!(all.len(), 10, "two indexes, four manifests, four attestations");
     let former = all.iter().find(|image| image.image_digest() == Some(old.as_str())).unwrap();
     assert!(former.image_tags().is_empty(), "its tags moved on");

@@ -140,7 +140,7 @@ fn bar(done: usize, of: usize) -> String {
 
 /// One build: when, what, from which parent to which version, how long, why.
 fn line(story: &Story, build: &Build) -> String {
-    let from = parent(build).map_or("upstream".to_owned(), |digest| digest.short().to_owned());
+    let from = parent(build).map_or("outside".to_owned(), |digest| digest.short().to_owned());
     format!(
         "{}  {}  {from:>12} → {}  {:>7}  {}  {}",
         time(build.started_at),
@@ -221,6 +221,13 @@ fn held(story: &Story, text: &mut String) -> std::fmt::Result {
         writeln!(
             text,
             "  {told} arrived before the fix was pushed and started nothing: each image waits for its parent"
+        )?;
+    }
+    if let Some(helpless) = story.waited.get("CannotHelp") {
+        let images = count(helpless.len(), "image");
+        writeln!(
+            text,
+            "  {images} carried older findings that no rebuild can help (CannotHelp); none was built for those"
         )?;
     }
     let mut groups: BTreeMap<(&str, &str), Vec<&ImageId>> = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! The one handler that all functions share; they differ in what a schedule means to them.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
@@ -47,6 +48,12 @@ impl Role {
 /// Wrong settings do not stop it: then every invocation fails with a message that names the variable, where its caller sees
 /// it, and not only a log line about a process that ended.
 pub async fn run(role: Role) -> Result<(), lambda_runtime::Error> {
+    // Behind a pointer, so that no binary has to work out the layout of everything that the SDK's calls hold.
+    let serving: Pin<Box<dyn Future<Output = _>>> = Box::pin(serve(role));
+    serving.await
+}
+
+async fn serve(role: Role) -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let function = Box::pin(Function::new(role)).await;
     Runtime::new(service_fn(|event| function.handle(event))).run().await

@@ -133,3 +133,23 @@ fn limits_hold() {
     images.dedup();
     assert_eq!(images.len(), played.builds.len(), "each is built once all the same");
 }
+
+#[test]
+fn what_was_started_is_confirmed_in_its_record() {
+    let hierarchy = Hierarchy::parse("test.yaml", ORGANISATION).unwrap();
+    let mut simulation = Simulation::new(hierarchy, 1);
+    let nine = Span::hours(1).after(simulation.now());
+    simulation.run_until(nine, &mut |_, _| {}).unwrap();
+    simulation.strike().unwrap();
+    let mut confirmed = 0;
+    let mut watch = |simulation: &Simulation, moment: &Moment| {
+        let Moment::Passed { report, .. } = moment else { return };
+        for started in report.started.iter().take(3 - confirmed) {
+            let record = simulation.facts().unwrap().images[&started.image].record.clone();
+            assert_eq!(record.claim.unwrap().execution.as_ref(), Some(&started.execution_id));
+            confirmed += 1;
+        }
+    };
+    simulation.run_until_quiet(Span::days(3), &mut watch).unwrap();
+    assert_eq!(confirmed, 3);
+}

@@ -33,7 +33,7 @@ pub(super) struct Blame<'a> {
     pub(super) scan_is_overdue: bool,
     /// The highest severity among the findings that count here.
     pub(super) severity: Option<Severity>,
-    /// When the most urgent of them is due.
+    /// When the most urgent of those that a rebuild can help is due.
     pub(super) due: Option<Timestamp>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
@@ -62,10 +62,12 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
         for counted in counted(scene, carrier, &mut blames) {
             match origin(scene, carrier, &counted.finding, counted.appeared) {
                 Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
-                Origin::Stale(stale) if stale.id != carrier.id => {
-                    blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
+                Origin::Stale(stale) => {
+                    note_due(&mut blames, &counted);
+                    if stale.id != carrier.id {
+                        blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
+                    }
                 }
-                Origin::Stale(_) => {}
                 Origin::Unscanned { parent, owner } => {
                     await_scan(scene, &mut blames, parent, counted.appeared);
                     waiting
@@ -116,8 +118,6 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
             continue;
         }
         blame.severity = blame.severity.max(Some(counted.finding.severity));
-        let due = due(carrier, &counted.finding, counted.appeared);
-        blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
         blame.seen.insert(counted.finding.key.clone(), counted.appeared);
         counting.push(counted);
     }
@@ -132,6 +132,13 @@ fn suppressed_until(scene: &Scene<'_>, image: &Image, key: &FindingKey) -> Optio
         .filter(|suppression| suppression.vulnerability == key.vulnerability && suppression.until > scene.now)
         .map(|suppression| suppression.until)
         .max()
+}
+
+/// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
+fn note_due<'a>(blames: &mut Blames<'a>, counted: &Counted<'a>) {
+    let due = due(counted.carrier, &counted.finding, counted.appeared);
+    let blame = blames.of.entry(&counted.carrier.id).or_default();
+    blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
 }
 
 fn due(image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
@@ -209,6 +216,7 @@ fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, coun
         }
     };
     blame.causes.insert(merged);
+    note_due(blames, counted);
 }
 
 enum Help {

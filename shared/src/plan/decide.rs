@@ -363,15 +363,8 @@ fn due<'a>(
         let findings = blames.of.get(&image.id).and_then(|blame| blame.due);
         let reasons =
             decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
-        let causes = decision.reasons.iter().flat_map(Reason::causes).map(|cause| {
-            if cause.exploited {
-                cause.since
-            } else {
-                image.policy.deadlines.for_severity(cause.severity).after(cause.since)
-            }
-        });
         let below = due.get(&image.id).copied();
-        let Some(mine) = findings.into_iter().chain(reasons).chain(causes).chain(below).min() else {
+        let Some(mine) = findings.into_iter().chain(reasons).chain(below).min() else {
             continue;
         };
         due.insert(&image.id, mine);

@@ -24,6 +24,7 @@ pub use reason::{Cause, Evidence, Intent, Reason};
 pub use start::{BuildKey, SourceRevision, Start};
 
 use crate::facts::Facts;
+use crate::finding::Scan;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Platform, Repository};
 use crate::policy::Mode;
@@ -105,6 +106,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.records = record::changed(&scene, &blames, &decisions);
     plan.unknown = unknown(&scene);
     plan.scans = blames.scans;
+    plan.scans.extend(unscanned_proofs(&scene));
     for (id, decision) in decisions {
         if let Some(hold) = decision.hold {
             plan.holds.insert(id.clone(), hold);
@@ -119,6 +121,24 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
 fn reasons_of<'a>(scene: &Scene<'a>, image: &'a Image, blames: &blame::Blames<'a>) -> reasons::Reasons {
     let nothing = blame::Blame::default();
     reasons::reasons(scene, image, blames.of.get(&image.id).unwrap_or(&nothing))
+}
+
+/// Platform manifests that a proof waits for and that nobody has begun to scan: not every repository scans on push.
+fn unscanned_proofs(scene: &Scene<'_>) -> BTreeSet<AwaitedScan> {
+    let awaited = scene.images().filter(|image| scene.record(&image.id).proof.is_some());
+    awaited
+        .flat_map(|image| {
+            let version = scene.current(&image.id);
+            let missing =
+                version.into_iter().flat_map(|v| &v.platforms).filter(|(_, m)| m.scan == Scan::Missing);
+            missing.map(|(platform, manifest)| AwaitedScan {
+                image: image.id.clone(),
+                repository: image.repository.clone(),
+                platform: platform.clone(),
+                digest: manifest.digest.clone(),
+            })
+        })
+        .collect()
 }
 
 /// Everything that is not known, whether or not a decision waits for it: unknown is never clean.

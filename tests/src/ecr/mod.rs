@@ -109,11 +109,6 @@ impl Registry {
         self.state().failing_scans.insert(repository.to_owned());
     }
 
-    /// Forgets the scan of a manifest, as ECR does after a while.
-    pub fn forget_scan(&self, manifest: &str) {
-        self.state().scanner.scans.remove(manifest);
-    }
-
     /// Returns how often an operation was called.
     pub fn calls(&self, operation: &str) -> u32 {
         self.state().calls.get(operation).copied().unwrap_or_default()
