@@ -43,10 +43,15 @@ fn head(draws: &mut Draws) -> String {
     let unknown = draws.pick(&["tryWithNextRebuild", "tryOnce", "hold"]).copied().unwrap_or("hold");
     let rebuild_at = draws.pick(&["medium", "high"]).copied().unwrap_or("high");
     let max_age = if draws.percent(15) { "4d" } else { "30d" };
+    let suppressed = if draws.percent(25) {
+        "  suppress: [{ vulnerability: CVE-2026-40000, images: [\"platform/*\"], until: 2026-12-31, reason: not reachable }]\n"
+    } else {
+        ""
+    };
     format!(
         "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy:\n  mode: enforce\n  \
          rebuildAt: {rebuild_at}\n  unknownFix: {unknown}\n  maxAge: {max_age}\n  maxConcurrentBuilds: {}\n  \
-         maxStartsPerDay: {}\nimages:\n",
+         maxStartsPerDay: {}\n{suppressed}images:\n",
         draws.between(1, 4),
         draws.between(6, 30),
     )
@@ -79,6 +84,10 @@ impl Hamlet {
         if level != Level::None && draws.percent(15) {
             pipeline = format!("{{ name: {pipeline}, variables: [] }}");
             self.troubles.push(Trouble::WithoutVariables);
+        }
+        if line.starts_with("tagPattern") && draws.percent(50) {
+            let name = format!("{short}-{number}");
+            pipeline = format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
         }
         let copied = if copied.is_empty() { String::new() } else { format!("copyFrom: [{copied}], ") };
         // Writing to a string cannot fail.

@@ -9,7 +9,7 @@ use patchwave::image::{Digest, ImageId};
 use patchwave::plan::{Awaited, Hold, Start};
 use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::Timestamp;
-use patchwave_converge::Report;
+use patchwave_converge::{LEASE, Report};
 
 use crate::pipelines::{Execution, Fate};
 use crate::state::State;
@@ -151,7 +151,8 @@ impl State {
         let limits = hierarchy.limits();
         let holds_slot = |execution: &&Execution| {
             let Ok(image) = hierarchy.image(&execution.start.image) else { return false };
-            image.policy.max_build_time.after(execution.started_at) > beginning.now
+            // The slot is taken with the claim, which may come before the start as long as its lease lasts.
+            image.policy.max_build_time.after(LEASE.before(execution.started_at)) > beginning.now
         };
         let running = self.pipelines.running().filter(holds_slot).count();
         let mut violations = Vec::new();
@@ -286,6 +287,7 @@ fn counted(image: &Image, version: &Version) -> Vec<Finding> {
         finding.severity >= image.policy.rebuild_at
             && finding.kind == PackageKind::Os
             && matches!(finding.fix, Fix::Version(_))
+            && image.policy.suppress.iter().all(|s| s.vulnerability != finding.key.vulnerability)
     };
     let mut counted: Vec<Finding> = findings.filter(counts).cloned().collect();
     counted.sort_by(|a, b| a.key.cmp(&b.key));
