@@ -125,6 +125,10 @@ pub struct Success {
     /// Whether it was for findings and its proof said that none was fixed: the fix does not roll on.
     #[serde(default)]
     pub fixed_nothing: bool,
+    /// The versions that this one and those just before it replaced without bringing anything, for age or in vain: only a
+    /// child that was built on one of them has nothing to gain.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub no_better_than: BTreeSet<Digest>,
 }
 
 /// A finding of the replaced version on one platform, to be judged on the new one.

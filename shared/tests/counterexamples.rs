@@ -388,6 +388,17 @@ fn what_fixed_nothing_does_not_roll() {
     assert_eq!(village.play(), ["b", "b"]);
 }
 
+/// 16, the other way. The first build fixed one of two findings; the retry for the other, in vain, does not take that back.
+#[test]
+fn a_retry_in_vain_does_not_hold_an_earlier_fix() {
+    let mut village = Village::of("b: scratch\n a1: b\n a2: b");
+    village.infect("b", &finding("CVE-1"));
+    village.infect("b", &finding("CVE-2"));
+    village.stubborn.insert(finding("CVE-1").key);
+    village.scan_all();
+    assert_eq!(village.play(), ["b", "b", "a1", "a2"]);
+}
+
 /// 17. Back-off ends by itself: 1, 2, 4 … 32 hours, and then every 32.
 #[test]
 fn back_off_is_reachable_and_ends() {

@@ -151,8 +151,12 @@ impl State {
         let limits = hierarchy.limits();
         let holds_slot = |execution: &&Execution| {
             let Ok(image) = hierarchy.image(&execution.start.image) else { return false };
-            // The slot is taken with the claim, which may come before the start as long as its lease lasts.
-            image.policy.max_build_time.after(LEASE.before(execution.started_at)) > beginning.now
+            // The slot is taken with the claim, which may come before the start as long as its lease lasts, and ends with
+            // the next push, whoever makes it.
+            let claimed_at = LEASE.before(execution.started_at);
+            let pushed = self.registry.current(&image.repository, &image.line);
+            image.policy.max_build_time.after(claimed_at) > beginning.now
+                && pushed.is_none_or(|pushed| pushed.version.pushed_at <= claimed_at)
         };
         let running = self.pipelines.running().filter(holds_slot).count();
         let mut violations = Vec::new();

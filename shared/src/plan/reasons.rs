@@ -8,6 +8,7 @@ use crate::facts::{Current, Version};
 use crate::hierarchy::{Edge, Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
+use crate::record::Success;
 use crate::time::{Span, Timestamp};
 
 /// How much of `maxAge` the jitter may take away, in percent: it only ever shortens.
@@ -32,9 +33,10 @@ pub(super) fn reasons(scene: &Scene<'_>, image: &Image, blame: &Blame<'_>) -> Re
         let success = scene.record(&parent.image.id).success.as_ref();
         let ours =
             success.filter(|s| scene.current(&parent.image.id).is_some_and(|now| now.digest == s.version));
-        if ours.is_some_and(|success| success.fixed_nothing) {
+        let idle = ours.filter(|success| brings_nothing(success, &changed));
+        if idle.is_some_and(|success| success.fixed_nothing) {
             reasons.withheld.push(parent.image.id.clone());
-        } else if !(ours.is_some_and(|success| success.for_age) || waits_its_turn(scene, image, &changed)) {
+        } else if !(idle.is_some_and(|success| success.for_age) || waits_its_turn(scene, image, &changed)) {
             // A parent that was rebuilt for age alone brings nothing new: the child's own deadline takes it along.
             reasons.active.push(changed);
         }
@@ -71,6 +73,14 @@ fn parent_changed<'a>(scene: &Scene<'a>, image: &Image, parent: Edge<'a>) -> Opt
         evidence: built_on.evidence,
         since: origin.map_or(now.pushed_at, |success| success.since),
     })
+}
+
+/// Tells whether the child was built on what this success replaced. One that stayed further behind may lack an earlier fix.
+fn brings_nothing(success: &Success, changed: &Reason) -> bool {
+    match changed {
+        Reason::ParentChanged { built_on: Some(built_on), .. } => success.no_better_than.contains(built_on),
+        _ => true,
+    }
 }
 
 /// What only time says about a parent is spread like age: an unannotated fleet is not rebuilt on day one.

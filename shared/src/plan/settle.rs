@@ -7,6 +7,7 @@ use super::{Cause, Proof, Reason, Verdict};
 use crate::facts::{Execution, ExecutionState, ImageFacts, Version};
 use crate::finding::{Coverage, FindingKey, Fix, PackageKind, Scan, Severity};
 use crate::hierarchy::Image;
+use crate::image::Digest;
 use crate::record::{Claim, Failures, Ineffective, PendingProof, Record, Success, ToProve};
 use crate::time::Timestamp;
 
@@ -91,6 +92,15 @@ fn succeed(
         return;
     }
     let changed = changed(facts, &claim, version);
+    // What came before and brought nothing either: a child on any of those has nothing to gain from this one alone.
+    let mut no_better_than: BTreeSet<Digest> = record
+        .success
+        .take()
+        .filter(|before| Some(&before.version) == claim.start.replaces.as_ref())
+        .filter(|before| before.for_age || before.fixed_nothing)
+        .map(|before| before.no_better_than)
+        .unwrap_or_default();
+    no_better_than.extend(claim.start.replaces.clone());
     record.success = Some(Success {
         key: claim.start.key.clone(),
         at: now,
@@ -100,6 +110,7 @@ fn succeed(
         since: claim.start.since,
         for_age: claim.for_age(),
         fixed_nothing: false,
+        no_better_than,
     });
     let causes: Vec<&Cause> = claim.start.reasons.iter().flat_map(Reason::causes).collect();
     let severity = causes.iter().map(|cause| cause.severity).max().unwrap_or(Severity::Unrated);
