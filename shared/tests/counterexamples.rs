@@ -388,6 +388,19 @@ fn what_fixed_nothing_does_not_roll() {
     assert_eq!(village.play(), ["b", "b"]);
 }
 
+/// 11, the other way. A rebuild for age brought a fix by the way: whoever carries that finding follows at once.
+#[test]
+fn a_fix_that_came_with_age_rolls_to_those_that_need_it() {
+    let mut village = Village::of("b: scratch\n a: b");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.pass(), ["b"]);
+    let age = Reason::Expired { age: "30d".parse().unwrap(), since: village.now };
+    village.image("b").record.claim.as_mut().unwrap().start.reasons = vec![age];
+    village.finish("b");
+    assert_eq!(village.play(), ["a"]);
+}
+
 /// 16, the other way. The first build fixed one of two findings; the retry for the other, in vain, does not take that back.
 #[test]
 fn a_retry_in_vain_does_not_hold_an_earlier_fix() {

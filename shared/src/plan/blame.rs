@@ -27,6 +27,8 @@ pub(super) struct Blame<'a> {
     pub(super) suppressed: BTreeMap<FindingKey, Timestamp>,
     /// Ancestors that have to be rebuilt first.
     pub(super) above: BTreeSet<&'a ImageId>,
+    /// Whether a finding that counts here or below is gone from a parent already: a rebuild brings that fix.
+    pub(super) is_stale: bool,
     /// Ancestors that have to be scanned first.
     pub(super) unscanned: BTreeSet<&'a ImageId>,
     /// Whether an ancestor's scan was awaited in vain: forgetting that would begin the wait again.
@@ -64,6 +66,7 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
                 Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
                 Origin::Stale(stale) => {
                     note_due(&mut blames, &counted);
+                    blames.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
                     }

@@ -33,7 +33,7 @@ pub(super) fn reasons(scene: &Scene<'_>, image: &Image, blame: &Blame<'_>) -> Re
         let success = scene.record(&parent.image.id).success.as_ref();
         let ours =
             success.filter(|s| scene.current(&parent.image.id).is_some_and(|now| now.digest == s.version));
-        let idle = ours.filter(|success| brings_nothing(success, &changed));
+        let idle = ours.filter(|success| !blame.is_stale && brings_nothing(success, &changed));
         if idle.is_some_and(|success| success.fixed_nothing) {
             reasons.withheld.push(parent.image.id.clone());
         } else if !(idle.is_some_and(|success| success.for_age) || waits_its_turn(scene, image, &changed)) {
