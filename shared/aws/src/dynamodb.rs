@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, KeysAndAttributes, Put, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
 use patchwave::facts::Slots;
@@ -196,20 +196,43 @@ impl Ledger {
         ])
     }
 
-    /// Gives the slots of these images back.
-    pub(crate) async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
-        if images.is_empty() {
-            return Ok(());
+    /// Gives slots back, each only while its record has the fence that was read: one after the other, for a transaction
+    /// would give back all or none.
+    pub(crate) async fn free(&self, fences: &BTreeMap<ImageId, u64>) -> Result<(), Fault> {
+        for (image, fence) in fences {
+            self.free_one(image, *fence).await?;
         }
-        let ids = images.iter().map(ToString::to_string).collect();
-        let call = self.client.update_item().table_name(&self.table).set_key(Some(item_of(&Key::running())));
-        call.update_expression("DELETE #images :images")
+        Ok(())
+    }
+
+    async fn free_one(&self, image: &ImageId, fence: u64) -> Result<(), Fault> {
+        let operation = format!("give the slot of {image} back");
+        let unwritable = |e: BuildError| invalid(&operation, e.to_string());
+        let unwritten = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(item_of(&Key::record(image))))
+            .condition_expression(fence_condition(fence))
+            .expression_attribute_names("#fence", table::FENCE)
+            .expression_attribute_values(":read", numeral(fence));
+        let slot = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item_of(&Key::running())))
+            .update_expression("DELETE #images :image")
             .expression_attribute_names("#images", table::RUNNING)
-            .expression_attribute_values(":images", AttributeValue::Ss(ids))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fault("give slots back", &e))
+            .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]));
+        let writes = vec![
+            TransactWriteItem::builder().condition_check(unwritten.build().map_err(unwritable)?).build(),
+            TransactWriteItem::builder().update(slot.build().map_err(unwritable)?).build(),
+        ];
+        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                    not_freed(&operation, canceled.cancellation_reasons())
+                }
+                _ => Err(self.fault(operation, &error)),
+            },
+        }
     }
 
     /// Reads items consistently; those that do not exist are left out.
@@ -273,10 +296,12 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
     if next.unsettled {
         item.insert(table::UNSETTLED.into(), text(table::YES));
     }
-    // A record that was never written has no fence.
-    let condition =
-        if record.fence == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" };
-    Ok(RecordPut { item, condition, read: numeral(record.fence) })
+    Ok(RecordPut { item, condition: fence_condition(record.fence), read: numeral(record.fence) })
+}
+
+/// The condition that nobody wrote since `:read`. A record that was never written has no fence.
+fn fence_condition(read: u64) -> &'static str {
+    if read == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" }
 }
 
 fn audit_item(start: &Start, now: Timestamp) -> Result<Item, String> {
@@ -297,14 +322,21 @@ fn not_claimed(operation: &str, reasons: &[CancellationReason]) -> NotClaimed {
         [_, _, "ConditionalCheckFailed"] => return NotClaimed::AtLimit(Limit::StartsPerDay),
         _ => {}
     }
+    NotClaimed::Fault(cancelled(operation, reasons))
+}
+
+/// A slot whose record was written since stays: whoever wrote it gives it back.
+fn not_freed(operation: &str, reasons: &[CancellationReason]) -> Result<(), Fault> {
+    let is_stale = reasons.first().and_then(|reason| reason.code()) == Some("ConditionalCheckFailed");
+    if is_stale { Ok(()) } else { Err(cancelled(operation, reasons)) }
+}
+
+fn cancelled(operation: &str, reasons: &[CancellationReason]) -> Fault {
     let reason = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
     let code = reason.and_then(|reason| reason.code()).unwrap_or("no reason given");
     let why = reason.and_then(|reason| reason.message()).unwrap_or_default();
     let kind = kind_of_code(code, 400);
-    NotClaimed::Fault(Fault {
-        kind,
-        ..invalid(operation, format!("the transaction was cancelled: {code} {why}"))
-    })
+    Fault { kind, ..invalid(operation, format!("the transaction was cancelled: {code} {why}")) }
 }
 
 fn item_of(key: &Key) -> Item {

@@ -93,8 +93,8 @@ impl World for AwsWorld {
         self.ledger.claim(image, record, limits, now).await
     }
 
-    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
-        self.ledger.free(images).await
+    async fn free(&self, fences: &BTreeMap<ImageId, u64>) -> Result<(), Fault> {
+        self.ledger.free(fences).await
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {

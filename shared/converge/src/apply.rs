@@ -41,13 +41,24 @@ pub(crate) async fn apply<W: World>(
     let (entering, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) =
         records.into_iter().partition(|(_, record)| record.unsettled);
 
-    pass.save_all(&entering).await;
-    pass.free(&freed).await;
+    let fences = freed.into_iter().filter_map(|id| Some((facts.images.get(&id)?.record.fence, id)));
+    let mut fences: BTreeMap<ImageId, u64> = fences.map(|(fence, id)| (id, fence)).collect();
+    for (image, record) in &entering {
+        match (pass.save(image, record).await, fences.get_mut(image)) {
+            (true, Some(fence)) => *fence += 1,
+            // Whoever wrote it instead may have claimed it: its slot is theirs.
+            (false, Some(_)) => drop(fences.remove(image)),
+            (_, None) => {}
+        }
+    }
+    pass.free(&fences).await;
     for (start, record) in starting {
         pass.start(start, record).await;
     }
     if pass.is_whole {
-        pass.save_all(&leaving).await;
+        for (image, record) in &leaving {
+            pass.save(image, record).await;
+        }
     }
     for scan in scans {
         match world.request_scan(&scan.repository, &scan.digest).await {
@@ -87,29 +98,23 @@ impl<W: World> Pass<'_, W> {
         self.report.errors.push(Failure { image: image.cloned(), message: error.to_string() });
     }
 
-    async fn save_all(&mut self, records: &BTreeMap<ImageId, Record>) {
-        for (image, record) in records {
-            self.save(image, record).await;
+    /// Tells whether the record is known to be written.
+    async fn save(&mut self, image: &ImageId, record: &Record) -> bool {
+        let saved = self.world.save(image, record).await;
+        self.is_whole &= saved.is_ok();
+        // A conflict is nobody's error: whoever was faster planned with newer facts, and what this plan meant to write is
+        // found by the next.
+        if let Err(error @ NotSaved::Fault(_)) = &saved {
+            self.fail(Some(image), error);
         }
+        saved.is_ok()
     }
 
-    async fn save(&mut self, image: &ImageId, record: &Record) {
-        match self.world.save(image, record).await {
-            Ok(()) => {}
-            // Whoever was faster planned with newer facts; what this plan meant to write is found by the next.
-            Err(NotSaved::Conflict) => self.is_whole = false,
-            Err(error) => {
-                self.is_whole = false;
-                self.fail(Some(image), &error);
-            }
-        }
-    }
-
-    async fn free(&mut self, images: &std::collections::BTreeSet<ImageId>) {
-        if images.is_empty() {
+    async fn free(&mut self, fences: &BTreeMap<ImageId, u64>) {
+        if fences.is_empty() {
             return;
         }
-        if let Err(fault) = self.world.free(images).await {
+        if let Err(fault) = self.world.free(fences).await {
             self.is_whole = false;
             self.fail(None, &fault);
         }
@@ -182,8 +187,9 @@ impl<W: World> Pass<'_, W> {
         let count = before.map_or(0, |failures| failures.count) + 1;
         record.failures =
             Some(Failures { count, last: self.now, inputs: start.inputs.clone(), failed: true });
-        self.save(&start.image, &record).await;
-        self.free(&[start.image.clone()].into()).await;
+        if self.save(&start.image, &record).await {
+            self.free(&[(start.image.clone(), record.fence + 1)].into()).await;
+        }
         self.hold(start, Hold::BackOff { failures: count, until: self.now });
     }
 

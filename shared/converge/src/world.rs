@@ -134,8 +134,9 @@ pub trait World {
         now: Timestamp,
     ) -> Result<(), NotClaimed>;
 
-    /// Gives the slots of these images back.
-    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault>;
+    /// Gives the slots of these images back, each only while its record has this fence: the slot of a record that was
+    /// written since may be a newer claim's.
+    async fn free(&self, fences: &BTreeMap<ImageId, u64>) -> Result<(), Fault>;
 
     /// Starts a build and returns the execution's id.
     async fn start(&self, start: &Start) -> Result<String, NotStarted>;

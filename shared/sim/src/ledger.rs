@@ -70,18 +70,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives slots back.
-    pub(crate) fn free(&mut self, images: &BTreeSet<ImageId>) {
-        self.running.retain(|image| !images.contains(image));
+    /// Gives slots back where the record still has its fence.
+    pub(crate) fn free(&mut self, fences: &BTreeMap<ImageId, u64>) {
+        let records = &self.records;
+        self.running.retain(|image| fences.get(image) != Some(&fence(records, image)));
     }
 
     fn is_fresh(&self, image: &ImageId, record: &Record) -> bool {
-        self.records.get(image).map_or(0, |stored| stored.fence) == record.fence
+        fence(&self.records, image) == record.fence
     }
 
     fn write(&mut self, image: &ImageId, record: &Record) {
         self.records.insert(image.clone(), Record { fence: record.fence + 1, ..record.clone() });
     }
+}
+
+fn fence(records: &BTreeMap<ImageId, Record>, image: &ImageId) -> u64 {
+    records.get(image).map_or(0, |stored| stored.fence)
 }
 
 /// Returns the day in UTC: the first ten characters of RFC 3339.
@@ -114,13 +119,16 @@ mod tests {
         let limits = Limits { max_concurrent_builds: 1, max_starts_per_day: 2 };
         let mut claim =
             |name: &str, now: &str| ledger.claim(&id(name), &Record::default(), limits, now.parse().unwrap());
+        let at = "2026-11-20T01:00:00Z".parse().unwrap();
         assert_eq!(claim("a", "2026-11-20T01:00:00Z"), Ok(()));
         assert_eq!(claim("b", "2026-11-20T02:00:00Z"), Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)));
         assert!(ledger.records(&BTreeSet::from([id("b")])).is_empty(), "nothing is written without a slot");
-        ledger.free(&BTreeSet::from([id("a")]));
+        ledger.free(&BTreeMap::from([(id("a"), 0)]));
+        assert_eq!(ledger.slots(at).running, BTreeSet::from([id("a")]), "whoever wrote since may hold it");
+        ledger.free(&BTreeMap::from([(id("a"), 1)]));
         let mut claim = |name: &str, now: &str| {
             let claimed = ledger.claim(&id(name), &Record::default(), limits, now.parse().unwrap());
-            ledger.free(&BTreeSet::from([id(name)]));
+            ledger.free(&BTreeMap::from([(id(name), 1)]));
             claimed
         };
         assert_eq!(claim("b", "2026-11-20T03:00:00Z"), Ok(()));

@@ -90,8 +90,8 @@ impl World for SimulatedWorld {
         self.state.borrow_mut().ledger.claim(image, record, limits, now)
     }
 
-    async fn free(&self, images: &BTreeSet<ImageId>) -> Result<(), Fault> {
-        self.state.borrow_mut().ledger.free(images);
+    async fn free(&self, fences: &BTreeMap<ImageId, u64>) -> Result<(), Fault> {
+        self.state.borrow_mut().ledger.free(fences);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The ledger's promises, on a table: what a condition means is the table's business, and no fake of the wire can tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ async fn limits_hold_and_slots_come_back() {
         claim(1, limits(1, 2), now()).await.unwrap();
         assert_eq!(claim(2, limits(1, 2), now()).await, Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)));
         assert!(ledger.records(&BTreeSet::from([id(2)])).await.unwrap().is_empty(), "nothing was written");
-        ledger.free(&BTreeSet::from([id(1)])).await.unwrap();
+        ledger.free(&BTreeMap::from([(id(1), 1)])).await.unwrap();
         claim(2, limits(1, 2), now()).await.unwrap();
         assert_eq!(claim(3, limits(9, 2), now()).await, Err(NotClaimed::AtLimit(Limit::StartsPerDay)));
         claim(3, limits(9, 2), tomorrow()).await.unwrap();
