@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Facts, ImageFacts, Version};
+use patchwave::facts::{Current, Execution, Facts, ImageFacts, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{ImageId, Repository};
+use patchwave::record::Record;
 
 use crate::world::{Fault, ManifestAt, World};
 
@@ -20,9 +21,13 @@ pub async fn observe<W: World>(
     let mut records = world.records(scope).await?;
     let mut facts =
         Facts { observed_at: world.now(), slots: world.slots(world.now()).await?, ..Facts::default() };
+    // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The
+    // other way round a build that ends in between would count as one that changed nothing, and be made again.
+    let mut executions = executions(world, &records).await;
     let mut currents = world.currents(&images).await;
     for image in &images {
         let record = records.remove(&image.id).unwrap_or_default();
+        let execution = executions.remove(&image.id);
         let (current, versions) = match currents.remove(&image.id) {
             Some(Ok(Some(version))) => (
                 Current::Version(version.digest.clone()),
@@ -32,17 +37,26 @@ pub async fn observe<W: World>(
             Some(Err(fault)) => (Current::Unknown(fault.to_string()), BTreeMap::new()),
             None => (Current::Unknown("the registry was not asked".into()), BTreeMap::new()),
         };
-        facts.images.insert(image.id.clone(), ImageFacts { current, versions, execution: None, record });
+        facts.images.insert(image.id.clone(), ImageFacts { current, versions, execution, record });
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, &images, hierarchy, &mut facts).await;
     add_scans(world, &images, &mut facts).await;
-    for image in facts.images.values_mut() {
-        if let Some(claim) = &image.record.claim {
-            image.execution = Some(world.execution(claim).await);
+    Ok(facts)
+}
+
+/// Reads the state of every claim's execution.
+async fn executions<W: World>(
+    world: &W,
+    records: &BTreeMap<ImageId, Record>,
+) -> BTreeMap<ImageId, Execution> {
+    let mut executions = BTreeMap::new();
+    for (id, record) in records {
+        if let Some(claim) = &record.claim {
+            executions.insert(id.clone(), world.execution(claim).await);
         }
     }
-    Ok(facts)
+    executions
 }
 
 /// Adds the versions that records and annotations name: what children were built on, and what a build replaced.
