@@ -15,6 +15,7 @@ pub mod finding;
 pub mod hierarchy;
 pub mod image;
 pub mod intervention;
+pub mod inventory;
 pub mod line;
 pub mod plan;
 pub mod policy;
