@@ -4,6 +4,7 @@ A fluent call looks like `self.client.describe_images()`, so a method without ar
 service that its module uses is that operation. botocore's models say which operations there are.
 """
 
+import functools
 import re
 
 import botocore.session
@@ -61,6 +62,7 @@ def operations(service):
     return {xform_name(name): name for name in model.operation_names}
 
 
+@functools.cache
 def calls():
     """Returns what each module asks: {module: {(service, operation)}}."""
     used, texts = {}, {}

@@ -1,4 +1,4 @@
-"""The types that moto's CloudFormation does not know, made through the services' own API.
+"""The types that moto's CloudFormation does not know, or makes without half of their properties: made through the API.
 
 The API takes the properties that CloudFormation takes, and boto3 refuses a property that is misspelt or of another type.
 """
@@ -6,6 +6,7 @@ The API takes the properties that CloudFormation takes, and boto3 refuses a prop
 import json
 
 import boto3
+import moto.cloudformation.parsing  # noqa: F401  moto's own models, which those here stand before
 from moto.core.common_models import CloudFormationModel
 
 
@@ -79,6 +80,34 @@ def _invoke_config(client, name, properties):
     return name, {}
 
 
+def _table(client, name, properties):
+    dynamodb = client("dynamodb")
+    expires = properties.pop("TimeToLiveSpecification")
+    recovery = properties.pop("PointInTimeRecoverySpecification")
+    encrypted = properties.pop("SSESpecification")["SSEEnabled"]
+    made = dynamodb.create_table(TableName=name, SSESpecification={"Enabled": encrypted}, **properties)
+    dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expires)
+    dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
+    return name, {"Arn": made["TableDescription"]["TableArn"]}
+
+
+def _bucket(client, name, properties):
+    s3, name = client("s3"), name.lower()
+    ownership = properties.pop("OwnershipControls")
+    s3.create_bucket(Bucket=name, ObjectOwnership=ownership["Rules"][0]["ObjectOwnership"])
+    encryption = properties.pop("BucketEncryption")["ServerSideEncryptionConfiguration"]
+    rules = [{"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]} for rule in encryption]
+    s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=properties.pop("VersioningConfiguration"))
+    block = properties.pop("PublicAccessBlockConfiguration")
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=block)
+    for rule in properties.pop("LifecycleConfiguration")["Rules"]:
+        rule.update(ID=rule.pop("Id"), Filter={})
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+    assert not properties, f"nothing makes a bucket's {properties}"
+    return name, {"Arn": f"arn:aws:s3:::{name}"}
+
+
 def _bus_policy(client, name, properties):
     statement = {"Sid": properties["StatementId"], **properties["Statement"]}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
@@ -91,6 +120,8 @@ def _subscription(client, _, properties):
 
 
 MODELS = [
+    _lacking("AWS::DynamoDB::Table", _table),
+    _lacking("AWS::S3::Bucket", _bucket),
     _lacking("AWS::Events::EventBusPolicy", _bus_policy),
     _lacking("AWS::SNS::Subscription", _subscription),
     _lacking("AWS::Scheduler::ScheduleGroup", _schedule_group),
