@@ -115,6 +115,13 @@ def _bus_policy(client, name, properties):
     return name, {}
 
 
+def _topic_policy(client, name, properties):
+    policy = json.dumps(properties["PolicyDocument"])
+    for topic in properties["Topics"]:
+        client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    return name, {}
+
+
 def _subscription(client, _, properties):
     return client("sns").subscribe(**properties)["SubscriptionArn"], {}
 
@@ -124,6 +131,7 @@ MODELS = [
     _lacking("AWS::S3::Bucket", _bucket),
     _lacking("AWS::Events::EventBusPolicy", _bus_policy),
     _lacking("AWS::SNS::Subscription", _subscription),
+    _lacking("AWS::SNS::TopicPolicy", _topic_policy),
     _lacking("AWS::Scheduler::ScheduleGroup", _schedule_group),
     _lacking("AWS::Scheduler::Schedule", _schedule),
     _lacking("AWS::CloudWatch::Alarm", _alarm),

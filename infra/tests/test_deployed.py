@@ -72,6 +72,7 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
     assert environment["PATCHWAVE_HIERARCHY"] == f"s3://{bucket}/hierarchy.yaml"
     assert environment["PATCHWAVE_TABLE"] == observing.id("Table")
     assert environment["PATCHWAVE_MODE"] == "observe"
+    assert environment["PATCHWAVE_EVENT_BUS"] == "observing"
     assert found["Runtime"] == "provided.al2023"
     # moto's CloudFormation passes it over.
     assert observing.properties(function)["Architectures"] == ["arm64"]
@@ -181,7 +182,7 @@ def test_something_watches_every_queue_and_function(observing):
         return observing.resolve({"Fn::GetAtt": [queue, "QueueName"]})
 
     expected = {("Patchwave", "Unknowns")}
-    expected |= {("AWS/SQS", "ApproximateNumberOfMessagesVisible", name(f"{q}Dead")) for q in ("Scans", "Changes", "Inventory")}
+    expected |= {("AWS/SQS", "ApproximateNumberOfMessagesVisible", name(f"{q}Dead")) for q in ("Scans", "Changes", "Inventory", "Notices")}
     expected |= {("AWS/SQS", "ApproximateAgeOfOldestMessage", name(queue)) for queue in WAKES.values()}
     expected |= {("AWS/Lambda", "Errors", observing.id(function)) for function in FUNCTIONS}
     expected |= {("AWS/Lambda", "Invocations", observing.id("Inventory"))}

@@ -39,6 +39,8 @@ QUEUES = {
     "Executions": "Changes",
     "MemberExecutions": "Changes",
 }
+# What Patchwave itself says, which goes to people.
+NOTICES = "Notices"
 
 
 def sample(name):
@@ -79,8 +81,8 @@ def let_through(rules, event):
 
 
 def test_there_is_an_event_for_every_rule(rules):
-    assert sorted(rules) == sorted(QUEUES)
-    assert {name for names in LET_THROUGH.values() for name in names} == set(rules)
+    assert sorted(rules) == sorted([*QUEUES, NOTICES])
+    assert {name for names in LET_THROUGH.values() for name in names} == set(QUEUES)
 
 
 @pytest.mark.parametrize("name", samples())
@@ -115,6 +117,7 @@ ARN = f"arn:aws:ecr:{REGION}:{SAMPLES}:repository/apps/checkout"
         # Somebody's own events.
         ("ecr-image-scan-complete", {"source": "example.ecr"}),
         ("codepipeline-pipeline-succeeded", {"source": "patchwave"}),
+        ("ecr-image-scan-complete", {"detail_type": "Patchwave Root Cause"}),
     ],
 )
 def test_what_is_not_needed_stays_out(rules, name, changes):
@@ -154,9 +157,9 @@ def acted_on():
 def test_the_functions_know_what_every_rule_lets_through(rules):
     known = acted_on()
     assert ("aws.ecr", "ECR Image Scan") in known and ("aws.ecr", "ECR Referrer Action") not in known
-    for name, pattern in rules.items():
-        for source in pattern["source"]:
-            for kind in pattern["detail-type"]:
+    for name in QUEUES:
+        for source in rules[name]["source"]:
+            for kind in rules[name]["detail-type"]:
                 assert (source, kind) in known, f"{name} delivers {kind}, of which the functions make nothing"
 
 
@@ -182,6 +185,21 @@ def test_where_a_rule_delivers(enforcing, rule):
     assert target["Arn"] == enforcing.arn(QUEUES[rule])
     assert target["DeadLetterConfig"]["Arn"] == enforcing.arn(QUEUES[rule] + "Dead")
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 24}
+
+
+def test_what_patchwave_says_reaches_people_and_no_function(enforcing, rules):
+    adapter = (ROOT / "shared/aws/src/eventbridge.rs").read_text()
+    [source], [kind] = (re.findall(rf'pub const {name}: &str = "([^"]+)"', adapter) for name in ("SOURCE", "DETAIL_TYPE"))
+    notice = {"source": source, "detail-type": kind, "account": SAMPLES, "region": REGION, "detail": {}}
+    assert let_through(rules, notice) == [NOTICES]
+    targets = enforcing.client("events").list_targets_by_rule(
+        Rule=enforcing.arn(NOTICES).rsplit("/", 1)[-1], EventBusName="enforcing"
+    )["Targets"]
+    assert [target["Arn"] for target in targets] == [enforcing.id("Alarms")]
+    topic = enforcing.client("sns").get_topic_attributes(TopicArn=enforcing.id("Alarms"))["Attributes"]
+    from_rule, from_alarms = json.loads(topic["Policy"])["Statement"]
+    assert from_rule["Condition"] == {"ArnEquals": {"aws:SourceArn": enforcing.arn(NOTICES)}}
+    assert from_alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
 
 
 @pytest.mark.parametrize("queue", ["Scans", "ScansDead", "Changes", "ChangesDead"])
@@ -213,8 +231,8 @@ def test_the_schedules(enforcing, schedule, target, dead):
 
 
 def test_an_observing_stack_hears_of_no_member(observing):
-    names = [rule["Name"] for rule in observing.client("events").list_rules(EventBusName="observing")["Rules"]]
-    assert names == []
+    [rule] = observing.client("events").list_rules(EventBusName="observing")["Rules"]
+    assert rule["Arn"] == observing.arn(NOTICES)
     assert "Policy" not in observing.client("events").describe_event_bus(Name="observing")
 
 
