@@ -22,4 +22,5 @@ pub mod organisation;
 pub mod runtime;
 pub mod scanner;
 pub mod settle;
+pub mod traffic;
 pub mod world;
