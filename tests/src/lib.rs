@@ -19,6 +19,7 @@ pub mod ecr;
 pub mod http;
 pub mod moto;
 pub mod organisation;
+pub mod queue;
 pub mod runtime;
 pub mod scanner;
 pub mod settle;

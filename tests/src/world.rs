@@ -67,7 +67,7 @@ pub struct World {
     functions: BTreeMap<&'static str, Function>,
     settings: BTreeMap<String, String>,
     _servers: [Server; 3],
-    _moto: Moto,
+    moto: Moto,
 }
 
 impl World {
@@ -107,7 +107,7 @@ impl World {
             functions: BTreeMap::new(),
             settings,
             _servers: servers,
-            _moto: moto,
+            moto,
         };
         world.build_first_versions().await;
         world
@@ -123,6 +123,11 @@ impl World {
         self.clock.be_right();
         self.bus.take();
         self.traffic.begin(Throttle::Never);
+    }
+
+    /// Returns what plays the services that have no fake of their own.
+    pub fn moto(&self) -> &Moto {
+        &self.moto
     }
 
     /// Returns what a function finds in its environment.
