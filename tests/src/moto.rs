@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
 use crate::awsjson::{self, Answer, Refusal};
 use crate::http::{self, Server};
@@ -69,12 +70,17 @@ impl Moto {
         call(&self.url, service, target, input).await
     }
 
-    /// Serves what counts, and refuses, the calls of one of its services before it passes them on.
+    /// Serves one of its services, one call after the other: DynamoDB's transactions are atomic, and moto's are not among
+    /// its threads. Each call is counted first, and may be refused.
     pub async fn front(&self, service: &'static str, traffic: Arc<Traffic>) -> Server {
         let url = self.url.clone();
+        let one_by_one = Arc::new(Mutex::new(()));
         Server::start(Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-            let (url, traffic) = (url.clone(), Arc::clone(&traffic));
-            async move { pass(&url, service, &traffic, &headers, body).await }
+            let (url, traffic, one_by_one) = (url.clone(), Arc::clone(&traffic), Arc::clone(&one_by_one));
+            async move {
+                let _turn = one_by_one.lock().await;
+                pass(&url, service, &traffic, &headers, body).await
+            }
         }))
         .await
     }

@@ -105,3 +105,6 @@ impl World for AwsWorld {
         self.registry.request_scan(repository, manifest).await
     }
 }
+
+#[cfg(test)]
+mod throttling;
