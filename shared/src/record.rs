@@ -102,6 +102,9 @@ pub struct Failures {
     pub inputs: String,
     /// Whether the last end was a failure; stopped and superseded executions only pause.
     pub failed: bool,
+    /// How the last one ended, for people.
+    #[serde(default)]
+    pub because: String,
 }
 
 /// A build that succeeded.
@@ -181,6 +184,14 @@ pub struct Request {
     pub by: String,
     /// When.
     pub at: Timestamp,
+}
+
+impl Failures {
+    /// Returns the row with one more end in it. Other inputs start a new row; only failures count.
+    pub fn after(before: Option<Self>, inputs: &str, failed: bool, because: String, now: Timestamp) -> Self {
+        let before = before.filter(|row| row.inputs == inputs).map_or(0, |row| row.count);
+        Self { count: before + u32::from(failed), last: now, inputs: inputs.to_owned(), failed, because }
+    }
 }
 
 impl Claim {

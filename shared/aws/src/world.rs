@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
@@ -73,6 +73,10 @@ impl World for AwsWorld {
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         self.registry.scans(wanted).await
+    }
+
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        self.pipelines.declarations(names).await
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::plan::{Hold, Plan, Start};
+use patchwave::plan::{Hold, Limit, Plan, Start};
 use patchwave::record::{Attempt, Claim, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{Failure, Held, Report, Started};
-use crate::world::{NotClaimed, NotSaved, NotStarted, World};
+use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes, and clock skew.
 pub const LEASE: Span = Span::minutes(16);
@@ -176,24 +176,29 @@ impl<W: World> Pass<'_, W> {
                 self.fail(Some(&start.image), &error);
                 self.hold(&start, Hold::Unresolved { because: "the start was not answered".into() });
             }
-            Err(error @ NotStarted::Refused(_)) => {
-                self.fail(Some(&start.image), &error);
-                self.give_up(&start, record).await;
+            Err(NotStarted::Refused(refused)) => {
+                self.fail(Some(&start.image), &refused);
+                self.give_up(&start, record, &refused).await;
             }
         }
     }
 
-    /// Certainly nothing was started: the claim ends, and the refusal counts as a failure.
-    async fn give_up(&mut self, start: &Start, mut record: Record) {
+    /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only means later.
+    async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
+        let later = refused.kind == FaultKind::Throttled;
+        let failures =
+            Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now);
+        let hold = if later {
+            Hold::AtLimit { limit: Limit::Pipeline }
+        } else {
+            Hold::BackOff { failures: failures.count, until: self.now, because: failures.because.clone() }
+        };
         record.claim = None;
-        let before = record.failures.take().filter(|failures| failures.inputs == start.inputs);
-        let count = before.map_or(0, |failures| failures.count) + 1;
-        record.failures =
-            Some(Failures { count, last: self.now, inputs: start.inputs.clone(), failed: true });
+        record.failures = Some(failures);
         if self.save(&start.image, &record).await {
             self.free(&start.image, record.fence + 1).await;
         }
-        self.hold(start, Hold::BackOff { failures: count, until: self.now });
+        self.hold(start, hold);
     }
 
     fn hold(&mut self, start: &Start, hold: Hold) {

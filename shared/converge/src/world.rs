@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
@@ -117,6 +117,9 @@ pub trait World {
 
     /// Reads the scans of platform manifests, all pages. What could not be read is [`Scan::Failed`], never clean.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
+
+    /// Reads how these pipelines are declared, and whether a start would overtake what they run.
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts>;
 
     /// Reads the state of a claim's execution; where the claim is not confirmed, looks for one with its build key among
     /// all that started since it was taken.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::task::Poll;
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
@@ -197,6 +197,15 @@ impl World for Faulty<'_> {
         match self.before(Service::Scanner) {
             Ok(()) => self.world.scans(wanted).await,
             Err(fault) => wanted.iter().map(|at| (at.clone(), Scan::Failed(fault.to_string()))).collect(),
+        }
+    }
+
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        match self.before(Service::Pipelines) {
+            Ok(()) => self.world.pipelines(names).await,
+            Err(fault) => {
+                names.iter().map(|name| (name.clone(), PipelineFacts::Unknown(fault.to_string()))).collect()
+            }
         }
     }
 

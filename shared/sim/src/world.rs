@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
@@ -70,6 +70,13 @@ impl World for SimulatedWorld {
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let scanner = &self.state.borrow().scanner;
         wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
+    }
+
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        names
+            .iter()
+            .map(|name| (name.clone(), crate::pipelines::declaration(&self.hierarchy, name)))
+            .collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

@@ -6,6 +6,7 @@ mod decide;
 mod hold;
 mod key;
 mod origin;
+mod pipeline;
 mod proof;
 mod reason;
 mod reasons;

@@ -10,9 +10,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use patchwave::facts::{Execution, ExecutionState, Slots, Version};
+use patchwave::facts::{
+    Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
+};
 use patchwave::finding::Scan;
-use patchwave::hierarchy::Image;
+use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
@@ -246,6 +248,16 @@ impl World for Puppet {
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let scan = |digest: &Digest| self.diamond.versions.by_digest(digest).unwrap().scan();
         wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
+    }
+
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        // Pipelines never change here: whoever asks, and when, is answered alike.
+        let declared = Declaration {
+            mode: ExecutionMode::Queued,
+            variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
+            sources: BTreeSet::new(),
+        };
+        names.iter().map(|name| (name.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
