@@ -17,6 +17,7 @@ pub mod codepipeline;
 pub mod content;
 pub mod ecr;
 pub mod http;
+pub mod ledger;
 pub mod moto;
 pub mod organisation;
 pub mod queue;

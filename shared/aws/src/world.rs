@@ -112,3 +112,5 @@ impl World for AwsWorld {
 
 #[cfg(test)]
 mod throttling;
+#[cfg(test)]
+pub(crate) mod wired;

@@ -1,11 +1,5 @@
 //! What throttling costs: the calls of a whole wave, from the finding to the last proof, with it and without.
 
-use std::time::Duration;
-
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
@@ -13,44 +7,13 @@ use patchwave_converge::{Settings, converge};
 use patchwave_tests::traffic::Throttle;
 use patchwave_tests::world::{Setup, World as Account};
 
-use super::AwsWorld;
-use crate::clients;
-use crate::codepipeline::Pipelines;
-use crate::dynamodb::Ledger;
-use crate::ecr::Ecr;
+use super::{AwsWorld, wired};
 
-/// The world of the functions, on the account's fakes; only the pauses between attempts are shorter.
+/// The world of the functions, on the account's fakes.
 fn world(account: &Account) -> AwsWorld {
-    let config = |service: &str| {
-        let credentials = Credentials::new("key", "secret", None, None, "test");
-        let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_mins(1)).build();
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .timeout_config(timeouts)
-            .retry_config(
-                clients::retries()
-                    .with_initial_backoff(Duration::from_millis(1))
-                    .with_max_backoff(Duration::from_millis(2)),
-            )
-            .endpoint_url(account.settings()[service].as_str())
-            .build()
-    };
-    AwsWorld {
-        registry: Ecr::new(
-            aws_sdk_ecr::Client::new(&config("AWS_ENDPOINT_URL_ECR")),
-            account.hierarchy.registry(),
-        ),
-        pipelines: Pipelines::new(aws_sdk_codepipeline::Client::new(&config(
-            "AWS_ENDPOINT_URL_CODEPIPELINE",
-        ))),
-        ledger: Ledger::new(
-            aws_sdk_dynamodb::Client::new(&config("AWS_ENDPOINT_URL_DYNAMODB")),
-            account.settings()["PATCHWAVE_TABLE"].clone(),
-        ),
-    }
+    let settings = account.settings();
+    let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
+    wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"])
 }
 
 struct Cost {
