@@ -19,6 +19,7 @@ use crate::moto::{Moto, REGION};
 use crate::organisation;
 use crate::runtime::{Deadline, Function, FunctionError};
 use crate::scanner::{Scanning, Vulnerability};
+use crate::traffic::{Throttle, Traffic};
 
 const TABLE: &str = "patchwave";
 const BUCKET: &str = "patchwave-configuration";
@@ -29,8 +30,10 @@ const BUS: &str = "patchwave";
 const AGE: i64 = 120;
 
 /// How the organisation's world is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Setup {
+    /// The hierarchy file.
+    pub hierarchy: String,
     /// Which scanner the registry uses.
     pub scanning: Scanning,
     /// `PATCHWAVE_MODE`.
@@ -39,7 +42,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { scanning: Scanning::Enhanced, mode: "enforce" }
+        Self { hierarchy: organisation::HIERARCHY.to_owned(), scanning: Scanning::Enhanced, mode: "enforce" }
     }
 }
 
@@ -57,13 +60,15 @@ pub struct World {
     pub bus: Arc<Bus>,
     /// The clock of them all.
     pub clock: Arc<Clock>,
+    /// What they were asked for, the table too.
+    pub traffic: Arc<Traffic>,
     /// The reports that the functions returned, in order; of batches there are none.
     pub reports: Vec<Value>,
     /// Images whose builds fail.
     pub broken: BTreeSet<String>,
     functions: BTreeMap<&'static str, Function>,
     settings: BTreeMap<String, String>,
-    _servers: [Server; 2],
+    _servers: [Server; 3],
     moto: Moto,
 }
 
@@ -80,19 +85,23 @@ impl World {
         let bus = Arc::new(Bus::new(Arc::clone(&clock)));
         let registry =
             Arc::new(Registry::new(moto.url(), setup.scanning, Arc::clone(&clock), Arc::clone(&bus)));
-        let hierarchy = organisation::hierarchy();
+        let hierarchy = organisation::hierarchy(&setup.hierarchy);
         let mut recipes = organisation::recipes(&hierarchy);
         recipes.iter_mut().for_each(change);
         let builder = Builder::new(Arc::clone(&registry), Arc::clone(&clock));
         let pipelines = Pipelines::new(recipes.clone(), builder, Arc::clone(&clock), Arc::clone(&bus));
         let pipelines = Arc::new(pipelines);
-        let servers =
-            [awsjson::serve(Arc::clone(&registry)).await, awsjson::serve(Arc::clone(&pipelines)).await];
+        let traffic = Arc::new(Traffic::default());
+        let servers = [
+            awsjson::serve(Arc::clone(&registry), Arc::clone(&traffic)).await,
+            awsjson::serve(Arc::clone(&pipelines), Arc::clone(&traffic)).await,
+            moto.front("dynamodb", Arc::clone(&traffic)).await,
+        ];
         moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE))
             .await
             .expect("moto takes our table");
         listen(&moto).await;
-        moto.put_object(BUCKET, KEY, organisation::HIERARCHY).await;
+        moto.put_object(BUCKET, KEY, &setup.hierarchy).await;
         let settings = settings(&moto, &servers, setup.mode);
         let mut world = Self {
             recipes,
@@ -101,6 +110,7 @@ impl World {
             pipelines,
             bus,
             clock,
+            traffic,
             reports: Vec::new(),
             broken: BTreeSet::new(),
             functions: BTreeMap::new(),
@@ -121,6 +131,12 @@ impl World {
         }
         self.clock.be_right();
         self.bus.take();
+        self.traffic.begin(Throttle::Never);
+    }
+
+    /// Returns what plays the services that have no fake of their own.
+    pub fn moto(&self) -> &Moto {
+        &self.moto
     }
 
     /// Returns what a function finds in its environment.
@@ -354,7 +370,11 @@ pub fn batch(bodies: &[String]) -> Value {
     json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() })
 }
 
-fn settings(moto: &Moto, [ecr, codepipeline]: &[Server; 2], mode: &str) -> BTreeMap<String, String> {
+fn settings(
+    moto: &Moto,
+    [ecr, codepipeline, dynamodb]: &[Server; 3],
+    mode: &str,
+) -> BTreeMap<String, String> {
     [
         ("AWS_ACCESS_KEY_ID", "harness".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "harness".to_owned()),
@@ -362,6 +382,7 @@ fn settings(moto: &Moto, [ecr, codepipeline]: &[Server; 2], mode: &str) -> BTree
         ("AWS_ENDPOINT_URL", moto.url().to_owned()),
         ("AWS_ENDPOINT_URL_ECR", ecr.url()),
         ("AWS_ENDPOINT_URL_CODEPIPELINE", codepipeline.url()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
         ("PATCHWAVE_HIERARCHY", format!("s3://{BUCKET}/{KEY}")),
         ("PATCHWAVE_TABLE", TABLE.to_owned()),
         ("PATCHWAVE_MODE", mode.to_owned()),

@@ -148,6 +148,8 @@ async fn a_scan_event_of_every_image_at_once_gives_one_build_each() {
     assert_eq!(events.len(), 2 * AFFECTED.len(), "one for each platform of each image");
     world.deliver_at_once(events).await;
     assert_eq!(world.builds(), each_once(&["base/os"]));
+    let calls = world.traffic.calls_of("StartPipelineExecution");
+    assert_eq!(calls, 1, "the claim decides, and not the pipeline's memory for tokens");
     settle(&mut world, Delivery::Batched).await;
     assert_the_wave_rolled_once(&mut world).await;
 }

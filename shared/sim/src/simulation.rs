@@ -97,6 +97,11 @@ impl Simulation {
         &self.world.hierarchy
     }
 
+    /// Returns the world as Patchwave sees it.
+    pub fn into_world(self) -> Rc<SimulatedWorld> {
+        self.world
+    }
+
     /// Returns the virtual time.
     pub fn now(&self) -> Timestamp {
         self.world.now()
