@@ -185,7 +185,8 @@ impl Faults {
         let minutes = Span::between(from, until).as_seconds() / 60;
         for _ in 0..faults.draws.between(0, 3) {
             let begins = Span::minutes(faults.draws.between(0, minutes)).after(from);
-            let ends = faults.draws.span(Span::minutes(5), Span::hours(5)).after(begins).min(until);
+            let longest = Span::hours(5).min(Span::between(from, until).share(1, 2));
+            let ends = faults.draws.span(Span::minutes(5), longest).after(begins).min(until);
             let service = faults.draws.pick(&SERVICES).copied().unwrap_or(Service::Ledger);
             faults.outages.push((service, begins, ends));
         }

@@ -6,6 +6,7 @@ use crate::draw::{Draws, Seed};
 use crate::faults::{Level, Trouble};
 
 /// A hierarchy file and what is unusual in it.
+#[derive(Debug)]
 pub(crate) struct Hamlet {
     pub(crate) yaml: String,
     pub(crate) troubles: Vec<Trouble>,

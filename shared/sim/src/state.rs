@@ -10,12 +10,11 @@ use patchwave::plan::Start;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
 use patchwave_converge::ManifestAt;
-use serde_json::Value;
 
 use crate::build::{Order, Workshop};
 use crate::clusters::Workload;
 use crate::draw::Seed;
-use crate::events::Envelope;
+use crate::events::{Envelope, Letter};
 use crate::faults::{Faults, Trouble};
 use crate::invariants::Witness;
 use crate::ledger::Ledger;
@@ -30,7 +29,7 @@ use crate::scanner::{Scanner, Scanning};
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
     /// EventBridge hands an event to its target.
-    Delivery(Value),
+    Delivery(Letter),
     /// An execution reaches its end.
     ExecutionEnds(String),
     /// The scanner looks at a manifest.
@@ -76,6 +75,7 @@ pub(crate) struct State {
     /// What is going to happen, in order: two things at one time happen in the order in which they were planned.
     pub(crate) agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
+    happened: u64,
     /// What happened since somebody last asked.
     pub(crate) news: Vec<Moment>,
     /// What goes wrong.
@@ -97,6 +97,7 @@ impl State {
             envelope: Envelope::new(hierarchy.registry().clone()),
             agenda: BTreeMap::new(),
             planned: 0,
+            happened: 0,
             news: Vec::new(),
             faults: Faults::none(),
             witness: Witness::default(),
@@ -109,7 +110,7 @@ impl State {
     }
 
     /// Hands an event to EventBridge, which delivers it a moment later: once, if all goes well.
-    pub(crate) fn emit(&mut self, event: &Value, now: Timestamp) {
+    pub(crate) fn emit(&mut self, event: &Letter, now: Timestamp) {
         let usual = Span::seconds(self.seed.draws("delivery", &self.planned.to_string()).between(1, 4));
         for late in self.faults.deliveries(now) {
             self.plan(late.after(usual.after(now)), Happening::Delivery(event.clone()));
@@ -165,8 +166,14 @@ impl State {
         parents
     }
 
+    /// Counts what happened and what was written down: where that is the same, nothing changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.happened + self.ledger.writes
+    }
+
     /// Lets something happen.
     pub(crate) fn happen(&mut self, hierarchy: &Hierarchy, happening: Happening, now: Timestamp) {
+        self.happened += 1;
         match happening {
             Happening::ExecutionEnds(id) => self.end(hierarchy, &id, now),
             Happening::Scan(at) => self.scan(&at, now),
@@ -287,7 +294,7 @@ impl State {
         first: bool,
         new: &[Finding],
         now: Timestamp,
-    ) -> Vec<Value> {
+    ) -> Vec<Letter> {
         let scan = self.scanner.scan(at);
         let Scan::Complete { findings, .. } = &scan else { return Vec::new() };
         match (self.scanner.scanning(&at.0), first) {
