@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::num::NonZero;
 use std::{mem, thread};
 
-use patchwave_sim::{Level, Play, Run, Tally, Trouble};
+use patchwave_sim::{Handler, Level, Play, Rival, Run, Tally, Trouble};
 use serde::Serialize;
 
 use crate::args::{Args, Faults, Simulate};
@@ -40,11 +40,12 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
         told(options, level)?
     } else {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let run = Run { first: options.first, seeds: options.seeds, level, threads };
+        let (first, seeds) = (options.first, options.seeds);
+        let run = Run { first, seeds, level, rivals: !options.alone && level != Level::Silence, threads };
         (run.play(&|done| show(done, options.seeds)).map_err(|error| BadInput::because(&error))?, Vec::new())
     };
     let struck = |trouble: &Trouble| tally.faults.contains_key(trouble);
-    let must_strike = options.seeds >= ENOUGH && options.faults != Faults::None;
+    let must_strike = options.seeds >= ENOUGH && matches!(options.faults, Faults::Some | Faults::Many);
     let never_struck = Trouble::ALL.into_iter().filter(|trouble| must_strike && !struck(trouble)).collect();
     let totals = Totals { first: options.first, tally, never_struck, story };
     let found = totals.tally.violations > 0 || !totals.never_struck.is_empty();
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
 fn told(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInput> {
     let (mut tally, mut told) = (Tally::default(), Vec::new());
     for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
-        let play = Play { seed, level, planted: None, tell: true };
+        let play = Play { seed, level, handler: Handler::Patchwave, planted: None, tell: true };
         let mut outcome = play.run().map_err(|error| BadInput::because(&error))?;
         let story = mem::take(&mut outcome.story);
         if tally.failing.is_empty() || !outcome.violations.is_empty() {
@@ -72,6 +73,7 @@ fn level(faults: Faults) -> Level {
         Faults::None => Level::None,
         Faults::Some => Level::Some,
         Faults::Many => Level::Many,
+        Faults::Silence => Level::Silence,
     }
 }
 
@@ -106,6 +108,7 @@ fn text(totals: &Totals) -> String {
         for (name, number) in counts {
             writeln!(out, "  {name:<18}{number:>10}")?;
         }
+        rivals(out, tally)?;
         writeln!(out, "\n{}", paint(STRONG, "faults that struck"))?;
         for (trouble, times) in &tally.faults {
             writeln!(out, "  {:<18}{times:>10}", format!("{trouble:?}"))?;
@@ -115,6 +118,26 @@ fn text(totals: &Totals) -> String {
         }
         failing(out, totals)
     })
+}
+
+/// The same worlds with handlers that keep no ledger.
+fn rivals(out: &mut String, tally: &Tally) -> fmt::Result {
+    if tally.rivals.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", paint(STRONG, "the same worlds"))?;
+    writeln!(out, "  {:<18}{:>10}{:>10}{:>12}", "", "builds", "lost", "duplicates")?;
+    let ours = Rival { builds: tally.builds, lost: tally.lost, duplicates: tally.duplicates };
+    let rivals = tally.rivals.iter().map(|(handler, rival)| (*handler, *rival));
+    for (handler, Rival { builds, lost, duplicates }) in [(Handler::Patchwave, ours)].into_iter().chain(rivals) {
+        let name = match handler {
+            Handler::Patchwave => "patchwave",
+            Handler::Naive => "naive",
+            Handler::ByEventId => "by event id",
+        };
+        writeln!(out, "  {name:<18}{builds:>10}{lost:>10}{duplicates:>12}")?;
+    }
+    Ok(())
 }
 
 fn failing(out: &mut String, totals: &Totals) -> fmt::Result {

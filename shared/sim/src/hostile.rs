@@ -11,7 +11,8 @@ use crate::build::is_annotated;
 use crate::draw::Seed;
 use crate::faults::{Faults, Level, Trouble};
 use crate::hamlet::{Hamlet, hamlet};
-use crate::moment::{Function, Moment};
+use crate::moment::{Build, Function, Moment};
+use crate::rivals::Handler;
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, Vulnerability};
 use crate::simulation::{Broken, Simulation};
 use crate::sketch::Sketch;
@@ -21,9 +22,9 @@ const OF_ONE_HIERARCHY: u64 = 16;
 
 /// How long things go wrong: for days in one world of so many, for some hours in the others. As much happens in either.
 const LONG: Span = Span::days(3);
-const LONG_IN: u32 = 16;
-const SHORTEST: Span = Span::hours(4);
-const SHORT: Span = Span::hours(12);
+const LONG_IN: u32 = 64;
+const SHORTEST: Span = Span::hours(2);
+const SHORT: Span = Span::hours(6);
 
 /// How long the world may take to become quiet afterwards. Three failures in a row make a back-off of up to 32 hours, and
 /// a limit of starts a day may stretch what is left.
@@ -43,6 +44,8 @@ pub struct Play {
     pub seed: u64,
     /// How hostile it is.
     pub level: Level,
+    /// Who handles its events.
+    pub handler: Handler,
     /// What is broken on purpose.
     pub planted: Option<Planted>,
     /// Whether to remember the story.
@@ -90,6 +93,7 @@ pub enum NotPlayed {
 struct Stage {
     hamlet: Hamlet,
     hierarchy: Hierarchy,
+    edited: Hierarchy,
     level: Level,
     number: u64,
 }
@@ -98,9 +102,11 @@ impl Stage {
     fn of(play: Play) -> Result<Self, NotPlayed> {
         let number = play.seed / OF_ONE_HIERARCHY;
         let hamlet = hamlet(Seed(number), play.level);
-        let hierarchy = Hierarchy::parse("hamlet.yaml", &hamlet.yaml)
-            .map_err(|errors| NotPlayed::Hierarchy(play.seed, errors))?;
-        Ok(Self { hamlet, hierarchy, level: play.level, number })
+        let parse = |yaml: &str| {
+            Hierarchy::parse("hamlet.yaml", yaml).map_err(|errors| NotPlayed::Hierarchy(play.seed, errors))
+        };
+        let (hierarchy, edited) = (parse(&hamlet.yaml)?, parse(&hamlet.edited)?);
+        Ok(Self { hamlet, hierarchy, edited, level: play.level, number })
     }
 
     fn is_of(&self, play: Play) -> bool {
@@ -122,7 +128,9 @@ impl Theatre {
             Some(same) => self.stage.insert(same),
             None => self.stage.insert(Stage::of(play)?),
         };
-        play.run_on(stage)
+        let (outcome, shapes) = play.run_on(stage)?;
+        shapes.into_iter().for_each(|shape| self.states.add(shape));
+        Ok(outcome)
     }
 
     /// Returns the different states that were seen.
@@ -137,9 +145,13 @@ impl Play {
         Theatre::default().play(self)
     }
 
-    fn run_on(self, stage: &Stage) -> Result<Outcome, NotPlayed> {
-        let mut simulation = Simulation::new(stage.hierarchy.clone(), self.seed);
+    fn run_on(self, stage: &Stage) -> Result<(Outcome, Vec<u64>), NotPlayed> {
+        let simulation = Simulation::new(stage.hierarchy.clone(), self.seed);
+        let mut simulation = simulation.with(self.handler, stage.edited.clone());
         let begins = simulation.now();
+        if self.level == Level::Silence {
+            return self.run_in_silence(simulation, stage);
+        }
         let ends = self.hostile_time().after(begins);
         self.prepare(&mut simulation, &stage.hamlet.troubles, begins, ends);
         let mut seen = Seen::default();
@@ -158,11 +170,49 @@ impl Play {
             let last = longest.after(simulation.now());
             simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
         }
+        self.end(simulation, seen, stage)
+    }
+
+    fn end(
+        self,
+        mut simulation: Simulation,
+        mut seen: Seen,
+        stage: &Stage,
+    ) -> Result<(Outcome, Vec<u64>), NotPlayed> {
         match seen.sweep.take() {
-            Some(report) => simulation.witness_end(&report).map_err(broken)?,
+            _ if self.handler != Handler::Patchwave => simulation.count_losses(),
+            Some(report) => {
+                simulation.witness_end(&report).map_err(|broken| NotPlayed::Broken(self.seed, broken))?;
+            }
             None => simulation.accuse("no sweep ended"),
         }
-        Ok(simulation.outcome(self.seed, seen.passes, &stage.hamlet.yaml))
+        let outcome = simulation.outcome(self.seed, seen.passes, &stage.hamlet.yaml);
+        Ok((outcome, simulation.shapes().to_vec()))
+    }
+
+    /// Plays a world in which all works and no event is ever delivered, and looks at how long it takes.
+    fn run_in_silence(
+        self,
+        mut simulation: Simulation,
+        stage: &Stage,
+    ) -> Result<(Outcome, Vec<u64>), NotPlayed> {
+        let broken = |broken| NotPlayed::Broken(self.seed, broken);
+        let (begins, mut seen) = (simulation.now(), Seen::default());
+        // The first day's sweep sees what was founded; by the second's all scans are there.
+        let swept = Span::days(1).after(begins);
+        self.prepare(&mut simulation, &[], begins, SHORTEST.after(begins));
+        simulation.run_until(swept, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        seen.builds.clear();
+        let last = Span::days(1).plus(Span::hours(1)).after(swept);
+        simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        simulation.witness_silence(&seen.builds, swept);
+        let quiet = simulation
+            .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))
+            .map_err(broken)?;
+        if !quiet {
+            simulation.accuse("it does not become quiet");
+        }
+        self.end(simulation, seen, stage)
     }
 
     fn hostile_time(self) -> Span {
@@ -175,7 +225,7 @@ impl Play {
         for trouble in troubles {
             faults.note(*trouble);
         }
-        if self.level != Level::None {
+        if self.level.is_hostile() {
             faults.note_times(Trouble::Unannotated, unannotated(simulation.hierarchy(), Seed(self.seed)));
         }
         simulation.trouble(faults, self.planted, self.tell, begins, ends);
@@ -193,7 +243,9 @@ impl Play {
             let known_from = draws.span(Span::minutes(10), latest).after(begins);
             let fixed_at = match draws.between(1, 10) {
                 1 => None,
-                2..=4 => Some(draws.span(Span::hours(1), Span::hours(30)).after(known_from)),
+                2..=4 if self.level != Level::Silence => {
+                    Some(draws.span(Span::hours(1), Span::hours(30)).after(known_from))
+                }
                 _ => Some(Span::hours(1).before(known_from)),
             };
             let revision = revisions.entry(package).or_insert(1);
@@ -222,6 +274,7 @@ fn unannotated(hierarchy: &Hierarchy, seed: Seed) -> u64 {
 #[derive(Default)]
 struct Seen {
     passes: u64,
+    builds: Vec<Build>,
     sweep: Option<Report>,
 }
 
@@ -234,7 +287,8 @@ impl Seen {
                     self.sweep = Some((**report).clone());
                 }
             }
-            Moment::Delivered { .. } | Moment::Built(_) | Moment::Deployed { .. } => {}
+            Moment::Built(build) => self.builds.push((**build).clone()),
+            Moment::Delivered { .. } | Moment::Deployed { .. } => {}
         }
     }
 }

@@ -12,20 +12,23 @@ use patchwave::image::ImageId;
 use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
-use patchwave_converge::{Fault, Report, Settings, World, converge, observe};
+use patchwave_converge::{Fault, Report, Settings, World, converge, intervene, observe};
 
 use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::events::Letter;
-use crate::faults::Faults;
+use crate::faults::{Faults, Trouble};
 use crate::faulty::{Faulty, Script};
 use crate::founding::found;
 use crate::hostile::{Outcome, Planted};
 use crate::incident::{self, Incident};
-use crate::moment::{Function, Moment};
+use crate::moment::{Build, Function, Moment};
+use crate::outsiders::Deed;
 use crate::packages::Vulnerability;
 use crate::pipelines::usual_duration;
-use crate::state::Happening;
+use crate::rivals::{Handler, handle};
+use crate::silence::bound;
+use crate::state::{Batch, Happening};
 use crate::world::SimulatedWorld;
 
 /// When every simulation begins: some working day, early.
@@ -86,7 +89,8 @@ impl std::error::Error for Broken {}
 #[derive(Debug)]
 pub struct Simulation {
     world: Rc<SimulatedWorld>,
-    queues: BTreeMap<Function, Vec<Trigger>>,
+    handler: Handler,
+    queues: BTreeMap<Function, Batch>,
     invocations: u64,
     delivered: u64,
     /// Whether an invocation stands still while others run: one at a time.
@@ -99,6 +103,8 @@ pub struct Simulation {
     is_calm: bool,
     /// How much had changed at the last tick.
     changes: u64,
+    /// The shapes that ledger and world took, and how much had changed at the last.
+    shapes: (Vec<u64>, u64),
 }
 
 impl Simulation {
@@ -106,9 +112,11 @@ impl Simulation {
     pub fn new(hierarchy: Hierarchy, seed: u64) -> Self {
         let now = Timestamp::from_second(BEGINNING).unwrap_or_default();
         let state = found(&hierarchy, Seed(seed), now);
-        let world = SimulatedWorld { hierarchy, clock: Cell::new(now), state: RefCell::new(state) };
+        let (editions, edition) = (vec![hierarchy], Cell::new(0));
+        let world = SimulatedWorld { editions, edition, clock: Cell::new(now), state: RefCell::new(state) };
         Self {
             world: Rc::new(world),
+            handler: Handler::Patchwave,
             queues: BTreeMap::new(),
             invocations: 0,
             delivered: 0,
@@ -117,12 +125,13 @@ impl Simulation {
             pace: TICK,
             is_calm: false,
             changes: 0,
+            shapes: (Vec::new(), 0),
         }
     }
 
     /// Returns the hierarchy.
     pub fn hierarchy(&self) -> &Hierarchy {
-        &self.world.hierarchy
+        self.world.hierarchy()
     }
 
     /// Returns the virtual time.
@@ -201,21 +210,38 @@ impl Simulation {
         match happening {
             Happening::Delivery(letter) => self.deliver(letter, watch)?,
             Happening::Invocation(function) => {
-                let triggers = self.queues.remove(&function).unwrap_or_default();
-                self.invoke(function, &triggers, 1, watch)?;
+                let batch = self.queues.remove(&function).unwrap_or_default();
+                self.invoke(function, &batch, 1, watch)?;
             }
-            Happening::Redelivery(function, triggers, time) => {
-                self.invoke(function, &triggers, time, watch)?;
+            Happening::Redelivery(function, batch, time) => {
+                self.invoke(function, &batch, time, watch)?;
             }
             Happening::Tick => self.tick(watch)?,
             Happening::Sweep => self.sweep(watch)?,
-            other => self.world.state.borrow_mut().happen(&self.world.hierarchy, other, at),
+            Happening::Deed(deed) if deed.what == Trouble::PolicyEdited => self.edit_policy(),
+            Happening::Deed(deed) if deed.decision().is_some() => self.decide(&deed),
+            other => self.world.state.borrow_mut().happen(self.world.hierarchy(), other, at),
         }
+        self.remember_shape();
         let news = std::mem::take(&mut self.world.state.borrow_mut().news);
         for moment in &news {
             watch(self, moment);
         }
         Ok(())
+    }
+
+    fn remember_shape(&mut self) {
+        let state = self.world.state.borrow();
+        // Nobody counts the states of a peaceful world.
+        if state.faults.may_strike() && self.shapes.1 != state.changes() {
+            self.shapes.1 = state.changes();
+            self.shapes.0.push(state.shape(self.world.hierarchy()));
+        }
+    }
+
+    /// Returns the shapes that ledger and world took.
+    pub(crate) fn shapes(&self) -> &[u64] {
+        &self.shapes.0
     }
 
     fn next_at(&self) -> Option<Timestamp> {
@@ -253,7 +279,7 @@ impl Simulation {
         letter: Letter,
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<(), Broken> {
-        let Letter { trigger, json, .. } = letter;
+        let Letter { trigger, number, json } = letter;
         let to = target(&trigger);
         self.delivered += 1;
         if let Some(event) = json {
@@ -264,7 +290,7 @@ impl Simulation {
             watch(self, &Moment::Delivered { at: self.now(), to, event });
         }
         let queue = self.queues.entry(to).or_default();
-        queue.push(trigger);
+        queue.push((number, trigger));
         if queue.len() == 1 {
             let at = self.batching_window().after(self.now());
             self.world.state.borrow_mut().plan(at, Happening::Invocation(to));
@@ -281,11 +307,11 @@ impl Simulation {
     fn invoke(
         &mut self,
         function: Function,
-        triggers: &[Trigger],
+        batch: &[(u64, Trigger)],
         time: u32,
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<(), Broken> {
-        let report = match self.pass(triggers, watch)? {
+        let report = match self.pass(batch, watch)? {
             Some(Ok(report)) => Some(report),
             Some(Err(fault)) if !self.world.state.borrow().faults.may_strike() => {
                 return Err(Broken::Pass(fault));
@@ -293,17 +319,17 @@ impl Simulation {
             Some(Err(_)) | None => None,
         };
         if report.as_ref().is_none_or(|report| !report.is_whole) && time < RECEIVED_AT_MOST {
-            let again = Happening::Redelivery(function, triggers.to_vec(), time + 1);
+            let again = Happening::Redelivery(function, batch.to_vec(), time + 1);
             self.again(REDELIVERED_AFTER, again);
         }
         let Some(report) = report else { return Ok(()) };
-        if triggers.iter().any(|trigger| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
+        if batch.iter().any(|(_, trigger)| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
             self.moving = is_moving(&report);
         }
         let mut state = self.world.state.borrow_mut();
         state.witness.passed(&report, self.world.clock.get());
-        if triggers.contains(&Trigger::Sweep) {
-            state.witness.swept(&self.world.hierarchy, &report, self.world.clock.get());
+        if batch.iter().any(|(_, trigger)| *trigger == Trigger::Sweep) && self.handler == Handler::Patchwave {
+            state.witness.swept(self.world.hierarchy(), &report, self.world.clock.get());
         }
         drop(state);
         watch(self, &Moment::Passed { at: self.now(), function, report: Box::new(report) });
@@ -313,14 +339,22 @@ impl Simulation {
     /// Makes one pass; nothing if the invocation ends in the middle of it.
     fn pass(
         &mut self,
-        triggers: &[Trigger],
+        batch: &[(u64, Trigger)],
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<Option<Result<Report, Fault>>, Broken> {
         self.invocations += 1;
         let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
         let world = Rc::clone(&self.world);
         let faulty = Faulty::new(&world, Script::draw(&world, !self.stands), settings.mode);
-        let mut pass = pin!(converge(&faulty, &world.hierarchy, triggers, &settings));
+        let triggers: Vec<Trigger> = batch.iter().map(|(_, trigger)| trigger.clone()).collect();
+        let handler = self.handler;
+        let mut pass = pin!(async {
+            if handler == Handler::Patchwave {
+                return converge(&faulty, faulty.hierarchy(), &triggers, &settings).await;
+            }
+            handle(&faulty, handler, batch).await?;
+            Ok(Report { is_whole: true, ..Report::default() })
+        });
         let mut context = Context::from_waker(Waker::noop());
         loop {
             if let Poll::Ready(result) = pass.as_mut().poll(&mut context) {
@@ -345,6 +379,34 @@ impl Simulation {
         self.is_calm = true;
     }
 
+    /// Somebody deploys the other edition of the hierarchy. Who is in the middle of a pass does not see it.
+    fn edit_policy(&self) {
+        let edition = &self.world.edition;
+        edition.set((edition.get() + 1) % self.world.editions.len());
+        let mut state = self.world.state.borrow_mut();
+        state.faults.note(Trouble::PolicyEdited);
+        state.witness.tell(self.world.clock.get(), || format!("somebody: edition {} of the hierarchy", edition.get()));
+    }
+
+    /// Somebody uses a verb of the command line. Only Patchwave has a ledger to write it in.
+    fn decide(&self, deed: &Deed) {
+        let Some(intervention) = deed.decision().filter(|_| self.handler == Handler::Patchwave) else { return };
+        let decided = intervene(&*self.world, self.hierarchy(), &deed.image, intervention, "somebody");
+        let decided = pollster::block_on(decided);
+        let mut state = self.world.state.borrow_mut();
+        state.faults.note(deed.what);
+        state.witness.tell(self.world.clock.get(), || format!("somebody: {intervention:?} {}, {decided:?}", deed.image));
+    }
+
+    /// Who handles the events, and the hierarchy as somebody is going to edit it.
+    pub(crate) fn with(mut self, handler: Handler, edited: Hierarchy) -> Self {
+        self.handler = handler;
+        if let Some(world) = Rc::get_mut(&mut self.world) {
+            world.editions.push(edited);
+        }
+        self
+    }
+
     /// Makes the world a hostile one between two moments.
     pub(crate) fn trouble(
         &mut self,
@@ -360,7 +422,7 @@ impl Simulation {
         state.envelope.is_writing = tell || state.seed.0.is_multiple_of(WRITTEN_IN);
         state.ledger.is_fenceless = planted == Some(Planted::NoFences);
         if state.faults.may_strike() {
-            state.plan_deeds(&self.world.hierarchy, begins, ends);
+            state.plan_deeds(self.world.hierarchy(), begins, ends);
         }
     }
 
@@ -376,8 +438,24 @@ impl Simulation {
 
     pub(crate) fn witness_end(&mut self, report: &Report) -> Result<(), Broken> {
         let (facts, now) = (self.facts()?, self.now());
-        self.world.state.borrow_mut().witness_end(&self.world.hierarchy, &facts, report, now);
+        self.world.state.borrow_mut().witness_end(self.world.hierarchy(), &facts, report, now);
         Ok(())
+    }
+
+    /// Accuses the world of a silence that was too long: of builds that ended after the bound.
+    pub(crate) fn witness_silence(&mut self, builds: &[Build], swept: Timestamp) {
+        let bound = bound(self.hierarchy(), builds, swept, TICK, self.batching_window());
+        for late in builds.iter().filter(|build| build.finished_at > bound) {
+            self.accuse(&format!("{} was built at {}, after {bound}", late.image, late.finished_at));
+        }
+    }
+
+    /// Counts what somebody who keeps no ledger forgot.
+    pub(crate) fn count_losses(&mut self) {
+        let (hierarchy, now) = (self.world.hierarchy(), self.now());
+        let mut state = self.world.state.borrow_mut();
+        let lost: u64 = hierarchy.images().map(|image| state.curable(hierarchy, image, now)).sum();
+        state.witness.lost += lost;
     }
 
     pub(crate) fn outcome(&self, seed: u64, passes: u64, yaml: &str) -> Outcome {

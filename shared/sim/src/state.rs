@@ -1,6 +1,6 @@
 //! The world's state and how it changes by itself: builds end, scans complete, deployments roll.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, Scan};
@@ -25,6 +25,9 @@ use crate::pipelines::{Fate, Pipelines};
 use crate::registry::{Pushed, Registry};
 use crate::scanner::{Scanner, Scanning};
 
+/// Triggers, each with its event's number.
+pub(crate) type Batch = Vec<(u64, Trigger)>;
+
 /// Something that is going to happen.
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
@@ -41,7 +44,7 @@ pub(crate) enum Happening {
     /// A queue invokes its function.
     Invocation(Function),
     /// A queue hands a batch to its function again, for the how-manieth time.
-    Redelivery(Function, Vec<Trigger>, u32),
+    Redelivery(Function, Batch, u32),
     /// Somebody outside Patchwave does something.
     Deed(Deed),
     /// A vulnerability becomes known.
@@ -78,6 +81,8 @@ pub(crate) struct State {
     happened: u64,
     /// What happened since somebody last asked.
     pub(crate) news: Vec<Moment>,
+    /// The events that a rival remembers.
+    pub(crate) remembered: BTreeSet<u64>,
     /// What goes wrong.
     pub(crate) faults: Faults,
     /// Who sees whether all is as promised.
@@ -99,6 +104,7 @@ impl State {
             planned: 0,
             happened: 0,
             news: Vec::new(),
+            remembered: BTreeSet::new(),
             faults: Faults::none(),
             witness: Witness::default(),
         }

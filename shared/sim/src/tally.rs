@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::faults::{Level, Trouble};
 use crate::hostile::{NotPlayed, Outcome, Play, Theatre};
+use crate::rivals::Handler;
 use crate::sketch::Sketch;
 
 /// How many seeds a thread takes at once: all of a few hierarchies.
@@ -22,8 +23,22 @@ pub struct Run {
     pub seeds: u64,
     /// How hostile they are.
     pub level: Level,
+    /// Whether two simpler handlers play the same worlds.
+    pub rivals: bool,
     /// How many threads play. The tally does not depend on it.
     pub threads: usize,
+}
+
+/// What a simpler handler made of the same worlds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rival {
+    /// Builds that succeeded.
+    pub builds: u64,
+    /// Findings that it forgot and a rebuild could fix.
+    pub lost: u64,
+    /// Builds that ran twice at once, or twice for the same.
+    pub duplicates: u64,
 }
 
 /// What a run adds up to.
@@ -48,6 +63,9 @@ pub struct Tally {
     pub faults: BTreeMap<Trouble, u64>,
     /// The seeds with violations, and which.
     pub failing: BTreeMap<u64, Vec<String>>,
+    /// What simpler handlers made of the same worlds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rivals: BTreeMap<Handler, Rival>,
     /// Different states of ledger and world after each step.
     #[serde(rename = "distinctStates")]
     pub states: Sketch,
@@ -67,8 +85,13 @@ impl Run {
                 }
                 let seeds = AT_ONCE.min(self.seeds - from);
                 for seed in (self.first.saturating_add(from)..).take(usize::try_from(seeds).unwrap_or(0)) {
-                    let play = Play { seed, level: self.level, planted: None, tell: false };
+                    let (level, handler) = (self.level, Handler::Patchwave);
+                    let play = Play { seed, level, handler, planted: None, tell: false };
                     tally.add(theatre.play(play)?);
+                    for handler in [Handler::Naive, Handler::ByEventId].into_iter().filter(|_| self.rivals) {
+                        let outcome = theatre.play(Play { handler, ..play })?;
+                        tally.rivals.entry(handler).or_default().add(&outcome);
+                    }
                 }
                 progress(done.fetch_add(seeds, Ordering::Relaxed) + seeds);
             }
@@ -82,6 +105,14 @@ impl Run {
             }
             Ok(tally)
         })
+    }
+}
+
+impl Rival {
+    fn add(&mut self, outcome: &Outcome) {
+        self.builds += outcome.builds;
+        self.lost += outcome.lost;
+        self.duplicates += outcome.duplicates;
     }
 }
 
@@ -116,6 +147,12 @@ impl Tally {
             *self.faults.entry(trouble).or_default() += times;
         }
         self.failing.extend(other.failing);
+        for (handler, theirs) in other.rivals {
+            let ours = self.rivals.entry(handler).or_default();
+            ours.builds += theirs.builds;
+            ours.lost += theirs.lost;
+            ours.duplicates += theirs.duplicates;
+        }
         self.states.merge(&other.states);
     }
 }
