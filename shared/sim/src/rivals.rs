@@ -1,12 +1,14 @@
 //! What simpler handlers make of the same events in the same worlds.
 //!
-//! The naive one is what everybody writes first: a finding that can be fixed rebuilds its image, a push rebuilds the children.
+//! The naive one is what everybody writes first: a finding that can be fixed rebuilds the image that brought it in, a push
+//! rebuilds the children. (One that rebuilt every image with a finding would never end: a child's rebuild does not fix its
+//! base, and its scan says so again.)
 //! The other remembers the ids of the events that it has seen. Neither keeps a ledger of what it does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Version;
-use patchwave::finding::{Finding, Fix, PackageKind};
+use patchwave::finding::{Finding, FindingKey, Fix, PackageKind};
 use patchwave::hierarchy::{Hierarchy, Image, Line, Variable};
 use patchwave::image::{Digest, ImageId, Repository, Tag};
 use patchwave::plan::{BuildKey, Start};
@@ -62,12 +64,27 @@ async fn scanned(world: &Faulty<'_>, repository: &Repository, digest: &Digest) -
         }
         let scans = world.scans(&BTreeSet::from([(repository.clone(), digest.clone())])).await;
         let findings = scans.values().flat_map(|scan| scan.findings());
-        let fixes: BTreeSet<String> = findings.filter_map(|finding| fix(image, finding)).collect();
+        let above = inherited(world, image).await;
+        let own = findings.filter(|finding| !above.contains(&finding.key));
+        let fixes: BTreeSet<String> = own.filter_map(|finding| fix(image, finding)).collect();
         if !fixes.is_empty() {
             start(world, image, current, &fixes).await?;
         }
     }
     Ok(())
+}
+
+/// The findings of the parents' current versions.
+async fn inherited(world: &Faulty<'_>, image: &Image) -> BTreeSet<FindingKey> {
+    let parents: Vec<&Image> = world.hierarchy().parents(&image.id).map(|parent| parent.image).collect();
+    let mut manifests = BTreeSet::new();
+    for (id, answer) in world.currents(&parents).await {
+        let (Ok(Some(version)), Ok(parent)) = (answer, world.hierarchy().image(&id)) else { continue };
+        let digests = version.platforms.into_values().map(|manifest| manifest.digest);
+        manifests.extend(digests.map(|digest| (parent.repository.clone(), digest)));
+    }
+    let scans = world.scans(&manifests).await;
+    scans.values().flat_map(|scan| scan.findings()).map(|finding| finding.key.clone()).collect()
 }
 
 fn fix(image: &Image, finding: &Finding) -> Option<String> {
