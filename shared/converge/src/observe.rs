@@ -19,8 +19,12 @@ pub async fn observe<W: World>(
 ) -> Result<Facts, Fault> {
     let images: Vec<&Image> = hierarchy.images().filter(|image| scope.contains(&image.id)).collect();
     let mut records = world.records(scope).await?;
-    let mut facts =
-        Facts { observed_at: world.now(), slots: world.slots(world.now()).await?, ..Facts::default() };
+    let mut facts = Facts {
+        observed_at: world.now(),
+        slots: world.slots(world.now()).await?,
+        has_listener: world.has_listener(),
+        ..Facts::default()
+    };
     // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The
     // other way round a build that ends in between would count as one that changed nothing, and be made again.
     let mut executions = executions(world, &records).await;

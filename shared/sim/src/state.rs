@@ -6,6 +6,7 @@ use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, Scan};
 use patchwave::hierarchy::{Hierarchy, Image, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Tag};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
@@ -79,6 +80,8 @@ pub(crate) struct State {
     pub(crate) agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
     happened: u64,
+    /// What people were told, in order.
+    pub(crate) told: Vec<Notice>,
     /// What happened since somebody last asked.
     pub(crate) news: Vec<Moment>,
     /// The events that a rival remembers.
@@ -103,6 +106,7 @@ impl State {
             agenda: BTreeMap::new(),
             planned: 0,
             happened: 0,
+            told: Vec::new(),
             news: Vec::new(),
             remembered: BTreeSet::new(),
             faults: Faults::none(),
