@@ -1,13 +1,12 @@
 """Times processes from their start to their first request for an event. Started by `infra/measure`."""
 
-import http.server
 import io
 import os
 import pathlib
+import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 
@@ -32,31 +31,14 @@ connection.getresponse()
 SIZE, START = 2.5, 3.0
 
 
-class RuntimeApi(http.server.ThreadingHTTPServer):
-    """Lambda's side: notes when a process first asks for an event, and never answers."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked = threading.Event()
-        self.at = 0.0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def process_request(self, request, client_address):
-        super().process_request(request, client_address)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.path == NEXT and not self.server.asked.is_set():
-            self.server.at = time.perf_counter()
-            self.server.asked.set()
-        # Until the process ends.
-        self.rfile.read()
-
-    def log_message(self, *_):
-        pass
+def first_request(listening):
+    """Returns when somebody asked for an event. A plain socket: a server of any kind would be measured as well."""
+    connection, _ = listening.accept()
+    asked = connection.recv(4096)
+    at = time.perf_counter()
+    if not asked.startswith(f"GET {NEXT} ".encode()):
+        sys.exit(f"the first request is {asked[:200]!r}")
+    return at, connection
 
 
 def environment(port):
@@ -79,28 +61,33 @@ def environment(port):
 
 def once(command):
     """Returns the milliseconds until the process asked, and its memory in MB by then."""
-    server = RuntimeApi()
-    began = time.perf_counter()
-    process = subprocess.Popen(command, env=environment(server.server_port), stderr=subprocess.PIPE)
-    try:
-        if not server.asked.wait(timeout=30):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(30)
+        settings = environment(listening.getsockname()[1])
+        began = time.perf_counter()
+        # Without closing descriptors it is spawned, not forked: the time is the process's and not Python's.
+        process = subprocess.Popen(command, env=settings, close_fds=False)
+        try:
+            at, connection = first_request(listening)
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            connection.close()
+        finally:
             process.kill()
-            sys.exit(f"{command[0]} asked for nothing in 30 s: {process.stderr.read().decode()}")
-        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-        memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-        return (server.at - began) * 1000, memory / 1024
-    finally:
-        process.kill()
-        process.wait()
-        server.shutdown()
-        server.server_close()
+            process.wait()
+    memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    return (at - began) * 1000, memory / 1024
 
 
-def many(command, runs):
-    """Returns the medians, after one start that fills the disk's cache."""
-    once(command)
-    taken = [once(command) for _ in range(runs)]
-    return statistics.median(ms for ms, _ in taken), statistics.median(mb for _, mb in taken), min(ms for ms, _ in taken)
+def many(commands, runs):
+    """Returns each command's runs, taken in turn, so that whatever else the machine does strikes all of them."""
+    for command in commands.values():
+        # Fills the disk's cache.
+        once(command)
+    taken = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            taken[name].append(once(command))
+    return taken
 
 
 def zipped(path):
@@ -111,23 +98,32 @@ def zipped(path):
     return held.tell() / 1e6
 
 
+def unpacked(folder, function):
+    """Returns the path of a function's binary, as cargo-lambda left it."""
+    found = pathlib.Path(folder, function)
+    if (found / "bootstrap.zip").exists():
+        with zipfile.ZipFile(found / "bootstrap.zip") as archive:
+            archive.extract("bootstrap", found)
+    (found / "bootstrap").chmod(0o755)
+    return found / "bootstrap"
+
+
 def main(folder, runs):
-    print(f"{'':16}{'zip MB':>8}{'unpacked':>10}{'first /next ms':>16}{'best':>8}{'RSS MB':>8}   median of {runs}")
-    slowest = 0.0
-    for function in FUNCTIONS:
-        found = pathlib.Path(folder, function)
-        if (found / "bootstrap.zip").exists():
-            with zipfile.ZipFile(found / "bootstrap.zip") as archive:
-                archive.extract("bootstrap", found)
-        bootstrap = found / "bootstrap"
-        bootstrap.chmod(0o755)
-        size, unpacked = zipped(bootstrap), bootstrap.stat().st_size / 1e6
-        ms, mb, best = many([str(bootstrap)], runs)
-        slowest = max(slowest, ms)
-        missed = [f"zip over {SIZE} MB"] * (size > SIZE) + [f"start over {START} ms"] * (ms > START)
-        print(f"{function:16}{size:8.2f}{unpacked:10.2f}{ms:16.2f}{best:8.2f}{mb:8.1f}   {'; '.join(missed)}")
-    ms, mb, best = many([sys.executable, "-c", PYTHON], max(3, runs // 3))
-    print(f"{'boto3':16}{'':8}{'':10}{ms:16.2f}{best:8.2f}{mb:8.1f}   {ms / slowest:.0f} times as long")
+    binaries = {function: unpacked(folder, function) for function in FUNCTIONS}
+    commands = {function: [str(path)] for function, path in binaries.items()}
+    commands["boto3"] = [sys.executable, "-c", PYTHON]
+    taken = many(commands, runs)
+    median = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in taken.items()}
+    print(f"median of {runs} starts, on this machine; a cold start's download and virtual machine come on top")
+    print(f"{'':16}{'zip MB':>8}{'unpacked':>10}{'to /next, ms':>14}{'best':>8}{'RSS MB':>8}")
+    for name, (ms, mb) in median.items():
+        path = binaries.get(name)
+        size = [zipped(path), path.stat().st_size / 1e6] if path else [float("nan")] * 2
+        sizes = f"{size[0]:8.2f}{size[1]:10.2f}" if path else " " * 18
+        missed = [f"zip over {SIZE} MB"] * (size[0] > SIZE) + [f"start over {START} ms"] * (bool(path) and ms > START)
+        print(f"{name:16}{sizes}{ms:14.2f}{min(taken[name])[0]:8.2f}{mb:8.1f}   {'; '.join(missed)}")
+    slowest = max(ms for name, (ms, _) in median.items() if name != "boto3")
+    print(f"boto3 takes {median['boto3'][0] / slowest:.0f} times as long as the slowest function")
 
 
 if __name__ == "__main__":
