@@ -18,6 +18,8 @@ pub enum ConsumerKind {
     Batch,
     /// Amazon SageMaker models.
     SageMaker,
+    /// Rules and schedules of Amazon EventBridge that start ECS tasks: they refer to task definitions.
+    Schedules,
 }
 
 /// Somewhere to look: a cluster, or a service of one account and region that has no clusters.
