@@ -52,6 +52,11 @@ impl Clients {
         Self { config, own_s3 }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(config: SdkConfig) -> Self {
+        Self { config, own_s3: false }
+    }
+
     /// Returns the clients of another region, and of another account if they are given its credentials. A call is tried
     /// once: who looks around at a pace tries again at that pace.
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
