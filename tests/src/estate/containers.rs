@@ -1,5 +1,7 @@
 //! ECS and EKS.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Region, Request, not_found, page};
@@ -103,10 +105,12 @@ fn described<'v>(
     key: &str,
     all: impl Iterator<Item = &'v Value>,
 ) -> Value {
-    let asked = input[asked].as_array().cloned().unwrap_or_default();
-    let found: Vec<&Value> = all.filter(|item| asked.contains(&item[key])).collect();
-    let missing = asked.iter().filter(|asked| !found.iter().any(|item| item[key] == **asked));
-    let failures: Vec<Value> = missing.map(|arn| json!({ "arn": arn, "reason": "MISSING" })).collect();
+    let asked: BTreeSet<&str> =
+        input[asked].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let found: Vec<&Value> = all.filter(|item| asked.contains(text(item, key))).collect();
+    let known: BTreeSet<&str> = found.iter().map(|item| text(item, key)).collect();
+    let missing = asked.difference(&known).map(|arn| json!({ "arn": arn, "reason": "MISSING" }));
+    let failures: Vec<Value> = missing.collect();
     json!({ field: found, "failures": failures })
 }
 
