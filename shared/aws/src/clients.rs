@@ -92,6 +92,13 @@ impl Clients {
         aws_sdk_ecr::Client::from_conf(config.region(Region::new(registry.region().to_owned())).build())
     }
 
+    /// Returns a client of the region whose registry Inspector looks at.
+    pub(crate) fn inspector(&self, registry: &EcrRegistry) -> aws_sdk_inspector2::Client {
+        let config = aws_sdk_inspector2::config::Builder::from(&self.config);
+        let config = config.region(Region::new(registry.region().to_owned()));
+        aws_sdk_inspector2::Client::from_conf(config.build())
+    }
+
     pub(crate) fn codepipeline(&self) -> aws_sdk_codepipeline::Client {
         aws_sdk_codepipeline::Client::new(&self.config)
     }

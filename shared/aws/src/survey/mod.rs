@@ -204,4 +204,4 @@ fn accounts(targets: &[Target], left: Vec<Left>) -> Vec<(&Target, Regions)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -89,7 +89,8 @@ impl World {
     }
 }
 
-async fn config(endpoint: &str) -> SdkConfig {
+/// Makes a configuration whose every service is at `endpoint`.
+pub(crate) async fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new(access_key(ACCOUNT), "secret", None, None, "test");
     aws_config::defaults(BehaviorVersion::v2026_01_12())
         .region(aws_config::Region::new(REGION))
