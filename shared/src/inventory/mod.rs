@@ -1,5 +1,25 @@
 //! What runs where: what was seen of it, and what that says about the images of the hierarchy.
+//!
+//! [`Survey`] is what a look brought back, in the services' own words. [`Catalog`] is what the registry says about the digests
+//! in it. [`fold`] adds both to the [`Inventory`] that was known, and says what changed.
 
+mod answer;
+mod assess;
+mod catalog;
+mod clock;
+mod fold;
+mod named;
+mod place;
+mod resolve;
+mod state;
 mod survey;
 
+pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
+pub use catalog::{Catalog, Missing, seen};
+pub use fold::{Change, Folded, Look, fold};
+pub use named::NoDigest;
+pub use resolve::Resolution;
+pub use state::{
+    Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
+};
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};

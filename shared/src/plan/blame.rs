@@ -116,7 +116,7 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
     let blame = blames.of.entry(&carrier.id).or_default();
     let mut counting = Vec::new();
     for counted in merged.into_values() {
-        if let Some(until) = suppressed_until(scene, carrier, &counted.finding.key) {
+        if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, scene.now) {
             blame.suppressed.insert(counted.finding.key, until);
             continue;
         }
@@ -125,16 +125,6 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
         counting.push(counted);
     }
     counting
-}
-
-fn suppressed_until(scene: &Scene<'_>, image: &Image, key: &FindingKey) -> Option<Timestamp> {
-    image
-        .policy
-        .suppress
-        .iter()
-        .filter(|suppression| suppression.vulnerability == key.vulnerability && suppression.until > scene.now)
-        .map(|suppression| suppression.until)
-        .max()
 }
 
 /// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
