@@ -444,3 +444,105 @@ fn units_are_counted_and_references_stand_apart() {
     let kinds: Vec<ConsumerKind> = answer.not_inspected.iter().map(|not| not.kind).collect();
     assert_eq!(kinds, ConsumerKind::ALL[1..], "only ECS was looked at");
 }
+
+#[test]
+fn what_is_deployed_is_what_began_to_run_last() {
+    let catalog = two_versions();
+    let since = |workload: &str, n: u8, hour: u32| Sighting {
+        used: Use::Running { since: Some(at(1, hour)) },
+        ..checkout(workload, n)
+    };
+    let running = |sightings: &[Sighting]| {
+        let folded = look(&Inventory::default(), &catalog, &[read(&ecs(), at(2, 0))], sightings, at(2, 0));
+        folded.inventory.running().remove(&id("apps/checkout")).unwrap()
+    };
+    let rolled_back = running(&[since("web", 20, 6), since("worker", 20, 7), since("web", 10, 9)]);
+    assert_eq!(rolled_back.environments["prod"].version, digest(10));
+    assert!(rolled_back.in_production());
+    let rolling_out = running(&[since("web", 20, 6), since("web", 10, 1), since("worker", 10, 9)]);
+    assert_eq!(
+        rolling_out.environments["prod"].version,
+        digest(20),
+        "one more task of the old one deploys nothing"
+    );
+}
+
+#[test]
+fn the_oldest_scans_come_first_and_of_those_what_runs() {
+    let scanned = |day| complete(at(day, 1), &[]);
+    let checkout_version = version(10, at(1, 0), &scanned(8));
+    let node = version(30, at(1, 0), &scanned(8));
+    let os = version(50, at(1, 0), &scanned(5));
+    let fresh = version(70, at(1, 0), &scanned(9));
+    let mut facts = facts(&[
+        ("apps/checkout", &checkout_version, &[]),
+        ("platform/node:22", &node, &[]),
+        ("base/os", &os, &[&version(90, at(1, 0), &Scan::Missing)]),
+        ("platform/node:20", &fresh, &[]),
+    ]);
+    let known = |folded: patchwave::inventory::Folded| folded.inventory;
+    let catalog = Catalog::new(&hierarchy(), &facts);
+    let inventory = known(look(
+        &Inventory::default(),
+        &catalog,
+        &[read(&ecs(), at(9, 2))],
+        &[checkout("web", 10)],
+        at(9, 2),
+    ));
+    let chosen = |facts: &patchwave::facts::Facts, limit| {
+        let rescans = patchwave::inventory::rescans(&hierarchy(), facts, &inventory, at(9, 2), limit);
+        rescans.into_iter().map(|rescan| rescan.digest).collect::<Vec<_>>()
+    };
+    let order = [amd64(50), arm64(50), amd64(10), arm64(10), amd64(30), arm64(30)];
+    assert_eq!(
+        chosen(&facts, 100),
+        order,
+        "not the fresh one, and not a version that neither runs nor counts"
+    );
+    assert_eq!(chosen(&facts, 3), order[..3]);
+    let node = facts.images.get_mut(&id("platform/node:22")).unwrap();
+    let version = node.versions.values_mut().next().unwrap();
+    version.platforms.get_mut(&"linux/amd64".parse().unwrap()).unwrap().scan = Scan::Missing;
+    version.platforms.get_mut(&"linux/arm64".parse().unwrap()).unwrap().scan = Scan::Pending;
+    assert_eq!(
+        chosen(&facts, 2),
+        [amd64(30), amd64(50)],
+        "never scanned before anything else; under way not at all"
+    );
+}
+
+#[test]
+fn the_metrics_are_in_the_embedded_format() {
+    let vulnerable = complete(at(1, 1), &[finding("CVE-2026-1", Severity::High)]);
+    let catalog = catalog(&[(
+        "apps/checkout",
+        &version(20, at(3, 0), &clean()),
+        &[&version(10, at(1, 0), &vulnerable)],
+    )]);
+    let sightings = [checkout("web", 10), Sighting { image: "nginx:1".into(), ..checkout("proxy", 1) }];
+    let places = [read(&ecs(), at(5, 0)), unread(&eks(), at(5, 0))];
+    let folded = look(&Inventory::default(), &catalog, &places, &sightings, at(5, 0));
+    let answer = folded.inventory.answer(&hierarchy(), &Question::default(), at(5, 0));
+    let lines = patchwave::inventory::metrics(&folded.inventory, &answer, at(5, 0));
+    let all = &lines[0];
+    assert_eq!(all["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Patchwave");
+    assert_eq!(all["_aws"]["CloudWatchMetrics"][0]["Dimensions"], serde_json::json!([[]]));
+    assert_eq!(all["_aws"]["Timestamp"], at(5, 0).as_millisecond());
+    for (name, value) in [
+        ("RunningImages", 2.0),
+        ("OldestRunningImageDays", 4.0),
+        ("Unknowns", 1.0),
+        ("RebuiltNotDeployed", 1.0),
+        ("UnapprovedRunningImages", 1.0),
+    ] {
+        assert_eq!(all[name].as_f64(), Some(value), "{name} in {all}");
+    }
+    assert_eq!(all.get("MeanTimeToPatched"), None, "nothing was patched yet");
+    let high = lines.iter().find(|line| line["Severity"] == "high").unwrap();
+    assert_eq!(high["VulnerableRunningImages"], 1);
+    for line in &lines {
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} in {line}");
+        }
+    }
+}

@@ -7,17 +7,23 @@ mod answer;
 mod assess;
 mod catalog;
 mod clock;
+mod deployed;
 mod fold;
+mod metrics;
 mod named;
 mod place;
+mod rescan;
 mod resolve;
 mod state;
 mod survey;
 
 pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
 pub use catalog::{Catalog, Missing, seen};
+pub use deployed::{Deployed, Running};
 pub use fold::{Change, Folded, Look, fold};
+pub use metrics::{NAMESPACE, metrics};
 pub use named::NoDigest;
+pub use rescan::{A_DAY, FRESH, Rescan, rescans};
 pub use resolve::Resolution;
 pub use state::{
     Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
