@@ -13,6 +13,7 @@ mod hierarchy;
 pub mod lambda;
 mod manifest;
 pub mod settings;
+pub mod survey;
 mod telemetry;
 mod time;
 mod world;

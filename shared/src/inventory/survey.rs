@@ -16,7 +16,7 @@ pub enum ConsumerKind {
     Lambda,
     /// AWS Batch job definitions.
     Batch,
-    /// Amazon SageMaker models.
+    /// Amazon `SageMaker` models.
     SageMaker,
     /// Rules and schedules of Amazon EventBridge that start ECS tasks: they refer to task definitions.
     Schedules,
