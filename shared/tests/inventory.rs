@@ -491,7 +491,7 @@ fn the_oldest_scans_come_first_and_of_those_what_runs() {
     ));
     let chosen = |facts: &patchwave::facts::Facts, limit| {
         let rescans = patchwave::inventory::rescans(&hierarchy(), facts, &inventory, at(9, 2), limit);
-        rescans.into_iter().map(|rescan| rescan.digest).collect::<Vec<_>>()
+        rescans.into_iter().map(|rescan| rescan.scan.digest).collect::<Vec<_>>()
     };
     let order = [amd64(50), arm64(50), amd64(10), arm64(10), amd64(30), arm64(30)];
     assert_eq!(
@@ -500,6 +500,19 @@ fn the_oldest_scans_come_first_and_of_those_what_runs() {
         "not the fresh one, and not a version that neither runs nor counts"
     );
     assert_eq!(chosen(&facts, 3), order[..3]);
+    let by_inspector = Scan::Complete {
+        completed_at: at(5, 1),
+        coverage: patchwave::finding::Coverage::OsAndLanguages,
+        findings: Vec::new(),
+    };
+    let mut watched = facts.clone();
+    watched
+        .images
+        .get_mut(&id("base/os"))
+        .unwrap()
+        .versions
+        .insert(digest(50), version(50, at(1, 0), &by_inspector));
+    assert_eq!(chosen(&watched, 100), order[2..], "Inspector scans again by itself, and refuses to be asked");
     let node = facts.images.get_mut(&id("platform/node:22")).unwrap();
     let version = node.versions.values_mut().next().unwrap();
     version.platforms.get_mut(&"linux/amd64".parse().unwrap()).unwrap().scan = Scan::Missing;

@@ -6,6 +6,7 @@ use patchwave::facts::{Execution, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -47,6 +48,10 @@ impl World for AwsWorld {
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
         self.ledger.records(images).await
+    }
+
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.ledger.running(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {

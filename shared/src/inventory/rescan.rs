@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::Inventory;
 use crate::facts::Facts;
-use crate::finding::Scan;
-use crate::hierarchy::Hierarchy;
+use crate::finding::{Coverage, Scan};
+use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Repository};
+use crate::plan::AwaitedScan;
 use crate::time::{Span, Timestamp};
 
 /// How long a scan is fresh: the service makes no second one earlier.
@@ -21,12 +22,8 @@ pub const A_DAY: usize = 50_000;
 /// A manifest to scan, and why it comes where it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rescan {
-    /// Of which image.
-    pub image: ImageId,
-    /// Its repository.
-    pub repository: Repository,
-    /// The platform manifest.
-    pub digest: Digest,
+    /// The manifest.
+    pub scan: AwaitedScan,
     /// When it was last scanned; nothing if never.
     pub scanned_at: Option<Timestamp>,
     /// How many tasks and pods run the version.
@@ -51,24 +48,31 @@ pub fn rescans(
             *units = units.saturating_add(entry.units.max(1));
         }
     }
+    let inspectors = inspectors(hierarchy, facts);
     let mut chosen = Vec::new();
     let mut taken: BTreeSet<(&Repository, &Digest)> = BTreeSet::new();
     for image in hierarchy.images() {
-        let Some(of_image) = facts.images.get(&image.id) else { continue };
+        let Some(of_image) = facts.images.get(&image.id).filter(|_| !inspectors.contains(&image.repository))
+        else {
+            continue;
+        };
         for version in of_image.versions.values() {
             let units = exposed.get(&(image.id.clone(), version.digest.clone())).copied();
             let counts = of_image.current_version().is_some_and(|now| now.digest == version.digest);
             if units.is_none() && !counts {
                 continue;
             }
-            for manifest in version.platforms.values() {
+            for (platform, manifest) in &version.platforms {
                 if !is_due(&manifest.scan, now) || !taken.insert((&image.repository, &manifest.digest)) {
                     continue;
                 }
                 chosen.push(Rescan {
-                    image: image.id.clone(),
-                    repository: image.repository.clone(),
-                    digest: manifest.digest.clone(),
+                    scan: AwaitedScan {
+                        image: image.id.clone(),
+                        repository: image.repository.clone(),
+                        platform: platform.clone(),
+                        digest: manifest.digest.clone(),
+                    },
                     scanned_at: manifest.scan.completed_at(),
                     exposed: units.unwrap_or_default(),
                 });
@@ -78,17 +82,31 @@ pub fn rescans(
     let day = |at: Timestamp| at.as_second().div_euclid(i64::from(FRESH.as_seconds()));
     chosen.sort_by(|a, b| {
         let order = |r: &Rescan| (r.scanned_at.map(day), Reverse(r.exposed), r.scanned_at);
-        order(a).cmp(&order(b)).then_with(|| (&a.image, &a.digest).cmp(&(&b.image, &b.digest)))
+        order(a).cmp(&order(b)).then_with(|| a.scan.cmp(&b.scan))
     });
     chosen.truncate(limit);
     chosen
 }
 
-/// Tells whether a new scan may say something new. One that failed may succeed; one that is under way will.
+/// The repositories that Inspector watches, by what their scans show: a registry can have both kinds. It scans again by itself
+/// and refuses to be asked.
+fn inspectors<'h>(hierarchy: &'h Hierarchy, facts: &Facts) -> BTreeSet<&'h Repository> {
+    let by_inspector = |scan: &Scan| {
+        matches!(scan, Scan::Complete { coverage: Coverage::OsAndLanguages, .. } | Scan::Expired)
+    };
+    let is_watched = |image: &&Image| {
+        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
+        versions.flat_map(|version| version.platforms.values()).any(|manifest| by_inspector(&manifest.scan))
+    };
+    hierarchy.images().filter(is_watched).map(|image| &image.repository).collect()
+}
+
+/// Tells whether a new scan may say something new. One that failed may succeed; one that is under way will. Only Inspector's
+/// scans expire, and it makes none by hand.
 fn is_due(scan: &Scan, now: Timestamp) -> bool {
     match scan {
-        Scan::Missing | Scan::Expired | Scan::Failed(_) => true,
-        Scan::Pending => false,
+        Scan::Missing | Scan::Failed(_) => true,
+        Scan::Pending | Scan::Expired => false,
         Scan::Complete { completed_at, .. } => FRESH.after(*completed_at) <= now,
     }
 }

@@ -14,6 +14,7 @@ use patchwave::facts::{Execution, ExecutionState, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
@@ -209,6 +210,10 @@ impl World for Puppet {
                 Some((id(image), Record::clone(&self.diamond.records.get(record?))))
             })
             .collect())
+    }
+
+    async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        Ok(BTreeMap::new())
     }
 
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
