@@ -52,6 +52,11 @@ impl Clients {
         Self { config, own_s3 }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(config: SdkConfig) -> Self {
+        Self { config, own_s3: false }
+    }
+
     /// Returns the clients of another region, and of another account if they are given its credentials. A call is tried
     /// once: who looks around at a pace tries again at that pace.
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
@@ -85,6 +90,13 @@ impl Clients {
     pub(crate) fn ecr(&self, registry: &EcrRegistry) -> aws_sdk_ecr::Client {
         let config = aws_sdk_ecr::config::Builder::from(&self.config);
         aws_sdk_ecr::Client::from_conf(config.region(Region::new(registry.region().to_owned())).build())
+    }
+
+    /// Returns a client of the region whose registry Inspector looks at.
+    pub(crate) fn inspector(&self, registry: &EcrRegistry) -> aws_sdk_inspector2::Client {
+        let config = aws_sdk_inspector2::config::Builder::from(&self.config);
+        let config = config.region(Region::new(registry.region().to_owned()));
+        aws_sdk_inspector2::Client::from_conf(config.build())
     }
 
     pub(crate) fn codepipeline(&self) -> aws_sdk_codepipeline::Client {

@@ -10,6 +10,7 @@ mod dynamodb;
 mod ecr;
 mod fault;
 mod hierarchy;
+mod inspector;
 pub mod lambda;
 mod manifest;
 pub mod settings;

@@ -6,7 +6,11 @@ use patchwave::facts::{Execution, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
+<<<<<<< HEAD
 use patchwave::inventory::Running;
+=======
+use patchwave::inventory::{Covered, Scanning, Windows};
+>>>>>>> survey
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -17,11 +21,13 @@ use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::Ecr;
+use crate::inspector::Inspector;
 
 /// AWS: registry and scanner, pipelines, ledger, clock.
 #[derive(Debug, Clone)]
 pub struct AwsWorld {
     registry: Ecr,
+    scanner: Inspector,
     pipelines: Pipelines,
     ledger: Ledger,
 }
@@ -30,9 +36,25 @@ impl AwsWorld {
     pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, table: String) -> Self {
         Self {
             registry: Ecr::new(clients.ecr(registry), registry),
+            scanner: Inspector::new(clients.inspector(registry), registry.account()),
             pipelines: Pipelines::new(clients.codepipeline()),
             ledger: Ledger::new(clients.dynamodb(), table),
         }
+    }
+
+    /// Returns how the registry scans.
+    pub async fn scanning(&self) -> Result<Scanning, Fault> {
+        self.registry.scanning().await
+    }
+
+    /// Returns how long the enhanced scanner looks at an image.
+    pub async fn windows(&self) -> Result<Windows, Fault> {
+        self.scanner.windows().await
+    }
+
+    /// Returns what the enhanced scanner says of all images of these repositories.
+    pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
+        self.scanner.covered(repositories).await
     }
 }
 

@@ -15,6 +15,7 @@ mod named;
 mod place;
 mod rescan;
 mod resolve;
+mod scanning;
 mod state;
 mod survey;
 
@@ -30,4 +31,5 @@ pub use resolve::Resolution;
 pub use state::{
     Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
 };
+pub use scanning::{Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, UseIs, Windows, matches};
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};

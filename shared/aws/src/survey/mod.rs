@@ -202,3 +202,6 @@ fn accounts(targets: &[Target], left: Vec<Left>) -> Vec<(&Target, Regions)> {
     }
     accounts.into_values().filter(|(_, regions)| !regions.is_empty()).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -85,12 +86,14 @@ pub(super) struct Pace {
     clock: Arc<dyn Clock>,
     /// When no further call is begun, if the invocation ends at all.
     stop: Option<Timestamp>,
+    /// Whether a call's turn came after that: then no other place is begun either.
+    over: AtomicBool,
     buckets: Mutex<BTreeMap<Meter, Bucket>>,
 }
 
 impl Pace {
     pub(super) fn new(clock: Arc<dyn Clock>, stop: Option<Timestamp>) -> Self {
-        Self { clock, stop, buckets: Mutex::default() }
+        Self { clock, stop, over: AtomicBool::new(false), buckets: Mutex::default() }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -98,7 +101,7 @@ impl Pace {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.stop.is_some_and(|stop| self.now() >= stop)
+        self.over.load(Ordering::Relaxed) || self.stop.is_some_and(|stop| self.now() >= stop)
     }
 
     /// Waits for the next token.
@@ -142,6 +145,7 @@ impl Pace {
 
     async fn until(&self, then: Timestamp) -> Result<(), Missed> {
         if self.stop.is_some_and(|stop| then >= stop) {
+            self.over.store(true, Ordering::Relaxed);
             return Err(Missed::Interrupted);
         }
         self.clock.until(then).await;

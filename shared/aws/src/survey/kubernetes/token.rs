@@ -75,3 +75,63 @@ fn sts(region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("sts.{region}.{domain}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// What `aws eks get-token` made; `get_token.py` beside it says how.
+    const TOKENS: &str = include_str!("../../../../../tests/fixtures/eks/token.json");
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Made {
+        region: String,
+        cluster: String,
+        session_token: Option<String>,
+        at: Timestamp,
+        token: String,
+        url: String,
+    }
+
+    fn sign(made: &Made) -> Token {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let session = made.session_token.clone();
+        let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, session, None, "test");
+        Token::sign(&credentials, &made.region, &made.cluster, made.at).unwrap()
+    }
+
+    #[test]
+    fn it_is_the_token_that_awss_own_tool_makes() {
+        let made: Vec<Made> = serde_json::from_str(TOKENS).unwrap();
+        assert_eq!(made.len(), 3);
+        for made in made {
+            let token = sign(&made).text;
+            if made.session_token.is_none() {
+                assert_eq!(token, made.token, "{}", made.cluster);
+            }
+            // A session's token stands at another place among the parameters: what is signed is their sorted list.
+            let url = URL_SAFE_NO_PAD.decode(token.strip_prefix("k8s-aws-v1.").unwrap()).unwrap();
+            let url = String::from_utf8(url).unwrap();
+            let parts = |url: &str| url.split(['?', '&']).map(str::to_owned).collect::<BTreeSet<_>>();
+            assert_eq!(parts(&url), parts(&made.url));
+        }
+    }
+
+    #[test]
+    fn it_is_not_used_to_its_last_minute() {
+        let made: Vec<Made> = serde_json::from_str(TOKENS).unwrap();
+        let token = sign(&made[0]);
+        assert!(token.is_fresh(Span::seconds(14 * 60 - 1).after(made[0].at)));
+        assert!(!token.is_fresh(Span::minutes(14).after(made[0].at)));
+    }
+
+    #[test]
+    fn china_has_a_domain_of_its_own() {
+        assert_eq!(sts("cn-north-1"), "sts.cn-north-1.amazonaws.com.cn");
+    }
+}
