@@ -4,7 +4,7 @@
 
 mod village;
 
-use patchwave::facts::{Current, Execution, ExecutionState};
+use patchwave::facts::{Current, Execution, ExecutionMode, ExecutionState, PipelineFacts};
 use patchwave::finding::{Fix, PackageKind, Scan, Severity};
 use patchwave::plan::{Awaited, Evidence, Hold, Limit, Reason, Verdict};
 use patchwave::record::Claim;
@@ -299,7 +299,35 @@ fn a_parent_without_a_pipeline_leaves_its_finding_to_the_highest_carrier_that_ha
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
     assert_eq!(village.pass(), ["p"]);
-    assert_eq!(village.hold("b"), Hold::NoPipeline);
+    assert_eq!(village.hold("b"), Hold::NoPipeline { because: "the hierarchy names no pipeline".into() });
+}
+
+#[test]
+fn what_codepipeline_would_refuse_is_held_with_the_reason_and_its_slot_goes_to_another() {
+    let because = |village: &Village| match village.hold("b1") {
+        Hold::NoPipeline { because } => because,
+        other => panic!("{other:?}"),
+    };
+    let mut village = Village::of("b1: scratch\n b2: scratch\n p: b1");
+    for base in ["b1", "b2"] {
+        village.infect(base, &finding("CVE-1"));
+    }
+    village.scan_all();
+    village.facts.pipelines.insert("b1".into(), PipelineFacts::NotFound);
+    assert_eq!(because(&village), "CodePipeline has no pipeline b1");
+    village.declare("b1", ExecutionMode::Queued).variables.remove("PATCHWAVE_NO_CACHE");
+    assert!(because(&village).starts_with("b1 does not declare the variable PATCHWAVE_NO_CACHE"));
+    village.declare("b1", ExecutionMode::Queued).variables.insert("BRANCH".into(), false);
+    assert!(because(&village).starts_with("the variable BRANCH of b1 has no default"));
+    // Nothing is sent that a base image does not have, so nothing of it need be declared.
+    let declared = village.declare("b1", ExecutionMode::Parallel);
+    for variable in ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_PARENTS"] {
+        declared.variables.remove(variable);
+    }
+    assert_eq!(village.plan().starts.len(), 2);
+    village.facts.pipelines.insert("b1".into(), PipelineFacts::Unknown("denied".into()));
+    assert_eq!(village.hold("b1"), Hold::Unknown { because: "denied".into() });
+    assert_eq!(village.pass(), ["b2"]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub async fn observe<W: World>(
         slots: world.slots(world.now()).await?,
         // What runs only makes some rebuilds more urgent: none has to wait until that is known.
         running: world.running(scope).await.unwrap_or_default(),
+        has_listener: world.has_listener(),
         ..Facts::default()
     };
     // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The

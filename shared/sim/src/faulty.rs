@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::task::Poll;
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::inventory::Running;
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
@@ -206,6 +207,15 @@ impl World for Faulty<'_> {
         }
     }
 
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        match self.before(Service::Pipelines) {
+            Ok(()) => self.world.pipelines(names).await,
+            Err(fault) => {
+                names.iter().map(|name| (name.clone(), PipelineFacts::Unknown(fault.to_string()))).collect()
+            }
+        }
+    }
+
     async fn execution(&self, claim: &Claim) -> Execution {
         match self.before(Service::Pipelines) {
             Ok(()) => self.world.execution(claim).await,
@@ -258,6 +268,22 @@ impl World for Faulty<'_> {
         let started = self.world.start(start).await;
         self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
         started
+    }
+
+    fn has_listener(&self) -> bool {
+        self.world.has_listener()
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        let all = |fault: &Fault| vec![Err(fault.clone()); notices.len()];
+        if let Err(fault) = self.before_change(Service::Bus).await {
+            return all(&fault);
+        }
+        let told = self.world.tell(notices).await;
+        match self.after(Service::Bus).await {
+            Ok(()) => told,
+            Err(fault) => all(&fault),
+        }
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {

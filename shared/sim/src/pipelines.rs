@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use patchwave::facts::{Execution as Seen, ExecutionState};
-use patchwave::hierarchy::Variable;
+use patchwave::facts::{Declaration, Execution as Seen, ExecutionMode, ExecutionState, PipelineFacts};
+use patchwave::hierarchy::{Hierarchy, Variable};
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::record::Claim;
@@ -13,6 +13,19 @@ use crate::draw::{Seed, hex};
 
 /// How far the clocks of CodePipeline and of an invocation may differ.
 const SKEW: Span = Span::seconds(30);
+
+/// Every pipeline of the hierarchy exists, and declares what the hierarchy says.
+pub(crate) fn declaration(hierarchy: &Hierarchy, name: &str) -> PipelineFacts {
+    let mut pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
+    let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == name) else {
+        return PipelineFacts::NotFound;
+    };
+    PipelineFacts::Declared(Declaration {
+        mode: ExecutionMode::Queued,
+        variables: pipeline.variables.iter().map(|variable| (variable.name().to_owned(), true)).collect(),
+        sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
+    })
+}
 
 /// One execution of a pipeline.
 #[derive(Debug, Clone)]

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::inventory::{Deployed, Running};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -89,6 +90,13 @@ impl World for SimulatedWorld {
         wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
     }
 
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        names
+            .iter()
+            .map(|name| (name.clone(), crate::pipelines::declaration(&self.hierarchy, name)))
+            .collect()
+    }
+
     async fn execution(&self, claim: &Claim) -> Execution {
         self.state.borrow().pipelines.of(claim)
     }
@@ -120,6 +128,15 @@ impl World for SimulatedWorld {
             }));
         };
         Ok(self.state.borrow_mut().start(&self.hierarchy, image, start, self.now()))
+    }
+
+    fn has_listener(&self) -> bool {
+        true
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        self.state.borrow_mut().told.extend_from_slice(notices);
+        vec![Ok(()); notices.len()]
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {

@@ -243,19 +243,20 @@ fn because(resolution: &Resolution) -> Option<String> {
         Resolution::Unread { repository, because } => {
             Some(format!("{repository} could not be read: {because}"))
         }
-        Resolution::Unresolvable { because, .. } => Some(no_digest(because)),
+        Resolution::Unresolvable { because, .. } => no_digest(because),
         _ => None,
     }
 }
 
-fn no_digest(because: &NoDigest) -> String {
-    match because {
+fn no_digest(because: &NoDigest) -> Option<String> {
+    Some(match because {
         NoDigest::NotReported => "the service names no digest".to_owned(),
         NoDigest::OnlyConfiguration => "the service names a configuration, and no manifest".to_owned(),
-        NoDigest::Sidecar => "AWS's own sidecar, which AWS renews with the task".to_owned(),
         NoDigest::OnlyTag => "only a tag is named, which may name another version by now".to_owned(),
         NoDigest::Malformed(what) => format!("{what:?} is no digest"),
-    }
+        // AWS renews it with the task.
+        NoDigest::Sidecar => return None,
+    })
 }
 
 impl Question {
@@ -304,13 +305,7 @@ impl Answer {
             stale: count(|row| row.stale),
             behind: count(Row::is_behind),
             strangers: count(Row::is_stranger),
-            unknown: count(|row| {
-                !row.unknown.is_empty()
-                    && !matches!(
-                        row.entry.resolution,
-                        Resolution::Unresolvable { because: NoDigest::Sidecar, .. }
-                    )
-            }),
+            unknown: count(|row| !row.unknown.is_empty()),
             unread_places: self.places.iter().filter(|place| place.unread.is_some()).count(),
         }
     }

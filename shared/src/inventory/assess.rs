@@ -52,6 +52,7 @@ fn assessment(look: &Look<'_>, image: &Image, version: &Version, before: Option<
         revision: version.revision.clone(),
         standing: standing(look, image, Some(version), &version.digest),
         platforms: version.platforms.keys().cloned().collect(),
+        manifests: version.platforms.values().map(|manifest| manifest.digest.clone()).collect(),
         findings: worst(findings),
         unscanned,
     }

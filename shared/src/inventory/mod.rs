@@ -8,6 +8,7 @@ mod assess;
 mod catalog;
 mod clock;
 mod deployed;
+mod doubts;
 mod fold;
 mod items;
 mod metrics;
@@ -22,14 +23,15 @@ mod survey;
 pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
 pub use catalog::{Catalog, Missing, seen};
 pub use deployed::{Deployed, Running};
+pub use doubts::{Doubt, doubts};
 pub use fold::{Change, Folded, Look, fold};
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metrics};
 pub use named::NoDigest;
 pub use rescan::{A_DAY, FRESH, Rescan, rescans};
 pub use resolve::Resolution;
+pub use scanning::{Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, UseIs, Windows, matches};
 pub use state::{
     Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
 };
-pub use scanning::{Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, UseIs, Windows, matches};
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};

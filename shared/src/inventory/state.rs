@@ -164,6 +164,9 @@ pub struct Assessment {
     pub standing: Standing,
     /// All its platforms.
     pub platforms: BTreeSet<Platform>,
+    /// Their manifests: what a scanner knows it by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub manifests: BTreeSet<Digest>,
     /// Its findings at any severity, as of the last complete scan of each platform; the worst, if there are very many.
     pub findings: BTreeMap<FindingKey, Open>,
     /// Platforms whose scan says nothing now, and why: their findings are those of an earlier scan, if there was one.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pipeline::sent;
 use super::scene::{Scene, hash};
 use super::{BuildKey, Intent, Reason, SourceRevision, Start};
 use crate::finding::FindingKey;
@@ -90,9 +91,7 @@ fn variables(
         Variable::NoCache => Some(no_cache.to_string()),
     };
     // CodePipeline refuses empty values and variables that the pipeline does not declare.
-    Variable::ALL
-        .into_iter()
-        .filter(|variable| pipeline.takes(*variable))
+    sent(image, pipeline)
         .filter_map(|variable| Some((variable.name().to_owned(), value(variable)?)))
         .collect()
 }
