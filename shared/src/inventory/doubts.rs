@@ -88,7 +88,7 @@ pub fn doubts(
     }
     let manifests = manifests(inventory);
     for image in covered {
-        let runs = manifests.get(&image.digest);
+        let runs = manifests.get(&image.digest).copied();
         let seen = image.in_use_at.is_some_and(|at| REFRESHED.after(at) > now);
         match (runs, &image.covering) {
             (Some((id, version)), Covering::Expired) => {
