@@ -383,4 +383,6 @@ fn malformed(operation: &str, item: &Item, field: &str) -> Fault {
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod inventory_contract;
+#[cfg(test)]
 mod tests;

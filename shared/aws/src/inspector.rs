@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use aws_sdk_inspector2::Client;
 use aws_sdk_inspector2::types::{
     CoverageFilterCriteria, CoverageResourceType, CoverageStringComparison, CoverageStringFilter,
-    CoveredResource,
+    CoveredResource, EcrContainerImageMetadata, EcrPullDateRescanDuration, EcrPullDateRescanMode,
+    EcrRescanDuration,
 };
 use patchwave::image::{Digest, Repository};
 use patchwave::inventory::{Covered, Covering, UseIs, Windows};
@@ -45,9 +46,9 @@ impl Inspector {
             window(days.unwrap_or_default()).map_err(|problem| invalid(operation, problem))
         };
         Ok(Windows {
-            after_push: window(state.rescan_duration().map(|days| days.as_str()))?,
-            after_use: window(state.pull_date_rescan_duration().map(|days| days.as_str()))?,
-            use_is: match state.pull_date_rescan_mode().map(|mode| mode.as_str()) {
+            after_push: window(state.rescan_duration().map(EcrRescanDuration::as_str))?,
+            after_use: window(state.pull_date_rescan_duration().map(EcrPullDateRescanDuration::as_str))?,
+            use_is: match state.pull_date_rescan_mode().map(EcrPullDateRescanMode::as_str) {
                 Some("LAST_IN_USE_AT") => UseIs::Running,
                 _ => UseIs::Pulled,
             },
@@ -119,7 +120,9 @@ fn read(resource: &CoveredResource) -> Result<Covered, String> {
             None => Covering::Inactive("no status".to_owned()),
         },
         scanned_at: resource.last_scanned_at().and_then(timestamp),
-        in_use: image.and_then(|image| image.in_use_count()).and_then(|count| u32::try_from(count).ok()),
+        in_use: image
+            .and_then(EcrContainerImageMetadata::in_use_count)
+            .and_then(|count| u32::try_from(count).ok()),
         in_use_at: image.and_then(|image| image.last_in_use_at()).and_then(timestamp),
     })
 }

@@ -25,16 +25,16 @@ pub const MODE: Variable = Variable {
     meaning: "observe (default: start nothing) or enforce; no policy goes further than this",
 };
 
-/// Where Kubernetes is, in tests.
-pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
-    name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",
-    meaning: "the Kubernetes API of all clusters instead of their own (tests; optional)",
-};
-
 /// Where Patchwave's own events go.
 pub const EVENT_BUS: Variable = Variable {
     name: "PATCHWAVE_EVENT_BUS",
     meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
+};
+
+/// Where Kubernetes is, in tests.
+pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
+    name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",
+    meaning: "the Kubernetes API of all clusters instead of their own (tests; optional)",
 };
 
 /// All of them.

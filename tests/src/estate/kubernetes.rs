@@ -45,6 +45,8 @@ struct State {
     forbidden: Vec<String>,
     /// How many of the next requests find their token expired.
     unauthorized: u32,
+    /// How many of the next requests are too many.
+    busy: u32,
     /// How many of the next continued lists find that their position has expired.
     expired: u32,
     /// Most objects on a page.
@@ -96,6 +98,11 @@ impl Kubernetes {
         lock(&self.state).unauthorized = times;
     }
 
+    /// Has no time for the next `times` requests.
+    pub fn be_busy(&self, times: u32) {
+        lock(&self.state).busy = times;
+    }
+
     /// Forgets the positions of the next `times` lists that are continued.
     pub fn expire_lists(&self, times: u32) {
         lock(&self.state).expired = times;
@@ -134,6 +141,10 @@ fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
             state.unauthorized = state.unauthorized.saturating_sub(1);
             return failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized");
         }
+    }
+    if state.busy > 0 {
+        state.busy -= 1;
+        return failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "try again later");
     }
     let (cluster, path) = uri.path().trim_start_matches('/').split_once('/').unwrap_or_default();
     let path = format!("/{path}");

@@ -147,6 +147,15 @@ async fn a_token_that_is_no_longer_taken_is_signed_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_enough_is_asked_again_later() {
+    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    kubernetes.be_busy(3);
+    let survey = world.survey().await;
+    assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));
+    assert!(world.clock.waited() >= 0.25 + 0.5 + 1.0, "{}", world.clock.waited());
+}
+
+#[tokio::test]
 async fn a_cluster_that_takes_no_token_of_ours_is_unread() {
     let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.expire_tokens(2);
@@ -206,7 +215,7 @@ async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
     drop(silent);
     let accepting = tokio::spawn(async move {
         while let Ok(connection) = rude.accept().await {
-            drop(connection)
+            drop(connection);
         }
     });
     let elsewhere = |name: &str, address: std::net::SocketAddr, public: bool| {

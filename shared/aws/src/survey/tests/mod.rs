@@ -4,6 +4,7 @@ mod accounts;
 mod ecs;
 mod functions;
 mod kubernetes;
+mod moto;
 mod scale;
 
 use std::collections::BTreeMap;

@@ -74,6 +74,7 @@ fn peak_memory() -> u64 {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "figures for people")]
 async fn a_large_estate_costs_little_more_than_its_pages() {
     assert_eq!((0..ECS_CLUSTERS).map(tasks_of).sum::<usize>(), TASKS);
     let kubernetes = Kubernetes::start().await;
