@@ -40,22 +40,26 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         return None;
     };
     let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
-    let declared = images.len();
-    let mut drafts: Vec<Draft> =
-        images.into_iter().filter_map(|image| Draft::read(image, &fleet, report)).collect();
-    let complete = drafts.len() == declared;
+    let read: Vec<Option<Vec<Draft>>> =
+        images.into_iter().enumerate().map(|(n, image)| Draft::read(n, image, &fleet, report)).collect();
+    let complete = read.iter().all(Option::is_some);
+    let mut drafts: Vec<Draft> = read.into_iter().flatten().flatten().collect();
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
             suppress.apply(&mut drafts, complete, report);
         }
     }
     claims::check(&drafts, report);
+    let inspected = inspected.unwrap_or_default();
+    for draft in &drafts {
+        draft.check_deployed(&inspected, report);
+    }
     let registry = registry?;
     let names = Names::new(&drafts, &registry, complete);
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registry, fleet.limits, images, inspected.unwrap_or_default()))
+    Some(Hierarchy::new(registry, fleet.limits, images, inspected))
 }
 
 /// Puts the images in build order; nothing if one has no known base.
