@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
-use patchwave::hierarchy::Image;
+use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
 use patchwave::inventory::{Covered, Running, Scanning, Windows};
 use patchwave::notice::Notice;
@@ -87,7 +87,11 @@ impl World for AwsWorld {
     }
 
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
-        self.registry.currents(images).await
+        let deployed = images.iter().filter(|image| matches!(image.line, Line::Deployed { .. }));
+        let deployed: BTreeSet<ImageId> = deployed.map(|image| image.id.clone()).collect();
+        let running =
+            if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.running(&deployed).await };
+        self.registry.currents(images, &running).await
     }
 
     async fn versions(
