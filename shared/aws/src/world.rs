@@ -6,7 +6,7 @@ use patchwave::facts::{Execution, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
-use patchwave::inventory::{Covered, Scanning, Windows};
+use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -32,7 +32,7 @@ impl AwsWorld {
     pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, table: String) -> Self {
         Self {
             registry: Ecr::new(clients.ecr(registry), registry),
-            scanner: Inspector::new(clients.inspector(registry), registry.account()),
+            scanner: Inspector::new(clients.inspector(registry), registry),
             pipelines: Pipelines::new(clients.codepipeline()),
             ledger: Ledger::new(clients.dynamodb(), table),
         }
@@ -51,6 +51,14 @@ impl AwsWorld {
     /// Returns what the enhanced scanner says of all images of these repositories.
     pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
         self.scanner.covered(repositories).await
+    }
+
+    /// Returns in which clusters the enhanced scanner saw these images: all there is of clusters that cannot be read.
+    pub async fn seen_in_use(
+        &self,
+        images: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<SeenInUse>, Fault>> {
+        self.scanner.seen_in_use(images).await
     }
 }
 

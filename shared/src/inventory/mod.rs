@@ -3,5 +3,7 @@
 mod scanning;
 mod survey;
 
-pub use scanning::{Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, UseIs, Windows, matches};
+pub use scanning::{
+    Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, SeenInUse, UseIs, Windows, matches,
+};
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};
