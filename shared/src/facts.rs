@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Scan;
 use crate::image::{Digest, ImageId, Platform};
+use crate::inventory::Running;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -110,6 +111,48 @@ pub enum ExecutionState {
     Superseded,
 }
 
+/// What happens when a pipeline is started while another execution of it is under way.
+/// <https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExecutionMode {
+    /// Each waits its turn.
+    Queued,
+    /// They run side by side.
+    Parallel,
+    /// The later one overtakes the one that waits.
+    Superseded {
+        /// Whether an execution is under way: a release that waits for an approval is one.
+        busy: bool,
+    },
+}
+
+/// How a pipeline is declared, as far as a start depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Declaration {
+    /// What a second start does.
+    pub mode: ExecutionMode,
+    /// The variables that it declares, each with whether it has a default. A pipeline of type V1 declares none.
+    #[serde(default)]
+    pub variables: BTreeMap<String, bool>,
+    /// The names of its source actions.
+    #[serde(default)]
+    pub sources: BTreeSet<String>,
+}
+
+/// What CodePipeline says about a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PipelineFacts {
+    /// It exists.
+    Declared(Declaration),
+    /// There is none of this name.
+    NotFound,
+    /// It could not be asked: the text says why.
+    Unknown(String),
+}
+
 /// What is known of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,4 +209,14 @@ pub struct Facts {
     /// The fleet's limits.
     #[serde(default)]
     pub slots: Slots,
+    /// Where the images ran when it was last looked; those that ran nowhere, or are not known to, are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub running: BTreeMap<ImageId, Running>,
+    /// Whether notifications reach anybody.
+    #[serde(default)]
+    pub has_listener: bool,
+    /// The pipelines that were asked about. Only those of images that would start are: one that is not here stands in
+    /// nobody's way yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pipelines: BTreeMap<String, PipelineFacts>,
 }

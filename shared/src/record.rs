@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{FindingKey, Fix, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
 use crate::intervention::{Approval, Decided};
+use crate::notice::{RootCause, Told};
 use crate::plan::{BuildKey, Reason, Start};
 use crate::time::Timestamp;
 
@@ -52,6 +53,9 @@ pub struct Record {
     /// Builds that were meant to fix a finding and did not.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ineffective: BTreeMap<FindingKey, Ineffective>,
+    /// What people were told of it, or are about to be.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<RootCause, Told>,
     /// A person's request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
@@ -102,6 +106,9 @@ pub struct Failures {
     pub inputs: String,
     /// Whether the last end was a failure; stopped and superseded executions only pause.
     pub failed: bool,
+    /// How the last one ended, for people.
+    #[serde(default)]
+    pub because: String,
 }
 
 /// A build that succeeded.
@@ -181,6 +188,14 @@ pub struct Request {
     pub by: String,
     /// When.
     pub at: Timestamp,
+}
+
+impl Failures {
+    /// Returns the row with one more end in it. Other inputs start a new row; only failures count.
+    pub fn after(before: Option<Self>, inputs: &str, failed: bool, because: String, now: Timestamp) -> Self {
+        let before = before.filter(|row| row.inputs == inputs).map_or(0, |row| row.count);
+        Self { count: before + u32::from(failed), last: now, inputs: inputs.to_owned(), failed, because }
+    }
 }
 
 impl Claim {

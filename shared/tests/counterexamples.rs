@@ -6,9 +6,11 @@ mod village;
 
 use std::collections::BTreeSet;
 
-use patchwave::facts::{Current, ExecutionState};
+use patchwave::facts::{Current, ExecutionMode, ExecutionState};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::hierarchy::Line;
 use patchwave::intervention::Intervention;
+use patchwave::line::{Candidate, current};
 use patchwave::plan::{Hold, Limit, Reason};
 use village::{Village, digest, finding, id};
 
@@ -246,6 +248,21 @@ fn a_quarantine_is_as_wide_as_its_finding() {
     assert_eq!(village.play(), ["b"]);
 }
 
+/// 8. Production runs commit A and main is at B: the rebuild of A keeps A's place, and B stays the line's version.
+#[test]
+fn a_pattern_line_never_goes_backwards() {
+    let pushed = |n: u64, tag: &str, at: i64, revision: &str| Candidate {
+        digest: digest(n),
+        tags: vec![tag.parse().unwrap()],
+        pushed_at: village::at(at),
+        revision: Some(revision.into()),
+    };
+    let line = Line::Newest("main-*".parse().unwrap());
+    let history =
+        [pushed(1, "main-a", 0, "a"), pushed(2, "main-b", 60, "b"), pushed(3, "main-a-rebuilt", 120, "a")];
+    assert_eq!(current(&line, &history).map(|now| &now.digest), Some(&digest(2)));
+}
+
 /// 9. An old fleet is enforced for the first time: not everything is due on day one.
 #[test]
 fn adoption_is_spread() {
@@ -338,6 +355,48 @@ fn an_index_is_not_its_content() {
     facts.versions.insert(version.digest.clone(), version);
     village.wait("1h");
     assert_eq!(village.play(), Vec::<String>::new());
+}
+
+/// 13. A developer's release waits in a SUPERSEDED pipeline: our start would overtake it.
+#[test]
+fn a_waiting_release_is_not_overtaken() {
+    let mut village = Village::of("b: scratch\n p: b\n a: p\n p2: b");
+    village.infect("p", &finding("CVE-1"));
+    village.scan_all();
+    village.declare("p", ExecutionMode::Superseded { busy: true });
+    assert_eq!(village.pass(), [""; 0]);
+    assert_eq!(village.hold("p"), Hold::AtLimit { limit: Limit::Pipeline });
+    assert!(matches!(village.hold("a"), Hold::WaitingOn { on, .. } if on == id("p")));
+    village.declare("p", ExecutionMode::Superseded { busy: false });
+    assert_eq!(village.pass(), ["p"]);
+}
+
+/// 13. The release waits a week for its approval: the children that have reasons of their own do not.
+#[test]
+fn a_busy_pipeline_does_not_block_what_is_below_it_for_ever() {
+    let mut village = Village::of("b: scratch\n p: b\n a: p");
+    village.infect("p", &finding("CVE-1"));
+    village.infect("a", &named("CVE-2", "left-pad"));
+    village.scan_all();
+    village.declare("p", ExecutionMode::Superseded { busy: true });
+    assert_eq!(village.pass(), [""; 0]);
+    village.wait("2h");
+    assert_eq!(village.pass(), ["a"]);
+}
+
+/// 13. A busy repository overtakes our builds again and again: that is nobody's failure and trips no breaker.
+#[test]
+fn being_overtaken_is_not_a_failure() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    for _ in 0..5 {
+        assert_eq!(village.pass(), ["b"]);
+        village.end("b", ExecutionState::Superseded);
+        assert_eq!(village.pass(), [""; 0], "it pauses for the quiet period");
+        village.wait("10m");
+    }
+    assert_eq!(village.image("b").record.failures.as_ref().map(|row| row.count), Some(0));
 }
 
 /// 14. The parent is recorded as settled, its children are not, and the process dies: so children are recorded first.

@@ -4,7 +4,7 @@
 
 mod village;
 
-use patchwave::facts::{Current, Execution, ExecutionState};
+use patchwave::facts::{Current, Execution, ExecutionMode, ExecutionState, PipelineFacts};
 use patchwave::finding::{Fix, PackageKind, Scan, Severity};
 use patchwave::plan::{Awaited, Evidence, Hold, Limit, Reason, Verdict};
 use patchwave::record::Claim;
@@ -299,7 +299,35 @@ fn a_parent_without_a_pipeline_leaves_its_finding_to_the_highest_carrier_that_ha
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
     assert_eq!(village.pass(), ["p"]);
-    assert_eq!(village.hold("b"), Hold::NoPipeline);
+    assert_eq!(village.hold("b"), Hold::NoPipeline { because: "the hierarchy names no pipeline".into() });
+}
+
+#[test]
+fn what_codepipeline_would_refuse_is_held_with_the_reason_and_its_slot_goes_to_another() {
+    let because = |village: &Village| match village.hold("b1") {
+        Hold::NoPipeline { because } => because,
+        other => panic!("{other:?}"),
+    };
+    let mut village = Village::of("b1: scratch\n b2: scratch\n p: b1");
+    for base in ["b1", "b2"] {
+        village.infect(base, &finding("CVE-1"));
+    }
+    village.scan_all();
+    village.facts.pipelines.insert("b1".into(), PipelineFacts::NotFound);
+    assert_eq!(because(&village), "CodePipeline has no pipeline b1");
+    village.declare("b1", ExecutionMode::Queued).variables.remove("PATCHWAVE_NO_CACHE");
+    assert!(because(&village).starts_with("b1 does not declare the variable PATCHWAVE_NO_CACHE"));
+    village.declare("b1", ExecutionMode::Queued).variables.insert("BRANCH".into(), false);
+    assert!(because(&village).starts_with("the variable BRANCH of b1 has no default"));
+    // Nothing is sent that a base image does not have, so nothing of it need be declared.
+    let declared = village.declare("b1", ExecutionMode::Parallel);
+    for variable in ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_PARENTS"] {
+        declared.variables.remove(variable);
+    }
+    assert_eq!(village.plan().starts.len(), 2);
+    village.facts.pipelines.insert("b1".into(), PipelineFacts::Unknown("denied".into()));
+    assert_eq!(village.hold("b1"), Hold::Unknown { because: "denied".into() });
+    assert_eq!(village.pass(), ["b2"]);
 }
 
 #[test]
@@ -508,6 +536,29 @@ fn a_child_waits_only_for_reasons_that_are_older_than_its_own_wait() {
     village.scan("p");
     village.end("p", ExecutionState::Succeeded);
     assert_eq!(village.pass(), ["a"]);
+}
+
+#[test]
+fn what_runs_in_production_goes_first() {
+    let mut village = Village::of("b1: scratch\n b2: scratch\n a1: b1\n a2: b2");
+    village.infect("a1", &finding("CVE-1"));
+    village.infect("a2", &finding("CVE-2"));
+    village.scan_all();
+    let first = |village: &Village| village.plan().starts[0].image.clone();
+    assert_eq!(first(&village), id("a1"), "nothing tells them apart but their names");
+    let deployed = |image: &str| patchwave::inventory::Deployed {
+        version: village.current(image).digest.clone(),
+        since: at(0),
+        last_seen: at(0),
+    };
+    let environment = |name: &str| patchwave::inventory::Running {
+        environments: [(name.to_owned(), deployed("a2"))].into(),
+    };
+    let (test, prod) = (environment("test"), environment("Prod"));
+    village.facts.running.insert(id("a2"), test);
+    assert_eq!(first(&village), id("a1"));
+    village.facts.running.insert(id("a2"), prod);
+    assert_eq!(first(&village), id("a2"));
 }
 
 #[test]

@@ -240,7 +240,7 @@ proptest! {
             // After everything settled only policy, quarantine and the like keep an image that has reasons.
             if plan.reasons.contains_key(id) {
                 prop_assert!(
-                    matches!(hold, Hold::NoPipeline | Hold::NeedsApproval | Hold::Frozen | Hold::Observing),
+                    matches!(hold, Hold::NoPipeline { .. } | Hold::NeedsApproval | Hold::Frozen | Hold::Observing),
                     "{} with reasons is held by {:?}", id, hold
                 );
             }

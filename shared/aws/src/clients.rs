@@ -25,6 +25,12 @@ const SESSION: &str = "patchwave-inventory";
 /// The first attempt and its retries.
 const ATTEMPTS: u32 = 4;
 
+/// Says how calls are made again: here alone. Whatever is above them makes none again by itself, for each layer that does
+/// multiplies the calls of those below.
+pub(crate) fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
 /// The clients' common ground. Region, credentials and endpoints are the SDK's own settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
@@ -46,7 +52,7 @@ impl Clients {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .retry_config(retries())
             .load()
             .await;
         Self { config, own_s3 }
@@ -105,6 +111,10 @@ impl Clients {
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    pub(crate) fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::new(&self.config)
     }
 
     pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {

@@ -1,5 +1,7 @@
 //! CodePipeline: starts builds and finds them again.
 
+mod declaration;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
-use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
+use patchwave::inventory::{Covered, Running, Scanning, SeenInUse, Windows};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -17,7 +18,9 @@ use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::Ecr;
+use crate::eventbridge::Bus;
 use crate::inspector::Inspector;
+use crate::settings::Settings;
 
 /// AWS: registry and scanner, pipelines, ledger, clock.
 #[derive(Debug, Clone)]
@@ -26,16 +29,23 @@ pub struct AwsWorld {
     scanner: Inspector,
     pipelines: Pipelines,
     ledger: Ledger,
+    bus: Option<Bus>,
 }
 
 impl AwsWorld {
-    pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, table: String) -> Self {
+    pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, settings: &Settings) -> Self {
+        let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
+            bus,
             registry: Ecr::new(clients.ecr(registry), registry),
             scanner: Inspector::new(clients.inspector(registry), registry),
             pipelines: Pipelines::new(clients.codepipeline()),
-            ledger: Ledger::new(clients.dynamodb(), table),
+            ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Returns how the registry scans.
@@ -76,6 +86,10 @@ impl World for AwsWorld {
         self.ledger.records(images).await
     }
 
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.ledger.running(images).await
+    }
+
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         self.ledger.slots(now).await
     }
@@ -100,6 +114,10 @@ impl World for AwsWorld {
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         self.registry.scans(wanted).await
+    }
+
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        self.pipelines.declarations(names).await
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
@@ -128,7 +146,23 @@ impl World for AwsWorld {
         self.pipelines.start(start).await
     }
 
+    fn has_listener(&self) -> bool {
+        self.bus.is_some()
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        match &self.bus {
+            Some(bus) => bus.tell(notices).await,
+            None => vec![Ok(()); notices.len()],
+        }
+    }
+
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
         self.registry.request_scan(repository, manifest).await
     }
 }
+
+#[cfg(test)]
+mod throttling;
+#[cfg(test)]
+pub(crate) mod wired;

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::plan::{Hold, Plan, Start};
+use patchwave::notice::Notice;
+use patchwave::plan::{Hold, Limit, Plan, Start};
 use patchwave::record::{Attempt, Claim, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{Failure, Held, Report, Started};
-use crate::world::{NotClaimed, NotSaved, NotStarted, World};
+use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes, and clock skew.
 pub const LEASE: Span = Span::minutes(16);
@@ -27,7 +28,7 @@ pub(crate) async fn apply<W: World>(
     plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed } = plan;
+    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices } = plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
     let starting: Vec<(Start, Record)> = starts
@@ -60,6 +61,7 @@ pub(crate) async fn apply<W: World>(
             Err(fault) => pass.fail(Some(&scan.image), &fault),
         }
     }
+    pass.tell(notices).await;
 
     let mut report = pass.report;
     report.is_whole = pass.is_whole;
@@ -176,24 +178,67 @@ impl<W: World> Pass<'_, W> {
                 self.fail(Some(&start.image), &error);
                 self.hold(&start, Hold::Unresolved { because: "the start was not answered".into() });
             }
-            Err(error @ NotStarted::Refused(_)) => {
-                self.fail(Some(&start.image), &error);
-                self.give_up(&start, record).await;
+            Err(NotStarted::Refused(refused)) => {
+                self.fail(Some(&start.image), &refused);
+                self.give_up(&start, record, &refused).await;
             }
         }
     }
 
-    /// Certainly nothing was started: the claim ends, and the refusal counts as a failure.
-    async fn give_up(&mut self, start: &Start, mut record: Record) {
+    /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only means later.
+    async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
+        let later = refused.kind == FaultKind::Throttled;
+        let failures =
+            Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now);
+        let hold = if later {
+            Hold::AtLimit { limit: Limit::Pipeline }
+        } else {
+            Hold::BackOff { failures: failures.count, until: self.now, because: failures.because.clone() }
+        };
         record.claim = None;
-        let before = record.failures.take().filter(|failures| failures.inputs == start.inputs);
-        let count = before.map_or(0, |failures| failures.count) + 1;
-        record.failures =
-            Some(Failures { count, last: self.now, inputs: start.inputs.clone(), failed: true });
+        record.failures = Some(failures);
         if self.save(&start.image, &record).await {
             self.free(&start.image, record.fence + 1).await;
         }
-        self.hold(start, Hold::BackOff { failures: count, until: self.now });
+        self.hold(start, hold);
+    }
+
+    /// Sends what stands unsent in the ledger, and marks it there. What is cut off in between is sent again.
+    async fn tell(&mut self, notices: Vec<Notice>) {
+        if notices.is_empty() {
+            return;
+        }
+        let images = notices.iter().map(|notice| notice.image.clone()).collect();
+        let mut stored = match self.world.records(&images).await {
+            Ok(stored) => stored,
+            Err(fault) => return self.fail(None, &fault),
+        };
+        let stands = |notice: &Notice| {
+            let told = stored.get(&notice.image)?.told.get(&notice.root_cause)?;
+            (told.revision == notice.revision && !told.sent).then_some(())
+        };
+        let notices: Vec<Notice> = notices.into_iter().filter(|notice| stands(notice).is_some()).collect();
+        let answers = self.world.tell(&notices).await;
+        let mut sent = BTreeSet::new();
+        for (notice, answer) in notices.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => {
+                    let record = stored.get_mut(&notice.image);
+                    if let Some(told) = record.and_then(|record| record.told.get_mut(&notice.root_cause)) {
+                        told.sent = true;
+                    }
+                    sent.insert(notice.image.clone());
+                    self.report.told.push(notice);
+                }
+                Err(fault) => self.fail(Some(&notice.image), &fault),
+            }
+        }
+        for image in &sent {
+            let Some(record) = stored.get(image) else { continue };
+            if let Err(error @ NotSaved::Fault(_)) = self.world.save(image, record).await {
+                self.fail(Some(image), &error);
+            }
+        }
     }
 
     fn hold(&mut self, start: &Start, hold: Hold) {

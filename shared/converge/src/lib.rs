@@ -5,20 +5,25 @@
 
 mod apply;
 mod intervene;
+mod inventory;
 mod observe;
 mod report;
 mod scope;
 mod world;
 
+use std::collections::BTreeSet;
+
 pub use apply::LEASE;
 pub use intervene::{NotIntervened, intervene};
+pub use inventory::{Surveyed, Understood, rescan, understand};
 pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;
 pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
 
+use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
-use patchwave::plan::plan;
+use patchwave::plan::{Plan, plan};
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
 
@@ -45,9 +50,35 @@ pub async fn converge<W: World>(
 ) -> Result<Report, Fault> {
     let unsettled = world.unsettled().await?;
     let scope = scope(hierarchy, triggers, &unsettled);
-    let facts = observe(world, hierarchy, &scope).await?;
-    let plan = plan(hierarchy, &facts, settings.mode, facts.observed_at);
+    let mut facts = observe(world, hierarchy, &scope).await?;
+    let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut report = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     report.trigger = triggers.to_vec();
     Ok(report)
+}
+
+/// Plans, asks about the pipelines that would start, and plans again with what they say, until nothing is left to ask: who
+/// is held for its pipeline leaves its slot to another.
+async fn plan_with_pipelines<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    facts: &mut Facts,
+    mode: Mode,
+) -> Plan {
+    loop {
+        let plan = plan(hierarchy, facts, mode, facts.observed_at);
+        let starting = plan.starts.iter().map(|start| &start.pipeline);
+        let unasked: BTreeSet<String> =
+            starting.filter(|name| !facts.pipelines.contains_key(*name)).cloned().collect();
+        if unasked.is_empty() {
+            return plan;
+        }
+        let mut answers = world.pipelines(&unasked).await;
+        for name in unasked {
+            let answer = answers.remove(&name);
+            let answer =
+                answer.unwrap_or_else(|| PipelineFacts::Unknown(format!("{name} was not asked about")));
+            facts.pipelines.insert(name, answer);
+        }
+    }
 }

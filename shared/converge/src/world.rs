@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
+use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -96,6 +98,9 @@ pub trait World {
     /// Reads the records of these images; an image without one is left out.
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault>;
 
+    /// Reads where these images ran when it was last looked; an image of which nothing is known is left out.
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault>;
+
     /// Reads how much of the limits is used on the day of `now` (UTC).
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
 
@@ -117,6 +122,9 @@ pub trait World {
 
     /// Reads the scans of platform manifests, all pages. What could not be read is [`Scan::Failed`], never clean.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
+
+    /// Reads how these pipelines are declared, and whether a start would overtake what they run.
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts>;
 
     /// Reads the state of a claim's execution; where the claim is not confirmed, looks for one with its build key among
     /// all that started since it was taken.
@@ -140,6 +148,12 @@ pub trait World {
 
     /// Starts a build and returns the execution's id.
     async fn start(&self, start: &Start) -> Result<String, NotStarted>;
+
+    /// Tells whether notifications reach anybody: without a listener nothing is written down as told.
+    fn has_listener(&self) -> bool;
+
+    /// Sends notifications and says, in their order, which were taken.
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>>;
 
     /// Asks for a scan of a platform manifest. `Ok(false)`: not possible now (once a day at most with basic scanning,
     /// never by hand with enhanced), which is nobody's error.

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::task::Poll;
 
-use patchwave::facts::{Execution, Slots, Version};
+use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
@@ -60,6 +62,8 @@ impl Script {
 /// The world of one invocation.
 pub(crate) struct Faulty<'w> {
     world: &'w SimulatedWorld,
+    /// The edition that was deployed when it began.
+    hierarchy: &'w Hierarchy,
     script: Script,
     ceiling: Mode,
     changes: Cell<u32>,
@@ -72,12 +76,31 @@ impl<'w> Faulty<'w> {
     pub(crate) fn new(world: &'w SimulatedWorld, script: Script, ceiling: Mode) -> Self {
         Self {
             world,
+            hierarchy: world.hierarchy(),
             script,
             ceiling,
             changes: Cell::new(0),
             stands: Cell::new(false),
             seen: RefCell::new(BTreeMap::new()),
         }
+    }
+
+    /// Returns the hierarchy that the invocation read.
+    pub(crate) fn hierarchy(&self) -> &'w Hierarchy {
+        self.hierarchy
+    }
+
+    /// Remembers an event, as a conditional write does; tells whether it is new.
+    pub(crate) async fn remember(&self, number: u64) -> Result<bool, Fault> {
+        self.before_change(Service::Ledger).await?;
+        let is_new = self.world.state.borrow_mut().remembered.insert(number);
+        self.after(Service::Ledger).await?;
+        Ok(is_new)
+    }
+
+    /// Returns how many executions there ever were.
+    pub(crate) fn executions(&self) -> u32 {
+        self.world.state.borrow().pipelines.count()
     }
 
     /// Tells, once, whether the invocation stands still rather than having ended.
@@ -154,6 +177,11 @@ impl World for Faulty<'_> {
         self.world.records(images).await
     }
 
+    /// It only puts what waits in another order, so that a pass without it is as good a history.
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.world.running(images).await
+    }
+
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         self.before(Service::Ledger)?;
         self.world.slots(now).await
@@ -200,6 +228,15 @@ impl World for Faulty<'_> {
         }
     }
 
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        match self.before(Service::Pipelines) {
+            Ok(()) => self.world.pipelines(names).await,
+            Err(fault) => {
+                names.iter().map(|name| (name.clone(), PipelineFacts::Unknown(fault.to_string()))).collect()
+            }
+        }
+    }
+
     async fn execution(&self, claim: &Claim) -> Execution {
         match self.before(Service::Pipelines) {
             Ok(()) => self.world.execution(claim).await,
@@ -240,18 +277,34 @@ impl World for Faulty<'_> {
             _ => NotStarted::Refused(fault),
         })?;
         {
-            let (hierarchy, now): (&Hierarchy, _) = (&self.world.hierarchy, self.world.now());
+            let now = self.world.now();
             let mut state = self.world.state.borrow_mut();
             if state.pipelines.replayed(start).is_none() {
                 let seen = self.seen.borrow().clone();
                 let day = self.now();
                 let beginning = Beginning { start, seen, ceiling: self.ceiling, day, now };
-                state.witness_start(hierarchy, &beginning);
+                state.witness_start(self.hierarchy, &beginning);
             }
         }
         let started = self.world.start(start).await;
         self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
         started
+    }
+
+    fn has_listener(&self) -> bool {
+        self.world.has_listener()
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        let all = |fault: &Fault| vec![Err(fault.clone()); notices.len()];
+        if let Err(fault) = self.before_change(Service::Bus).await {
+            return all(&fault);
+        }
+        let told = self.world.tell(notices).await;
+        match self.after(Service::Bus).await {
+            Ok(()) => told,
+            Err(fault) => all(&fault),
+        }
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {

@@ -6,12 +6,16 @@ use patchwave::facts::{Facts, ImageFacts, Version};
 use patchwave::finding::{Finding, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
+use patchwave::notice::{NoticeState, RootCause};
 use patchwave::plan::{Awaited, Hold, Start};
 use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::Timestamp;
 use patchwave_converge::{LEASE, Report};
 
+use crate::build::Order;
+use crate::incident::can_be_rebuilt;
 use crate::pipelines::{Execution, Fate};
+use crate::registry::packages;
 use crate::state::State;
 
 /// Sees whether all is as promised, and remembers what happened for the story.
@@ -138,6 +142,12 @@ impl State {
             violations.push(format!("{} is started and only observed", image.id));
         }
         let approved = self.ledger.record(&image.id).and_then(|record| record.approval.as_ref());
+        let record = self.ledger.record(&image.id);
+        let claimed_at = record.and_then(|record| record.claim.as_ref()).map(|claim| claim.claimed_at);
+        let frozen = record.and_then(|record| record.frozen.as_ref());
+        if frozen.is_some_and(|frozen| claimed_at.is_some_and(|claimed_at| frozen.at < claimed_at)) {
+            violations.push(format!("{} is started and frozen", image.id));
+        }
         match image.policy.rebuild {
             Rebuild::Auto => {}
             Rebuild::Approval if approved.is_some_and(|a| a.replaces == beginning.start.replaces) => {}
@@ -205,6 +215,25 @@ impl State {
         }
     }
 
+    /// How many findings the scanner lists on an image that policy would rebuild for, and that a build now would not have.
+    pub(crate) fn curable(&self, hierarchy: &Hierarchy, image: &Image, now: Timestamp) -> u64 {
+        let current = self.registry.current(&image.repository, &image.line);
+        let Some(current) = current.filter(|_| can_be_rebuilt(image)) else { return 0 };
+        let mut version = current.version.clone();
+        for manifest in version.platforms.values_mut() {
+            manifest.scan = self.scanner.scan(&(image.repository.clone(), manifest.digest.clone()));
+        }
+        let parents = self.current_parents(hierarchy, image);
+        let order = Order { parents, revision: None, cached: false, stuck: false, number: 0, now };
+        let rebuilt = self.build(hierarchy, image, &order);
+        let would_have = |finding: &Finding| {
+            let vulnerability = self.scanner.known.iter().find(|known| known.key() == finding.key);
+            let mut installed = rebuilt.layers.values().flat_map(packages);
+            vulnerability.is_none_or(|known| installed.any(|(_, (package, _))| known.is_in(package)))
+        };
+        counted(image, &version).iter().filter(|finding| !would_have(finding)).count() as u64
+    }
+
     /// The ledger agrees with the world.
     fn disagreements(&self, hierarchy: &Hierarchy) -> Vec<String> {
         let running: BTreeSet<&ImageId> =
@@ -218,6 +247,26 @@ impl State {
             }
             if slots.contains(&image.id) && !running.contains(&image.id) {
                 violations.push(format!("{} holds a slot, and nothing runs", image.id));
+            }
+            violations.extend(self.untold(image));
+        }
+        violations
+    }
+
+    /// Every story that was opened is still true, or was closed.
+    fn untold(&self, image: &Image) -> Vec<String> {
+        let told = self.ledger.record(&image.id).map(|record| record.told.clone()).unwrap_or_default();
+        let mut violations = Vec::new();
+        for cause in [RootCause::Vulnerable, RootCause::Failing] {
+            let words = self.told.iter().filter(|n| n.image == image.id && n.root_cause == cause);
+            let last = words.max_by_key(|notice| notice.revision);
+            let is_open = last.is_some_and(|notice| notice.state != NoticeState::Closed);
+            match told.get(&cause) {
+                Some(told) if !told.sent => violations.push(format!("{}: {cause:?} is not told", image.id)),
+                told if told.is_some_and(|told| !told.closed) != is_open => {
+                    violations.push(format!("{}: {cause:?} was told otherwise than is recorded", image.id));
+                }
+                _ => {}
             }
         }
         violations
@@ -243,6 +292,9 @@ impl<'e> AtEnd<'e> {
             if !self.explains(image, facts, &finding) {
                 forgotten.push(format!("{} is forgotten with {}: {hold}", image.id, finding.key));
             }
+        }
+        if facts.record.request.is_some() && hold == Hold::Fresh.name() {
+            forgotten.push(format!("{} was asked for and is forgotten", image.id));
         }
         let unknown = version.platforms.values().any(|manifest| manifest.scan.completed_at().is_none());
         if unknown && self.holds.get(&image.id) == Some(&&Hold::Fresh) {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use patchwave::facts::{Execution as Seen, ExecutionState};
-use patchwave::hierarchy::Variable;
+use patchwave::facts::{Declaration, Execution as Seen, ExecutionMode, ExecutionState, PipelineFacts};
+use patchwave::hierarchy::{Hierarchy, Variable};
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::record::Claim;
@@ -13,6 +13,19 @@ use crate::draw::{Seed, hex};
 
 /// How far the clocks of CodePipeline and of an invocation may differ.
 const SKEW: Span = Span::seconds(30);
+
+/// Every pipeline of the hierarchy exists, and declares what the hierarchy says.
+pub(crate) fn declaration(hierarchy: &Hierarchy, name: &str) -> PipelineFacts {
+    let mut pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
+    let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == name) else {
+        return PipelineFacts::NotFound;
+    };
+    PipelineFacts::Declared(Declaration {
+        mode: ExecutionMode::Queued,
+        variables: pipeline.variables.iter().map(|variable| (variable.name().to_owned(), true)).collect(),
+        sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
+    })
+}
 
 /// One execution of a pipeline.
 #[derive(Debug, Clone)]
@@ -116,6 +129,11 @@ impl Pipelines {
         let number = self.builds.entry(image.clone()).or_default();
         *number += 1;
         *number
+    }
+
+    /// Returns how many executions there ever were.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.executions.len()).unwrap_or(u32::MAX)
     }
 
     /// Returns the executions under way.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::blame::{Blame, Blames};
+use super::pipeline;
 use super::reasons::Reasons;
 use super::scene::Scene;
 use super::{Awaited, Hold, Limit, Reason};
@@ -100,7 +101,9 @@ impl<'a> Case<'_, 'a> {
                 return self.unknown_scan();
             }
             let mut parents = self.scene.hierarchy.parents(&self.image.id);
-            parents.find_map(|parent| self.scene.unknown(&parent.image.id))
+            parents
+                .find_map(|parent| self.scene.unknown(&parent.image.id))
+                .or_else(|| pipeline::unknown(self.scene, self.image))
         })?;
         Some(Hold::Unknown { because })
     }
@@ -127,9 +130,10 @@ impl<'a> Case<'_, 'a> {
         if self.is_rolled_back() {
             return Some(Hold::RolledBack);
         }
-        let Some(pipeline) = &self.image.pipeline else { return Some(Hold::NoPipeline) };
-        (!pipeline.sources.is_empty() && self.scene.revision(self.image).is_none())
-            .then_some(Hold::UnknownRevision)
+        if pipeline::lacks_revision(self.scene, self.image) {
+            return Some(Hold::UnknownRevision);
+        }
+        pipeline::unfit(self.scene, self.image).map(|because| Hold::NoPipeline { because })
     }
 
     /// A version that was pushed before ours stands where ours stood: a person put it back.
@@ -208,7 +212,11 @@ impl<'a> Case<'_, 'a> {
             return Some(hold);
         }
         let observing = self.scene.mode(self.image) == Mode::Observe;
-        self.scene.left_to_people(self.image).or_else(|| observing.then_some(Hold::Observing))
+        let busy = pipeline::is_busy(self.scene, self.image);
+        self.scene
+            .left_to_people(self.image)
+            .or_else(|| busy.then_some(Hold::AtLimit { limit: Limit::Pipeline }))
+            .or_else(|| observing.then_some(Hold::Observing))
     }
 
     fn quiet_period(&self) -> Option<Hold> {
@@ -239,7 +247,11 @@ impl<'a> Case<'_, 'a> {
             count => Span::hours(1 << (count - 2).min(5)),
         };
         let until = wait.after(failures.last);
-        (until > self.scene.now).then_some(Hold::BackOff { failures: failures.count, until })
+        (until > self.scene.now).then(|| Hold::BackOff {
+            failures: failures.count,
+            until,
+            because: failures.because.clone(),
+        })
     }
 
     /// Since when children have had something to wait for, whatever the hold is called.
@@ -256,8 +268,17 @@ impl<'a> Case<'_, 'a> {
         }
         match hold {
             None | Some(Hold::QuietPeriod { .. }) => self.reasons.active.iter().map(Reason::since).min(),
+            // A release may wait a week for its approval: children wait no longer than for a tag to come to rest.
+            Some(Hold::AtLimit { .. }) if !self.has_waited_long() => {
+                self.reasons.active.iter().map(Reason::since).min()
+            }
             Some(hold) => self.following_since(hold),
         }
+    }
+
+    fn has_waited_long(&self) -> bool {
+        let since = self.scene.record(&self.image.id).waiting_since;
+        since.is_some_and(|since| self.image.policy.max_wait.after(since) <= self.scene.now)
     }
 
     /// What moves above this image moves it too, as long as it could follow: so settling is transitive.

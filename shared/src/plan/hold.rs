@@ -28,6 +28,8 @@ pub enum Limit {
     ConcurrentBuilds,
     /// `maxStartsPerDay`.
     StartsPerDay,
+    /// The pipeline's own: it runs as many executions as it may, or one that a start would overtake.
+    Pipeline,
 }
 
 /// Why an image is not started: exactly one, the first that applies in this order.
@@ -58,8 +60,11 @@ pub enum Hold {
     RolledBack,
     /// The pipeline is pinned to the line's commit, and the commit is not known.
     UnknownRevision,
-    /// The hierarchy names no pipeline.
-    NoPipeline,
+    /// No pipeline can build it: the hierarchy names none, or CodePipeline has none that takes such a start.
+    NoPipeline {
+        /// What is missing.
+        because: String,
+    },
     /// Only a commit or a published fix can help.
     CannotHelp {
         /// The findings.
@@ -104,6 +109,8 @@ pub enum Hold {
         failures: u32,
         /// When the next is tried.
         until: Timestamp,
+        /// How the last one ended.
+        because: String,
     },
     /// A person must approve.
     NeedsApproval,
@@ -111,7 +118,7 @@ pub enum Hold {
     NextCommit,
     /// Policy says never, or a person froze it.
     Frozen,
-    /// The fleet's limit is reached.
+    /// A limit is reached.
     AtLimit {
         /// Which limit.
         limit: Limit,
@@ -131,7 +138,7 @@ impl Hold {
             Self::Unknown { .. } => "Unknown",
             Self::RolledBack => "RolledBack",
             Self::UnknownRevision => "UnknownRevision",
-            Self::NoPipeline => "NoPipeline",
+            Self::NoPipeline { .. } => "NoPipeline",
             Self::CannotHelp { .. } => "CannotHelp",
             Self::Suppressed { .. } => "Suppressed",
             Self::Quarantined { .. } => "Quarantined",
@@ -170,7 +177,7 @@ impl Hold {
             Self::UnknownRevision => {
                 "the image's owner, by writing org.opencontainers.image.revision in its build".into()
             }
-            Self::NoPipeline => "the hierarchy's owner, by naming a pipeline".into(),
+            Self::NoPipeline { because } => format!("the pipeline's owner: {because}"),
             Self::CannotHelp { because, .. } => because.clone(),
             Self::Suppressed { .. } => "the hierarchy's owner, or the suppression's end".into(),
             Self::Quarantined { .. } => {
@@ -191,6 +198,7 @@ impl Hold {
             Self::Frozen => "a person: patchwave release, or a policy other than rebuild: never".into(),
             Self::AtLimit { limit: Limit::ConcurrentBuilds } => "the next build that ends".into(),
             Self::AtLimit { limit: Limit::StartsPerDay } => "the next day (UTC)".into(),
+            Self::AtLimit { limit: Limit::Pipeline } => "the end of what its pipeline runs now".into(),
             Self::Observing => "the hierarchy's owner, by mode: enforce (and PATCHWAVE_MODE=enforce)".into(),
             Self::Fresh => "nobody: there is nothing to do".into(),
         }

@@ -1,11 +1,14 @@
 //! The planner: from hierarchy, facts, mode and time to a [`Plan`].
 
 mod blame;
+mod bounded;
 mod built_on;
 mod decide;
 mod hold;
 mod key;
+mod notice;
 mod origin;
+mod pipeline;
 mod proof;
 mod reason;
 mod reasons;
@@ -27,6 +30,7 @@ use crate::facts::Facts;
 use crate::finding::Scan;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::notice::Notice;
 use crate::policy::Mode;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -81,6 +85,9 @@ pub struct Plan {
     pub records: BTreeMap<ImageId, Record>,
     /// Images whose slot ended.
     pub freed: BTreeSet<ImageId>,
+    /// What is to be told to people. Each stands, unsent, in its image's record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// Decides what to start and what keeps everything else, for every image that the facts hold.
@@ -104,6 +111,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
         plan.starts.extend(key::start(&scene, image, reasons, due));
     }
     plan.records = record::changed(&scene, &blames, &decisions);
+    plan.notices = notice::unsent(&scene, &blames, &decisions, &plan.records);
     plan.unknown = unknown(&scene);
     plan.scans = blames.scans;
     plan.scans.extend(unscanned_proofs(&scene));
@@ -153,6 +161,13 @@ fn unknown(scene: &Scene<'_>) -> BTreeSet<Unknown> {
                 let platform = Some(platform.clone());
                 unknown.insert(Unknown { image: image.id.clone(), platform, because });
             }
+        }
+        let not_followed = key::not_followed(scene, image);
+        if not_followed > 0 {
+            let because = format!(
+                "{not_followed} of its findings are not followed to their proof: a record has room for the worst"
+            );
+            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
         }
     }
     unknown

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::settle::settle;
-use super::{Hold, Proof};
+use super::{Hold, Proof, pipeline};
 use crate::facts::{Current, Facts, ImageFacts, Version};
 use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
@@ -86,7 +86,8 @@ impl<'a> Scene<'a> {
     pub(super) fn is_able(&self, image: &Image) -> bool {
         self.left_to_people(image).is_none()
             && self.mode(image) == Mode::Enforce
-            && image.pipeline.as_ref().is_some_and(|p| p.sources.is_empty() || self.revision(image).is_some())
+            && !pipeline::lacks_revision(self, image)
+            && pipeline::unfit(self, image).is_none()
     }
 
     /// What policy or a person leaves to people.
@@ -148,6 +149,10 @@ pub(super) fn hash(words: &[String]) -> String {
         sha.update(word.as_bytes());
         sha.update([0]);
     }
-    let digest = sha.finalize();
-    digest.iter().take(20).fold(String::with_capacity(40), |hex, byte| hex + &format!("{byte:02x}"))
+    sha.finalize().iter().take(20).fold(String::with_capacity(40), |mut hex, byte| {
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
+        hex
+    })
 }

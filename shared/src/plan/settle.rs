@@ -46,22 +46,30 @@ fn settle_claim(
             match state {
                 ExecutionState::InProgress => record.claim = Some(claim),
                 ExecutionState::Succeeded => succeed(image, facts, claim, record, proofs, now),
-                ExecutionState::Failed => fail(&claim, record, true, now),
-                ExecutionState::Stopped | ExecutionState::Superseded => fail(&claim, record, false, now),
+                ExecutionState::Failed => {
+                    fail(&claim, record, true, format!("the execution {id} failed"), now);
+                }
+                ExecutionState::Stopped => {
+                    fail(&claim, record, false, format!("the execution {id} was stopped"), now);
+                }
+                ExecutionState::Superseded => {
+                    fail(&claim, record, false, format!("the execution {id} was overtaken by another"), now);
+                }
             }
         }
         // Seen to have started once, and nowhere now: whoever removed it stopped it.
-        Some(Execution::NotFound) if claim.is_confirmed() => fail(&claim, record, false, now),
+        Some(Execution::NotFound) if claim.is_confirmed() => {
+            fail(&claim, record, false, "its execution is gone".into(), now);
+        }
         // The owner is gone and started nothing: the next start of this intent has a new attempt.
         Some(Execution::NotFound) if claim.lease_until <= now => {}
         _ => record.claim = Some(claim),
     }
 }
 
-fn fail(claim: &Claim, record: &mut Record, failed: bool, now: Timestamp) {
-    let before = record.failures.take().filter(|failures| failures.inputs == claim.start.inputs);
-    let count = before.map_or(0, |failures| failures.count) + u32::from(failed);
-    record.failures = Some(Failures { count, last: now, inputs: claim.start.inputs.clone(), failed });
+fn fail(claim: &Claim, record: &mut Record, failed: bool, because: String, now: Timestamp) {
+    record.failures =
+        Some(Failures::after(record.failures.take(), &claim.start.inputs, failed, because, now));
 }
 
 /// A success consumes its reasons, even if it changed nothing: otherwise they would start it again without end.

@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use patchwave::facts::{Current, Execution, ExecutionState, Facts, ImageFacts, Manifest, Version};
+use patchwave::facts::{
+    Current, Declaration, Execution, ExecutionMode, ExecutionState, Facts, ImageFacts, Manifest,
+    PipelineFacts, Version,
+};
 use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
-use patchwave::hierarchy::{Hierarchy, Parent};
+use patchwave::hierarchy::{Hierarchy, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Platform};
 use patchwave::intervention::{Decided, Intervention};
 use patchwave::plan::{Hold, Plan, Start, plan};
@@ -238,6 +241,17 @@ impl Village {
             self.builds.push(start.clone());
         }
         plan.starts.iter().map(|start| start.image.to_string()).collect()
+    }
+
+    /// What CodePipeline says of the pipeline that builds `name`: all five variables, and this mode.
+    pub(crate) fn declare(&mut self, name: &str, mode: ExecutionMode) -> &mut Declaration {
+        let variables = Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into();
+        let declared = Declaration { mode, variables, sources: BTreeSet::new() };
+        self.facts.pipelines.insert(name.to_owned(), PipelineFacts::Declared(declared));
+        match self.facts.pipelines.get_mut(name) {
+            Some(PipelineFacts::Declared(declared)) => declared,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A person decides.

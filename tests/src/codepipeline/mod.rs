@@ -188,6 +188,26 @@ impl Pipelines {
         Ok(json!({ "pipelineExecutionId": execution.id }))
     }
 
+    fn declaration(&self, input: &Value) -> Answer {
+        let recipe = self.recipe(text(input, "name"))?;
+        let variables = recipe.variables.iter().map(|name| json!({ "name": name, "defaultValue": "none" }));
+        let sources = recipe.sources.iter().map(|name| json!({
+            "name": name,
+            "actionTypeId": {
+                "category": "Source", "owner": "AWS", "provider": "CodeStarSourceConnection", "version": "1",
+            },
+        }));
+        Ok(json!({ "pipeline": {
+            "name": recipe.pipeline,
+            "roleArn": format!("arn:aws:iam::{ACCOUNT}:role/pipelines"),
+            "pipelineType": "V2",
+            "executionMode": "QUEUED",
+            "stages": [{ "name": "Source", "actions": sources.collect::<Vec<_>>() }],
+            "variables": variables.collect::<Vec<_>>(),
+            "version": 3,
+        } }))
+    }
+
     fn get(&self, input: &Value) -> Answer {
         let recipe = self.recipe(text(input, "pipelineName"))?;
         let id = text(input, "pipelineExecutionId");
@@ -234,6 +254,7 @@ impl Pipelines {
 impl Service for Pipelines {
     async fn call(&self, operation: &str, input: Value) -> Answer {
         match operation {
+            "GetPipeline" => self.declaration(&input),
             "StartPipelineExecution" => self.start(&input),
             "GetPipelineExecution" => self.get(&input),
             "ListPipelineExecutions" => self.list(&input),

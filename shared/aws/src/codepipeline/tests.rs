@@ -1,4 +1,4 @@
-use patchwave::facts::{Execution, ExecutionState};
+use patchwave::facts::{Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts};
 use patchwave::record::Claim;
 use patchwave_converge::NotStarted;
 use serde_json::{Value, json};
@@ -143,4 +143,75 @@ async fn a_confirmed_execution_is_asked_for_and_nothing_else_is_guessed() {
     assert_eq!(gone.execution(&claim).await, Execution::NotFound);
     let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
     assert!(matches!(denied.execution(&claim).await, Execution::Unknown(_)));
+}
+
+/// A pipeline as `GetPipeline` has it; its state as `GetPipelineState` has it.
+fn declared(pipeline: Value, stages: Value) -> (Pipelines, Asked) {
+    pipelines(1, move |operation, _| match operation {
+        "GetPipeline" => (200, json!({"pipeline": pipeline})),
+        "GetPipelineState" => (200, json!({"stageStates": stages})),
+        other => panic!("nobody expected {other}"),
+    })
+}
+
+async fn asked_about(pipelines: &Pipelines) -> PipelineFacts {
+    pipelines.declarations(&["apps-shop".to_owned()].into()).await.remove("apps-shop").unwrap()
+}
+
+fn of_mode(mode: Option<&str>) -> Value {
+    let action = |name: &str, category: &str| {
+        json!({"name": name, "actionTypeId":
+               {"category": category, "owner": "AWS", "provider": "p", "version": "1"}})
+    };
+    json!({
+        "name": "apps-shop", "roleArn": "arn:aws:iam::111122223333:role/pipelines", "executionMode": mode,
+        "variables": [{"name": "PATCHWAVE_REASON", "defaultValue": ""}, {"name": "BRANCH"}],
+        "stages": [{"name": "Source", "actions": [action("Code", "Source")]},
+                   {"name": "Build", "actions": [action("Docker", "Build")]}],
+    })
+}
+
+#[tokio::test]
+async fn a_declaration_says_what_a_start_may_send() {
+    let (pipelines, asked) = declared(of_mode(Some("QUEUED")), json!([]));
+    let expected = Declaration {
+        mode: ExecutionMode::Queued,
+        variables: [("PATCHWAVE_REASON".to_owned(), true), ("BRANCH".to_owned(), false)].into(),
+        sources: ["Code".to_owned()].into(),
+    };
+    assert_eq!(asked_about(&pipelines).await, PipelineFacts::Declared(expected));
+    assert_eq!(count(&asked, "GetPipelineState"), 0, "nothing is overtaken in a queue");
+}
+
+#[tokio::test]
+async fn a_pipeline_that_overtakes_is_busy_while_any_stage_is() {
+    let stage = |latest: Value, inbound: Value| json!({"stageName": "Release", "latestExecution": latest, "inboundExecutions": inbound});
+    let execution = |status: &str| json!({"pipelineExecutionId": "e-1", "status": status});
+    for (stage, busy) in [
+        (stage(execution("Succeeded"), json!([])), false),
+        (stage(Value::Null, json!([])), false),
+        (stage(execution("InProgress"), json!([])), true),
+        (stage(execution("Succeeded"), json!([execution("InProgress")])), true),
+    ] {
+        // Without a mode it is the default: SUPERSEDED.
+        for mode in [Some("SUPERSEDED"), None] {
+            let (pipelines, _) = declared(of_mode(mode), json!([stage]));
+            match asked_about(&pipelines).await {
+                PipelineFacts::Declared(declared) => {
+                    assert_eq!(declared.mode, ExecutionMode::Superseded { busy }, "{stage}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_positive_answer_says_that_a_pipeline_does_not_exist() {
+    let (missing, _) = pipelines(1, |_, _| error("PipelineNotFoundException"));
+    assert_eq!(asked_about(&missing).await, PipelineFacts::NotFound);
+    let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
+    assert!(matches!(asked_about(&denied).await, PipelineFacts::Unknown(_)));
+    let (strange, _) = declared(of_mode(Some("BACKWARDS")), json!([]));
+    assert!(matches!(asked_about(&strange).await, PipelineFacts::Unknown(_)));
 }

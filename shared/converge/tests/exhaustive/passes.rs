@@ -10,10 +10,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use patchwave::facts::{Execution, ExecutionState, Slots, Version};
+use patchwave::facts::{
+    Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
+};
 use patchwave::finding::Scan;
-use patchwave::hierarchy::Image;
+use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
+use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
@@ -211,6 +215,10 @@ impl World for Puppet {
             .collect())
     }
 
+    async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        Ok(BTreeMap::new())
+    }
+
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
         match self.ask(Ask::Slots).await {
             Answer::Slots(running) => Ok(Slots { running: ids(running), started_today: 0 }),
@@ -246,6 +254,16 @@ impl World for Puppet {
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let scan = |digest: &Digest| self.diamond.versions.by_digest(digest).unwrap().scan();
         wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
+    }
+
+    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        // Pipelines never change here: whoever asks, and when, is answered alike.
+        let declared = Declaration {
+            mode: ExecutionMode::Queued,
+            variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
+            sources: BTreeSet::new(),
+        };
+        names.iter().map(|name| (name.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
@@ -295,6 +313,14 @@ impl World for Puppet {
             Answer::Started(run) => Ok(format!("run-{run}")),
             _ => Err(NotStarted::Unclear(lost())),
         }
+    }
+
+    fn has_listener(&self) -> bool {
+        false
+    }
+
+    async fn tell(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        panic!("nobody listens")
     }
 
     async fn request_scan(&self, _repository: &Repository, _manifest: &Digest) -> Result<bool, Fault> {

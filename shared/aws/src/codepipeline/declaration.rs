@@ -1,0 +1,88 @@
+//! How pipelines are declared: read only for those that are about to be started.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_codepipeline::types::{
+    ActionCategory, ExecutionMode as Mode, PipelineDeclaration, StageExecutionStatus, StageState,
+};
+use futures::StreamExt;
+use patchwave::facts::{Declaration, ExecutionMode, PipelineFacts};
+use patchwave_converge::Fault;
+
+use super::Pipelines;
+use crate::fault::{fault, invalid};
+
+/// Pipelines that are asked about at once. CodePipeline publishes no rate.
+const AT_ONCE: usize = 5;
+
+impl Pipelines {
+    /// Reads how these pipelines are declared; for those whose executions overtake each other, also whether one is under
+    /// way.
+    pub(crate) async fn declarations(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+        let each = names.iter().map(|name| async move { (name.clone(), self.declaration(name).await) });
+        futures::stream::iter(each).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    async fn declaration(&self, name: &str) -> PipelineFacts {
+        match self.read(name).await {
+            Ok(Some(declared)) => PipelineFacts::Declared(declared),
+            Ok(None) => PipelineFacts::NotFound,
+            Err(fault) => PipelineFacts::Unknown(fault.to_string()),
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Declaration>, Fault> {
+        let operation = || format!("read the pipeline {name}");
+        let pipeline = match self.client.get_pipeline().name(name).send().await {
+            Ok(output) => output.pipeline,
+            Err(error) => match error.as_service_error() {
+                Some(e) if e.is_pipeline_not_found_exception() => return Ok(None),
+                _ => return Err(fault(operation(), &error)),
+            },
+        };
+        let Some(pipeline) = pipeline else {
+            return Err(invalid(operation(), "the answer holds no pipeline"));
+        };
+        let mode = match pipeline.execution_mode() {
+            Some(Mode::Queued) => ExecutionMode::Queued,
+            Some(Mode::Parallel) => ExecutionMode::Parallel,
+            // The default, and the only one of type V1.
+            Some(Mode::Superseded) | None => ExecutionMode::Superseded { busy: self.is_busy(name).await? },
+            Some(other) => {
+                return Err(invalid(operation(), format!("the execution mode {other} is not known")));
+            }
+        };
+        Ok(Some(Declaration { mode, variables: variables(&pipeline), sources: sources(&pipeline) }))
+    }
+
+    /// Tells whether any stage runs an execution, or has one waiting at its door.
+    async fn is_busy(&self, name: &str) -> Result<bool, Fault> {
+        let state = self.client.get_pipeline_state().name(name).send().await;
+        let state = state.map_err(|error| fault(format!("read the state of the pipeline {name}"), &error))?;
+        Ok(state.stage_states().iter().any(is_stage_busy))
+    }
+}
+
+fn is_stage_busy(stage: &StageState) -> bool {
+    let runs = stage.latest_execution().is_some_and(|latest| {
+        matches!(latest.status(), StageExecutionStatus::InProgress | StageExecutionStatus::Stopping)
+    });
+    runs || stage.inbound_execution().is_some() || !stage.inbound_executions().is_empty()
+}
+
+/// The variables, each with whether it has a default.
+fn variables(pipeline: &PipelineDeclaration) -> BTreeMap<String, bool> {
+    let declared = pipeline.variables().iter();
+    declared.map(|variable| (variable.name().to_owned(), variable.default_value().is_some())).collect()
+}
+
+fn sources(pipeline: &PipelineDeclaration) -> BTreeSet<String> {
+    let is_source = |category: Option<&ActionCategory>| category == Some(&ActionCategory::Source);
+    pipeline
+        .stages()
+        .iter()
+        .flat_map(|stage| stage.actions())
+        .filter(|action| is_source(action.action_type_id().map(|kind| kind.category())))
+        .map(|action| action.name().to_owned())
+        .collect()
+}
