@@ -5,7 +5,7 @@ use patchwave::time::Timestamp;
 use patchwave_tests::estate::Region;
 
 use super::super::{Cursor, RoleToAssume, Target};
-use super::{ACCOUNT, NOON, REGION, World, at, cluster, digest, own, place, task};
+use super::{ACCOUNT, REGION, World, cluster, digest, own, place, task};
 
 const OTHER: &str = "444455556666";
 const ROLE: &str = "arn:aws:iam::444455556666:role/patchwave-inventory";
