@@ -563,3 +563,22 @@ fn a_roll_back_is_a_decision() {
     village.decide("b", Intervention::Release);
     assert_eq!(village.play(), ["b", "a"]);
 }
+
+/// What is built after a released roll-back is another intent, although it replaces the same version for the same finding.
+#[test]
+fn a_roll_back_and_its_release_do_not_bring_a_key_back() {
+    let mut village = Village::of("b: scratch");
+    let before = village.current("b").digest.clone();
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    let first = village.plan().starts.remove(0);
+    village.play();
+    village.wait("1h");
+    village.image("b").current = Current::Version(before);
+    village.decide("b", Intervention::Release);
+    let second = village.plan().starts.remove(0);
+    assert_eq!(first.replaces, second.replaces);
+    assert_ne!(first.key, second.key);
+    village.play();
+    assert_eq!(village.hold("b"), Hold::Fresh);
+}

@@ -139,9 +139,11 @@ impl<'a> Case<'_, 'a> {
     /// A version that was pushed before ours stands where ours stood: a person put it back.
     fn is_rolled_back(&self) -> bool {
         let Some(success) = &self.scene.record(&self.image.id).success else { return false };
-        self.scene
-            .current(&self.image.id)
-            .is_some_and(|now| now.digest != success.version && now.pushed_at < success.pushed_at)
+        self.scene.current(&self.image.id).is_some_and(|now| {
+            now.digest != success.version
+                && now.pushed_at < success.pushed_at
+                && success.followed.as_ref() != Some(&now.digest)
+        })
     }
 
     fn nothing_helps(&self) -> Option<Hold> {
