@@ -70,8 +70,9 @@ impl Ledger {
         if !self.is_fresh(image, record.fence) {
             return Err(NotClaimed::Conflict);
         }
-        let others = self.running.iter().filter(|running| *running != image).count();
-        if others >= limits.max_concurrent_builds as usize {
+        let most = limits.max_concurrent_builds as usize;
+        // Whoever has a slot keeps it for its next claim, even if the limit was lowered since.
+        if most == 0 || (self.running.len() >= most && !self.running.contains(image)) {
             return Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds));
         }
         let started = self.starts.entry(day(now)).or_default();

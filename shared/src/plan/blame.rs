@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bounded::MOST_INEFFECTIVE;
 use super::origin::{Origin, origin};
 use super::scene::Scene;
 use super::{AwaitedScan, Cause, Intent};
@@ -65,7 +66,7 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
             match origin(scene, carrier, &counted.finding, counted.appeared) {
                 Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
                 Origin::Stale(stale) => {
-                    note_due(&mut blames, &counted);
+                    note_due(scene, &mut blames, &counted);
                     blames.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
@@ -116,7 +117,7 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
     let blame = blames.of.entry(&carrier.id).or_default();
     let mut counting = Vec::new();
     for counted in merged.into_values() {
-        if let Some(until) = suppressed_until(scene, carrier, &counted.finding.key) {
+        if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, scene.now) {
             blame.suppressed.insert(counted.finding.key, until);
             continue;
         }
@@ -127,29 +128,21 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
     counting
 }
 
-fn suppressed_until(scene: &Scene<'_>, image: &Image, key: &FindingKey) -> Option<Timestamp> {
-    image
-        .policy
-        .suppress
-        .iter()
-        .filter(|suppression| suppression.vulnerability == key.vulnerability && suppression.until > scene.now)
-        .map(|suppression| suppression.until)
-        .max()
-}
-
 /// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
-fn note_due<'a>(blames: &mut Blames<'a>, counted: &Counted<'a>) {
-    let due = due(counted.carrier, &counted.finding, counted.appeared);
+fn note_due<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, counted: &Counted<'a>) {
+    let due = due(scene, counted.carrier, &counted.finding, counted.appeared);
     let blame = blames.of.entry(&counted.carrier.id).or_default();
     blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
 }
 
-fn due(image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
-    // What is being exploited is due at once.
-    if finding.exploited {
-        appeared
-    } else {
-        image.policy.deadlines.for_severity(finding.severity).after(appeared)
+fn due(scene: &Scene<'_>, image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
+    let deadline = image.policy.deadlines.for_severity(finding.severity);
+    match scene.facts.running.get(&image.id) {
+        // What is being exploited is due at once.
+        _ if finding.exploited => appeared,
+        // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
+        Some(running) if running.in_production() => deadline.share(1, 2).after(appeared),
+        _ => deadline.after(appeared),
     }
 }
 
@@ -219,7 +212,7 @@ fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, coun
         }
     };
     blame.causes.insert(merged);
-    note_due(blames, counted);
+    note_due(scene, blames, counted);
 }
 
 enum Help {
@@ -254,8 +247,15 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
 
 /// How many builds from the present inputs were meant to fix this and did not.
 fn tried(scene: &Scene<'_>, owner: &Image, finding: &Finding) -> u32 {
-    let entry = scene.record(&owner.id).ineffective.get(&finding.key);
-    entry
-        .filter(|entry| entry.inputs == scene.inputs(owner) && entry.fix == finding.fix)
-        .map_or(0, |entry| entry.builds)
+    let ineffective = &scene.record(&owner.id).ineffective;
+    if ineffective.is_empty() {
+        return 0;
+    }
+    let inputs = scene.inputs(owner);
+    let given_up = ineffective.values().filter(|entry| entry.inputs == inputs && entry.builds >= TRIES);
+    if given_up.count() >= MOST_INEFFECTIVE {
+        return TRIES;
+    }
+    let entry = ineffective.get(&finding.key);
+    entry.filter(|entry| entry.inputs == inputs && entry.fix == finding.fix).map_or(0, |entry| entry.builds)
 }
