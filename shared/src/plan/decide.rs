@@ -143,9 +143,11 @@ impl<'a> Case<'_, 'a> {
             return false;
         }
         let Some(success) = &self.scene.record(&self.image.id).success else { return false };
-        self.scene
-            .current(&self.image.id)
-            .is_some_and(|now| now.digest != success.version && now.pushed_at < success.pushed_at)
+        self.scene.current(&self.image.id).is_some_and(|now| {
+            now.digest != success.version
+                && now.pushed_at < success.pushed_at
+                && success.followed.as_ref() != Some(&now.digest)
+        })
     }
 
     fn nothing_helps(&self) -> Option<Hold> {
