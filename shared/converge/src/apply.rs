@@ -30,6 +30,9 @@ pub(crate) async fn apply<W: World>(
     let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed } = plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
+    for (image, why) in &facts.unreadable {
+        pass.report.errors.push(Failure { image: Some(image.clone()), message: why.clone() });
+    }
     let starting: Vec<(Start, Record)> = starts
         .into_iter()
         .map(|start| {

@@ -42,6 +42,21 @@ pub struct Fault {
     pub message: String,
 }
 
+/// The records of some images. An image that is in neither map has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Those that could be read.
+    pub read: BTreeMap<ImageId, Record>,
+    /// Those that exist and make no sense, with why: nothing may be decided about their images.
+    pub unreadable: BTreeMap<ImageId, Fault>,
+}
+
+impl From<BTreeMap<ImageId, Record>> for Records {
+    fn from(read: BTreeMap<ImageId, Record>) -> Self {
+        Self { read, unreadable: BTreeMap::new() }
+    }
+}
+
 /// A record was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSaved {
@@ -93,8 +108,8 @@ pub trait World {
     /// Reads the index of the unsettled images.
     async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault>;
 
-    /// Reads the records of these images; an image without one is left out.
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault>;
+    /// Reads the records of these images.
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault>;
 
     /// Reads how much of the limits is used on the day of `now` (UTC).
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
