@@ -19,6 +19,8 @@ mod world;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod mutated;
 
 pub use deployed::{NotDone, intervene};
 pub use settings::InvalidSettings;
