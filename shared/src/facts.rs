@@ -212,6 +212,9 @@ pub struct Facts {
     /// The fleet's limits.
     #[serde(default)]
     pub slots: Slots,
+    /// Whether notifications reach anybody.
+    #[serde(default)]
+    pub has_listener: bool,
     /// The pipelines that were asked about. Only those of images that would start are: one that is not here stands in
     /// nobody's way yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

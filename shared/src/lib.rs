@@ -17,6 +17,7 @@ pub mod image;
 pub mod intervention;
 pub mod inventory;
 pub mod line;
+pub mod notice;
 pub mod plan;
 pub mod policy;
 pub mod record;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{FindingKey, Fix, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
 use crate::intervention::{Approval, Decided};
+use crate::notice::{RootCause, Told};
 use crate::plan::{BuildKey, Reason, Start};
 use crate::time::Timestamp;
 
@@ -52,6 +53,9 @@ pub struct Record {
     /// Builds that were meant to fix a finding and did not.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ineffective: BTreeMap<FindingKey, Ineffective>,
+    /// What people were told of it, or are about to be.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<RootCause, Told>,
     /// A person's request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,

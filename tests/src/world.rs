@@ -24,6 +24,8 @@ use crate::traffic::{Throttle, Traffic};
 const TABLE: &str = "patchwave";
 const BUCKET: &str = "patchwave-configuration";
 const KEY: &str = "hierarchy.yaml";
+/// The bus that notifications go to, and the queue that keeps them.
+const BUS: &str = "patchwave";
 /// How long ago the images were built that the organisation starts with, in hours: five days.
 const AGE: i64 = 120;
 
@@ -73,13 +75,19 @@ pub struct World {
 impl World {
     /// Builds the account: a first version of every image, each on top of the other, a table, a bucket, no events.
     pub async fn start(setup: Setup) -> Self {
+        Self::start_with(setup, |_| ()).await
+    }
+
+    /// The same, with recipes that are a little different.
+    pub async fn start_with(setup: Setup, change: impl Fn(&mut Recipe)) -> Self {
         let moto = Moto::start().await;
         let clock = Arc::new(Clock::default());
         let bus = Arc::new(Bus::new(Arc::clone(&clock)));
         let registry =
             Arc::new(Registry::new(moto.url(), setup.scanning, Arc::clone(&clock), Arc::clone(&bus)));
         let hierarchy = organisation::hierarchy(&setup.hierarchy);
-        let recipes = organisation::recipes(&hierarchy);
+        let mut recipes = organisation::recipes(&hierarchy);
+        recipes.iter_mut().for_each(change);
         let builder = Builder::new(Arc::clone(&registry), Arc::clone(&clock));
         let pipelines = Pipelines::new(recipes.clone(), builder, Arc::clone(&clock), Arc::clone(&bus));
         let pipelines = Arc::new(pipelines);
@@ -92,6 +100,7 @@ impl World {
         moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE))
             .await
             .expect("moto takes our table");
+        listen(&moto).await;
         moto.put_object(BUCKET, KEY, &setup.hierarchy).await;
         let settings = settings(&moto, &servers, setup.mode);
         let mut world = Self {
@@ -271,6 +280,28 @@ impl World {
         function.invoke(payload).await
     }
 
+    /// Returns the notices that reached the bus since the last look, in any order.
+    pub async fn told(&self) -> Vec<Value> {
+        let queue = json!({ "QueueUrl": queue_url(&self.moto), "MaxNumberOfMessages": 10 });
+        let mut told = Vec::new();
+        loop {
+            let answer =
+                self.moto.call("sqs", "AmazonSQS.ReceiveMessage", &queue).await.expect("moto has queues");
+            let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+            if messages.is_empty() {
+                return told;
+            }
+            for message in messages {
+                let event: Value = serde_json::from_str(message["Body"].as_str().unwrap_or_default())
+                    .expect("EventBridge sends JSON");
+                told.push(event["detail"].clone());
+                let received =
+                    json!({ "QueueUrl": queue_url(&self.moto), "ReceiptHandle": message["ReceiptHandle"] });
+                self.moto.call("sqs", "AmazonSQS.DeleteMessage", &received).await.expect("it was received");
+            }
+        }
+    }
+
     /// Returns what a function has logged.
     pub fn log(&self, name: &str) -> Vec<String> {
         self.functions.get(name).map(Function::log).unwrap_or_default()
@@ -284,6 +315,32 @@ impl World {
             self.pipelines.finish(&execution.id).await;
         }
     }
+}
+
+/// Makes the bus for notifications, and a queue that listens to it.
+async fn listen(moto: &Moto) {
+    let queue_arn = format!("arn:aws:sqs:{REGION}:{}:{BUS}", crate::moto::ACCOUNT);
+    let pattern = json!({ "source": ["patchwave"], "detail-type": ["Patchwave Root Cause"] });
+    for (service, target, input) in [
+        ("sqs", "AmazonSQS.CreateQueue", json!({ "QueueName": BUS })),
+        ("events", "AWSEvents.CreateEventBus", json!({ "Name": BUS })),
+        (
+            "events",
+            "AWSEvents.PutRule",
+            json!({ "Name": BUS, "EventBusName": BUS, "EventPattern": pattern.to_string() }),
+        ),
+        (
+            "events",
+            "AWSEvents.PutTargets",
+            json!({ "Rule": BUS, "EventBusName": BUS, "Targets": [{ "Id": "queue", "Arn": queue_arn }] }),
+        ),
+    ] {
+        moto.call(service, target, &input).await.unwrap_or_else(|refusal| panic!("{target}: {refusal:?}"));
+    }
+}
+
+fn queue_url(moto: &Moto) -> String {
+    format!("{}/{}/{BUS}", moto.url(), crate::moto::ACCOUNT)
 }
 
 /// Returns the function that the rules of the template send an event to.
@@ -329,6 +386,7 @@ fn settings(
         ("PATCHWAVE_HIERARCHY", format!("s3://{BUCKET}/{KEY}")),
         ("PATCHWAVE_TABLE", TABLE.to_owned()),
         ("PATCHWAVE_MODE", mode.to_owned()),
+        ("PATCHWAVE_EVENT_BUS", BUS.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

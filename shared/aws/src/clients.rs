@@ -64,6 +64,10 @@ impl Clients {
         aws_sdk_dynamodb::Client::new(&self.config)
     }
 
+    pub(crate) fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::new(&self.config)
+    }
+
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(self.own_s3);
         aws_sdk_s3::Client::from_conf(config.build())

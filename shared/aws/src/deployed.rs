@@ -37,7 +37,7 @@ impl Deployed {
     /// Returns the world, with the hierarchy as it is now.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;
-        Ok((AwsWorld::new(&self.clients, hierarchy.registry(), self.settings.table.clone()), hierarchy))
+        Ok((AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings), hierarchy))
     }
 }
 

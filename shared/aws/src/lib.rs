@@ -8,6 +8,7 @@ mod codepipeline;
 mod deployed;
 mod dynamodb;
 mod ecr;
+pub mod eventbridge;
 mod fault;
 mod hierarchy;
 pub mod lambda;

@@ -25,8 +25,14 @@ pub const MODE: Variable = Variable {
     meaning: "observe (default: start nothing) or enforce; no policy goes further than this",
 };
 
+/// Where Patchwave's own events go.
+pub const EVENT_BUS: Variable = Variable {
+    name: "PATCHWAVE_EVENT_BUS",
+    meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
+};
+
 /// All of them.
-pub const VARIABLES: [Variable; 3] = [HIERARCHY, TABLE, MODE];
+pub const VARIABLES: [Variable; 4] = [HIERARCHY, TABLE, MODE, EVENT_BUS];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) hierarchy: Source,
     pub(crate) table: String,
     pub(crate) mode: Mode,
+    pub(crate) event_bus: Option<String>,
     /// Whether S3 is somewhere else than at AWS, where buckets have no host names of their own.
     pub(crate) own_s3: bool,
 }
@@ -87,6 +94,7 @@ impl Settings {
                 Some("enforce") => Mode::Enforce,
                 Some(other) => return Err(wrong(MODE, other)),
             },
+            event_bus: read(EVENT_BUS.name).filter(|name| !name.is_empty()),
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
         })
     }

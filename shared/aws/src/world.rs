@@ -6,6 +6,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -16,6 +17,8 @@ use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::Ecr;
+use crate::eventbridge::Bus;
+use crate::settings::Settings;
 
 /// AWS: registry and scanner, pipelines, ledger, clock.
 #[derive(Debug, Clone)]
@@ -23,14 +26,17 @@ pub struct AwsWorld {
     registry: Ecr,
     pipelines: Pipelines,
     ledger: Ledger,
+    bus: Option<Bus>,
 }
 
 impl AwsWorld {
-    pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, table: String) -> Self {
+    pub(crate) fn new(clients: &Clients, registry: &EcrRegistry, settings: &Settings) -> Self {
+        let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
+            bus,
             registry: Ecr::new(clients.ecr(registry), registry),
             pipelines: Pipelines::new(clients.codepipeline()),
-            ledger: Ledger::new(clients.dynamodb(), table),
+            ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
     }
 }
@@ -103,6 +109,17 @@ impl World for AwsWorld {
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         self.pipelines.start(start).await
+    }
+
+    fn has_listener(&self) -> bool {
+        self.bus.is_some()
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        match &self.bus {
+            Some(bus) => bus.tell(notices).await,
+            None => vec![Ok(()); notices.len()],
+        }
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
+use patchwave::notice::Notice;
 use patchwave::plan::{Hold, Limit, Plan, Start};
 use patchwave::record::{Attempt, Claim, Failures, Record};
 use patchwave::time::{Span, Timestamp};
@@ -27,7 +28,7 @@ pub(crate) async fn apply<W: World>(
     plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed } = plan;
+    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices } = plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
     for (image, why) in &facts.unreadable {
@@ -63,6 +64,7 @@ pub(crate) async fn apply<W: World>(
             Err(fault) => pass.fail(Some(&scan.image), &fault),
         }
     }
+    pass.tell(notices).await;
 
     let mut report = pass.report;
     report.is_whole = pass.is_whole;
@@ -202,6 +204,44 @@ impl<W: World> Pass<'_, W> {
             self.free(&start.image, record.fence + 1).await;
         }
         self.hold(start, hold);
+    }
+
+    /// Sends what stands unsent in the ledger, and marks it there. What is cut off in between is sent again.
+    async fn tell(&mut self, notices: Vec<Notice>) {
+        if notices.is_empty() {
+            return;
+        }
+        let images = notices.iter().map(|notice| notice.image.clone()).collect();
+        let mut stored = match self.world.records(&images).await {
+            Ok(stored) => stored,
+            Err(fault) => return self.fail(None, &fault),
+        };
+        let stands = |notice: &Notice| {
+            let told = stored.get(&notice.image)?.told.get(&notice.root_cause)?;
+            (told.revision == notice.revision && !told.sent).then_some(())
+        };
+        let notices: Vec<Notice> = notices.into_iter().filter(|notice| stands(notice).is_some()).collect();
+        let answers = self.world.tell(&notices).await;
+        let mut sent = BTreeSet::new();
+        for (notice, answer) in notices.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => {
+                    let record = stored.get_mut(&notice.image);
+                    if let Some(told) = record.and_then(|record| record.told.get_mut(&notice.root_cause)) {
+                        told.sent = true;
+                    }
+                    sent.insert(notice.image.clone());
+                    self.report.told.push(notice);
+                }
+                Err(fault) => self.fail(Some(&notice.image), &fault),
+            }
+        }
+        for image in &sent {
+            let Some(record) = stored.get(image) else { continue };
+            if let Err(error @ NotSaved::Fault(_)) = self.world.save(image, record).await {
+                self.fail(Some(image), &error);
+            }
+        }
     }
 
     fn hold(&mut self, start: &Start, hold: Hold) {

@@ -20,9 +20,13 @@ pub async fn observe<W: World>(
     let Records { read: mut records, unreadable } = world.records(scope).await?;
     let is_known = |image: &&Image| scope.contains(&image.id) && !unreadable.contains_key(&image.id);
     let images: Vec<&Image> = hierarchy.images().filter(is_known).collect();
-    let mut facts =
-        Facts { observed_at: world.now(), slots: world.slots(world.now()).await?, ..Facts::default() };
-    facts.unreadable = unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect();
+    let mut facts = Facts {
+        observed_at: world.now(),
+        slots: world.slots(world.now()).await?,
+        has_listener: world.has_listener(),
+        unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
+        ..Facts::default()
+    };
     // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The
     // other way round a build that ends in between would count as one that changed nothing, and be made again.
     let mut executions = executions(world, &records).await;

@@ -1,6 +1,7 @@
 //! What a pass did, as the functions return it: the contract's JSON.
 
 use patchwave::image::ImageId;
+use patchwave::notice::Notice;
 use patchwave::plan::{AwaitedScan, BuildKey, Hold, Proof, Reason, Unknown};
 use patchwave::trigger::Trigger;
 use serde::Serialize;
@@ -65,6 +66,9 @@ pub struct Report {
     /// Scans that were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scans_requested: Vec<AwaitedScan>,
+    /// What people were told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Notice>,
     /// What went wrong.
     pub errors: Vec<Failure>,
     /// Whether everything that was to be written was. If not, what asked for the pass must ask again: only then is nothing

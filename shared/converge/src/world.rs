@@ -9,6 +9,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -158,6 +159,12 @@ pub trait World {
 
     /// Starts a build and returns the execution's id.
     async fn start(&self, start: &Start) -> Result<String, NotStarted>;
+
+    /// Tells whether notifications reach anybody: without a listener nothing is written down as told.
+    fn has_listener(&self) -> bool;
+
+    /// Sends notifications and says, in their order, which were taken.
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>>;
 
     /// Asks for a scan of a platform manifest. `Ok(false)`: not possible now (once a day at most with basic scanning,
     /// never by hand with enhanced), which is nobody's error.

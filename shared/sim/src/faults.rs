@@ -147,9 +147,11 @@ pub(crate) enum Service {
     Scanner,
     Pipelines,
     Ledger,
+    Bus,
 }
 
-const SERVICES: [Service; 4] = [Service::Registry, Service::Scanner, Service::Pipelines, Service::Ledger];
+const SERVICES: [Service; 5] =
+    [Service::Registry, Service::Scanner, Service::Pipelines, Service::Ledger, Service::Bus];
 
 /// All that goes wrong in one world.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
@@ -261,6 +262,22 @@ impl World for Faulty<'_> {
         let started = self.world.start(start).await;
         self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
         started
+    }
+
+    fn has_listener(&self) -> bool {
+        self.world.has_listener()
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        let all = |fault: &Fault| vec![Err(fault.clone()); notices.len()];
+        if let Err(fault) = self.before_change(Service::Bus).await {
+            return all(&fault);
+        }
+        let told = self.world.tell(notices).await;
+        match self.after(Service::Bus).await {
+            Ok(()) => told,
+            Err(fault) => all(&fault),
+        }
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {

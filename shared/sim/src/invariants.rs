@@ -6,6 +6,7 @@ use patchwave::facts::{Facts, ImageFacts, Version};
 use patchwave::finding::{Finding, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
+use patchwave::notice::{NoticeState, RootCause};
 use patchwave::plan::{Awaited, Hold, Start};
 use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::Timestamp;
@@ -218,6 +219,26 @@ impl State {
             }
             if slots.contains(&image.id) && !running.contains(&image.id) {
                 violations.push(format!("{} holds a slot, and nothing runs", image.id));
+            }
+            violations.extend(self.untold(image));
+        }
+        violations
+    }
+
+    /// Every story that was opened is still true, or was closed.
+    fn untold(&self, image: &Image) -> Vec<String> {
+        let told = self.ledger.record(&image.id).map(|record| record.told.clone()).unwrap_or_default();
+        let mut violations = Vec::new();
+        for cause in [RootCause::Vulnerable, RootCause::Failing] {
+            let words = self.told.iter().filter(|n| n.image == image.id && n.root_cause == cause);
+            let last = words.max_by_key(|notice| notice.revision);
+            let is_open = last.is_some_and(|notice| notice.state != NoticeState::Closed);
+            match told.get(&cause) {
+                Some(told) if !told.sent => violations.push(format!("{}: {cause:?} is not told", image.id)),
+                told if told.is_some_and(|told| !told.closed) != is_open => {
+                    violations.push(format!("{}: {cause:?} was told otherwise than is recorded", image.id));
+                }
+                _ => {}
             }
         }
         violations

@@ -6,6 +6,7 @@ use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, Scan};
 use patchwave::hierarchy::{Hierarchy, Image, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Tag};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
@@ -76,6 +77,8 @@ pub(crate) struct State {
     /// What is going to happen, in order: two things at one time happen in the order in which they were planned.
     pub(crate) agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
+    /// What people were told, in order.
+    pub(crate) told: Vec<Notice>,
     /// What happened since somebody last asked.
     pub(crate) news: Vec<Moment>,
     /// What goes wrong.
@@ -97,6 +100,7 @@ impl State {
             envelope: Envelope::new(hierarchy.registry().clone()),
             agenda: BTreeMap::new(),
             planned: 0,
+            told: Vec::new(),
             news: Vec::new(),
             faults: Faults::none(),
             witness: Witness::default(),

@@ -7,6 +7,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
@@ -110,6 +111,15 @@ impl World for SimulatedWorld {
             }));
         };
         Ok(self.state.borrow_mut().start(&self.hierarchy, image, start, self.now()))
+    }
+
+    fn has_listener(&self) -> bool {
+        true
+    }
+
+    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        self.state.borrow_mut().told.extend_from_slice(notices);
+        vec![Ok(()); notices.len()]
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {

@@ -6,6 +6,7 @@ mod built_on;
 mod decide;
 mod hold;
 mod key;
+mod notice;
 mod origin;
 mod pipeline;
 mod proof;
@@ -29,6 +30,7 @@ use crate::facts::Facts;
 use crate::finding::Scan;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::notice::Notice;
 use crate::policy::Mode;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -83,6 +85,9 @@ pub struct Plan {
     pub records: BTreeMap<ImageId, Record>,
     /// Images whose slot ended.
     pub freed: BTreeSet<ImageId>,
+    /// What is to be told to people. Each stands, unsent, in its image's record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// Decides what to start and what keeps everything else, for every image that the facts hold.
@@ -106,6 +111,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
         plan.starts.extend(key::start(&scene, image, reasons, due));
     }
     plan.records = record::changed(&scene, &blames, &decisions);
+    plan.notices = notice::unsent(&scene, &blames, &decisions, &plan.records);
     plan.unknown = unknown(&scene);
     plan.scans = blames.scans;
     plan.scans.extend(unscanned_proofs(&scene));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::blame::Blames;
 use super::bounded;
 use super::decide::{Decision, Decisions};
+use super::notice;
 use super::scene::Scene;
 use crate::image::ImageId;
 use crate::policy::Mode;
@@ -56,6 +57,9 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
             version.is_some_and(|version| Scene::finding_in(version, finding).is_some())
         });
     }
+    record.told = notice::told(scene, blame, decision);
+    // What was not sent is sent by the next pass over the image: the tick makes sure that there is one.
+    record.unsettled |= record.told.values().any(|told| !told.sent);
     record
 }
 

@@ -16,6 +16,7 @@ use patchwave::facts::{
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
@@ -308,6 +309,14 @@ impl World for Puppet {
             Answer::Started(run) => Ok(format!("run-{run}")),
             _ => Err(NotStarted::Unclear(lost())),
         }
+    }
+
+    fn has_listener(&self) -> bool {
+        false
+    }
+
+    async fn tell(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        panic!("nobody listens")
     }
 
     async fn request_scan(&self, _repository: &Repository, _manifest: &Digest) -> Result<bool, Fault> {

@@ -1,0 +1,219 @@
+//! What people are told: one story for each root cause, and no flood.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests may fail loudly")]
+
+mod village;
+
+use patchwave::facts::ExecutionState;
+use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::image::ImageId;
+use patchwave::notice::{Notice, NoticeState, RootCause};
+use village::{Village, finding};
+
+/// Plans, applies, and sends what is to be told; returns it as `image state severity: needs`.
+fn told(village: &mut Village) -> Vec<String> {
+    let plan = village.plan();
+    village.apply(&plan);
+    for notice in &plan.notices {
+        let record = &mut village.image(notice.image.as_str()).record;
+        assert!(record.unsettled, "{}: what is not sent must be found by the tick", notice.image);
+        record.told.get_mut(&notice.root_cause).unwrap().sent = true;
+    }
+    plan.notices.iter().map(line).collect()
+}
+
+fn line(notice: &Notice) -> String {
+    let needs: Vec<&str> = notice.asked.needs.iter().map(String::as_str).collect();
+    let severity = notice.asked.severity.map(|severity| format!(" {severity}")).unwrap_or_default();
+    format!("{} {:?}{severity}: {}", notice.image, notice.state, needs.join("; "))
+}
+
+fn listened(lines: &str) -> Village {
+    let mut village = Village::of(lines);
+    village.facts.has_listener = true;
+    village
+}
+
+fn high(vulnerability: &str) -> Finding {
+    Finding { severity: Severity::High, ..finding(vulnerability) }
+}
+
+/// Plays a build of `image` to its end and the scan that proves it.
+fn build(village: &mut Village, image: &str) {
+    village.wait("10m");
+    village.finish(image);
+}
+
+#[test]
+fn a_cve_in_a_base_is_one_story_however_many_carry_it() {
+    let mut village = listened("b: scratch\n p1: b\n p2: b\n a1: p1\n a2: p2");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    let plan = village.plan();
+    assert_eq!(plan.notices.len(), 1);
+    assert_eq!((plan.notices[0].affected_images, plan.notices[0].finding_count), (5, 1));
+    assert_eq!(told(&mut village), ["b Opened critical: a rebuild by Patchwave"]);
+    assert_eq!(told(&mut village), [""; 0], "it is told once");
+    build(&mut village, "b");
+    assert_eq!(told(&mut village), ["b Closed critical: a rebuild by Patchwave"]);
+    for image in ["p1", "p2", "a1", "a2"] {
+        build(&mut village, image);
+        assert_eq!(told(&mut village), [""; 0], "what follows is no cause of its own");
+    }
+}
+
+#[test]
+fn more_of_the_same_is_no_news_and_worse_is() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &high("CVE-1"));
+    village.scan_all();
+    assert_eq!(told(&mut village), ["b Opened high: a rebuild by Patchwave"]);
+    for n in 2..20 {
+        village.infect("b", &high(&format!("CVE-{n}")));
+    }
+    village.scan_all();
+    assert_eq!(told(&mut village), [""; 0]);
+    village.infect("b", &finding("CVE-20"));
+    village.scan_all();
+    assert_eq!(told(&mut village), ["b Updated critical: a rebuild by Patchwave"]);
+}
+
+#[test]
+fn a_story_keeps_its_id_from_opening_to_closing() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &high("CVE-1"));
+    village.scan_all();
+    let opened = village.plan().notices;
+    told(&mut village);
+    build(&mut village, "b");
+    let closed = village.plan().notices;
+    assert_eq!((&opened[0].id, opened[0].revision), (&closed[0].id, 1));
+    assert_eq!((closed[0].revision, closed[0].state), (2, NoticeState::Closed));
+}
+
+#[test]
+fn what_comes_back_is_a_new_story_with_a_higher_revision() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &high("CVE-1"));
+    village.scan_all();
+    let first = village.plan().notices;
+    told(&mut village);
+    build(&mut village, "b");
+    told(&mut village);
+    village.wait("3d");
+    village.infect("b", &high("CVE-2"));
+    village.scan_all();
+    let second = village.plan().notices;
+    assert_ne!(first[0].id, second[0].id);
+    assert_eq!((second[0].state, second[0].revision), (NoticeState::Opened, 3));
+}
+
+#[test]
+fn unknown_closes_nothing() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    told(&mut village);
+    for scan in [Scan::Expired, Scan::Missing, Scan::Failed("no".into())] {
+        for version in village.image("b").versions.values_mut() {
+            for manifest in version.platforms.values_mut() {
+                manifest.scan = scan.clone();
+            }
+        }
+        assert_eq!(told(&mut village), [""; 0], "{scan:?}");
+    }
+}
+
+#[test]
+fn an_owner_is_told_once_of_a_package_that_a_commit_pins() {
+    let mut village = listened("b: scratch\n a: b");
+    let pinned = Finding {
+        key: FindingKey { vulnerability: "CVE-9".into(), package: "requests".into() },
+        kind: PackageKind::Language,
+        fix: Fix::Version("2.0".into()),
+        ..finding("CVE-9")
+    };
+    village.infect("a", &pinned);
+    village.scan_all();
+    let first = told(&mut village);
+    assert!(
+        matches!(first.as_slice(), [line] if line.starts_with("a Opened critical: a commit")),
+        "{first:?}"
+    );
+    for _ in 0..3 {
+        village.wait("6h");
+        village.scan_all();
+        assert_eq!(told(&mut village), [""; 0]);
+    }
+}
+
+#[test]
+fn what_rebuilding_does_not_fix_is_updated_not_opened_again() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.stubborn.insert(finding("CVE-1").key);
+    village.scan_all();
+    assert_eq!(told(&mut village), ["b Opened critical: a rebuild by Patchwave"]);
+    build(&mut village, "b");
+    assert_eq!(told(&mut village), [""; 0], "one retry");
+    build(&mut village, "b");
+    let quarantined = told(&mut village);
+    assert_eq!(quarantined, ["b Updated critical: a look at the build: rebuilding did not fix it"]);
+}
+
+#[test]
+fn three_failures_in_a_row_are_one_story_until_a_build_succeeds() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    let mut stories = Vec::new();
+    let mut fail = |village: &mut Village| {
+        stories.extend(told(village));
+        village.end("b", ExecutionState::Failed);
+        stories.extend(told(village));
+        village.wait("33h");
+    };
+    for _ in 0..5 {
+        fail(&mut village);
+    }
+    assert_eq!(stories.len(), 2, "{stories:?}");
+    assert_eq!(stories[1], "b Opened: a look at the pipeline b: its last builds failed");
+    told(&mut village);
+    build(&mut village, "b");
+    let closed = told(&mut village);
+    assert_eq!(closed.len(), 2, "{closed:?}");
+    assert!(closed.iter().all(|line| line.starts_with("b Closed")), "{closed:?}");
+}
+
+#[test]
+fn nobody_listens_and_nothing_is_recorded_so_that_a_later_listener_is_told_all() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(told(&mut village), [""; 0]);
+    village.facts.has_listener = true;
+    assert_eq!(told(&mut village), ["b Opened critical: a rebuild by Patchwave"]);
+}
+
+#[test]
+fn who_sees_only_a_part_closes_nothing_on_behalf_of_what_it_does_not_see() {
+    let mut village = Village::new(
+        &village::family("b: scratch\n a: b | rebuildAt: low")
+            .replace("policy: { mode", "policy: { rebuildAt: critical, mode"),
+    );
+    village.facts.has_listener = true;
+    let low = Finding { severity: Severity::Low, fix: Fix::NotPublished, ..finding("CVE-1") };
+    village.infect("b", &low);
+    village.scan_all();
+    assert_eq!(
+        told(&mut village).len(),
+        1,
+        "a low finding of the base counts, because the application counts it"
+    );
+    let application: ImageId = "a".parse().unwrap();
+    let hidden = village.facts.images.remove(&application).unwrap();
+    assert_eq!(told(&mut village), [""; 0]);
+    village.facts.images.insert(application, hidden);
+    assert_eq!(told(&mut village), [""; 0]);
+    assert!(village.image("b").record.told.contains_key(&RootCause::Vulnerable));
+}
