@@ -22,14 +22,18 @@ images:
 
 const CART: &str = "apps/cart:live";
 
-fn decide(world: &World, verb: &str, image: &str) -> Ran {
-    let settings: Vec<(&str, &str)> =
-        world.settings().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    patchwave_with(&[verb, image, "--by", "jo", "--format", "json"], &settings)
+/// Runs the command beside the test, in which the fakes answer it.
+async fn decide(world: &World, verb: &'static str, image: &'static str) -> Ran {
+    let settings = world.settings().clone();
+    let run = move || {
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        patchwave_with(&[verb, image, "--by", "jo", "--format", "json"], &settings)
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-fn done(world: &World, verb: &str, image: &str) {
-    let ran = decide(world, verb, image);
+async fn done(world: &World, verb: &'static str, image: &'static str) {
+    let ran = decide(world, verb, image).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{verb} {image}");
     assert_eq!(ran.json()["by"], "jo", "{verb} {image}");
 }
@@ -47,18 +51,18 @@ async fn people_approve_rebuild_freeze_and_release() {
     assert_eq!(world.builds(), [("base/os".to_owned(), 1)].into());
     assert_eq!(why(&world.sweep().await, CART), "NeedsApproval");
 
-    done(&world, "approve", CART);
+    done(&world, "approve", CART).await;
     settle(&mut world, Delivery::Batched).await;
     assert_eq!(world.builds()[CART], 1, "it was approved");
     assert!(world.findings(CART).await.is_empty());
 
-    done(&world, "freeze", "base/os");
-    done(&world, "rebuild", "base/os:1");
+    done(&world, "freeze", "base/os").await;
+    done(&world, "rebuild", "base/os:1").await;
     settle(&mut world, Delivery::Batched).await;
     assert_eq!(why(&world.sweep().await, "base/os"), "Frozen");
     assert_eq!(world.builds()["base/os"], 1);
 
-    done(&world, "release", "base/os");
+    done(&world, "release", "base/os").await;
     settle(&mut world, Delivery::Batched).await;
     assert_eq!(world.builds()["base/os"], 2, "the request outlived the freeze");
     let request = world.reported("started").into_iter().next_back().unwrap()["reasons"][0].clone();
@@ -72,7 +76,7 @@ async fn people_approve_rebuild_freeze_and_release() {
 #[tokio::test]
 async fn a_decision_that_cannot_be_written_says_why() {
     let world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
-    let unknown = decide(&world, "approve", "apps/kart:live");
+    let unknown = decide(&world, "approve", "apps/kart:live").await;
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(unknown.stderr.contains("apps/kart:live"), "{}", unknown.stderr);
     let nowhere = patchwave_with(&["freeze", CART, "--by", "jo"], &[]);

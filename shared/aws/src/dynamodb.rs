@@ -1,6 +1,6 @@
 //! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] says how it is laid out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};

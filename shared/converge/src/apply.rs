@@ -213,7 +213,7 @@ impl<W: World> Pass<'_, W> {
         }
         let images = notices.iter().map(|notice| notice.image.clone()).collect();
         let mut stored = match self.world.records(&images).await {
-            Ok(stored) => stored,
+            Ok(stored) => stored.read,
             Err(fault) => return self.fail(None, &fault),
         };
         let stands = |notice: &Notice| {
