@@ -12,7 +12,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+use patchwave_converge::{Fault, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
@@ -82,7 +82,7 @@ impl World for AwsWorld {
         self.ledger.unsettled().await
     }
 
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         self.ledger.records(images).await
     }
 
