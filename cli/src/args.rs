@@ -98,6 +98,9 @@ pub(crate) struct Simulate {
     /// How much goes wrong
     #[arg(long, value_enum, default_value_t)]
     pub(crate) faults: Faults,
+    /// Leave out the two simpler handlers that play the same worlds
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// Tell what happened: the last page of it, or all as JSON
     #[arg(long)]
     pub(crate) story: bool,
@@ -113,6 +116,8 @@ pub(crate) enum Faults {
     /// Hardly anything works.
     #[default]
     Many,
+    /// All works, and no event is ever delivered: it must be done in time all the same.
+    Silence,
 }
 
 #[derive(Debug, clap::Args)]

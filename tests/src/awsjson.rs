@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::http::Server;
+use crate::traffic::Traffic;
 
 /// A service's refusal: an exception of its model, with the HTTP status that carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,23 +41,29 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// Serves `service` on loopback.
-pub async fn serve<S: Service>(service: Arc<S>) -> Server {
+pub async fn serve<S: Service>(service: Arc<S>, traffic: Arc<Traffic>) -> Server {
     Server::start(Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-        let service = Arc::clone(&service);
-        async move { respond(answer(&*service, &headers, &body).await) }
+        let (service, traffic) = (Arc::clone(&service), Arc::clone(&traffic));
+        async move { respond(answer(&*service, &traffic, &headers, &body).await) }
     }))
     .await
 }
 
-async fn answer<S: Service>(service: &S, headers: &HeaderMap, body: &Bytes) -> Answer {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+async fn answer<S: Service>(service: &S, traffic: &Traffic, headers: &HeaderMap, body: &Bytes) -> Answer {
+    let operation = operation(headers);
+    traffic.admit(&operation, &String::from_utf8_lossy(body))?;
     let input = serde_json::from_slice(body)
         .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
     service.call(&operation, input).await
 }
 
-fn respond(answer: Answer) -> Response {
+/// Returns the operation that a request names.
+pub(crate) fn operation(headers: &HeaderMap) -> String {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    target.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn respond(answer: Answer) -> Response {
     let (status, body) = match answer {
         Ok(output) => (StatusCode::OK, output),
         Err(refusal) => (

@@ -2,13 +2,20 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
-use crate::awsjson::{Answer, Refusal};
-use crate::http;
+use crate::awsjson::{self, Answer, Refusal};
+use crate::http::{self, Server};
+use crate::traffic::Traffic;
 
 /// The account that moto plays.
 pub const ACCOUNT: &str = "123456789012";
@@ -63,6 +70,21 @@ impl Moto {
         call(&self.url, service, target, input).await
     }
 
+    /// Serves one of its services, one call after the other: DynamoDB's transactions are atomic, and moto's are not among
+    /// its threads. Each call is counted first, and may be refused.
+    pub async fn front(&self, service: &'static str, traffic: Arc<Traffic>) -> Server {
+        let url = self.url.clone();
+        let one_by_one = Arc::new(Mutex::new(()));
+        Server::start(Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
+            let (url, traffic, one_by_one) = (url.clone(), Arc::clone(&traffic), Arc::clone(&one_by_one));
+            async move {
+                let _turn = one_by_one.lock().await;
+                pass(&url, service, &traffic, &headers, body).await
+            }
+        }))
+        .await
+    }
+
     /// Makes a bucket that holds one object.
     pub async fn put_object(&self, bucket: &str, key: &str, content: &str) {
         for (path, content) in [(bucket.to_owned(), ""), (format!("{bucket}/{key}"), content)] {
@@ -73,6 +95,26 @@ impl Moto {
                 http::send("PUT", &url, &headers, content.to_owned()).await.expect("moto answers");
             assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
         }
+    }
+}
+
+/// Passes one call on as it is: the answer of a cancelled transaction says more than a refusal holds.
+async fn pass(url: &str, service: &str, traffic: &Traffic, headers: &HeaderMap, body: Bytes) -> Response {
+    if let Err(refusal) = traffic.admit(&awsjson::operation(headers), &String::from_utf8_lossy(&body)) {
+        return awsjson::respond(Err(refusal));
+    }
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let authorization = authorization(service);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", header("content-type")),
+        ("x-amz-target", header("x-amz-target")),
+    ];
+    match http::send("POST", url, &headers, body).await {
+        Ok((status, body)) => {
+            (status, [("content-type", "application/x-amz-json-1.0")], body).into_response()
+        }
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
 }
 

@@ -8,9 +8,27 @@ use crate::codepipeline::{Base, Recipe, Tagging};
 /// The hierarchy file.
 pub const HIERARCHY: &str = include_str!("../fixtures/organisation.yaml");
 
-/// Loads the hierarchy file as the functions do.
-pub fn hierarchy() -> Hierarchy {
-    Hierarchy::parse("organisation.yaml", HIERARCHY).unwrap_or_else(|errors| panic!("{errors}"))
+/// Loads a hierarchy file as the functions do.
+pub fn hierarchy(yaml: &str) -> Hierarchy {
+    Hierarchy::parse("hierarchy.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Writes the hierarchy file of a larger organisation: `base/os`, and `images` less one, each built on it or, every fourth,
+/// on one of those.
+pub fn larger(images: usize) -> String {
+    let mut yaml = HIERARCHY.lines().take_while(|line| *line != "images:").collect::<Vec<_>>().join("\n");
+    yaml.push_str("\nimages:\n");
+    yaml.push_str("  - { id: base/os, tier: base, repository: base/os, tags: [\"1\"], from: \"public.ecr.aws/os/os:1\", pipeline: base-os }\n");
+    for n in 1..images {
+        let (tier, from) = match n % 4 {
+            0 => ("application", format!("apps/app-{}:live", n - 1)),
+            _ => ("application", "base/os".to_owned()),
+        };
+        yaml.push_str(&format!(
+            "  - {{ tier: {tier}, repository: apps/app-{n}, tags: [live], from: \"{from}\", pipeline: apps-{n} }}\n"
+        ));
+    }
+    yaml
 }
 
 /// Returns the recipe of each image, parents before children.

@@ -19,16 +19,21 @@ use crate::moto::{Moto, REGION};
 use crate::organisation;
 use crate::runtime::{Deadline, Function, FunctionError};
 use crate::scanner::{Scanning, Vulnerability};
+use crate::traffic::{Throttle, Traffic};
 
 const TABLE: &str = "patchwave";
 const BUCKET: &str = "patchwave-configuration";
 const KEY: &str = "hierarchy.yaml";
+/// The bus that notifications go to, and the queue that keeps them.
+const BUS: &str = "patchwave";
 /// How long ago the images were built that the organisation starts with, in hours: five days.
 const AGE: i64 = 120;
 
 /// How the organisation's world is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Setup {
+    /// The hierarchy file.
+    pub hierarchy: String,
     /// Which scanner the registry uses.
     pub scanning: Scanning,
     /// `PATCHWAVE_MODE`.
@@ -37,7 +42,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { scanning: Scanning::Enhanced, mode: "enforce" }
+        Self { hierarchy: organisation::HIERARCHY.to_owned(), scanning: Scanning::Enhanced, mode: "enforce" }
     }
 }
 
@@ -55,35 +60,48 @@ pub struct World {
     pub bus: Arc<Bus>,
     /// The clock of them all.
     pub clock: Arc<Clock>,
+    /// What they were asked for, the table too.
+    pub traffic: Arc<Traffic>,
     /// The reports that the functions returned, in order; of batches there are none.
     pub reports: Vec<Value>,
     /// Images whose builds fail.
     pub broken: BTreeSet<String>,
     functions: BTreeMap<&'static str, Function>,
     settings: BTreeMap<String, String>,
-    _servers: [Server; 2],
-    _moto: Moto,
+    _servers: [Server; 3],
+    moto: Moto,
 }
 
 impl World {
     /// Builds the account: a first version of every image, each on top of the other, a table, a bucket, no events.
     pub async fn start(setup: Setup) -> Self {
+        Self::start_with(setup, |_| ()).await
+    }
+
+    /// The same, with recipes that are a little different.
+    pub async fn start_with(setup: Setup, change: impl Fn(&mut Recipe)) -> Self {
         let moto = Moto::start().await;
         let clock = Arc::new(Clock::default());
         let bus = Arc::new(Bus::new(Arc::clone(&clock)));
         let registry =
             Arc::new(Registry::new(moto.url(), setup.scanning, Arc::clone(&clock), Arc::clone(&bus)));
-        let hierarchy = organisation::hierarchy();
-        let recipes = organisation::recipes(&hierarchy);
+        let hierarchy = organisation::hierarchy(&setup.hierarchy);
+        let mut recipes = organisation::recipes(&hierarchy);
+        recipes.iter_mut().for_each(change);
         let builder = Builder::new(Arc::clone(&registry), Arc::clone(&clock));
         let pipelines = Pipelines::new(recipes.clone(), builder, Arc::clone(&clock), Arc::clone(&bus));
         let pipelines = Arc::new(pipelines);
-        let servers =
-            [awsjson::serve(Arc::clone(&registry)).await, awsjson::serve(Arc::clone(&pipelines)).await];
+        let traffic = Arc::new(Traffic::default());
+        let servers = [
+            awsjson::serve(Arc::clone(&registry), Arc::clone(&traffic)).await,
+            awsjson::serve(Arc::clone(&pipelines), Arc::clone(&traffic)).await,
+            moto.front("dynamodb", Arc::clone(&traffic)).await,
+        ];
         moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE))
             .await
             .expect("moto takes our table");
-        moto.put_object(BUCKET, KEY, organisation::HIERARCHY).await;
+        listen(&moto).await;
+        moto.put_object(BUCKET, KEY, &setup.hierarchy).await;
         let settings = settings(&moto, &servers, setup.mode);
         let mut world = Self {
             recipes,
@@ -92,12 +110,13 @@ impl World {
             pipelines,
             bus,
             clock,
+            traffic,
             reports: Vec::new(),
             broken: BTreeSet::new(),
             functions: BTreeMap::new(),
             settings,
             _servers: servers,
-            _moto: moto,
+            moto,
         };
         world.build_first_versions().await;
         world
@@ -112,6 +131,12 @@ impl World {
         }
         self.clock.be_right();
         self.bus.take();
+        self.traffic.begin(Throttle::Never);
+    }
+
+    /// Returns what plays the services that have no fake of their own.
+    pub fn moto(&self) -> &Moto {
+        &self.moto
     }
 
     /// Returns what a function finds in its environment.
@@ -255,6 +280,28 @@ impl World {
         function.invoke(payload).await
     }
 
+    /// Returns the notices that reached the bus since the last look, in any order.
+    pub async fn told(&self) -> Vec<Value> {
+        let queue = json!({ "QueueUrl": queue_url(&self.moto), "MaxNumberOfMessages": 10 });
+        let mut told = Vec::new();
+        loop {
+            let answer =
+                self.moto.call("sqs", "AmazonSQS.ReceiveMessage", &queue).await.expect("moto has queues");
+            let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+            if messages.is_empty() {
+                return told;
+            }
+            for message in messages {
+                let event: Value = serde_json::from_str(message["Body"].as_str().unwrap_or_default())
+                    .expect("EventBridge sends JSON");
+                told.push(event["detail"].clone());
+                let received =
+                    json!({ "QueueUrl": queue_url(&self.moto), "ReceiptHandle": message["ReceiptHandle"] });
+                self.moto.call("sqs", "AmazonSQS.DeleteMessage", &received).await.expect("it was received");
+            }
+        }
+    }
+
     /// Returns what a function has logged.
     pub fn log(&self, name: &str) -> Vec<String> {
         self.functions.get(name).map(Function::log).unwrap_or_default()
@@ -268,6 +315,32 @@ impl World {
             self.pipelines.finish(&execution.id).await;
         }
     }
+}
+
+/// Makes the bus for notifications, and a queue that listens to it.
+async fn listen(moto: &Moto) {
+    let queue_arn = format!("arn:aws:sqs:{REGION}:{}:{BUS}", crate::moto::ACCOUNT);
+    let pattern = json!({ "source": ["patchwave"], "detail-type": ["Patchwave Root Cause"] });
+    for (service, target, input) in [
+        ("sqs", "AmazonSQS.CreateQueue", json!({ "QueueName": BUS })),
+        ("events", "AWSEvents.CreateEventBus", json!({ "Name": BUS })),
+        (
+            "events",
+            "AWSEvents.PutRule",
+            json!({ "Name": BUS, "EventBusName": BUS, "EventPattern": pattern.to_string() }),
+        ),
+        (
+            "events",
+            "AWSEvents.PutTargets",
+            json!({ "Rule": BUS, "EventBusName": BUS, "Targets": [{ "Id": "queue", "Arn": queue_arn }] }),
+        ),
+    ] {
+        moto.call(service, target, &input).await.unwrap_or_else(|refusal| panic!("{target}: {refusal:?}"));
+    }
+}
+
+fn queue_url(moto: &Moto) -> String {
+    format!("{}/{}/{BUS}", moto.url(), crate::moto::ACCOUNT)
 }
 
 /// Returns the function that the rules of the template send an event to.
@@ -297,7 +370,11 @@ pub fn batch(bodies: &[String]) -> Value {
     json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() })
 }
 
-fn settings(moto: &Moto, [ecr, codepipeline]: &[Server; 2], mode: &str) -> BTreeMap<String, String> {
+fn settings(
+    moto: &Moto,
+    [ecr, codepipeline, dynamodb]: &[Server; 3],
+    mode: &str,
+) -> BTreeMap<String, String> {
     [
         ("AWS_ACCESS_KEY_ID", "harness".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "harness".to_owned()),
@@ -305,9 +382,11 @@ fn settings(moto: &Moto, [ecr, codepipeline]: &[Server; 2], mode: &str) -> BTree
         ("AWS_ENDPOINT_URL", moto.url().to_owned()),
         ("AWS_ENDPOINT_URL_ECR", ecr.url()),
         ("AWS_ENDPOINT_URL_CODEPIPELINE", codepipeline.url()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
         ("PATCHWAVE_HIERARCHY", format!("s3://{BUCKET}/{KEY}")),
         ("PATCHWAVE_TABLE", TABLE.to_owned()),
         ("PATCHWAVE_MODE", mode.to_owned()),
+        ("PATCHWAVE_EVENT_BUS", BUS.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave_tests::codepipeline::Status;
+use patchwave_tests::codepipeline::{Recipe, Status};
 use patchwave_tests::scanner::Scanning;
 use patchwave_tests::settle::{Delivery, settle};
 use patchwave_tests::world::{Setup, World};
@@ -56,6 +56,17 @@ async fn assert_the_wave_rolled_once(world: &mut World) {
     assert!(sweep["held"].as_array().unwrap().iter().all(|held| held["why"] == "Fresh"), "{sweep}");
 }
 
+/// What reached the bus: each story's words, once, in order.
+async fn stories(world: &World) -> Vec<String> {
+    let told = world.told().await;
+    let word = |notice: &Value| {
+        let field = |name: &str| notice[name].as_str().unwrap_or_default().to_owned();
+        (field("image"), notice["revision"].as_u64(), format!("{} {}", field("image"), field("state")))
+    };
+    let words: BTreeSet<_> = told.iter().map(word).collect();
+    words.into_iter().map(|(_, _, text)| text).collect()
+}
+
 /// What the reports say of the affected images' findings: image, platform, verdict and coverage, each once.
 fn proofs(world: &World) -> BTreeSet<[String; 4]> {
     let field = |proof: &Value, name: &str| proof[name].as_str().unwrap_or_default().to_owned();
@@ -81,6 +92,7 @@ async fn a_cve_in_a_base_rolls_to_the_applications_with_proof() {
     settle(&mut world, Delivery::InOrder).await;
     assert_the_wave_rolled_once(&mut world).await;
     assert_eq!(proofs(&world), all_fixed("osAndLanguages"));
+    assert_eq!(stories(&world).await, ["base/os opened", "base/os closed"], "22 findings, one root cause");
 
     let executions = world.pipelines.executions();
     let reported: BTreeSet<&str> =
@@ -136,6 +148,8 @@ async fn a_scan_event_of_every_image_at_once_gives_one_build_each() {
     assert_eq!(events.len(), 2 * AFFECTED.len(), "one for each platform of each image");
     world.deliver_at_once(events).await;
     assert_eq!(world.builds(), each_once(&["base/os"]));
+    let calls = world.traffic.calls_of("StartPipelineExecution");
+    assert_eq!(calls, 1, "the claim decides, and not the pipeline's memory for tokens");
     settle(&mut world, Delivery::Batched).await;
     assert_the_wave_rolled_once(&mut world).await;
 }
@@ -186,6 +200,23 @@ async fn observe_starts_nothing_and_says_what_it_would() {
         let waiting = held(&sweep, image);
         assert_eq!((&waiting["why"], &waiting["on"]), (&json!("WaitingOn"), &json!("base/os")), "{image}");
     }
+}
+
+#[tokio::test]
+async fn a_pipeline_that_would_refuse_is_not_started_and_says_why() {
+    let undeclared = |recipe: &mut Recipe| {
+        if recipe.image == "base/os" {
+            recipe.variables.retain(|name| name != "PATCHWAVE_NO_CACHE");
+        }
+    };
+    let mut world = World::start_with(Setup::default(), undeclared).await;
+    world.disclose(CVE, "openssl", Some("1.0.1"));
+    settle(&mut world, Delivery::Batched).await;
+    let sweep = world.sweep().await;
+    assert_eq!(world.builds(), BTreeMap::new());
+    let base = held(&sweep, "base/os");
+    assert_eq!(base["why"], "NoPipeline");
+    assert!(base["because"].as_str().unwrap().contains("PATCHWAVE_NO_CACHE"), "{base}");
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ async fn the_registry_keeps_what_loses_its_tag_and_turns_pages() {
     let fakes = Fakes::start(Scanning::Enhanced).await;
     let old = build(&fakes, "first").await;
     let new = build(&fakes, "second").await;
-    let server = awsjson::serve(Arc::clone(&fakes.registry)).await;
+    let server = awsjson::serve(Arc::clone(&fakes.registry), Arc::default()).await;
     let ecr = aws_sdk_ecr::Client::new(&config(&server.url()));
 
     let by_tag = ecr.describe_images().repository_name("base/os").image_ids(tag("1.2")).send().await.unwrap();
@@ -118,7 +118,7 @@ async fn the_registry_keeps_what_loses_its_tag_and_turns_pages() {
 async fn a_batch_answers_for_each_image() {
     let fakes = Fakes::start(Scanning::Enhanced).await;
     let index = build(&fakes, "first").await;
-    let server = awsjson::serve(Arc::clone(&fakes.registry)).await;
+    let server = awsjson::serve(Arc::clone(&fakes.registry), Arc::default()).await;
     let ecr = aws_sdk_ecr::Client::new(&config(&server.url()));
     let batch = ecr.batch_get_image().repository_name("base/os").image_ids(tag("1")).image_ids(tag("9"));
     let answer = batch.accepted_media_types(INDEX).send().await.unwrap();
@@ -146,7 +146,7 @@ async fn scans_are_of_platform_manifests_and_have_pages() {
         let index = build(&fakes, "first").await;
         let platforms =
             patchwave_tests::content::platforms(&fakes.registry.document("base/os", &index).unwrap());
-        let server = awsjson::serve(Arc::clone(&fakes.registry)).await;
+        let server = awsjson::serve(Arc::clone(&fakes.registry), Arc::default()).await;
         let ecr = aws_sdk_ecr::Client::new(&config(&server.url()));
 
         let findings = |manifest: &str| {
@@ -183,7 +183,7 @@ async fn pipelines_check_their_input_and_replay_tokens() {
     let fakes = Fakes::start(Scanning::Enhanced).await;
     let (builder, clock, bus) = (fakes.builder(), Arc::clone(&fakes.clock), Arc::clone(&fakes.bus));
     let pipelines = Arc::new(Pipelines::new(vec![recipe()], builder, clock, bus));
-    let server = awsjson::serve(Arc::clone(&pipelines)).await;
+    let server = awsjson::serve(Arc::clone(&pipelines), Arc::default()).await;
     let client = aws_sdk_codepipeline::Client::new(&config(&server.url()));
     let variable =
         |name: &str, value: &str| PipelineVariable::builder().name(name).value(value).build().unwrap();

@@ -17,6 +17,12 @@ const OPERATION: Duration = Duration::from_secs(30);
 /// The first attempt and its retries.
 const ATTEMPTS: u32 = 4;
 
+/// Says how calls are made again: here alone. Whatever is above them makes none again by itself, for each layer that does
+/// multiplies the calls of those below.
+pub(crate) fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
 /// The clients' common ground. Region, credentials and endpoints are the SDK's own settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
@@ -38,7 +44,7 @@ impl Clients {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .retry_config(retries())
             .load()
             .await;
         Self { config, own_s3 }

@@ -158,25 +158,52 @@ fn ignored(because: &str) -> Result<Value, serde_json::Error> {
 }
 
 /// The records of an SQS batch, each read by itself.
+///
+/// SQS moves a message that failed too often to the dead letters, with its body and its id but no reason. So the reason of
+/// every failure is logged under `message_id`.
 #[derive(Debug, Default)]
 struct Batch {
     /// Those that ask for a look.
-    looks: Vec<(String, Trigger)>,
+    looks: Vec<(Message, Trigger)>,
     /// Those that cannot be read: they fail alone.
-    bad: Vec<String>,
+    bad: Vec<Message>,
+}
+
+/// What tells a message from all others, and how often it has been delivered.
+#[derive(Debug)]
+struct Message {
+    id: String,
+    receive_count: Option<u32>,
+}
+
+impl Message {
+    fn new(record: &mut SqsMessage) -> Self {
+        let receive_count = record.attributes.get("ApproximateReceiveCount");
+        Self {
+            receive_count: receive_count.and_then(|count| count.parse().ok()),
+            id: record.message_id.take().unwrap_or_default(),
+        }
+    }
+
+    /// Logs why it failed.
+    fn log(&self, why: &dyn std::error::Error) {
+        error!(target: "patchwave", message_id = self.id, receive_count = self.receive_count, "{why}");
+    }
 }
 
 impl Batch {
     fn read(records: Vec<SqsMessage>, schedule: Schedule) -> Self {
         let mut batch = Self::default();
-        for record in records {
-            let message_id = record.message_id.unwrap_or_default();
+        for mut record in records {
+            let message = Message::new(&mut record);
             match read_body(record.body.as_deref().unwrap_or_default(), schedule) {
-                Ok(Event::Trigger(trigger)) => batch.looks.push((message_id, trigger)),
-                Ok(Event::Ignored { because }) => info!(target: "patchwave", message_id, because, "ignored"),
+                Ok(Event::Trigger(trigger)) => batch.looks.push((message, trigger)),
+                Ok(Event::Ignored { because }) => {
+                    info!(target: "patchwave", message_id = message.id, because, "ignored");
+                }
                 Err(problem) => {
-                    error!(target: "patchwave", message_id, "{problem}");
-                    batch.bad.push(message_id);
+                    message.log(&problem);
+                    batch.bad.push(message);
                 }
             }
         }
@@ -193,11 +220,13 @@ impl Batch {
     fn response(self, passed: Result<(), Failed>) -> SqsBatchResponse {
         let mut again = self.bad;
         if let Err(failed) = passed {
-            error!(target: "patchwave", messages = self.looks.len(), "{failed}");
-            again.extend(self.looks.into_iter().map(|(message_id, _)| message_id));
+            for (message, _) in self.looks {
+                message.log(&failed);
+                again.push(message);
+            }
         }
         let mut response = SqsBatchResponse::default();
-        response.batch_item_failures = again.into_iter().map(failure).collect();
+        response.batch_item_failures = again.into_iter().map(|message| failure(message.id)).collect();
         response
     }
 }

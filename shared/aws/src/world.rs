@@ -126,3 +126,8 @@ impl World for AwsWorld {
         self.registry.request_scan(repository, manifest).await
     }
 }
+
+#[cfg(test)]
+mod throttling;
+#[cfg(test)]
+pub(crate) mod wired;

@@ -61,6 +61,8 @@ impl Script {
 /// The world of one invocation.
 pub(crate) struct Faulty<'w> {
     world: &'w SimulatedWorld,
+    /// The edition that was deployed when it began.
+    hierarchy: &'w Hierarchy,
     script: Script,
     ceiling: Mode,
     changes: Cell<u32>,
@@ -73,12 +75,31 @@ impl<'w> Faulty<'w> {
     pub(crate) fn new(world: &'w SimulatedWorld, script: Script, ceiling: Mode) -> Self {
         Self {
             world,
+            hierarchy: world.hierarchy(),
             script,
             ceiling,
             changes: Cell::new(0),
             stands: Cell::new(false),
             seen: RefCell::new(BTreeMap::new()),
         }
+    }
+
+    /// Returns the hierarchy that the invocation read.
+    pub(crate) fn hierarchy(&self) -> &'w Hierarchy {
+        self.hierarchy
+    }
+
+    /// Remembers an event, as a conditional write does; tells whether it is new.
+    pub(crate) async fn remember(&self, number: u64) -> Result<bool, Fault> {
+        self.before_change(Service::Ledger).await?;
+        let is_new = self.world.state.borrow_mut().remembered.insert(number);
+        self.after(Service::Ledger).await?;
+        Ok(is_new)
+    }
+
+    /// Returns how many executions there ever were.
+    pub(crate) fn executions(&self) -> u32 {
+        self.world.state.borrow().pipelines.count()
     }
 
     /// Tells, once, whether the invocation stands still rather than having ended.
@@ -250,13 +271,13 @@ impl World for Faulty<'_> {
             _ => NotStarted::Refused(fault),
         })?;
         {
-            let (hierarchy, now): (&Hierarchy, _) = (&self.world.hierarchy, self.world.now());
+            let now = self.world.now();
             let mut state = self.world.state.borrow_mut();
             if state.pipelines.replayed(start).is_none() {
                 let seen = self.seen.borrow().clone();
                 let day = self.now();
                 let beginning = Beginning { start, seen, ceiling: self.ceiling, day, now };
-                state.witness_start(hierarchy, &beginning);
+                state.witness_start(self.hierarchy, &beginning);
             }
         }
         let started = self.world.start(start).await;

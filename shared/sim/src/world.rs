@@ -22,7 +22,9 @@ use crate::state::{Happening, State};
 /// hostile belongs between them and the state.
 #[derive(Debug)]
 pub struct SimulatedWorld {
-    pub(crate) hierarchy: Hierarchy,
+    /// The hierarchy file as it is, and as somebody is going to edit it.
+    pub(crate) editions: Vec<Hierarchy>,
+    pub(crate) edition: Cell<usize>,
     pub(crate) clock: Cell<Timestamp>,
     pub(crate) state: RefCell<State>,
 }
@@ -76,7 +78,7 @@ impl World for SimulatedWorld {
     async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
         names
             .iter()
-            .map(|name| (name.clone(), crate::pipelines::declaration(&self.hierarchy, name)))
+            .map(|name| (name.clone(), crate::pipelines::declaration(self.hierarchy(), name)))
             .collect()
     }
 
@@ -110,7 +112,7 @@ impl World for SimulatedWorld {
                 message: format!("it does not build {}", start.image),
             }));
         };
-        Ok(self.state.borrow_mut().start(&self.hierarchy, image, start, self.now()))
+        Ok(self.state.borrow_mut().start(self.hierarchy(), image, start, self.now()))
     }
 
     fn has_listener(&self) -> bool {
@@ -136,8 +138,13 @@ impl World for SimulatedWorld {
 }
 
 impl SimulatedWorld {
+    /// Returns the edition of the hierarchy that is deployed now.
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.editions[self.edition.get()]
+    }
+
     fn buildable(&self, start: &Start) -> Option<&Image> {
-        let image = self.hierarchy.image(&start.image).ok()?;
+        let image = self.hierarchy().image(&start.image).ok()?;
         image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;
         Some(image)
     }

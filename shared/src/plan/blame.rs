@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bounded::MOST_INEFFECTIVE;
 use super::origin::{Origin, origin};
 use super::scene::Scene;
 use super::{AwaitedScan, Cause, Intent};
@@ -254,8 +255,15 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
 
 /// How many builds from the present inputs were meant to fix this and did not.
 fn tried(scene: &Scene<'_>, owner: &Image, finding: &Finding) -> u32 {
-    let entry = scene.record(&owner.id).ineffective.get(&finding.key);
-    entry
-        .filter(|entry| entry.inputs == scene.inputs(owner) && entry.fix == finding.fix)
-        .map_or(0, |entry| entry.builds)
+    let ineffective = &scene.record(&owner.id).ineffective;
+    if ineffective.is_empty() {
+        return 0;
+    }
+    let inputs = scene.inputs(owner);
+    let given_up = ineffective.values().filter(|entry| entry.inputs == inputs && entry.builds >= TRIES);
+    if given_up.count() >= MOST_INEFFECTIVE {
+        return TRIES;
+    }
+    let entry = ineffective.get(&finding.key);
+    entry.filter(|entry| entry.inputs == inputs && entry.fix == finding.fix).map_or(0, |entry| entry.builds)
 }

@@ -1,7 +1,9 @@
 //! The build key, and the start that it names.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bounded;
 use super::pipeline::sent;
 use super::scene::{Scene, hash};
 use super::{BuildKey, Intent, Reason, SourceRevision, Start};
@@ -36,9 +38,9 @@ pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: T
         sources: sources(scene, image, pipeline),
         since: reasons.iter().map(Reason::since).min().unwrap_or(scene.now),
         replaces: scene.current(&image.id).map(|version| version.digest.clone()),
-        to_prove: to_prove(scene, image, reasons),
+        to_prove: bounded::to_prove(to_prove(scene, image, reasons)),
         inputs: scene.inputs(image),
-        reasons: reasons.to_vec(),
+        reasons: bounded::reasons(reasons),
         parents,
         key,
         no_cache,
@@ -140,22 +142,30 @@ fn sources(scene: &Scene<'_>, image: &Image, pipeline: &Pipeline) -> Vec<SourceR
         .collect()
 }
 
-/// All findings of the replaced version that policy would count, on each platform, and those that the build is for.
-fn to_prove(scene: &Scene<'_>, image: &Image, reasons: &[Reason]) -> BTreeSet<ToProve> {
-    let Some(version) = scene.current(&image.id) else { return BTreeSet::new() };
+/// How many findings of the current version a record has no room for.
+pub(super) fn not_followed(scene: &Scene<'_>, image: &Image) -> usize {
+    let all = to_prove(scene, image, &[]);
+    let number = all.len();
+    number - bounded::to_prove(all).len()
+}
+
+/// All findings of the replaced version that policy would count, on each platform, and those that the build is for: these
+/// first, then the worst.
+fn to_prove(scene: &Scene<'_>, image: &Image, reasons: &[Reason]) -> Vec<ToProve> {
+    let Some(version) = scene.current(&image.id) else { return Vec::new() };
     let causes: BTreeSet<&FindingKey> =
         reasons.iter().flat_map(Reason::causes).map(|cause| &cause.finding).collect();
-    let mut to_prove = BTreeSet::new();
+    let mut to_prove = Vec::new();
     for (platform, manifest) in &version.platforms {
         for finding in manifest.scan.findings() {
-            if finding.severity >= image.policy.rebuild_at || causes.contains(&finding.key) {
-                to_prove.insert(ToProve {
-                    platform: platform.clone(),
-                    finding: finding.key.clone(),
-                    kind: finding.kind,
-                });
+            let is_cause = causes.contains(&finding.key);
+            if finding.severity >= image.policy.rebuild_at || is_cause {
+                let item =
+                    ToProve { platform: platform.clone(), finding: finding.key.clone(), kind: finding.kind };
+                to_prove.push((Reverse((is_cause, finding.exploited, finding.severity)), item));
             }
         }
     }
-    to_prove
+    to_prove.sort();
+    to_prove.into_iter().map(|(_, item)| item).collect()
 }

@@ -1,6 +1,7 @@
 //! The planner: from hierarchy, facts, mode and time to a [`Plan`].
 
 mod blame;
+mod bounded;
 mod built_on;
 mod decide;
 mod hold;
@@ -160,6 +161,13 @@ fn unknown(scene: &Scene<'_>) -> BTreeSet<Unknown> {
                 let platform = Some(platform.clone());
                 unknown.insert(Unknown { image: image.id.clone(), platform, because });
             }
+        }
+        let not_followed = key::not_followed(scene, image);
+        if not_followed > 0 {
+            let because = format!(
+                "{not_followed} of its findings are not followed to their proof: a record has room for the worst"
+            );
+            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
         }
     }
     unknown

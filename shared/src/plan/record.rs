@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::blame::Blames;
+use super::bounded;
 use super::decide::{Decision, Decisions};
 use super::notice;
 use super::scene::Scene;
@@ -50,7 +51,7 @@ fn record(scene: &Scene<'_>, blames: &Blames<'_>, decision: &Decision<'_>) -> Re
         .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
     {
         // Only what a whole scan lists is remembered: otherwise an unread platform would reset when things were seen.
-        record.seen = blame.map(|blame| blame.seen.clone()).unwrap_or_default();
+        record.seen = blame.map(|blame| bounded::seen(blame.seen.clone())).unwrap_or_default();
         record.ineffective.retain(|finding, _| {
             let version = scene.current(id);
             version.is_some_and(|version| Scene::finding_in(version, finding).is_some())

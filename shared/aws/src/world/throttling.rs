@@ -1,0 +1,78 @@
+//! What throttling costs: the calls of a whole wave, from the finding to the last proof, with it and without.
+
+use patchwave::hierarchy::Hierarchy;
+use patchwave::policy::Mode;
+use patchwave::trigger::Trigger;
+use patchwave_converge::{Settings, converge};
+use patchwave_tests::traffic::Throttle;
+use patchwave_tests::world::{Setup, World as Account};
+
+use super::{AwsWorld, wired};
+
+/// The world of the functions, on the account's fakes.
+fn world(account: &Account) -> AwsWorld {
+    let settings = account.settings();
+    let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
+    wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"])
+}
+
+struct Cost {
+    calls: usize,
+    refused: usize,
+}
+
+/// Lets a critical finding in the base of eleven images roll, without any event, and counts the calls.
+async fn wave(throttle: Throttle) -> Cost {
+    let account = Account::start(Setup::default()).await;
+    let world = world(&account);
+    account.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    account.traffic.begin(throttle);
+    let mut trigger = Trigger::Sweep;
+    for pass in 0..40 {
+        pass_over(&world, &account.hierarchy, trigger, pass).await;
+        trigger = Trigger::Tick;
+        let running = account.pipelines.running();
+        if running.is_empty() {
+            break;
+        }
+        for execution in running {
+            account.end(&execution).await;
+        }
+    }
+    let builds = account.builds();
+    assert_eq!((builds.len(), builds.values().sum::<usize>()), (11, 11), "each once: {builds:?}");
+    Cost { calls: account.traffic.calls(), refused: account.traffic.refused() }
+}
+
+async fn pass_over(world: &AwsWorld, hierarchy: &Hierarchy, trigger: Trigger, pass: usize) {
+    let settings = Settings { mode: Mode::Enforce, owner: format!("pass-{pass}") };
+    let report = converge(world, hierarchy, &[trigger], &settings).await.unwrap();
+    assert_eq!(report.errors, [], "no call ran out of attempts");
+}
+
+#[tokio::test]
+async fn a_limit_that_backing_off_gets_under_costs_a_fifth_more_calls() {
+    let (calm, throttled) = (wave(Throttle::Never).await, wave(Throttle::OneInFive(7)).await);
+    assert_eq!(calm.refused, 0);
+    assert!(throttled.refused * 11 >= calm.calls * 2, "a fifth of what was asked for: {}", throttled.refused);
+    assert!(
+        throttled.calls * 10 <= calm.calls * 12,
+        "{} calls of which {} were refused, and {} without throttling",
+        throttled.calls,
+        throttled.refused,
+        calm.calls
+    );
+}
+
+#[tokio::test]
+async fn a_limit_that_backing_off_does_not_get_under_is_not_made_worse() {
+    let (calm, throttled) = (wave(Throttle::Never).await, wave(Throttle::AtRandom(7)).await);
+    // Every refused call is made again until it is answered, and nothing else is: 1 / (1 - 0.2) = 1.25.
+    assert!(
+        throttled.calls - throttled.refused <= calm.calls,
+        "{} calls of which {} were refused, and {} without throttling",
+        throttled.calls,
+        throttled.refused,
+        calm.calls
+    );
+}

@@ -1,0 +1,39 @@
+//! The world on fakes of the wire: only the pauses between attempts are shorter than the functions'.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use patchwave::image::EcrRegistry;
+
+use super::AwsWorld;
+use crate::clients;
+use crate::codepipeline::Pipelines;
+use crate::dynamodb::Ledger;
+use crate::ecr::Ecr;
+
+/// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
+pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
+    AwsWorld {
+        registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
+        pipelines: Pipelines::new(aws_sdk_codepipeline::Client::new(&config(url("CODEPIPELINE")))),
+        ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
+    }
+}
+
+fn config(url: String) -> SdkConfig {
+    let retries = clients::retries().with_initial_backoff(Duration::from_millis(1));
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "key", "secret", None, None, "test",
+        )))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_mins(1)).build())
+        .retry_config(retries.with_max_backoff(Duration::from_millis(2)))
+        .endpoint_url(url)
+        .build()
+}

@@ -1,0 +1,16 @@
+//! The ledger in memory keeps the promises of the one on DynamoDB: `patchwave_tests::ledger` says which.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use patchwave::hierarchy::Hierarchy;
+use patchwave_sim::{ORGANISATION, Simulation};
+use patchwave_tests::ledger;
+
+#[test]
+fn the_ledger_in_memory_keeps_its_promises() {
+    let empty = async || {
+        let hierarchy = Hierarchy::parse("organisation.yaml", ORGANISATION).unwrap();
+        Simulation::new(hierarchy, 1).into_world()
+    };
+    pollster::block_on(ledger::check(empty));
+}
