@@ -129,7 +129,9 @@ fn rivals(out: &mut String, tally: &Tally) -> fmt::Result {
     writeln!(out, "  {:<18}{:>10}{:>10}{:>12}", "", "builds", "lost", "duplicates")?;
     let ours = Rival { builds: tally.builds, lost: tally.lost, duplicates: tally.duplicates };
     let rivals = tally.rivals.iter().map(|(handler, rival)| (*handler, *rival));
-    for (handler, Rival { builds, lost, duplicates }) in [(Handler::Patchwave, ours)].into_iter().chain(rivals) {
+    for (handler, Rival { builds, lost, duplicates }) in
+        [(Handler::Patchwave, ours)].into_iter().chain(rivals)
+    {
         let name = match handler {
             Handler::Patchwave => "patchwave",
             Handler::Naive => "naive",

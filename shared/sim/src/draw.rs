@@ -72,7 +72,9 @@ pub(crate) fn digest_of(content: &str) -> Digest {
 /// Returns the SHA-256 of `content` in hexadecimal digits.
 pub(crate) fn hex(content: &str) -> String {
     Sha256::digest(content).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
         hex
     })
 }

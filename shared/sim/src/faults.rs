@@ -208,7 +208,8 @@ impl Faults {
     /// What goes wrong between `from` and `until`.
     pub(crate) fn new(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
         if !level.is_hostile() {
-            let mut quiet = Self { level, is_deaf: level == Level::Silence, until: Timestamp::MAX, ..Self::none() };
+            let mut quiet =
+                Self { level, is_deaf: level == Level::Silence, until: Timestamp::MAX, ..Self::none() };
             quiet.note_times(Trouble::Deaf, quiet.is_deaf.into());
             return quiet;
         }

@@ -14,7 +14,8 @@ pub(crate) struct Hamlet {
 /// Writes the hierarchy of a seed.
 pub(crate) fn hamlet(seed: Seed, level: Level) -> Hamlet {
     let mut draws = seed.draws("hamlet", "");
-    let mut draft = Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), troubles: Vec::new() };
+    let mut draft =
+        Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), troubles: Vec::new() };
     let bases = draws.between(1, 2);
     let platforms = draws.between(1, 3);
     let applications = draws.between(1, 3);
@@ -119,7 +120,10 @@ impl Draft {
         match draws.between(1, 5) {
             1 => self.head.rebuild_at = if self.head.rebuild_at == "high" { "medium" } else { "high" },
             2 => self.head.max_age = if self.head.max_age == "30d" { "4d" } else { "30d" },
-            3 => (self.head.builds_at_once, self.head.starts_a_day) = (other.builds_at_once, other.starts_a_day),
+            3 => {
+                (self.head.builds_at_once, self.head.starts_a_day) =
+                    (other.builds_at_once, other.starts_a_day)
+            }
             4 => self.head.is_suppressed = !self.head.is_suppressed,
             _ => self.head.unknown_fix = other.unknown_fix,
         }
@@ -131,7 +135,8 @@ impl Draft {
     }
 
     fn yaml(&self) -> String {
-        let Head { rebuild_at, unknown_fix, max_age, is_suppressed, builds_at_once, starts_a_day } = self.head;
+        let Head { rebuild_at, unknown_fix, max_age, is_suppressed, builds_at_once, starts_a_day } =
+            self.head;
         let suppressed = if is_suppressed {
             "  suppress: [{ vulnerability: CVE-2026-40000, images: [\"platform/*\"], until: 2026-12-31, reason: not reachable }]\n"
         } else {
@@ -142,7 +147,9 @@ impl Draft {
              rebuildAt: {rebuild_at}\n  unknownFix: {unknown_fix}\n  maxAge: {max_age}\n  \
              maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
         );
-        let row = |Row { image, policy, pipeline }: &Row| format!("  - {{ {image}, {policy}pipeline: {pipeline} }}\n");
+        let row = |Row { image, policy, pipeline }: &Row| {
+            format!("  - {{ {image}, {policy}pipeline: {pipeline} }}\n")
+        };
         self.rows.iter().map(row).fold(head, |yaml, row| yaml + &row)
     }
 }

@@ -12,8 +12,8 @@ use crate::draw::Seed;
 use crate::faults::{Faults, Level, Trouble};
 use crate::hamlet::{Hamlet, hamlet};
 use crate::moment::{Build, Function, Moment};
-use crate::rivals::Handler;
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, Vulnerability};
+use crate::rivals::Handler;
 use crate::simulation::{Broken, Simulation};
 use crate::sketch::Sketch;
 

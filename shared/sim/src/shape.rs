@@ -33,7 +33,9 @@ impl State {
         let Some(record) = self.ledger.record(&image.id) else { return };
         let claim = record.claim.as_ref();
         (record.unsettled, record.waiting_since.is_some(), record.scan_awaited_since.is_some()).hash(hasher);
-        claim.map(|claim| (claim.is_confirmed(), claim.start.attempt, claim.start.reasons.len())).hash(hasher);
+        claim
+            .map(|claim| (claim.is_confirmed(), claim.start.attempt, claim.start.reasons.len()))
+            .hash(hasher);
         record.failures.as_ref().map(|failures| (failures.count, failures.failed)).hash(hasher);
         record.proof.as_ref().map(|proof| (proof.causes.len(), proof.to_prove.len())).hash(hasher);
         let success = record.success.as_ref();

@@ -22,7 +22,13 @@ use crate::moment::Build;
 pub(crate) const LONGEST_SCAN: Span = Span::minutes(4);
 
 /// Returns when all of `builds` must have ended, if the sweep saw what they are for at `swept`.
-pub(crate) fn bound(hierarchy: &Hierarchy, builds: &[Build], swept: Timestamp, tick: Span, window: Span) -> Timestamp {
+pub(crate) fn bound(
+    hierarchy: &Hierarchy,
+    builds: &[Build],
+    swept: Timestamp,
+    tick: Span,
+    window: Span,
+) -> Timestamp {
     let mut lengths: BTreeMap<&ImageId, u64> = BTreeMap::new();
     let wait = u64::from(LONGEST_SCAN.plus(tick).plus(window).as_seconds());
     for build in builds {

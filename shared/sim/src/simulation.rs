@@ -279,11 +279,7 @@ impl Simulation {
     }
 
     /// Puts an event in its function's queue, which invokes the function a moment later.
-    fn deliver(
-        &mut self,
-        letter: Letter,
-        watch: &mut dyn FnMut(&Simulation, &Moment),
-    ) -> Result<(), Broken> {
+    fn deliver(&mut self, letter: Letter, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         let Letter { trigger, number, json } = letter;
         let to = target(&trigger);
         self.delivered += 1;
@@ -390,17 +386,23 @@ impl Simulation {
         edition.set((edition.get() + 1) % self.world.editions.len());
         let mut state = self.world.state.borrow_mut();
         state.faults.note(Trouble::PolicyEdited);
-        state.witness.tell(self.world.clock.get(), || format!("somebody: edition {} of the hierarchy", edition.get()));
+        state
+            .witness
+            .tell(self.world.clock.get(), || format!("somebody: edition {} of the hierarchy", edition.get()));
     }
 
     /// Somebody uses a verb of the command line. Only Patchwave has a ledger to write it in.
     fn decide(&self, deed: &Deed) {
-        let Some(intervention) = deed.decision().filter(|_| self.handler == Handler::Patchwave) else { return };
+        let Some(intervention) = deed.decision().filter(|_| self.handler == Handler::Patchwave) else {
+            return;
+        };
         let decided = intervene(&*self.world, self.hierarchy(), &deed.image, intervention, "somebody");
         let decided = pollster::block_on(decided);
         let mut state = self.world.state.borrow_mut();
         state.faults.note(deed.what);
-        state.witness.tell(self.world.clock.get(), || format!("somebody: {intervention:?} {}, {decided:?}", deed.image));
+        state.witness.tell(self.world.clock.get(), || {
+            format!("somebody: {intervention:?} {}, {decided:?}", deed.image)
+        });
     }
 
     /// Who handles the events, and the hierarchy as somebody is going to edit it.

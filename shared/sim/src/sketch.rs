@@ -48,8 +48,11 @@ impl Sketch {
         let raw = 0.7213 / (1.0 + 1.079 / registers) * registers * registers / sum;
         let empty = self.0.iter().filter(|rank| **rank == 0).count();
         // Small numbers are counted by the registers that nothing fell into.
-        let estimate =
-            if raw <= 2.5 * registers && empty > 0 { registers * (registers / empty as f64).ln() } else { raw };
+        let estimate = if raw <= 2.5 * registers && empty > 0 {
+            registers * (registers / empty as f64).ln()
+        } else {
+            raw
+        };
         estimate.round() as u64
     }
 }

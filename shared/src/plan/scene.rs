@@ -150,7 +150,9 @@ pub(super) fn hash(words: &[String]) -> String {
         sha.update([0]);
     }
     sha.finalize().iter().take(20).fold(String::with_capacity(40), |mut hex, byte| {
-        hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
         hex
     })
 }
