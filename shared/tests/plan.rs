@@ -539,6 +539,29 @@ fn a_child_waits_only_for_reasons_that_are_older_than_its_own_wait() {
 }
 
 #[test]
+fn what_runs_in_production_goes_first() {
+    let mut village = Village::of("b1: scratch\n b2: scratch\n a1: b1\n a2: b2");
+    village.infect("a1", &finding("CVE-1"));
+    village.infect("a2", &finding("CVE-2"));
+    village.scan_all();
+    let first = |village: &Village| village.plan().starts[0].image.clone();
+    assert_eq!(first(&village), id("a1"), "nothing tells them apart but their names");
+    let deployed = |image: &str| patchwave::inventory::Deployed {
+        version: village.current(image).digest.clone(),
+        since: at(0),
+        last_seen: at(0),
+    };
+    let environment = |name: &str| patchwave::inventory::Running {
+        environments: [(name.to_owned(), deployed("a2"))].into(),
+    };
+    let (test, prod) = (environment("test"), environment("Prod"));
+    village.facts.running.insert(id("a2"), test);
+    assert_eq!(first(&village), id("a1"));
+    village.facts.running.insert(id("a2"), prod);
+    assert_eq!(first(&village), id("a2"));
+}
+
+#[test]
 fn limits_hold_the_less_urgent() {
     let yaml = village::family("b1: scratch\n b2: scratch\n p: b2\n a: p")
         .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1, maxStartsPerDay: 2");

@@ -1,5 +1,7 @@
 //! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] says how it is laid out.
 
+mod inventory;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
@@ -380,5 +382,7 @@ fn malformed(operation: &str, item: &Item, field: &str) -> Fault {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod inventory_contract;
 #[cfg(test)]
 mod tests;

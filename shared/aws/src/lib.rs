@@ -12,6 +12,7 @@ pub mod eventbridge;
 mod fault;
 mod hierarchy;
 mod inspector;
+mod inventory;
 pub mod lambda;
 mod manifest;
 pub mod settings;
@@ -24,5 +25,6 @@ mod world;
 mod fake;
 
 pub use deployed::{NotDone, intervene};
+pub use inventory::{Inventoried, read as inventory};
 pub use settings::InvalidSettings;
 pub use world::AwsWorld;

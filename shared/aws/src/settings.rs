@@ -30,6 +30,7 @@ pub const EVENT_BUS: Variable = Variable {
     name: "PATCHWAVE_EVENT_BUS",
     meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
 };
+
 /// Where Kubernetes is, in tests.
 pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
     name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",

@@ -6,7 +6,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
-use patchwave::inventory::{Covered, Scanning, Windows};
+use patchwave::inventory::{Covered, Running, Scanning, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -44,6 +44,10 @@ impl AwsWorld {
         }
     }
 
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Returns how the registry scans.
     pub async fn scanning(&self) -> Result<Scanning, Fault> {
         self.registry.scanning().await
@@ -72,6 +76,10 @@ impl World for AwsWorld {
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
         self.ledger.records(images).await
+    }
+
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.ledger.running(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {

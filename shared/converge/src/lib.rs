@@ -5,6 +5,7 @@
 
 mod apply;
 mod intervene;
+mod inventory;
 mod observe;
 mod report;
 mod scope;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 
 pub use apply::LEASE;
 pub use intervene::{NotIntervened, intervene};
+pub use inventory::{Surveyed, Understood, rescan, understand};
 pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;

@@ -10,6 +10,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
@@ -174,6 +175,11 @@ impl World for Faulty<'_> {
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
         self.before(Service::Ledger)?;
         self.world.records(images).await
+    }
+
+    /// It only puts what waits in another order, so that a pass without it is as good a history.
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.world.running(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {

@@ -7,6 +7,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::{Deployed, Running};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -40,6 +41,22 @@ impl World for SimulatedWorld {
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
         Ok(self.state.borrow().ledger.records(images))
+    }
+
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        let state = self.state.borrow();
+        let mut running: BTreeMap<ImageId, Running> = BTreeMap::new();
+        for workload in state.workloads.values().filter(|workload| images.contains(&workload.image)) {
+            // Nobody runs anything but production here.
+            let (version, since) = (workload.digest.clone(), workload.since);
+            let deployed = Deployed { version, since, last_seen: self.now() };
+            let environments = &mut running.entry(workload.image.clone()).or_default().environments;
+            let last = environments.entry("prod".to_owned()).or_insert_with(|| deployed.clone());
+            if last.since < since {
+                *last = deployed;
+            }
+        }
+        Ok(running)
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {

@@ -160,6 +160,10 @@ pub(super) enum Problem {
     Twice { what: &'static str, name: String },
     #[error("suppression of {0} matches no image; correct its `images` or remove it")]
     SuppressesNothing(String),
+    #[error("no {0} is named, so nothing would be looked at; name one, or remove `inventory`")]
+    NobodyInspected(&'static str),
+    #[error("`externalId` is for a role of another account; name the `role`, or remove it")]
+    ExternalIdOfNobody,
     #[error("`{0}` is empty; an auditor will ask")]
     Empty(&'static str),
 }

@@ -32,6 +32,8 @@ pub(super) struct File {
     // A file that was cut off after `images:` is not one without images.
     #[schemars(with = "Vec<ImageKeys>")]
     pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
+    /// Where to look for what runs.
+    pub(super) inventory: Option<InventoryKeys>,
 }
 
 /// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the places of unknown
@@ -200,6 +202,90 @@ pub(super) struct SourceKeys {
     /// How its revision is written.
     #[serde(rename = "type")]
     pub(super) revision_type: Written<RevisionType>,
+}
+
+/// Where to look for what runs: in each account, in each region.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct InventoryKeys {
+    /// The regions, such as `us-east-1`.
+    #[schemars(with = "Vec<RegionName>")]
+    pub(super) regions: Spanned<Vec<Written<RegionName>>>,
+    /// The accounts.
+    #[schemars(with = "Vec<AccountKeys>")]
+    pub(super) accounts: Spanned<Vec<AccountKeys>>,
+}
+
+/// An account to look at.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AccountKeys {
+    /// Its twelve digits, in quotes.
+    pub(super) id: Written<AccountId>,
+    /// The role to look with: its name, or its ARN. None in the account where Patchwave runs.
+    pub(super) role: Option<Written<RoleName>>,
+    /// What the role's trust policy asks for.
+    pub(super) external_id: Option<Written<ExternalId>>,
+    /// What people call the account, such as `prod`.
+    pub(super) environment: Option<Written<EnvironmentName>>,
+}
+
+/// Declares a text of AWS's that is checked when it is read.
+macro_rules! checked {
+    ($($(#[$doc:meta])* $name:ident, $pattern:literal, $expected:literal, $valid:expr;)*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(try_from = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
+        pub(super) struct $name(String);
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&text) {
+                    return Ok(Self(text));
+                }
+                let shown: String = text.chars().take(200).collect();
+                Err(format!("{shown:?} is not {}", $expected))
+            }
+        }
+    )* };
+}
+
+checked! {
+    /// An AWS account.
+    AccountId, "^[0-9]{12}$", "an AWS account (12 digits, in quotes)",
+        |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    /// A region of AWS.
+    RegionName, "^[a-z0-9]+(-[a-z0-9]+)+$", "a region (such as us-east-1)",
+        |text| (2..=32).contains(&text.len())
+            && text.contains('-')
+            && text.split('-').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            });
+    /// A role of IAM: its name, with its path if it has one, or its ARN.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    RoleName, "^[A-Za-z0-9_+=,.@:/-]{1,600}$", "a role (its name, or its ARN)",
+        |text| (1..=600).contains(&text.len())
+            && (text.starts_with("arn:") || !text.contains(':'))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+    /// The external id of a trust policy.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+    ExternalId, "^[A-Za-z0-9_+=,.@:/-]{2,1224}$", "an external id (2 to 1224 letters, digits and _ + = , . @ : / -)",
+        |text| (2..=1224).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+    /// What people call an account.
+    EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
+        |text| (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
 }
 
 /// A severity that a policy may name: nobody rebuilds for what nobody has rated.

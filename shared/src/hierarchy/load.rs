@@ -7,6 +7,7 @@ use super::draft::Draft;
 use super::error::{HierarchyErrors, Problem, Report};
 use super::file::File;
 use super::inherit::{Fleet, Suppress};
+use super::inspected::Inspected;
 use super::names::near;
 use super::order::build_order;
 use super::parents::{Lineage, Names};
@@ -38,6 +39,7 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         report.add(Location::UNKNOWN, Problem::MissingKey("images".to_owned()));
         return None;
     };
+    let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
     let declared = images.len();
     let mut drafts: Vec<Draft> =
         images.into_iter().filter_map(|image| Draft::read(image, &fleet, report)).collect();
@@ -53,7 +55,7 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registry, fleet.limits, images))
+    Some(Hierarchy::new(registry, fleet.limits, images, inspected.unwrap_or_default()))
 }
 
 /// Puts the images in build order; nothing if one has no known base.

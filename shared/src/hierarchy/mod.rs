@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod graph;
 mod inherit;
+mod inspected;
 mod load;
 mod names;
 mod order;
@@ -22,6 +23,7 @@ mod written;
 
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
 pub use graph::{Edge, Hierarchy};
+pub use inspected::{Account, Inspected};
 pub use query::{Direction, Query};
 pub use schema::json_schema;
 pub use set::ImageSet;

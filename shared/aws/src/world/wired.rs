@@ -13,12 +13,16 @@ use crate::clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::Ecr;
+use crate::inspector::Inspector;
 
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
         registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
         pipelines: Pipelines::new(aws_sdk_codepipeline::Client::new(&config(url("CODEPIPELINE")))),
+        // Nobody asks it here.
+        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry.account()),
+        bus: None,
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
     }
 }

@@ -16,6 +16,7 @@ use patchwave::facts::{
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
@@ -212,6 +213,10 @@ impl World for Puppet {
                 Some((id(image), Record::clone(&self.diamond.records.get(record?))))
             })
             .collect())
+    }
+
+    async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        Ok(BTreeMap::new())
     }
 
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
