@@ -110,14 +110,20 @@ def test_nothing_is_wild(enforcing, role):
                 assert set(listed(statement["Action"])) <= WITHOUT_RESOURCE
 
 
+def places(stack, role):
+    """Returns where each action may be used."""
+    where = {}
+    for statement in statements(stack, role):
+        for action in listed(statement["Action"]):
+            where.setdefault(action, []).extend(listed(statement["Resource"]))
+    return where
+
+
 def test_where_each_action_may_be_used(enforcing):
     """Resource by resource, so that a wider one is a change to this test."""
     account = "us-east-1:123456789012"
     bucket, table = enforcing.id("Bucket"), enforcing.id("Table")
-    where = {}
-    for statement in statements(enforcing, "RebuildFanoutRole"):
-        for action in listed(statement["Action"]):
-            where.setdefault(action, []).extend(listed(statement["Resource"]))
+    where = places(enforcing, "RebuildFanoutRole")
     assert where["s3:GetObject"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
     assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
     assert where["codepipeline:StartPipelineExecution"] == [f"arn:aws:codepipeline:{account}:*"]
@@ -125,6 +131,11 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
     assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
+    where = places(enforcing, "InventoryRole")
+    # The index of the unsettled, and its own part of the table.
+    queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
+    assert sorted(where["dynamodb:Query"]) == queried
+    assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-inventory"]
 
 
 def test_who_may_take_a_role(enforcing):
