@@ -215,8 +215,8 @@ pub struct Facts {
     /// Whether notifications reach anybody.
     #[serde(default)]
     pub has_listener: bool,
-    /// The pipelines that were asked about. Only those of images that would start are: one that is not here stands in
-    /// nobody's way yet.
+    /// The pipelines that were asked about, by the image that they build. Only those of images that would start are: one
+    /// that is not here stands in nobody's way yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pipelines: BTreeMap<String, PipelineFacts>,
+    pub pipelines: BTreeMap<ImageId, PipelineFacts>,
 }

@@ -39,7 +39,7 @@ impl AwsWorld {
             bus,
             registry: Ecr::new(clients.ecr(registry), registry),
             scanner: Inspector::new(clients.inspector(registry), registry.account()),
-            pipelines: Pipelines::new(clients.codepipeline()),
+            pipelines: Pipelines::new(clients.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
     }
@@ -108,8 +108,8 @@ impl World for AwsWorld {
         self.registry.scans(wanted).await
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
-        self.pipelines.declarations(names).await
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        self.pipelines.declarations(starts).await
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

@@ -123,8 +123,8 @@ pub trait World {
     /// Reads the scans of platform manifests, all pages. What could not be read is [`Scan::Failed`], never clean.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
 
-    /// Reads how these pipelines are declared, and whether a start would overtake what they run.
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts>;
+    /// Reads for each image how the pipeline of its start is declared, and whether the start would overtake what it runs.
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts>;
 
     /// Reads the state of a claim's execution; where the claim is not confirmed, looks for one with its build key among
     /// all that started since it was taken.

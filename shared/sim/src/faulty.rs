@@ -228,11 +228,12 @@ impl World for Faulty<'_> {
         }
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         match self.before(Service::Pipelines) {
-            Ok(()) => self.world.pipelines(names).await,
+            Ok(()) => self.world.pipelines(starts).await,
             Err(fault) => {
-                names.iter().map(|name| (name.clone(), PipelineFacts::Unknown(fault.to_string()))).collect()
+                let unknown = || PipelineFacts::Unknown(fault.to_string());
+                starts.iter().map(|start| (start.image.clone(), unknown())).collect()
             }
         }
     }

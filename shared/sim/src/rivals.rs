@@ -131,6 +131,7 @@ async fn start(
     let start = Start {
         image: image.id.clone(),
         pipeline: pipeline.name.clone(),
+        builder: None,
         key,
         // Every start is a new one.
         attempt: world.executions() + 1,

@@ -92,11 +92,9 @@ impl World for SimulatedWorld {
         wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
-        names
-            .iter()
-            .map(|name| (name.clone(), crate::pipelines::declaration(self.hierarchy(), name)))
-            .collect()
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), &start.pipeline);
+        starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

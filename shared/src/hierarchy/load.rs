@@ -3,6 +3,7 @@
 use serde_saphyr::MessageFormatter as _;
 use serde_saphyr::{Error, Location, Options, UserMessageFormatter};
 
+use super::declared;
 use super::draft::Draft;
 use super::error::{HierarchyErrors, Problem, Report};
 use super::file::File;
@@ -40,9 +41,13 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         return None;
     };
     let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
+    let builders = declared::builders(file.builders, report);
+    let owners = declared::owners(file.owners, report);
     let declared = images.len();
-    let mut drafts: Vec<Draft> =
-        images.into_iter().filter_map(|image| Draft::read(image, &fleet, report)).collect();
+    let mut drafts: Vec<Draft> = images
+        .into_iter()
+        .filter_map(|image| Draft::read(image, &fleet, (&builders, &owners), report))
+        .collect();
     let complete = drafts.len() == declared;
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
@@ -66,7 +71,7 @@ fn assemble(drafts: Vec<Draft>, lineages: Vec<Lineage>, order: &[usize]) -> Opti
 }
 
 fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
-    let Draft { id, tier, repository, line, policy, .. } = draft;
+    let Draft { id, tier, repository, line, owner, policy, .. } = draft;
     let pipeline = draft.pipeline.map(|(_, pipeline)| pipeline);
     Some(Image {
         id,
@@ -76,6 +81,7 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
         from: lineage.from?,
         copy_from: lineage.copy_from,
         pipeline,
+        owner,
         policy,
     })
 }

@@ -33,6 +33,8 @@ use clock::before;
 use lane::{Lane, Read};
 use pace::Pace;
 
+/// How another account's audit trail names this session.
+const SESSION: &str = "patchwave-inventory";
 /// Accounts that are read at once.
 const ACCOUNTS_AT_ONCE: usize = 16;
 /// Regions of an account that are read at once.
@@ -137,7 +139,7 @@ impl Surveyor {
     async fn account(&self, target: &Target, regions: Regions, stop: Option<Timestamp>) -> Vec<Read> {
         let credentials = match &target.role {
             None => Ok(None),
-            Some(role) => self.clients.assume(&target.account, role).await.map(Some),
+            Some(role) => self.clients.assume(&target.account, role, SESSION).await.map(Some),
         };
         let lanes = regions.into_iter().map(|(region, left)| {
             let pace = Pace::new(Arc::clone(&self.clock), stop);

@@ -256,14 +256,14 @@ impl World for Puppet {
         wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         // Pipelines never change here: whoever asks, and when, is answered alike.
         let declared = Declaration {
             mode: ExecutionMode::Queued,
             variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
             sources: BTreeSet::new(),
         };
-        names.iter().map(|name| (name.clone(), PipelineFacts::Declared(declared.clone()))).collect()
+        starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
