@@ -23,7 +23,6 @@ pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table:
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
         // Nobody asks it here.
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
-        bus: None,
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
     }
 }
