@@ -115,6 +115,7 @@ fn is_on(line: &Line, tag: &Tag) -> bool {
     match line {
         Line::Stable(tags) => tags.contains(tag),
         Line::Newest(pattern) => pattern.matches(tag),
+        Line::Deployed { .. } => false,
     }
 }
 
