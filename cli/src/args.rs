@@ -29,6 +29,8 @@ pub(crate) enum Format {
     Text,
     /// For programs: stable.
     Json,
+    /// For spreadsheets: `inventory` only.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +43,8 @@ pub(crate) enum Verb {
     Graph,
     /// List every image that would be rebuilt if IMAGE were
     Impact(Impact),
+    /// Show what runs where, whether it is patched, since when it is not, and what is not known
+    Inventory(Inventory),
     /// Show what would start for a snapshot of facts, and what keeps everything else
     Plan(Plan),
     /// Play random small worlds in which everything goes wrong, and see whether the promises hold
@@ -98,6 +102,9 @@ pub(crate) struct Simulate {
     /// How much goes wrong
     #[arg(long, value_enum, default_value_t)]
     pub(crate) faults: Faults,
+    /// Leave out the two simpler handlers that play the same worlds
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// Tell what happened: the last page of it, or all as JSON
     #[arg(long)]
     pub(crate) story: bool,
@@ -113,6 +120,8 @@ pub(crate) enum Faults {
     /// Hardly anything works.
     #[default]
     Many,
+    /// All works, and no event is ever delivered: it must be done in time all the same.
+    Silence,
 }
 
 #[derive(Debug, clap::Args)]
@@ -138,6 +147,25 @@ pub(crate) struct Snapshot {
     /// The ceiling: policy can stay below it, never above
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: Ceiling,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inventory {
+    /// Only what runs in this environment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Only this image: an id of the hierarchy, or a declared `repository:tag`
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// Only what has this vulnerability, at any severity, or may have it
+    #[arg(long)]
+    pub(crate) cve: Option<String>,
+    /// A survey to understand, instead of what the deployment's table holds
+    #[arg(long, value_name = "FILE", requires = "facts")]
+    pub(crate) survey: Option<PathBuf>,
+    /// The snapshot of facts to understand it by
+    #[arg(long, value_name = "FILE", requires = "survey")]
+    pub(crate) facts: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

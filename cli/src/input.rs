@@ -6,6 +6,7 @@ use std::path::Path;
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
+use serde::de::DeserializeOwned;
 
 use crate::args::{Args, Snapshot};
 
@@ -48,11 +49,15 @@ pub(crate) fn hierarchy(args: &Args) -> Result<Hierarchy, BadInput> {
 
 /// Reads a snapshot of facts.
 pub(crate) fn facts(snapshot: &Snapshot) -> Result<Facts, BadInput> {
-    let file = &snapshot.facts;
+    json(&snapshot.facts, "a snapshot of facts")
+}
+
+/// Reads a file of JSON that is meant to be `what`.
+pub(crate) fn json<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, BadInput> {
     let json = text(file)?;
     serde_json::from_str(&json).map_err(|error| {
         let (file, line, column) = (file.display(), error.line(), error.column());
-        BadInput(format!("{file}:{line}:{column}: not a snapshot of facts: {error}"))
+        BadInput(format!("{file}:{line}:{column}: not {what}: {error}"))
     })
 }
 

@@ -9,6 +9,7 @@ mod impact;
 mod input;
 #[cfg(feature = "aws")]
 mod intervene;
+mod inventory;
 mod output;
 mod plan;
 mod render;
@@ -23,7 +24,7 @@ use clap::Parser;
 #[cfg(feature = "aws")]
 use patchwave::intervention::Intervention;
 
-use crate::args::{Args, Verb};
+use crate::args::{Args, Format, Verb};
 use crate::input::BadInput;
 use crate::output::Answer;
 
@@ -36,11 +37,15 @@ fn main() -> ExitCode {
 }
 
 fn answer(args: &Args) -> Result<Answer, BadInput> {
+    if args.format == Format::Csv && !matches!(args.verb, Verb::Inventory(_)) {
+        return Err(BadInput("only `inventory` writes CSV; ask for --format json".to_owned()));
+    }
     match &args.verb {
         Verb::Demo(options) => demo::run(args, options),
         Verb::Validate(options) => validate::run(args, options),
         Verb::Graph => graph::run(args),
         Verb::Impact(options) => impact::run(args, options),
+        Verb::Inventory(options) => inventory::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Simulate(options) => simulate::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),

@@ -28,7 +28,7 @@ impl Answer {
     pub(crate) fn render<T: Serialize>(format: Format, answer: &T, text: impl FnOnce(&T) -> String) -> Self {
         Self::new(match format {
             Format::Text => text(answer),
-            Format::Json => json(answer),
+            Format::Json | Format::Csv => json(answer),
         })
     }
 

@@ -1,10 +1,11 @@
 //! `simulate`: random small worlds in which everything goes wrong, and whether the promises hold.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
+use std::num::NonZero;
+use std::{mem, thread};
 
-use patchwave_sim::{Level, Outcome, Play, Trouble};
+use patchwave_sim::{Handler, Level, Play, Rival, Run, Tally, Trouble};
 use serde::Serialize;
 
 use crate::args::{Args, Faults, Simulate};
@@ -21,40 +22,50 @@ const PAGE: usize = 60;
 /// How many failing seeds the text names.
 const NAMED: usize = 10;
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Totals {
     first: u64,
-    seeds: u64,
-    passes: u64,
-    events: u64,
-    builds: u64,
-    lost: u64,
-    duplicates: u64,
-    violations: u64,
-    /// How often each kind of fault struck.
-    faults: BTreeMap<Trouble, u64>,
+    #[serde(flatten)]
+    tally: Tally,
     /// Kinds that should have struck and did not.
     never_struck: Vec<Trouble>,
-    /// The seeds with violations, and which.
-    failing: BTreeMap<u64, Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     story: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
-    let mut totals = Totals { first: options.first, ..Totals::default() };
-    for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
-        let play = Play { seed, level: level(options.faults), planted: None, tell: options.story };
-        totals.add(play.run().map_err(|error| BadInput::because(&error))?);
-        show(totals.seeds, options.seeds);
-    }
-    if options.seeds >= ENOUGH && options.faults != Faults::None {
-        let struck = |trouble: &Trouble| totals.faults.contains_key(trouble);
-        totals.never_struck = Trouble::ALL.into_iter().filter(|trouble| !struck(trouble)).collect();
-    }
-    let found = totals.violations > 0 || !totals.never_struck.is_empty();
+    let level = level(options.faults);
+    let (tally, story) = if options.story {
+        told(options, level)?
+    } else {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let (first, seeds) = (options.first, options.seeds);
+        let run = Run { first, seeds, level, rivals: !options.alone && level != Level::Silence, threads };
+        (run.play(&|done| show(done, options.seeds)).map_err(|error| BadInput::because(&error))?, Vec::new())
+    };
+    let struck = |trouble: &Trouble| tally.faults.contains_key(trouble);
+    let must_strike = options.seeds >= ENOUGH && matches!(options.faults, Faults::Some | Faults::Many);
+    let never_struck = Trouble::ALL.into_iter().filter(|trouble| must_strike && !struck(trouble)).collect();
+    let totals = Totals { first: options.first, tally, never_struck, story };
+    let found = totals.tally.violations > 0 || !totals.never_struck.is_empty();
     Ok(Answer::render(args.format, &totals, text).with_findings(found))
+}
+
+/// Plays one seed after another and remembers what happened. Of several stories the last is told; one that ends badly before
+/// any other.
+fn told(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInput> {
+    let (mut tally, mut told) = (Tally::default(), Vec::new());
+    for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
+        let play = Play { seed, level, handler: Handler::Patchwave, planted: None, tell: true };
+        let mut outcome = play.run().map_err(|error| BadInput::because(&error))?;
+        let story = mem::take(&mut outcome.story);
+        if tally.failing.is_empty() || !outcome.violations.is_empty() {
+            told = story;
+        }
+        tally.add(outcome);
+    }
+    Ok((tally, told))
 }
 
 fn level(faults: Faults) -> Level {
@@ -62,34 +73,13 @@ fn level(faults: Faults) -> Level {
         Faults::None => Level::None,
         Faults::Some => Level::Some,
         Faults::Many => Level::Many,
-    }
-}
-
-impl Totals {
-    fn add(&mut self, outcome: Outcome) {
-        self.seeds += 1;
-        self.passes += outcome.passes;
-        self.events += outcome.events;
-        self.builds += outcome.builds;
-        self.lost += outcome.lost;
-        self.duplicates += outcome.duplicates;
-        self.violations += outcome.violations.len() as u64;
-        for (trouble, times) in outcome.faults {
-            *self.faults.entry(trouble).or_default() += times;
-        }
-        // Of several stories the last is told; one that ends badly before any other.
-        if !outcome.story.is_empty() && (self.failing.is_empty() || !outcome.violations.is_empty()) {
-            self.story = outcome.story;
-        }
-        if !outcome.violations.is_empty() {
-            self.failing.insert(outcome.seed, outcome.violations);
-        }
+        Faults::Silence => Level::Silence,
     }
 }
 
 /// Shows at a terminal how far it is.
 fn show(done: u64, of: u64) {
-    if !io::stderr().is_terminal() || (!done.is_multiple_of(10) && done != of) {
+    if !io::stderr().is_terminal() {
         return;
     }
     let mut stderr = io::stderr().lock();
@@ -99,25 +89,28 @@ fn show(done: u64, of: u64) {
 }
 
 fn text(totals: &Totals) -> String {
+    let tally = &totals.tally;
     written(|out| {
         writeln!(
             out,
             "{}",
-            paint(STRONG, format!("{} from {} on", plural(totals.seeds, "seed"), totals.first))
+            paint(STRONG, format!("{} from {} on", plural(tally.seeds, "seed"), totals.first))
         )?;
         let counts = [
-            ("passes", totals.passes),
-            ("events", totals.events),
-            ("builds", totals.builds),
-            ("lost", totals.lost),
-            ("duplicates", totals.duplicates),
-            ("violations", totals.violations),
+            ("passes", tally.passes),
+            ("events", tally.events),
+            ("builds", tally.builds),
+            ("distinct states", tally.states.estimate()),
+            ("lost", tally.lost),
+            ("duplicates", tally.duplicates),
+            ("violations", tally.violations),
         ];
         for (name, number) in counts {
             writeln!(out, "  {name:<18}{number:>10}")?;
         }
+        rivals(out, tally)?;
         writeln!(out, "\n{}", paint(STRONG, "faults that struck"))?;
-        for (trouble, times) in &totals.faults {
+        for (trouble, times) in &tally.faults {
             writeln!(out, "  {:<18}{times:>10}", format!("{trouble:?}"))?;
         }
         for trouble in &totals.never_struck {
@@ -127,8 +120,30 @@ fn text(totals: &Totals) -> String {
     })
 }
 
+/// The same worlds with handlers that keep no ledger.
+fn rivals(out: &mut String, tally: &Tally) -> fmt::Result {
+    if tally.rivals.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", paint(STRONG, "the same worlds"))?;
+    writeln!(out, "  {:<18}{:>10}{:>10}{:>12}", "", "builds", "lost", "duplicates")?;
+    let ours = Rival { builds: tally.builds, lost: tally.lost, duplicates: tally.duplicates };
+    let rivals = tally.rivals.iter().map(|(handler, rival)| (*handler, *rival));
+    for (handler, Rival { builds, lost, duplicates }) in
+        [(Handler::Patchwave, ours)].into_iter().chain(rivals)
+    {
+        let name = match handler {
+            Handler::Patchwave => "patchwave",
+            Handler::Naive => "naive",
+            Handler::ByEventId => "by event id",
+        };
+        writeln!(out, "  {name:<18}{builds:>10}{lost:>10}{duplicates:>12}")?;
+    }
+    Ok(())
+}
+
 fn failing(out: &mut String, totals: &Totals) -> fmt::Result {
-    for (seed, violations) in totals.failing.iter().take(NAMED) {
+    for (seed, violations) in totals.tally.failing.iter().take(NAMED) {
         writeln!(out, "\n{}", paint(BAD, format!("seed {seed}")))?;
         for violation in violations {
             writeln!(out, "  {violation}")?;

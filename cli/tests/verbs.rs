@@ -200,3 +200,102 @@ fn simulate_counts_what_went_wrong_and_what_held() {
         "the same seeds, the same history"
     );
 }
+
+/// Asks `inventory` about the survey and the facts of `tests/fixtures/inventory`.
+fn inventory(more: &[&str]) -> support::Ran {
+    let [hierarchy, survey, facts] =
+        ["hierarchy/valid/contract.yaml", "inventory/survey.json", "inventory/facts.json"].map(fixture);
+    let known = ["--hierarchy", &hierarchy, "inventory", "--survey", &survey, "--facts", &facts];
+    patchwave(&[known.as_slice(), more].concat())
+}
+
+#[test]
+fn the_inventory_says_what_runs_and_what_nobody_knows() {
+    let ran = inventory(&["--format", "json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""), "something is vulnerable");
+    let answer = ran.json();
+    let totals = &answer["totals"];
+    let expected = [
+        ("running", 8),
+        ("vulnerable", 1),
+        ("stale", 1),
+        ("behind", 1),
+        ("strangers", 2),
+        ("unknown", 1),
+        ("unreadPlaces", 1),
+    ];
+    for (name, number) in expected {
+        assert_eq!(totals[name], number, "{name} in {totals}");
+    }
+    let row = |workload: &str, container: &str| {
+        let rows = answer["running"].as_array().unwrap();
+        let named = |row: &&Value| row["workload"] == workload && row["containers"][0] == container;
+        rows.iter().find(named).unwrap_or_else(|| panic!("{workload} in {answer:#}"))
+    };
+    let web = row("service/web", "main");
+    assert_eq!((&web["units"], &web["severity"]), (&2.into(), &"critical".into()));
+    assert_eq!(web["findings"].as_array().unwrap().len(), 1, "a low one does not count");
+    assert_eq!(web["standing"]["is"], "behind");
+    assert_eq!(row("service/web", "aws-guardduty-agent-x1")["resolution"]["because"], "sidecar");
+    assert_eq!(row("service/proxy", "proxy")["resolution"]["registry"], "docker.io");
+    let cache = row("shop/Deployment/cache", "node");
+    assert_eq!((&cache["resolution"]["image"], &cache["stale"]), (&"platform/node:22".into(), &true.into()));
+    assert_eq!(row("shop/Deployment/odd", "odd")["resolution"]["because"], "onlyConfiguration");
+    assert_eq!(
+        answer["referenced"][0]["resolution"]["because"], "onlyTag",
+        "a tag may name another version by now"
+    );
+    let skipped = answer["notInspected"].as_array().unwrap();
+    assert!(skipped.iter().any(|not| not["kind"] == "sageMaker"), "{skipped:?}");
+}
+
+#[test]
+fn the_inventory_is_filtered_and_its_exit_code_is_about_what_was_asked() {
+    let asked = |more: &[&str]| {
+        let ran = inventory(&[more, &["--format", "json"]].concat());
+        let rows = ran.json()["running"].as_array().unwrap().len();
+        (ran.code, rows)
+    };
+    assert_eq!(asked(&["--env", "prod"]), (1, 7));
+    assert_eq!(asked(&["--env", "test"]), (0, 1), "the test environment runs the rebuilt one");
+    assert_eq!(asked(&["--image", "platform/node:22.9"]), (0, 1));
+    assert_eq!(asked(&["--image", "apps/checkout", "--env", "prod"]), (1, 3));
+    assert_eq!(
+        asked(&["--cve", "CVE-2026-5", "--env", "test"]),
+        (1, 1),
+        "asked for by name it counts at any severity"
+    );
+    let ran = inventory(&["--image", "apps/chekout"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("did you mean apps/checkout?"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_inventory_reads_well_and_fits_a_spreadsheet() {
+    let text = inventory(&[]).stdout;
+    for part in [
+        "8 running",
+        "1 vulnerable",
+        "444455556666/us-east-1/ecs/shop prod",
+        "service/web ×2",
+        "vulnerable since 2026-03-19: CVE-2026-31337 in openssl (critical), rebuilt and not deployed",
+        "not from an approved registry",
+        "unread 444455556666/us-east-1/lambda: never read: list functions: AccessDeniedException",
+        "Referred to, and not running",
+        "not looked at 777788889999/us-east-1: eks, lambda, batch, sageMaker, schedules",
+    ] {
+        assert!(text.contains(part), "{part:?} in:\n{text}");
+    }
+    let csv = inventory(&["--format", "csv"]).stdout;
+    let lines: Vec<&str> = csv.trim_end().split("\r\n").collect();
+    assert_eq!(lines.len(), 1 + 8 + 1);
+    assert!(lines[0].starts_with("environment,account,region,service,cluster,workload"));
+    assert!(
+        lines.iter().any(|line| line.contains("service/web,2,running,apps/checkout,sha256:1010")),
+        "{csv}"
+    );
+    let hierarchy = fixture("hierarchy/valid/contract.yaml");
+    assert_eq!(patchwave(&["--hierarchy", &hierarchy, "graph", "--format", "csv"]).code, 2);
+    let without = patchwave(&["--hierarchy", &hierarchy, "inventory"]);
+    assert_eq!(without.code, 2);
+}

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Scan;
 use crate::image::{Digest, ImageId, Platform};
+use crate::inventory::Running;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -212,11 +213,14 @@ pub struct Facts {
     /// The fleet's limits.
     #[serde(default)]
     pub slots: Slots,
+    /// Where the images ran when it was last looked; those that ran nowhere, or are not known to, are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub running: BTreeMap<ImageId, Running>,
     /// Whether notifications reach anybody.
     #[serde(default)]
     pub has_listener: bool,
-    /// The pipelines that were asked about. Only those of images that would start are: one that is not here stands in
-    /// nobody's way yet.
+    /// The pipelines that were asked about, by the image that they build. Only those of images that would start are: one
+    /// that is not here stands in nobody's way yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pipelines: BTreeMap<String, PipelineFacts>,
+    pub pipelines: BTreeMap<ImageId, PipelineFacts>,
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,14 +25,15 @@ impl InvalidWord {
     }
 }
 
-/// Declares a checked string type: parsed on the way in, plain text on the way out.
+/// Declares a checked string type: parsed on the way in, plain text on the way out. Facts name the same few things again and
+/// again, so that copies share their text.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
         #[schemars(with = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Returns the text.
@@ -45,7 +47,7 @@ macro_rules! word {
 
             fn from_str(text: &str) -> Result<Self, InvalidWord> {
                 let valid: fn(&str) -> bool = $valid;
-                if valid(text) { Ok(Self(text.to_owned())) } else { Err(InvalidWord::new(text, $expected)) }
+                if valid(text) { Ok(Self(text.into())) } else { Err(InvalidWord::new(text, $expected)) }
             }
         }
 
@@ -59,7 +61,7 @@ macro_rules! word {
 
         impl From<$name> for String {
             fn from(word: $name) -> Self {
-                word.0
+                word.as_str().to_owned()
             }
         }
 

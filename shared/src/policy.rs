@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Severity;
+use crate::finding::{Finding, FindingKey, Severity};
 use crate::time::{Span, Timestamp};
 
 /// Whether starts are only planned and reported, or made.
@@ -128,6 +128,19 @@ pub struct Policy {
     pub rebuild: Rebuild,
     /// What does not count on this image.
     pub suppress: Vec<Suppression>,
+}
+
+impl Policy {
+    /// Tells whether a finding counts: it is bad enough, and nobody has decided otherwise for now.
+    pub fn counts(&self, finding: &Finding, now: Timestamp) -> bool {
+        finding.severity >= self.rebuild_at && self.suppressed_until(&finding.key, now).is_none()
+    }
+
+    /// Returns until when the finding is suppressed; nothing if it is not.
+    pub fn suppressed_until(&self, key: &FindingKey, now: Timestamp) -> Option<Timestamp> {
+        let of_it = |s: &&Suppression| s.vulnerability == key.vulnerability && s.until > now;
+        self.suppress.iter().filter(of_it).map(|suppression| suppression.until).max()
+    }
 }
 
 impl Default for Policy {

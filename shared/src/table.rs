@@ -8,13 +8,25 @@
 //! | `slots` | `running` | the images whose builds hold a slot |
 //! | `slots` | `day#<YYYY-MM-DD>` | how many builds started on that day (UTC) |
 //! | `audit#<id>` | `<time>#<build key>-<attempt>` | a start that was claimed; nothing rewrites it |
+//! | `places` | `<place>` | a [place](crate::inventory::PlaceState), and when it was last read |
+//! | `place#<place>` | `runs#` or `refers#`, then `<workload>#<digest>` | what [runs](crate::inventory::Entry) there |
+//! | `image#<id>` | `version#<digest>` | what is known of a [version](crate::inventory::Assessment) that runs |
+//! | `image#<id>` | `clocks` | since when what runs was [vulnerable](crate::inventory::Clocks), and until when |
+//! | `image#<id>` | `running` | which version each environment [runs](crate::inventory::Running): what a pass reads |
+//! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the look before; nothing rewrites it |
+//! | `inventory` | `cursor` | where the survey goes on that an invocation could not end |
+//!
+//! What the inventory writes is JSON in [`STATE`]. What is gone stays for [`GONE_KEPT`], with [`EXPIRES_AT`], and nobody reads
+//! it but people.
 //!
 //! Point-in-time recovery and time to live are calls of their own: the first protects all items, the second deletes those
 //! whose [`EXPIRES_AT`] has passed.
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
-use crate::image::ImageId;
+use crate::image::{Digest, ImageId};
+use crate::inventory::EntryKey;
 use crate::plan::Start;
 use crate::time::{Span, Timestamp};
 
@@ -43,6 +55,8 @@ pub const RUNNING: &str = "images";
 pub const STARTS: &str = "starts";
 /// A claimed start's JSON: a string.
 pub const START: &str = "start";
+/// The JSON of what the inventory knows: a string.
+pub const STATE: &str = "state";
 /// When an item may be deleted: a number, seconds since 1970. The attribute to name when time to live is switched on.
 pub const EXPIRES_AT: &str = "expiresAt";
 
@@ -50,8 +64,14 @@ pub const EXPIRES_AT: &str = "expiresAt";
 pub const AUDIT_KEPT: Span = Span::days(400);
 /// How long a day's count is kept.
 pub const DAY_KEPT: Span = Span::days(3);
+/// How long it is kept what ran and no longer does.
+pub const GONE_KEPT: Span = Span::days(90);
 
 const IMAGE: &str = "image#";
+const PLACES: &str = "places";
+const INVENTORY: &str = "inventory";
+/// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
+const LONGEST_SORT: usize = 1_000;
 
 /// The key of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +107,85 @@ impl Key {
         Self::new(format!("audit#{}", start.image), format!("{now:.3}#{}", start.token()))
     }
 
+    /// Returns the key of a place.
+    pub fn place(id: &str) -> Self {
+        Self::new(PLACES, fit(id.to_owned()))
+    }
+
+    /// Returns the partition that holds all places.
+    pub const fn places() -> &'static str {
+        PLACES
+    }
+
+    /// Returns the partition that holds what runs in a place.
+    pub fn in_place(id: &str) -> String {
+        format!("place#{id}")
+    }
+
+    /// Returns the key of something that runs, or is referred to.
+    pub fn entry(key: &EntryKey) -> Self {
+        let kind = if key.runs { "runs" } else { "refers" };
+        let sort = format!("{kind}#{}#{}", key.workload, key.what);
+        Self::new(Self::in_place(&key.place), fit(sort))
+    }
+
+    /// Returns the key of what is known of a version that runs.
+    pub fn version(image: &ImageId, version: &Digest) -> Self {
+        Self::new(format!("{IMAGE}{image}"), format!("version#{version}"))
+    }
+
+    /// Returns the key of an image's clocks.
+    pub fn clocks(image: &ImageId) -> Self {
+        Self::new(format!("{IMAGE}{image}"), "clocks")
+    }
+
+    /// Returns the key of where an image runs.
+    pub fn runs(image: &ImageId) -> Self {
+        Self::new(format!("{IMAGE}{image}"), "running")
+    }
+
+    /// Returns the key of what a look changed.
+    pub fn changes(now: Timestamp) -> Self {
+        Self::new(INVENTORY, format!("audit#{now:.3}"))
+    }
+
+    /// Returns the key of an unfinished survey's cursor.
+    pub fn cursor() -> Self {
+        Self::new(INVENTORY, "cursor")
+    }
+
     /// Returns the image whose record has this partition key.
     pub fn image(partition: &str) -> Option<ImageId> {
         partition.strip_prefix(IMAGE)?.parse().ok()
     }
+}
+
+/// Cuts a sort key that is too long, and ends it with what tells it from others that begin alike.
+fn fit(sort: String) -> String {
+    if sort.len() <= LONGEST_SORT {
+        return sort;
+    }
+    let hash = Sha256::digest(sort.as_bytes());
+    let hash = hash.iter().take(20).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let kept: String = sort
+        .chars()
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= LONGEST_SORT - 50).then_some(c)
+        })
+        .collect();
+    format!("{kept}#{hash}")
+}
+
+/// An item that the inventory writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its key.
+    pub key: Key,
+    /// The value of [`STATE`].
+    pub state: String,
+    /// The value of [`EXPIRES_AT`], if it may be deleted one day.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Returns the input of `CreateTable`.
@@ -123,6 +218,27 @@ mod tests {
         assert_eq!(Key::image(&Key::running().partition), None);
         let now: Timestamp = "2026-01-02T23:59:59Z".parse().unwrap();
         assert_eq!(Key::day(now).sort, "day#2026-01-02");
+    }
+
+    #[test]
+    fn long_sort_keys_are_cut_and_stay_apart() {
+        let key = |end: &str| {
+            Key::entry(&EntryKey {
+                place: "a/b/eks/c".into(),
+                runs: true,
+                workload: "ü".repeat(600) + end,
+                what: digest(),
+            })
+        };
+        assert!(key("a").sort.len() <= 1_024, "{}", key("a").sort.len());
+        assert_ne!(key("a").sort, key("b").sort);
+        assert_eq!(key("a").partition, "place#a/b/eks/c");
+        let short = EntryKey { place: String::new(), runs: false, workload: "w".into(), what: digest() };
+        assert_eq!(Key::entry(&short).sort, format!("refers#w#{}", digest()));
+    }
+
+    fn digest() -> String {
+        format!("sha256:{}", "ab".repeat(32))
     }
 
     #[test]

@@ -46,6 +46,12 @@ impl Span {
         self.0
     }
 
+    /// Returns both spans together, at most ten years.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self::seconds(self.0.saturating_add(other.0))
+    }
+
     /// Returns this share of the span; `numerator` is taken to be at most `denominator`.
     #[must_use]
     pub fn share(self, numerator: u32, denominator: u32) -> Self {

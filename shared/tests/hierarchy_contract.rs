@@ -66,6 +66,16 @@ fn a_suppression_ends_with_its_last_day() {
 }
 
 #[test]
+fn the_inventory_looks_in_each_account_and_region() {
+    let hierarchy = contract();
+    let inspected = hierarchy.inspected();
+    assert_eq!(inspected.regions, ["us-east-1"]);
+    let account = &inspected.accounts[0];
+    assert_eq!((account.id.as_str(), account.role.as_deref()), ("444455556666", Some("patchwave-inventory")));
+    assert_eq!((account.environment.as_deref(), &account.external_id), (Some("prod"), &None));
+}
+
+#[test]
 fn answers_who_is_built_on_whom() {
     let hierarchy = contract();
     let parents: Vec<_> =
@@ -102,7 +112,10 @@ fn the_schema_knows_the_keys_and_no_others() {
         let properties = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} in {schema:#}"));
         properties.as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(keys("/properties"), ["images", "policy", "registry", "tiers", "version"]);
+    assert_eq!(
+        keys("/properties"),
+        ["builders", "images", "inventory", "owners", "policy", "registry", "tiers", "version"]
+    );
     for definition in schema["$defs"].as_object().unwrap().values().filter(|d| d["type"] == "object") {
         assert_eq!(definition["additionalProperties"], false, "{definition:#}");
     }
@@ -130,7 +143,7 @@ fn the_schema_knows_the_keys_and_no_others() {
     );
     assert_eq!(
         keys("/$defs/ImageKeys/properties"),
-        with(&["copyFrom", "from", "id", "pipeline", "repository", "tagPattern", "tags", "tier"])
+        with(&["copyFrom", "from", "id", "owner", "pipeline", "repository", "tagPattern", "tags", "tier"])
     );
     assert_eq!(
         schema.pointer("/$defs/ImageKeys/required").unwrap(),

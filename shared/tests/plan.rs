@@ -313,7 +313,7 @@ fn what_codepipeline_would_refuse_is_held_with_the_reason_and_its_slot_goes_to_a
         village.infect(base, &finding("CVE-1"));
     }
     village.scan_all();
-    village.facts.pipelines.insert("b1".into(), PipelineFacts::NotFound);
+    village.facts.pipelines.insert(id("b1"), PipelineFacts::NotFound);
     assert_eq!(because(&village), "CodePipeline has no pipeline b1");
     village.declare("b1", ExecutionMode::Queued).variables.remove("PATCHWAVE_NO_CACHE");
     assert!(because(&village).starts_with("b1 does not declare the variable PATCHWAVE_NO_CACHE"));
@@ -325,7 +325,7 @@ fn what_codepipeline_would_refuse_is_held_with_the_reason_and_its_slot_goes_to_a
         declared.variables.remove(variable);
     }
     assert_eq!(village.plan().starts.len(), 2);
-    village.facts.pipelines.insert("b1".into(), PipelineFacts::Unknown("denied".into()));
+    village.facts.pipelines.insert(id("b1"), PipelineFacts::Unknown("denied".into()));
     assert_eq!(village.hold("b1"), Hold::Unknown { because: "denied".into() });
     assert_eq!(village.pass(), ["b2"]);
 }
@@ -539,6 +539,29 @@ fn a_child_waits_only_for_reasons_that_are_older_than_its_own_wait() {
 }
 
 #[test]
+fn what_runs_in_production_goes_first() {
+    let mut village = Village::of("b1: scratch\n b2: scratch\n a1: b1\n a2: b2");
+    village.infect("a1", &finding("CVE-1"));
+    village.infect("a2", &finding("CVE-2"));
+    village.scan_all();
+    let first = |village: &Village| village.plan().starts[0].image.clone();
+    assert_eq!(first(&village), id("a1"), "nothing tells them apart but their names");
+    let deployed = |image: &str| patchwave::inventory::Deployed {
+        version: village.current(image).digest.clone(),
+        since: at(0),
+        last_seen: at(0),
+    };
+    let environment = |name: &str| patchwave::inventory::Running {
+        environments: [(name.to_owned(), deployed("a2"))].into(),
+    };
+    let (test, prod) = (environment("test"), environment("Prod"));
+    village.facts.running.insert(id("a2"), test);
+    assert_eq!(first(&village), id("a1"));
+    village.facts.running.insert(id("a2"), prod);
+    assert_eq!(first(&village), id("a2"));
+}
+
+#[test]
 fn limits_hold_the_less_urgent() {
     let yaml = village::family("b1: scratch\n b2: scratch\n p: b2\n a: p")
         .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1, maxStartsPerDay: 2");
@@ -553,6 +576,23 @@ fn limits_hold_the_less_urgent() {
     village.finish("p");
     assert_eq!(village.pass(), Vec::<String>::new());
     assert_eq!(village.hold("b1"), Hold::AtLimit { limit: Limit::StartsPerDay });
+}
+
+#[test]
+fn an_owner_with_many_images_leaves_slots_to_others() {
+    let yaml =
+        village::family("a1: scratch | owner: shop\n a2: scratch | owner: shop\n a3: scratch | owner: pay");
+    let mut village = Village::new(
+        &yaml.replace("images:\n", "owners: { shop: { maxConcurrentBuilds: 1 }, pay: {} }\nimages:\n"),
+    );
+    for name in ["a1", "a2", "a3"] {
+        village.infect(name, &finding("CVE-1"));
+    }
+    village.scan_all();
+    assert_eq!(village.pass(), ["a1", "a3"]);
+    assert_eq!(village.hold("a2"), Hold::AtLimit { limit: Limit::OwnersBuilds });
+    village.finish("a1");
+    assert_eq!(village.pass(), ["a2"], "the proof may still come: the slot is free");
 }
 
 #[test]

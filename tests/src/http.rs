@@ -1,8 +1,11 @@
 //! Loopback HTTP: servers for the fakes, and the one client that they need.
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{Request, StatusCode};
+use axum::serve::Listener;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -18,7 +21,11 @@ pub struct Server {
 impl Server {
     /// Serves `router`.
     pub async fn start(router: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        Self::over(TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port"), router)
+    }
+
+    /// Serves `router` to whom `listener` accepts.
+    pub fn over<L: Listener<Addr = SocketAddr>>(listener: L, router: Router) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("the fake serves") });
         Self { address, task }

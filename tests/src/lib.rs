@@ -16,6 +16,7 @@ pub mod clock;
 pub mod codepipeline;
 pub mod content;
 pub mod ecr;
+pub mod estate;
 pub mod http;
 pub mod ledger;
 pub mod moto;

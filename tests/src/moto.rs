@@ -85,6 +85,16 @@ impl Moto {
         .await
     }
 
+    /// Posts to a service that speaks REST.
+    pub async fn post(&self, service: &str, path: &str, input: &Value) {
+        let authorization = authorization(service);
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let url = format!("{}/{path}", self.url);
+        let (status, body) =
+            http::send("POST", &url, &headers, input.to_string()).await.expect("moto answers");
+        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+    }
+
     /// Makes a bucket that holds one object.
     pub async fn put_object(&self, bucket: &str, key: &str, content: &str) {
         for (path, content) in [(bucket.to_owned(), ""), (format!("{bucket}/{key}"), content)] {

@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use patchwave::image::EcrRegistry;
+use patchwave_converge::Fault;
+
+use crate::fault::denied;
+use crate::survey::RoleToAssume;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -50,10 +56,58 @@ impl Clients {
         Self { config, own_s3 }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(config: SdkConfig) -> Self {
+        Self { config, own_s3: false }
+    }
+
+    /// Returns the clients of another region, and of another account if they are given its credentials. A call is tried
+    /// once: who looks around at a pace tries again at that pace.
+    pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
+        let Self { config, own_s3 } = self.elsewhere(region, credentials);
+        Self { config: config.to_builder().retry_config(RetryConfig::disabled()).build(), own_s3 }
+    }
+
+    /// Returns the clients of another region, and of another account if they are given its credentials.
+    pub(crate) fn elsewhere(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
+        let config = self.config.to_builder().region(Region::new(region.to_owned()));
+        let config = match credentials {
+            Some(credentials) => config.credentials_provider(credentials),
+            None => config,
+        };
+        Self { config: config.build(), own_s3: self.own_s3 }
+    }
+
+    /// Takes a role of another account, for as long as an invocation lasts; `session` is its name in that account's audit
+    /// trail.
+    pub(crate) async fn assume(
+        &self,
+        account: &str,
+        role: &RoleToAssume,
+        session: &str,
+    ) -> Result<SharedCredentialsProvider, Fault> {
+        let arn = role_arn(account, &role.role, self.config.region().map_or("", Region::as_ref));
+        let provider = AssumeRoleProvider::builder(&arn).session_name(session).configure(&self.config);
+        let provider = match &role.external_id {
+            Some(id) => provider.external_id(id),
+            None => provider,
+        };
+        let assumed = provider.build().await.provide_credentials().await;
+        let credentials = assumed.map_err(|error| denied(format!("assume {arn}"), &error))?;
+        Ok(SharedCredentialsProvider::new(credentials))
+    }
+
     /// Returns a client of the registry's own region.
     pub(crate) fn ecr(&self, registry: &EcrRegistry) -> aws_sdk_ecr::Client {
         let config = aws_sdk_ecr::config::Builder::from(&self.config);
         aws_sdk_ecr::Client::from_conf(config.region(Region::new(registry.region().to_owned())).build())
+    }
+
+    /// Returns a client of the region whose registry Inspector looks at.
+    pub(crate) fn inspector(&self, registry: &EcrRegistry) -> aws_sdk_inspector2::Client {
+        let config = aws_sdk_inspector2::config::Builder::from(&self.config);
+        let config = config.region(Region::new(registry.region().to_owned()));
+        aws_sdk_inspector2::Client::from_conf(config.build())
     }
 
     pub(crate) fn codepipeline(&self) -> aws_sdk_codepipeline::Client {
@@ -68,8 +122,56 @@ impl Clients {
         aws_sdk_eventbridge::Client::new(&self.config)
     }
 
+    pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {
+        aws_sdk_ecs::Client::new(&self.config)
+    }
+
+    pub(crate) fn eks(&self) -> aws_sdk_eks::Client {
+        aws_sdk_eks::Client::new(&self.config)
+    }
+
+    pub(crate) fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.config)
+    }
+
+    pub(crate) fn batch(&self) -> aws_sdk_batch::Client {
+        aws_sdk_batch::Client::new(&self.config)
+    }
+
+    /// Returns the credentials that all clients sign with.
+    pub(crate) fn credentials(&self) -> Option<SharedCredentialsProvider> {
+        self.config.credentials_provider()
+    }
+
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(self.own_s3);
         aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// Returns the ARN of a role that is given by name; partitions differ by region.
+fn role_arn(account: &str, role: &str, region: &str) -> String {
+    if role.starts_with("arn:") {
+        return role.to_owned();
+    }
+    let partition = match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    format!("arn:{partition}:iam::{account}:role/{role}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roles_name_is_enough() {
+        let arn = |role, region| role_arn("444455556666", role, region);
+        assert_eq!(arn("look", "us-east-1"), "arn:aws:iam::444455556666:role/look");
+        assert_eq!(arn("look", "cn-north-1"), "arn:aws-cn:iam::444455556666:role/look");
+        assert_eq!(arn("look", "us-gov-west-1"), "arn:aws-us-gov:iam::444455556666:role/look");
+        assert_eq!(arn("arn:aws:iam::1:role/a/b", "us-east-1"), "arn:aws:iam::1:role/a/b");
     }
 }

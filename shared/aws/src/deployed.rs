@@ -34,6 +34,10 @@ impl Deployed {
         self.settings.mode
     }
 
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// Returns the world, with the hierarchy as it is now.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;

@@ -1,5 +1,7 @@
 //! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] says how it is laid out.
 
+mod inventory;
+
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
@@ -395,5 +397,7 @@ fn malformed(operation: &str, item: &Item, field: &str) -> Fault {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod inventory_contract;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,16 @@ pub(crate) fn invalid(operation: impl Into<String>, message: impl AsRef<str>) ->
     Fault { operation: operation.into(), kind: FaultKind::Invalid, message: shorten(message.as_ref()) }
 }
 
+/// Makes a fault of credentials that were not given.
+pub(crate) fn denied(operation: impl Into<String>, error: &dyn Error) -> Fault {
+    Fault { operation: operation.into(), kind: FaultKind::Denied, message: shorten(&chain(error)) }
+}
+
+/// Makes a fault of nobody answering.
+pub(crate) fn unavailable(operation: impl Into<String>, error: &dyn Error) -> Fault {
+    Fault { operation: operation.into(), kind: FaultKind::Unavailable, message: shorten(&chain(error)) }
+}
+
 fn kind<E: ProvideErrorMetadata>(error: &SdkError<E>) -> FaultKind {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     match error {

@@ -5,12 +5,14 @@ use std::pin::Pin;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
 use patchwave_converge::{Fault, FaultKind, Report, Settings as PassSettings, converge};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
 use crate::deployed::Deployed;
+use crate::inventory;
 use crate::settings::InvalidSettings;
 use crate::telemetry;
 
@@ -108,27 +110,34 @@ impl Function {
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Failed> {
         let request_id = event.context.request_id;
         let span = telemetry::request(self.role.name(), &request_id);
+        let deadline = i64::try_from(event.context.deadline).ok();
+        let deadline = deadline.and_then(|deadline| Timestamp::from_millisecond(deadline).ok());
         let answer = async {
-            let answer = self.answer(event.payload, &request_id).await;
+            let answer = self.answer(event.payload, &request_id, deadline).await;
             answer.inspect_err(|failed| error!(target: "patchwave", "{failed}"))
         };
         answer.instrument(span).await
     }
 
-    async fn answer(&self, payload: Value, request_id: &str) -> Result<Value, Failed> {
+    async fn answer(
+        &self,
+        payload: Value,
+        request_id: &str,
+        deadline: Option<Timestamp>,
+    ) -> Result<Value, Failed> {
         let owner = format!("{}/{request_id}", self.role.name());
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule());
             let passed = self
-                .pass(batch.triggers(), owner)
+                .pass(batch.triggers(), owner, deadline)
                 .await
                 .and_then(|report| if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) });
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule())? {
             Event::Trigger(trigger) => {
-                serde_json::to_value(self.pass(vec![trigger], owner).await?).map_err(Failed::Report)
+                serde_json::to_value(self.pass(vec![trigger], owner, deadline).await?).map_err(Failed::Report)
             }
             Event::Ignored { because } => {
                 info!(target: "patchwave", because, "ignored");
@@ -137,15 +146,29 @@ impl Function {
         }
     }
 
-    /// Makes one pass about all `triggers` together.
-    async fn pass(&self, triggers: Vec<Trigger>, owner: String) -> Result<Report, Failed> {
+    /// Makes one pass about all `triggers` together. A sweep first looks at what runs; whatever becomes of that, the pass is
+    /// made.
+    async fn pass(
+        &self,
+        triggers: Vec<Trigger>,
+        owner: String,
+        deadline: Option<Timestamp>,
+    ) -> Result<Report, Failed> {
         if triggers.is_empty() {
             return Ok(Report { is_whole: true, ..Report::default() });
         }
         let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
         let (world, hierarchy) = deployed.world().await?;
         let settings = PassSettings { mode: deployed.mode(), owner };
-        let report = Box::pin(converge(&world, &hierarchy, &triggers, &settings)).await?;
+        let looked = if triggers.contains(&Trigger::Sweep) {
+            Some(Box::pin(inventory::look(deployed, &world, &hierarchy, deadline)).await)
+        } else {
+            None
+        };
+        let mut report = Box::pin(converge(&world, &hierarchy, &triggers, &settings)).await?;
+        if let Some(looked) = looked {
+            Box::pin(inventory::finish(&world, &hierarchy, looked, &mut report)).await;
+        }
         telemetry::report(&report);
         Ok(report)
     }

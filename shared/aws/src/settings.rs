@@ -31,8 +31,14 @@ pub const EVENT_BUS: Variable = Variable {
     meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
 };
 
+/// Where Kubernetes is, in tests.
+pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
+    name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",
+    meaning: "the Kubernetes API of all clusters instead of their own (tests; optional)",
+};
+
 /// All of them.
-pub const VARIABLES: [Variable; 4] = [HIERARCHY, TABLE, MODE, EVENT_BUS];
+pub const VARIABLES: [Variable; 5] = [HIERARCHY, TABLE, MODE, EVENT_BUS, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +118,11 @@ fn source(text: String) -> Result<Source, InvalidSettings> {
 
 fn wrong(variable: Variable, found: &str) -> InvalidSettings {
     InvalidSettings::Wrong { variable, found: found.chars().take(200).collect() }
+}
+
+/// Returns where Kubernetes is, if not where EKS says.
+pub(crate) fn kube_endpoint() -> Option<String> {
+    read(KUBE_ENDPOINT_OVERRIDE.name).filter(|endpoint| !endpoint.is_empty())
 }
 
 /// Returns which log lines are written: Lambda's own setting, else Rust's usual one, else `info`.

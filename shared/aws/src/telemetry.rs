@@ -1,7 +1,10 @@
 //! Logs: one JSON object a line, each with the request that it belongs to. Neither settings nor credentials are logged.
 
+use std::io::Write;
+
 use patchwave::plan::Reason;
 use patchwave_converge::Report;
+use serde_json::Value;
 use tracing::{Span, error, info, info_span, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +22,12 @@ pub(crate) fn init() {
 /// Returns the span that every line of a request belongs to.
 pub(crate) fn request(function: &str, request_id: &str) -> Span {
     info_span!(target: "patchwave", "request", function, request_id)
+}
+
+/// Writes a line that CloudWatch makes metrics of. It must stand alone: with anything around it, it is only a log line.
+pub(crate) fn figures(line: &Value) {
+    // Whoever closed the log cannot be told.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Logs what a pass did and did not do.
@@ -45,6 +54,9 @@ pub(crate) fn report(report: &Report) {
     for unknown in &report.unknown {
         let platform = unknown.platform.as_ref().map(ToString::to_string);
         warn!(target: "patchwave", image = %unknown.image, platform, because = unknown.because, "unknown");
+    }
+    for doubt in &report.doubts {
+        warn!(target: "patchwave", doubt, "doubted");
     }
     for failure in &report.errors {
         let image = failure.image.as_ref().map(ToString::to_string);

@@ -6,6 +6,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
+use patchwave::inventory::{Covered, Running, Scanning, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -18,12 +19,14 @@ use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::Ecr;
 use crate::eventbridge::Bus;
+use crate::inspector::Inspector;
 use crate::settings::Settings;
 
 /// AWS: registry and scanner, pipelines, ledger, clock.
 #[derive(Debug, Clone)]
 pub struct AwsWorld {
     registry: Ecr,
+    scanner: Inspector,
     pipelines: Pipelines,
     ledger: Ledger,
     bus: Option<Bus>,
@@ -35,9 +38,29 @@ impl AwsWorld {
         Self {
             bus,
             registry: Ecr::new(clients.ecr(registry), registry),
-            pipelines: Pipelines::new(clients.codepipeline()),
+            scanner: Inspector::new(clients.inspector(registry), registry.account()),
+            pipelines: Pipelines::new(clients.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Returns how the registry scans.
+    pub async fn scanning(&self) -> Result<Scanning, Fault> {
+        self.registry.scanning().await
+    }
+
+    /// Returns how long the enhanced scanner looks at an image.
+    pub async fn windows(&self) -> Result<Windows, Fault> {
+        self.scanner.windows().await
+    }
+
+    /// Returns what the enhanced scanner says of all images of these repositories.
+    pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
+        self.scanner.covered(repositories).await
     }
 }
 
@@ -53,6 +76,10 @@ impl World for AwsWorld {
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         self.ledger.records(images).await
+    }
+
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.ledger.running(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
@@ -81,8 +108,8 @@ impl World for AwsWorld {
         self.registry.scans(wanted).await
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
-        self.pipelines.declarations(names).await
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        self.pipelines.declarations(starts).await
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::{Current, Execution, Facts, ImageFacts, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
-use patchwave::image::{ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::record::Record;
 
 use crate::world::{Fault, ManifestAt, Records, World};
@@ -23,6 +23,8 @@ pub async fn observe<W: World>(
     let mut facts = Facts {
         observed_at: world.now(),
         slots: world.slots(world.now()).await?,
+        // What runs only makes some rebuilds more urgent: none has to wait until that is known.
+        running: world.running(scope).await.unwrap_or_default(),
         has_listener: world.has_listener(),
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
@@ -34,21 +36,27 @@ pub async fn observe<W: World>(
     for image in &images {
         let record = records.remove(&image.id).unwrap_or_default();
         let execution = executions.remove(&image.id);
-        let (current, versions) = match currents.remove(&image.id) {
-            Some(Ok(Some(version))) => (
-                Current::Version(version.digest.clone()),
-                BTreeMap::from([(version.digest.clone(), version)]),
-            ),
-            Some(Ok(None)) => (Current::Absent, BTreeMap::new()),
-            Some(Err(fault)) => (Current::Unknown(fault.to_string()), BTreeMap::new()),
-            None => (Current::Unknown("the registry was not asked".into()), BTreeMap::new()),
-        };
+        let (current, versions) = current(currents.remove(&image.id));
         facts.images.insert(image.id.clone(), ImageFacts { current, versions, execution, record });
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, &images, hierarchy, &mut facts).await;
     add_scans(world, &images, &mut facts).await;
     Ok(facts)
+}
+
+/// Says what an answer about a line's current version means.
+pub(crate) fn current(
+    answer: Option<Result<Option<Version>, Fault>>,
+) -> (Current, BTreeMap<Digest, Version>) {
+    match answer {
+        Some(Ok(Some(version))) => {
+            (Current::Version(version.digest.clone()), BTreeMap::from([(version.digest.clone(), version)]))
+        }
+        Some(Ok(None)) => (Current::Absent, BTreeMap::new()),
+        Some(Err(fault)) => (Current::Unknown(fault.to_string()), BTreeMap::new()),
+        None => (Current::Unknown("the registry was not asked".into()), BTreeMap::new()),
+    }
 }
 
 /// Reads the state of every claim's execution.
@@ -153,7 +161,7 @@ fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
 }
 
 /// Adds the scans of all platform manifests: of current versions, and of those that children were built on.
-async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
+pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
     let mut wanted: BTreeSet<ManifestAt> = BTreeSet::new();
     for image in images {
         let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());

@@ -1,6 +1,7 @@
 //! What a pass did, as the functions return it: the contract's JSON.
 
 use patchwave::image::ImageId;
+use patchwave::inventory::Totals;
 use patchwave::notice::Notice;
 use patchwave::plan::{AwaitedScan, BuildKey, Hold, Proof, Reason, Unknown};
 use patchwave::trigger::Trigger;
@@ -69,6 +70,12 @@ pub struct Report {
     /// What people were told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Notice>,
+    /// What runs, at a sweep: how much of what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Totals>,
+    /// What should not be as it is, and is nobody's error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     /// What went wrong.
     pub errors: Vec<Failure>,
     /// Whether everything that was to be written was. If not, what asked for the pass must ask again: only then is nothing

@@ -9,6 +9,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
@@ -112,6 +113,9 @@ pub trait World {
     /// Reads the records of these images.
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault>;
 
+    /// Reads where these images ran when it was last looked; an image of which nothing is known is left out.
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault>;
+
     /// Reads how much of the limits is used on the day of `now` (UTC).
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
 
@@ -134,8 +138,8 @@ pub trait World {
     /// Reads the scans of platform manifests, all pages. What could not be read is [`Scan::Failed`], never clean.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
 
-    /// Reads how these pipelines are declared, and whether a start would overtake what they run.
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts>;
+    /// Reads for each image how the pipeline of its start is declared, and whether the start would overtake what it runs.
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts>;
 
     /// Reads the state of a claim's execution; where the claim is not confirmed, looks for one with its build key among
     /// all that started since it was taken.

@@ -3,8 +3,6 @@
 //! So a world in which one event comes earlier still has the same build times, and two runs of one seed are the same
 //! byte for byte.
 
-use std::fmt::Write;
-
 use patchwave::image::Digest;
 use patchwave::time::Span;
 use sha2::{Digest as _, Sha256};
@@ -74,8 +72,9 @@ pub(crate) fn digest_of(content: &str) -> Digest {
 /// Returns the SHA-256 of `content` in hexadecimal digits.
 pub(crate) fn hex(content: &str) -> String {
     Sha256::digest(content).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
         hex
     })
 }

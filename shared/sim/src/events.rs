@@ -10,33 +10,56 @@ use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, Fix, PackageKind, Severity};
 use patchwave::image::{Digest, EcrRegistry, Repository, Tag};
 use patchwave::time::Timestamp;
+use patchwave::trigger::{Place, Trigger};
 use patchwave_converge::ManifestAt;
 use serde_json::{Value, json};
 
 use crate::draw::hex;
 use crate::pipelines::Execution;
 
+/// An event: what its function is going to make of it, and how AWS writes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Letter {
+    pub(crate) trigger: Trigger,
+    /// Its number, the same on every copy: AWS calls it the event's id.
+    pub(crate) number: u64,
+    /// Nothing where nobody is going to read it.
+    pub(crate) json: Option<Value>,
+}
+
 /// Writes events of one account and region.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
     registry: EcrRegistry,
     written: u64,
+    /// Whether events are written as JSON: where a world is played for its end alone, what a letter means is enough.
+    pub(crate) is_writing: bool,
 }
 
 impl Envelope {
     pub(crate) fn new(registry: EcrRegistry) -> Self {
-        Self { registry, written: 0 }
+        Self { registry, written: 0, is_writing: true }
+    }
+
+    fn place(&self) -> Place {
+        Place { account: self.registry.account().to_owned(), region: self.registry.region().to_owned() }
+    }
+
+    /// Numbers an event, and writes it if anybody is going to read it.
+    fn letter(&mut self, trigger: Trigger, json: impl FnOnce(&Self) -> Value) -> Letter {
+        self.written += 1;
+        let json = self.is_writing.then(|| json(self));
+        Letter { trigger, number: self.written, json }
     }
 
     fn write(
-        &mut self,
+        &self,
         source: &str,
         detail_type: &str,
         now: Timestamp,
         resource: Option<String>,
         detail: &Value,
     ) -> Value {
-        self.written += 1;
         let id = hex(&format!("event {}", self.written));
         let part = |range: std::ops::Range<usize>| id.get(range).unwrap_or_default();
         json!({
@@ -68,17 +91,34 @@ impl Envelope {
         tag: Option<&Tag>,
         is_index: bool,
         now: Timestamp,
-    ) -> Value {
-        let kind = if is_index { "index" } else { "manifest" };
-        let detail = json!({
-            "result": "SUCCESS",
-            "repository-name": repository,
-            "image-digest": digest,
-            "action-type": "PUSH",
-            "image-tag": tag.map_or("", Tag::as_str),
-            "manifest-media-type": format!("application/vnd.oci.image.{kind}.v1+json"),
-        });
-        self.write("aws.ecr", "ECR Image Action", now, None, &detail)
+    ) -> Letter {
+        let trigger = Trigger::RepositoryChanged {
+            at: self.place(),
+            repository: repository.clone(),
+            digest: Some(digest.clone()),
+            tags: tag.into_iter().cloned().collect(),
+        };
+        self.letter(trigger, |envelope| {
+            let kind = if is_index { "index" } else { "manifest" };
+            let detail = json!({
+                "result": "SUCCESS",
+                "repository-name": repository,
+                "image-digest": digest,
+                "action-type": "PUSH",
+                "image-tag": tag.map_or("", Tag::as_str),
+                "manifest-media-type": format!("application/vnd.oci.image.{kind}.v1+json"),
+            });
+            envelope.write("aws.ecr", "ECR Image Action", now, None, &detail)
+        })
+    }
+
+    fn scanned(&self, (repository, digest): &ManifestAt, tags: &[Tag]) -> Trigger {
+        Trigger::Scanned {
+            at: self.place(),
+            repository: repository.clone(),
+            digest: Some(digest.clone()),
+            tags: tags.to_vec(),
+        }
     }
 
     /// A basic scan completed.
@@ -88,17 +128,19 @@ impl Envelope {
         tags: &[Tag],
         findings: &[Finding],
         now: Timestamp,
-    ) -> Value {
-        let (repository, digest) = at;
-        let detail = json!({
-            "scan-status": "COMPLETE",
-            "repository-name": repository,
-            "finding-severity-counts": counts(findings),
-            "image-digest": digest,
-            "image-tags": tags,
-        });
-        let arn = self.repository_arn(repository);
-        self.write("aws.ecr", "ECR Image Scan", now, Some(arn), &detail)
+    ) -> Letter {
+        self.letter(self.scanned(at, tags), |envelope| {
+            let (repository, digest) = at;
+            let detail = json!({
+                "scan-status": "COMPLETE",
+                "repository-name": repository,
+                "finding-severity-counts": counts(findings),
+                "image-digest": digest,
+                "image-tags": tags,
+            });
+            let arn = envelope.repository_arn(repository);
+            envelope.write("aws.ecr", "ECR Image Scan", now, Some(arn), &detail)
+        })
     }
 
     /// The first enhanced scan of a manifest completed.
@@ -108,20 +150,22 @@ impl Envelope {
         tags: &[Tag],
         findings: &[Finding],
         now: Timestamp,
-    ) -> Value {
-        let (repository, digest) = at;
-        let arn = self.repository_arn(repository);
-        let mut counts = counts(findings);
-        counts.insert("TOTAL", findings.len());
-        let detail = json!({
-            "scan-status": "INITIAL_SCAN_COMPLETE",
-            "repository-name": arn,
-            "finding-severity-counts": counts,
-            "image-digest": digest,
-            "image-tags": tags,
-            "version": "1.0",
-        });
-        self.write("aws.inspector2", "Inspector2 Scan", now, Some(arn), &detail)
+    ) -> Letter {
+        self.letter(self.scanned(at, tags), |envelope| {
+            let (repository, digest) = at;
+            let arn = envelope.repository_arn(repository);
+            let mut counts = counts(findings);
+            counts.insert("TOTAL", findings.len());
+            let detail = json!({
+                "scan-status": "INITIAL_SCAN_COMPLETE",
+                "repository-name": arn,
+                "finding-severity-counts": counts,
+                "image-digest": digest,
+                "image-tags": tags,
+                "version": "1.0",
+            });
+            envelope.write("aws.inspector2", "Inspector2 Scan", now, Some(arn), &detail)
+        })
     }
 
     /// Something new is known about a manifest that was scanned before.
@@ -131,7 +175,12 @@ impl Envelope {
         tags: &[Tag],
         finding: &Finding,
         now: Timestamp,
-    ) -> Value {
+    ) -> Letter {
+        // Its tags stand in the resource, where nobody needs them: the digest says which.
+        self.letter(self.scanned(at, &[]), |envelope| envelope.finding_json(at, tags, finding, now))
+    }
+
+    fn finding_json(&self, at: &ManifestAt, tags: &[Tag], finding: &Finding, now: Timestamp) -> Value {
         let (repository, digest) = at;
         // Inspector's own way to write time.
         let time = now.strftime("%a %b %d %H:%M:%S.%3f UTC %Y").to_string();
@@ -180,7 +229,7 @@ impl Envelope {
     }
 
     /// An execution changed state.
-    pub(crate) fn execution(&mut self, execution: &Execution, now: Timestamp) -> Value {
+    pub(crate) fn execution(&mut self, execution: &Execution, now: Timestamp) -> Letter {
         let state = match execution.state {
             ExecutionState::InProgress => "STARTED",
             ExecutionState::Succeeded => "SUCCEEDED",
@@ -189,29 +238,35 @@ impl Envelope {
             ExecutionState::Superseded => "SUPERSEDED",
         };
         let pipeline = &execution.start.pipeline;
-        let detail = json!({
-            "pipeline": pipeline,
-            "execution-id": execution.id,
-            "start-time": execution.started_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
-            "state": state,
-            // CodePipeline writes whole numbers with a fraction.
-            "version": 1.0,
-            "pipeline-execution-attempt": 1.0,
-        });
-        let arn = self.arn("codepipeline", pipeline);
-        self.write(
-            "aws.codepipeline",
-            "CodePipeline Pipeline Execution State Change",
-            now,
-            Some(arn),
-            &detail,
-        )
+        let trigger = Trigger::Execution {
+            at: self.place(),
+            pipeline: pipeline.clone(),
+            execution: execution.id.clone(),
+            state: state.to_owned().into(),
+        };
+        self.letter(trigger, |envelope| {
+            let detail = json!({
+                "pipeline": pipeline,
+                "execution-id": execution.id,
+                "start-time": execution.started_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+                "state": state,
+                // CodePipeline writes whole numbers with a fraction.
+                "version": 1.0,
+                "pipeline-execution-attempt": 1.0,
+            });
+            let arn = envelope.arn("codepipeline", pipeline);
+            let kind = "CodePipeline Pipeline Execution State Change";
+            envelope.write("aws.codepipeline", kind, now, Some(arn), &detail)
+        })
     }
 
-    /// A schedule's time has come.
-    pub(crate) fn scheduled(&mut self, rule: &str, now: Timestamp) -> Value {
-        let arn = self.arn("events", &format!("rule/{rule}"));
-        self.write("aws.events", "Scheduled Event", now, Some(arn), &json!({}))
+    /// The time of the rule that ticks, or of the one that sweeps, has come.
+    pub(crate) fn scheduled(&mut self, trigger: Trigger, now: Timestamp) -> Letter {
+        let rule = if trigger == Trigger::Sweep { "patchwave-sweep" } else { "patchwave-tick" };
+        self.letter(trigger, |envelope| {
+            let arn = envelope.arn("events", &format!("rule/{rule}"));
+            envelope.write("aws.events", "Scheduled Event", now, Some(arn), &json!({}))
+        })
     }
 }
 

@@ -19,6 +19,15 @@ pub enum Level {
     Some,
     /// Hardly anything works.
     Many,
+    /// All works, and no event is ever delivered: the tick and the sweep must do it alone.
+    Silence,
+}
+
+impl Level {
+    /// Tells whether anything else goes wrong than that events are lost.
+    pub(crate) fn is_hostile(self) -> bool {
+        matches!(self, Self::Some | Self::Many)
+    }
 }
 
 /// A kind of fault.
@@ -73,6 +82,18 @@ pub enum Trouble {
     PushedVulnerable,
     /// A person puts the version before back.
     RolledBack,
+    /// A person puts the tags on some other version, earlier or later.
+    Retagged,
+    /// A person approves what policy leaves to people.
+    Approved,
+    /// A person asks for a rebuild.
+    Requested,
+    /// A person freezes an image.
+    Frozen,
+    /// A person releases an image.
+    Released,
+    /// Somebody edits the policies of the hierarchy, or takes that back.
+    PolicyEdited,
     /// A multi-arch tag moves several times in minutes.
     TagMovedAgain,
     /// A build writes down no base.
@@ -87,7 +108,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -112,6 +133,12 @@ impl Trouble {
         Self::PushedFixed,
         Self::PushedVulnerable,
         Self::RolledBack,
+        Self::Retagged,
+        Self::Approved,
+        Self::Requested,
+        Self::Frozen,
+        Self::Released,
+        Self::PolicyEdited,
         Self::TagMovedAgain,
         Self::Unannotated,
         Self::WithoutVariables,
@@ -180,14 +207,18 @@ impl Faults {
 
     /// What goes wrong between `from` and `until`.
     pub(crate) fn new(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
-        if level == Level::None {
-            return Self::none();
+        if !level.is_hostile() {
+            let mut quiet =
+                Self { level, is_deaf: level == Level::Silence, until: Timestamp::MAX, ..Self::none() };
+            quiet.note_times(Trouble::Deaf, quiet.is_deaf.into());
+            return quiet;
         }
         let mut faults = Self { level, draws: seed.draws("faults", ""), until, ..Self::none() };
         let minutes = Span::between(from, until).as_seconds() / 60;
         for _ in 0..faults.draws.between(0, 3) {
             let begins = Span::minutes(faults.draws.between(0, minutes)).after(from);
-            let ends = faults.draws.span(Span::minutes(5), Span::hours(5)).after(begins).min(until);
+            let longest = Span::hours(5).min(Span::between(from, until).share(1, 2));
+            let ends = faults.draws.span(Span::minutes(5), longest).after(begins).min(until);
             let service = faults.draws.pick(&SERVICES).copied().unwrap_or(Service::Ledger);
             faults.outages.push((service, begins, ends));
         }
@@ -200,7 +231,7 @@ impl Faults {
 
     /// Tells whether anything goes wrong in this world, ever.
     pub(crate) fn may_strike(&self) -> bool {
-        self.level != Level::None
+        self.level.is_hostile()
     }
 
     pub(crate) fn note(&mut self, trouble: Trouble) {
@@ -225,7 +256,7 @@ impl Faults {
     /// Draws whether a kind of fault would strike now, if it came to that.
     pub(crate) fn would_strike(&mut self, trouble: Trouble, now: Timestamp) -> bool {
         let rate = match self.level {
-            Level::None => return false,
+            Level::None | Level::Silence => return false,
             Level::Some => trouble.rate() / 3,
             Level::Many => trouble.rate(),
         };

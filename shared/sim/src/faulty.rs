@@ -10,6 +10,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
@@ -61,6 +62,8 @@ impl Script {
 /// The world of one invocation.
 pub(crate) struct Faulty<'w> {
     world: &'w SimulatedWorld,
+    /// The edition that was deployed when it began.
+    hierarchy: &'w Hierarchy,
     script: Script,
     ceiling: Mode,
     changes: Cell<u32>,
@@ -73,12 +76,31 @@ impl<'w> Faulty<'w> {
     pub(crate) fn new(world: &'w SimulatedWorld, script: Script, ceiling: Mode) -> Self {
         Self {
             world,
+            hierarchy: world.hierarchy(),
             script,
             ceiling,
             changes: Cell::new(0),
             stands: Cell::new(false),
             seen: RefCell::new(BTreeMap::new()),
         }
+    }
+
+    /// Returns the hierarchy that the invocation read.
+    pub(crate) fn hierarchy(&self) -> &'w Hierarchy {
+        self.hierarchy
+    }
+
+    /// Remembers an event, as a conditional write does; tells whether it is new.
+    pub(crate) async fn remember(&self, number: u64) -> Result<bool, Fault> {
+        self.before_change(Service::Ledger).await?;
+        let is_new = self.world.state.borrow_mut().remembered.insert(number);
+        self.after(Service::Ledger).await?;
+        Ok(is_new)
+    }
+
+    /// Returns how many executions there ever were.
+    pub(crate) fn executions(&self) -> u32 {
+        self.world.state.borrow().pipelines.count()
     }
 
     /// Tells, once, whether the invocation stands still rather than having ended.
@@ -155,6 +177,11 @@ impl World for Faulty<'_> {
         self.world.records(images).await
     }
 
+    /// It only puts what waits in another order, so that a pass without it is as good a history.
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        self.world.running(images).await
+    }
+
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         self.before(Service::Ledger)?;
         self.world.slots(now).await
@@ -201,11 +228,12 @@ impl World for Faulty<'_> {
         }
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         match self.before(Service::Pipelines) {
-            Ok(()) => self.world.pipelines(names).await,
+            Ok(()) => self.world.pipelines(starts).await,
             Err(fault) => {
-                names.iter().map(|name| (name.clone(), PipelineFacts::Unknown(fault.to_string()))).collect()
+                let unknown = || PipelineFacts::Unknown(fault.to_string());
+                starts.iter().map(|start| (start.image.clone(), unknown())).collect()
             }
         }
     }
@@ -250,13 +278,13 @@ impl World for Faulty<'_> {
             _ => NotStarted::Refused(fault),
         })?;
         {
-            let (hierarchy, now): (&Hierarchy, _) = (&self.world.hierarchy, self.world.now());
+            let now = self.world.now();
             let mut state = self.world.state.borrow_mut();
             if state.pipelines.replayed(start).is_none() {
                 let seen = self.seen.borrow().clone();
                 let day = self.now();
                 let beginning = Beginning { start, seen, ceiling: self.ceiling, day, now };
-                state.witness_start(hierarchy, &beginning);
+                state.witness_start(self.hierarchy, &beginning);
             }
         }
         let started = self.world.start(start).await;

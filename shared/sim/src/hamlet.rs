@@ -1,87 +1,93 @@
 //! Small random hierarchies: a few images, diamonds, and policies of every kind in the middle of a chain.
 
-use std::fmt::Write;
-
 use crate::draw::{Draws, Seed};
 use crate::faults::{Level, Trouble};
 
-/// A hierarchy file and what is unusual in it.
+/// A hierarchy file, the same with other policies, and what is unusual in the first.
+#[derive(Debug)]
 pub(crate) struct Hamlet {
     pub(crate) yaml: String,
+    pub(crate) edited: String,
     pub(crate) troubles: Vec<Trouble>,
 }
 
 /// Writes the hierarchy of a seed.
 pub(crate) fn hamlet(seed: Seed, level: Level) -> Hamlet {
     let mut draws = seed.draws("hamlet", "");
-    let mut hamlet = Hamlet { yaml: head(&mut draws), troubles: Vec::new() };
+    let mut draft =
+        Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), troubles: Vec::new() };
     let bases = draws.between(1, 2);
     let platforms = draws.between(1, 3);
     let applications = draws.between(1, 3);
     let upstream = "public.ecr.aws/docker/library/debian:12";
     for number in 0..bases {
         let from = if number > 0 && draws.percent(40) { "base/0" } else { upstream };
-        hamlet.image(&mut draws, level, "base", number, from, "", "tags: [\"12\", \"12.1\"]");
+        draft.image(&mut draws, "base", number, [from, ""], "tags: [\"12\", \"12.1\"]");
     }
     for number in 0..platforms {
         let from = format!("base/{}", draws.between(0, bases - 1));
         let copied = draws.percent(30).then(|| format!("base/{}", draws.between(0, bases - 1)));
         let copied = copied.filter(|copied| *copied != from).unwrap_or_default();
-        hamlet.image(&mut draws, level, "platform", number, &from, &copied, "tags: [\"22\", \"22.9\"]");
+        draft.image(&mut draws, "platform", number, [&from, &copied], "tags: [\"22\", \"22.9\"]");
     }
     for number in 0..applications {
         let from = format!("platform/{}", draws.between(0, platforms - 1));
         let copied = draws.percent(50).then(|| format!("platform/{}", draws.between(0, platforms - 1)));
         let copied = copied.filter(|copied| *copied != from).unwrap_or_default();
         let line = if draws.percent(40) { "tagPattern: \"main-*\"" } else { "tags: [prod]" };
-        hamlet.image(&mut draws, level, "application", number, &from, &copied, line);
+        draft.image(&mut draws, "application", number, [&from, &copied], line);
     }
-    hamlet
+    let yaml = draft.yaml();
+    let troubles = std::mem::take(&mut draft.troubles);
+    draft.edit(&mut seed.draws("edited", ""));
+    Hamlet { yaml, edited: draft.yaml(), troubles }
 }
 
-fn head(draws: &mut Draws) -> String {
-    let unknown = draws.pick(&["tryWithNextRebuild", "tryOnce", "hold"]).copied().unwrap_or("hold");
-    let rebuild_at = draws.pick(&["medium", "high"]).copied().unwrap_or("high");
-    let max_age = if draws.percent(15) { "4d" } else { "30d" };
-    let suppressed = if draws.percent(25) {
-        "  suppress: [{ vulnerability: CVE-2026-40000, images: [\"platform/*\"], until: 2026-12-31, reason: not reachable }]\n"
-    } else {
-        ""
-    };
-    format!(
-        "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy:\n  mode: enforce\n  \
-         rebuildAt: {rebuild_at}\n  unknownFix: {unknown}\n  maxAge: {max_age}\n  maxConcurrentBuilds: {}\n  \
-         maxStartsPerDay: {}\n{suppressed}images:\n",
-        draws.between(1, 4),
-        draws.between(6, 30),
-    )
+struct Draft {
+    level: Level,
+    head: Head,
+    rows: Vec<Row>,
+    troubles: Vec<Trouble>,
 }
 
-impl Hamlet {
-    #[expect(clippy::too_many_arguments, reason = "the words of one line of the file")]
-    fn image(
-        &mut self,
-        draws: &mut Draws,
-        level: Level,
-        tier: &str,
-        number: u32,
-        from: &str,
-        copied: &str,
-        line: &str,
-    ) {
+/// The policies of the whole file.
+struct Head {
+    rebuild_at: &'static str,
+    unknown_fix: &'static str,
+    max_age: &'static str,
+    is_suppressed: bool,
+    builds_at_once: u32,
+    starts_a_day: u32,
+}
+
+/// One image, and the policies of its own.
+struct Row {
+    image: String,
+    policy: String,
+    pipeline: String,
+}
+
+impl Head {
+    fn draw(draws: &mut Draws, level: Level) -> Self {
+        let is_short_lived = draws.percent(15) && level != Level::Silence;
+        Self {
+            rebuild_at: draws.pick(&["medium", "high"]).copied().unwrap_or("high"),
+            unknown_fix: draws.pick(&["tryWithNextRebuild", "tryOnce", "hold"]).copied().unwrap_or("hold"),
+            max_age: if is_short_lived { "4d" } else { "30d" },
+            is_suppressed: draws.percent(25),
+            builds_at_once: draws.between(1, 4),
+            starts_a_day: if level == Level::Silence { 1_000 } else { draws.between(6, 30) },
+        }
+    }
+}
+
+impl Draft {
+    fn image(&mut self, draws: &mut Draws, tier: &str, number: u32, [from, copied]: [&str; 2], line: &str) {
         let short = if tier == "application" { "apps" } else { tier };
         let name = format!("{short}/{number}");
-        let mut policy = String::new();
-        if level != Level::None && draws.percent(10) {
-            policy.push_str("mode: observe, ");
-            self.troubles.push(Trouble::Observed);
-        } else if level != Level::None && draws.percent(15) {
-            let rebuild = draws.pick(&["approval", "nextCommit", "never"]).copied().unwrap_or("never");
-            policy = format!("rebuild: {rebuild}, ");
-            self.troubles.push(Trouble::LeftToPeople);
-        }
+        let policy = self.policy(draws);
         let mut pipeline = format!("{short}-{number}");
-        if level != Level::None && draws.percent(15) {
+        if self.level.is_hostile() && draws.percent(15) {
             pipeline = format!("{{ name: {pipeline}, variables: [] }}");
             self.troubles.push(Trouble::WithoutVariables);
         }
@@ -89,11 +95,61 @@ impl Hamlet {
             let name = format!("{short}-{number}");
             pipeline = format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
         }
-        let copied = if copied.is_empty() { String::new() } else { format!("copyFrom: [{copied}], ") };
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            self.yaml,
-            "  - {{ id: {name}, tier: {tier}, repository: {name}, {line}, from: \"{from}\", {copied}{policy}pipeline: {pipeline} }}"
+        let copied = if copied.is_empty() { String::new() } else { format!(", copyFrom: [{copied}]") };
+        let image = format!("id: {name}, tier: {tier}, repository: {name}, {line}, from: \"{from}\"{copied}");
+        self.rows.push(Row { image, policy, pipeline });
+    }
+
+    /// One in four is only observed, or left to people.
+    fn policy(&mut self, draws: &mut Draws) -> String {
+        if self.level.is_hostile() && draws.percent(10) {
+            self.troubles.push(Trouble::Observed);
+            "mode: observe, ".to_owned()
+        } else if self.level.is_hostile() && draws.percent(15) {
+            self.troubles.push(Trouble::LeftToPeople);
+            let rebuild = draws.pick(&["approval", "nextCommit", "never"]).copied().unwrap_or("never");
+            format!("rebuild: {rebuild}, ")
+        } else {
+            String::new()
+        }
+    }
+
+    /// Changes some policies, and nothing about what is built on what.
+    fn edit(&mut self, draws: &mut Draws) {
+        let other = Head::draw(draws, self.level);
+        match draws.between(1, 5) {
+            1 => self.head.rebuild_at = if self.head.rebuild_at == "high" { "medium" } else { "high" },
+            2 => self.head.max_age = if self.head.max_age == "30d" { "4d" } else { "30d" },
+            3 => {
+                (self.head.builds_at_once, self.head.starts_a_day) =
+                    (other.builds_at_once, other.starts_a_day)
+            }
+            4 => self.head.is_suppressed = !self.head.is_suppressed,
+            _ => self.head.unknown_fix = other.unknown_fix,
+        }
+        for row in 0..self.rows.len() {
+            if draws.percent(30) {
+                self.rows[row].policy = self.policy(draws);
+            }
+        }
+    }
+
+    fn yaml(&self) -> String {
+        let Head { rebuild_at, unknown_fix, max_age, is_suppressed, builds_at_once, starts_a_day } =
+            self.head;
+        let suppressed = if is_suppressed {
+            "  suppress: [{ vulnerability: CVE-2026-40000, images: [\"platform/*\"], until: 2026-12-31, reason: not reachable }]\n"
+        } else {
+            ""
+        };
+        let head = format!(
+            "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy:\n  mode: enforce\n  \
+             rebuildAt: {rebuild_at}\n  unknownFix: {unknown_fix}\n  maxAge: {max_age}\n  \
+             maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
         );
+        let row = |Row { image, policy, pipeline }: &Row| {
+            format!("  - {{ {image}, {policy}pipeline: {pipeline} }}\n")
+        };
+        self.rows.iter().map(row).fold(head, |yaml, row| yaml + &row)
     }
 }

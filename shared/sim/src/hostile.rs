@@ -10,13 +10,21 @@ use patchwave_converge::Report;
 use crate::build::is_annotated;
 use crate::draw::Seed;
 use crate::faults::{Faults, Level, Trouble};
-use crate::hamlet::hamlet;
-use crate::moment::{Function, Moment};
+use crate::hamlet::{Hamlet, hamlet};
+use crate::moment::{Build, Function, Moment};
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, Vulnerability};
+use crate::rivals::Handler;
 use crate::simulation::{Broken, Simulation};
+use crate::sketch::Sketch;
 
-/// How long things go wrong.
-const HOSTILE_DAYS: Span = Span::days(3);
+/// How many seeds in a row play in the same hierarchy: reading one takes as long as half a history.
+const OF_ONE_HIERARCHY: u64 = 16;
+
+/// How long things go wrong: for days in one world of so many, for some hours in the others. As much happens in either.
+const LONG: Span = Span::days(3);
+const LONG_IN: u32 = 64;
+const SHORTEST: Span = Span::hours(2);
+const SHORT: Span = Span::hours(6);
 
 /// How long the world may take to become quiet afterwards. Three failures in a row make a back-off of up to 32 hours, and
 /// a limit of starts a day may stretch what is left.
@@ -36,6 +44,8 @@ pub struct Play {
     pub seed: u64,
     /// How hostile it is.
     pub level: Level,
+    /// Who handles its events.
+    pub handler: Handler,
     /// What is broken on purpose.
     pub planted: Option<Planted>,
     /// Whether to remember the story.
@@ -78,42 +88,136 @@ pub enum NotPlayed {
     Broken(u64, Broken),
 }
 
+/// What the world of a seed is played in: a hierarchy, which the seeds next to it share.
+#[derive(Debug)]
+struct Stage {
+    hamlet: Hamlet,
+    hierarchy: Hierarchy,
+    edited: Hierarchy,
+    level: Level,
+    number: u64,
+}
+
+impl Stage {
+    fn of(play: Play) -> Result<Self, NotPlayed> {
+        let number = play.seed / OF_ONE_HIERARCHY;
+        let hamlet = hamlet(Seed(number), play.level);
+        let parse = |yaml: &str| {
+            Hierarchy::parse("hamlet.yaml", yaml).map_err(|errors| NotPlayed::Hierarchy(play.seed, errors))
+        };
+        let (hierarchy, edited) = (parse(&hamlet.yaml)?, parse(&hamlet.edited)?);
+        Ok(Self { hamlet, hierarchy, edited, level: play.level, number })
+    }
+
+    fn is_of(&self, play: Play) -> bool {
+        self.level == play.level && self.number == play.seed / OF_ONE_HIERARCHY
+    }
+}
+
+/// Where one world after another is played.
+#[derive(Debug, Default)]
+pub struct Theatre {
+    stage: Option<Stage>,
+    states: Sketch,
+}
+
+impl Theatre {
+    /// Plays the world of a seed: the same whatever was played before.
+    pub fn play(&mut self, play: Play) -> Result<Outcome, NotPlayed> {
+        let stage = match self.stage.take().filter(|stage| stage.is_of(play)) {
+            Some(same) => self.stage.insert(same),
+            None => self.stage.insert(Stage::of(play)?),
+        };
+        let (outcome, shapes) = play.run_on(stage)?;
+        shapes.into_iter().for_each(|shape| self.states.add(shape));
+        Ok(outcome)
+    }
+
+    /// Returns the different states that were seen.
+    pub(crate) fn take_states(self) -> Sketch {
+        self.states
+    }
+}
+
 impl Play {
     /// Plays the world of a seed.
     pub fn run(self) -> Result<Outcome, NotPlayed> {
-        let small = hamlet(Seed(self.seed), self.level);
-        let hierarchy = Hierarchy::parse("hamlet.yaml", &small.yaml)
-            .map_err(|errors| NotPlayed::Hierarchy(self.seed, errors))?;
-        let mut simulation = Simulation::new(hierarchy, self.seed);
-        let (begins, ends) = (simulation.now(), HOSTILE_DAYS.after(simulation.now()));
-        self.prepare(&mut simulation, &small.troubles, begins, ends);
+        Theatre::default().play(self)
+    }
+
+    fn run_on(self, stage: &Stage) -> Result<(Outcome, Vec<u64>), NotPlayed> {
+        let simulation = Simulation::new(stage.hierarchy.clone(), self.seed);
+        let mut simulation = simulation.with(self.handler, stage.edited.clone());
+        let begins = simulation.now();
+        if self.level == Level::Silence {
+            return self.run_in_silence(simulation, stage);
+        }
+        let ends = self.hostile_time().after(begins);
+        self.prepare(&mut simulation, &stage.hamlet.troubles, begins, ends);
         let mut seen = Seen::default();
         let broken = |broken| NotPlayed::Broken(self.seed, broken);
         simulation.run_until(ends, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        simulation.calm_down();
+        for (again, longest) in [("", Span::hours(26)), (" after the last sweep", Span::hours(25))] {
+            let quiet = simulation
+                .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))
+                .map_err(broken)?;
+            if !quiet {
+                simulation.accuse(&format!("it does not become quiet{again}"));
+            }
+            // One more sweep sees what no event told, and a last one whether anything is left.
+            seen.sweep = None;
+            let last = longest.after(simulation.now());
+            simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        }
+        self.end(simulation, seen, stage)
+    }
+
+    fn end(
+        self,
+        mut simulation: Simulation,
+        mut seen: Seen,
+        stage: &Stage,
+    ) -> Result<(Outcome, Vec<u64>), NotPlayed> {
+        match seen.sweep.take() {
+            _ if self.handler != Handler::Patchwave => simulation.count_losses(),
+            Some(report) => {
+                simulation.witness_end(&report).map_err(|broken| NotPlayed::Broken(self.seed, broken))?;
+            }
+            None => simulation.accuse("no sweep ended"),
+        }
+        let outcome = simulation.outcome(self.seed, seen.passes, &stage.hamlet.yaml);
+        Ok((outcome, simulation.shapes().to_vec()))
+    }
+
+    /// Plays a world in which all works and no event is ever delivered, and looks at how long it takes.
+    fn run_in_silence(
+        self,
+        mut simulation: Simulation,
+        stage: &Stage,
+    ) -> Result<(Outcome, Vec<u64>), NotPlayed> {
+        let broken = |broken| NotPlayed::Broken(self.seed, broken);
+        let (begins, mut seen) = (simulation.now(), Seen::default());
+        // The first day's sweep sees what was founded; by the second's all scans are there.
+        let swept = Span::days(1).after(begins);
+        self.prepare(&mut simulation, &[], begins, SHORTEST.after(begins));
+        simulation.run_until(swept, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        seen.builds.clear();
+        let last = Span::days(1).plus(Span::hours(1)).after(swept);
+        simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        simulation.witness_silence(&seen.builds, swept);
         let quiet = simulation
             .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))
             .map_err(broken)?;
         if !quiet {
             simulation.accuse("it does not become quiet");
         }
-        // One more sweep sees what no event told.
-        seen.sweep = None;
-        let last = Span::hours(26).after(simulation.now());
-        simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
-        let quiet = simulation
-            .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))
-            .map_err(broken)?;
-        if !quiet {
-            simulation.accuse("it does not become quiet after the last sweep");
-        }
-        seen.sweep = None;
-        let last = Span::hours(25).after(simulation.now());
-        simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
-        match seen.sweep.take() {
-            Some(report) => simulation.witness_end(&report).map_err(broken)?,
-            None => simulation.accuse("no sweep ended"),
-        }
-        Ok(simulation.outcome(self.seed, seen.passes, seen.events, &small.yaml))
+        self.end(simulation, seen, stage)
+    }
+
+    fn hostile_time(self) -> Span {
+        let mut draws = Seed(self.seed).draws("hostile time", "");
+        if draws.between(1, LONG_IN) == 1 { LONG } else { draws.span(SHORTEST, SHORT) }
     }
 
     fn prepare(self, simulation: &mut Simulation, troubles: &[Trouble], begins: Timestamp, ends: Timestamp) {
@@ -121,7 +225,7 @@ impl Play {
         for trouble in troubles {
             faults.note(*trouble);
         }
-        if self.level != Level::None {
+        if self.level.is_hostile() {
             faults.note_times(Trouble::Unannotated, unannotated(simulation.hierarchy(), Seed(self.seed)));
         }
         simulation.trouble(faults, self.planted, self.tell, begins, ends);
@@ -129,16 +233,19 @@ impl Play {
         let packages: Vec<&str> =
             OF_THE_SYSTEM.into_iter().chain(OF_RUNTIMES).chain(OF_APPLICATIONS).collect();
         let mut revisions: BTreeMap<&str, u32> = BTreeMap::new();
+        let latest = Span::between(begins, ends).share(5, 6);
         for number in 0..draws.between(3, 8) {
             let package = draws.pick(&packages).copied().unwrap_or("openssl");
             let severity = draws
                 .pick(&[Severity::Medium, Severity::High, Severity::Critical])
                 .copied()
                 .unwrap_or(Severity::High);
-            let known_from = draws.span(Span::minutes(30), Span::hours(60)).after(begins);
+            let known_from = draws.span(Span::minutes(10), latest).after(begins);
             let fixed_at = match draws.between(1, 10) {
                 1 => None,
-                2..=4 => Some(draws.span(Span::hours(1), Span::hours(30)).after(known_from)),
+                2..=4 if self.level != Level::Silence => {
+                    Some(draws.span(Span::hours(1), Span::hours(30)).after(known_from))
+                }
                 _ => Some(Span::hours(1).before(known_from)),
             };
             let revision = revisions.entry(package).or_insert(1);
@@ -167,21 +274,21 @@ fn unannotated(hierarchy: &Hierarchy, seed: Seed) -> u64 {
 #[derive(Default)]
 struct Seen {
     passes: u64,
-    events: u64,
+    builds: Vec<Build>,
     sweep: Option<Report>,
 }
 
 impl Seen {
     fn see(&mut self, moment: &Moment) {
         match moment {
-            Moment::Delivered { .. } => self.events += 1,
             Moment::Passed { function, report, .. } => {
                 self.passes += 1;
                 if *function == Function::Inventory {
                     self.sweep = Some((**report).clone());
                 }
             }
-            Moment::Built(_) | Moment::Deployed { .. } => {}
+            Moment::Built(build) => self.builds.push((**build).clone()),
+            Moment::Delivered { .. } | Moment::Deployed { .. } => {}
         }
     }
 }

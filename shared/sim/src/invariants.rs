@@ -12,7 +12,10 @@ use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::Timestamp;
 use patchwave_converge::{LEASE, Report};
 
+use crate::build::Order;
+use crate::incident::can_be_rebuilt;
 use crate::pipelines::{Execution, Fate};
+use crate::registry::packages;
 use crate::state::State;
 
 /// Sees whether all is as promised, and remembers what happened for the story.
@@ -139,6 +142,12 @@ impl State {
             violations.push(format!("{} is started and only observed", image.id));
         }
         let approved = self.ledger.record(&image.id).and_then(|record| record.approval.as_ref());
+        let record = self.ledger.record(&image.id);
+        let claimed_at = record.and_then(|record| record.claim.as_ref()).map(|claim| claim.claimed_at);
+        let frozen = record.and_then(|record| record.frozen.as_ref());
+        if frozen.is_some_and(|frozen| claimed_at.is_some_and(|claimed_at| frozen.at < claimed_at)) {
+            violations.push(format!("{} is started and frozen", image.id));
+        }
         match image.policy.rebuild {
             Rebuild::Auto => {}
             Rebuild::Approval if approved.is_some_and(|a| a.replaces == beginning.start.replaces) => {}
@@ -206,6 +215,25 @@ impl State {
         }
     }
 
+    /// How many findings the scanner lists on an image that policy would rebuild for, and that a build now would not have.
+    pub(crate) fn curable(&self, hierarchy: &Hierarchy, image: &Image, now: Timestamp) -> u64 {
+        let current = self.registry.current(&image.repository, &image.line);
+        let Some(current) = current.filter(|_| can_be_rebuilt(image)) else { return 0 };
+        let mut version = current.version.clone();
+        for manifest in version.platforms.values_mut() {
+            manifest.scan = self.scanner.scan(&(image.repository.clone(), manifest.digest.clone()));
+        }
+        let parents = self.current_parents(hierarchy, image);
+        let order = Order { parents, revision: None, cached: false, stuck: false, number: 0, now };
+        let rebuilt = self.build(hierarchy, image, &order);
+        let would_have = |finding: &Finding| {
+            let vulnerability = self.scanner.known.iter().find(|known| known.key() == finding.key);
+            let mut installed = rebuilt.layers.values().flat_map(packages);
+            vulnerability.is_none_or(|known| installed.any(|(_, (package, _))| known.is_in(package)))
+        };
+        counted(image, &version).iter().filter(|finding| !would_have(finding)).count() as u64
+    }
+
     /// The ledger agrees with the world.
     fn disagreements(&self, hierarchy: &Hierarchy) -> Vec<String> {
         let running: BTreeSet<&ImageId> =
@@ -264,6 +292,9 @@ impl<'e> AtEnd<'e> {
             if !self.explains(image, facts, &finding) {
                 forgotten.push(format!("{} is forgotten with {}: {hold}", image.id, finding.key));
             }
+        }
+        if facts.record.request.is_some() && hold == Hold::Fresh.name() {
+            forgotten.push(format!("{} was asked for and is forgotten", image.id));
         }
         let unknown = version.platforms.values().any(|manifest| manifest.scan.completed_at().is_none());
         if unknown && self.holds.get(&image.id) == Some(&&Hold::Fresh) {

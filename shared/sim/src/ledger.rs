@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     records: BTreeMap<ImageId, Record>,
     running: BTreeSet<ImageId>,
     starts: BTreeMap<String, u32>,
+    /// Counts the writes that succeeded.
+    pub(crate) writes: u64,
     /// A planted defect: whoever writes last wins.
     pub(crate) is_fenceless: bool,
 }
@@ -88,7 +90,7 @@ impl Ledger {
         if !self.is_fresh(image, fence) {
             return Err(NotSaved::Conflict);
         }
-        self.running.remove(image);
+        self.writes += u64::from(self.running.remove(image));
         Ok(())
     }
 
@@ -97,6 +99,7 @@ impl Ledger {
     }
 
     fn write(&mut self, image: &ImageId, record: &Record) {
+        self.writes += 1;
         self.records.insert(image.clone(), Record { fence: record.fence + 1, ..record.clone() });
     }
 }

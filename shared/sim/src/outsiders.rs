@@ -2,6 +2,8 @@
 
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::ImageId;
+use patchwave::intervention::Intervention;
+use patchwave::policy::Rebuild;
 use patchwave::time::{Span, Timestamp};
 
 use crate::build::Order;
@@ -17,17 +19,44 @@ pub(crate) struct Deed {
     pub(crate) again: u32,
 }
 
-const DEEDS: [Trouble; 4] =
-    [Trouble::PushedFixed, Trouble::PushedVulnerable, Trouble::RolledBack, Trouble::TagMovedAgain];
+const DEEDS: [Trouble; 10] = [
+    Trouble::PushedFixed,
+    Trouble::PushedVulnerable,
+    Trouble::RolledBack,
+    Trouble::Retagged,
+    Trouble::TagMovedAgain,
+    Trouble::Approved,
+    Trouble::Requested,
+    Trouble::Frozen,
+    Trouble::Released,
+    Trouble::PolicyEdited,
+];
+
+impl Deed {
+    /// Returns what is decided with a verb of the command line; nothing if it is done in another way.
+    pub(crate) fn decision(&self) -> Option<Intervention> {
+        match self.what {
+            Trouble::Approved => Some(Intervention::Approve),
+            Trouble::Requested => Some(Intervention::Rebuild),
+            Trouble::Frozen => Some(Intervention::Freeze),
+            Trouble::Released => Some(Intervention::Release),
+            _ => None,
+        }
+    }
+}
 
 impl State {
     /// Draws what people will do between `from` and `until`.
     pub(crate) fn plan_deeds(&mut self, hierarchy: &Hierarchy, from: Timestamp, until: Timestamp) {
         let images: Vec<ImageId> = hierarchy.images().map(|image| image.id.clone()).collect();
         let minutes = Span::between(from, until).as_seconds() / 60;
-        for _ in 0..self.faults.between(0, 4) {
+        let to_approve = hierarchy.images().find(|image| image.policy.rebuild == Rebuild::Approval);
+        for _ in 0..self.faults.between(0, 6) {
             let what = self.faults.pick(&DEEDS).copied().unwrap_or(Trouble::PushedFixed);
-            let Some(image) = self.faults.pick(&images).cloned() else { return };
+            let Some(mut image) = self.faults.pick(&images).cloned() else { return };
+            if let Some(waiting) = to_approve.filter(|_| what == Trouble::Approved) {
+                image = waiting.id.clone();
+            }
             let again = if what == Trouble::TagMovedAgain { self.faults.between(2, 4) } else { 0 };
             let at = Span::minutes(self.faults.between(0, minutes)).after(from);
             self.plan(at, Happening::Deed(Deed { what, image, again }));
@@ -38,8 +67,8 @@ impl State {
         let Ok(image) = hierarchy.image(&deed.image) else { return };
         self.faults.note(deed.what);
         self.witness.tell(now, || format!("somebody: {:?} {}", deed.what, deed.image));
-        if deed.what == Trouble::RolledBack {
-            self.roll_back(image, now);
+        if matches!(deed.what, Trouble::RolledBack | Trouble::Retagged) {
+            self.move_tags(image, deed.what, now);
             return;
         }
         let number = self.pipelines.next_number(&image.id);
@@ -54,8 +83,10 @@ impl State {
         }
     }
 
-    fn roll_back(&mut self, image: &Image, now: Timestamp) {
-        let Some(digest) = self.registry.roll_back(&image.repository, &image.line) else { return };
+    /// Puts the tracked tags back to the version before, or on any.
+    fn move_tags(&mut self, image: &Image, what: Trouble, now: Timestamp) {
+        let back = if what == Trouble::RolledBack { 1 } else { self.faults.between(0, 3) };
+        let Some(digest) = self.registry.move_tags(&image.repository, &image.line, back) else { return };
         let event = self.envelope.pushed(&image.repository, &digest, None, true, now);
         self.emit(&event, now);
     }

@@ -131,6 +131,11 @@ impl Pipelines {
         *number
     }
 
+    /// Returns how many executions there ever were.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.executions.len()).unwrap_or(u32::MAX)
+    }
+
     /// Returns the executions under way.
     pub(crate) fn running(&self) -> impl Iterator<Item = &Execution> {
         self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)

@@ -88,19 +88,24 @@ impl Registry {
         self.repositories.get(repository)?.iter().find(|pushed| pushed.version.is_named_by(digest))
     }
 
-    /// Moves the tracked tags back to the version before the current one. Tells which, if there is one.
-    pub(crate) fn roll_back(&mut self, repository: &Repository, line: &Line) -> Option<Digest> {
+    /// Moves the tracked tags back to the version that was pushed so many pushes before the current one; 0: to the newest.
+    /// Tells which, if there is one and it is another.
+    pub(crate) fn move_tags(&mut self, repository: &Repository, line: &Line, back: u32) -> Option<Digest> {
         let Line::Stable(tags) = line else { return None };
         let now = self.current(repository, line)?.version.digest.clone();
         let versions = self.repositories.get_mut(repository)?;
         let place = versions.iter().position(|pushed| pushed.version.digest == now)?;
-        let earlier = place.checked_sub(1)?;
+        let newest = versions.len().checked_sub(1)?;
+        let to = if back == 0 { newest } else { place.checked_sub(back as usize)? };
+        if to == place {
+            return None;
+        }
         for version in versions.iter_mut() {
             version.tags.retain(|tag| !tags.contains(tag));
         }
-        let earlier = versions.get_mut(earlier)?;
-        earlier.tags.extend(tags.iter().cloned());
-        Some(earlier.version.digest.clone())
+        let tagged = versions.get_mut(to)?;
+        tagged.tags.extend(tags.iter().cloned());
+        Some(tagged.version.digest.clone())
     }
 
     /// Returns a repository's newest versions, newest first; nothing if there is no such repository.

@@ -12,20 +12,23 @@ use patchwave::image::ImageId;
 use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
-use patchwave_converge::{Fault, Report, Settings, World, converge, observe};
-use serde_json::Value;
+use patchwave_converge::{Fault, Report, Settings, World, converge, intervene, observe};
 
 use crate::clusters::Workload;
 use crate::draw::Seed;
-use crate::faults::Faults;
+use crate::events::Letter;
+use crate::faults::{Faults, Trouble};
 use crate::faulty::{Faulty, Script};
 use crate::founding::found;
 use crate::hostile::{Outcome, Planted};
 use crate::incident::{self, Incident};
-use crate::moment::{Function, Moment};
+use crate::moment::{Build, Function, Moment};
+use crate::outsiders::Deed;
 use crate::packages::Vulnerability;
 use crate::pipelines::usual_duration;
-use crate::state::Happening;
+use crate::rivals::{Handler, handle};
+use crate::silence::bound;
+use crate::state::{Batch, Happening};
 use crate::world::SimulatedWorld;
 
 /// When every simulation begins: some working day, early.
@@ -33,6 +36,10 @@ const BEGINNING: i64 = 1_795_161_600;
 
 /// How often the rule of `rebuild-fanout` ticks.
 const TICK: Span = Span::minutes(15);
+
+/// How rarely it ticks at last where nothing goes wrong any more and nothing changes. A tick may be lost, so that a rare one
+/// is no easier to bear than an exact one; and a build that hangs for three days is waited for in a few.
+const RAREST_TICK: Span = Span::hours(4);
 
 /// How often the rule of `inventory` sweeps.
 const SWEEP: Span = Span::days(1);
@@ -48,14 +55,20 @@ const LONGEST_WINDOW: usize = 300;
 const RECEIVED_AT_MOST: u32 = 3;
 const REDELIVERED_AFTER: Span = Span::minutes(16);
 
+/// In one hostile world of so many all events are written and read as JSON, to see that they mean what the others take them
+/// for.
+const WRITTEN_IN: u64 = 64;
+
 /// The longest that an invocation stands still: Lambda ends it then.
 const LONGEST_REST: Span = Span::minutes(14);
 
-/// Why a simulation could not go on. Either is a defect.
+/// Why a simulation could not go on. Each is a defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
     /// An event of the simulated AWS cannot be read.
     Event(InvalidEvent),
+    /// An event of the simulated AWS is read as something else than it was written for.
+    Misread(String),
     /// A pass over the world failed.
     Pass(Fault),
 }
@@ -64,6 +77,7 @@ impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Event(invalid) => invalid.fmt(f),
+            Self::Misread(event) => write!(f, "read as something else than it was written for: {event}"),
             Self::Pass(fault) => fault.fmt(f),
         }
     }
@@ -75,12 +89,22 @@ impl std::error::Error for Broken {}
 #[derive(Debug)]
 pub struct Simulation {
     world: Rc<SimulatedWorld>,
-    queues: BTreeMap<Function, Vec<Trigger>>,
+    handler: Handler,
+    queues: BTreeMap<Function, Batch>,
     invocations: u64,
+    delivered: u64,
     /// Whether an invocation stands still while others run: one at a time.
     stands: bool,
     /// Whether the last tick found anything that is about to change.
     moving: bool,
+    /// How long after this tick the next one comes.
+    pace: Span,
+    /// Whether ticks come ever more rarely while nothing changes.
+    is_calm: bool,
+    /// How much had changed at the last tick.
+    changes: u64,
+    /// The shapes that ledger and world took, and how much had changed at the last.
+    shapes: (Vec<u64>, u64),
 }
 
 impl Simulation {
@@ -88,13 +112,26 @@ impl Simulation {
     pub fn new(hierarchy: Hierarchy, seed: u64) -> Self {
         let now = Timestamp::from_second(BEGINNING).unwrap_or_default();
         let state = found(&hierarchy, Seed(seed), now);
-        let world = SimulatedWorld { hierarchy, clock: Cell::new(now), state: RefCell::new(state) };
-        Self { world: Rc::new(world), queues: BTreeMap::new(), invocations: 0, stands: false, moving: true }
+        let (editions, edition) = (vec![hierarchy], Cell::new(0));
+        let world = SimulatedWorld { editions, edition, clock: Cell::new(now), state: RefCell::new(state) };
+        Self {
+            world: Rc::new(world),
+            handler: Handler::Patchwave,
+            queues: BTreeMap::new(),
+            invocations: 0,
+            delivered: 0,
+            stands: false,
+            moving: true,
+            pace: TICK,
+            is_calm: false,
+            changes: 0,
+            shapes: (Vec::new(), 0),
+        }
     }
 
     /// Returns the hierarchy.
     pub fn hierarchy(&self) -> &Hierarchy {
-        &self.world.hierarchy
+        self.world.hierarchy()
     }
 
     /// Returns the world as Patchwave sees it.
@@ -176,23 +213,40 @@ impl Simulation {
         };
         self.world.clock.set(at);
         match happening {
-            Happening::Delivery(event) => self.deliver(event, Schedule::Tick, watch)?,
+            Happening::Delivery(letter) => self.deliver(letter, watch)?,
             Happening::Invocation(function) => {
-                let triggers = self.queues.remove(&function).unwrap_or_default();
-                self.invoke(function, &triggers, 1, watch)?;
+                let batch = self.queues.remove(&function).unwrap_or_default();
+                self.invoke(function, &batch, 1, watch)?;
             }
-            Happening::Redelivery(function, triggers, time) => {
-                self.invoke(function, &triggers, time, watch)?;
+            Happening::Redelivery(function, batch, time) => {
+                self.invoke(function, &batch, time, watch)?;
             }
             Happening::Tick => self.tick(watch)?,
             Happening::Sweep => self.sweep(watch)?,
-            other => self.world.state.borrow_mut().happen(&self.world.hierarchy, other, at),
+            Happening::Deed(deed) if deed.what == Trouble::PolicyEdited => self.edit_policy(),
+            Happening::Deed(deed) if deed.decision().is_some() => self.decide(&deed),
+            other => self.world.state.borrow_mut().happen(self.world.hierarchy(), other, at),
         }
+        self.remember_shape();
         let news = std::mem::take(&mut self.world.state.borrow_mut().news);
         for moment in &news {
             watch(self, moment);
         }
         Ok(())
+    }
+
+    fn remember_shape(&mut self) {
+        let state = self.world.state.borrow();
+        // Nobody counts the states of a peaceful world.
+        if state.faults.may_strike() && self.shapes.1 != state.changes() {
+            self.shapes.1 = state.changes();
+            self.shapes.0.push(state.shape(self.world.hierarchy()));
+        }
+    }
+
+    /// Returns the shapes that ledger and world took.
+    pub(crate) fn shapes(&self) -> &[u64] {
+        &self.shapes.0
     }
 
     fn next_at(&self) -> Option<Timestamp> {
@@ -204,15 +258,19 @@ impl Simulation {
     }
 
     fn tick(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
-        self.again(TICK, Happening::Tick);
-        let event = self.world.state.borrow_mut().envelope.scheduled("patchwave-tick", self.now());
-        self.deliver(event, Schedule::Tick, watch)
+        let changes = self.world.state.borrow().changes();
+        let is_idle = self.is_calm && changes == self.changes;
+        self.pace = if is_idle { self.pace.plus(self.pace).min(RAREST_TICK) } else { TICK };
+        self.changes = changes;
+        self.again(self.pace, Happening::Tick);
+        let letter = self.world.state.borrow_mut().envelope.scheduled(Trigger::Tick, self.now());
+        self.deliver(letter, watch)
     }
 
     fn sweep(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         self.again(SWEEP, Happening::Sweep);
-        let event = self.world.state.borrow_mut().envelope.scheduled("patchwave-sweep", self.now());
-        self.deliver(event, Schedule::Sweep, watch)
+        let letter = self.world.state.borrow_mut().envelope.scheduled(Trigger::Sweep, self.now());
+        self.deliver(letter, watch)
     }
 
     fn again(&self, after: Span, happening: Happening) {
@@ -221,23 +279,23 @@ impl Simulation {
     }
 
     /// Puts an event in its function's queue, which invokes the function a moment later.
-    fn deliver(
-        &mut self,
-        event: Value,
-        schedule: Schedule,
-        watch: &mut dyn FnMut(&Simulation, &Moment),
-    ) -> Result<(), Broken> {
-        let Event::Trigger(trigger) = trigger::parse(&event, schedule).map_err(Broken::Event)? else {
-            return Ok(());
-        };
+    fn deliver(&mut self, letter: Letter, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
+        let Letter { trigger, number, json } = letter;
         let to = target(&trigger);
+        self.delivered += 1;
+        if let Some(event) = json {
+            let schedule = if to == Function::Inventory { Schedule::Sweep } else { Schedule::Tick };
+            if trigger::parse(&event, schedule).map_err(Broken::Event)? != Event::Trigger(trigger.clone()) {
+                return Err(Broken::Misread(event.to_string()));
+            }
+            watch(self, &Moment::Delivered { at: self.now(), to, event });
+        }
         let queue = self.queues.entry(to).or_default();
-        queue.push(trigger);
+        queue.push((number, trigger));
         if queue.len() == 1 {
             let at = self.batching_window().after(self.now());
             self.world.state.borrow_mut().plan(at, Happening::Invocation(to));
         }
-        watch(self, &Moment::Delivered { at: self.now(), to, event });
         Ok(())
     }
 
@@ -250,11 +308,11 @@ impl Simulation {
     fn invoke(
         &mut self,
         function: Function,
-        triggers: &[Trigger],
+        batch: &[(u64, Trigger)],
         time: u32,
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<(), Broken> {
-        let report = match self.pass(triggers, watch)? {
+        let report = match self.pass(batch, watch)? {
             Some(Ok(report)) => Some(report),
             Some(Err(fault)) if !self.world.state.borrow().faults.may_strike() => {
                 return Err(Broken::Pass(fault));
@@ -262,17 +320,17 @@ impl Simulation {
             Some(Err(_)) | None => None,
         };
         if report.as_ref().is_none_or(|report| !report.is_whole) && time < RECEIVED_AT_MOST {
-            let again = Happening::Redelivery(function, triggers.to_vec(), time + 1);
+            let again = Happening::Redelivery(function, batch.to_vec(), time + 1);
             self.again(REDELIVERED_AFTER, again);
         }
         let Some(report) = report else { return Ok(()) };
-        if triggers.iter().any(|trigger| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
+        if batch.iter().any(|(_, trigger)| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
             self.moving = is_moving(&report);
         }
         let mut state = self.world.state.borrow_mut();
         state.witness.passed(&report, self.world.clock.get());
-        if triggers.contains(&Trigger::Sweep) {
-            state.witness.swept(&self.world.hierarchy, &report, self.world.clock.get());
+        if batch.iter().any(|(_, trigger)| *trigger == Trigger::Sweep) && self.handler == Handler::Patchwave {
+            state.witness.swept(self.world.hierarchy(), &report, self.world.clock.get());
         }
         drop(state);
         watch(self, &Moment::Passed { at: self.now(), function, report: Box::new(report) });
@@ -282,14 +340,22 @@ impl Simulation {
     /// Makes one pass; nothing if the invocation ends in the middle of it.
     fn pass(
         &mut self,
-        triggers: &[Trigger],
+        batch: &[(u64, Trigger)],
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<Option<Result<Report, Fault>>, Broken> {
         self.invocations += 1;
         let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
         let world = Rc::clone(&self.world);
         let faulty = Faulty::new(&world, Script::draw(&world, !self.stands), settings.mode);
-        let mut pass = pin!(converge(&faulty, &world.hierarchy, triggers, &settings));
+        let triggers: Vec<Trigger> = batch.iter().map(|(_, trigger)| trigger.clone()).collect();
+        let handler = self.handler;
+        let mut pass = pin!(async {
+            if handler == Handler::Patchwave {
+                return converge(&faulty, faulty.hierarchy(), &triggers, &settings).await;
+            }
+            handle(&faulty, handler, batch).await?;
+            Ok(Report { is_whole: true, ..Report::default() })
+        });
         let mut context = Context::from_waker(Waker::noop());
         loop {
             if let Poll::Ready(result) = pass.as_mut().poll(&mut context) {
@@ -309,6 +375,45 @@ impl Simulation {
         }
     }
 
+    /// From now on nothing goes wrong, and nobody needs to look every quarter of an hour.
+    pub(crate) fn calm_down(&mut self) {
+        self.is_calm = true;
+    }
+
+    /// Somebody deploys the other edition of the hierarchy. Who is in the middle of a pass does not see it.
+    fn edit_policy(&self) {
+        let edition = &self.world.edition;
+        edition.set((edition.get() + 1) % self.world.editions.len());
+        let mut state = self.world.state.borrow_mut();
+        state.faults.note(Trouble::PolicyEdited);
+        state
+            .witness
+            .tell(self.world.clock.get(), || format!("somebody: edition {} of the hierarchy", edition.get()));
+    }
+
+    /// Somebody uses a verb of the command line. Only Patchwave has a ledger to write it in.
+    fn decide(&self, deed: &Deed) {
+        let Some(intervention) = deed.decision().filter(|_| self.handler == Handler::Patchwave) else {
+            return;
+        };
+        let decided = intervene(&*self.world, self.hierarchy(), &deed.image, intervention, "somebody");
+        let decided = pollster::block_on(decided);
+        let mut state = self.world.state.borrow_mut();
+        state.faults.note(deed.what);
+        state.witness.tell(self.world.clock.get(), || {
+            format!("somebody: {intervention:?} {}, {decided:?}", deed.image)
+        });
+    }
+
+    /// Who handles the events, and the hierarchy as somebody is going to edit it.
+    pub(crate) fn with(mut self, handler: Handler, edited: Hierarchy) -> Self {
+        self.handler = handler;
+        if let Some(world) = Rc::get_mut(&mut self.world) {
+            world.editions.push(edited);
+        }
+        self
+    }
+
     /// Makes the world a hostile one between two moments.
     pub(crate) fn trouble(
         &mut self,
@@ -321,9 +426,10 @@ impl Simulation {
         let mut state = self.world.state.borrow_mut();
         state.faults = faults;
         state.witness.is_telling = tell;
+        state.envelope.is_writing = tell || state.seed.0.is_multiple_of(WRITTEN_IN);
         state.ledger.is_fenceless = planted == Some(Planted::NoFences);
         if state.faults.may_strike() {
-            state.plan_deeds(&self.world.hierarchy, begins, ends);
+            state.plan_deeds(self.world.hierarchy(), begins, ends);
         }
     }
 
@@ -339,18 +445,34 @@ impl Simulation {
 
     pub(crate) fn witness_end(&mut self, report: &Report) -> Result<(), Broken> {
         let (facts, now) = (self.facts()?, self.now());
-        self.world.state.borrow_mut().witness_end(&self.world.hierarchy, &facts, report, now);
+        self.world.state.borrow_mut().witness_end(self.world.hierarchy(), &facts, report, now);
         Ok(())
     }
 
-    pub(crate) fn outcome(&self, seed: u64, passes: u64, events: u64, yaml: &str) -> Outcome {
+    /// Accuses the world of a silence that was too long: of builds that ended after the bound.
+    pub(crate) fn witness_silence(&mut self, builds: &[Build], swept: Timestamp) {
+        let bound = bound(self.hierarchy(), builds, swept, TICK, self.batching_window());
+        for late in builds.iter().filter(|build| build.finished_at > bound) {
+            self.accuse(&format!("{} was built at {}, after {bound}", late.image, late.finished_at));
+        }
+    }
+
+    /// Counts what somebody who keeps no ledger forgot.
+    pub(crate) fn count_losses(&mut self) {
+        let (hierarchy, now) = (self.world.hierarchy(), self.now());
+        let mut state = self.world.state.borrow_mut();
+        let lost: u64 = hierarchy.images().map(|image| state.curable(hierarchy, image, now)).sum();
+        state.witness.lost += lost;
+    }
+
+    pub(crate) fn outcome(&self, seed: u64, passes: u64, yaml: &str) -> Outcome {
         let state = self.world.state.borrow();
         let witness = &state.witness;
         let hierarchy = yaml.lines().map(str::to_owned);
         Outcome {
             seed,
             passes,
-            events,
+            events: self.delivered,
             builds: witness.builds,
             lost: witness.lost,
             duplicates: witness.duplicates,

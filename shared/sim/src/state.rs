@@ -1,6 +1,6 @@
 //! The world's state and how it changes by itself: builds end, scans complete, deployments roll.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, Scan};
@@ -11,12 +11,11 @@ use patchwave::plan::Start;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
 use patchwave_converge::ManifestAt;
-use serde_json::Value;
 
 use crate::build::{Order, Workshop};
 use crate::clusters::Workload;
 use crate::draw::Seed;
-use crate::events::Envelope;
+use crate::events::{Envelope, Letter};
 use crate::faults::{Faults, Trouble};
 use crate::invariants::Witness;
 use crate::ledger::Ledger;
@@ -27,11 +26,14 @@ use crate::pipelines::{Fate, Pipelines};
 use crate::registry::{Pushed, Registry};
 use crate::scanner::{Scanner, Scanning};
 
+/// Triggers, each with its event's number.
+pub(crate) type Batch = Vec<(u64, Trigger)>;
+
 /// Something that is going to happen.
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
     /// EventBridge hands an event to its target.
-    Delivery(Value),
+    Delivery(Letter),
     /// An execution reaches its end.
     ExecutionEnds(String),
     /// The scanner looks at a manifest.
@@ -43,7 +45,7 @@ pub(crate) enum Happening {
     /// A queue invokes its function.
     Invocation(Function),
     /// A queue hands a batch to its function again, for the how-manieth time.
-    Redelivery(Function, Vec<Trigger>, u32),
+    Redelivery(Function, Batch, u32),
     /// Somebody outside Patchwave does something.
     Deed(Deed),
     /// A vulnerability becomes known.
@@ -77,10 +79,13 @@ pub(crate) struct State {
     /// What is going to happen, in order: two things at one time happen in the order in which they were planned.
     pub(crate) agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
+    happened: u64,
     /// What people were told, in order.
     pub(crate) told: Vec<Notice>,
     /// What happened since somebody last asked.
     pub(crate) news: Vec<Moment>,
+    /// The events that a rival remembers.
+    pub(crate) remembered: BTreeSet<u64>,
     /// What goes wrong.
     pub(crate) faults: Faults,
     /// Who sees whether all is as promised.
@@ -100,8 +105,10 @@ impl State {
             envelope: Envelope::new(hierarchy.registry().clone()),
             agenda: BTreeMap::new(),
             planned: 0,
+            happened: 0,
             told: Vec::new(),
             news: Vec::new(),
+            remembered: BTreeSet::new(),
             faults: Faults::none(),
             witness: Witness::default(),
         }
@@ -113,7 +120,7 @@ impl State {
     }
 
     /// Hands an event to EventBridge, which delivers it a moment later: once, if all goes well.
-    pub(crate) fn emit(&mut self, event: &Value, now: Timestamp) {
+    pub(crate) fn emit(&mut self, event: &Letter, now: Timestamp) {
         let usual = Span::seconds(self.seed.draws("delivery", &self.planned.to_string()).between(1, 4));
         for late in self.faults.deliveries(now) {
             self.plan(late.after(usual.after(now)), Happening::Delivery(event.clone()));
@@ -169,8 +176,14 @@ impl State {
         parents
     }
 
+    /// Counts what happened and what was written down: where that is the same, nothing changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.happened + self.ledger.writes
+    }
+
     /// Lets something happen.
     pub(crate) fn happen(&mut self, hierarchy: &Hierarchy, happening: Happening, now: Timestamp) {
+        self.happened += 1;
         match happening {
             Happening::ExecutionEnds(id) => self.end(hierarchy, &id, now),
             Happening::Scan(at) => self.scan(&at, now),
@@ -291,7 +304,7 @@ impl State {
         first: bool,
         new: &[Finding],
         now: Timestamp,
-    ) -> Vec<Value> {
+    ) -> Vec<Letter> {
         let scan = self.scanner.scan(at);
         let Scan::Complete { findings, .. } = &scan else { return Vec::new() };
         match (self.scanner.scanning(&at.0), first) {

@@ -7,6 +7,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::{Deployed, Running};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -22,7 +23,9 @@ use crate::state::{Happening, State};
 /// hostile belongs between them and the state.
 #[derive(Debug)]
 pub struct SimulatedWorld {
-    pub(crate) hierarchy: Hierarchy,
+    /// The hierarchy file as it is, and as somebody is going to edit it.
+    pub(crate) editions: Vec<Hierarchy>,
+    pub(crate) edition: Cell<usize>,
     pub(crate) clock: Cell<Timestamp>,
     pub(crate) state: RefCell<State>,
 }
@@ -38,6 +41,22 @@ impl World for SimulatedWorld {
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         Ok(self.state.borrow().ledger.records(images).into())
+    }
+
+    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        let state = self.state.borrow();
+        let mut running: BTreeMap<ImageId, Running> = BTreeMap::new();
+        for workload in state.workloads.values().filter(|workload| images.contains(&workload.image)) {
+            // Nobody runs anything but production here.
+            let (version, since) = (workload.digest.clone(), workload.since);
+            let deployed = Deployed { version, since, last_seen: self.now() };
+            let environments = &mut running.entry(workload.image.clone()).or_default().environments;
+            let last = environments.entry("prod".to_owned()).or_insert_with(|| deployed.clone());
+            if last.since < since {
+                *last = deployed;
+            }
+        }
+        Ok(running)
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
@@ -73,11 +92,9 @@ impl World for SimulatedWorld {
         wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
-        names
-            .iter()
-            .map(|name| (name.clone(), crate::pipelines::declaration(&self.hierarchy, name)))
-            .collect()
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), &start.pipeline);
+        starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
@@ -110,7 +127,7 @@ impl World for SimulatedWorld {
                 message: format!("it does not build {}", start.image),
             }));
         };
-        Ok(self.state.borrow_mut().start(&self.hierarchy, image, start, self.now()))
+        Ok(self.state.borrow_mut().start(self.hierarchy(), image, start, self.now()))
     }
 
     fn has_listener(&self) -> bool {
@@ -136,8 +153,13 @@ impl World for SimulatedWorld {
 }
 
 impl SimulatedWorld {
+    /// Returns the edition of the hierarchy that is deployed now.
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.editions[self.edition.get()]
+    }
+
     fn buildable(&self, start: &Start) -> Option<&Image> {
-        let image = self.hierarchy.image(&start.image).ok()?;
+        let image = self.hierarchy().image(&start.image).ok()?;
         image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;
         Some(image)
     }

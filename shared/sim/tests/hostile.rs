@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use patchwave_sim::{Level, Outcome, Planted, Play, Trouble};
+use patchwave_sim::{Handler, Level, Outcome, Planted, Play, Trouble};
 
 fn play(seed: u64, level: Level, planted: Option<Planted>) -> Outcome {
-    Play { seed, level, planted, tell: false }.run().unwrap_or_else(|broken| panic!("{broken}"))
+    Play { seed, level, handler: Handler::Patchwave, planted, tell: false }
+        .run()
+        .unwrap_or_else(|broken| panic!("{broken}"))
 }
 
 #[test]
@@ -28,7 +30,8 @@ fn promises_hold_whatever_goes_wrong() {
 #[test]
 fn the_same_seed_goes_wrong_the_same_way() {
     let story = |seed| {
-        let played = Play { seed, level: Level::Many, planted: None, tell: true }.run();
+        let played =
+            Play { seed, level: Level::Many, handler: Handler::Patchwave, planted: None, tell: true }.run();
         played.unwrap_or_else(|broken| panic!("{broken}")).story
     };
     assert_eq!(story(3), story(3));

@@ -53,14 +53,14 @@ fn owners_of_tags(drafts: &[Draft]) -> BTreeMap<String, &ImageId> {
 }
 
 fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
-    let mut taken: BTreeMap<&str, (Location, &ImageId)> = BTreeMap::new();
+    let mut taken: BTreeMap<_, (Location, &ImageId)> = BTreeMap::new();
     for draft in drafts {
         let Some((at, pipeline)) = &draft.pipeline else { continue };
-        if let Some((first, owner)) = taken.get(pipeline.name.as_str()) {
+        if let Some((first, owner)) = taken.get(&(&pipeline.builder, &pipeline.name)) {
             let (name, owner) = (pipeline.name.clone(), (*owner).clone());
             report.add(*at, Problem::SharedPipeline { name, owner, line: first.line() });
         } else {
-            taken.insert(&pipeline.name, (*at, &draft.id));
+            taken.insert((&pipeline.builder, &pipeline.name), (*at, &draft.id));
         }
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_saphyr::{Location, Spanned};
 
+use super::declared::Declared;
 use super::error::{Problem, Report};
 use super::file::{ImageKeys, PipelineKeys, SourceKeys};
 use super::inherit::Fleet;
 use super::written::{ShortOr, Written};
-use super::{Line, Pipeline, Source, Tier, Variable};
+use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
 use crate::policy::Policy;
 
@@ -26,12 +27,18 @@ pub(super) struct Draft {
     pub(super) from: Option<(Location, String)>,
     pub(super) copy_from: Vec<(Location, String)>,
     pub(super) pipeline: Option<(Location, Pipeline)>,
+    pub(super) owner: Option<Owner>,
     pub(super) policy: Policy,
 }
 
 impl Draft {
     /// Reads one image; nothing if it has no name, place or line.
-    pub(super) fn read(written: Spanned<ImageKeys>, fleet: &Fleet, report: &mut Report<'_>) -> Option<Self> {
+    pub(super) fn read(
+        written: Spanned<ImageKeys>,
+        fleet: &Fleet,
+        (builders, owners): (&Declared<Builder>, &Declared<Owner>),
+        report: &mut Report<'_>,
+    ) -> Option<Self> {
         let at = written.referenced;
         let mut keys = written.value;
         let policy_keys = keys.policy_keys();
@@ -45,15 +52,28 @@ impl Draft {
         let given_id = keys.id.map(|id| id.read(report));
         let from = required("from", at, keys.from, report).and_then(|from| place(from, report));
         let copy_from = keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
-        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, report));
+        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, builders, report));
+        let owner = owners.named(keys.owner, report);
 
         let (repository, (line, line_at)) = (repository?, line?);
         let id = given_id.unwrap_or_else(|| default_id(&repository, &line))?;
-        Some(Self { id, id_at, tier: tier?, repository, line, line_at, from, copy_from, pipeline, policy })
+        Some(Self {
+            id,
+            id_at,
+            tier: tier?,
+            repository,
+            line,
+            line_at,
+            from,
+            copy_from,
+            pipeline,
+            owner,
+            policy,
+        })
     }
 }
 
-fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
+pub(super) fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
     if written.is_none() {
         report.add(at, Problem::MissingKey(key.to_owned()));
     }
@@ -107,6 +127,7 @@ fn read_tags(written: Spanned<Vec<Written<Tag>>>, report: &mut Report<'_>) -> Op
 
 fn read_pipeline<T>(
     written: ShortOr<T, PipelineKeys>,
+    builders: &Declared<Builder>,
     report: &mut Report<'_>,
 ) -> Option<(Location, Pipeline)>
 where
@@ -115,7 +136,8 @@ where
     match written {
         ShortOr::Short(name) => {
             let (at, name) = place(name, report)?;
-            Some((at, Pipeline { name: name.into(), variables: Variable::ALL.to_vec(), sources: Vec::new() }))
+            let variables = Variable::ALL.to_vec();
+            Some((at, Pipeline { name: name.into(), builder: None, variables, sources: Vec::new() }))
         }
         ShortOr::Long(keys) => {
             let variables = match keys.variables {
@@ -123,8 +145,9 @@ where
                 None => Variable::ALL.to_vec(),
             };
             let sources = read_sources(keys.sources, report);
+            let builder = builders.named(keys.builder, report);
             let (at, name) = place(keys.name, report)?;
-            Some((at, Pipeline { name: name.into(), variables, sources }))
+            Some((at, Pipeline { name: name.into(), builder, variables, sources }))
         }
     }
 }

@@ -137,6 +137,8 @@ pub(super) enum Problem {
         did_you_mean(near)
     )]
     UnknownParent { parent: String, near: Vec<String> },
+    #[error("no {kind} is called {name:?}; declare it under `{kind}s`{}", did_you_mean(near))]
+    Unnamed { kind: &'static str, name: String, near: Vec<String> },
     #[error("no image of this file declares {name:?} of its own registry{}", did_you_mean(near))]
     Undeclared { name: String, near: Vec<String> },
     #[error("scratch holds nothing to copy; remove it from `copyFrom`")]
@@ -160,6 +162,10 @@ pub(super) enum Problem {
     Twice { what: &'static str, name: String },
     #[error("suppression of {0} matches no image; correct its `images` or remove it")]
     SuppressesNothing(String),
+    #[error("no {0} is named, so nothing would be looked at; name one, or remove `inventory`")]
+    NobodyInspected(&'static str),
+    #[error("`externalId` is for a role of another account; name the `role`, or remove it")]
+    ExternalIdOfNobody,
     #[error("`{0}` is empty; an auditor will ask")]
     Empty(&'static str),
 }

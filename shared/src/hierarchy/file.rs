@@ -1,5 +1,7 @@
 //! The hierarchy file as it is written: the keys it may have, and nothing believed yet.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -32,6 +34,15 @@ pub(super) struct File {
     // A file that was cut off after `images:` is not one without images.
     #[schemars(with = "Vec<ImageKeys>")]
     pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
+    /// The accounts and regions of pipelines that are not where the registry is, by name.
+    #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, BuilderKeys>")]
+    pub(super) builders: BTreeMap<String, Spanned<BuilderKeys>>,
+    /// The teams that images belong to, by name.
+    #[serde(default)]
+    pub(super) owners: BTreeMap<String, OwnerKeys>,
+    /// Where to look for what runs.
+    pub(super) inventory: Option<InventoryKeys>,
 }
 
 /// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the places of unknown
@@ -127,6 +138,8 @@ with_policy_keys! {
         copy_from: Vec<Written<String>>,
         /// What builds it.
         pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
+        /// Whose it is: a name under `owners`.
+        owner: Option<Written<String>>,
     }
 }
 
@@ -184,6 +197,8 @@ pub(super) struct SuppressKeys {
 pub(super) struct PipelineKeys {
     /// Its name in CodePipeline.
     pub(super) name: Written<CodePipelineName>,
+    /// Where it is: a name under `builders`; where the registry is, if absent.
+    pub(super) builder: Option<Written<String>>,
     /// The variables that it declares; all five if absent.
     pub(super) variables: Option<Vec<Written<Variable>>>,
     /// The source actions to pin to the line's revision.
@@ -200,6 +215,124 @@ pub(super) struct SourceKeys {
     /// How its revision is written.
     #[serde(rename = "type")]
     pub(super) revision_type: Written<RevisionType>,
+}
+
+/// A team.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct OwnerKeys {
+    /// The SNS topic that notices about its images name.
+    pub(super) notify: Option<Written<TopicArn>>,
+    /// How many builds of its images may run at once, beside the fleet's own limit.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
+    pub(super) max_concurrent_builds: Option<Spanned<u32>>,
+}
+
+/// The account and region of pipelines.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct BuilderKeys {
+    /// The account's twelve digits, in quotes.
+    #[schemars(required)]
+    pub(super) account: Option<Written<AccountId>>,
+    /// The region, such as `us-east-1`.
+    #[schemars(required)]
+    pub(super) region: Option<Written<RegionName>>,
+    /// The role to start pipelines with: its name, or its ARN. None in the account where Patchwave runs.
+    pub(super) role: Option<Written<RoleName>>,
+    /// What the role's trust policy asks for.
+    pub(super) external_id: Option<Written<ExternalId>>,
+}
+
+/// Where to look for what runs: in each account, in each region.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct InventoryKeys {
+    /// The regions, such as `us-east-1`.
+    #[schemars(with = "Vec<RegionName>")]
+    pub(super) regions: Spanned<Vec<Written<RegionName>>>,
+    /// The accounts.
+    #[schemars(with = "Vec<AccountKeys>")]
+    pub(super) accounts: Spanned<Vec<AccountKeys>>,
+}
+
+/// An account to look at.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AccountKeys {
+    /// Its twelve digits, in quotes.
+    pub(super) id: Written<AccountId>,
+    /// The role to look with: its name, or its ARN. None in the account where Patchwave runs.
+    pub(super) role: Option<Written<RoleName>>,
+    /// What the role's trust policy asks for.
+    pub(super) external_id: Option<Written<ExternalId>>,
+    /// What people call the account, such as `prod`.
+    pub(super) environment: Option<Written<EnvironmentName>>,
+}
+
+/// Declares a text of AWS's that is checked when it is read.
+macro_rules! checked {
+    ($($(#[$doc:meta])* $name:ident, $pattern:literal, $expected:literal, $valid:expr;)*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(try_from = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
+        pub(super) struct $name(String);
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(&text) {
+                    return Ok(Self(text));
+                }
+                let shown: String = text.chars().take(200).collect();
+                Err(format!("{shown:?} is not {}", $expected))
+            }
+        }
+    )* };
+}
+
+checked! {
+    /// An AWS account.
+    AccountId, "^[0-9]{12}$", "an AWS account (12 digits, in quotes)",
+        |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    /// A region of AWS.
+    RegionName, "^[a-z0-9]+(-[a-z0-9]+)+$", "a region (such as us-east-1)",
+        |text| (2..=32).contains(&text.len())
+            && text.contains('-')
+            && text.split('-').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            });
+    /// A role of IAM: its name, with its path if it has one, or its ARN.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    RoleName, "^[A-Za-z0-9_+=,.@:/-]{1,600}$", "a role (its name, or its ARN)",
+        |text| (1..=600).contains(&text.len())
+            && (text.starts_with("arn:") || !text.contains(':'))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+    /// The external id of a trust policy.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+    ExternalId, "^[A-Za-z0-9_+=,.@:/-]{2,1224}$", "an external id (2 to 1224 letters, digits and _ + = , . @ : / -)",
+        |text| (2..=1224).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+    /// An SNS topic.
+    TopicArn, "^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$", "the ARN of an SNS topic",
+        |text| text.len() <= 400
+            && text.starts_with("arn:")
+            && text.split(':').nth(2) == Some("sns")
+            && text.split(':').count() == 6
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
+    /// What people call an account.
+    EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
+        |text| (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
 }
 
 /// A severity that a policy may name: nobody rebuilds for what nobody has rated.

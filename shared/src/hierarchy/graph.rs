@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::inspected::Inspected;
 use super::names::near;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
@@ -16,6 +17,7 @@ use crate::policy::{Limits, Mode};
 pub struct Hierarchy {
     registry: EcrRegistry,
     limits: Limits,
+    inspected: Inspected,
     /// In build order; the position is the image's number everywhere below.
     images: Vec<Image>,
     by_id: BTreeMap<ImageId, u32>,
@@ -35,7 +37,12 @@ pub struct Edge<'h> {
 
 impl Hierarchy {
     /// Lays out images that are in build order and whose parents all exist.
-    pub(super) fn new(registry: EcrRegistry, limits: Limits, images: Vec<Image>) -> Self {
+    pub(super) fn new(
+        registry: EcrRegistry,
+        limits: Limits,
+        images: Vec<Image>,
+        inspected: Inspected,
+    ) -> Self {
         let by_id: BTreeMap<ImageId, u32> = images.iter().map(|image| image.id.clone()).zip(0..).collect();
         let mut by_repository: BTreeMap<Repository, Vec<u32>> = BTreeMap::new();
         for (image, number) in images.iter().zip(0..) {
@@ -52,7 +59,7 @@ impl Hierarchy {
             links.sort_unstable();
         }
         let (parents, children) = (Adjacency::new(&parents), Adjacency::new(&children));
-        Self { registry, limits, images, by_id, by_repository, parents, children }
+        Self { registry, limits, inspected, images, by_id, by_repository, parents, children }
     }
 
     /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.
@@ -70,6 +77,11 @@ impl Hierarchy {
     /// Returns the limits of the whole fleet.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Returns where the inventory looks; nowhere, if the file does not say.
+    pub fn inspected(&self) -> &Inspected {
+        &self.inspected
     }
 
     /// Returns how many images there are.

@@ -3,10 +3,12 @@
 use serde_saphyr::MessageFormatter as _;
 use serde_saphyr::{Error, Location, Options, UserMessageFormatter};
 
+use super::declared;
 use super::draft::Draft;
 use super::error::{HierarchyErrors, Problem, Report};
 use super::file::File;
 use super::inherit::{Fleet, Suppress};
+use super::inspected::Inspected;
 use super::names::near;
 use super::order::build_order;
 use super::parents::{Lineage, Names};
@@ -38,9 +40,14 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         report.add(Location::UNKNOWN, Problem::MissingKey("images".to_owned()));
         return None;
     };
+    let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
+    let builders = declared::builders(file.builders, report);
+    let owners = declared::owners(file.owners, report);
     let declared = images.len();
-    let mut drafts: Vec<Draft> =
-        images.into_iter().filter_map(|image| Draft::read(image, &fleet, report)).collect();
+    let mut drafts: Vec<Draft> = images
+        .into_iter()
+        .filter_map(|image| Draft::read(image, &fleet, (&builders, &owners), report))
+        .collect();
     let complete = drafts.len() == declared;
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
@@ -53,7 +60,7 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registry, fleet.limits, images))
+    Some(Hierarchy::new(registry, fleet.limits, images, inspected.unwrap_or_default()))
 }
 
 /// Puts the images in build order; nothing if one has no known base.
@@ -64,7 +71,7 @@ fn assemble(drafts: Vec<Draft>, lineages: Vec<Lineage>, order: &[usize]) -> Opti
 }
 
 fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
-    let Draft { id, tier, repository, line, policy, .. } = draft;
+    let Draft { id, tier, repository, line, owner, policy, .. } = draft;
     let pipeline = draft.pipeline.map(|(_, pipeline)| pipeline);
     Some(Image {
         id,
@@ -74,6 +81,7 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
         from: lineage.from?,
         copy_from: lineage.copy_from,
         pipeline,
+        owner,
         policy,
     })
 }

@@ -1,5 +1,37 @@
 //! What runs where: what was seen of it, and what that says about the images of the hierarchy.
+//!
+//! [`Survey`] is what a look brought back, in the services' own words. [`Catalog`] is what the registry says about the digests
+//! in it. [`fold`] adds both to the [`Inventory`] that was known, and says what changed.
 
+mod answer;
+mod assess;
+mod catalog;
+mod clock;
+mod deployed;
+mod doubts;
+mod fold;
+mod items;
+mod metrics;
+mod named;
+mod place;
+mod rescan;
+mod resolve;
+mod scanning;
+mod state;
 mod survey;
 
+pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
+pub use catalog::{Catalog, Missing, seen};
+pub use deployed::{Deployed, Running};
+pub use doubts::{Doubt, doubts};
+pub use fold::{Change, Folded, Look, fold};
+pub use items::{Changes, items};
+pub use metrics::{NAMESPACE, metrics};
+pub use named::NoDigest;
+pub use rescan::{A_DAY, FRESH, Rescan, rescans};
+pub use resolve::Resolution;
+pub use scanning::{Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, UseIs, Windows, matches};
+pub use state::{
+    Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
+};
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};

@@ -16,8 +16,10 @@ pub enum ConsumerKind {
     Lambda,
     /// AWS Batch job definitions.
     Batch,
-    /// Amazon SageMaker models.
+    /// Amazon `SageMaker` models.
     SageMaker,
+    /// Rules and schedules of Amazon EventBridge that start ECS tasks: they refer to task definitions.
+    Schedules,
 }
 
 /// Somewhere to look: a cluster, or a service of one account and region that has no clusters.

@@ -66,7 +66,7 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
             match origin(scene, carrier, &counted.finding, counted.appeared) {
                 Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
                 Origin::Stale(stale) => {
-                    note_due(&mut blames, &counted);
+                    note_due(scene, &mut blames, &counted);
                     blames.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
@@ -117,7 +117,7 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
     let blame = blames.of.entry(&carrier.id).or_default();
     let mut counting = Vec::new();
     for counted in merged.into_values() {
-        if let Some(until) = suppressed_until(scene, carrier, &counted.finding.key) {
+        if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, scene.now) {
             blame.suppressed.insert(counted.finding.key, until);
             continue;
         }
@@ -128,29 +128,21 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
     counting
 }
 
-fn suppressed_until(scene: &Scene<'_>, image: &Image, key: &FindingKey) -> Option<Timestamp> {
-    image
-        .policy
-        .suppress
-        .iter()
-        .filter(|suppression| suppression.vulnerability == key.vulnerability && suppression.until > scene.now)
-        .map(|suppression| suppression.until)
-        .max()
-}
-
 /// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
-fn note_due<'a>(blames: &mut Blames<'a>, counted: &Counted<'a>) {
-    let due = due(counted.carrier, &counted.finding, counted.appeared);
+fn note_due<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, counted: &Counted<'a>) {
+    let due = due(scene, counted.carrier, &counted.finding, counted.appeared);
     let blame = blames.of.entry(&counted.carrier.id).or_default();
     blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
 }
 
-fn due(image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
-    // What is being exploited is due at once.
-    if finding.exploited {
-        appeared
-    } else {
-        image.policy.deadlines.for_severity(finding.severity).after(appeared)
+fn due(scene: &Scene<'_>, image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
+    let deadline = image.policy.deadlines.for_severity(finding.severity);
+    match scene.facts.running.get(&image.id) {
+        // What is being exploited is due at once.
+        _ if finding.exploited => appeared,
+        // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
+        Some(running) if running.in_production() => deadline.share(1, 2).after(appeared),
+        _ => deadline.after(appeared),
     }
 }
 
@@ -220,7 +212,7 @@ fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, coun
         }
     };
     blame.causes.insert(merged);
-    note_due(blames, counted);
+    note_due(scene, blames, counted);
 }
 
 enum Help {

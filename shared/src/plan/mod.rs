@@ -102,8 +102,8 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let reasons = scene.images().map(|image| (&image.id, reasons_of(&scene, image, &blames))).collect();
     let mut decisions = decide::decide(&scene, &blames, reasons);
     plan.freed = record::freed(&scene);
-    let running = facts.slots.running.difference(&plan.freed).count();
-    let ready = decide::order(&scene, &blames, &mut decisions, running);
+    let running: Vec<&ImageId> = facts.slots.running.difference(&plan.freed).collect();
+    let ready = decide::order(&scene, &blames, &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =

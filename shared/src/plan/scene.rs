@@ -152,6 +152,10 @@ pub(super) fn hash(words: &[String]) -> String {
         sha.update(word.as_bytes());
         sha.update([0]);
     }
-    let digest = sha.finalize();
-    digest.iter().take(20).fold(String::with_capacity(40), |hex, byte| hex + &format!("{byte:02x}"))
+    sha.finalize().iter().take(20).fold(String::with_capacity(40), |mut hex, byte| {
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
+        hex
+    })
 }

@@ -47,7 +47,7 @@ fn settle_claim(
                 ExecutionState::InProgress => record.claim = Some(claim),
                 ExecutionState::Succeeded => succeed(image, facts, claim, record, proofs, now),
                 ExecutionState::Failed => {
-                    fail(&claim, record, true, format!("the execution {id} failed"), now)
+                    fail(&claim, record, true, format!("the execution {id} failed"), now);
                 }
                 ExecutionState::Stopped => {
                     fail(&claim, record, false, format!("the execution {id} was stopped"), now);

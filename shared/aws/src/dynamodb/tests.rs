@@ -5,6 +5,7 @@ use patchwave::image::ImageId;
 use patchwave::plan::Limit;
 use patchwave::policy::Limits;
 use patchwave::record::Record;
+use patchwave::table::{self, Key};
 use patchwave::time::Timestamp;
 use patchwave_converge::{FaultKind, NotClaimed, NotSaved};
 use serde_json::{Value, json};
@@ -215,4 +216,18 @@ async fn slots_are_read_together() {
     });
     let slots = ledger.slots(now()).await.unwrap();
     assert_eq!((slots.running, slots.started_today), (BTreeSet::from([id(1)]), 12));
+}
+
+#[tokio::test]
+async fn unwritten_items_are_sent_again_and_hundreds_are_split() {
+    let (ledger, asked) = ledger(|operation, input| {
+        assert_eq!(operation, "BatchWriteItem");
+        let writes = input["RequestItems"]["patchwave"].as_array().unwrap();
+        assert!(writes.len() <= 25, "{}", writes.len());
+        let left = &writes[writes.len().min(20)..];
+        (200, json!({"UnprocessedItems": {"patchwave": left}}))
+    });
+    let item = |n| table::Item { key: Key::clocks(&id(n)), state: "{}".into(), expires_at: None };
+    ledger.write(&(0..60).map(item).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(count(&asked, "BatchWriteItem"), 5, "25, 25 and 10, and the rests of the first two");
 }

@@ -3,6 +3,7 @@
 //! Tags and push times come from `DescribeImages`, content from `BatchGetImage` by digest: a digest says which answer is
 //! whose, a tag may have moved between two calls.
 
+mod configuration;
 mod read;
 mod scan;
 

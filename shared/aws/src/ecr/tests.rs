@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, Repository};
+use patchwave::inventory::{Frequency, Scanner};
 use patchwave_converge::FaultKind;
 use serde_json::{Value, json};
 
@@ -304,4 +305,18 @@ async fn a_scan_that_cannot_be_asked_for_is_nobodys_error() {
     }
     let (ecr, _) = ecr(|_, _| error("AccessDeniedException"));
     assert_eq!(ecr.request_scan(&repository, &manifest).await.unwrap_err().kind, FaultKind::Denied);
+}
+
+#[tokio::test]
+async fn the_scanning_configuration_is_read() {
+    let configured = json!({ "registryId": "111122223333", "scanningConfiguration": { "scanType": "ENHANCED", "rules": [
+        { "scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": [{ "filter": "apps/*", "filterType": "WILDCARD" }] },
+        { "scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": [{ "filter": "base/*", "filterType": "WILDCARD" }] }] } });
+    let (ecr, _) = ecr(move |_, _| (200, configured.clone()));
+    let scanning = ecr.scanning().await.unwrap();
+    let frequency = |name: &str| scanning.frequency(&name.parse().unwrap());
+    assert_eq!(scanning.scanner, Scanner::Enhanced);
+    assert_eq!(frequency("apps/web"), Frequency::Continuous);
+    assert_eq!(frequency("base/os"), Frequency::OnPush);
+    assert_eq!(frequency("platform/node"), Frequency::Manual);
 }

@@ -16,6 +16,7 @@ use patchwave::facts::{
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
@@ -215,6 +216,10 @@ impl World for Puppet {
             .into())
     }
 
+    async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        Ok(BTreeMap::new())
+    }
+
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
         match self.ask(Ask::Slots).await {
             Answer::Slots(running) => Ok(Slots { running: ids(running), started_today: 0 }),
@@ -252,14 +257,14 @@ impl World for Puppet {
         wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         // Pipelines never change here: whoever asks, and when, is answered alike.
         let declared = Declaration {
             mode: ExecutionMode::Queued,
             variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
             sources: BTreeSet::new(),
         };
-        names.iter().map(|name| (name.clone(), PipelineFacts::Declared(declared.clone()))).collect()
+        starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

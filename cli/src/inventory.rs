@@ -1,0 +1,295 @@
+//! `inventory`: what runs where, is it patched, since when, and what is not known?
+
+use std::fmt::{self, Write};
+
+use patchwave::facts::Facts;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::inventory::{
+    self, Catalog, Inventory, Look, NoDigest, Question, Resolution, Row, Standing, Survey, Totals,
+};
+use patchwave::time::Timestamp;
+use serde::Serialize;
+
+use crate::args::{Args, Format, Inventory as Options};
+use crate::input::{self, BadInput};
+use crate::output::Answer;
+use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, paint, some, span, written};
+
+/// How many findings of one row the text names; JSON lists all.
+const SHOWN: usize = 3;
+/// How many characters wide the columns are: image, version, workload.
+const WIDTHS: [usize; 3] = [30, 12, 34];
+/// The columns of the CSV.
+const HEAD: [&str; 20] = [
+    "environment",
+    "account",
+    "region",
+    "service",
+    "cluster",
+    "workload",
+    "units",
+    "use",
+    "image",
+    "version",
+    "digest",
+    "asked",
+    "is",
+    "current",
+    "ageDays",
+    "stale",
+    "severity",
+    "vulnerableSince",
+    "findings",
+    "unknown",
+];
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered {
+    totals: Totals,
+    #[serde(flatten)]
+    answer: inventory::Answer,
+}
+
+/// What is known, and as of when.
+struct Known {
+    hierarchy: Hierarchy,
+    inventory: Inventory,
+    now: Timestamp,
+}
+
+pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
+    let known = match (&options.survey, &options.facts) {
+        (Some(survey), Some(facts)) => from_files(args, survey, facts)?,
+        _ => from_table()?,
+    };
+    let image = options.image.as_deref().map(|name| known.hierarchy.resolve(name)).transpose()?;
+    let question = Question {
+        environment: options.env.clone(),
+        image: image.map(|image| image.id.clone()),
+        vulnerability: options.cve.clone(),
+    };
+    let answer = known.inventory.answer(&known.hierarchy, &question, known.now);
+    let vulnerable = answer.is_vulnerable();
+    let answered = Answered { totals: answer.totals(), answer };
+    let answer = match args.format {
+        Format::Csv => Answer::new(csv(&answered)),
+        format => Answer::render(format, &answered, text),
+    };
+    Ok(answer.with_findings(vulnerable))
+}
+
+/// Understands a survey by a snapshot of facts, as if nothing had been known before.
+fn from_files(args: &Args, survey: &std::path::Path, facts: &std::path::Path) -> Result<Known, BadInput> {
+    let hierarchy = input::hierarchy(args)?;
+    let survey: Survey = input::json(survey, "a survey")?;
+    let facts: Facts = input::json(facts, "a snapshot of facts")?;
+    let catalog = Catalog::new(&hierarchy, &facts);
+    let now = survey.places.iter().map(|read| read.at).max().unwrap_or(facts.observed_at);
+    let look =
+        Look { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
+    let inventory = inventory::fold(&Inventory::default(), &look).inventory;
+    Ok(Known { hierarchy, inventory, now })
+}
+
+#[cfg(feature = "aws")]
+fn from_table() -> Result<Known, BadInput> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| BadInput::because(&error))?;
+    let read = runtime.block_on(patchwave_aws::inventory());
+    let patchwave_aws::Inventoried { hierarchy, inventory, now } =
+        read.map_err(|not_done| BadInput::because(&not_done))?;
+    Ok(Known { hierarchy: (*hierarchy).clone(), inventory, now })
+}
+
+#[cfg(not(feature = "aws"))]
+fn from_table() -> Result<Known, BadInput> {
+    Err(BadInput(
+        "reading a deployment's inventory needs the AWS SDK: build with --features aws, or name a survey and a snapshot with \
+         --survey FILE and --facts FILE"
+            .to_owned(),
+    ))
+}
+
+fn text(answered: &Answered) -> String {
+    written(|text| write(answered, text))
+}
+
+fn write(answered: &Answered, text: &mut String) -> fmt::Result {
+    let Answered { totals, answer } = answered;
+    writeln!(text, "As of {}: {}", answer.at, paint(STRONG, format!("{} running", totals.running)))?;
+    let kinds = [
+        (totals.vulnerable, "vulnerable", BAD),
+        (totals.stale, "older than maxAge", CAREFUL),
+        (totals.behind, "rebuilt and not deployed", CAREFUL),
+        (totals.strangers, "not approved or not in the hierarchy", CAREFUL),
+        (totals.unknown, "not known in every respect", CAREFUL),
+    ];
+    for (number, what, style) in kinds.into_iter().filter(|(number, ..)| *number > 0) {
+        writeln!(text, "  {} {what}", paint(style, number))?;
+    }
+    if let Some(mean) = answer.mean_time_to_patched {
+        writeln!(text, "  {} mean time to patched, over the last quarter", span(mean))?;
+    }
+    write_rows(&answer.running, text)?;
+    if !answer.referenced.is_empty() {
+        writeln!(text, "{}", paint(STRONG, "Referred to, and not running"))?;
+        write_rows(&answer.referenced, text)?;
+    }
+    for place in &answer.places {
+        if let Some(because) = &place.unread {
+            let age = place.age.map_or("never read".to_owned(), |age| format!("last read {} ago", span(age)));
+            writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), place.id)?;
+        }
+    }
+    let mut missing = answer.not_inspected.iter().peekable();
+    while let Some(first) = missing.next() {
+        let mut kinds = vec![first.kind];
+        while let Some(next) = missing.next_if(|n| (&n.account, &n.region) == (&first.account, &first.region))
+        {
+            kinds.push(next.kind);
+        }
+        let kinds = some(kinds.iter(), kinds.len());
+        writeln!(text, "{} {}/{}: {kinds}", paint(FAINT, "not looked at"), first.account, first.region)?;
+    }
+    Ok(())
+}
+
+/// Writes rows, those of one place together.
+fn write_rows(rows: &[Row], text: &mut String) -> fmt::Result {
+    let mut place = None;
+    for row in rows {
+        let here = row.entry.place.id();
+        if place.as_ref() != Some(&here) {
+            let environment = row.entry.place.environment.as_deref().unwrap_or("no environment");
+            writeln!(text, "{here} {}", paint(FAINT, environment))?;
+            place = Some(here);
+        }
+        write_row(row, text)?;
+    }
+    Ok(())
+}
+
+fn write_row(row: &Row, text: &mut String) -> fmt::Result {
+    let [image, version, workload] = WIDTHS;
+    let entry = &row.entry;
+    let name = column(&name(row), image);
+    let digest = entry.resolution.version().or(entry.digest.as_ref()).map_or("-", |digest| digest.short());
+    let of =
+        if entry.runs { format!("{} ×{}", entry.workload, entry.units) } else { entry.workload.clone() };
+    let (digest, of) = (column(digest, version), column(&of, workload));
+    writeln!(text, "  {} {digest} {of} {}", paint(NAME, name), state(row))?;
+    for because in &row.unknown {
+        writeln!(text, "    {} {because}", paint(CAREFUL, "unknown"))?;
+    }
+    Ok(())
+}
+
+/// What a row is about: an image of the hierarchy, or what was asked for.
+fn name(row: &Row) -> String {
+    row.entry.resolution.image().map_or_else(|| row.entry.asked.clone(), ToString::to_string)
+}
+
+/// What there is to say of a row: the worst first.
+fn state(row: &Row) -> String {
+    let mut words = Vec::new();
+    if let Some(what) = what(&row.entry.resolution) {
+        words.push(paint(CAREFUL, what));
+    }
+    if row.is_vulnerable() {
+        let since = row.vulnerable_since.map(|since| format!(" since {}", day(since))).unwrap_or_default();
+        let findings =
+            some(row.findings.iter().map(|f| format!("{} ({})", f.finding, f.open.severity)), SHOWN);
+        words.push(format!("{}: {findings}", paint(BAD, format!("vulnerable{since}"))));
+    }
+    if row.is_behind() {
+        words.push(paint(CAREFUL, "rebuilt and not deployed"));
+    }
+    if let Some(age) = row.age.filter(|_| row.stale) {
+        words.push(paint(CAREFUL, format!("{} old", span(age))));
+    }
+    if words.is_empty() && row.unknown.is_empty() {
+        words.push(paint(GOOD, "patched"));
+    }
+    words.join(", ")
+}
+
+fn what(resolution: &Resolution) -> Option<&'static str> {
+    match resolution {
+        Resolution::Upstream { .. } => Some("upstream's"),
+        Resolution::Unapproved { .. } => Some("not from an approved registry"),
+        Resolution::NotInHierarchy { .. } => Some("not in the hierarchy"),
+        Resolution::Gone { .. } => Some("no longer in the registry"),
+        Resolution::Unresolvable { because: NoDigest::Sidecar, .. } => Some("AWS's sidecar"),
+        Resolution::Known { .. } | Resolution::Unresolvable { .. } | Resolution::Unread { .. } => None,
+    }
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+fn csv(answered: &Answered) -> String {
+    let rows = answered.answer.running.iter().chain(&answered.answer.referenced);
+    let mut lines = vec![HEAD.join(",")];
+    lines.extend(rows.map(|row| fields(row).map(|field| quoted(&field)).join(",")));
+    lines.join("\r\n") + "\r\n"
+}
+
+fn fields(row: &Row) -> [String; HEAD.len()] {
+    let entry = &row.entry;
+    let place = &entry.place;
+    let or_empty = |text: Option<String>| text.unwrap_or_default();
+    let findings: Vec<String> = row.findings.iter().map(|found| found.finding.to_string()).collect();
+    [
+        or_empty(place.environment.clone()),
+        place.account.clone(),
+        place.region.clone(),
+        place.kind.to_string(),
+        or_empty(place.cluster.clone()),
+        entry.workload.clone(),
+        entry.units.to_string(),
+        if entry.runs { "running" } else { "referenced" }.to_owned(),
+        or_empty(entry.resolution.image().map(ToString::to_string)),
+        or_empty(entry.resolution.version().map(ToString::to_string)),
+        or_empty(entry.digest.as_ref().map(ToString::to_string)),
+        entry.asked.clone(),
+        is(&entry.resolution).to_owned(),
+        or_empty(row.standing.as_ref().and_then(current)),
+        or_empty(row.age.map(|age| (age.as_seconds() / 86_400).to_string())),
+        row.stale.to_string(),
+        or_empty(row.severity.map(|severity| severity.to_string())),
+        or_empty(row.vulnerable_since.map(|since| since.to_string())),
+        findings.join("; "),
+        row.unknown.join("; "),
+    ]
+}
+
+const fn is(resolution: &Resolution) -> &'static str {
+    match resolution {
+        Resolution::Known { .. } => "known",
+        Resolution::Upstream { .. } => "upstream",
+        Resolution::Unapproved { .. } => "unapproved",
+        Resolution::NotInHierarchy { .. } => "notInHierarchy",
+        Resolution::Gone { .. } => "gone",
+        Resolution::Unresolvable { .. } => "unresolvable",
+        Resolution::Unread { .. } => "unread",
+    }
+}
+
+fn current(standing: &Standing) -> Option<String> {
+    match standing {
+        Standing::Current => Some("yes".to_owned()),
+        Standing::Behind { current } => Some(current.to_string()),
+        Standing::Unknown { .. } => None,
+    }
+}
+
+/// Quotes a field of CSV where it has to be. <https://www.rfc-editor.org/rfc/rfc4180>
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}

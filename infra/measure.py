@@ -1,0 +1,130 @@
+"""Times processes from their start to their first request for an event. Started by `infra/measure`."""
+
+import io
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+
+FUNCTIONS = ["scan-complete", "inventory", "rebuild-fanout"]
+NEXT = "/2018-06-01/runtime/invocation/next"
+# The services that the functions have clients of.
+SERVICES = ["codepipeline", "dynamodb", "ecr", "events", "s3"]
+
+# What a function in Python would do at its start: its handler's module is imported, then the runtime asks for an event.
+PYTHON = f"""
+import http.client, os
+import boto3
+for service in {SERVICES!r}:
+    boto3.client(service)
+host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
+connection = http.client.HTTPConnection(host, int(port))
+connection.request("GET", {NEXT!r})
+connection.getresponse()
+"""
+
+# Goals: zip in MB, milliseconds to the first request.
+SIZE, START = 2.5, 3.0
+
+
+def first_request(listening):
+    """Returns when somebody asked for an event. A plain socket: a server of any kind would be measured as well."""
+    connection, _ = listening.accept()
+    asked = connection.recv(4096)
+    at = time.perf_counter()
+    if not asked.startswith(f"GET {NEXT} ".encode()):
+        sys.exit(f"the first request is {asked[:200]!r}")
+    return at, connection
+
+
+def environment(port):
+    return {
+        "PATH": os.environ["PATH"],
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+        "AWS_LAMBDA_FUNCTION_NAME": "measured",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_LOG_LEVEL": "ERROR",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "example",
+        "PATCHWAVE_HIERARCHY": "s3://example/hierarchy.yaml",
+        "PATCHWAVE_TABLE": "patchwave",
+        "PATCHWAVE_EVENT_BUS": "patchwave",
+    }
+
+
+def once(command):
+    """Returns the milliseconds until the process asked, and its memory in MB by then."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(30)
+        settings = environment(listening.getsockname()[1])
+        began = time.perf_counter()
+        # Without closing descriptors it is spawned, not forked: the time is the process's and not Python's.
+        process = subprocess.Popen(command, env=settings, close_fds=False)
+        try:
+            at, connection = first_request(listening)
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            connection.close()
+        finally:
+            process.kill()
+            process.wait()
+    memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    return (at - began) * 1000, memory / 1024
+
+
+def many(commands, runs):
+    """Returns each command's runs, taken in turn, so that whatever else the machine does strikes all of them."""
+    for command in commands.values():
+        # Fills the disk's cache.
+        once(command)
+    taken = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            taken[name].append(once(command))
+    return taken
+
+
+def zipped(path):
+    """Returns the size in MB of the zip that Lambda gets, made of the file named bootstrap."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.write(path, "bootstrap")
+    return held.tell() / 1e6
+
+
+def unpacked(folder, function):
+    """Returns the path of a function's binary, as cargo-lambda left it."""
+    found = pathlib.Path(folder, function)
+    if (found / "bootstrap.zip").exists():
+        with zipfile.ZipFile(found / "bootstrap.zip") as archive:
+            archive.extract("bootstrap", found)
+    (found / "bootstrap").chmod(0o755)
+    return found / "bootstrap"
+
+
+def main(folder, runs):
+    binaries = {function: unpacked(folder, function) for function in FUNCTIONS}
+    commands = {function: [str(path)] for function, path in binaries.items()}
+    commands["boto3"] = [sys.executable, "-c", PYTHON]
+    taken = many(commands, runs)
+    median = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in taken.items()}
+    print(f"median of {runs} starts, on this machine; a cold start's download and virtual machine come on top")
+    print(f"{'':16}{'zip MB':>8}{'unpacked':>10}{'to /next, ms':>14}{'best':>8}{'RSS MB':>8}")
+    for name, (ms, mb) in median.items():
+        path = binaries.get(name)
+        size = [zipped(path), path.stat().st_size / 1e6] if path else [float("nan")] * 2
+        sizes = f"{size[0]:8.2f}{size[1]:10.2f}" if path else " " * 18
+        missed = [f"zip over {SIZE} MB"] * (size[0] > SIZE) + [f"start over {START} ms"] * (bool(path) and ms > START)
+        print(f"{name:16}{sizes}{ms:14.2f}{min(taken[name])[0]:8.2f}{mb:8.1f}   {'; '.join(missed)}")
+    slowest = max(ms for name, (ms, _) in median.items() if name != "boto3")
+    print(f"boto3 takes {median['boto3'][0] / slowest:.0f} times as long as the slowest function")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,49 @@
+"""Commands that a build script calls, faked: each call is noted, and answered from a table."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+_FAKE = """#!{python}
+import json, os, sys
+call = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+here = os.environ["FAKES"]
+with open(os.path.join(here, "calls"), "a") as log:
+    log.write(json.dumps(call + ["SOURCE_DATE_EPOCH=" + os.environ.get("SOURCE_DATE_EPOCH", "")]) + "\\n")
+line = " ".join(call)
+for answer in json.load(open(os.path.join(here, "answers"))):
+    if all(part in line for part in answer["if"]):
+        for path, text in answer.get("files", {{}}).items():
+            open(path, "w").write(text)
+        sys.stdout.write(answer.get("out", ""))
+        sys.stderr.write(answer.get("err", ""))
+        sys.exit(answer.get("code", 0))
+sys.exit("no fake answers " + line)
+"""
+
+
+class Bench:
+    """A folder in which a script runs with faked commands."""
+
+    def __init__(self, folder, answers):
+        self.folder = folder
+        self._fakes = folder / "fakes"
+        self._fakes.mkdir()
+        for name in ("aws", "docker"):
+            path = self._fakes / name
+            path.write_text(_FAKE.format(python=sys.executable))
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        (self._fakes / "answers").write_text(json.dumps(answers))
+
+    def run(self, script, **environment):
+        """Runs a script and returns whether it succeeded, and what it said."""
+        path = f"{self._fakes}{os.pathsep}{os.environ['PATH']}"
+        environment = {"PATH": path, "FAKES": str(self._fakes), **environment}
+        done = subprocess.run([script], cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode == 0, done.stdout + done.stderr
+
+    def calls(self):
+        log = self._fakes / "calls"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []

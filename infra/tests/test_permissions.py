@@ -1,0 +1,132 @@
+"""Each function may do what its code does, and nothing else; and every policy says so in the narrowest way it can."""
+
+import ast
+import json
+
+import parliament
+import pytest
+from calls import REACHED_BY, SERVICES, actions_of, calls, crates
+from stack import FUNCTIONS, read
+
+# What Lambda itself does in the function's name.
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+POLLS = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+REPORTS_FAILURE = {"sqs:SendMessage"}
+
+# Only an enforcing stack may.
+ENFORCING_ONLY = {"codepipeline:StartPipelineExecution"}
+
+# The actions that know no resource, and so stand on "*".
+WITHOUT_RESOURCE = {"inspector2:ListFindings"}
+
+# Where parliament complains and is answered: what about, and why it may stay.
+WAIVED = {
+    ("RESOURCE_STAR", "inspector2:ListFindings"): "Inspector's read actions know no resources",
+}
+
+
+def statements(stack, role):
+    """Returns the statements of all of a role's policies, as IAM holds them."""
+    iam = stack.client("iam")
+    name = stack.id(role)
+    documents = [
+        iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
+    ]
+    for attached in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        arn = attached["PolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        documents.append(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+    # moto hands a role's own policies back as Python writes them.
+    documents = [ast.literal_eval(document) if isinstance(document, str) else document for document in documents]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(stack, role):
+    assert all(statement["Effect"] == "Allow" for statement in statements(stack, role))
+    return {action for statement in statements(stack, role) for action in listed(statement["Action"])}
+
+
+def platforms(function):
+    """Returns what Lambda needs to wake the function, as the template asks it to."""
+    properties = read("template.yaml")["Resources"][function]["Properties"]
+    wakes = {event["Type"] for event in properties.get("Events", {}).values()}
+    needed = set(LOGS)
+    if "SQS" in wakes:
+        needed |= POLLS
+    if "EventInvokeConfig" in properties:
+        needed |= REPORTS_FAILURE
+    return needed
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_enforcing_function_may_do_what_its_code_does(enforcing, function):
+    assert allowed(enforcing, f"{function}Role") == actions_of(FUNCTIONS[function]) | platforms(function)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_observing_function_cannot_start_anything(observing, function):
+    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY
+    assert allowed(observing, f"{function}Role") == needed
+    assert ENFORCING_ONLY <= actions_of(FUNCTIONS[function])
+
+
+def test_the_calls_are_really_read_from_the_code():
+    made = calls()
+    assert {service for calls in made.values() for service, _ in calls} == {SERVICES.get(c, c) for c in crates()}
+    assert ("ecr", "BatchGetImage") in made["ecr"] and ("s3", "GetObject") in made["hierarchy"]
+    assert set(REACHED_BY) <= set(made), "REACHED_BY names a module that calls nothing"
+
+
+@pytest.mark.parametrize("role", [f"{function}Role" for function in FUNCTIONS] + ["SchedulerRole"])
+def test_nothing_is_wild(enforcing, role):
+    for statement in statements(enforcing, role):
+        for action in listed(statement["Action"]):
+            assert "*" not in action
+        for resource in listed(statement["Resource"]):
+            if resource == "*":
+                assert set(listed(statement["Action"])) <= WITHOUT_RESOURCE
+
+
+def test_where_each_action_may_be_used(enforcing):
+    """Resource by resource, so that a wider one is a change to this test."""
+    account = "us-east-1:123456789012"
+    bucket, table = enforcing.id("Bucket"), enforcing.id("Table")
+    where = {}
+    for statement in statements(enforcing, "RebuildFanoutRole"):
+        for action in listed(statement["Action"]):
+            where.setdefault(action, []).extend(listed(statement["Resource"]))
+    assert where["s3:GetObject"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
+    assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
+    assert where["codepipeline:StartPipelineExecution"] == [f"arn:aws:codepipeline:{account}:*"]
+    assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
+    assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
+    assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
+    assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
+
+
+def test_who_may_take_a_role(enforcing):
+    iam = enforcing.client("iam")
+    for function in FUNCTIONS:
+        document = iam.get_role(RoleName=enforcing.id(f"{function}Role"))["Role"]["AssumeRolePolicyDocument"]
+        assert [statement["Principal"] for statement in document["Statement"]] == [{"Service": "lambda.amazonaws.com"}]
+    document = iam.get_role(RoleName=enforcing.id("SchedulerRole"))["Role"]["AssumeRolePolicyDocument"]
+    [statement] = document["Statement"]
+    assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert statement["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": "123456789012",
+        "aws:SourceArn": enforcing.arn("Schedules"),
+    }
+
+
+@pytest.mark.parametrize("role", [f"{function}Role" for function in FUNCTIONS] + ["SchedulerRole"])
+def test_parliament_has_nothing_to_say(enforcing, role):
+    for statement in statements(enforcing, role):
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        found = parliament.analyze_policy_string(document).findings
+        left = [f for f in found if not any((f.issue, action) in WAIVED for action in listed(statement["Action"]))]
+        assert not left, f"{statement.get('Sid')}: {left}"

@@ -1,0 +1,291 @@
+"""The sample pipelines: what they declare, and what their scripts do, with docker and aws faked."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from fakes import Bench
+from stack import INFRA, ROOT, read
+
+# CodeBuild's images have it.
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+CI = INFRA / "samples/ci"
+SCRIPTS = ["build", "test", "scan", "publish"]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CANDIDATE, PLATFORM, PUBLISHED, OLD = (f"sha256:{letter * 64}" for letter in "abcd")
+
+SETTINGS = {
+    "TIER": "platform",
+    "REGISTRY": "111122223333.dkr.ecr.us-east-1.amazonaws.com",
+    "REPOSITORY": "platform/node",
+    "STABLE_TAGS": "22 22.9",
+    "BRANCH": "main",
+    "BASE_IMAGE": "111122223333.dkr.ecr.us-east-1.amazonaws.com/base/al2023:2023",
+    "PLATFORM": "linux/arm64",
+    "FAIL_ON": "CRITICAL",
+    "COMMIT": COMMIT,
+    "COMMIT_DATE": "2026-11-19T06:15:44Z",
+    "EXECUTION": "12345678-1234-5678-abcd-12345678abcd",
+    "SCAN_TRIES": "2",
+    "SCAN_PAUSE": "0",
+}
+
+
+def index(platform):
+    attestation = {"digest": f"sha256:{'e' * 64}", "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}
+    return json.dumps({"manifests": [{"digest": platform}, attestation]})
+
+
+def scan(status="ACTIVE", findings=()):
+    """Returns a scan's answer: each finding a name, a severity and whether it has a fix."""
+    enhanced = [
+        {"packageVulnerabilityDetails": {"vulnerabilityId": name}, "severity": severity, "fixAvailable": fix}
+        for name, severity, fix in findings
+    ]
+    return json.dumps({"imageScanStatus": {"status": status}, "imageScanFindings": {"enhancedFindings": enhanced}})
+
+
+def scanned(candidate, published=(), status="ACTIVE"):
+    """What docker and aws answer while a candidate is scanned."""
+    return [
+        {"if": ["imagetools inspect --raw", CANDIDATE], "out": index(PLATFORM)},
+        {"if": ["imagetools inspect --raw", PUBLISHED], "out": index(OLD)},
+        {"if": ["describe-image-scan-findings", PLATFORM, "imageScanStatus.status"], "out": f"{status}\n"},
+        {"if": ["describe-image-scan-findings", PLATFORM], "out": scan(findings=candidate)},
+        {"if": ["describe-image-scan-findings", OLD], "out": scan(findings=published)},
+        {"if": ["batch-get-image", "imageTag=22"], "out": json.dumps({"images": [{"imageId": {"imageDigest": PUBLISHED}}]})},
+        {
+            "if": ["describe-images"],
+            "out": json.dumps(
+                {
+                    "imageDetails": [
+                        {"imageTags": ["main-1"], "imagePushedAt": "2026-11-01T00:00:00Z", "imageDigest": PLATFORM},
+                        {"imageTags": ["main-2"], "imagePushedAt": "2026-11-02T00:00:00Z", "imageDigest": PUBLISHED},
+                        {"imageTags": ["candidate-3"], "imagePushedAt": "2026-11-03T00:00:00Z", "imageDigest": CANDIDATE},
+                    ]
+                }
+            ),
+        },
+    ]
+
+
+BUILT = [
+    {"if": ["imagetools inspect", "Manifest.Digest"], "out": f"{PUBLISHED}\n"},
+    {"if": ["buildx build"], "files": {"build.json": json.dumps({"containerimage.digest": CANDIDATE})}},
+]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    def make(answers, candidate=True):
+        if candidate:
+            (tmp_path / "candidate.digest").write_text(f"{CANDIDATE}\n")
+        return Bench(tmp_path, answers)
+
+    return make
+
+
+def built(bench, **settings):
+    """Builds, and returns the arguments of the build."""
+    bench = bench(BUILT, candidate=False)
+    done, said = bench.run(CI / "build", **SETTINGS, **settings)
+    assert done, said
+    [call] = [call for call in bench.calls() if call[1:3] == ["buildx", "build"]]
+    return bench, call
+
+
+@needs_jq
+def test_the_base_that_patchwave_names_is_prefixed_with_the_registry(bench):
+    _, call = built(bench, PATCHWAVE_BASE_IMAGE=f"base/al2023@{OLD}")
+    assert f"BASE_IMAGE={SETTINGS['REGISTRY']}/base/al2023@{OLD}" in call
+    assert f"index:org.opencontainers.image.base.digest={OLD}" in call
+    assert f"index:org.opencontainers.image.base.name={SETTINGS['BASE_IMAGE']}" in call
+
+
+@needs_jq
+def test_by_hand_the_declared_base_counts_as_it_is_now(bench):
+    _, call = built(bench, PATCHWAVE_BASE_IMAGE="none")
+    assert f"BASE_IMAGE={SETTINGS['BASE_IMAGE']}@{PUBLISHED}" in call
+    assert f"index:org.opencontainers.image.base.digest={PUBLISHED}" in call
+
+
+@needs_jq
+def test_what_is_written_about_a_build(bench):
+    folder, call = built(bench)
+    assert f"index:org.opencontainers.image.revision={COMMIT}" in call
+    [created] = [a for a in call if a.startswith("index:org.opencontainers.image.created=")]
+    assert re.fullmatch(r".*=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
+    assert "--sbom=true" in call and "--provenance=mode=max" in call
+    assert "SOURCE_DATE_EPOCH=1795068944" in call
+    [output] = [a for a in call if a.startswith("type=image")]
+    assert f":candidate-{COMMIT}-{SETTINGS['EXECUTION']}," in output and "rewrite-timestamp=true" in output
+    assert (folder.folder / "candidate.digest").read_text().strip() == CANDIDATE
+
+
+@needs_jq
+@pytest.mark.parametrize(("asked", "expected"), [("true", True), ("false", False), (None, False)])
+def test_no_cache_when_patchwave_says_so(bench, asked, expected):
+    _, call = built(bench, **({} if asked is None else {"PATCHWAVE_NO_CACHE": asked}))
+    assert ("--no-cache" in call) is expected and ("--pull" in call) is expected
+
+
+OPENSSL = ("CVE-2026-0001", "CRITICAL", "YES")
+UNFIXABLE = ("CVE-2026-0002", "CRITICAL", "NO")
+HIGH = ("CVE-2026-0003", "HIGH", "YES")
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    ("candidate", "published", "settings", "passes"),
+    [
+        ([], [], {}, True),
+        ([OPENSSL], [], {}, False),
+        # What is published already never stops the patch for something else.
+        ([OPENSSL], [OPENSSL], {}, True),
+        ([UNFIXABLE], [], {}, True),
+        ([HIGH], [], {}, True),
+        ([HIGH], [], {"FAIL_ON": "HIGH"}, False),
+        ([OPENSSL], [], {"FAIL_ON": "HIGH"}, False),
+        ([OPENSSL], [], {"FAIL_ON": "NEVER"}, True),
+        ([OPENSSL], [], {"TIER": "application"}, False),
+        ([OPENSSL], [OPENSSL], {"TIER": "application"}, True),
+    ],
+)
+def test_a_candidate_may_not_be_worse_than_what_is_published(bench, candidate, published, settings, passes):
+    done, said = bench(scanned(candidate, published)).run(CI / "scan", **{**SETTINGS, **settings})
+    assert done is passes, said
+
+
+@needs_jq
+@pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE", "PENDING", "SCAN_ELIGIBILITY_EXPIRED"])
+def test_unknown_is_never_clean(bench, status):
+    done, said = bench(scanned([], status=status)).run(CI / "scan", **{**SETTINGS, "FAIL_ON": "NEVER"})
+    assert not done and "the scan of" in said
+
+
+@needs_jq
+def test_a_scan_that_has_not_begun_is_waited_for(bench):
+    missing = {"if": ["imageScanStatus.status"], "err": "(ScanNotFoundException)", "code": 254}
+    done, said = bench([missing, *scanned([])]).run(CI / "scan", **SETTINGS)
+    assert not done and "did not come" in said
+
+
+MANIFEST = '{"schemaVersion": 2}'
+PUBLISHES = [
+    {"if": ["batch-get-image", CANDIDATE], "out": f"{MANIFEST}\n"},
+    {"if": ["put-image"]},
+]
+
+
+def put(bench):
+    calls = [call for call in bench.calls() if call[1:3] == ["ecr", "put-image"]]
+    for call in calls:
+        assert call[call.index("--image-digest") + 1] == CANDIDATE
+        assert call[call.index("--image-manifest") + 1] == MANIFEST
+    return [call[call.index("--image-tag") + 1] for call in calls]
+
+
+def test_stable_tags_move_and_the_tracked_one_moves_last(bench):
+    bench = bench(PUBLISHES)
+    done, said = bench.run(CI / "publish", **SETTINGS)
+    assert done, said
+    assert put(bench) == ["22.9", "22"]
+
+
+def test_an_application_gets_a_tag_of_its_own_for_every_build(bench):
+    bench = bench(PUBLISHES)
+    done, said = bench.run(CI / "publish", **{**SETTINGS, "TIER": "application", "STABLE_TAGS": ""})
+    assert done, said
+    [tag] = put(bench)
+    assert tag == f"main-{COMMIT}-{SETTINGS['EXECUTION']}"
+    assert len(tag) <= 128
+
+
+@pytest.mark.parametrize(("error", "passes"), [("(ImageAlreadyExistsException)", True), ("(ImageTagAlreadyExistsException)", False)])
+def test_publishing_twice_is_no_error_and_a_taken_tag_is_one(bench, error, passes):
+    answers = [PUBLISHES[0], {"if": ["put-image"], "err": f"An error occurred {error}", "code": 254}]
+    done, _ = bench(answers).run(CI / "publish", **SETTINGS)
+    assert done is passes
+
+
+def test_no_test_is_no_passed_test(bench):
+    assert not bench([{"if": ["pull"]}]).run(CI / "test", **SETTINGS)[0]
+
+
+def test_the_smoke_test_gets_the_candidate_by_digest(bench, tmp_path):
+    smoke = tmp_path / "smoke"
+    smoke.write_text('#!/bin/sh\necho "tested $1"\n')
+    smoke.chmod(0o755)
+    done, said = bench([{"if": ["pull"]}]).run(CI / "test", **SETTINGS)
+    assert done and f"tested {SETTINGS['REGISTRY']}/platform/node@{CANDIDATE}" in said
+
+
+def test_nothing_is_published_before_it_was_tested_and_scanned():
+    build = yaml.safe_load((CI / "buildspec.yml").read_text())["phases"]["build"]
+    assert build["on-failure"] == "ABORT"
+    assert build["commands"][-4:] == [f"ci/{script}" for script in SCRIPTS]
+
+
+def test_shellcheck_has_nothing_to_say():
+    shellcheck = Path(sys.executable).parent / "shellcheck"
+    scripts = [CI / script for script in SCRIPTS] + [INFRA / "measure"]
+    done = subprocess.run([shellcheck, *(s for s in scripts if s.exists())], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+# The pipeline.
+
+
+def pipeline():
+    return read("samples/pipeline.yaml")["Resources"]["Pipeline"]["Properties"]
+
+
+def test_every_variable_that_patchwave_sends_is_declared_with_a_default():
+    readme = (ROOT / "README.md").read_text()
+    sent = set(re.findall(r"^\| `(PATCHWAVE_\w+)` \|", readme.split("## What your pipelines get")[1].split("\n## ")[0], re.M))
+    declared = {variable["Name"]: variable["DefaultValue"] for variable in pipeline()["Variables"]}
+    assert set(declared) == sent and all(declared.values())
+    assert (pipeline()["PipelineType"], pipeline()["ExecutionMode"]) == ("V2", "QUEUED")
+
+
+def test_the_build_gets_what_its_scripts_read():
+    [build] = pipeline()["Stages"][1]["Actions"]
+    passed = {variable["name"] for variable in json.loads(build["Configuration"]["EnvironmentVariables"])}
+    project = read("samples/pipeline.yaml")["Resources"]["Project"]["Properties"]["Environment"]
+    passed |= {variable["Name"] for variable in project["EnvironmentVariables"]}
+    asked = set().union(*(re.findall(r"\$\{?([A-Z][A-Z_]+)", (CI / script).read_text()) for script in SCRIPTS))
+    assert asked - passed <= {"SCAN_TRIES", "SCAN_PAUSE", "SOURCE_DATE_EPOCH"}
+    assert passed - asked <= {"PATCHWAVE_REASON"}
+
+
+def test_the_longest_values_still_fit_into_an_action():
+    """CodePipeline takes 1,000 characters for a value of an action's configuration, once it is resolved."""
+    [build] = pipeline()["Stages"][1]["Actions"]
+    text = build["Configuration"]["EnvironmentVariables"]
+    longest = {
+        "#{variables.PATCHWAVE_BASE_IMAGE}": 150 + 72,
+        "#{variables.PATCHWAVE_NO_CACHE}": 5,
+        "#{variables.PATCHWAVE_REASON}": 60,
+        "#{SourceVariables.CommitId}": 40,
+        "#{SourceVariables.AuthorDate}": 25,
+        "#{codepipeline.PipelineExecutionId}": 36,
+    }
+    for name, length in longest.items():
+        assert name in text
+        text = text.replace(name, "x" * length)
+    assert len(text) <= 1000
+
+
+@pytest.mark.parametrize(("tier", "mutability"), [("base", "MUTABLE"), ("platform", "MUTABLE"), ("application", "IMMUTABLE")])
+def test_tags_move_where_they_are_stable_and_nowhere_else(tier, mutability):
+    template = read("samples/repository.yaml")
+    assert template["Conditions"]["HasStableTags"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "Tier"}, "application"]}]}
+    condition, mutable, immutable = template["Resources"]["Repository"]["Properties"]["ImageTagMutability"]["Fn::If"]
+    assert condition == "HasStableTags"
+    assert (mutable if tier != "application" else immutable) == mutability

@@ -1,0 +1,171 @@
+//! What runs where, as the table keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use patchwave::image::{Digest, ImageId};
+use patchwave::inventory::{Assessment, Clocks, Entry, EntryKey, Inventory, PlaceState, Running};
+use patchwave::table::{self, Item as StateItem, Key};
+use patchwave_converge::{Fault, FaultKind};
+use serde::de::DeserializeOwned;
+
+use super::{AT_ONCE, Item, Ledger, MOST_PAGES, PAUSE, ROUNDS, image_of, item_of, malformed, numeral, text};
+use crate::fault::invalid;
+
+/// Most items that one call writes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
+const MOST_WRITES: usize = 25;
+
+impl Ledger {
+    /// Reads everything that is known of what runs. `images` are the hierarchy's: their clocks are read even if nothing runs.
+    pub(crate) async fn inventory(&self, images: &BTreeSet<ImageId>) -> Result<Inventory, Fault> {
+        let places = self.places().await?;
+        let reads = places.keys().map(|id| self.entries(id));
+        let entries: BTreeMap<EntryKey, Entry> =
+            stream::iter(reads).buffer_unordered(AT_ONCE).try_fold(BTreeMap::new(), joined).await?;
+        let known: BTreeSet<(ImageId, Digest)> = entries.values().filter_map(Entry::known).collect();
+        let images: BTreeSet<&ImageId> = images.iter().chain(known.iter().map(|(image, _)| image)).collect();
+        let (versions, clocks) = (self.assessments(&known).await?, self.clocks(&images).await?);
+        Ok(Inventory { places, entries, versions, clocks })
+    }
+
+    async fn places(&self) -> Result<BTreeMap<String, PlaceState>, Fault> {
+        let operation = "read the places of the inventory";
+        let mut places = BTreeMap::new();
+        for item in self.partition(operation, Key::places()).await? {
+            let state: PlaceState = state_of(operation, &item)?;
+            places.insert(state.place.id(), state);
+        }
+        Ok(places)
+    }
+
+    async fn entries(&self, place: &str) -> Result<BTreeMap<EntryKey, Entry>, Fault> {
+        let operation = format!("read what runs in {place}");
+        let mut entries = BTreeMap::new();
+        for item in self.partition(&operation, &Key::in_place(place)).await? {
+            let entry: Entry = state_of(&operation, &item)?;
+            entries.insert(entry.key(), entry);
+        }
+        Ok(entries)
+    }
+
+    async fn assessments(
+        &self,
+        known: &BTreeSet<(ImageId, Digest)>,
+    ) -> Result<BTreeMap<(ImageId, Digest), Assessment>, Fault> {
+        let operation = "read what is known of the versions that run";
+        let keys = known.iter().map(|(image, version)| Key::version(image, version)).collect();
+        let mut versions = BTreeMap::new();
+        for item in self.read(operation, keys).await?.iter().filter(|item| is_there(item)) {
+            let state: Assessment = state_of(operation, item)?;
+            versions.insert((state.image.clone(), state.version.clone()), state);
+        }
+        Ok(versions)
+    }
+
+    async fn clocks(&self, images: &BTreeSet<&ImageId>) -> Result<BTreeMap<ImageId, Clocks>, Fault> {
+        let operation = "read since when what runs is vulnerable";
+        let keys = images.iter().map(|image| Key::clocks(image)).collect();
+        let items = self.read(operation, keys).await?;
+        let there = items.iter().filter(|item| is_there(item));
+        there.map(|item| Ok((image_of(operation, item)?, state_of(operation, item)?))).collect()
+    }
+
+    /// Reads where these images run; an image of which nothing is known is left out.
+    pub(crate) async fn running(
+        &self,
+        images: &BTreeSet<ImageId>,
+    ) -> Result<BTreeMap<ImageId, Running>, Fault> {
+        let operation = "read where images run";
+        let items = self.read(operation, images.iter().map(Key::runs).collect()).await?;
+        let there = items.iter().filter(|item| is_there(item));
+        there.map(|item| Ok((image_of(operation, item)?, state_of(operation, item)?))).collect()
+    }
+
+    /// Reads one item's state; nothing if there is no such item.
+    pub(crate) async fn state<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, Fault> {
+        let operation = format!("read {} / {}", key.partition, key.sort);
+        let items = self.read(&operation, vec![key]).await?;
+        items.iter().find(|item| is_there(item)).map(|item| state_of(&operation, item)).transpose()
+    }
+
+    /// Writes items, in their order as far as it matters: a later call begins when all before it are written.
+    pub(crate) async fn write(&self, items: &[StateItem]) -> Result<(), Fault> {
+        // Places say how old the rest is, so they wait for the rest.
+        let (places, rest): (Vec<_>, Vec<_>) =
+            items.iter().partition(|item| item.key.partition == Key::places());
+        for part in [rest, places] {
+            let calls = part.chunks(MOST_WRITES).map(|chunk| self.write_batch(chunk));
+            stream::iter(calls).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_batch(&self, items: &[&StateItem]) -> Result<(), Fault> {
+        let operation = "write the inventory";
+        let writes: Result<Vec<WriteRequest>, BuildError> = items.iter().map(|item| put(item)).collect();
+        let mut asked = writes.map_err(|e| invalid(operation, e.to_string()))?;
+        for round in 0..ROUNDS {
+            let call = self.client.batch_write_item().request_items(&self.table, asked);
+            let output = call.send().await.map_err(|e| self.fault(operation, &e))?;
+            match output.unprocessed_items.and_then(|mut tables| tables.remove(&self.table)) {
+                Some(left) if !left.is_empty() => asked = left,
+                _ => return Ok(()),
+            }
+            tokio::time::sleep(Duration::from_millis(PAUSE << round)).await;
+        }
+        let message = format!("DynamoDB left items unwritten {ROUNDS} times");
+        Err(Fault { kind: FaultKind::Throttled, ..invalid(operation, message) })
+    }
+
+    /// Reads a whole partition, without what is gone and only kept for people.
+    async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
+        let call = self.client.query().table_name(&self.table).consistent_read(true);
+        let mut pages = call
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", table::PARTITION)
+            .expression_attribute_values(":pk", text(partition))
+            .into_paginator()
+            .send();
+        let mut items = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let Some(page) = pages.next().await else { return Ok(items) };
+            let page = page.map_err(|e| self.fault(operation, &e))?;
+            items.extend(page.items.unwrap_or_default().into_iter().filter(is_there));
+        }
+        Err(invalid(operation, format!("it does not end after {MOST_PAGES} pages")))
+    }
+}
+
+async fn joined(
+    mut all: BTreeMap<EntryKey, Entry>,
+    more: BTreeMap<EntryKey, Entry>,
+) -> Result<BTreeMap<EntryKey, Entry>, Fault> {
+    all.extend(more);
+    Ok(all)
+}
+
+fn put(item: &StateItem) -> Result<WriteRequest, BuildError> {
+    let mut attributes = item_of(&item.key);
+    attributes.insert(table::STATE.to_owned(), text(&item.state));
+    if let Some(expires_at) = item.expires_at {
+        attributes.insert(table::EXPIRES_AT.to_owned(), numeral(expires_at.as_second()));
+    }
+    let put = PutRequest::builder().set_item(Some(attributes)).build()?;
+    Ok(WriteRequest::builder().put_request(put).build())
+}
+
+/// Tells whether an item is about something that is still there.
+fn is_there(item: &Item) -> bool {
+    !item.contains_key(table::EXPIRES_AT)
+}
+
+fn state_of<T: DeserializeOwned>(operation: &str, item: &Item) -> Result<T, Fault> {
+    let json = item.get(table::STATE).and_then(|value: &AttributeValue| value.as_s().ok());
+    let json = json.ok_or_else(|| malformed(operation, item, table::STATE))?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
+        .map_err(|e| malformed(operation, item, &format!("{}: {e}", table::STATE)))
+}

@@ -1,0 +1,146 @@
+//! What the inventory writes is read back whole, from a table.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
+use patchwave::inventory::{
+    Catalog, ConsumerKind, Folded, Inventory, Look, Place, PlaceRead, Sighting, Survey, Use, fold, items,
+};
+use patchwave::table;
+use patchwave::time::Timestamp;
+use patchwave_tests::moto::Moto;
+use serde_json::json;
+
+use super::Ledger;
+
+const TABLE: &str = "patchwave";
+
+async fn on_a_table<R: Future<Output = ()>>(check: impl FnOnce(Ledger) -> R) {
+    let moto = Moto::start().await;
+    moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE)).await.unwrap();
+    let credentials = Credentials::new("key", "secret", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_mins(1)).build())
+        .endpoint_url(moto.url())
+        .build();
+    check(Ledger::new(aws_sdk_dynamodb::Client::new(&config), TABLE.to_owned())).await;
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+fn tomorrow() -> Timestamp {
+    "2026-01-02T12:00:00Z".parse().unwrap()
+}
+
+const HIERARCHY: &str = "
+    version: 1
+    registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com
+    images: [{ id: app, tier: application, repository: app, tagPattern: 'main-*', from: scratch }]
+";
+
+fn place(n: usize) -> Place {
+    Place {
+        account: "444455556666".into(),
+        region: "us-east-1".into(),
+        kind: ConsumerKind::Ecs,
+        cluster: Some(format!("c{n}")),
+        environment: Some("prod".into()),
+    }
+}
+
+fn sighting(cluster: usize, workload: usize) -> Sighting {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    Sighting {
+        place: place(cluster),
+        workload: format!("w{workload}"),
+        unit: "task".into(),
+        container: "main".into(),
+        image: format!("111122223333.dkr.ecr.us-east-1.amazonaws.com/app:main-1@{digest}"),
+        resolved: Some(digest),
+        architecture: Some("amd64".into()),
+        used: Use::Running { since: None },
+    }
+}
+
+fn catalog(hierarchy: &Hierarchy) -> Catalog {
+    let facts = json!({ "images": { "app": {
+        "current": { "version": format!("sha256:{}", "ab".repeat(32)) },
+        "versions": { format!("sha256:{}", "ab".repeat(32)): {
+            "digest": format!("sha256:{}", "ab".repeat(32)), "pushedAt": now(),
+            "platforms": { "linux/amd64": {
+                "digest": format!("sha256:{}", "cd".repeat(32)), "layers": [],
+                "scan": { "complete": { "completedAt": now(), "coverage": "os", "findings": [{
+                    "key": "CVE-2026-1 in openssl", "severity": "critical", "kind": "os", "fix": "unknown",
+                }] } },
+            } },
+        } },
+    } } });
+    Catalog::new(hierarchy, &serde_json::from_value(facts).unwrap())
+}
+
+fn looked(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) -> Folded {
+    let hierarchy = Hierarchy::parse("h", HIERARCHY).unwrap();
+    let place = |n| PlaceRead { place: place(n), at, unread: None };
+    let sightings = (0..clusters).flat_map(|n| (0..workloads).map(move |w| sighting(n, w))).collect();
+    let survey = Survey { places: (0..3).map(place).collect(), sightings };
+    let catalog = catalog(&hierarchy);
+    let look =
+        Look { survey: &survey, began: at, ended: true, hierarchy: &hierarchy, catalog: &catalog, now: at };
+    fold(before, &look)
+}
+
+fn app() -> BTreeSet<ImageId> {
+    BTreeSet::from(["app".parse().unwrap()])
+}
+
+#[tokio::test]
+async fn an_inventory_is_read_back_whole() {
+    on_a_table(|ledger| async move {
+        assert_eq!(ledger.inventory(&app()).await.unwrap(), Inventory::default(), "an empty table is empty");
+        let empty = Inventory::default();
+        let folded = looked(&empty, 3, 50, now());
+        assert_eq!(folded.inventory.entries.len(), 150, "six batches and more");
+        ledger.write(&items(&empty, &folded, now()).unwrap()).await.unwrap();
+        assert_eq!(ledger.inventory(&app()).await.unwrap(), folded.inventory);
+        let running = ledger.running(&app()).await.unwrap();
+        assert_eq!(running, folded.inventory.running());
+        assert!(running[&"app".parse::<ImageId>().unwrap()].in_production());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_gone_is_kept_for_people_and_nobody_reads_it() {
+    on_a_table(|ledger| async move {
+        let empty = Inventory::default();
+        let first = looked(&empty, 2, 2, now());
+        ledger.write(&items(&empty, &first, now()).unwrap()).await.unwrap();
+        let second = looked(&first.inventory, 0, 0, tomorrow());
+        ledger.write(&items(&first.inventory, &second, tomorrow()).unwrap()).await.unwrap();
+        let read = ledger.inventory(&app()).await.unwrap();
+        assert_eq!(read, second.inventory);
+        assert!(read.entries.is_empty() && read.versions.is_empty());
+        assert_eq!(read.places.len(), 3);
+        let image: ImageId = "app".parse().unwrap();
+        assert_eq!(read.clocks[&image].stopped[0].vulnerable_until, now());
+        assert!(!ledger.running(&app()).await.unwrap()[&image].in_production());
+        let gone = ledger.client.scan().table_name(TABLE).filter_expression("attribute_exists(expiresAt)");
+        let gone = gone.send().await.unwrap();
+        let entries = gone.items().iter().filter(|item| item["pk"].as_s().unwrap().starts_with("place#"));
+        assert_eq!(entries.count(), 4, "they have a time to live");
+    })
+    .await;
+}

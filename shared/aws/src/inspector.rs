@@ -1,0 +1,210 @@
+//! Inspector: which images it looks at, for how long, and what it sees running.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_inspector2::Client;
+use aws_sdk_inspector2::types::{
+    CoverageFilterCriteria, CoverageResourceType, CoverageStringComparison, CoverageStringFilter,
+    CoveredResource, EcrContainerImageMetadata, EcrPullDateRescanDuration, EcrPullDateRescanMode,
+    EcrRescanDuration,
+};
+use patchwave::image::{Digest, Repository};
+use patchwave::inventory::{Covered, Covering, UseIs, Windows};
+use patchwave::time::Span;
+use patchwave_converge::Fault;
+
+use crate::fault::{fault, invalid};
+use crate::time::timestamp;
+
+/// Most resources on a page, and most values of a filter.
+/// <https://docs.aws.amazon.com/inspector/v2/APIReference/API_ListCoverage.html>
+const PAGE: i32 = 200;
+const MOST_VALUES: usize = 10;
+/// A repository holds at most 100,000 images: more pages than these are an endless loop.
+const MOST_PAGES: usize = 5_000;
+
+/// Inspector, for one registry.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspector {
+    client: Client,
+    account: String,
+}
+
+impl Inspector {
+    pub(crate) fn new(client: Client, account: &str) -> Self {
+        Self { client, account: account.to_owned() }
+    }
+
+    /// Reads how long an image is looked at.
+    pub(crate) async fn windows(&self) -> Result<Windows, Fault> {
+        let operation = "read Inspector's configuration";
+        let output =
+            self.client.get_configuration().send().await.map_err(|error| fault(operation, &error))?;
+        let state = output.ecr_configuration().and_then(|ecr| ecr.rescan_duration_state());
+        let state = state.ok_or_else(|| invalid(operation, "it says nothing of ECR"))?;
+        let window = |days: Option<&str>| {
+            window(days.unwrap_or_default()).map_err(|problem| invalid(operation, problem))
+        };
+        Ok(Windows {
+            after_push: window(state.rescan_duration().map(EcrRescanDuration::as_str))?,
+            after_use: window(state.pull_date_rescan_duration().map(EcrPullDateRescanDuration::as_str))?,
+            use_is: match state.pull_date_rescan_mode().map(EcrPullDateRescanMode::as_str) {
+                Some("LAST_IN_USE_AT") => UseIs::Running,
+                _ => UseIs::Pulled,
+            },
+        })
+    }
+
+    /// Lists what is known of all images of these repositories.
+    pub(crate) async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
+        let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
+        let mut covered = Vec::new();
+        for names in names.chunks(MOST_VALUES) {
+            self.pages(names, &mut covered).await?;
+        }
+        Ok(covered)
+    }
+
+    async fn pages(&self, repositories: &[&str], covered: &mut Vec<Covered>) -> Result<(), Fault> {
+        let operation = "list what Inspector covers";
+        let kind = CoverageResourceType::AwsEcrContainerImage;
+        let criteria = CoverageFilterCriteria::builder()
+            .set_resource_type(Some(vec![equals(operation, kind.as_str())?]))
+            .set_account_id(Some(vec![equals(operation, &self.account)?]))
+            .set_ecr_repository_name(Some(
+                repositories.iter().map(|name| equals(operation, name)).collect::<Result<_, _>>()?,
+            ))
+            .build();
+        let mut pages =
+            self.client.list_coverage().filter_criteria(criteria).into_paginator().page_size(PAGE).send();
+        for _ in 0..MOST_PAGES {
+            match pages.next().await {
+                None => return Ok(()),
+                Some(Err(error)) => return Err(fault(operation, &error)),
+                Some(Ok(output)) => {
+                    for resource in output.covered_resources() {
+                        covered.push(read(resource).map_err(|problem| invalid(operation, problem))?);
+                    }
+                }
+            }
+        }
+        Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
+    }
+}
+
+fn equals(operation: &str, value: &str) -> Result<CoverageStringFilter, Fault> {
+    let filter = CoverageStringFilter::builder().comparison(CoverageStringComparison::Equals).value(value);
+    filter.build().map_err(|error| invalid(operation, error.to_string()))
+}
+
+/// Reads a window such as `DAYS_14`; one that never ends is none.
+fn window(text: &str) -> Result<Option<Span>, String> {
+    if text == "LIFETIME" {
+        return Ok(None);
+    }
+    let days = text.strip_prefix("DAYS_").and_then(|days| days.parse().ok());
+    days.map(|days: u32| Some(Span::days(days))).ok_or_else(|| format!("{text:?} is no window"))
+}
+
+fn read(resource: &CoveredResource) -> Result<Covered, String> {
+    let id = resource.resource_id();
+    let (repository, digest) = image(id).ok_or_else(|| format!("{id} is not an image's ARN"))?;
+    let image = resource.resource_metadata().and_then(|metadata| metadata.ecr_image());
+    Ok(Covered {
+        repository,
+        digest,
+        covering: match resource.scan_status().map(|s| (s.status_code().as_str(), s.reason().as_str())) {
+            Some(("ACTIVE", _)) => Covering::Active,
+            Some((_, "SCAN_ELIGIBILITY_EXPIRED")) => Covering::Expired,
+            Some((_, reason)) => Covering::Inactive(reason.to_owned()),
+            None => Covering::Inactive("no status".to_owned()),
+        },
+        scanned_at: resource.last_scanned_at().and_then(timestamp),
+        in_use: image
+            .and_then(EcrContainerImageMetadata::in_use_count)
+            .and_then(|count| u32::try_from(count).ok()),
+        in_use_at: image.and_then(|image| image.last_in_use_at()).and_then(timestamp),
+    })
+}
+
+/// Reads an ARN such as `arn:aws:ecr:us-east-1:111122223333:repository/apps/web/sha256:…`.
+fn image(arn: &str) -> Option<(Repository, Digest)> {
+    let (_, resource) = arn.split_once(":repository/")?;
+    let (repository, digest) = resource.rsplit_once('/')?;
+    Some((repository.parse().ok()?, digest.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use patchwave_tests::estate::{Estate, Region};
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake::digest;
+
+    fn resource(repository: &str, n: usize, code: &str, reason: &str) -> serde_json::Value {
+        json!({
+            "resourceType": "AWS_ECR_CONTAINER_IMAGE", "accountId": "111122223333", "scanType": "PACKAGE",
+            "resourceId": format!("arn:aws:ecr:us-east-1:111122223333:repository/{repository}/{}", digest(n)),
+            "scanStatus": { "statusCode": code, "reason": reason }, "lastScannedAt": 1_767_225_600.0,
+            "resourceMetadata": { "ecrImage": { "inUseCount": 3, "lastInUseAt": 1_767_222_000.0, "tags": ["1"] },
+                "ecrRepository": { "name": repository, "scanFrequency": "CONTINUOUS_SCAN" } },
+        })
+    }
+
+    /// An Inspector that covers these, and what calls it.
+    async fn inspector(coverage: Vec<serde_json::Value>) -> (Inspector, Arc<Estate>, impl Sized) {
+        let estate = Arc::new(Estate::default());
+        estate.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
+        let server = estate.serve().await;
+        let config = crate::survey::tests::config(&server.url()).await;
+        (Inspector::new(Client::new(&config), "111122223333"), estate, server)
+    }
+
+    #[tokio::test]
+    async fn what_is_covered_is_read_page_by_page_of_these_repositories_alone() {
+        let mut coverage: Vec<_> = (0..5).map(|n| resource("apps/web", n, "ACTIVE", "SUCCESSFUL")).collect();
+        coverage.push(resource("apps/old", 7, "INACTIVE", "SCAN_ELIGIBILITY_EXPIRED"));
+        coverage.push(resource("apps/odd", 8, "INACTIVE", "UNSUPPORTED_OS"));
+        coverage.push(resource("others/x", 9, "ACTIVE", "SUCCESSFUL"));
+        let (inspector, estate, _server) = inspector(coverage).await;
+        estate.page(2);
+        let mut repositories: BTreeSet<Repository> =
+            (0..9).map(|n| format!("none/{n}").parse().unwrap()).collect();
+        repositories.extend(["apps/web", "apps/old", "apps/odd"].map(|name| name.parse().unwrap()));
+
+        let covered = inspector.covered(&repositories).await.unwrap();
+
+        // Two batches of names.
+        assert!(estate.calls("ListCoverage") >= 4);
+        assert_eq!(covered.len(), 7);
+        let of = |n: usize| covered.iter().find(|covered| covered.digest.as_str() == digest(n)).unwrap();
+        assert_eq!(of(0).covering, Covering::Active);
+        assert_eq!((of(0).in_use, of(0).repository.as_str()), (Some(3), "apps/web"));
+        assert_eq!(of(0).scanned_at, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(of(0).in_use_at, Some("2025-12-31T23:00:00Z".parse().unwrap()));
+        assert_eq!(of(7).covering, Covering::Expired);
+        assert_eq!(of(8).covering, Covering::Inactive("UNSUPPORTED_OS".into()));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_may_not_be_read_is_a_fault() {
+        let (inspector, estate, _server) = inspector(Vec::new()).await;
+        estate.refuse("ListCoverage", "AccessDeniedException", 1);
+        let repositories = BTreeSet::from(["apps/web".parse().unwrap()]);
+        let fault = inspector.covered(&repositories).await.unwrap_err();
+        assert_eq!(fault.kind, patchwave_converge::FaultKind::Denied);
+    }
+
+    #[tokio::test]
+    async fn the_windows_are_read() {
+        let (inspector, _estate, _server) = inspector(Vec::new()).await;
+        let fortnight = Some(Span::days(14));
+        let expected = Windows { after_push: fortnight, after_use: fortnight, use_is: UseIs::Running };
+        assert_eq!(inspector.windows().await.unwrap(), expected);
+        assert_eq!(window("LIFETIME"), Ok(None));
+        assert!(window("WEEKS_2").is_err());
+    }
+}

@@ -1,0 +1,185 @@
+//! What a sweep does beside its pass: looks at what runs, writes it down, and asks for new scans.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
+use patchwave::inventory::{
+    self, Doubt, Inventory, NAMESPACE, Question, Scanner, Totals, doubts, items, metrics,
+};
+use patchwave::table::{Item, Key};
+use patchwave::time::Timestamp;
+use patchwave_converge::{Failure, Fault, Report, Surveyed, Understood, World, rescan, understand};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::deployed::{Deployed, NotDone};
+use crate::fault::invalid;
+use crate::survey::{Cursor, RoleToAssume, Surveyor, Target};
+use crate::telemetry;
+use crate::world::AwsWorld;
+
+/// A survey that an invocation could not end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unfinished {
+    /// When it began.
+    began: Timestamp,
+    /// Where it goes on.
+    cursor: Cursor,
+}
+
+/// What a look brought.
+pub(crate) struct Looked {
+    understood: Understood,
+    totals: Totals,
+}
+
+/// Looks at everything that the hierarchy names, or at what the last invocation left of it, understands it and writes it
+/// down. Nothing is concluded from what could not be read.
+pub(crate) async fn look(
+    deployed: &Deployed,
+    world: &AwsWorld,
+    hierarchy: &Hierarchy,
+    deadline: Option<Timestamp>,
+) -> Result<Looked, Fault> {
+    let ledger = world.ledger();
+    let resume: Option<Unfinished> = ledger.state::<Option<Unfinished>>(Key::cursor()).await?.flatten();
+    let began = resume.as_ref().map_or_else(|| world.now(), |unfinished| unfinished.began);
+    let surveyor = Surveyor::new(deployed.clients().clone(), crate::settings::kube_endpoint());
+    let until = deadline.and_then(|deadline| most_of_the_time(world.now(), deadline));
+    let resumed = resume.is_some();
+    let cursor = resume.map(|unfinished| unfinished.cursor);
+    let (survey, left) = surveyor.survey(&targets(hierarchy), until, cursor).await;
+
+    let images = hierarchy.images().map(|image| image.id.clone()).collect();
+    let before = ledger.inventory(&images).await?;
+    let surveyed = Surveyed { survey, began, ended: left.is_none() };
+    let understood = understand(world, hierarchy, &before, &surveyed).await;
+    let now = understood.facts.observed_at;
+    let operation = "write the inventory";
+    let written = items(&before, &understood.folded, now).map_err(|e| invalid(operation, e.to_string()))?;
+    ledger.write(&written).await?;
+    // Only after what was seen is written: what is cut off before this is looked at again.
+    if resumed || left.is_some() {
+        let unfinished = left.map(|cursor| Unfinished { began, cursor });
+        let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
+        ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
+    }
+
+    let inventory = &understood.folded.inventory;
+    let answer = inventory.answer(hierarchy, &Question::default(), now);
+    if surveyed.ended {
+        for line in metrics(inventory, &answer, now) {
+            telemetry::figures(&line);
+        }
+    }
+    for place in answer.places.iter().filter(|place| place.unread.is_some()) {
+        warn!(target: "patchwave", place = place.id, because = place.unread, "unread");
+    }
+    let totals = answer.totals();
+    info!(
+        target: "patchwave",
+        namespace = NAMESPACE, running = totals.running, vulnerable = totals.vulnerable, unknown = totals.unknown,
+        changes = understood.folded.changes.len(), ended = surveyed.ended, "looked"
+    );
+    Ok(Looked { understood, totals })
+}
+
+/// Two thirds of the time that is left: the pass that follows needs the rest. Nothing if the deadline has passed, as that of
+/// what emulates Lambda on a desk has.
+fn most_of_the_time(now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
+    let left = deadline.as_millisecond().saturating_sub(now.as_millisecond());
+    (left > 0).then(|| now.saturating_add(SignedDuration::from_millis(left / 3 * 2)).unwrap_or(deadline))
+}
+
+fn targets(hierarchy: &Hierarchy) -> Vec<Target> {
+    let inspected = hierarchy.inspected();
+    let target = |account: &patchwave::hierarchy::Account| Target {
+        account: account.id.clone(),
+        environment: account.environment.clone(),
+        role: account
+            .role
+            .clone()
+            .map(|role| RoleToAssume { role, external_id: account.external_id.clone() }),
+        regions: inspected.regions.clone(),
+    };
+    inspected.accounts.iter().map(target).collect()
+}
+
+/// Ends a sweep: asks for new scans, after its pass, which would otherwise find them all under way; and says what a look
+/// brought.
+pub(crate) async fn finish(
+    world: &AwsWorld,
+    hierarchy: &Hierarchy,
+    looked: Result<Looked, Fault>,
+    report: &mut Report,
+) {
+    let Looked { understood, totals } = match looked {
+        Ok(looked) => looked,
+        Err(fault) => return fail(report, None, &fault),
+    };
+    report.inventory = Some(totals);
+    let scanner = match world.scanning().await {
+        Ok(scanning) => scanning.scanner,
+        // Then the scans themselves tell who made them.
+        Err(fault) => {
+            fail(report, None, &fault);
+            Scanner::Basic
+        }
+    };
+    match scanner {
+        Scanner::Basic => {
+            let (begun, faults) = rescan(world, hierarchy, &understood).await;
+            report.scans_requested.extend(begun);
+            for (image, fault) in faults {
+                fail(report, Some(image), &fault);
+            }
+        }
+        Scanner::Enhanced => match watched(world, hierarchy, &understood.folded.inventory).await {
+            Ok(doubts) => report.doubts.extend(doubts.iter().map(ToString::to_string)),
+            Err(fault) => fail(report, None, &fault),
+        },
+    }
+}
+
+/// What Inspector does not watch long enough, or sees otherwise than we do.
+async fn watched(
+    world: &AwsWorld,
+    hierarchy: &Hierarchy,
+    inventory: &Inventory,
+) -> Result<Vec<Doubt>, Fault> {
+    let windows = world.windows().await?;
+    let repositories = hierarchy.images().map(|image| image.repository.clone()).collect();
+    let covered = world.covered(&repositories).await?;
+    Ok(doubts(hierarchy, inventory, &windows, &covered, world.now()))
+}
+
+fn fail(report: &mut Report, image: Option<ImageId>, fault: &Fault) {
+    report.errors.push(Failure { image, message: fault.to_string() });
+}
+
+/// A deployment's inventory, as its table holds it.
+#[derive(Debug)]
+pub struct Inventoried {
+    /// The hierarchy.
+    pub hierarchy: Arc<Hierarchy>,
+    /// What is known of what runs.
+    pub inventory: inventory::Inventory,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Reads the inventory of the deployment that the environment names.
+///
+/// # Errors
+///
+/// Where the hierarchy or the table do not answer.
+pub async fn read() -> Result<Inventoried, NotDone> {
+    let deployed = Deployed::read().await?;
+    let (world, hierarchy) = deployed.world().await?;
+    let images = hierarchy.images().map(|image| image.id.clone()).collect();
+    let inventory = world.ledger().inventory(&images).await?;
+    Ok(Inventoried { hierarchy, inventory, now: world.now() })
+}

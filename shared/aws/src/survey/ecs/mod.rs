@@ -1,0 +1,59 @@
+//! ECS: tasks run; services that run nothing refer.
+
+mod services;
+mod tasks;
+
+use aws_sdk_ecs::Client;
+use patchwave::inventory::{ConsumerKind, Place};
+
+use super::pace::{Meter, Pace};
+use super::reading::Reading;
+
+/// Most entries on a page of any list. A page is ten where one does not ask.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
+const PAGE: i32 = 100;
+
+/// Lists the clusters.
+pub(super) async fn clusters(client: &Client, pace: &Pace, reading: &mut Reading) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut from = None;
+    loop {
+        let call = client.list_clusters().max_results(PAGE).set_next_token(from);
+        match pace.call(Meter::EcsClusters, "list ECS clusters", || call.clone().send()).await {
+            Ok(output) => {
+                let names = output.cluster_arns().iter().map(|arn| last_part(arn));
+                places.extend(names.map(|name| reading.cluster_place(ConsumerKind::Ecs, name)));
+                from = output.next_token;
+            }
+            Err(missed) => {
+                reading.miss(missed);
+                return places;
+            }
+        }
+        if from.is_none() {
+            return places;
+        }
+    }
+}
+
+/// Reads a cluster.
+pub(super) async fn cluster(client: &Client, pace: &Pace, reading: &mut Reading) {
+    let tasks = tasks::read(client, pace, reading).await;
+    services::read(client, pace, reading, &tasks).await;
+}
+
+/// Returns what follows an ARN's last slash.
+fn last_part(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// Returns a task definition's family.
+fn family(definition: &str) -> &str {
+    let name = last_part(definition);
+    name.split_once(':').map_or(name, |(family, _)| family)
+}
+
+/// Names a service as tasks do in their group.
+fn service_workload(service: &str) -> String {
+    format!("service:{service}")
+}

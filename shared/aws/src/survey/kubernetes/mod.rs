@@ -1,0 +1,32 @@
+//! A cluster's own API: pods run, workload objects refer.
+
+mod objects;
+mod pods;
+mod server;
+mod token;
+mod workloads;
+
+use super::pace::Pace;
+use super::reading::Reading;
+
+pub(super) use server::Address;
+
+/// Reads all pods of a cluster, and the workloads that run none.
+pub(super) async fn read(address: Address, pace: &Pace, reading: &mut Reading) {
+    let server = match server::Server::new(address) {
+        Ok(server) => server,
+        Err(fault) => return reading.miss(fault.into()),
+    };
+    let (pods, end) = server.list(pace, "/api/v1/pods").await;
+    let mut running = pods::note(&pods, reading);
+    if let Err(missed) = end {
+        // Whether a workload runs is not known now.
+        return reading.miss(missed);
+    }
+    workloads::note(&server, pace, &mut running, reading).await;
+}
+
+/// Names a workload.
+fn workload(namespace: &str, kind: &str, name: &str) -> String {
+    format!("{namespace}/{kind}/{name}")
+}

@@ -1,0 +1,152 @@
+//! The few fields of Kubernetes' objects that matter here.
+//!
+//! <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/>
+
+use std::collections::BTreeMap;
+
+use patchwave::time::Timestamp;
+use serde::Deserialize;
+
+/// One page of a list. Objects in a list may be `null` where Go has an empty slice.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page<T> {
+    #[serde(default)]
+    pub(super) metadata: PageMetadata,
+    pub(super) items: Option<Vec<T>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct PageMetadata {
+    #[serde(rename = "continue")]
+    pub(super) next: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) owner_references: Option<Vec<Owner>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Owner {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) controller: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Pod {
+    #[serde(default)]
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    pub(super) spec: PodSpec,
+    #[serde(default)]
+    pub(super) status: PodStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    pub(super) node_selector: Option<BTreeMap<String, String>>,
+    pub(super) containers: Option<Vec<Container>>,
+    pub(super) init_containers: Option<Vec<Container>>,
+    pub(super) ephemeral_containers: Option<Vec<Container>>,
+}
+
+impl PodSpec {
+    /// Returns all containers, of whatever sort.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Container> {
+        [&self.containers, &self.init_containers, &self.ephemeral_containers].into_iter().flatten().flatten()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Container {
+    pub(super) name: String,
+    pub(super) image: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodStatus {
+    pub(super) phase: String,
+    pub(super) container_statuses: Option<Vec<ContainerStatus>>,
+    pub(super) init_container_statuses: Option<Vec<ContainerStatus>>,
+    pub(super) ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+impl PodStatus {
+    /// Returns the state of a container. Names are unique among all sorts.
+    pub(super) fn of(&self, container: &str) -> Option<&ContainerStatus> {
+        [&self.container_statuses, &self.init_container_statuses, &self.ephemeral_container_statuses]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|status| status.name == container)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ContainerStatus {
+    pub(super) name: String,
+    #[serde(rename = "imageID")]
+    pub(super) image_id: String,
+    pub(super) state: State,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct State {
+    pub(super) running: Option<Running>,
+    pub(super) terminated: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Running {
+    pub(super) started_at: Option<Timestamp>,
+}
+
+/// A Deployment, `StatefulSet` or `DaemonSet`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Workload {
+    #[serde(default)]
+    pub(super) metadata: Metadata,
+    pub(super) spec: WorkloadSpec,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WorkloadSpec {
+    pub(super) template: Template,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Template {
+    pub(super) spec: PodSpec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CronJob {
+    #[serde(default)]
+    pub(super) metadata: Metadata,
+    pub(super) spec: CronJobSpec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CronJobSpec {
+    pub(super) job_template: JobTemplate,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct JobTemplate {
+    pub(super) spec: WorkloadSpec,
+}

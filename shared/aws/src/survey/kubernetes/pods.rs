@@ -1,0 +1,66 @@
+//! Pods: each container of theirs, of whatever sort, and the workload that they belong to.
+
+use std::collections::BTreeSet;
+
+use patchwave::inventory::{Sighting, Use};
+
+use super::objects::{Container, Metadata, Pod};
+use super::workload;
+use crate::survey::reading::Reading;
+
+/// Notes what pods run; returns the workloads that have pods. Pods that have ended run nothing.
+pub(super) fn note(pods: &[Pod], reading: &mut Reading) -> BTreeSet<String> {
+    let mut workloads = BTreeSet::new();
+    for pod in pods.iter().filter(|pod| !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed")) {
+        let owner = owner(&pod.metadata);
+        for container in pod.spec.all() {
+            let sighting = sighting(pod, &owner, container, reading);
+            reading.sightings().push(sighting);
+        }
+        workloads.insert(owner);
+    }
+    workloads
+}
+
+fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) -> Sighting {
+    let status = pod.status.of(&container.name);
+    let resolved = status.map(|status| status.image_id.as_str()).filter(|id| !id.is_empty());
+    let used = match status.map(|status| &status.state) {
+        // What has ended beside others that run, such as one that only prepared something, does not run.
+        Some(state) if state.terminated.is_some() => Use::Referenced,
+        Some(state) => Use::Running { since: state.running.as_ref().and_then(|running| running.started_at) },
+        // It is about to.
+        None => Use::Running { since: None },
+    };
+    Sighting {
+        place: reading.place().clone(),
+        workload: owner.to_owned(),
+        unit: pod.metadata.name.clone(),
+        container: container.name.clone(),
+        image: container.image.clone(),
+        resolved: resolved.map(str::to_owned),
+        architecture: pod
+            .spec
+            .node_selector
+            .as_ref()
+            .and_then(|labels| labels.get("kubernetes.io/arch").cloned()),
+        used,
+    }
+}
+
+/// Returns what a pod belongs to: what controls it, or the pod itself.
+///
+/// A Deployment's pods are controlled by a `ReplicaSet` of a version of it, which has the hash of the template at the end
+/// of its name.
+fn owner(pod: &Metadata) -> String {
+    let owners = pod.owner_references.as_deref().unwrap_or_default();
+    let Some(owner) = owners.iter().find(|owner| owner.controller).or(owners.first()) else {
+        return workload(&pod.namespace, "Pod", &pod.name);
+    };
+    let hash = pod.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+    let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
+    match deployment {
+        Some(deployment) if owner.kind == "ReplicaSet" => workload(&pod.namespace, "Deployment", deployment),
+        _ => workload(&pod.namespace, &owner.kind, &owner.name),
+    }
+}

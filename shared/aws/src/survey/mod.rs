@@ -1,0 +1,209 @@
+//! A look at the places where containers run, across accounts and regions: everything that is seen there, and nothing
+//! concluded.
+//!
+//! Each cluster is a [`Place`], and so is each list of clusters and each service without clusters. A place is read whole,
+//! or it says why not; one that fails never hides another. What an invocation does not reach is in its [`Cursor`].
+
+mod batch;
+mod bucket;
+mod clock;
+mod ecs;
+mod eks;
+mod functions;
+mod kubernetes;
+mod lane;
+mod pace;
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use patchwave::inventory::{ConsumerKind, Place, Survey};
+use patchwave::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use clock::{Clock, WallClock};
+
+use crate::clients::Clients;
+use crate::settings;
+use clock::before;
+use lane::{Lane, Read};
+use pace::Pace;
+
+/// How another account's audit trail names this session.
+const SESSION: &str = "patchwave-inventory";
+/// Accounts that are read at once.
+const ACCOUNTS_AT_ONCE: usize = 16;
+/// Regions of an account that are read at once.
+const REGIONS_AT_ONCE: usize = 8;
+/// How long before its deadline an invocation begins nothing more: a call that is under way ends in this time, and the rest
+/// of the invocation has some as well.
+const RESERVE: Duration = Duration::from_mins(1);
+
+/// An account to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The account's twelve digits.
+    pub account: String,
+    /// The environment that the hierarchy gives the account.
+    pub environment: Option<String>,
+    /// The role to look with; none in the account where this runs.
+    pub role: Option<RoleToAssume>,
+    /// Where to look.
+    pub regions: Vec<String>,
+}
+
+/// A role of another account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleToAssume {
+    /// Its name, or its whole ARN.
+    pub role: String,
+    /// What the role's trust policy may ask for.
+    pub external_id: Option<String>,
+}
+
+/// The places that are still to be read, for the next invocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cursor {
+    /// In this order.
+    pub left: Vec<Left>,
+}
+
+/// A place that is still to be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Left {
+    /// Whether an invocation ended in its midst. A place to which that happens again is unread: the third invocation would
+    /// end there as well.
+    #[serde(default)]
+    pub interrupted: bool,
+    /// The place.
+    pub place: Place,
+}
+
+/// Looks at places.
+#[derive(Clone)]
+pub struct Surveyor {
+    clients: Clients,
+    clock: Arc<dyn Clock>,
+    kube_endpoint: Option<String>,
+}
+
+impl Surveyor {
+    /// Reads the SDK's settings. Nothing is connected yet.
+    pub async fn load() -> Self {
+        Self::new(Clients::load(false).await, settings::kube_endpoint())
+    }
+
+    pub(crate) fn new(clients: Clients, kube_endpoint: Option<String>) -> Self {
+        Self { clients, clock: Arc::new(WallClock), kube_endpoint }
+    }
+
+    /// Looks at everything in `targets`, or at what `resume` says is left of it, until shortly before `deadline`.
+    ///
+    /// A deadline in the past is none: what emulates Lambda on a desk has a constant one in 1970. A place whose account is no
+    /// longer among the targets is no longer looked at.
+    pub async fn survey(
+        &self,
+        targets: &[Target],
+        deadline: Option<Timestamp>,
+        resume: Option<Cursor>,
+    ) -> (Survey, Option<Cursor>) {
+        let now = self.clock.now();
+        let stop = deadline.filter(|deadline| *deadline > now).map(|deadline| before(deadline, RESERVE));
+        let left = resume.map_or_else(|| everything(targets), |cursor| cursor.left);
+        let read: Vec<_> = stream::iter(accounts(targets, left))
+            .map(|(target, regions)| self.account(target, regions, stop))
+            .buffer_unordered(ACCOUNTS_AT_ONCE)
+            .collect()
+            .await;
+        let mut survey = Survey::default();
+        let mut cursor = Cursor::default();
+        for read in read.into_iter().flatten() {
+            survey.places.extend(read.places);
+            survey.sightings.extend(read.sightings);
+            cursor.left.extend(read.left);
+        }
+        survey.places.sort_by(|a, b| a.place.cmp(&b.place));
+        survey.sightings.sort();
+        // First what was interrupted, so that it has a whole invocation.
+        cursor.left.sort_by(|a, b| (!a.interrupted, &a.place).cmp(&(!b.interrupted, &b.place)));
+        (survey, (!cursor.left.is_empty()).then_some(cursor))
+    }
+
+    /// Looks at one account, all regions at once.
+    async fn account(&self, target: &Target, regions: Regions, stop: Option<Timestamp>) -> Vec<Read> {
+        let credentials = match &target.role {
+            None => Ok(None),
+            Some(role) => self.clients.assume(&target.account, role, SESSION).await.map(Some),
+        };
+        let lanes = regions.into_iter().map(|(region, left)| {
+            let pace = Pace::new(Arc::clone(&self.clock), stop);
+            let clients = credentials.as_ref().map(|c| self.clients.in_region(&region, c.clone()));
+            async move {
+                match clients {
+                    Ok(clients) => Lane::new(&clients, self.kube_endpoint.clone(), pace).read(left).await,
+                    Err(fault) => {
+                        lane::unread(left, &pace, &format!("cannot {}: {}", fault.operation, fault.message))
+                    }
+                }
+            }
+        });
+        stream::iter(lanes).buffer_unordered(REGIONS_AT_ONCE).collect().await
+    }
+}
+
+/// What is left to read of one account, by region.
+type Regions = BTreeMap<String, Vec<Left>>;
+
+/// Returns all places that are known before anything was read.
+fn everything(targets: &[Target]) -> Vec<Left> {
+    const KINDS: [ConsumerKind; 6] = [
+        ConsumerKind::Ecs,
+        ConsumerKind::Eks,
+        ConsumerKind::Lambda,
+        ConsumerKind::Batch,
+        ConsumerKind::SageMaker,
+        ConsumerKind::Schedules,
+    ];
+    let mut left = Vec::new();
+    for target in targets {
+        for region in &target.regions {
+            left.extend(KINDS.map(|kind| Left {
+                interrupted: false,
+                place: Place {
+                    account: target.account.clone(),
+                    region: region.clone(),
+                    kind,
+                    cluster: None,
+                    environment: target.environment.clone(),
+                },
+            }));
+        }
+    }
+    left
+}
+
+/// Gives each account what is left of it, each place once.
+fn accounts(targets: &[Target], left: Vec<Left>) -> Vec<(&Target, Regions)> {
+    let mut known = BTreeSet::new();
+    let mut accounts: BTreeMap<&str, (&Target, Regions)> = BTreeMap::new();
+    for target in targets {
+        accounts.entry(&target.account).or_insert_with(|| (target, Regions::new()));
+    }
+    for left in left {
+        if let Some((_, regions)) = accounts.get_mut(left.place.account.as_str())
+            && known.insert(left.place.clone())
+        {
+            regions.entry(left.place.region.clone()).or_default().push(left);
+        }
+    }
+    accounts.into_values().filter(|(_, regions)| !regions.is_empty()).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

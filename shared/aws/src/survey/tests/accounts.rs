@@ -1,0 +1,151 @@
+//! Other accounts, and invocations that end too early.
+
+use patchwave::inventory::{ConsumerKind, Survey};
+use patchwave::time::Timestamp;
+use patchwave_tests::estate::Region;
+
+use super::super::{Cursor, RoleToAssume, Target};
+use super::{ACCOUNT, NOON, REGION, World, at, cluster, digest, own, place, task};
+
+const OTHER: &str = "444455556666";
+const ROLE: &str = "arn:aws:iam::444455556666:role/patchwave-inventory";
+
+fn other(external_id: Option<&str>) -> Target {
+    let role = "patchwave-inventory".to_owned();
+    Target {
+        account: OTHER.to_owned(),
+        environment: None,
+        role: Some(RoleToAssume { role, external_id: external_id.map(str::to_owned) }),
+        regions: vec![REGION.to_owned(), "eu-west-1".to_owned()],
+    }
+}
+
+fn with_task(name: &str) -> Region {
+    Region {
+        ecs: vec![cluster(name, vec![task(name, 1, "family:job", &[("app", Some(digest(1)))])])],
+        ..Region::default()
+    }
+}
+
+fn unread_of(survey: &Survey, account: &str) -> Vec<(ConsumerKind, String)> {
+    let of = survey.places.iter().filter(|read| read.place.account == account);
+    of.filter_map(|read| Some((read.place.kind, read.unread.clone()?)))
+        .filter(|(_, why)| why != "not inspected")
+        .collect()
+}
+
+#[tokio::test]
+async fn other_accounts_are_looked_at_through_their_role() {
+    let world = World::of(with_task("own")).await;
+    world.estate.set(OTHER, REGION, with_task("there"));
+    world.estate.set(OTHER, "eu-west-1", with_task("overseas"));
+    world.estate.trust(ROLE, Some("shared-word"));
+
+    let (survey, _) = world.surveyor.survey(&[own(), other(Some("shared-word"))], None, None).await;
+
+    assert_eq!(unread_of(&survey, OTHER), []);
+    let clusters: Vec<_> = survey.sightings.iter().filter_map(|s| s.place.cluster.as_deref()).collect();
+    assert_eq!(clusters, ["own", "overseas", "there"]);
+    // Once for all regions, under a name that the other account's audit trail shows.
+    assert_eq!(world.estate.sessions(), ["patchwave-inventory"]);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_be_assumed_leaves_its_account_unread_and_no_other() {
+    let world = World::of(with_task("own")).await;
+    world.estate.set(OTHER, REGION, with_task("there"));
+    world.estate.trust(ROLE, Some("shared-word"));
+
+    let (survey, cursor) = world.surveyor.survey(&[own(), other(Some("wrong"))], None, None).await;
+
+    assert_eq!(cursor, None);
+    assert_eq!((unread_of(&survey, ACCOUNT), survey.sightings.len()), (Vec::new(), 1));
+    let unread = unread_of(&survey, OTHER);
+    // Both regions, each service.
+    assert_eq!(unread.len(), 12);
+    for (_, why) in unread {
+        assert!(why.starts_with(&format!("cannot assume {ROLE}: ")) && why.contains("AccessDenied"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_named_twice_is_looked_at_once() {
+    let world = World::of(with_task("own")).await;
+    let (survey, _) = world.surveyor.survey(&[own(), own()], None, None).await;
+    assert_eq!((world.estate.calls("ListClusters"), survey.sightings.len()), (1, 1));
+}
+
+fn many(n: usize) -> Region {
+    let one = |i: usize| {
+        let name = format!("c{i:03}");
+        cluster(&name, vec![task(&name, i, "family:job", &[("app", Some(digest(1)))])])
+    };
+    Region { ecs: (0..n).map(one).collect(), ..Region::default() }
+}
+
+/// Surveys with as many invocations as it takes, each with this many seconds until its deadline.
+async fn in_parts(world: &World, seconds: i64) -> Vec<Survey> {
+    let mut parts = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    for _ in 0..20 {
+        let deadline =
+            world.surveyor.clock.now().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+        let (survey, left) = world.surveyor.survey(&[own()], Some(deadline), cursor).await;
+        parts.push(survey);
+        let Some(left) = left else { return parts };
+        let stored = serde_json::to_string(&left).unwrap();
+        cursor = Some(serde_json::from_str(&stored).unwrap());
+        assert_eq!(cursor, Some(left));
+        // The next invocation begins when this one has ended.
+        world.surveyor.clock.until(deadline).await;
+    }
+    panic!("it does not end");
+}
+
+#[tokio::test]
+async fn what_an_invocation_does_not_reach_the_next_one_reads() {
+    let world = World::of(many(300)).await;
+
+    let parts = in_parts(&world, 65).await;
+
+    assert!(parts.len() > 1);
+    let clusters = |survey: &Survey| {
+        survey.places.iter().filter_map(|read| read.place.cluster.clone()).collect::<Vec<_>>()
+    };
+    let mut read: Vec<String> = parts.iter().flat_map(clusters).collect();
+    read.sort();
+    assert_eq!(read, (0..300).map(|i| format!("c{i:03}")).collect::<Vec<_>>());
+    let unread: Vec<_> = parts.iter().flat_map(|part| unread_of(part, ACCOUNT)).collect();
+    assert_eq!(unread, []);
+    assert_eq!(parts.iter().map(|part| part.sightings.len()).sum::<usize>(), 300);
+    assert_eq!(world.estate.calls("ListClusters"), 3);
+}
+
+#[tokio::test]
+async fn a_place_that_two_invocations_do_not_finish_is_unread() {
+    // More pages than the bucket grants in the five seconds that an invocation has for them.
+    let tasks = (0..600).map(|n| task("huge", n, "family:job", &[("app", None)])).collect();
+    let world = World::of(Region { ecs: vec![cluster("huge", tasks)], ..Region::default() }).await;
+    world.estate.page(2);
+
+    let parts = in_parts(&world, 65).await;
+
+    let last = parts.last().unwrap();
+    let why = super::reason(last, &place(ConsumerKind::Ecs, Some("huge")));
+    assert_eq!(why, "it takes longer than one invocation");
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_past_is_none() {
+    let world = World::of(with_task("own")).await;
+    let (survey, cursor) = world.surveyor.survey(&[own()], Some(Timestamp::UNIX_EPOCH), None).await;
+    assert_eq!((cursor, survey.sightings.len()), (None, 1));
+}
+
+#[tokio::test]
+async fn an_invocation_that_is_nearly_over_reads_nothing_and_leaves_everything() {
+    let world = World::of(with_task("own")).await;
+    let deadline = at(NOON).checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
+    let (survey, cursor) = world.surveyor.survey(&[own()], Some(deadline), None).await;
+    assert_eq!((survey, cursor.unwrap().left.len()), (Survey::default(), 6));
+}

@@ -1,0 +1,271 @@
+//! EKS: Kubernetes behind TLS.
+
+use patchwave::inventory::{ConsumerKind, Sighting, Survey, Use};
+use patchwave_tests::estate::{Kubernetes, Region, Trust};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{World, at, digest, place, reason, seen, unread};
+
+const PODS: &str = "/api/v1/pods";
+const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
+const CRON_JOBS: &str = "/apis/batch/v1/cronjobs";
+
+/// A pod with one container.
+fn pod(name: &str, owner: Option<(&str, &str)>, image_id: &str) -> Value {
+    let mut pod = json!({
+        "metadata": { "name": name, "namespace": "shop", "labels": { "pod-template-hash": "5d8f" } },
+        "spec": { "nodeName": "fargate-ip-10-0-0-1", "containers": [{ "name": "app", "image": "r/app:1" }] },
+        "status": { "phase": "Running", "containerStatuses": [{
+            "name": "app", "image": "docker.io/r/app:1", "imageID": image_id,
+            "state": { "running": { "startedAt": "2026-01-01T09:00:00Z" } } }] },
+    });
+    if let Some((kind, name)) = owner {
+        pod["metadata"]["ownerReferences"] = json!([{ "kind": kind, "name": name, "controller": true }]);
+    }
+    pod
+}
+
+fn deployment(name: &str, image: &str) -> Value {
+    json!({ "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "replicas": 0, "template": { "spec": { "containers": [{ "name": "app", "image": image }] } } } })
+}
+
+async fn world(clusters: Vec<Value>) -> World {
+    World::of(Region { eks: clusters, ..Region::default() }).await
+}
+
+/// A world with one cluster, `shop`, and these pods in it.
+async fn shop(pods: Vec<Value>) -> (World, Kubernetes) {
+    let kubernetes = Kubernetes::start().await;
+    kubernetes.put("shop", PODS, pods);
+    (world(vec![kubernetes.described("shop", Trust::Ours)]).await, kubernetes)
+}
+
+fn of_shop(survey: &Survey) -> Option<&str> {
+    unread(survey, &place(ConsumerKind::Eks, Some("shop")))
+}
+
+fn reason_of_shop(survey: &Survey) -> String {
+    reason(survey, &place(ConsumerKind::Eks, Some("shop")))
+}
+
+#[tokio::test]
+async fn every_pod_is_seen_however_small_the_pages_with_whatever_its_runtime_says() {
+    let resolved = [
+        format!("r/app@{}", digest(1)),
+        format!("docker-pullable://r/app@{}", digest(2)),
+        digest(3),
+        String::new(),
+    ];
+    let pods = resolved.iter().enumerate().map(|(n, id)| pod(&format!("p{n}"), None, id)).collect();
+    let (world, kubernetes) = shop(pods).await;
+    kubernetes.page(1);
+
+    let survey = world.survey().await;
+
+    assert_eq!(of_shop(&survey), None);
+    let app = |n: usize| resolved.get(n).map(String::as_str).filter(|id| !id.is_empty());
+    let expected =
+        [("shop/Pod/p0", app(0)), ("shop/Pod/p1", app(1)), ("shop/Pod/p2", app(2)), ("shop/Pod/p3", None)];
+    assert_eq!(seen(&survey), expected.map(|(workload, id)| (workload, "app", id)));
+    let first = &survey.sightings[0];
+    assert_eq!((first.unit.as_str(), first.image.as_str()), ("p0", "r/app:1"));
+    assert_eq!(first.used, Use::Running { since: Some(at("2026-01-01T09:00:00Z")) });
+    // One token for all pages, bound to the cluster.
+    assert_eq!(kubernetes.tokens().len(), 1);
+    assert!(kubernetes.tokens()[0].contains("X-Amz-Date=20260101T120000Z"));
+}
+
+#[tokio::test]
+async fn all_sorts_of_containers_are_seen() {
+    let mut mixed = pod("p", None, &digest(1));
+    mixed["spec"]["initContainers"] = json!([
+        { "name": "prepare", "image": "r/prepare:1" }, { "name": "mesh", "image": "r/mesh:1", "restartPolicy": "Always" }]);
+    mixed["spec"]["ephemeralContainers"] = json!([{ "name": "debug", "image": "r/debug:1" }]);
+    mixed["spec"]["nodeSelector"] = json!({ "kubernetes.io/arch": "arm64" });
+    mixed["status"]["initContainerStatuses"] = json!([
+        { "name": "prepare", "imageID": digest(2), "state": { "terminated": { "exitCode": 0 } } },
+        { "name": "mesh", "imageID": digest(3), "state": { "running": {} } }]);
+    mixed["status"]["ephemeralContainerStatuses"] = json!([{ "name": "debug", "imageID": "", "state": { "waiting": { "reason": "ContainerCreating" } } }]);
+    let mut starting = pod("q", None, "");
+    starting["status"] = json!({ "phase": "Pending" });
+    let mut ended = pod("r", None, &digest(4));
+    ended["status"]["phase"] = json!("Succeeded");
+    let (world, _kubernetes) = shop(vec![mixed, starting, ended]).await;
+
+    let survey = world.survey().await;
+
+    let uses: Vec<(&str, bool)> =
+        survey.sightings.iter().map(|s| (s.container.as_str(), s.used != Use::Referenced)).collect();
+    assert_eq!(uses, [("app", true), ("debug", true), ("mesh", true), ("prepare", false), ("app", true)]);
+    assert_eq!(survey.sightings[0].architecture.as_deref(), Some("arm64"));
+    let [.., Sighting { workload, resolved, .. }] = &survey.sightings[..] else { panic!("nothing") };
+    assert_eq!((workload.as_str(), resolved), ("shop/Pod/q", &None));
+}
+
+#[tokio::test]
+async fn pods_belong_to_what_people_deployed_and_what_runs_nothing_refers() {
+    let pods = vec![
+        pod("web-5d8f-x", Some(("ReplicaSet", "web-5d8f")), &digest(1)),
+        pod("other-x", Some(("ReplicaSet", "other")), &digest(1)),
+        pod("db-0", Some(("StatefulSet", "db")), &digest(1)),
+        pod("report-28391234-x", Some(("Job", "report-28391234")), &digest(1)),
+        pod("once-28391234-x", Some(("Job", "once-28391234")), &digest(1)),
+    ];
+    let (world, kubernetes) = shop(pods).await;
+    let cron_job = |name: &str| {
+        let pod = json!({ "containers": [{ "name": "app", "image": "r/cron:1" }] });
+        json!({ "metadata": { "name": name, "namespace": "shop" },
+            "spec": { "jobTemplate": { "spec": { "template": { "spec": pod } } } } })
+    };
+    kubernetes.put("shop", DEPLOYMENTS, vec![deployment("web", "r/app:1"), deployment("resting", "r/old:1")]);
+    kubernetes.put("shop", CRON_JOBS, vec![cron_job("report"), cron_job("nightly")]);
+
+    let survey = world.survey().await;
+
+    let workloads: Vec<(&str, bool)> =
+        survey.sightings.iter().map(|s| (s.workload.as_str(), s.used != Use::Referenced)).collect();
+    let expected = [
+        ("shop/CronJob/nightly", false),
+        ("shop/CronJob/report", true),
+        ("shop/Deployment/resting", false),
+        ("shop/Deployment/web", true),
+        ("shop/Job/once-28391234", true),
+        ("shop/ReplicaSet/other", true),
+        ("shop/StatefulSet/db", true),
+    ];
+    assert_eq!(workloads, expected);
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_longer_taken_is_signed_again() {
+    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    kubernetes.expire_tokens(1);
+    let survey = world.survey().await;
+    assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_has_enough_is_asked_again_later() {
+    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    kubernetes.be_busy(3);
+    let survey = world.survey().await;
+    assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));
+    assert!(world.clock.waited() >= 0.25 + 0.5 + 1.0, "{}", world.clock.waited());
+}
+
+#[tokio::test]
+async fn a_cluster_that_takes_no_token_of_ours_is_unread() {
+    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    kubernetes.expire_tokens(2);
+    let why = reason_of_shop(&world.survey().await);
+    assert_eq!(why, "cannot list the pods of the cluster shop: 401 Unauthorized: Unauthorized");
+}
+
+#[tokio::test]
+async fn a_list_whose_position_expired_is_begun_again_once() {
+    let pods = || (0..5).map(|n| pod(&format!("p{n}"), None, &digest(n))).collect();
+    let (world, kubernetes) = shop(pods()).await;
+    kubernetes.page(2);
+    kubernetes.expire_lists(1);
+    let survey = world.survey().await;
+    assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 5));
+
+    kubernetes.expire_lists(9);
+    let survey = world.survey().await;
+    assert!(reason_of_shop(&survey).contains("pages expire faster than they are read"));
+    assert_eq!(survey.sightings.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_cluster_forbids_is_unread_and_the_rest_is_kept() {
+    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    kubernetes.forbid(DEPLOYMENTS);
+    let survey = world.survey().await;
+    assert!(
+        reason_of_shop(&survey).starts_with("cannot list the deployments of the cluster shop: 403 Forbidden")
+    );
+    assert_eq!(survey.sightings.len(), 1);
+
+    kubernetes.forbid(PODS);
+    let survey = world.survey().await;
+    assert!(reason_of_shop(&survey).starts_with("cannot list the pods of the cluster shop: 403 Forbidden"));
+    assert_eq!(survey.sightings.len(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_the_clusters_authority_does_not_vouch_for_is_told_nothing() {
+    let kubernetes = Kubernetes::start().await;
+    let world = world(vec![kubernetes.described("shop", Trust::Others)]).await;
+    let why = reason_of_shop(&world.survey().await);
+    assert!(why.contains("invalid peer certificate"), "{why}");
+    assert_eq!(kubernetes.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
+    let kubernetes = Kubernetes::start().await;
+    kubernetes.put("shop", PODS, vec![pod("p", None, &digest(1))]);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = silent.local_addr().unwrap();
+    // Nobody listens at the one; at the other somebody hangs up.
+    let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs_up = rude.local_addr().unwrap();
+    drop(silent);
+    let accepting = tokio::spawn(async move {
+        while let Ok(connection) = rude.accept().await {
+            drop(connection);
+        }
+    });
+    let elsewhere = |name: &str, address: std::net::SocketAddr, public: bool| {
+        let mut cluster = kubernetes.described(name, Trust::Ours);
+        cluster["endpoint"] = json!(format!("https://{address}"));
+        cluster["resourcesVpcConfig"] =
+            json!({ "endpointPublicAccess": public, "endpointPrivateAccess": true });
+        cluster
+    };
+    let world = world(vec![
+        elsewhere("closed", closed, false),
+        elsewhere("rude", hangs_up, true),
+        kubernetes.described("shop", Trust::Ours),
+    ])
+    .await;
+
+    let survey = world.survey().await;
+
+    let why = reason(&survey, &place(ConsumerKind::Eks, Some("closed")));
+    assert!(why.starts_with("cannot list the pods of the cluster closed: "), "{why}");
+    assert!(why.ends_with("its endpoint is private: run the function in its VPC"), "{why}");
+    let why = reason(&survey, &place(ConsumerKind::Eks, Some("rude")));
+    assert!(
+        why.starts_with("cannot list the pods of the cluster rude: ") && !why.contains("private"),
+        "{why}"
+    );
+    assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));
+    accepting.abort();
+}
+
+#[tokio::test]
+async fn a_cluster_without_an_endpoint_is_unread_and_one_that_is_gone_is_empty() {
+    let creating = json!({ "name": "shop", "status": "CREATING" });
+    let world = world(vec![creating]).await;
+    assert_eq!(reason_of_shop(&world.survey().await), "the cluster shop is CREATING and has no endpoint");
+    world.estate.refuse("DescribeCluster", "ResourceNotFoundException", 1);
+    assert_eq!(of_shop(&world.survey().await), None);
+}
+
+#[tokio::test]
+async fn clusters_are_listed_page_by_page_and_a_nonsensical_authority_is_unread() {
+    let kubernetes = Kubernetes::start().await;
+    let mut clusters: Vec<Value> =
+        (0..5).map(|n| kubernetes.described(&format!("c{n}"), Trust::Ours)).collect();
+    clusters[4]["certificateAuthority"]["data"] = json!("bm90IGEgY2VydGlmaWNhdGU=");
+    let world = world(clusters).await;
+    world.estate.page(2);
+    let survey = world.survey().await;
+    assert_eq!(world.estate.calls("ListEksClusters"), 3);
+    assert_eq!(unread(&survey, &place(ConsumerKind::Eks, Some("c3"))), None);
+    let why = reason(&survey, &place(ConsumerKind::Eks, Some("c4")));
+    assert!(why.ends_with("its certificate authority is not a certificate"), "{why}");
+}

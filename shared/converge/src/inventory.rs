@@ -1,0 +1,162 @@
+//! Understands what a survey saw: asks the registry about every digest, and adds it to what was known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::{Facts, ImageFacts, Version};
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::{ImageId, Repository};
+use patchwave::inventory::{
+    A_DAY, Catalog, Folded, Inventory, Look, Missing, Rescan, Survey, fold, rescans, seen,
+};
+use patchwave::plan::AwaitedScan;
+use patchwave::record::Record;
+use patchwave::time::Timestamp;
+
+use crate::observe::{add_scans, current};
+use crate::world::{Fault, ManifestAt, World};
+
+/// A survey, or the part of one that an invocation reached.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// What it saw.
+    pub survey: Survey,
+    /// When it began, in whichever invocation.
+    pub began: Timestamp,
+    /// Whether it has reached everything.
+    pub ended: bool,
+}
+
+/// What is known after a survey, and what it was understood by.
+#[derive(Debug, Clone)]
+pub struct Understood {
+    /// What is known now, and what changed.
+    pub folded: Folded,
+    /// Each line's current version and the versions that run, with their scans.
+    pub facts: Facts,
+}
+
+/// Asks the registry and the scanner about everything that was seen, and adds it to what was known `before`. What they do not
+/// say is unknown, and what was known stays.
+pub async fn understand<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    before: &Inventory,
+    surveyed: &Surveyed,
+) -> Understood {
+    let images: Vec<&Image> = hierarchy.images().collect();
+    let mut currents = world.currents(&images).await;
+    let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
+    for image in &images {
+        let (current, versions) = current(currents.remove(&image.id));
+        let known = ImageFacts { current, versions, execution: None, record: Record::default() };
+        facts.images.insert(image.id.clone(), known);
+    }
+    let mut missing = add_running(world, hierarchy, before, surveyed, &mut facts).await;
+    add_scans(world, &images, &mut facts).await;
+    let mut catalog = Catalog::new(hierarchy, &facts);
+    while let Some(((repository, digest), why)) = missing.pop_first() {
+        catalog.miss(&repository, &digest, why);
+    }
+    let look = Look {
+        survey: &surveyed.survey,
+        began: surveyed.began,
+        ended: surveyed.ended,
+        hierarchy,
+        catalog: &catalog,
+        now: facts.observed_at,
+    };
+    Understood { folded: fold(before, &look), facts }
+}
+
+/// Adds the versions that run, or ran when it was last looked; returns why others have none.
+async fn add_running<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    before: &Inventory,
+    surveyed: &Surveyed,
+    facts: &mut Facts,
+) -> BTreeMap<ManifestAt, Missing> {
+    let mut wanted = seen(hierarchy, &surveyed.survey);
+    wanted.extend(before.versions.keys().filter_map(|(image, version)| {
+        Some((hierarchy.image(image).ok()?.repository.clone(), version.clone()))
+    }));
+    wanted.retain(|(repository, digest)| {
+        let known = |image: &Image| facts.images.get(&image.id)?.version_named(digest).map(|_| ());
+        !hierarchy.in_repository(repository).any(|image| known(image).is_some())
+    });
+    let mut missing = BTreeMap::new();
+    let mut alone: BTreeMap<Repository, Vec<Version>> = BTreeMap::new();
+    for (at, found) in world.versions(&wanted).await {
+        match found {
+            // One platform by itself may be a part of an index.
+            Ok(Some(version))
+                if version.platforms.values().any(|manifest| manifest.digest == version.digest) =>
+            {
+                alone.entry(at.0).or_default().push(version);
+            }
+            Ok(Some(version)) => add(hierarchy, facts, &at.0, &version),
+            Ok(None) => {
+                missing.insert(at, Missing::Gone);
+            }
+            Err(fault) => {
+                missing.insert(at, Missing::Unread(fault.to_string()));
+            }
+        }
+    }
+    let repositories: BTreeSet<Repository> = alone.keys().cloned().collect();
+    let mut histories =
+        if repositories.is_empty() { BTreeMap::new() } else { world.history(&repositories).await };
+    for (repository, versions) in alone {
+        let history = histories.remove(&repository).and_then(Result::ok).unwrap_or_default();
+        for version in versions {
+            let whole = history.iter().filter(|index| index.is_named_by(&version.digest));
+            for index in whole {
+                add(hierarchy, facts, &repository, index);
+            }
+            add(hierarchy, facts, &repository, &version);
+        }
+    }
+    missing
+}
+
+/// Adds a version to all images of its repository: which of them it is of, only what runs it can say.
+fn add(hierarchy: &Hierarchy, facts: &mut Facts, repository: &Repository, version: &Version) {
+    let ids: Vec<ImageId> = hierarchy.in_repository(repository).map(|image| image.id.clone()).collect();
+    for id in ids {
+        if let Some(image) = facts.images.get_mut(&id) {
+            image.versions.entry(version.digest.clone()).or_insert_with(|| version.clone());
+        }
+    }
+}
+
+/// Asks for new scans of what counts and of what runs. Returns those that were begun, and what went wrong.
+///
+/// That the service makes none now is nobody's error. Where it makes none of one manifest that it never scanned, it is not
+/// asked about the rest of that repository: Inspector watches it.
+pub async fn rescan<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    understood: &Understood,
+) -> (Vec<AwaitedScan>, Vec<(ImageId, Fault)>) {
+    let (facts, inventory) = (&understood.facts, &understood.folded.inventory);
+    let (mut begun, mut faults) = (Vec::new(), Vec::new());
+    let mut refused: BTreeSet<Repository> = BTreeSet::new();
+    for Rescan { scan, scanned_at, .. } in rescans(hierarchy, facts, inventory, world.now(), A_DAY) {
+        if refused.contains(&scan.repository) {
+            continue;
+        }
+        match world.request_scan(&scan.repository, &scan.digest).await {
+            Ok(true) => begun.push(scan),
+            Ok(false) => {
+                if scanned_at.is_none() {
+                    refused.insert(scan.repository);
+                }
+            }
+            Err(fault) => {
+                refused.insert(scan.repository);
+                faults.push((scan.image, fault));
+            }
+        }
+    }
+    (begun, faults)
+}

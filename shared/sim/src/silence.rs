@@ -1,0 +1,49 @@
+//! How long the world may take if no event is ever delivered.
+//!
+//! The tick alone sees that a build ended and that its proof is in, so that each build takes up to one tick longer than it
+//! lasts: a *length* is the build, the scan of what it pushed, one tick and one batching window. After the sweep that sees
+//! the findings all is built within
+//!
+//! `one tick + the longest chain of lengths × (1 − 1/m) + the sum of all lengths / m`
+//!
+//! with `m` builds at once: Graham's bound for any order that leaves no slot free while something could start
+//! (Bounds for Certain Multiprocessing Anomalies, 1966). Without a limit that is one tick plus the longest chain: the
+//! makespan, with one tick for each level instead of an event.
+
+use std::collections::BTreeMap;
+
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
+use patchwave::time::{Span, Timestamp};
+
+use crate::moment::Build;
+
+/// The longest that the scan of a push takes where nothing goes wrong.
+pub(crate) const LONGEST_SCAN: Span = Span::minutes(4);
+
+/// Returns when all of `builds` must have ended, if the sweep saw what they are for at `swept`.
+pub(crate) fn bound(
+    hierarchy: &Hierarchy,
+    builds: &[Build],
+    swept: Timestamp,
+    tick: Span,
+    window: Span,
+) -> Timestamp {
+    let mut lengths: BTreeMap<&ImageId, u64> = BTreeMap::new();
+    let wait = u64::from(LONGEST_SCAN.plus(tick).plus(window).as_seconds());
+    for build in builds {
+        let lasted = u64::from(Span::between(build.started_at, build.finished_at).as_seconds());
+        *lengths.entry(&build.image).or_default() += lasted + wait;
+    }
+    let sum: u64 = lengths.values().sum();
+    let mut longest: BTreeMap<&ImageId, u64> = BTreeMap::new();
+    for image in hierarchy.images() {
+        let parents = hierarchy.parents(&image.id);
+        let above = parents.filter_map(|parent| longest.get(&parent.image.id)).max().copied().unwrap_or(0);
+        longest.insert(&image.id, above + lengths.get(&image.id).copied().unwrap_or(0));
+    }
+    let chain = longest.values().max().copied().unwrap_or(0);
+    let slots = u64::from(hierarchy.limits().max_concurrent_builds).max(1);
+    let seconds = (chain * (slots - 1) + sum).div_ceil(slots);
+    tick.plus(Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX))).plus(window).after(swept)
+}

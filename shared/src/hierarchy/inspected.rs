@@ -1,0 +1,84 @@
+//! Where the inventory looks.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+use super::error::{Problem, Report};
+use super::file::{AccountKeys, InventoryKeys, RegionName};
+use super::written::Written;
+
+/// The accounts and regions in which the inventory looks for what runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspected {
+    /// In each of these regions.
+    pub regions: Vec<String>,
+    /// In each of these accounts.
+    pub accounts: Vec<Account>,
+}
+
+/// An account that the inventory looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// Its twelve digits.
+    pub id: String,
+    /// The role to look with, its name or its ARN; none in the account where Patchwave runs.
+    pub role: Option<String>,
+    /// What the role's trust policy asks for.
+    pub external_id: Option<String>,
+    /// What people call it, such as `prod`.
+    pub environment: Option<String>,
+}
+
+impl Inspected {
+    pub(super) fn read(keys: InventoryKeys, report: &mut Report<'_>) -> Self {
+        Self { regions: regions(keys.regions, report), accounts: accounts(keys.accounts, report) }
+    }
+}
+
+fn regions(written: Spanned<Vec<Written<RegionName>>>, report: &mut Report<'_>) -> Vec<String> {
+    if written.value.is_empty() {
+        report.add(written.referenced, Problem::NobodyInspected("region"));
+    }
+    let mut seen = BTreeSet::new();
+    let mut regions = Vec::new();
+    for region in written.value {
+        let at = region.at;
+        let Some(region) = region.read(report).map(String::from) else { continue };
+        if seen.insert(region.clone()) {
+            regions.push(region);
+        } else {
+            report.add(at, Problem::Twice { what: "region", name: region });
+        }
+    }
+    regions
+}
+
+fn accounts(written: Spanned<Vec<AccountKeys>>, report: &mut Report<'_>) -> Vec<Account> {
+    if written.value.is_empty() {
+        report.add(written.referenced, Problem::NobodyInspected("account"));
+    }
+    let mut seen = BTreeSet::new();
+    let mut accounts = Vec::new();
+    for keys in written.value {
+        let at = keys.id.at;
+        let id = keys.id.read(report).map(String::from);
+        let role = keys.role.map(|role| (role.at, role.read(report).map(String::from)));
+        let external_id = keys.external_id.map(|id| (id.at, id.read(report).map(String::from)));
+        if let (None, Some((at, _))) = (&role, &external_id) {
+            report.add(*at, Problem::ExternalIdOfNobody);
+        }
+        let environment = keys.environment.and_then(|environment| environment.read(report)).map(String::from);
+        let Some(id) = id else { continue };
+        if !seen.insert(id.clone()) {
+            report.add(at, Problem::Twice { what: "account", name: id });
+            continue;
+        }
+        let (role, external_id) = (role.and_then(|(_, role)| role), external_id.and_then(|(_, id)| id));
+        accounts.push(Account { id, role, external_id, environment });
+    }
+    accounts
+}

@@ -1,0 +1,121 @@
+//! What is known of the versions that run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fold::Look;
+use super::state::{Assessment, Entry, Inventory, MOST_FINDINGS, Open, Standing};
+use crate::facts::{Current, Version};
+use crate::finding::{Finding, FindingKey};
+use crate::hierarchy::Image;
+use crate::image::{Digest, ImageId, Platform};
+use crate::time::Timestamp;
+
+/// Assesses every version that runs or is referred to. What the registry does not say now stays as it was said last.
+pub(super) fn assess(inventory: &mut Inventory, look: &Look<'_>) {
+    let known: BTreeSet<(ImageId, Digest)> = inventory.entries.values().filter_map(Entry::known).collect();
+    for (id, digest) in known {
+        let Ok(image) = look.hierarchy.image(&id) else { continue };
+        let key = (id, digest);
+        let before = inventory.versions.get(&key);
+        let found = look.catalog.version(&image.repository, &key.1).filter(|v| v.digest == key.1);
+        let assessment = match (found, before) {
+            (Some(version), before) => assessment(look, image, version, before),
+            // It is no longer there, or the registry did not answer.
+            (None, Some(before)) => {
+                Assessment { standing: standing(look, image, None, &key.1), ..before.clone() }
+            }
+            (None, None) => continue,
+        };
+        inventory.versions.insert(key, assessment);
+    }
+}
+
+fn assessment(look: &Look<'_>, image: &Image, version: &Version, before: Option<&Assessment>) -> Assessment {
+    let mut findings: BTreeMap<FindingKey, Open> = BTreeMap::new();
+    let mut unscanned = BTreeMap::new();
+    for (platform, manifest) in &version.platforms {
+        let Some(completed) = manifest.scan.completed_at() else {
+            unscanned.extend(manifest.scan.unknown_because().map(|because| (platform.clone(), because)));
+            keep(&mut findings, platform, before);
+            continue;
+        };
+        for finding in manifest.scan.findings() {
+            let since = appeared(finding, before, completed);
+            add(&mut findings, &finding.key, platform, &open(look, image, finding, since));
+        }
+    }
+    Assessment {
+        image: image.id.clone(),
+        version: version.digest.clone(),
+        at: look.now,
+        built_at: version.built_at.unwrap_or(version.pushed_at),
+        revision: version.revision.clone(),
+        standing: standing(look, image, Some(version), &version.digest),
+        platforms: version.platforms.keys().cloned().collect(),
+        manifests: version.platforms.values().map(|manifest| manifest.digest.clone()).collect(),
+        findings: worst(findings),
+        unscanned,
+    }
+}
+
+/// Keeps what an earlier scan of the platform said.
+fn keep(findings: &mut BTreeMap<FindingKey, Open>, platform: &Platform, before: Option<&Assessment>) {
+    let earlier = before.into_iter().flat_map(|before| &before.findings);
+    for (key, found) in earlier.filter(|(_, open)| open.platforms.contains(platform)) {
+        add(findings, key, platform, found);
+    }
+}
+
+fn add(findings: &mut BTreeMap<FindingKey, Open>, key: &FindingKey, platform: &Platform, found: &Open) {
+    let open =
+        findings.entry(key.clone()).or_insert_with(|| Open { platforms: BTreeSet::new(), ..found.clone() });
+    open.platforms.insert(platform.clone());
+    open.severity = open.severity.max(found.severity);
+    open.counts |= found.counts;
+    open.exploited |= found.exploited;
+    open.since = open.since.min(found.since);
+}
+
+/// When a finding appeared: as the scanner says, else as it was first seen here, else as of this scan.
+fn appeared(finding: &Finding, before: Option<&Assessment>, completed: Timestamp) -> Timestamp {
+    let seen = before.and_then(|before| before.findings.get(&finding.key)).map(|open| open.since);
+    finding.first_observed.or(seen).unwrap_or(completed)
+}
+
+fn open(look: &Look<'_>, image: &Image, finding: &Finding, since: Timestamp) -> Open {
+    Open {
+        severity: finding.severity,
+        fix: finding.fix.clone(),
+        exploited: finding.exploited,
+        counts: image.policy.counts(finding, look.now),
+        since,
+        platforms: BTreeSet::new(),
+    }
+}
+
+/// Keeps the worst of very many findings: those that count, then by severity.
+fn worst(mut findings: BTreeMap<FindingKey, Open>) -> BTreeMap<FindingKey, Open> {
+    if findings.len() <= MOST_FINDINGS {
+        return findings;
+    }
+    let mut keys: Vec<FindingKey> = findings.keys().cloned().collect();
+    keys.sort_by_key(|key| findings.get(key).map(|open| (!open.counts, std::cmp::Reverse(open.severity))));
+    for key in keys.iter().skip(MOST_FINDINGS) {
+        findings.remove(key);
+    }
+    findings
+}
+
+/// How a version stands to its line. Two versions of the same content are one: an index changes with every provenance
+/// document.
+fn standing(look: &Look<'_>, image: &Image, version: Option<&Version>, digest: &Digest) -> Standing {
+    match look.catalog.current(&image.id) {
+        Current::Version(current) => {
+            let now = look.catalog.version(&image.repository, &current);
+            let same = version.zip(now).is_some_and(|(version, now)| version.content() == now.content());
+            if current == *digest || same { Standing::Current } else { Standing::Behind { current } }
+        }
+        Current::Absent => Standing::Unknown { because: "nothing is current on its line".to_owned() },
+        Current::Unknown(because) => Standing::Unknown { because },
+    }
+}

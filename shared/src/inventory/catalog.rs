@@ -1,0 +1,99 @@
+//! What the registry says about the digests that run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::named::{self, Named};
+use super::survey::Survey;
+use crate::facts::{Current, Facts, Version};
+use crate::hierarchy::Hierarchy;
+use crate::image::{Digest, EcrRegistry, ImageId, Registry, Repository};
+
+/// Why the registry has no version for a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// It said that there is none.
+    Gone,
+    /// It did not say: the text tells why.
+    Unread(String),
+}
+
+/// The versions that run and the versions that count, with their scans.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    versions: BTreeMap<Repository, BTreeMap<Digest, Version>>,
+    currents: BTreeMap<ImageId, Current>,
+    missing: BTreeMap<(Repository, Digest), Missing>,
+}
+
+impl Catalog {
+    /// Takes what the facts hold: every line's current version, and all others that were looked at.
+    pub fn new(hierarchy: &Hierarchy, facts: &Facts) -> Self {
+        let mut catalog = Self::default();
+        for image in hierarchy.images() {
+            let Some(facts) = facts.images.get(&image.id) else { continue };
+            catalog.currents.insert(image.id.clone(), facts.current.clone());
+            for version in facts.versions.values() {
+                catalog.add(&image.repository, version.clone());
+            }
+        }
+        catalog
+    }
+
+    /// Adds a version of a repository.
+    pub fn add(&mut self, repository: &Repository, version: Version) {
+        self.versions.entry(repository.clone()).or_default().insert(version.digest.clone(), version);
+    }
+
+    /// Notes why a digest has no version.
+    pub fn miss(&mut self, repository: &Repository, digest: &Digest, missing: Missing) {
+        self.missing.insert((repository.clone(), digest.clone()), missing);
+    }
+
+    /// Returns the version that a digest names: its index, or one of its platform manifests.
+    ///
+    /// One manifest can stand under two indexes: then the one that counts on a line is meant, else the newest. A manifest by
+    /// itself is the last choice.
+    pub fn version(&self, repository: &Repository, digest: &Digest) -> Option<&Version> {
+        let named = self.versions.get(repository)?.values().filter(|version| version.is_named_by(digest));
+        named.max_by_key(|version| {
+            (self.is_current(&version.digest), version.digest != *digest, version.pushed_at, &version.digest)
+        })
+    }
+
+    fn is_current(&self, digest: &Digest) -> bool {
+        self.currents.values().any(|current| matches!(current, Current::Version(now) if now == digest))
+    }
+
+    /// Returns which version counts on an image's line.
+    pub(super) fn current(&self, image: &ImageId) -> Current {
+        let unread = || Current::Unknown("the registry was not asked".to_owned());
+        self.currents.get(image).cloned().unwrap_or_else(unread)
+    }
+
+    pub(super) fn missing(&self, repository: &Repository, digest: &Digest) -> Missing {
+        let unread = || Missing::Unread("the registry was not asked".to_owned());
+        self.missing.get(&(repository.clone(), digest.clone())).cloned().unwrap_or_else(unread)
+    }
+}
+
+/// Returns the digests of the hierarchy's repositories that a survey saw: what the registry has to be asked.
+pub fn seen(hierarchy: &Hierarchy, survey: &Survey) -> BTreeSet<(Repository, Digest)> {
+    let mut seen = BTreeSet::new();
+    for sighting in &survey.sightings {
+        let named = Named::read(&sighting.image).or_else(|| Named::read(sighting.resolved.as_deref()?));
+        let Some(named) = named.filter(|named| is_own(hierarchy, &named.registry)) else { continue };
+        let (Some(repository), Ok(digest)) = (named.repository(), named::digest(sighting)) else { continue };
+        if hierarchy.in_repository(&repository).next().is_some() {
+            seen.insert((repository, digest));
+        }
+    }
+    seen
+}
+
+/// Tells whether a registry is the hierarchy's: itself, or the same account's in another region, to which ECR replicates.
+/// A digest is the same content wherever it is.
+pub(super) fn is_own(hierarchy: &Hierarchy, registry: &Registry) -> bool {
+    let own = hierarchy.registry();
+    let replica = registry.as_str().parse().is_ok_and(|other: EcrRegistry| other.account() == own.account());
+    registry.as_str() == own.host() || replica
+}

@@ -1,0 +1,124 @@
+//! Where an enhanced scanner does not watch long enough, or sees otherwise than we do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::scanning::{Covered, Covering, UseIs, Windows};
+use super::state::Inventory;
+use crate::hierarchy::Hierarchy;
+use crate::image::{Digest, ImageId, Repository};
+use crate::time::{Span, Timestamp};
+
+/// How old the scanner's data on use may be. <https://docs.aws.amazon.com/inspector/latest/user/ecr-container-images.html>
+const REFRESHED: Span = Span::hours(36);
+
+/// Something that should not be as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "what", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Doubt {
+    /// Images may live longer than they are watched after their push.
+    WindowTooShort {
+        /// How long they are watched.
+        window: Span,
+        /// The images that may live longer.
+        images: BTreeSet<ImageId>,
+    },
+    /// A version runs that is no longer watched.
+    NotWatched {
+        /// The image.
+        image: ImageId,
+        /// The version.
+        version: Digest,
+        /// Why.
+        because: String,
+    },
+    /// The scanner has seen it run lately, and we have not.
+    RunsElsewhere {
+        /// Where it lies.
+        repository: Repository,
+        /// The manifest.
+        digest: Digest,
+        /// How many tasks and pods the scanner saw.
+        in_use: u32,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WindowTooShort { window, images } => write!(
+                f,
+                "Inspector watches an image for {window} after its push, which is less than the maxAge of {} of them: \
+                 lengthen its window or shorten maxAge",
+                images.len()
+            ),
+            Self::NotWatched { image, version, because } => {
+                write!(f, "{image} runs as {}, which Inspector does not watch: {because}", version.short())
+            }
+            Self::RunsElsewhere { repository, digest, in_use } => write!(
+                f,
+                "Inspector saw {in_use} tasks or pods run {repository}@{}, which the inventory did not see: is a cluster \
+                 missing from `inventory`?",
+                digest.short()
+            ),
+        }
+    }
+}
+
+/// Compares what an enhanced scanner watches and sees with what we know. `covered` holds platform manifests; one that no
+/// version of ours lists says nothing.
+pub fn doubts(
+    hierarchy: &Hierarchy,
+    inventory: &Inventory,
+    windows: &Windows,
+    covered: &[Covered],
+    now: Timestamp,
+) -> Vec<Doubt> {
+    let mut doubts = BTreeSet::new();
+    // What runs is in use, and watched for as long as it is: unless use means that somebody pulls it.
+    let short = hierarchy.images().filter_map(|image| {
+        windows.too_short_for(image.policy.max_age).map(|window| (window, image.id.clone()))
+    });
+    let short: Vec<(Span, ImageId)> = short.collect();
+    if let Some((window, _)) = short.first() {
+        let images = short.iter().map(|(_, image)| image.clone()).collect();
+        doubts.insert(Doubt::WindowTooShort { window: *window, images });
+    }
+    let manifests = manifests(inventory);
+    for image in covered {
+        let runs = manifests.get(&image.digest).copied();
+        let seen = image.in_use_at.is_some_and(|at| REFRESHED.after(at) > now);
+        match (runs, &image.covering) {
+            (Some((id, version)), Covering::Expired) => {
+                let because = "its window has ended".to_owned();
+                doubts.insert(Doubt::NotWatched { image: id.clone(), version: version.clone(), because });
+            }
+            (Some((id, version)), Covering::Inactive(because)) => {
+                let because = because.clone();
+                doubts.insert(Doubt::NotWatched { image: id.clone(), version: version.clone(), because });
+            }
+            (None, _) if seen && windows.use_is == UseIs::Running => {
+                if let Some(in_use) = image.in_use.filter(|count| *count > 0) {
+                    let (repository, digest) = (image.repository.clone(), image.digest.clone());
+                    doubts.insert(Doubt::RunsElsewhere { repository, digest, in_use });
+                }
+            }
+            _ => {}
+        }
+    }
+    doubts.into_iter().collect()
+}
+
+/// The platform manifests of the versions that run.
+fn manifests(inventory: &Inventory) -> BTreeMap<&Digest, (&ImageId, &Digest)> {
+    let mut manifests = BTreeMap::new();
+    let runs: BTreeSet<_> = inventory.entries.values().filter(|e| e.runs).filter_map(|e| e.known()).collect();
+    for (key, assessment) in inventory.versions.iter().filter(|(key, _)| runs.contains(*key)) {
+        let of = (&key.0, &key.1);
+        manifests.extend(assessment.manifests.iter().map(|manifest| (manifest, of)));
+        manifests.insert(&key.1, of);
+    }
+    manifests
+}

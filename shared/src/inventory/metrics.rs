@@ -1,0 +1,60 @@
+//! The inventory in figures, as CloudWatch reads them from a log line.
+//!
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::state::Inventory;
+use crate::finding::Severity;
+use crate::time::{Span, Timestamp};
+
+/// Where CloudWatch keeps them.
+pub const NAMESPACE: &str = "Patchwave";
+/// The severities that have a figure of their own. An unrated finding counts nowhere.
+const SEVERITIES: [Severity; 4] = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
+
+/// Returns the log lines that CloudWatch makes metrics of: one about everything, and one for each severity.
+///
+/// A mean time is left out while no clock has stopped: nothing is not zero.
+pub fn metrics(inventory: &Inventory, answer: &Answer, now: Timestamp) -> Vec<Value> {
+    let totals = answer.totals();
+    let days = |span: Span| f64::from(span.as_seconds()) / 86_400.0;
+    let oldest = answer.running.iter().filter_map(|row| row.age).max().map_or(0.0, days);
+    let mut all = vec![
+        ("RunningImages", json!(totals.running), "Count"),
+        ("OldestRunningImageDays", json!(oldest), "None"),
+        ("Unknowns", json!(totals.unknown + totals.unread_places), "Count"),
+        ("RebuiltNotDeployed", json!(totals.behind), "Count"),
+        ("UnapprovedRunningImages", json!(totals.strangers), "Count"),
+    ];
+    let mean = |severity| inventory.mean_time_to_patched(severity).map(|mean| json!(mean.as_seconds()));
+    all.extend(mean(None).map(|mean| ("MeanTimeToPatched", mean, "Seconds")));
+    let mut lines = vec![line(now, None, &all)];
+    for severity in SEVERITIES {
+        let rows = answer.running.iter().filter(|row| row.severity == Some(severity)).count();
+        let mut of_it = vec![("VulnerableRunningImages", json!(rows), "Count")];
+        of_it.extend(mean(Some(severity)).map(|mean| ("MeanTimeToPatched", mean, "Seconds")));
+        lines.push(line(now, Some(severity), &of_it));
+    }
+    lines
+}
+
+fn line(now: Timestamp, severity: Option<Severity>, figures: &[(&str, Value, &str)]) -> Value {
+    let definitions: Vec<Value> =
+        figures.iter().map(|(name, _, unit)| json!({ "Name": name, "Unit": unit })).collect();
+    let dimensions: Vec<&str> = severity.iter().map(|_| "Severity").collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": now.as_millisecond(),
+            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": definitions }],
+        },
+    });
+    if let Some(severity) = severity {
+        line["Severity"] = json!(severity.to_string());
+    }
+    for (name, value, _) in figures {
+        line[*name] = value.clone();
+    }
+    line
+}

@@ -1,0 +1,135 @@
+//! What the services call an image, and what they say they ran.
+
+use serde::{Deserialize, Serialize};
+
+use super::survey::{ConsumerKind, Sighting};
+use crate::image::{Digest, Registry, Repository, Tag};
+
+/// The registry of an image that names none.
+const DOCKER_HUB: &str = "docker.io";
+/// Containers that ECS adds to a task by itself, by the beginning of their names. They come without a digest.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
+const SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
+
+/// Why it is not known what was run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NoDigest {
+    /// The service names no digest: not pulled yet, or an agent that does not say.
+    NotReported,
+    /// It names the image's configuration, which stands in many manifests.
+    OnlyConfiguration,
+    /// The container is AWS's own: AWS puts it beside the task, and renews it with the task.
+    Sidecar,
+    /// Only a tag is named, and a tag may name another version by now.
+    OnlyTag,
+    /// What it names is no digest.
+    Malformed(String),
+}
+
+/// An image as a reference names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) registry: Registry,
+    /// A text: other people's registries need not obey the grammar.
+    pub(super) repository: String,
+    pub(super) tag: Option<Tag>,
+    pub(super) digest: Option<Digest>,
+}
+
+impl Named {
+    /// Reads a reference as runtimes do: without a host it is Docker Hub's, and without a path in its library. Nothing for
+    /// what is no reference, such as a bare digest.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let text = text.strip_prefix("docker-pullable://").unwrap_or(text);
+        if text.is_empty() || text.contains("://") || text.starts_with("sha256:") {
+            return None;
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse().ok()?)),
+            None => (text, None),
+        };
+        let (name, tag) = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag.parse().ok()?)),
+            _ => (name, None),
+        };
+        let hosted =
+            name.split_once('/').and_then(|(host, path)| Some((host.parse().ok()?, path.to_owned())));
+        let (registry, repository) = match hosted {
+            Some(hosted) => hosted,
+            None if name.contains('/') => (DOCKER_HUB.parse().ok()?, name.to_owned()),
+            None => (DOCKER_HUB.parse().ok()?, format!("library/{name}")),
+        };
+        Some(Self { registry, repository, tag, digest })
+    }
+
+    /// Returns the repository's name, if it is one.
+    pub(super) fn repository(&self) -> Option<Repository> {
+        self.repository.parse().ok()
+    }
+}
+
+/// Returns the digest of the index or the manifest that a container runs, or that something refers to.
+pub(super) fn digest(sighting: &Sighting) -> Result<Digest, NoDigest> {
+    let asked = Named::read(&sighting.image);
+    let said = sighting.resolved.as_deref().map(str::trim).filter(|said| !said.is_empty());
+    let Some(said) = said else {
+        // A digest that was asked for is what runs; a tag says nothing about what it named then.
+        return match asked {
+            _ if is_sidecar(sighting) => Err(NoDigest::Sidecar),
+            Some(Named { digest: Some(digest), .. }) => Ok(digest),
+            Some(_) if sighting.resolved.is_none() && sighting.used.is_reference() => Err(NoDigest::OnlyTag),
+            _ => Err(NoDigest::NotReported),
+        };
+    };
+    if let Some(named) = Named::read(said) {
+        return named.digest.ok_or(NoDigest::OnlyTag);
+    }
+    match said.strip_prefix("docker://").unwrap_or(said).parse() {
+        // ECS names the manifest alone; what Kubernetes names alone is the configuration.
+        Ok(digest) if sighting.place.kind != ConsumerKind::Eks && !said.starts_with("docker://") => {
+            Ok(digest)
+        }
+        Ok(_) => Err(NoDigest::OnlyConfiguration),
+        Err(_) => Err(NoDigest::Malformed(said.chars().take(200).collect())),
+    }
+}
+
+fn is_sidecar(sighting: &Sighting) -> bool {
+    let named = SIDECARS.iter().any(|sidecar| sighting.container.starts_with(sidecar));
+    sighting.place.kind == ConsumerKind::Ecs && named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> Option<(String, String, Option<String>, bool)> {
+        let named = Named::read(text)?;
+        let tag = named.tag.map(|tag| tag.to_string());
+        Some((named.registry.to_string(), named.repository, tag, named.digest.is_some()))
+    }
+
+    #[test]
+    fn references_are_read_as_runtimes_read_them() {
+        let hub = |path: &str, tag: Option<&str>| {
+            Some(("docker.io".to_owned(), path.to_owned(), tag.map(str::to_owned), false))
+        };
+        assert_eq!(parts("nginx"), hub("library/nginx", None));
+        assert_eq!(parts("grafana/grafana:11.0"), hub("grafana/grafana", Some("11.0")));
+        assert_eq!(
+            parts("localhost:5000/x"),
+            Some(("localhost:5000".to_owned(), "x".to_owned(), None, false)),
+            "a port is no tag"
+        );
+        let pinned = format!("public.ecr.aws/a/b:1@sha256:{}", "ab".repeat(32));
+        assert_eq!(
+            parts(&pinned),
+            Some(("public.ecr.aws".to_owned(), "a/b".to_owned(), Some("1".to_owned()), true))
+        );
+        assert_eq!(parts(&format!("docker-pullable://{pinned}")), parts(&pinned));
+        for no_reference in ["", "sha256:abc", "docker://sha256:abc", "a@sha256:short"] {
+            assert_eq!(parts(no_reference), None, "{no_reference}");
+        }
+    }
+}

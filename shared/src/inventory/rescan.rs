@@ -1,0 +1,112 @@
+//! Which manifests to scan again.
+//!
+//! Basic scanning looks when it is asked to, at most once in 24 hours and image, and an account may ask for 100,000 scans a
+//! day. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::Inventory;
+use crate::facts::Facts;
+use crate::finding::{Coverage, Scan};
+use crate::hierarchy::{Hierarchy, Image};
+use crate::image::{Digest, ImageId, Repository};
+use crate::plan::AwaitedScan;
+use crate::time::{Span, Timestamp};
+
+/// How long a scan is fresh: the service makes no second one earlier.
+pub const FRESH: Span = Span::hours(24);
+/// How many scans a sweep asks for, with room for pushes, other tools and the rest of the account.
+pub const A_DAY: usize = 50_000;
+
+/// A manifest to scan, and why it comes where it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescan {
+    /// The manifest.
+    pub scan: AwaitedScan,
+    /// When it was last scanned; nothing if never.
+    pub scanned_at: Option<Timestamp>,
+    /// How many tasks and pods run the version.
+    pub exposed: u32,
+}
+
+/// Chooses the platform manifests to scan again, of the versions that count on the hierarchy's lines and of those that run:
+/// the most exposed of those that were scanned the longest ago, at most `limit`.
+///
+/// Age goes by days, so that of the images last scanned on the same day those go first that more containers run.
+pub fn rescans(
+    hierarchy: &Hierarchy,
+    facts: &Facts,
+    inventory: &Inventory,
+    now: Timestamp,
+    limit: usize,
+) -> Vec<Rescan> {
+    let mut exposed: BTreeMap<(ImageId, Digest), u32> = BTreeMap::new();
+    for entry in inventory.entries.values().filter(|entry| entry.runs) {
+        if let Some(key) = entry.known() {
+            let units = exposed.entry(key).or_default();
+            *units = units.saturating_add(entry.units.max(1));
+        }
+    }
+    let inspectors = inspectors(hierarchy, facts);
+    let mut chosen = Vec::new();
+    let mut taken: BTreeSet<(&Repository, &Digest)> = BTreeSet::new();
+    for image in hierarchy.images() {
+        let Some(of_image) = facts.images.get(&image.id).filter(|_| !inspectors.contains(&image.repository))
+        else {
+            continue;
+        };
+        for version in of_image.versions.values() {
+            let units = exposed.get(&(image.id.clone(), version.digest.clone())).copied();
+            let counts = of_image.current_version().is_some_and(|now| now.digest == version.digest);
+            if units.is_none() && !counts {
+                continue;
+            }
+            for (platform, manifest) in &version.platforms {
+                if !is_due(&manifest.scan, now) || !taken.insert((&image.repository, &manifest.digest)) {
+                    continue;
+                }
+                chosen.push(Rescan {
+                    scan: AwaitedScan {
+                        image: image.id.clone(),
+                        repository: image.repository.clone(),
+                        platform: platform.clone(),
+                        digest: manifest.digest.clone(),
+                    },
+                    scanned_at: manifest.scan.completed_at(),
+                    exposed: units.unwrap_or_default(),
+                });
+            }
+        }
+    }
+    let day = |at: Timestamp| at.as_second().div_euclid(i64::from(FRESH.as_seconds()));
+    chosen.sort_by(|a, b| {
+        let order = |r: &Rescan| (r.scanned_at.map(day), Reverse(r.exposed), r.scanned_at);
+        order(a).cmp(&order(b)).then_with(|| a.scan.cmp(&b.scan))
+    });
+    chosen.truncate(limit);
+    chosen
+}
+
+/// The repositories that Inspector watches, by what their scans show: a registry can have both kinds. It scans again by itself
+/// and refuses to be asked.
+fn inspectors<'h>(hierarchy: &'h Hierarchy, facts: &Facts) -> BTreeSet<&'h Repository> {
+    let by_inspector = |scan: &Scan| {
+        matches!(scan, Scan::Complete { coverage: Coverage::OsAndLanguages, .. } | Scan::Expired)
+    };
+    let is_watched = |image: &&Image| {
+        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
+        versions.flat_map(|version| version.platforms.values()).any(|manifest| by_inspector(&manifest.scan))
+    };
+    hierarchy.images().filter(is_watched).map(|image| &image.repository).collect()
+}
+
+/// Tells whether a new scan may say something new. One that failed may succeed; one that is under way will. Only Inspector's
+/// scans expire, and it makes none by hand.
+fn is_due(scan: &Scan, now: Timestamp) -> bool {
+    match scan {
+        Scan::Missing | Scan::Failed(_) => true,
+        Scan::Pending | Scan::Expired => false,
+        Scan::Complete { completed_at, .. } => FRESH.after(*completed_at) <= now,
+    }
+}

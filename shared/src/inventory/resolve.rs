@@ -1,0 +1,188 @@
+//! Which version of which image a container runs, or why nobody can say.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{Catalog, Missing, is_own};
+use super::named::{self, Named, NoDigest};
+use super::survey::Sighting;
+use crate::facts::Current;
+use crate::hierarchy::{Hierarchy, Image, Line, Parent};
+use crate::image::{Digest, ImageId, Repository, Tag};
+
+/// What a sighting is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Resolution {
+    /// A version of an image of the hierarchy.
+    Known {
+        /// The image.
+        image: ImageId,
+        /// Its version: what its tag named, whichever platform of it runs.
+        version: Digest,
+    },
+    /// An image that others build and the hierarchy names as a parent.
+    Upstream {
+        /// The repository, with its registry.
+        repository: String,
+    },
+    /// From a registry that is neither the hierarchy's nor a parent's.
+    Unapproved {
+        /// The registry's host.
+        registry: String,
+    },
+    /// In the hierarchy's registry, but on no line of the hierarchy.
+    NotInHierarchy {
+        /// The repository.
+        repository: Repository,
+    },
+    /// No longer in the registry: nobody can scan it, and nobody can start it again.
+    Gone {
+        /// The repository.
+        repository: Repository,
+        /// What it was when it was still there, if it was seen then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<ImageId>,
+        /// Which version it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<Digest>,
+    },
+    /// It is not known what runs.
+    Unresolvable {
+        /// The image whose line the tag is on, if it is on one. Which version that is, nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<ImageId>,
+        /// Why.
+        because: NoDigest,
+    },
+    /// The registry did not answer.
+    Unread {
+        /// The repository.
+        repository: Repository,
+        /// Why.
+        because: String,
+    },
+}
+
+impl Resolution {
+    /// Returns the image that it is of, if that is known.
+    pub fn image(&self) -> Option<&ImageId> {
+        match self {
+            Self::Known { image, .. } => Some(image),
+            Self::Gone { image, .. } | Self::Unresolvable { image, .. } => image.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the version, if that is known, or was.
+    pub fn version(&self) -> Option<&Digest> {
+        match self {
+            Self::Known { version, .. } => Some(version),
+            Self::Gone { version, .. } => version.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Tells whether what runs is not known, as opposed to known and foreign.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Unresolvable { because, .. } => *because != NoDigest::Sidecar,
+            Self::Gone { .. } | Self::Unread { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What was known before stays known where the registry says less now.
+    #[must_use]
+    pub(super) fn after(self, before: &Self) -> Self {
+        match (self, before.image(), before.version()) {
+            (Self::Unread { .. }, Some(_), Some(_)) => before.clone(),
+            (Self::Gone { repository, image: None, .. }, Some(image), Some(version)) => {
+                Self::Gone { repository, image: Some(image.clone()), version: Some(version.clone()) }
+            }
+            (now, ..) => now,
+        }
+    }
+}
+
+/// Resolves one sighting. `before` is the image that the same digest was resolved to earlier: an old version has lost its tag.
+pub(super) fn resolve(
+    hierarchy: &Hierarchy,
+    catalog: &Catalog,
+    sighting: &Sighting,
+    before: Option<&ImageId>,
+) -> Resolution {
+    let digest = named::digest(sighting);
+    let named = Named::read(&sighting.image).or_else(|| Named::read(sighting.resolved.as_deref()?));
+    let Some(named) = named else {
+        let because = digest.err().unwrap_or(NoDigest::NotReported);
+        return Resolution::Unresolvable { image: None, because };
+    };
+    if digest == Err(NoDigest::Sidecar) {
+        return Resolution::Unresolvable { image: None, because: NoDigest::Sidecar };
+    }
+    if !is_own(hierarchy, &named.registry) {
+        return foreign(hierarchy, &named);
+    }
+    let Some(repository) = named.repository().filter(|r| hierarchy.in_repository(r).next().is_some()) else {
+        let because = NoDigest::Malformed(named.repository.chars().take(200).collect());
+        let strange = Resolution::Unresolvable { image: None, because };
+        return named.repository().map_or(strange, |repository| Resolution::NotInHierarchy { repository });
+    };
+    let of_tag = || named.tag.as_ref().and_then(|tag| on_line(hierarchy, &repository, tag));
+    let digest = match digest {
+        Ok(digest) => digest,
+        Err(because) => {
+            return Resolution::Unresolvable { image: of_tag().map(|i| i.id.clone()), because };
+        }
+    };
+    let Some(version) = catalog.version(&repository, &digest) else {
+        return match catalog.missing(&repository, &digest) {
+            Missing::Gone => Resolution::Gone { repository, image: None, version: None },
+            Missing::Unread(because) => Resolution::Unread { repository, because },
+        };
+    };
+    let is_current =
+        |image: &&Image| matches!(catalog.current(&image.id), Current::Version(now) if now == version.digest);
+    let candidates = || hierarchy.in_repository(&repository);
+    let image = candidates()
+        .find(is_current)
+        .or_else(of_tag)
+        .or_else(|| candidates().find(|image| Some(&image.id) == before))
+        .or_else(|| only(candidates(), named.tag.as_ref()));
+    match image {
+        Some(image) => Resolution::Known { image: image.id.clone(), version: version.digest.clone() },
+        None => Resolution::NotInHierarchy { repository },
+    }
+}
+
+fn foreign(hierarchy: &Hierarchy, named: &Named) -> Resolution {
+    let is_parent = |parent: &Parent| match parent {
+        Parent::Upstream(upstream) => {
+            upstream.registry == named.registry && upstream.repository.as_str() == named.repository
+        }
+        Parent::Image(_) | Parent::Scratch => false,
+    };
+    let mut images = hierarchy.images();
+    if images.any(|image| is_parent(&image.from) || image.copy_from.iter().any(is_parent)) {
+        return Resolution::Upstream { repository: format!("{}/{}", named.registry, named.repository) };
+    }
+    Resolution::Unapproved { registry: named.registry.to_string() }
+}
+
+/// The image whose line a tag is on. It says which image was meant, never which version.
+fn on_line<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tag: &Tag) -> Option<&'h Image> {
+    hierarchy.in_repository(repository).find(|image| match &image.line {
+        Line::Stable(tags) => tags.contains(tag),
+        Line::Newest(pattern) => pattern.matches(tag),
+    })
+}
+
+/// The only image of a repository, unless it is asked for by a tag that its line cannot have: then it is something else that
+/// lies in the same repository. Stable tags come and go: `22.8` is an old version of `22`.
+fn only<'h>(mut images: impl Iterator<Item = &'h Image>, tag: Option<&Tag>) -> Option<&'h Image> {
+    let (image, None) = (images.next()?, images.next()) else { return None };
+    match (&image.line, tag) {
+        (Line::Newest(_), Some(_)) => None,
+        _ => Some(image),
+    }
+}

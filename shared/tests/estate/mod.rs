@@ -1,0 +1,184 @@
+//! A small organisation for the inventory's tests: four images, a registry that knows some versions, places that show some
+//! containers.
+
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use patchwave::facts::{Current, Facts, ImageFacts, Manifest, Version};
+use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::{Digest, ImageId};
+use patchwave::inventory::{
+    Catalog, ConsumerKind, Folded, Inventory, Look, Place, PlaceRead, Resolution, Sighting, Survey, Use, fold,
+};
+use patchwave::record::Record;
+use patchwave::time::{Span, Timestamp};
+
+pub(crate) const OWN: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
+
+pub(crate) const HIERARCHY: &str = r#"
+version: 1
+registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com
+policy:
+  suppress: [{ vulnerability: CVE-2026-7, images: ["apps/*"], until: 2026-03-31, reason: not reachable }]
+images:
+  - { id: base/os, tier: base, repository: base/os, tags: ["1"], from: "public.ecr.aws/debian/debian:12" }
+  - { tier: platform, repository: platform/node, tags: ["20"], from: base/os }
+  - { tier: platform, repository: platform/node, tags: ["22", "22.9"], from: base/os }
+  - { tier: application, repository: apps/checkout, tagPattern: "main-*", from: "platform/node:22" }
+"#;
+
+pub(crate) fn hierarchy() -> Hierarchy {
+    static PARSED: LazyLock<Hierarchy> = LazyLock::new(|| Hierarchy::parse("h.yaml", HIERARCHY).unwrap());
+    PARSED.clone()
+}
+
+pub(crate) fn id(text: &str) -> ImageId {
+    text.parse().unwrap()
+}
+
+pub(crate) fn digest(n: u8) -> Digest {
+    format!("sha256:{}", format!("{n:02x}").repeat(32)).parse().unwrap()
+}
+
+/// The platform manifests of [`version`] `n`.
+pub(crate) fn amd64(n: u8) -> Digest {
+    digest(n + 1)
+}
+
+pub(crate) fn arm64(n: u8) -> Digest {
+    digest(n + 2)
+}
+
+/// The first of March, and so many days and hours.
+pub(crate) fn at(day: u32, hour: u32) -> Timestamp {
+    Span::hours(24 * (day - 1) + hour).after("2026-03-01T00:00:00Z".parse().unwrap())
+}
+
+pub(crate) fn finding(vulnerability: &str, severity: Severity) -> Finding {
+    Finding {
+        key: key(vulnerability),
+        severity,
+        installed: None,
+        kind: PackageKind::Os,
+        fix: Fix::Unknown,
+        layer: None,
+        first_observed: None,
+        exploited: false,
+    }
+}
+
+pub(crate) fn key(vulnerability: &str) -> FindingKey {
+    FindingKey { vulnerability: vulnerability.to_owned(), package: "openssl".to_owned() }
+}
+
+pub(crate) fn complete(completed_at: Timestamp, findings: &[Finding]) -> Scan {
+    Scan::Complete { completed_at, coverage: Coverage::Os, findings: findings.to_vec() }
+}
+
+/// Version `n`: an index over two platforms, both with this scan.
+pub(crate) fn version(n: u8, pushed_at: Timestamp, scan: &Scan) -> Version {
+    let manifest = |digest| Manifest { digest, layers: Vec::new(), scan: scan.clone() };
+    let platforms = [("linux/amd64", amd64(n)), ("linux/arm64", arm64(n))];
+    Version {
+        digest: digest(n),
+        pushed_at,
+        built_at: None,
+        revision: None,
+        base: None,
+        platforms: platforms.map(|(name, digest)| (name.parse().unwrap(), manifest(digest))).into(),
+    }
+}
+
+/// Facts in which each image has this current version, and these beside it.
+pub(crate) fn facts(images: &[(&str, &Version, &[&Version])]) -> Facts {
+    let image = |(name, current, others): &(&str, &Version, &[&Version])| {
+        let versions: BTreeMap<Digest, Version> = others
+            .iter()
+            .chain(std::iter::once(current))
+            .map(|version| (version.digest.clone(), (*version).clone()))
+            .collect();
+        let current = Current::Version(current.digest.clone());
+        (id(name), ImageFacts { current, versions, execution: None, record: Record::default() })
+    };
+    Facts { images: images.iter().map(image).collect(), ..Facts::default() }
+}
+
+pub(crate) fn catalog(images: &[(&str, &Version, &[&Version])]) -> Catalog {
+    Catalog::new(&hierarchy(), &facts(images))
+}
+
+pub(crate) fn cluster(kind: ConsumerKind, name: &str) -> Place {
+    Place {
+        account: "444455556666".to_owned(),
+        region: "us-east-1".to_owned(),
+        kind,
+        cluster: Some(name.to_owned()),
+        environment: Some("prod".to_owned()),
+    }
+}
+
+pub(crate) fn ecs() -> Place {
+    cluster(ConsumerKind::Ecs, "shop")
+}
+
+pub(crate) fn eks() -> Place {
+    cluster(ConsumerKind::Eks, "shop")
+}
+
+pub(crate) fn list() -> Place {
+    Place { cluster: None, ..ecs() }
+}
+
+pub(crate) fn read(place: &Place, at: Timestamp) -> PlaceRead {
+    PlaceRead { place: place.clone(), at, unread: None }
+}
+
+pub(crate) fn unread(place: &Place, at: Timestamp) -> PlaceRead {
+    PlaceRead { unread: Some("it timed out".to_owned()), ..read(place, at) }
+}
+
+/// A container `main` of `workload`, asked for as `image` in the hierarchy's registry.
+pub(crate) fn sighting(place: &Place, workload: &str, image: &str, resolved: Option<String>) -> Sighting {
+    Sighting {
+        place: place.clone(),
+        workload: workload.to_owned(),
+        unit: format!("{workload}-1"),
+        container: "main".to_owned(),
+        image: format!("{OWN}/{image}"),
+        resolved,
+        architecture: None,
+        used: Use::Running { since: None },
+    }
+}
+
+/// A task of `apps/checkout` that runs version `n`.
+pub(crate) fn checkout(workload: &str, n: u8) -> Sighting {
+    sighting(&ecs(), workload, "apps/checkout:main-1", Some(digest(n).to_string()))
+}
+
+/// Looks, and adds it to what was known.
+pub(crate) fn look(
+    before: &Inventory,
+    catalog: &Catalog,
+    places: &[PlaceRead],
+    sightings: &[Sighting],
+    now: Timestamp,
+) -> Folded {
+    let survey = Survey { places: places.to_vec(), sightings: sightings.to_vec() };
+    let hierarchy = hierarchy();
+    fold(before, &Look { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog, now })
+}
+
+/// What one sighting resolves to.
+pub(crate) fn resolved(catalog: &Catalog, sighting: &Sighting) -> Resolution {
+    let place = read(&sighting.place, at(2, 0));
+    let folded = look(&Inventory::default(), catalog, &[place], std::slice::from_ref(sighting), at(2, 0));
+    folded.inventory.entries.into_values().next().unwrap().resolution
+}
+
+pub(crate) fn known(image: &str, n: u8) -> Resolution {
+    Resolution::Known { image: id(image), version: digest(n) }
+}

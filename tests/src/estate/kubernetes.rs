@@ -1,0 +1,230 @@
+//! Kubernetes: many clusters behind one TLS listener, each under its name, with a certificate authority of their own.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::server::TlsStream;
+
+use crate::http::Server;
+
+/// Whose certificates a caller is told to trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The right ones.
+    Ours,
+    /// Those of somebody else.
+    Others,
+}
+
+/// The clusters' API servers.
+pub struct Kubernetes {
+    server: Server,
+    authority: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Objects by cluster and path of their list.
+    objects: BTreeMap<(String, String), Vec<Value>>,
+    /// Paths that nobody may list.
+    forbidden: Vec<String>,
+    /// How many of the next requests find their token expired.
+    unauthorized: u32,
+    /// How many of the next requests are too many.
+    busy: u32,
+    /// How many of the next continued lists find that their position has expired.
+    expired: u32,
+    /// Most objects on a page.
+    page: Option<usize>,
+    calls: u32,
+    tokens: Vec<String>,
+}
+
+impl Kubernetes {
+    /// Serves no cluster yet.
+    pub async fn start() -> Self {
+        let (authority, config) = certificates();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        let router = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
+            let shared = Arc::clone(&shared);
+            async move { respond(&mut lock(&shared), &uri, &headers) }
+        });
+        Self { server: Server::over(listener, router), authority, state }
+    }
+
+    /// Returns a cluster as EKS describes it.
+    pub fn described(&self, name: &str, trust: Trust) -> Value {
+        let authority = match trust {
+            Trust::Ours => self.authority.clone(),
+            Trust::Others => certificates().0,
+        };
+        json!({
+            "name": name, "status": "ACTIVE", "endpoint": format!("https://{}/{name}", self.server.address()),
+            "certificateAuthority": { "data": authority },
+            "resourcesVpcConfig": { "endpointPublicAccess": true, "endpointPrivateAccess": false },
+        })
+    }
+
+    /// Puts objects into a cluster, under the path of their list.
+    pub fn put(&self, cluster: &str, path: &str, objects: Vec<Value>) {
+        lock(&self.state).objects.insert((cluster.to_owned(), path.to_owned()), objects);
+    }
+
+    /// Forbids a list.
+    pub fn forbid(&self, path: &str) {
+        lock(&self.state).forbidden.push(path.to_owned());
+    }
+
+    /// Takes no token for the next `times` requests.
+    pub fn expire_tokens(&self, times: u32) {
+        lock(&self.state).unauthorized = times;
+    }
+
+    /// Has no time for the next `times` requests.
+    pub fn be_busy(&self, times: u32) {
+        lock(&self.state).busy = times;
+    }
+
+    /// Forgets the positions of the next `times` lists that are continued.
+    pub fn expire_lists(&self, times: u32) {
+        lock(&self.state).expired = times;
+    }
+
+    /// Makes pages small.
+    pub fn page(&self, size: usize) {
+        lock(&self.state).page = Some(size);
+    }
+
+    /// Returns how many requests came.
+    pub fn calls(&self) -> u32 {
+        lock(&self.state).calls
+    }
+
+    /// Returns the tokens that came, decoded: signed URLs of STS.
+    pub fn tokens(&self) -> Vec<String> {
+        lock(&self.state).tokens.clone()
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
+    state.calls += 1;
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match token(bearer) {
+        Some(token) if state.unauthorized == 0 => {
+            if state.tokens.last() != Some(&token) {
+                state.tokens.push(token);
+            }
+        }
+        _ => {
+            state.unauthorized = state.unauthorized.saturating_sub(1);
+            return failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized");
+        }
+    }
+    if state.busy > 0 {
+        state.busy -= 1;
+        return failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "try again later");
+    }
+    let (cluster, path) = uri.path().trim_start_matches('/').split_once('/').unwrap_or_default();
+    let path = format!("/{path}");
+    if state.forbidden.contains(&path) {
+        return failure(StatusCode::FORBIDDEN, "Forbidden", "cannot list resource at the cluster scope");
+    }
+    let query: BTreeMap<&str, &str> =
+        uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let from: usize = query.get("continue").and_then(|from| from.parse().ok()).unwrap_or_default();
+    if from > 0 && state.expired > 0 {
+        state.expired -= 1;
+        return failure(StatusCode::GONE, "Expired", "The provided continue parameter is too old");
+    }
+    let asked: usize = query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+    let none = Vec::new();
+    let all = state.objects.get(&(cluster.to_owned(), path)).unwrap_or(&none);
+    let to = all.len().min(from + state.page.unwrap_or(asked).min(asked));
+    let next = if to < all.len() { to.to_string() } else { String::new() };
+    let list = json!({ "kind": "List", "metadata": { "continue": next }, "items": &all[from.min(to)..to] });
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], list.to_string()).into_response()
+}
+
+/// Reads a token as EKS's webhook does: a presigned question to STS, bound to a cluster.
+fn token(bearer: &str) -> Option<String> {
+    let encoded = bearer.strip_prefix("Bearer k8s-aws-v1.")?;
+    let url = String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?;
+    let signed = url.contains("X-Amz-SignedHeaders=host%3Bx-k8s-aws-id") && url.contains("X-Amz-Signature=");
+    (url.starts_with("https://sts.") && signed).then_some(url)
+}
+
+fn failure(code: StatusCode, reason: &str, message: &str) -> Response {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
+        "reason": reason, "code": code.as_u16(),
+    });
+    (code, [(header::CONTENT_TYPE, "application/json")], status.to_string()).into_response()
+}
+
+/// Makes an authority, and a server that it vouches for. Returns the authority as EKS writes it.
+fn certificates() -> (String, ServerConfig) {
+    let ca_key = KeyPair::generate().expect("a key is made");
+    let mut ca = CertificateParams::new(Vec::new()).expect("an authority has no names");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).expect("an authority signs itself");
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().expect("a key is made");
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("loopback is a name");
+    let certificate = leaf.signed_by(&key, &issuer).expect("the authority signs");
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .expect("the key is the certificate's");
+    (STANDARD.encode(ca_certificate.pem()), config)
+}
+
+/// A listener that speaks TLS.
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    /// A caller that does not trust us is gone again; the next one is waited for.
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            if let Ok((stream, address)) = self.listener.accept().await
+                && let Ok(stream) = self.acceptor.accept(stream).await
+            {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
