@@ -19,8 +19,6 @@ SERVICES = {"eventbridge": "events"}
 # The adapters that not every function reaches, by the beginning of their path. Adapters come in one by one, so whoever adds
 # one says here who calls it; what is not named here belongs to the pass that all three make.
 REACHED_BY = {
-    # Other accounts' roles.
-    "clients": {"inventory"},
     # Its own part of the table.
     "dynamodb/inventory": {"inventory"},
     # How the registry scans, and what the scanner covers.

@@ -8,12 +8,21 @@ from calls import calls_of
 from pattern import matches
 from stack import Stack
 from test_events import sample, samples
-from test_permissions import WITHOUT_RESOURCE, listed, statements
+from test_permissions import ENFORCING_ONLY, WITHOUT_RESOURCE, listed, statements
 
 HUB = "111122223333"
 BUS = f"arn:aws:events:us-east-1:{HUB}:event-bus/patchwave"
 INVENTORY = f"arn:aws:iam::{HUB}:role/patchwave-InventoryRole-EXAMPLE"
 STARTERS = [f"arn:aws:iam::{HUB}:role/patchwave-{name}-EXAMPLE" for name in ("ScanCompleteRole", "RebuildFanoutRole")]
+
+@pytest.fixture(scope="module")
+def observed():
+    names = {"InventoryRoleName": "observed-inventory", "StartRoleName": "observed-start"}
+    builds = {"HubBusArn": BUS, "HubStartRoleArns": ",".join(STARTERS)}
+    stack = Stack("observed", "member.yaml", HubInventoryRoleArn=INVENTORY, ExternalId="example", **builds, **names)
+    yield stack
+    stack.close()
+
 
 @pytest.fixture(scope="module")
 def member():
@@ -25,6 +34,7 @@ def member():
         HubBusArn=BUS,
         HubStartRoleArns=",".join(STARTERS),
         Pipelines="rebuild-*",
+        Mode="enforce",
     )
     yield stack
     stack.close()
@@ -44,6 +54,11 @@ def allowed(stack, role):
 
 def test_the_start_role_may_do_what_the_pipelines_adapter_does(member):
     assert allowed(member, "StartRole") == {f"{service}:{call}" for service, call in calls_of("codepipeline")}
+
+
+def test_a_member_that_observes_lets_nothing_be_started(observed):
+    reads = {f"{service}:{call}" for service, call in calls_of("codepipeline")} - ENFORCING_ONLY
+    assert allowed(observed, "StartRole") == reads
 
 
 def test_the_inventory_role_may_do_what_the_survey_does(member):

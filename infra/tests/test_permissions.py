@@ -126,16 +126,26 @@ def test_where_each_action_may_be_used(enforcing):
     where = places(enforcing, "RebuildFanoutRole")
     assert where["s3:GetObject"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
     assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
-    assert where["codepipeline:StartPipelineExecution"] == [f"arn:aws:codepipeline:{account}:*"]
+    assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
     assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
+    assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-start"]
     where = places(enforcing, "InventoryRole")
     # The index of the unsettled, and its own part of the table.
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
     assert sorted(where["dynamodb:Query"]) == queried
-    assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-inventory"]
+    roles = ["arn:aws:iam::*:role/patchwave-inventory", "arn:aws:iam::*:role/patchwave-start"]
+    assert sorted(where["sts:AssumeRole"]) == roles
+
+
+def test_roles_are_taken_in_the_organisation_alone(enforcing):
+    for function in FUNCTIONS:
+        takes = [s for s in statements(enforcing, f"{function}Role") if s["Action"] == "sts:AssumeRole"]
+        assert takes
+        for statement in takes:
+            assert statement["Condition"] == {"StringEquals": {"aws:ResourceOrgID": "o-exampleorg"}}
 
 
 def test_who_may_take_a_role(enforcing):
