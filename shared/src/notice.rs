@@ -110,6 +110,12 @@ pub struct Notice {
     pub image: ImageId,
     /// Its tier.
     pub tier: Tier,
+    /// Whose it is, if the hierarchy says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The SNS topic that its owner wants to be told at, for a rule that sends it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<String>,
     /// Since when.
     pub since: Timestamp,
     /// What it asks.

@@ -145,7 +145,10 @@ fn the_schema_knows_the_keys_and_no_others() {
         let properties = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} in {schema:#}"));
         properties.as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(keys("/properties"), ["images", "inventory", "policy", "registry", "tiers", "version"]);
+    assert_eq!(
+        keys("/properties"),
+        ["builders", "images", "inventory", "owners", "policy", "registry", "tiers", "version"]
+    );
     for definition in schema["$defs"].as_object().unwrap().values().filter(|d| d["type"] == "object") {
         assert_eq!(definition["additionalProperties"], false, "{definition:#}");
     }
@@ -173,7 +176,18 @@ fn the_schema_knows_the_keys_and_no_others() {
     );
     assert_eq!(
         keys("/$defs/ImageKeys/properties"),
-        with(&["copyFrom", "from", "id", "lines", "pipeline", "repository", "tagPattern", "tags", "tier"])
+        with(&[
+            "copyFrom",
+            "from",
+            "id",
+            "lines",
+            "owner",
+            "pipeline",
+            "repository",
+            "tagPattern",
+            "tags",
+            "tier"
+        ])
     );
     assert_eq!(
         schema.pointer("/$defs/ImageKeys/required").unwrap(),

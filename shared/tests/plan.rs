@@ -313,7 +313,7 @@ fn what_codepipeline_would_refuse_is_held_with_the_reason_and_its_slot_goes_to_a
         village.infect(base, &finding("CVE-1"));
     }
     village.scan_all();
-    village.facts.pipelines.insert("b1".into(), PipelineFacts::NotFound);
+    village.facts.pipelines.insert(id("b1"), PipelineFacts::NotFound);
     assert_eq!(because(&village), "CodePipeline has no pipeline b1");
     village.declare("b1", ExecutionMode::Queued).variables.remove("PATCHWAVE_NO_CACHE");
     assert!(because(&village).starts_with("b1 does not declare the variable PATCHWAVE_NO_CACHE"));
@@ -325,7 +325,7 @@ fn what_codepipeline_would_refuse_is_held_with_the_reason_and_its_slot_goes_to_a
         declared.variables.remove(variable);
     }
     assert_eq!(village.plan().starts.len(), 2);
-    village.facts.pipelines.insert("b1".into(), PipelineFacts::Unknown("denied".into()));
+    village.facts.pipelines.insert(id("b1"), PipelineFacts::Unknown("denied".into()));
     assert_eq!(village.hold("b1"), Hold::Unknown { because: "denied".into() });
     assert_eq!(village.pass(), ["b2"]);
 }
@@ -576,6 +576,23 @@ fn limits_hold_the_less_urgent() {
     village.finish("p");
     assert_eq!(village.pass(), Vec::<String>::new());
     assert_eq!(village.hold("b1"), Hold::AtLimit { limit: Limit::StartsPerDay });
+}
+
+#[test]
+fn an_owner_with_many_images_leaves_slots_to_others() {
+    let yaml =
+        village::family("a1: scratch | owner: shop\n a2: scratch | owner: shop\n a3: scratch | owner: pay");
+    let mut village = Village::new(
+        &yaml.replace("images:\n", "owners: { shop: { maxConcurrentBuilds: 1 }, pay: {} }\nimages:\n"),
+    );
+    for name in ["a1", "a2", "a3"] {
+        village.infect(name, &finding("CVE-1"));
+    }
+    village.scan_all();
+    assert_eq!(village.pass(), ["a1", "a3"]);
+    assert_eq!(village.hold("a2"), Hold::AtLimit { limit: Limit::OwnersBuilds });
+    village.finish("a1");
+    assert_eq!(village.pass(), ["a2"], "the proof may still come: the slot is free");
 }
 
 #[test]

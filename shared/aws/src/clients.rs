@@ -20,8 +20,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a call may take with all its retries.
 const OPERATION: Duration = Duration::from_secs(30);
-/// How the other account's audit trail names this session.
-const SESSION: &str = "patchwave-inventory";
 /// The first attempt and its retries.
 const ATTEMPTS: u32 = 4;
 
@@ -66,8 +64,13 @@ impl Clients {
     /// Returns the clients of another region, and of another account if they are given its credentials. A call is tried
     /// once: who looks around at a pace tries again at that pace.
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
+        let Self { config, own_s3 } = self.elsewhere(region, credentials);
+        Self { config: config.to_builder().retry_config(RetryConfig::disabled()).build(), own_s3 }
+    }
+
+    /// Returns the clients of another region, and of another account if they are given its credentials.
+    pub(crate) fn elsewhere(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
         let config = self.config.to_builder().region(Region::new(region.to_owned()));
-        let config = config.retry_config(RetryConfig::disabled());
         let config = match credentials {
             Some(credentials) => config.credentials_provider(credentials),
             None => config,
@@ -75,14 +78,16 @@ impl Clients {
         Self { config: config.build(), own_s3: self.own_s3 }
     }
 
-    /// Takes a role of another account, for as long as an invocation lasts.
+    /// Takes a role of another account, for as long as an invocation lasts; `session` is its name in that account's audit
+    /// trail.
     pub(crate) async fn assume(
         &self,
         account: &str,
         role: &RoleToAssume,
+        session: &str,
     ) -> Result<SharedCredentialsProvider, Fault> {
         let arn = role_arn(account, &role.role, self.config.region().map_or("", Region::as_ref));
-        let provider = AssumeRoleProvider::builder(&arn).session_name(SESSION).configure(&self.config);
+        let provider = AssumeRoleProvider::builder(&arn).session_name(session).configure(&self.config);
         let provider = match &role.external_id {
             Some(id) => provider.external_id(id),
             None => provider,
@@ -149,12 +154,16 @@ fn role_arn(account: &str, role: &str, region: &str) -> String {
     if role.starts_with("arn:") {
         return role.to_owned();
     }
-    let partition = match region.split('-').next() {
-        Some("cn") => "aws-cn",
-        _ if region.starts_with("us-gov-") => "aws-us-gov",
+    format!("arn:{}:iam::{account}:role/{role}", partition(region))
+}
+
+/// Returns what ARNs of a region begin with.
+pub(crate) fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
-    };
-    format!("arn:{partition}:iam::{account}:role/{role}")
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 mod declaration;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::config::interceptors::FinalizerInterceptorContextRef;
@@ -14,13 +15,15 @@ use aws_sdk_codepipeline::types::{
     SourceRevisionOverride, SourceRevisionType, TriggerType,
 };
 use patchwave::facts::{Execution, ExecutionState};
-use patchwave::hierarchy::{RevisionType, Variable};
+use patchwave::hierarchy::{Builder, RevisionType, Variable};
 use patchwave::plan::{SourceRevision, Start};
 use patchwave::record::Claim;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{Fault, FaultKind, NotStarted};
 
+use crate::clients::Clients;
 use crate::fault::{fault, invalid};
+use crate::survey::RoleToAssume;
 use crate::time::timestamp;
 
 /// How far CodePipeline's clock and ours may differ.
@@ -33,18 +36,40 @@ const DISORDER: Span = Span::minutes(5);
 /// Most executions that one page holds.
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListPipelineExecutions.html>
 const PAGE: i32 = 100;
+/// How a builder's audit trail names this session.
+const SESSION: &str = "patchwave-build";
 /// Pages that are read since a claim; more are an endless loop.
 const MOST_PAGES: usize = 50;
 
-/// The account's pipelines.
+/// The pipelines of the account, and those of the builders.
 #[derive(Debug, Clone)]
 pub(crate) struct Pipelines {
-    client: Client,
+    clients: Clients,
+    builders: Arc<Mutex<BTreeMap<Builder, Client>>>,
 }
 
 impl Pipelines {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+    pub(crate) fn new(clients: Clients) -> Self {
+        Self { clients, builders: Arc::default() }
+    }
+
+    /// Returns a client of the place where a pipeline is. A builder's role is taken once.
+    async fn client(&self, builder: Option<&Builder>) -> Result<Client, Fault> {
+        let Some(builder) = builder else { return Ok(self.clients.codepipeline()) };
+        let known = || self.builders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known().get(builder) {
+            return Ok(client.clone());
+        }
+        let credentials = match &builder.role {
+            Some(role) => {
+                let role = RoleToAssume { role: role.clone(), external_id: builder.external_id.clone() };
+                Some(self.clients.assume(&builder.account, &role, SESSION).await?)
+            }
+            None => None,
+        };
+        let client = self.clients.elsewhere(&builder.region, credentials).codepipeline();
+        known().insert(builder.clone(), client.clone());
+        Ok(client)
     }
 
     /// Starts a build and returns the execution's id. The SDK's retries send the same token.
@@ -57,8 +82,9 @@ impl Pipelines {
             start.variables.iter().map(variable).collect::<Result<_, _>>().map_err(asked)?;
         let sources: Vec<_> = start.sources.iter().map(source).collect::<Result<_, _>>().map_err(asked)?;
         let unanswered = Unanswered::default();
+        let client = self.client(start.builder.as_ref()).await.map_err(NotStarted::Refused)?;
         let call =
-            self.client.start_pipeline_execution().name(&start.pipeline).client_request_token(start.token());
+            client.start_pipeline_execution().name(&start.pipeline).client_request_token(start.token());
         let call = call
             .set_variables(Some(variables).filter(|list| !list.is_empty()))
             .set_source_revisions(Some(sources).filter(|list| !list.is_empty()));
@@ -80,9 +106,7 @@ impl Pipelines {
     /// Reads the state of a claim's execution, or looks for it.
     pub(crate) async fn execution(&self, claim: &Claim) -> Execution {
         let found = match &claim.execution {
-            Some(id) => {
-                self.get(&claim.start.pipeline, id).await.map(|found| found.map(|e| (id.clone(), e.status)))
-            }
+            Some(id) => self.get(&claim.start, id).await.map(|found| found.map(|e| (id.clone(), e.status))),
             None => self.find(claim).await,
         };
         match found {
@@ -110,7 +134,7 @@ impl Pipelines {
         }
         for summary in called {
             let Some(id) = summary.pipeline_execution_id else { continue };
-            let Some(execution) = self.get(&claim.start.pipeline, &id).await? else { continue };
+            let Some(execution) = self.get(&claim.start, &id).await? else { continue };
             if carries(&execution, &claim.start) {
                 return Ok(Some((id, execution.status)));
             }
@@ -121,7 +145,8 @@ impl Pipelines {
     /// Lists the executions that started since the claim, the newest first. A pipeline that does not exist runs nothing.
     async fn started_since(&self, claim: &Claim) -> Result<Vec<PipelineExecutionSummary>, Fault> {
         let operation = || format!("list the executions of the pipeline {}", claim.start.pipeline);
-        let call = self.client.list_pipeline_executions().pipeline_name(&claim.start.pipeline);
+        let client = self.client(claim.start.builder.as_ref()).await?;
+        let call = client.list_pipeline_executions().pipeline_name(&claim.start.pipeline);
         let mut pages = call.into_paginator().page_size(PAGE).send();
         let mut since = Vec::new();
         for _ in 0..MOST_PAGES {
@@ -146,9 +171,11 @@ impl Pipelines {
         ))
     }
 
-    async fn get(&self, pipeline: &str, id: &str) -> Result<Option<PipelineExecution>, Fault> {
+    async fn get(&self, start: &Start, id: &str) -> Result<Option<PipelineExecution>, Fault> {
+        let pipeline = &start.pipeline;
         match self
-            .client
+            .client(start.builder.as_ref())
+            .await?
             .get_pipeline_execution()
             .pipeline_name(pipeline)
             .pipeline_execution_id(id)

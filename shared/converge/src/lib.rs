@@ -11,19 +11,17 @@ mod report;
 mod scope;
 mod world;
 
-use std::collections::BTreeSet;
-
 pub use apply::LEASE;
 pub use intervene::{NotIntervened, intervene};
 pub use inventory::{Surveyed, Understood, rescan, understand};
 pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;
-pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
-use patchwave::plan::{Plan, plan};
+use patchwave::plan::{Plan, Start, plan};
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
 
@@ -67,18 +65,17 @@ async fn plan_with_pipelines<W: World>(
 ) -> Plan {
     loop {
         let plan = plan(hierarchy, facts, mode, facts.observed_at);
-        let starting = plan.starts.iter().map(|start| &start.pipeline);
-        let unasked: BTreeSet<String> =
-            starting.filter(|name| !facts.pipelines.contains_key(*name)).cloned().collect();
+        let unasked: Vec<&Start> =
+            plan.starts.iter().filter(|start| !facts.pipelines.contains_key(&start.image)).collect();
         if unasked.is_empty() {
             return plan;
         }
         let mut answers = world.pipelines(&unasked).await;
-        for name in unasked {
-            let answer = answers.remove(&name);
+        for Start { image, pipeline, .. } in unasked {
+            let answer = answers.remove(image);
             let answer =
-                answer.unwrap_or_else(|| PipelineFacts::Unknown(format!("{name} was not asked about")));
-            facts.pipelines.insert(name, answer);
+                answer.unwrap_or_else(|| PipelineFacts::Unknown(format!("{pipeline} was not asked about")));
+            facts.pipelines.insert(image.clone(), answer);
         }
     }
 }

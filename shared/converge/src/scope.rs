@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use patchwave::hierarchy::{Direction, Hierarchy, Image, Line};
+use patchwave::hierarchy::{Direction, Hierarchy, Image, Line, Pipeline};
 use patchwave::image::{ImageId, Repository, Tag};
 use patchwave::trigger::{Place, Trigger};
 
@@ -39,11 +39,16 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
                 Vec::new()
             }
         }
-        Trigger::Execution { at, pipeline, .. } if is_here(hierarchy, at) => {
-            let builds = |image: &&Image| image.pipeline.as_ref().is_some_and(|p| p.name == *pipeline);
+        Trigger::Execution { at, pipeline, .. } => {
+            let is_there = |built: &Pipeline| match &built.builder {
+                None => is_here(hierarchy, at),
+                Some(builder) => builder.account == at.account && builder.region == at.region,
+            };
+            let builds =
+                |image: &&Image| image.pipeline.as_ref().is_some_and(|p| p.name == *pipeline && is_there(p));
             hierarchy.images().filter(builds).map(|image| &image.id).collect()
         }
-        Trigger::Execution { .. } | Trigger::Tick | Trigger::Sweep => Vec::new(),
+        Trigger::Tick | Trigger::Sweep => Vec::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What simpler handlers make of the same events in the same worlds.
 //!
 //! The naive one is what everybody writes first: a finding that can be fixed rebuilds the image that brought it in, a push
-//! rebuilds the children. (One that rebuilt every image with a finding would never end: a child's rebuild does not fix its
-//! base, and its scan says so again.)
+//! rebuilds the children. (One that rebuilt every image with a finding, or for each platform's scan, would never end: a child's
+//! rebuild does not fix its base, and its scan says so again.)
 //! The other remembers the ids of the events that it has seen. Neither keeps a ledger of what it does.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +59,8 @@ async fn scanned(world: &Faulty<'_>, repository: &Repository, digest: &Digest) -
     let currents = world.currents(&images).await;
     for image in images.into_iter().filter(|image| can_be_rebuilt(image)) {
         let Some(Ok(Some(current))) = currents.get(&image.id) else { continue };
-        if !current.is_named_by(digest) {
+        let first = current.platforms.values().next();
+        if first.is_none_or(|manifest| manifest.digest != *digest) {
             continue;
         }
         let scans = world.scans(&BTreeSet::from([(repository.clone(), digest.clone())])).await;
@@ -115,6 +116,7 @@ fn is_on(line: &Line, tag: &Tag) -> bool {
     match line {
         Line::Stable(tags) => tags.contains(tag),
         Line::Newest(pattern) => pattern.matches(tag),
+        // No push moves what an environment runs.
         Line::Deployed { .. } => false,
     }
 }
@@ -132,6 +134,7 @@ async fn start(
     let start = Start {
         image: image.id.clone(),
         pipeline: pipeline.name.clone(),
+        builder: None,
         key,
         // Every start is a new one.
         attempt: world.executions() + 1,

@@ -13,7 +13,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::state::{Happening, State};
 
@@ -39,8 +39,8 @@ impl World for SimulatedWorld {
         Ok(self.state.borrow().ledger.unsettled())
     }
 
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
-        Ok(self.state.borrow().ledger.records(images))
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
+        Ok(self.state.borrow().ledger.records(images).into())
     }
 
     async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
@@ -92,11 +92,9 @@ impl World for SimulatedWorld {
         wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
-        names
-            .iter()
-            .map(|name| (name.clone(), crate::pipelines::declaration(self.hierarchy(), name)))
-            .collect()
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), &start.pipeline);
+        starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

@@ -53,10 +53,10 @@ fn owners_of_tags(drafts: &[Draft]) -> BTreeMap<String, &ImageId> {
 }
 
 fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
-    let mut taken: BTreeMap<&str, (Location, &Draft)> = BTreeMap::new();
+    let mut taken: BTreeMap<_, (Location, &Draft)> = BTreeMap::new();
     for draft in drafts {
         let Some((at, pipeline)) = &draft.pipeline else { continue };
-        if let Some((first, owner)) = taken.get(pipeline.name.as_str()) {
+        if let Some((first, owner)) = taken.get(&(&pipeline.builder, &pipeline.name)) {
             // Lines of one image are told apart by the commit that their builds are pinned to.
             if owner.entry == draft.entry {
                 continue;
@@ -64,7 +64,7 @@ fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
             let (name, owner) = (pipeline.name.clone(), owner.id.clone());
             report.add(*at, Problem::SharedPipeline { name, owner, line: first.line() });
         } else {
-            taken.insert(&pipeline.name, (*at, draft));
+            taken.insert((&pipeline.builder, &pipeline.name), (*at, draft));
         }
     }
 }

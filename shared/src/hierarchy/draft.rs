@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_saphyr::{Location, Spanned};
 
+use super::declared::Declared;
 use super::error::{Problem, Report};
 use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which};
 use super::inherit::Fleet;
 use super::inspected::Inspected;
 use super::written::{ShortOr, Written};
-use super::{Line, Pipeline, Source, Tier, Variable};
+use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
 use crate::policy::Policy;
 
@@ -29,6 +30,7 @@ pub(super) struct Draft {
     pub(super) from: Option<(Location, String)>,
     pub(super) copy_from: Vec<(Location, String)>,
     pub(super) pipeline: Option<(Location, Pipeline)>,
+    pub(super) owner: Option<Owner>,
     pub(super) policy: Policy,
 }
 
@@ -38,6 +40,7 @@ impl Draft {
         entry: usize,
         written: Spanned<ImageKeys>,
         fleet: &Fleet,
+        (builders, owners): (&Declared<Builder>, &Declared<Owner>),
         report: &mut Report<'_>,
     ) -> Option<Vec<Self>> {
         let at = written.referenced;
@@ -62,7 +65,8 @@ impl Draft {
         let from = required("from", at, keys.from, report).and_then(|from| place(from, report));
         let copy_from: Vec<_> =
             keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
-        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, report));
+        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, builders, report));
+        let owner = owners.named(keys.owner, report);
 
         let (repository, lines, tier) = (repository?, lines?, tier?);
         let of_line = |(line, line_at): (Line, Vec<Location>)| {
@@ -71,7 +75,7 @@ impl Draft {
                 None => default_id(&repository, &line)?,
             };
             let (repository, from, copy_from) = (repository.clone(), from.clone(), copy_from.clone());
-            let (pipeline, policy) = (pipeline.clone(), policy.clone());
+            let (pipeline, owner, policy) = (pipeline.clone(), owner.clone(), policy.clone());
             Some(Self {
                 entry,
                 id,
@@ -83,6 +87,7 @@ impl Draft {
                 from,
                 copy_from,
                 pipeline,
+                owner,
                 policy,
             })
         };
@@ -112,7 +117,7 @@ fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
     }
 }
 
-fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
+pub(super) fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
     if written.is_none() {
         report.add(at, Problem::MissingKey(key.to_owned()));
     }
@@ -201,6 +206,7 @@ fn read_tags(written: Spanned<Vec<Written<Tag>>>, report: &mut Report<'_>) -> Op
 
 fn read_pipeline<T>(
     written: ShortOr<T, PipelineKeys>,
+    builders: &Declared<Builder>,
     report: &mut Report<'_>,
 ) -> Option<(Location, Pipeline)>
 where
@@ -209,7 +215,8 @@ where
     match written {
         ShortOr::Short(name) => {
             let (at, name) = place(name, report)?;
-            Some((at, Pipeline { name: name.into(), variables: Variable::ALL.to_vec(), sources: Vec::new() }))
+            let variables = Variable::ALL.to_vec();
+            Some((at, Pipeline { name: name.into(), builder: None, variables, sources: Vec::new() }))
         }
         ShortOr::Long(keys) => {
             let variables = match keys.variables {
@@ -217,8 +224,9 @@ where
                 None => Variable::ALL.to_vec(),
             };
             let sources = read_sources(keys.sources, report);
+            let builder = builders.named(keys.builder, report);
             let (at, name) = place(keys.name, report)?;
-            Some((at, Pipeline { name: name.into(), variables, sources }))
+            Some((at, Pipeline { name: name.into(), builder, variables, sources }))
         }
     }
 }

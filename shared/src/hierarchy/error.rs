@@ -158,6 +158,8 @@ pub(super) enum Problem {
         did_you_mean(near)
     )]
     UnknownParent { parent: String, near: Vec<String> },
+    #[error("no {kind} is called {name:?}; declare it under `{kind}s`{}", did_you_mean(near))]
+    Unnamed { kind: &'static str, name: String, near: Vec<String> },
     #[error("no image of this file declares {name:?} of its own registry{}", did_you_mean(near))]
     Undeclared { name: String, near: Vec<String> },
     #[error("scratch holds nothing to copy; remove it from `copyFrom`")]

@@ -1,5 +1,7 @@
 //! The hierarchy file as it is written: the keys it may have, and nothing believed yet.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -32,6 +34,13 @@ pub(super) struct File {
     // A file that was cut off after `images:` is not one without images.
     #[schemars(with = "Vec<ImageKeys>")]
     pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
+    /// The accounts and regions of pipelines that are not where the registry is, by name.
+    #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, BuilderKeys>")]
+    pub(super) builders: BTreeMap<String, Spanned<BuilderKeys>>,
+    /// The teams that images belong to, by name.
+    #[serde(default)]
+    pub(super) owners: BTreeMap<String, OwnerKeys>,
     /// Where to look for what runs.
     pub(super) inventory: Option<InventoryKeys>,
 }
@@ -132,6 +141,8 @@ with_policy_keys! {
         copy_from: Vec<Written<String>>,
         /// What builds it.
         pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
+        /// Whose it is: a name under `owners`.
+        owner: Option<Written<String>>,
     }
 }
 
@@ -211,6 +222,8 @@ pub(super) struct SuppressKeys {
 pub(super) struct PipelineKeys {
     /// Its name in CodePipeline.
     pub(super) name: Written<CodePipelineName>,
+    /// Where it is: a name under `builders`; where the registry is, if absent.
+    pub(super) builder: Option<Written<String>>,
     /// The variables that it declares; all five if absent.
     pub(super) variables: Option<Vec<Written<Variable>>>,
     /// The source actions to pin to the line's revision.
@@ -227,6 +240,33 @@ pub(super) struct SourceKeys {
     /// How its revision is written.
     #[serde(rename = "type")]
     pub(super) revision_type: Written<RevisionType>,
+}
+
+/// A team.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct OwnerKeys {
+    /// The SNS topic that notices about its images name.
+    pub(super) notify: Option<Written<TopicArn>>,
+    /// How many builds of its images may run at once, beside the fleet's own limit.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
+    pub(super) max_concurrent_builds: Option<Spanned<u32>>,
+}
+
+/// The account and region of pipelines.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct BuilderKeys {
+    /// The account's twelve digits, in quotes.
+    #[schemars(required)]
+    pub(super) account: Option<Written<AccountId>>,
+    /// The region, such as `us-east-1`.
+    #[schemars(required)]
+    pub(super) region: Option<Written<RegionName>>,
+    /// The role to start pipelines with: its name, or its ARN. None in the account where Patchwave runs.
+    pub(super) role: Option<Written<RoleName>>,
+    /// What the role's trust policy asks for.
+    pub(super) external_id: Option<Written<ExternalId>>,
 }
 
 /// Where to look for what runs: in each account, in each region.
@@ -307,6 +347,13 @@ checked! {
     ExternalId, "^[A-Za-z0-9_+=,.@:/-]{2,1224}$", "an external id (2 to 1224 letters, digits and _ + = , . @ : / -)",
         |text| (2..=1224).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+    /// An SNS topic.
+    TopicArn, "^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$", "the ARN of an SNS topic",
+        |text| text.len() <= 400
+            && text.starts_with("arn:")
+            && text.split(':').nth(2) == Some("sns")
+            && text.split(':').count() == 6
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
     /// What people call an account.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())

@@ -41,13 +41,17 @@ impl Fleet {
     }
 }
 
+/// Reads a limit: 0 would start nothing.
+pub(super) fn at_least_one(key: &'static str, written: &Spanned<u32>, report: &mut Report<'_>) -> u32 {
+    if written.value == 0 {
+        report.add(written.referenced, Problem::ZeroLimit(key));
+    }
+    written.value
+}
+
 fn limits(keys: &FleetKeys, report: &mut Report<'_>) -> Limits {
     let mut read = |key, written: Option<&Spanned<u32>>, default| {
-        let Some(written) = written else { return default };
-        if written.value == 0 {
-            report.add(written.referenced, Problem::ZeroLimit(key));
-        }
-        written.value
+        written.map_or(default, |written| at_least_one(key, written, report))
     };
     let default = Limits::default();
     Limits {

@@ -3,6 +3,7 @@
 use serde_saphyr::MessageFormatter as _;
 use serde_saphyr::{Error, Location, Options, UserMessageFormatter};
 
+use super::declared;
 use super::draft::Draft;
 use super::error::{HierarchyErrors, Problem, Report};
 use super::file::File;
@@ -40,8 +41,10 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         return None;
     };
     let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
-    let read: Vec<Option<Vec<Draft>>> =
-        images.into_iter().enumerate().map(|(n, image)| Draft::read(n, image, &fleet, report)).collect();
+    let builders = declared::builders(file.builders, report);
+    let owners = declared::owners(file.owners, report);
+    let mut draft = |(n, image)| Draft::read(n, image, &fleet, (&builders, &owners), report);
+    let read: Vec<Option<Vec<Draft>>> = images.into_iter().enumerate().map(&mut draft).collect();
     let complete = read.iter().all(Option::is_some);
     let mut drafts: Vec<Draft> = read.into_iter().flatten().flatten().collect();
     for written in keys.suppress {
@@ -70,7 +73,7 @@ fn assemble(drafts: Vec<Draft>, lineages: Vec<Lineage>, order: &[usize]) -> Opti
 }
 
 fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
-    let Draft { id, tier, repository, line, policy, .. } = draft;
+    let Draft { id, tier, repository, line, owner, policy, .. } = draft;
     let pipeline = draft.pipeline.map(|(_, pipeline)| pipeline);
     Some(Image {
         id,
@@ -80,6 +83,7 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
         from: lineage.from?,
         copy_from: lineage.copy_from,
         pipeline,
+        owner,
         policy,
     })
 }

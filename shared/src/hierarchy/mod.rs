@@ -5,6 +5,7 @@
 //! is laid out in memory is nobody's business but this module's.
 
 mod claims;
+mod declared;
 mod draft;
 mod error;
 mod file;
@@ -138,12 +139,45 @@ pub struct Source {
     pub revision_type: RevisionType,
 }
 
+/// Where a pipeline is, if it is not in the account and region of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Builder {
+    /// The account's twelve digits.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The role to start with, its name or its ARN; none in the account where Patchwave runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What the role's trust policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+}
+
+/// Whose images these are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// The team's name.
+    pub name: String,
+    /// The SNS topic that notices about its images name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<String>,
+    /// How many builds of its images may run at once, beside the fleet's own limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_builds: Option<u32>,
+}
+
 /// What builds an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pipeline {
     /// Its name in CodePipeline.
     pub name: String,
+    /// Where it is; nothing if where the registry is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder: Option<Builder>,
     /// The variables that it declares; no others are sent.
     pub variables: Vec<Variable>,
     /// The source actions to pin. Empty: the pipeline builds its mainline.
@@ -175,6 +209,9 @@ pub struct Image {
     pub copy_from: Vec<Parent>,
     /// What builds it; nothing if Patchwave cannot.
     pub pipeline: Option<Pipeline>,
+    /// Whose it is, if the file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// The policy it is under.
     pub policy: Policy,
 }

@@ -1,7 +1,7 @@
 //! What happens to each image: a start, or the first hold that applies.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::blame::{Blame, Blames};
 use super::pipeline;
@@ -143,9 +143,11 @@ impl<'a> Case<'_, 'a> {
             return false;
         }
         let Some(success) = &self.scene.record(&self.image.id).success else { return false };
-        self.scene
-            .current(&self.image.id)
-            .is_some_and(|now| now.digest != success.version && now.pushed_at < success.pushed_at)
+        self.scene.current(&self.image.id).is_some_and(|now| {
+            now.digest != success.version
+                && now.pushed_at < success.pushed_at
+                && success.followed.as_ref() != Some(&now.digest)
+        })
     }
 
     fn nothing_helps(&self) -> Option<Hold> {
@@ -336,7 +338,7 @@ pub(super) fn order<'a>(
     scene: &Scene<'a>,
     blames: &Blames<'a>,
     decisions: &mut Decisions<'a>,
-    running: usize,
+    running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
     let due = due(scene, blames, decisions);
     let mut ready: Vec<&'a Image> =
@@ -344,34 +346,77 @@ pub(super) fn order<'a>(
     // The chains are the whole hierarchy's: not worth a look where there is nothing to compare.
     let below = if ready.len() > 1 { scene.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
-    let limits = scene.hierarchy.limits();
-    let slots = (limits.max_concurrent_builds as usize).saturating_sub(running);
-    let today = limits.max_starts_per_day.saturating_sub(scene.facts.slots.started_today) as usize;
-    let limit = if today < slots { Limit::StartsPerDay } else { Limit::ConcurrentBuilds };
-    for image in ready.iter().skip(slots.min(today)) {
-        if let Some(decision) = decisions.get_mut(&image.id) {
-            decision.hold = Some(Hold::AtLimit { limit });
+    let mut slots = Slots::free(scene, running);
+    let mut starting = Vec::new();
+    let mut limited = BTreeMap::new();
+    for image in ready {
+        match slots.take(image) {
+            Ok(()) => starting.push(image),
+            Err(limit) => {
+                limited.insert(image.id.clone(), Hold::AtLimit { limit });
+            }
         }
     }
-    hold_children(decisions, limit);
-    ready.truncate(slots.min(today));
-    ready.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(scene.now))).collect()
+    hold(decisions, &limited);
+    starting.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(scene.now))).collect()
 }
 
-/// Tells those that wait for a start which did not get its slot.
-fn hold_children(decisions: &mut Decisions<'_>, limit: Limit) {
-    let at_limit = Hold::AtLimit { limit };
-    let limited: BTreeSet<ImageId> = decisions
-        .values()
-        .filter(|d| d.hold.as_ref() == Some(&at_limit))
-        .map(|d| d.image.id.clone())
-        .collect();
+/// What is left of the limits.
+struct Slots<'a> {
+    builds: usize,
+    today: usize,
+    /// How many builds of each owner's run.
+    of_owners: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> Slots<'a> {
+    fn free(scene: &Scene<'a>, running: &[&'a ImageId]) -> Self {
+        let limits = scene.hierarchy.limits();
+        let mut of_owners = BTreeMap::new();
+        for image in running.iter().filter_map(|id| scene.hierarchy.image(id).ok()) {
+            if let Some(owner) = &image.owner {
+                *of_owners.entry(owner.name.as_str()).or_default() += 1;
+            }
+        }
+        Self {
+            builds: (limits.max_concurrent_builds as usize).saturating_sub(running.len()),
+            today: limits.max_starts_per_day.saturating_sub(scene.facts.slots.started_today) as usize,
+            of_owners,
+        }
+    }
+
+    /// Takes a slot for the image, or says which limit is reached.
+    fn take(&mut self, image: &'a Image) -> Result<(), Limit> {
+        if self.today == 0 {
+            return Err(Limit::StartsPerDay);
+        }
+        if self.builds == 0 {
+            return Err(Limit::ConcurrentBuilds);
+        }
+        if let Some(owner) = &image.owner {
+            let running = self.of_owners.entry(&owner.name).or_default();
+            if owner.max_concurrent_builds.is_some_and(|most| *running >= most) {
+                return Err(Limit::OwnersBuilds);
+            }
+            *running += 1;
+        }
+        self.today -= 1;
+        self.builds -= 1;
+        Ok(())
+    }
+}
+
+/// Holds those that got no slot, and tells those that wait for their starts.
+fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
     for decision in decisions.values_mut() {
-        if let Some(Hold::WaitingOn { on, awaits }) = &mut decision.hold
-            && *awaits == Awaited::Start
-            && limited.contains(on)
-        {
-            *awaits = Awaited::Hold(Box::new(at_limit.clone()));
+        match (&mut decision.hold, limited.get(&decision.image.id)) {
+            (hold @ None, Some(limit)) => *hold = Some(limit.clone()),
+            (Some(Hold::WaitingOn { on, awaits: awaits @ Awaited::Start }), _) => {
+                if let Some(limit) = limited.get(on) {
+                    *awaits = Awaited::Hold(Box::new(limit.clone()));
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -28,6 +28,9 @@ pub enum Limit {
     ConcurrentBuilds,
     /// `maxStartsPerDay`.
     StartsPerDay,
+    /// `maxConcurrentBuilds` of the image's owner. It is counted without a transaction: two passes at once may start one
+    /// more.
+    OwnersBuilds,
     /// The pipeline's own: it runs as many executions as it may, or one that a start would overtake.
     Pipeline,
 }
@@ -197,6 +200,9 @@ impl Hold {
             Self::NextCommit => "the image's owner, by the next commit".into(),
             Self::Frozen => "a person: patchwave release, or a policy other than rebuild: never".into(),
             Self::AtLimit { limit: Limit::ConcurrentBuilds } => "the next build that ends".into(),
+            Self::AtLimit { limit: Limit::OwnersBuilds } => {
+                "the next build of the same owner's that ends".into()
+            }
             Self::AtLimit { limit: Limit::StartsPerDay } => "the next day (UTC)".into(),
             Self::AtLimit { limit: Limit::Pipeline } => "the end of what its pipeline runs now".into(),
             Self::Observing => "the hierarchy's owner, by mode: enforce (and PATCHWAVE_MODE=enforce)".into(),

@@ -33,6 +33,7 @@ pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: T
     Some(Start {
         image: image.id.clone(),
         pipeline: pipeline.name.clone(),
+        builder: pipeline.builder.clone(),
         attempt,
         variables: variables(scene, image, pipeline, reasons, &key, &parents, no_cache),
         sources: sources(scene, image, pipeline),

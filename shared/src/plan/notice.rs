@@ -199,6 +199,8 @@ fn notice(
         root_cause,
         image: image.id.clone(),
         tier: image.tier,
+        owner: image.owner.as_ref().map(|owner| owner.name.clone()),
+        notify: image.owner.as_ref().and_then(|owner| owner.notify.clone()),
         since: told.since,
         asked: told.asked.clone(),
         finding_count: findings.len(),

@@ -40,7 +40,7 @@ pub(super) fn is_busy(scene: &Scene<'_>, image: &Image) -> bool {
 }
 
 fn facts<'a>(scene: &Scene<'a>, image: &Image) -> Option<&'a PipelineFacts> {
-    scene.facts.pipelines.get(&image.pipeline.as_ref()?.name)
+    scene.facts.pipelines.get(&image.id)
 }
 
 /// What of the start the pipeline would refuse.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
-use crate::hierarchy::RevisionType;
+use crate::hierarchy::{Builder, RevisionType};
 use crate::image::{Digest, ImageId};
 use crate::record::ToProve;
 use crate::time::Timestamp;
@@ -49,6 +49,9 @@ pub struct Start {
     pub image: ImageId,
     /// By which pipeline.
     pub pipeline: String,
+    /// Where that is; nothing if where the registry is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builder: Option<Builder>,
     /// The intent.
     pub key: BuildKey,
     /// Which start of it, from 1.

@@ -247,8 +247,8 @@ impl Village {
     pub(crate) fn declare(&mut self, name: &str, mode: ExecutionMode) -> &mut Declaration {
         let variables = Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into();
         let declared = Declaration { mode, variables, sources: BTreeSet::new() };
-        self.facts.pipelines.insert(name.to_owned(), PipelineFacts::Declared(declared));
-        match self.facts.pipelines.get_mut(name) {
+        self.facts.pipelines.insert(id(name), PipelineFacts::Declared(declared));
+        match self.facts.pipelines.get_mut(&id(name)) {
             Some(PipelineFacts::Declared(declared)) => declared,
             other => panic!("{other:?}"),
         }

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{
-    ActionCategory, ExecutionMode as Mode, PipelineDeclaration, StageExecutionStatus, StageState,
+    ActionCategory, ActionDeclaration, ExecutionMode as Mode, PipelineDeclaration, StageDeclaration,
+    StageExecutionStatus, StageState,
 };
 use futures::StreamExt;
 use patchwave::facts::{Declaration, ExecutionMode, PipelineFacts};
+use patchwave::image::ImageId;
+use patchwave::plan::Start;
 use patchwave_converge::Fault;
 
 use super::Pipelines;
@@ -18,22 +22,25 @@ const AT_ONCE: usize = 5;
 impl Pipelines {
     /// Reads how these pipelines are declared; for those whose executions overtake each other, also whether one is under
     /// way.
-    pub(crate) async fn declarations(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
-        let each = names.iter().map(|name| async move { (name.clone(), self.declaration(name).await) });
+    pub(crate) async fn declarations(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        let each =
+            starts.iter().map(|start| async move { (start.image.clone(), self.declaration(start).await) });
         futures::stream::iter(each).buffer_unordered(AT_ONCE).collect().await
     }
 
-    async fn declaration(&self, name: &str) -> PipelineFacts {
-        match self.read(name).await {
+    async fn declaration(&self, start: &Start) -> PipelineFacts {
+        match self.read(start).await {
             Ok(Some(declared)) => PipelineFacts::Declared(declared),
             Ok(None) => PipelineFacts::NotFound,
             Err(fault) => PipelineFacts::Unknown(fault.to_string()),
         }
     }
 
-    async fn read(&self, name: &str) -> Result<Option<Declaration>, Fault> {
+    async fn read(&self, start: &Start) -> Result<Option<Declaration>, Fault> {
+        let name = &start.pipeline;
+        let client = self.client(start.builder.as_ref()).await?;
         let operation = || format!("read the pipeline {name}");
-        let pipeline = match self.client.get_pipeline().name(name).send().await {
+        let pipeline = match client.get_pipeline().name(name).send().await {
             Ok(output) => output.pipeline,
             Err(error) => match error.as_service_error() {
                 Some(e) if e.is_pipeline_not_found_exception() => return Ok(None),
@@ -47,20 +54,22 @@ impl Pipelines {
             Some(Mode::Queued) => ExecutionMode::Queued,
             Some(Mode::Parallel) => ExecutionMode::Parallel,
             // The default, and the only one of type V1.
-            Some(Mode::Superseded) | None => ExecutionMode::Superseded { busy: self.is_busy(name).await? },
+            Some(Mode::Superseded) | None => {
+                ExecutionMode::Superseded { busy: is_busy(&client, name).await? }
+            }
             Some(other) => {
                 return Err(invalid(operation(), format!("the execution mode {other} is not known")));
             }
         };
         Ok(Some(Declaration { mode, variables: variables(&pipeline), sources: sources(&pipeline) }))
     }
+}
 
-    /// Tells whether any stage runs an execution, or has one waiting at its door.
-    async fn is_busy(&self, name: &str) -> Result<bool, Fault> {
-        let state = self.client.get_pipeline_state().name(name).send().await;
-        let state = state.map_err(|error| fault(format!("read the state of the pipeline {name}"), &error))?;
-        Ok(state.stage_states().iter().any(is_stage_busy))
-    }
+/// Tells whether any stage runs an execution, or has one waiting at its door.
+async fn is_busy(client: &Client, name: &str) -> Result<bool, Fault> {
+    let state = client.get_pipeline_state().name(name).send().await;
+    let state = state.map_err(|error| fault(format!("read the state of the pipeline {name}"), &error))?;
+    Ok(state.stage_states().iter().any(is_stage_busy))
 }
 
 fn is_stage_busy(stage: &StageState) -> bool {
@@ -77,12 +86,14 @@ fn variables(pipeline: &PipelineDeclaration) -> BTreeMap<String, bool> {
 }
 
 fn sources(pipeline: &PipelineDeclaration) -> BTreeSet<String> {
-    let is_source = |category: Option<&ActionCategory>| category == Some(&ActionCategory::Source);
+    let is_source = |action: &&ActionDeclaration| {
+        action.action_type_id().is_some_and(|kind| *kind.category() == ActionCategory::Source)
+    };
     pipeline
         .stages()
         .iter()
-        .flat_map(|stage| stage.actions())
-        .filter(|action| is_source(action.action_type_id().map(|kind| kind.category())))
+        .flat_map(StageDeclaration::actions)
+        .filter(is_source)
         .map(|action| action.name().to_owned())
         .collect()
 }

@@ -4,6 +4,7 @@ use patchwave_converge::NotStarted;
 use serde_json::{Value, json};
 
 use super::Pipelines;
+use crate::clients::Clients;
 use crate::fake::{self, Answer, Asked, count, error};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233";
@@ -15,7 +16,7 @@ fn pipelines(
     answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
 ) -> (Pipelines, Asked) {
     let (config, asked) = fake::config(attempts, answer);
-    (Pipelines::new(aws_sdk_codepipeline::Client::new(&config)), asked)
+    (Pipelines::new(Clients::of(config)), asked)
 }
 
 fn claim(variables: &Value, execution: Option<&str>) -> Claim {
@@ -155,7 +156,7 @@ fn declared(pipeline: Value, stages: Value) -> (Pipelines, Asked) {
 }
 
 async fn asked_about(pipelines: &Pipelines) -> PipelineFacts {
-    pipelines.declarations(&["apps-shop".to_owned()].into()).await.remove("apps-shop").unwrap()
+    pipelines.declarations(&[&claim(&with_key(), None).start]).await.into_values().next().unwrap()
 }
 
 fn of_mode(mode: Option<&str>) -> Value {
@@ -214,4 +215,63 @@ async fn only_a_positive_answer_says_that_a_pipeline_does_not_exist() {
     assert!(matches!(asked_about(&denied).await, PipelineFacts::Unknown(_)));
     let (strange, _) = declared(of_mode(Some("BACKWARDS")), json!([]));
     assert!(matches!(asked_about(&strange).await, PipelineFacts::Unknown(_)));
+}
+
+/// A builder in another region, and with a role in another account too.
+fn built_at(role: Option<&str>) -> Claim {
+    let builder =
+        json!({"account": "222233334444", "region": "eu-west-1", "role": role, "externalId": "example"});
+    let mut claim = claim(&with_key(), Some("e-1"));
+    claim.start.builder = Some(serde_json::from_value(builder).unwrap());
+    claim
+}
+
+const ASSUMED: &str = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+    <Credentials><AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
+    <SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+    </AssumeRoleResult></AssumeRoleResponse>";
+
+#[tokio::test]
+async fn a_builders_pipeline_is_asked_where_it_is_and_with_its_role() {
+    let calls = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&calls);
+    let config = fake::raw(move |request| {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let header =
+            |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+        let signed_as = header("authorization").contains("Credential=ASSUMED/");
+        let is_sts = host.starts_with("sts.");
+        seen.lock().unwrap().push((host, signed_as, body));
+        let answer = json!({"pipelineExecution": {"status": "Succeeded"}}).to_string();
+        http::Response::builder().status(200).body(if is_sts { ASSUMED.to_owned() } else { answer }).unwrap()
+    });
+    let pipelines = Pipelines::new(Clients::of(config));
+    let ended = Execution::Found { id: "e-1".into(), state: ExecutionState::Succeeded };
+    assert_eq!(pipelines.execution(&built_at(None)).await, ended);
+    let claim = built_at(Some("patchwave-start"));
+    assert_eq!(pipelines.execution(&claim).await, ended);
+    assert_eq!(pipelines.execution(&claim).await, ended);
+    let calls = calls.lock().unwrap();
+    let of = |service: &str| calls.iter().filter(|(host, ..)| host.starts_with(service)).collect::<Vec<_>>();
+    let assumed = of("sts.");
+    assert_eq!(assumed.len(), 1, "the role is taken once: {calls:?}");
+    assert!(assumed[0].2.contains("222233334444%3Arole%2Fpatchwave-start"), "{assumed:?}");
+    assert!(assumed[0].2.contains("ExternalId=example"), "{assumed:?}");
+    let asked: Vec<_> =
+        of("codepipeline.").iter().map(|(host, assumed, _)| (host.as_str(), *assumed)).collect();
+    let there = "codepipeline.eu-west-1.amazonaws.com";
+    assert_eq!(asked, [(there, false), (there, true), (there, true)]);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_be_taken_starts_nothing_and_says_so() {
+    let denied =
+        "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>";
+    let config = fake::raw(move |_| http::Response::builder().status(403).body(denied.to_owned()).unwrap());
+    let pipelines = Pipelines::new(Clients::of(config));
+    let start = built_at(Some("patchwave-start")).start;
+    assert!(matches!(pipelines.start(&start).await, Err(NotStarted::Refused(_))));
+    let answers = pipelines.declarations(&[&start]).await;
+    assert!(matches!(&answers[&start.image], PipelineFacts::Unknown(why) if why.contains("patchwave-start")));
 }

@@ -9,7 +9,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use patchwave::image::EcrRegistry;
 
 use super::AwsWorld;
-use crate::clients;
+use crate::clients::{self, Clients};
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::Ecr;
@@ -18,11 +18,11 @@ use crate::inspector::Inspector;
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
-        registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
-        pipelines: Pipelines::new(aws_sdk_codepipeline::Client::new(&config(url("CODEPIPELINE")))),
-        // Nobody asks it here.
-        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry.account()),
         bus: None,
+        registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
+        pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
+        // Nobody asks it here.
+        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
     }
 }

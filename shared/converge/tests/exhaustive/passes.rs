@@ -24,7 +24,7 @@ use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave::trigger::Trigger;
 use patchwave_converge::{
-    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Settings, World, converge,
+    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, Settings, World, converge,
 };
 
 use crate::diamond::{Diamond, id, place, time};
@@ -203,7 +203,7 @@ impl World for Puppet {
         }
     }
 
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         let Answer::Records(records) = self.ask(Ask::Records(places(images))).await else {
             return Err(lost());
         };
@@ -212,7 +212,8 @@ impl World for Puppet {
             .filter_map(|(image, record)| {
                 Some((id(image), Record::clone(&self.diamond.records.get(record?))))
             })
-            .collect())
+            .collect::<BTreeMap<_, _>>()
+            .into())
     }
 
     async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
@@ -256,14 +257,14 @@ impl World for Puppet {
         wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
     }
 
-    async fn pipelines(&self, names: &BTreeSet<String>) -> BTreeMap<String, PipelineFacts> {
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         // Pipelines never change here: whoever asks, and when, is answered alike.
         let declared = Declaration {
             mode: ExecutionMode::Queued,
             variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
             sources: BTreeSet::new(),
         };
-        names.iter().map(|name| (name.clone(), PipelineFacts::Declared(declared.clone()))).collect()
+        starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {

@@ -1,0 +1,70 @@
+//! What the file declares once, by name, for many images to name: builders and owners.
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::Spanned;
+
+use super::draft::required;
+use super::error::{Problem, Report};
+use super::file::{BuilderKeys, OwnerKeys};
+use super::inherit::at_least_one;
+use super::names::near;
+use super::written::Written;
+use super::{Builder, Owner};
+
+/// The declarations of one kind. One whose own words are wrong is reported, and known by its name all the same.
+pub(super) struct Declared<T> {
+    /// The kind: the key that declares is its plural.
+    kind: &'static str,
+    by_name: BTreeMap<String, Option<T>>,
+}
+
+impl<T: Clone> Declared<T> {
+    /// Returns what an image names; nothing if it names none, or none that is right.
+    pub(super) fn named(&self, name: Option<Written<String>>, report: &mut Report<'_>) -> Option<T> {
+        let name = name?;
+        let at = name.at;
+        let name = name.read(report)?;
+        if let Some(declared) = self.by_name.get(&name) {
+            return declared.clone();
+        }
+        let near = near(&name, self.by_name.keys().map(String::as_str));
+        report.add(at, Problem::Unnamed { kind: self.kind, name, near });
+        None
+    }
+}
+
+/// Reads the builders.
+pub(super) fn builders(
+    written: BTreeMap<String, Spanned<BuilderKeys>>,
+    report: &mut Report<'_>,
+) -> Declared<Builder> {
+    let by_name = written.into_iter().map(|(name, keys)| (name, builder(keys, report))).collect();
+    Declared { kind: "builder", by_name }
+}
+
+/// Reads the owners.
+pub(super) fn owners(written: BTreeMap<String, OwnerKeys>, report: &mut Report<'_>) -> Declared<Owner> {
+    let owner = |(name, keys): (String, OwnerKeys)| {
+        let most = keys.max_concurrent_builds;
+        let owner = Owner {
+            name: name.clone(),
+            notify: keys.notify.and_then(|topic| topic.read(report)).map(String::from),
+            max_concurrent_builds: most.map(|limit| at_least_one("maxConcurrentBuilds", &limit, report)),
+        };
+        (name, Some(owner))
+    };
+    Declared { kind: "owner", by_name: written.into_iter().map(owner).collect() }
+}
+
+fn builder(written: Spanned<BuilderKeys>, report: &mut Report<'_>) -> Option<Builder> {
+    let (at, keys) = (written.referenced, written.value);
+    let account = required("account", at, keys.account, report).and_then(|account| account.read(report));
+    let region = required("region", at, keys.region, report).and_then(|region| region.read(report));
+    if let (None, Some(external_id)) = (&keys.role, &keys.external_id) {
+        report.add(external_id.at, Problem::ExternalIdOfNobody);
+    }
+    let role = keys.role.and_then(|role| role.read(report)).map(String::from);
+    let external_id = keys.external_id.and_then(|id| id.read(report)).map(String::from);
+    Some(Builder { account: account?.into(), region: region?.into(), role, external_id })
+}
