@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Version;
-use patchwave::finding::{Finding, FindingKey, Fix, PackageKind};
+use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image, Line, Variable};
 use patchwave::image::{Digest, ImageId, Repository, Tag};
 use patchwave::plan::{BuildKey, Start};
@@ -64,7 +64,7 @@ async fn scanned(world: &Faulty<'_>, repository: &Repository, digest: &Digest) -
             continue;
         }
         let scans = world.scans(&BTreeSet::from([(repository.clone(), digest.clone())])).await;
-        let findings = scans.values().flat_map(|scan| scan.findings());
+        let findings = scans.values().flat_map(Scan::findings);
         let above = inherited(world, image).await;
         let own = findings.filter(|finding| !above.contains(&finding.key));
         let fixes: BTreeSet<String> = own.filter_map(|finding| fix(image, finding)).collect();
@@ -85,7 +85,7 @@ async fn inherited(world: &Faulty<'_>, image: &Image) -> BTreeSet<FindingKey> {
         manifests.extend(digests.map(|digest| (parent.repository.clone(), digest)));
     }
     let scans = world.scans(&manifests).await;
-    scans.values().flat_map(|scan| scan.findings()).map(|finding| finding.key.clone()).collect()
+    scans.values().flat_map(Scan::findings).map(|finding| finding.key.clone()).collect()
 }
 
 fn fix(image: &Image, finding: &Finding) -> Option<String> {
