@@ -206,6 +206,10 @@ pub struct Facts {
     pub observed_at: Timestamp,
     /// One entry for each image in scope, with all its ancestors.
     pub images: BTreeMap<ImageId, ImageFacts>,
+    /// Images of the scope that are left out because their record exists and cannot be read, with why: nothing may be
+    /// decided about them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreadable: BTreeMap<ImageId, String>,
     /// The fleet's limits.
     #[serde(default)]
     pub slots: Slots,

@@ -38,6 +38,11 @@ pub const SORT: &str = "sk";
 pub const FENCE: &str = "fence";
 /// A record's JSON: a string.
 pub const RECORD: &str = "record";
+/// The format of a record: a number; absent on those of the first format. It rises with a field that must not be lost where
+/// an older Patchwave, which does not know it, writes the record again: that one leaves the record alone.
+pub const FORMAT: &str = "format";
+/// The format that this version writes; it reads all up to it.
+pub const CURRENT_FORMAT: u32 = 1;
 /// Present, with the value [`YES`], on the records of unsettled images and on nothing else.
 pub const UNSETTLED: &str = "unsettled";
 /// The one value of [`UNSETTLED`].

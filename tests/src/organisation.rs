@@ -54,6 +54,7 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
 fn tagging(line: &Line) -> Tagging {
     match line {
         Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
+        Line::Deployed { environment } => panic!("nobody deploys to {environment} here"),
         Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
     }
 }

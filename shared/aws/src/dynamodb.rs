@@ -2,7 +2,7 @@
 
 mod inventory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
@@ -19,7 +19,8 @@ use patchwave::policy::Limits;
 use patchwave::record::Record;
 use patchwave::table::{self, Key};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, NotClaimed, NotSaved};
+use patchwave_converge::{Fault, FaultKind, NotClaimed, NotSaved, Records};
+use tracing::warn;
 
 use crate::fault::{fault, invalid, kind_of_code};
 use crate::settings;
@@ -66,21 +67,29 @@ impl Ledger {
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { return Ok(images) };
             for item in page.map_err(|e| self.fault(operation, &e))?.items() {
-                images.insert(image_of(operation, item)?);
+                match image_of(operation, item) {
+                    Ok(image) => drop(images.insert(image)),
+                    // It is about no image, so no image is lost by leaving it alone.
+                    Err(fault) => warn!(target: "patchwave", "{fault}"),
+                }
             }
         }
         Err(invalid(operation, format!("it does not end after {MOST_PAGES} pages")))
     }
 
-    /// Reads the records of these images; an image without one is left out.
-    pub(crate) async fn records(
-        &self,
-        images: &BTreeSet<ImageId>,
-    ) -> Result<BTreeMap<ImageId, Record>, Fault> {
+    /// Reads the records of these images. A malformed one is left as it is, for a person to look at.
+    pub(crate) async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         let operation = "read records";
         let keys = images.iter().map(Key::record).collect();
-        let items = self.read(operation, keys).await?;
-        items.iter().map(|item| Ok((image_of(operation, item)?, record_of(operation, item)?))).collect()
+        let mut records = Records::default();
+        for item in self.read(operation, keys).await? {
+            let image = image_of(operation, &item)?;
+            match record_of(operation, &item) {
+                Ok(record) => drop(records.read.insert(image, record)),
+                Err(fault) => drop(records.unreadable.insert(image, fault)),
+            }
+        }
+        Ok(records)
     }
 
     /// Reads how much of the limits is used on the day of `now`.
@@ -291,6 +300,7 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
     let json = serde_json::to_string(&next).map_err(|e| format!("the record cannot be written: {e}"))?;
     let mut item = item_of(&Key::record(image));
     item.insert(table::FENCE.into(), numeral(next.fence));
+    item.insert(table::FORMAT.into(), numeral(table::CURRENT_FORMAT));
     item.insert(table::RECORD.into(), text(json));
     if next.unsettled {
         item.insert(table::UNSETTLED.into(), text(table::YES));
@@ -360,6 +370,11 @@ fn image_of(operation: &str, item: &Item) -> Result<ImageId, Fault> {
 }
 
 fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
+    let format = if item.contains_key(table::FORMAT) { number(operation, item, table::FORMAT)? } else { 1 };
+    if format > table::CURRENT_FORMAT {
+        let newer = format!("{} {format} is of a newer Patchwave; deploy that one again", table::FORMAT);
+        return Err(malformed(operation, item, &newer));
+    }
     let json = item.get(table::RECORD).and_then(|value| value.as_s().ok());
     let json = json.ok_or_else(|| malformed(operation, item, table::RECORD))?;
     let record: Record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))

@@ -272,5 +272,12 @@ enum BadBody {
     Event(#[from] InvalidEvent),
 }
 
+/// Reads a batch as a function does, and returns how many of its messages fail alone.
+#[cfg(test)]
+pub(crate) fn read_batch(payload: Value, schedule: Schedule) -> Result<usize, serde_json::Error> {
+    let batch: SqsEvent = serde_json::from_value(payload)?;
+    Ok(Batch::read(batch.records, schedule).response(Ok(())).batch_item_failures.len())
+}
+
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ mod world;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod mutated;
 
 pub use deployed::{NotDone, intervene};
 pub use inventory::{Inventoried, read as inventory};

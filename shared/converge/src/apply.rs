@@ -31,6 +31,9 @@ pub(crate) async fn apply<W: World>(
     let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices } = plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
+    for (image, why) in &facts.unreadable {
+        pass.report.errors.push(Failure { image: Some(image.clone()), message: why.clone() });
+    }
     let starting: Vec<(Start, Record)> = starts
         .into_iter()
         .map(|start| {
@@ -210,7 +213,7 @@ impl<W: World> Pass<'_, W> {
         }
         let images = notices.iter().map(|notice| notice.image.clone()).collect();
         let mut stored = match self.world.records(&images).await {
-            Ok(stored) => stored,
+            Ok(stored) => stored.read,
             Err(fault) => return self.fail(None, &fault),
         };
         let stands = |notice: &Notice| {

@@ -16,6 +16,9 @@ pub enum NotIntervened {
     /// The decision cannot be made about the image as it is.
     #[error(transparent)]
     NotDecided(#[from] NotDecided),
+    /// The image's record exists and cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
     /// Something did not answer.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -38,6 +41,9 @@ pub async fn intervene<W: World>(
 ) -> Result<(), NotIntervened> {
     let image = &hierarchy.image(image)?.id;
     let mut facts = observe(world, hierarchy, &[image.clone()].into()).await?;
+    if let Some(why) = facts.unreadable.remove(image) {
+        return Err(NotIntervened::Unreadable(why));
+    }
     let Some(facts) = facts.images.remove(image) else { return Err(NotIntervened::Conflict) };
     let decided = Decided { by: by.to_owned(), at: world.now() };
     let record = intervention.write(&facts.record, &facts.current, decided)?;

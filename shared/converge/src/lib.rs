@@ -17,7 +17,7 @@ pub use inventory::{Surveyed, Understood, rescan, understand};
 pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;
-pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;

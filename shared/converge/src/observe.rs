@@ -8,7 +8,7 @@ use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::record::Record;
 
-use crate::world::{Fault, ManifestAt, World};
+use crate::world::{Fault, ManifestAt, Records, World};
 
 /// Observes the images of `scope`. What cannot be read about an image becomes unknown; only a ledger that does not answer
 /// ends the pass, because without it nothing can be claimed.
@@ -17,14 +17,16 @@ pub async fn observe<W: World>(
     hierarchy: &Hierarchy,
     scope: &BTreeSet<ImageId>,
 ) -> Result<Facts, Fault> {
-    let images: Vec<&Image> = hierarchy.images().filter(|image| scope.contains(&image.id)).collect();
-    let mut records = world.records(scope).await?;
+    let Records { read: mut records, unreadable } = world.records(scope).await?;
+    let is_known = |image: &&Image| scope.contains(&image.id) && !unreadable.contains_key(&image.id);
+    let images: Vec<&Image> = hierarchy.images().filter(is_known).collect();
     let mut facts = Facts {
         observed_at: world.now(),
         slots: world.slots(world.now()).await?,
         // What runs only makes some rebuilds more urgent: none has to wait until that is known.
         running: world.running(scope).await.unwrap_or_default(),
         has_listener: world.has_listener(),
+        unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
     };
     // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The

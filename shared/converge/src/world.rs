@@ -44,6 +44,21 @@ pub struct Fault {
     pub message: String,
 }
 
+/// The records of some images. An image that is in neither map has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Those that could be read.
+    pub read: BTreeMap<ImageId, Record>,
+    /// Those that exist and make no sense, with why: nothing may be decided about their images.
+    pub unreadable: BTreeMap<ImageId, Fault>,
+}
+
+impl From<BTreeMap<ImageId, Record>> for Records {
+    fn from(read: BTreeMap<ImageId, Record>) -> Self {
+        Self { read, unreadable: BTreeMap::new() }
+    }
+}
+
 /// A record was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSaved {
@@ -95,8 +110,8 @@ pub trait World {
     /// Reads the index of the unsettled images.
     async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault>;
 
-    /// Reads the records of these images; an image without one is left out.
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault>;
+    /// Reads the records of these images.
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault>;
 
     /// Reads where these images ran when it was last looked; an image of which nothing is known is left out.
     async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault>;

@@ -16,7 +16,7 @@ use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::faults::{Faults, Service, Trouble};
 use crate::invariants::Beginning;
@@ -172,7 +172,7 @@ impl World for Faulty<'_> {
         self.world.unsettled().await
     }
 
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         self.before(Service::Ledger)?;
         self.world.records(images).await
     }

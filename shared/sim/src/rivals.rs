@@ -114,6 +114,8 @@ fn is_on(line: &Line, tag: &Tag) -> bool {
     match line {
         Line::Stable(tags) => tags.contains(tag),
         Line::Newest(pattern) => pattern.matches(tag),
+        // No push moves what an environment runs.
+        Line::Deployed { .. } => false,
     }
 }
 

@@ -13,7 +13,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, World};
+use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::state::{Happening, State};
 
@@ -39,8 +39,8 @@ impl World for SimulatedWorld {
         Ok(self.state.borrow().ledger.unsettled())
     }
 
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
-        Ok(self.state.borrow().ledger.records(images))
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
+        Ok(self.state.borrow().ledger.records(images).into())
     }
 
     async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {

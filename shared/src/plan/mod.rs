@@ -151,7 +151,10 @@ fn unscanned_proofs(scene: &Scene<'_>) -> BTreeSet<AwaitedScan> {
 
 /// Everything that is not known, whether or not a decision waits for it: unknown is never clean.
 fn unknown(scene: &Scene<'_>) -> BTreeSet<Unknown> {
-    let mut unknown = BTreeSet::new();
+    let unreadable = scene.facts.unreadable.keys().filter(|id| scene.hierarchy.image(id).is_ok());
+    let because = |id| scene.unknown(id).unwrap_or_default();
+    let mut unknown: BTreeSet<Unknown> =
+        unreadable.map(|id| Unknown { image: id.clone(), platform: None, because: because(id) }).collect();
     for image in scene.images() {
         if let Some(because) = scene.unknown(&image.id) {
             unknown.insert(Unknown { image: image.id.clone(), platform: None, because });

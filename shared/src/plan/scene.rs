@@ -62,7 +62,10 @@ impl<'a> Scene<'a> {
     /// Why the current version is not known; nothing if it is, or if there is none.
     pub(super) fn unknown(&self, id: &ImageId) -> Option<String> {
         match self.facts_of(id) {
-            None => Some(format!("{id} was not observed")),
+            None => Some(match self.facts.unreadable.get(id) {
+                Some(why) => format!("the record of {id} cannot be read: {why}"),
+                None => format!("{id} was not observed"),
+            }),
             Some(facts) => match &facts.current {
                 Current::Unknown(why) => Some(format!("the current version of {id} is not known: {why}")),
                 Current::Version(digest) if facts.current_version().is_none() => {

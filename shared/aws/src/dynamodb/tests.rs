@@ -54,22 +54,69 @@ async fn unread_keys_are_asked_for_again_and_hundreds_are_split() {
         }
         (200, body)
     });
-    let records = ledger.records(&(0..150).map(id).collect()).await.unwrap();
+    let records = ledger.records(&(0..150).map(id).collect()).await.unwrap().read;
     assert_eq!(records.len(), 150);
     assert!(records.values().all(|record| record.fence == 7), "the attribute counts, not the text");
     assert_eq!(count(&asked, "BatchGetItem"), 3);
 }
 
 #[tokio::test]
-async fn a_malformed_item_is_named() {
+async fn a_malformed_item_is_named_and_spoils_no_other() {
+    for (field, value, named) in [
+        ("record", json!({"S": "{\"fence\":\"x\"}"}), "fence"),
+        ("record", json!({"S": "{\"claim\":{\"owner\":\"o\"}}"}), "claim"),
+        ("record", json!({"S": "{\"seen\":{\"no finding\":\"2026-01-01T00:00:00Z\"}}"}), "seen"),
+        ("record", json!({"S": "not JSON"}), "record"),
+        ("record", json!({"N": "7"}), "record"),
+        ("record", Value::Null, "record"),
+        ("fence", Value::Null, "fence"),
+        ("fence", json!({"N": "-1"}), "fence"),
+        ("format", json!({"N": "2"}), "newer"),
+        ("format", json!({"S": "one"}), "format"),
+    ] {
+        let (ledger, _) = ledger(move |_, input| {
+            let keys = input["RequestItems"]["patchwave"]["Keys"].as_array().unwrap();
+            let mut items: Vec<Value> = keys.iter().map(item).collect();
+            match value.clone() {
+                Value::Null => drop(items[0].as_object_mut().unwrap().remove(field)),
+                value => items[0][field] = value,
+            }
+            (200, json!({"Responses": {"patchwave": items}}))
+        });
+        let records = ledger.records(&BTreeSet::from([id(1), id(2)])).await.unwrap();
+        assert_eq!(records.read.into_keys().collect::<Vec<_>>(), [id(2)]);
+        let fault = &records.unreadable[&id(1)];
+        assert_eq!(fault.kind, FaultKind::Invalid);
+        assert!(fault.message.contains("image#base/os:1 / record"), "{fault}");
+        assert!(fault.message.contains(named), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_the_first_version_is_read_with_what_it_lacks() {
     let (ledger, _) = ledger(|_, input| {
-        let mut bad = item(&input["RequestItems"]["patchwave"]["Keys"][0]);
-        bad["record"] = json!({"S": "{\"fence\":\"x\"}"});
-        (200, json!({"Responses": {"patchwave": [bad]}}))
+        let mut old = item(&input["RequestItems"]["patchwave"]["Keys"][0]);
+        old["record"] = json!({"S": json!({
+            "success": {
+                "key": "0011", "at": now(), "version": fake::digest(1), "pushedAt": now(), "parents": {},
+                "since": now(), "forAge": false,
+            },
+            "aFieldOfLater": 7,
+        }).to_string()});
+        (200, json!({"Responses": {"patchwave": [old]}}))
     });
-    let fault = ledger.records(&BTreeSet::from([id(1)])).await.unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Invalid);
-    assert!(fault.message.contains("image#base/os:1 / record") && fault.message.contains("fence"), "{fault}");
+    let record = ledger.records(&BTreeSet::from([id(1)])).await.unwrap().read.remove(&id(1)).unwrap();
+    let success = record.success.unwrap();
+    assert!(!success.fixed_nothing && success.no_better_than.is_empty() && record.fence == 7);
+}
+
+#[tokio::test]
+async fn an_odd_item_in_the_index_stops_nobody() {
+    let (ledger, _) = ledger(|_, _| {
+        let key = |pk: &str| json!({"pk": {"S": pk}, "sk": {"S": "record"}});
+        (200, json!({"Items": [key("image#"), key("somebody-elses"), key("image#base/os:1")]}))
+    });
+    assert_eq!(ledger.unsettled().await.unwrap(), BTreeSet::from([id(1)]));
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ fn basic(found: &ImageScanFinding) -> Finding {
     };
     Finding {
         key: FindingKey {
-            vulnerability: found.name().unwrap_or(UNNAMED).to_owned(),
+            vulnerability: identifier(found.name().unwrap_or(UNNAMED)),
             package: attribute("package_name").unwrap_or_else(|| UNNAMED.to_owned()),
         },
         severity: severity(found.severity().map(FindingSeverity::as_str)),
@@ -190,7 +190,7 @@ fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
     let vulnerability = details.and_then(|d| d.vulnerability_id()).or(found.title()).unwrap_or(UNNAMED);
     let finding = |package: Option<&VulnerablePackage>| Finding {
         key: FindingKey {
-            vulnerability: vulnerability.to_owned(),
+            vulnerability: identifier(vulnerability),
             package: package.and_then(|package| package.name()).unwrap_or(UNNAMED).to_owned(),
         },
         severity: severity(found.severity()),
@@ -209,6 +209,12 @@ fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
         // A finding without a package is still a finding.
         _ => vec![finding(None)],
     }
+}
+
+/// A title may stand where an identifier is missing. What a key is written with must not be part of it: it would be another
+/// key when it is read back.
+fn identifier(name: &str) -> String {
+    name.replace(" in ", "_in_")
 }
 
 fn installed(package: &VulnerablePackage) -> Option<String> {

@@ -24,7 +24,7 @@ use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave::trigger::Trigger;
 use patchwave_converge::{
-    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Settings, World, converge,
+    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, Settings, World, converge,
 };
 
 use crate::diamond::{Diamond, id, place, time};
@@ -203,7 +203,7 @@ impl World for Puppet {
         }
     }
 
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Record>, Fault> {
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         let Answer::Records(records) = self.ask(Ask::Records(places(images))).await else {
             return Err(lost());
         };
@@ -212,7 +212,8 @@ impl World for Puppet {
             .filter_map(|(image, record)| {
                 Some((id(image), Record::clone(&self.diamond.records.get(record?))))
             })
-            .collect())
+            .collect::<BTreeMap<_, _>>()
+            .into())
     }
 
     async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {

@@ -1,0 +1,86 @@
+//! `approve`, `rebuild`, `freeze` and `release`: the compiled command on a deployment, between passes of the functions.
+
+#![cfg(feature = "aws")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use patchwave_tests::settle::{Delivery, settle};
+use patchwave_tests::world::{Setup, World};
+use serde_json::{Value, json};
+use support::{Ran, patchwave_with};
+
+const HIERARCHY: &str = r#"
+version: 1
+registry: 123456789012.dkr.ecr.us-east-1.amazonaws.com
+policy: { mode: enforce }
+tiers: { application: { rebuild: approval } }
+images:
+  - { id: base/os, tier: base, repository: base/os, tags: ["1"], from: "public.ecr.aws/os/os:1", pipeline: base-os }
+  - { tier: application, repository: apps/cart, tags: [live], from: base/os, pipeline: apps-cart }
+"#;
+
+const CART: &str = "apps/cart:live";
+
+/// Runs the command beside the test, in which the fakes answer it.
+async fn decide(world: &World, verb: &'static str, image: &'static str) -> Ran {
+    let settings = world.settings().clone();
+    let run = move || {
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        patchwave_with(&[verb, image, "--by", "jo", "--format", "json"], &settings)
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+async fn done(world: &World, verb: &'static str, image: &'static str) {
+    let ran = decide(world, verb, image).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{verb} {image}");
+    assert_eq!(ran.json()["by"], "jo", "{verb} {image}");
+}
+
+fn why<'r>(report: &'r Value, image: &str) -> &'r str {
+    let held = report["held"].as_array().unwrap().iter().find(|held| held["image"] == image);
+    held.unwrap_or_else(|| panic!("{image} is not held: {report}"))["why"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn people_approve_rebuild_freeze_and_release() {
+    let mut world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    settle(&mut world, Delivery::Batched).await;
+    assert_eq!(world.builds(), [("base/os".to_owned(), 1)].into());
+    assert_eq!(why(&world.sweep().await, CART), "NeedsApproval");
+
+    done(&world, "approve", CART).await;
+    settle(&mut world, Delivery::Batched).await;
+    assert_eq!(world.builds()[CART], 1, "it was approved");
+    assert!(world.findings(CART).await.is_empty());
+
+    done(&world, "freeze", "base/os").await;
+    done(&world, "rebuild", "base/os:1").await;
+    settle(&mut world, Delivery::Batched).await;
+    assert_eq!(why(&world.sweep().await, "base/os"), "Frozen");
+    assert_eq!(world.builds()["base/os"], 1);
+
+    done(&world, "release", "base/os").await;
+    settle(&mut world, Delivery::Batched).await;
+    assert_eq!(world.builds()["base/os"], 2, "the request outlived the freeze");
+    let request = world.reported("started").into_iter().next_back().unwrap()["reasons"][0].clone();
+    assert_eq!((&request["code"], &request["by"]), (&json!("Requested"), &json!("jo")));
+    settle(&mut world, Delivery::Batched).await;
+    assert_eq!(world.builds()["base/os"], 2, "a request is served once");
+    assert_eq!(why(&world.sweep().await, CART), "NeedsApproval", "an approval is void once it was used");
+    assert_eq!(world.builds()[CART], 1);
+}
+
+#[tokio::test]
+async fn a_decision_that_cannot_be_written_says_why() {
+    let world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    let unknown = decide(&world, "approve", "apps/kart:live").await;
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(unknown.stderr.contains("apps/kart:live"), "{}", unknown.stderr);
+    let nowhere = patchwave_with(&["freeze", CART, "--by", "jo"], &[]);
+    assert_eq!(nowhere.code, 2, "{nowhere:?}");
+    assert!(nowhere.stderr.contains("PATCHWAVE_HIERARCHY"), "{}", nowhere.stderr);
+    assert_eq!(world.builds(), [].into());
+}

@@ -1,0 +1,92 @@
+//! What AWS answers and what reaches the functions, changed by chance: everything comes to an answer or an error.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_ecr::Client;
+use patchwave::finding::Scan;
+use patchwave::trigger::Schedule;
+use patchwave_tests::mutate::mutations;
+use serde_json::json;
+
+use crate::ecr::Ecr;
+use crate::fake;
+use crate::lambda::read_batch;
+use crate::manifest;
+
+fn findings() -> Vec<Vec<u8>> {
+    let enhanced = json!({
+        "imageScanStatus": {"status": "ACTIVE"},
+        "imageScanFindings": {"imageScanCompletedAt": 1_790_000_000.5, "enhancedFindings": [{
+            "severity": "CRITICAL", "status": "ACTIVE", "type": "PACKAGE_VULNERABILITY", "fixAvailable": "YES",
+            "exploitAvailable": "NO", "title": "CVE-2026-1000 - openssl", "firstObservedAt": 1_789_000_000.0,
+            "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-2026-1000", "vulnerablePackages": [{
+                "name": "openssl", "version": "1.0.0", "release": "1", "packageManager": "OS",
+                "sourceLayerHash": fake::digest(1), "fixedInVersion": "1.0.1",
+            }]},
+        }]},
+    });
+    let basic = json!({
+        "imageScanStatus": {"status": "COMPLETE", "description": "done"},
+        "imageScanFindings": {"imageScanCompletedAt": 1_790_000_000, "findings": [{
+            "name": "CVE-2026-1000", "severity": "HIGH",
+            "attributes": [{"key": "package_name", "value": "openssl"}, {"key": "package_version", "value": "1"}],
+        }]},
+    });
+    [enhanced, basic].map(|sample| sample.to_string().into_bytes()).to_vec()
+}
+
+#[test]
+fn scans() {
+    let answer: Arc<Mutex<String>> = Arc::default();
+    let said = Arc::clone(&answer);
+    let config = fake::raw(move |_| {
+        let response = http::Response::builder().header("content-type", "application/x-amz-json-1.1");
+        response.body(said.lock().unwrap().clone()).unwrap()
+    });
+    let registry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
+    let ecr = Ecr::new(Client::new(&config), &registry);
+    let at = ("base/os".parse().unwrap(), fake::digest(1).parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let complete = Cell::new(0);
+    mutations(&findings(), 2_000, 1, |bytes| {
+        *answer.lock().unwrap() = String::from_utf8_lossy(bytes).into_owned();
+        let scans = runtime.block_on(ecr.scans(&[at.clone()].into()));
+        if let Scan::Complete { findings, .. } = &scans[&at] {
+            complete.set(complete.get() + 1);
+            for finding in findings {
+                let written = serde_json::to_string(&finding.key).unwrap();
+                assert_eq!(serde_json::from_str(&written).ok().as_ref(), Some(&finding.key), "{written}");
+            }
+        }
+    });
+    assert!(complete.get() > 2, "some are still scans");
+}
+
+#[test]
+fn manifests() {
+    let samples = ["index.json", "manifest.json"].map(|name| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/manifest");
+        std::fs::read(folder.join(name)).unwrap()
+    });
+    mutations(&samples, 20_000, 2, |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        if let Err(invalid) = manifest::parse(text) {
+            assert!(invalid.to_string().len() < 2 * bytes.len() + 1_000);
+        }
+    });
+}
+
+#[test]
+fn batches() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/events");
+    let samples = ["sqs-eventbridge-batch.json", "sqs-fifo-eventbridge.json"]
+        .map(|name| std::fs::read(folder.join(name)).unwrap());
+    mutations(&samples, 20_000, 3, |bytes| {
+        let Ok(payload) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
+        let messages = payload["Records"].as_array().map_or(0, Vec::len);
+        if let Ok(failures) = read_batch(payload, Schedule::Tick) {
+            assert!(failures <= messages, "no message fails twice");
+        }
+    });
+}

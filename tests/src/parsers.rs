@@ -1,0 +1,96 @@
+//! Everything that reads what others wrote, each as a function of bytes that panics if a promise is broken: what can be
+//! read is read back the same, what cannot gives an error of bearable length, and nothing panics.
+//!
+//! `fuzz/` runs them under libFuzzer, `tests/tests/mutated.rs` on changed samples with the stable toolchain.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use patchwave::facts::Facts;
+use patchwave::finding::FindingKey;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Reference, Repository, Tag};
+use patchwave::plan::plan;
+use patchwave::policy::Mode;
+use patchwave::record::Record;
+use patchwave::time::Span;
+use patchwave::trigger::{self, Schedule};
+use serde_json::Value;
+
+/// The longest text of errors: what is wrong is quoted, and must not be repeated without end.
+const LONGEST_ERROR: usize = 1024 * 1024;
+
+static ORGANISATION: LazyLock<Hierarchy> = LazyLock::new(|| {
+    let yaml = include_str!("../fixtures/organisation.yaml");
+    Hierarchy::parse("organisation.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
+});
+
+/// An event, as EventBridge writes it.
+pub fn event(bytes: &[u8]) {
+    let Ok(event) = serde_json::from_slice::<Value>(bytes) else { return };
+    for schedule in [Schedule::Tick, Schedule::Sweep] {
+        match trigger::parse(&event, schedule) {
+            Ok(parsed) => assert_eq!(Ok(parsed), trigger::parse(&event, schedule)),
+            Err(invalid) => assert!(invalid.to_string().len() < LONGEST_ERROR),
+        }
+    }
+}
+
+/// A hierarchy file.
+pub fn hierarchy(bytes: &[u8]) {
+    let Ok(yaml) = std::str::from_utf8(bytes) else { return };
+    match Hierarchy::parse("fuzzed.yaml", yaml) {
+        Ok(hierarchy) => {
+            for image in hierarchy.images() {
+                assert!(hierarchy.parents(&image.id).all(|parent| parent.image.id != image.id));
+            }
+        }
+        Err(errors) => {
+            let text = errors.to_string();
+            assert!(!text.is_empty() && text.len() < LONGEST_ERROR, "{} bytes of errors", text.len());
+        }
+    }
+}
+
+/// A snapshot of facts, which is planned as well: whatever was observed, the planner answers.
+pub fn facts(bytes: &[u8]) {
+    let Ok(facts) = serde_json::from_slice::<Facts>(bytes) else { return };
+    read_back(&facts);
+    let plan = plan(&ORGANISATION, &facts, Mode::Enforce, facts.observed_at);
+    let observed = ORGANISATION.images().filter(|image| facts.images.contains_key(&image.id)).count();
+    assert_eq!(plan.starts.len() + plan.holds.len(), observed, "each image has one start or one hold");
+}
+
+/// A record of the ledger.
+pub fn record(bytes: &[u8]) {
+    let Ok(record) = serde_json::from_slice::<Record>(bytes) else { return };
+    read_back(&record);
+}
+
+/// Names: of images, versions, tags, platforms, findings and spans of time.
+pub fn name(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    word::<Reference>(text);
+    word::<ImageId>(text);
+    word::<Repository>(text);
+    word::<Digest>(text);
+    word::<Tag>(text);
+    word::<Platform>(text);
+    word::<EcrRegistry>(text);
+    word::<Span>(text);
+    if let Ok(key) = FindingKey::try_from(text.to_owned()) {
+        assert_eq!(FindingKey::try_from(String::from(key.clone())), Ok(key));
+    }
+}
+
+fn word<T: FromStr + Display + PartialEq + Debug>(text: &str) {
+    if let Ok(word) = text.parse::<T>() {
+        assert_eq!(word.to_string().parse::<T>().ok().as_ref(), Some(&word), "{text:?}");
+    }
+}
+
+fn read_back<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + Debug>(value: &T) {
+    let json = serde_json::to_string(value).expect("what was read can be written");
+    assert_eq!(serde_json::from_str::<T>(&json).ok().as_ref(), Some(value));
+}

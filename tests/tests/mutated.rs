@@ -1,0 +1,71 @@
+//! Every parser on samples changed by chance, and on the texts that are known to have broken parsers elsewhere.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+
+use patchwave_tests::mutate::mutations;
+use patchwave_tests::parsers;
+
+/// Changed samples for each parser.
+const TIMES: usize = 20_000;
+
+fn samples(folders: &[&str], extension: &str) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == extension) || extension.is_empty());
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths.iter().filter(|path| path.is_file()).map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn events() {
+    mutations(&samples(&["tests/fixtures/events"], "json"), TIMES, 1, parsers::event);
+}
+
+#[test]
+fn hierarchies() {
+    let folders = ["tests/fixtures", "tests/fixtures/hierarchy/valid", "tests/fixtures/hierarchy/invalid"];
+    mutations(&samples(&folders, "yaml"), TIMES, 2, parsers::hierarchy);
+}
+
+#[test]
+fn facts() {
+    mutations(&samples(&["fuzz/seeds/facts"], "json"), TIMES, 3, parsers::facts);
+}
+
+#[test]
+fn records() {
+    mutations(&samples(&["fuzz/seeds/record"], "json"), TIMES, 4, parsers::record);
+}
+
+#[test]
+fn names() {
+    mutations(&samples(&["fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
+}
+
+#[test]
+fn what_multiplies_or_nests_without_end_is_refused() {
+    let deep_json = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+    let deep_objects = "{\"detail\":".repeat(50_000).into_bytes();
+    for text in [&deep_json, &deep_objects] {
+        parsers::event(text);
+        parsers::facts(text);
+        parsers::record(text);
+        parsers::hierarchy(text);
+    }
+    let deep_yaml = (0..20_000).map(|n| format!("{}a:\n", " ".repeat(n % 500))).collect::<String>();
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..12 {
+        laughs.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
+    }
+    laughs.push_str("version: *a11\n");
+    let merged = format!("x: &x {{ a: 1 }}\nversion: {{ {} }}\n", "<<: *x, ".repeat(5_000));
+    let quoted = format!("version: \"{}\"\n", "\\n".repeat(1_000_000));
+    let keys = (0..50_000).map(|n| format!("key{n}: 1\n")).collect::<String>();
+    for yaml in [deep_yaml, laughs, merged, quoted, keys] {
+        parsers::hierarchy(yaml.as_bytes());
+    }
+}
