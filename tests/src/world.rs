@@ -122,6 +122,13 @@ impl World {
         world
     }
 
+    /// Lets functions that start from now on look for what runs at `estate`.
+    pub fn inspect(&mut self, estate: &Server) {
+        for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS"] {
+            self.settings.insert(format!("AWS_ENDPOINT_URL_{service}"), estate.url());
+        }
+    }
+
     async fn build_first_versions(&mut self) {
         self.clock.go_back(AGE);
         for recipe in &self.recipes {
