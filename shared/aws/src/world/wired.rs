@@ -18,6 +18,7 @@ use crate::inspector::Inspector;
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
+        bus: None,
         registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
         // Nobody asks it here.
