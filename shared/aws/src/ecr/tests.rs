@@ -163,7 +163,7 @@ async fn what_an_answer_leaves_out_is_not_gone() {
         _ => registry.answer(operation, input),
     });
     let hierarchy = hierarchy(&[stable("base/os", "1")]);
-    let currents = ecr.currents(&images(&hierarchy)).await;
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     let faults: Vec<_> = currents.into_values().map(|current| current.unwrap_err().to_string()).collect();
     assert!(faults.len() == 1 && faults[0].contains("leaves it out"), "{faults:?}");
 }
