@@ -127,7 +127,7 @@ impl World {
             functions: BTreeMap::new(),
             settings,
             _servers: servers,
-            runs: runs,
+            runs,
             moto,
         };
         let url = world.runs.url();

@@ -1,7 +1,5 @@
 //! The compiled inventory function: from what ECS shows to the table, the figures and the report.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::sync::Arc;
 
 use patchwave_tests::estate::{EcsCluster, Estate, Region};

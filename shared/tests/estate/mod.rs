@@ -179,7 +179,7 @@ pub(crate) fn with_a_deployed_line() -> Hierarchy {
         "lines: [{ environment: prod, current: deployed }, { tagPattern: 'main-*', current: newest }]";
     let inventory = "inventory: { regions: [r-1], accounts: [{ id: '444455556666', environment: prod }] }";
     let yaml = HIERARCHY.replace("tagPattern: \"main-*\"", &format!("{lines}, {pipeline}"));
-    Hierarchy::parse("h.yaml", &format!("{yaml}{inventory}\n")).unwrap_or_else(|errors| panic!("{errors}"))
+    Hierarchy::parse("h.yaml", &format!("{yaml}{inventory}\n")).unwrap()
 }
 
 /// What one sighting resolves to.
