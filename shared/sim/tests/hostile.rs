@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use patchwave_sim::{Handler, Level, Outcome, Planted, Play, Run, Tally, Trouble};
 
 /// So many seeds that two processors are busy for less than two minutes without any optimisation.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 3_000;
 
 fn play(seed: u64, handler: Handler, planted: Option<Planted>) -> Outcome {
     let play = Play { seed, level: Level::Many, handler, planted, tell: true };
