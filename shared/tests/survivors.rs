@@ -4,6 +4,7 @@
 
 mod village;
 
+use patchwave::facts::Execution;
 use patchwave::finding::{Finding, FindingKey, Scan};
 use patchwave::intervention::Intervention;
 use village::{Village, finding, id};
@@ -80,4 +81,59 @@ fn what_is_exploited_on_one_platform_is_due_at_once() {
         let cause = start.reasons[0].causes().next().unwrap().clone();
         assert_eq!(cause.exploited, due == 0);
     }
+}
+
+#[test]
+fn what_any_carrier_knows_to_be_exploited_is() {
+    let mut village = Village::of("b: scratch\np: b\nq: b");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    for manifest in village.image("p").versions.values_mut().flat_map(|v| v.platforms.values_mut()) {
+        let Scan::Complete { findings, .. } = &mut manifest.scan else { panic!("it was scanned") };
+        findings[0].exploited = true;
+    }
+    let start = village.plan().starts.pop().expect("b starts");
+    assert_eq!(start.image, id("b"));
+    assert!(start.reasons[0].causes().all(|cause| cause.exploited), "q's scan does not say so, and p's does");
+}
+
+#[test]
+fn a_single_manifest_compares_with_its_parent_as_a_whole() {
+    let mut village = Village::of("b: scratch\np: b");
+    let facts = village.image("p");
+    for version in facts.versions.values_mut() {
+        let manifest = version.platforms.pop_first().unwrap().1;
+        version.platforms = [("unknown/single".parse().unwrap(), manifest)].into();
+    }
+    assert_eq!(village.hold("p").name(), "Fresh");
+    village.push(&id("b"));
+    village.scan("b");
+    village.wait("1d");
+    assert_eq!(village.pass(), ["p"]);
+}
+
+#[test]
+fn a_lease_has_ended_at_its_end() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    let now = village.now;
+    let facts = village.image("b");
+    facts.execution = Some(Execution::Unknown("throttled".into()));
+    let claim = facts.record.claim.as_mut().unwrap();
+    claim.execution = None;
+    claim.lease_until = now;
+    assert_eq!(village.hold("b").name(), "Unresolved");
+}
+
+#[test]
+fn what_an_image_waits_for_explains_it_better_than_a_failed_scan() {
+    let mut village = Village::of("b: scratch\np: b");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    for version in village.image("p").versions.values_mut() {
+        version.platforms.values_mut().next_back().unwrap().scan = Scan::Failed("FAILED".into());
+    }
+    assert_eq!(village.hold("p").name(), "WaitingOn");
 }

@@ -132,7 +132,9 @@ impl Theatre {
             None => self.stage.insert(Stage::of(play)?),
         };
         let (outcome, shapes) = play.run_on(stage)?;
-        shapes.into_iter().for_each(|shape| self.states.add(shape));
+        for shape in shapes {
+            self.states.add(shape);
+        }
         Ok(outcome)
     }
 

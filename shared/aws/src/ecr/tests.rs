@@ -156,6 +156,19 @@ async fn a_repository_that_does_not_exist_has_no_version_and_a_fault_is_told_to_
 }
 
 #[tokio::test]
+async fn what_an_answer_leaves_out_is_not_gone() {
+    let registry = Registry::default().push("base/os", 1, &["1"], manifest(901, &Value::Null));
+    let (ecr, _) = ecr(move |operation, input| match operation {
+        "BatchGetImage" => (200, json!({"images": [], "failures": []})),
+        _ => registry.answer(operation, input),
+    });
+    let hierarchy = hierarchy(&[stable("base/os", "1")]);
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
+    let faults: Vec<_> = currents.into_values().map(|current| current.unwrap_err().to_string()).collect();
+    assert!(faults.len() == 1 && faults[0].contains("leaves it out"), "{faults:?}");
+}
+
+#[tokio::test]
 async fn an_index_is_read_by_its_platforms_and_the_first_platforms_notes_count() {
     let registry = Registry::default()
         .push("base/os", 1, &[], manifest(901, &revision("abc")))

@@ -1,7 +1,7 @@
 //! The search: every order in which two workers, the builds, the events and the faults can take their steps.
 
-use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use patchwave::trigger::Trigger;
@@ -77,7 +77,7 @@ pub(crate) struct Search {
     diamond: Rc<Diamond>,
     passes: Passes,
     /// Every state seen, by its fingerprint.
-    seen: HashSet<u128, BuildHasherDefault<Half>>,
+    seen: BTreeSet<u128>,
     steps: u64,
     bounds: Bounds,
     /// Towns from which ticks alone are known to converge.
@@ -95,28 +95,13 @@ pub(crate) fn fingerprint(value: &impl Hash) -> u128 {
     half(0) << 64 | half(1)
 }
 
-/// Half of a fingerprint is as good as a hash of it.
-#[derive(Default)]
-struct Half(u64);
-
-impl Hasher for Half {
-    fn write(&mut self, bytes: &[u8]) {
-        let (half, _) = bytes.split_at(8);
-        self.0 = u64::from_ne_bytes(half.try_into().unwrap());
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 impl Search {
     pub(crate) fn new(diamond: Diamond, bounds: Bounds) -> Self {
         let diamond = Rc::new(diamond);
         Self {
             passes: Passes::new(Rc::clone(&diamond)),
             diamond,
-            seen: HashSet::default(),
+            seen: BTreeSet::new(),
             steps: 0,
             bounds,
             converging: BTreeSet::new(),
