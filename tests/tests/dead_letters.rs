@@ -46,7 +46,7 @@ async fn of_ten_messages_nine_are_done_and_one_is_a_dead_letter_with_its_reason(
     let letters = queue.dead_letters(world.moto()).await;
     assert_eq!(letters, [(poisoned.clone(), poison.to_owned())].into());
     let lines = about(&function, &poisoned);
-    assert_eq!(lines.len() as u32, DELIVERIES);
+    assert_eq!(u32::try_from(lines.len()).unwrap(), DELIVERIES);
     for (delivery, line) in (1..).zip(&lines) {
         assert_eq!((&line["level"], &line["receive_count"]), (&"ERROR".into(), &delivery.into()), "{line}");
         let reason = line["message"].as_str().unwrap();

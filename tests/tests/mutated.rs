@@ -56,15 +56,16 @@ fn what_multiplies_or_nests_without_end_is_refused() {
         parsers::record(text);
         parsers::hierarchy(text);
     }
-    let deep_yaml = (0..20_000).map(|n| format!("{}a:\n", " ".repeat(n % 500))).collect::<String>();
-    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-    for n in 1..12 {
-        laughs.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
-    }
-    laughs.push_str("version: *a11\n");
+    let deep_yaml: Vec<String> = (0..20_000).map(|n| " ".repeat(n % 500) + "a:").collect();
+    let deep_yaml = deep_yaml.join("\n");
+    let mut laughs = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
+    laughs.extend((1..12).map(|n| format!("a{n}: &a{n} [{}]", vec![format!("*a{}", n - 1); 10].join(", "))));
+    laughs.push("version: *a11".to_owned());
+    let laughs = laughs.join("\n");
     let merged = format!("x: &x {{ a: 1 }}\nversion: {{ {} }}\n", "<<: *x, ".repeat(5_000));
     let quoted = format!("version: \"{}\"\n", "\\n".repeat(1_000_000));
-    let keys = (0..50_000).map(|n| format!("key{n}: 1\n")).collect::<String>();
+    let keys: Vec<String> = (0..50_000).map(|n| format!("key{n}: 1")).collect();
+    let keys = keys.join("\n");
     for yaml in [deep_yaml, laughs, merged, quoted, keys] {
         parsers::hierarchy(yaml.as_bytes());
     }

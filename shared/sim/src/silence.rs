@@ -63,7 +63,7 @@ mod tests {
              - {{ id: c, tier: platform, repository: c, tags: [\"1\"], from: a, copyFrom: [b] }}\n"
         );
         let hierarchy = Hierarchy::parse("three.yaml", &yaml).map_err(|errors| errors.to_string()).unwrap();
-        let build = |image: &&str| Build {
+        let of_image = |image: &&str| Build {
             image: image.parse().unwrap(),
             pipeline: String::new(),
             execution_id: String::new(),
@@ -75,7 +75,7 @@ mod tests {
             version: crate::draw::digest_of(image),
             parents: BTreeMap::new(),
         };
-        let builds: Vec<Build> = built.iter().map(build).collect();
+        let builds: Vec<Build> = built.iter().map(of_image).collect();
         let swept = Timestamp::UNIX_EPOCH;
         Span::between(swept, bound(&hierarchy, &builds, swept, TICK, Span::ZERO))
     }

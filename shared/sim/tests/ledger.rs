@@ -1,7 +1,5 @@
 //! The ledger in memory keeps the promises of the one on DynamoDB: `patchwave_tests::ledger` says which.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use patchwave::hierarchy::Hierarchy;
 use patchwave_sim::{ORGANISATION, Simulation};
 use patchwave_tests::ledger;
