@@ -1,0 +1,88 @@
+//! The compiled inventory function, where it has to get in: Kubernetes behind TLS, and another account's role.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+
+use patchwave_tests::estate::{EcsCluster, Estate, Kubernetes, Region, Trust, access_key};
+use patchwave_tests::moto::{ACCOUNT, REGION};
+use patchwave_tests::organisation::HIERARCHY;
+use patchwave_tests::runtime::{Deadline, Function};
+use patchwave_tests::world::{Setup, World};
+use serde_json::{Value, json};
+
+const OTHER: &str = "444455556666";
+const REGISTRY: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+
+fn setup() -> Setup {
+    let inspected = format!(
+        "inventory:\n  regions: [{REGION}]\n  accounts:\n    - {{ id: \"{ACCOUNT}\", environment: prod }}\n    \
+         - {{ id: \"{OTHER}\", role: look, externalId: shared-word, environment: dev }}\n"
+    );
+    Setup { hierarchy: format!("{HIERARCHY}{inspected}"), ..Setup::default() }
+}
+
+fn task(account: &str, image: &str, digest: &str) -> EcsCluster {
+    let arn = |resource: &str| format!("arn:aws:ecs:{REGION}:{account}:{resource}");
+    let container = json!({ "name": "app", "image": image, "imageDigest": digest, "lastStatus": "RUNNING" });
+    let task = json!({
+        "taskArn": arn("task/web/0001"), "taskDefinitionArn": arn("task-definition/shop:1"), "group": "service:shop",
+        "startedAt": 1_767_225_600.0, "containers": [container],
+    });
+    EcsCluster { arn: arn("cluster/web"), tasks: vec![task], ..EcsCluster::default() }
+}
+
+fn pod(image: &str, digest: &str) -> Value {
+    json!({
+        "metadata": { "name": "cart-1", "namespace": "shop" },
+        "spec": { "containers": [{ "name": "app", "image": image }] },
+        "status": { "phase": "Running", "containerStatuses": [{ "name": "app", "imageID": format!("{image}@{digest}"),
+            "state": { "running": { "startedAt": "2026-01-01T09:00:00Z" } } }] },
+    })
+}
+
+/// Starts the function, with everything that it looks at at `estate`.
+async fn inventory(world: &World, estate: &str) -> Function {
+    let mut settings = world.settings().clone();
+    settings.insert("AWS_ACCESS_KEY_ID".to_owned(), access_key(ACCOUNT));
+    for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS", "INSPECTOR2"] {
+        settings.insert(format!("AWS_ENDPOINT_URL_{service}"), estate.to_owned());
+    }
+    Function::start("inventory", &settings, Deadline::LongPast).await
+}
+
+#[tokio::test]
+async fn a_sweep_sees_what_runs_and_says_what_it_could_not_see() {
+    let world = World::start(setup()).await;
+    let estate = Arc::new(Estate::default());
+    let server = estate.serve().await;
+    let kubernetes = Kubernetes::start().await;
+    let checkout = world.current("apps/checkout").await;
+    let cart = world.current("apps/cart:live").await;
+    kubernetes.put("pods", "/api/v1/pods", vec![pod(&format!("{REGISTRY}/apps/cart"), &cart)]);
+    let ecs = vec![task(ACCOUNT, &format!("{REGISTRY}/apps/checkout:main-1"), &checkout)];
+    let eks = vec![kubernetes.described("pods", Trust::Ours), kubernetes.described("odd", Trust::Others)];
+    estate.set(ACCOUNT, REGION, Region { ecs, eks, ..Region::default() });
+    let nginx = format!("sha256:{}", "77".repeat(32));
+    let ecs = vec![task(OTHER, "docker.io/library/nginx:1", &nginx)];
+    estate.set(OTHER, REGION, Region { ecs, ..Region::default() });
+    let mut function = inventory(&world, &server.url()).await;
+    let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
+    let schedule: Value = serde_json::from_str(schedule).unwrap();
+
+    // Nobody lets us into the other account yet.
+    let report = function.invoke(&schedule).await.unwrap();
+    let totals = &report["inventory"];
+    assert_eq!(totals["running"], 2, "{report}");
+    assert!(estate.sessions().is_empty());
+    let unread = totals["unreadPlaces"].as_u64().unwrap();
+    assert_eq!(kubernetes.tokens().len(), 1);
+
+    estate.trust(&format!("arn:aws:iam::{OTHER}:role/look"), Some("shared-word"));
+    let report = function.invoke(&schedule).await.unwrap();
+    let totals = &report["inventory"];
+    assert_eq!((totals["running"].as_u64(), totals["strangers"].as_u64()), (Some(3), Some(1)), "{report}");
+    // ECS, EKS, Lambda and Batch of the other account are read now; two kinds of places are never inspected.
+    assert_eq!(totals["unreadPlaces"].as_u64().unwrap(), unread - 4, "{report}");
+    assert_eq!(estate.sessions(), ["patchwave-inventory"]);
+}
