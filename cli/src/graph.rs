@@ -72,6 +72,7 @@ fn node<'i>(image: &'i Image) -> Node<'i> {
     let (tags, tag_pattern) = match &image.line {
         Line::Stable(tags) => (Some(tags.as_slice()), None),
         Line::Newest(pattern) => (None, Some(pattern)),
+        Line::Deployed { .. } => (None, None),
     };
     Node {
         id: &image.id,

@@ -10,6 +10,11 @@ sys.dont_write_bytecode = True
 from stack import Stack  # noqa: E402
 
 
+def pytest_configure(config):
+    # parliament's, which nobody here can help.
+    config.addinivalue_line("filterwarnings", "ignore:pkg_resources is deprecated")
+
+
 @pytest.fixture(scope="session")
 def observing():
     """As `sam deploy` makes it from the defaults."""

@@ -77,11 +77,14 @@ impl Intervention {
                 record.ineffective.clear();
                 record.failures = None;
                 record.frozen = None;
-                record.success = record.success.take().and_then(|mut success| {
+                if let Some(success) = &mut record.success {
                     success.fixed_nothing = false;
-                    // A version of ours that somebody replaced says that it was rolled back: no more.
-                    (*current == Current::Version(success.version.clone())).then_some(success)
-                });
+                    // Ours was replaced by an earlier one: from now on that one counts.
+                    success.followed = match current {
+                        Current::Version(digest) if *digest != success.version => Some(digest.clone()),
+                        _ => None,
+                    };
+                }
             }
             Self::Freeze => record.frozen = Some(decided),
         }

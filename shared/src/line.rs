@@ -26,6 +26,8 @@ pub struct Candidate {
 /// commit is a commit of its own.
 pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
     match line {
+        // What runs is seen elsewhere: `deployed` takes it from there.
+        Line::Deployed { .. } => None,
         Line::Stable(tags) => {
             let tracked = tags.first()?;
             candidates.iter().find(|candidate| candidate.tags.contains(tracked))
@@ -41,6 +43,14 @@ pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candi
             matching.into_iter().max_by_key(|c| (first_push.get(commit(c)), c.pushed_at, &c.digest))
         }
     }
+}
+
+/// Returns the candidate that counts where `running` is deployed: the newest push of its commit, so that its rebuild counts
+/// before somebody has deployed it. A version that does not name its commit counts itself.
+pub fn deployed<'c>(running: &Digest, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
+    let runs = candidates.iter().find(|candidate| candidate.digest == *running)?;
+    let same = candidates.iter().filter(|candidate| commit(candidate) == commit(runs));
+    same.max_by_key(|candidate| (candidate.pushed_at, &candidate.digest))
 }
 
 fn commit(candidate: &Candidate) -> &str {
@@ -72,6 +82,20 @@ mod tests {
         assert_eq!(current(&line, &pushed), Some(&pushed[1]));
         let rebuilt = [pushed.as_slice(), &[candidate(5, "main-b-2", 50, Some("b"))]].concat();
         assert_eq!(current(&line, &rebuilt), Some(&rebuilt[4]), "within its commit the newest push counts");
+    }
+
+    #[test]
+    fn what_is_deployed_is_followed_by_its_own_commits_rebuilds_only() {
+        let pushed = [
+            candidate(1, "main-a", 10, Some("a")),
+            candidate(2, "main-b", 20, Some("b")),
+            candidate(3, "main-a-2", 30, Some("a")),
+            candidate(4, "main-x", 40, None),
+        ];
+        assert_eq!(deployed(&pushed[0].digest, &pushed), Some(&pushed[2]));
+        assert_eq!(deployed(&pushed[1].digest, &pushed), Some(&pushed[1]), "not the newest push");
+        assert_eq!(deployed(&pushed[3].digest, &pushed), Some(&pushed[3]));
+        assert_eq!(deployed(&pushed[3].digest, &pushed[..3]), None, "it is no longer there");
     }
 
     #[test]

@@ -136,6 +136,10 @@ pub struct Success {
     /// child that was built on one of them has nothing to gain.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub no_better_than: BTreeSet<Digest>,
+    /// The version that was put back in place of this one, once a person released the image to follow it. The success stays:
+    /// what is built next is another intent than what built this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Digest>,
 }
 
 /// A finding of the replaced version on one platform, to be judged on the new one.

@@ -6,7 +6,7 @@ mod village;
 
 use std::collections::BTreeSet;
 
-use patchwave::facts::{Current, ExecutionMode, ExecutionState};
+use patchwave::facts::{Current, Execution, ExecutionMode, ExecutionState};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::Line;
 use patchwave::intervention::Intervention;
@@ -301,6 +301,27 @@ fn a_critical_does_not_wait_for_siblings() {
     assert_eq!(village.pass(), ["b2"]);
 }
 
+/// 10. Somebody else's push does not free the slot of a start that is claimed and still to be made.
+#[test]
+fn a_push_frees_no_slot_before_the_start() {
+    let yaml = village::family("b1: scratch\n b2: scratch")
+        .replace("mode: enforce", "mode: enforce, maxConcurrentBuilds: 1");
+    let mut village = Village::new(&yaml);
+    village.infect("b1", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.pass(), ["b1"]);
+    let execution = village.image("b1").record.claim.as_mut().unwrap().execution.take();
+    let found = village.image("b1").execution.replace(Execution::NotFound);
+    village.wait("1m");
+    village.push(&id("b1"));
+    village.infect("b2", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.pass(), [""; 0], "its owner stands still");
+    village.image("b1").record.claim.as_mut().unwrap().execution = execution;
+    village.image("b1").execution = found;
+    assert_eq!(village.pass(), ["b2"], "pushed, whoever did it");
+}
+
 /// 10. Pipelines that stand at a manual approval do not stop the fleet.
 #[test]
 fn a_build_that_lasts_too_long_gives_its_slot_back() {
@@ -562,4 +583,23 @@ fn a_roll_back_is_a_decision() {
     village.finish("a");
     village.decide("b", Intervention::Release);
     assert_eq!(village.play(), ["b", "a"]);
+}
+
+/// What is built after a released roll-back is another intent, although it replaces the same version for the same finding.
+#[test]
+fn a_roll_back_and_its_release_do_not_bring_a_key_back() {
+    let mut village = Village::of("b: scratch");
+    let before = village.current("b").digest.clone();
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    let first = village.plan().starts.remove(0);
+    village.play();
+    village.wait("1h");
+    village.image("b").current = Current::Version(before);
+    village.decide("b", Intervention::Release);
+    let second = village.plan().starts.remove(0);
+    assert_eq!(first.replaces, second.replaces);
+    assert_ne!(first.key, second.key);
+    village.play();
+    assert_eq!(village.hold("b"), Hold::Fresh);
 }

@@ -76,6 +76,39 @@ fn the_inventory_looks_in_each_account_and_region() {
 }
 
 #[test]
+fn each_line_of_an_image_is_an_image_of_its_own() {
+    let hierarchy = Hierarchy::parse(
+        "lines.yaml",
+        r#"
+version: 1
+registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com
+inventory: { regions: [us-east-1], accounts: [{ id: "444455556666", environment: prod }] }
+images:
+  - { id: base/os, tier: base, repository: base/os, tags: ["1"], from: scratch }
+  - tier: application
+    repository: apps/ledger
+    lines: [{ environment: prod, current: deployed }, { tagPattern: "main-*", current: newest }]
+    from: base/os
+    pipeline: { name: apps-ledger, sources: [{ action: Source, type: COMMIT_ID }] }
+  - { tier: application, repository: apps/report, tags: ["1"], from: apps/ledger }
+"#,
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let children: Vec<&str> =
+        hierarchy.children(&id("base/os")).map(|child| child.image.id.as_str()).collect();
+    assert_eq!(children, ["apps/ledger", "apps/ledger@prod"]);
+    let deployed = hierarchy.image(&id("apps/ledger@prod")).unwrap();
+    assert_eq!(deployed.line, Line::Deployed { environment: "prod".to_owned() });
+    assert_eq!(
+        deployed.pipeline.as_ref().unwrap().name,
+        "apps-ledger",
+        "told apart by the commit it is pinned to"
+    );
+    let report = hierarchy.image(&id("apps/report:1")).unwrap();
+    assert_eq!(report.from, Parent::Image(id("apps/ledger")), "by its name the newest is meant");
+}
+
+#[test]
 fn answers_who_is_built_on_whom() {
     let hierarchy = contract();
     let parents: Vec<_> =
@@ -143,7 +176,18 @@ fn the_schema_knows_the_keys_and_no_others() {
     );
     assert_eq!(
         keys("/$defs/ImageKeys/properties"),
-        with(&["copyFrom", "from", "id", "owner", "pipeline", "repository", "tagPattern", "tags", "tier"])
+        with(&[
+            "copyFrom",
+            "from",
+            "id",
+            "lines",
+            "owner",
+            "pipeline",
+            "repository",
+            "tagPattern",
+            "tags",
+            "tier"
+        ])
     );
     assert_eq!(
         schema.pointer("/$defs/ImageKeys/required").unwrap(),

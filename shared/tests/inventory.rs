@@ -1,6 +1,6 @@
 //! What a container that was seen is, and when what runs stops being vulnerable.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod estate;
 
@@ -558,4 +558,34 @@ fn the_metrics_are_in_the_embedded_format() {
             assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} in {line}");
         }
     }
+}
+
+#[test]
+fn what_production_runs_is_its_own_line_whatever_the_version() {
+    let hierarchy = with_a_deployed_line();
+    let (old, new) = (version(10, at(1, 0), &clean()), version(20, at(1, 5), &clean()));
+    let facts = facts(&[("apps/checkout", &new, &[&old]), ("apps/checkout@prod", &old, &[])]);
+    let catalog = Catalog::new(&hierarchy, &facts);
+    let test = patchwave::inventory::Place { environment: Some("test".to_owned()), ..eks() };
+    let elsewhere = sighting(&test, "web", "apps/checkout:main-2", Some(format!("x/y@{}", digest(20))));
+    let survey = patchwave::inventory::Survey {
+        places: vec![read(&ecs(), at(2, 0)), read(&test, at(2, 0))],
+        sightings: vec![checkout("web", 10), checkout("canary", 20), elsewhere],
+    };
+    let look = patchwave::inventory::Look {
+        survey: &survey,
+        began: at(2, 0),
+        ended: true,
+        hierarchy: &hierarchy,
+        catalog: &catalog,
+        now: at(2, 0),
+    };
+    let inventory = patchwave::inventory::fold(&Inventory::default(), &look).inventory;
+    let of: Vec<(&str, &Resolution)> =
+        inventory.entries.values().map(|entry| (entry.workload.as_str(), &entry.resolution)).collect();
+    let prod = |n| known("apps/checkout@prod", n);
+    assert_eq!(of, [("canary", &prod(20)), ("web", &prod(10)), ("web", &known("apps/checkout", 20))]);
+    let standing = |image: &str, n| &inventory.versions[&(id(image), digest(n))].standing;
+    assert_eq!(standing("apps/checkout@prod", 10), &Standing::Current);
+    assert_eq!(standing("apps/checkout@prod", 20), &Standing::Behind { current: digest(10) });
 }

@@ -5,7 +5,7 @@
 mod village;
 
 use patchwave::facts::{Current, Execution, ExecutionMode, ExecutionState, PipelineFacts};
-use patchwave::finding::{Fix, PackageKind, Scan, Severity};
+use patchwave::finding::{Finding, Fix, PackageKind, Scan, Severity};
 use patchwave::plan::{Awaited, Evidence, Hold, Limit, Reason, Verdict};
 use patchwave::record::Claim;
 use village::{Village, at, finding, id};
@@ -194,6 +194,42 @@ fn a_quarantine_for_one_finding_blocks_no_other_and_ends_with_a_new_fix() {
     }
     village.scan_all();
     assert_eq!(village.play(), ["b", "b"], "a newly published fix is tried");
+}
+
+#[test]
+fn a_finding_whose_metadata_moved_starts_nothing() {
+    let mut village = Village::of("b: scratch");
+    let stubborn = finding("CVE-1");
+    village.infect("b", &stubborn);
+    village.stubborn.insert(stubborn.key.clone());
+    village.scan_all();
+    assert_eq!(village.play(), ["b", "b"], "one retry, then quarantine");
+    for (severity, exploited, seen) in [(Severity::High, false, 5), (Severity::Critical, true, 500)] {
+        let moved = Finding { severity, exploited, first_observed: Some(at(seen)), ..stubborn.clone() };
+        let layer = village.own_layer("b");
+        village.layers.insert(layer, vec![moved]);
+        village.scan_all();
+        assert_eq!(village.play(), [""; 0], "{severity}");
+    }
+}
+
+#[test]
+fn a_parent_that_changes_while_its_child_builds_makes_it_stale_once() {
+    let mut village = Village::of("b: scratch\n a: b");
+    village.infect("a", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(village.pass(), ["a"]);
+    let told = village.current("b").digest.clone();
+    village.push(&id("b"));
+    village.scan("b");
+    let version = village.current("a").digest.clone();
+    village.push(&id("a"));
+    village.scan("a");
+    village.image("a").record.claim.as_mut().unwrap().start.parents.insert(id("b"), told);
+    village.end("a", ExecutionState::Succeeded);
+    assert_ne!(village.current("a").digest, version);
+    village.wait("1h");
+    assert_eq!(village.play(), ["a"], "stale again, once");
 }
 
 #[test]

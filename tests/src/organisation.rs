@@ -1,5 +1,7 @@
 //! The organisation of the scenarios: its hierarchy file, and what stands behind each image of it.
 
+use std::fmt::Write as _;
+
 use patchwave::hierarchy::{Hierarchy, Image, Line, Parent};
 use patchwave::image::ImageId;
 
@@ -24,9 +26,10 @@ pub fn larger(images: usize) -> String {
             0 => ("application", format!("apps/app-{}:live", n - 1)),
             _ => ("application", "base/os".to_owned()),
         };
-        yaml.push_str(&format!(
-            "  - {{ tier: {tier}, repository: apps/app-{n}, tags: [live], from: \"{from}\", pipeline: apps-{n} }}\n"
-        ));
+        let _ = writeln!(
+            yaml,
+            "  - {{ tier: {tier}, repository: apps/app-{n}, tags: [live], from: \"{from}\", pipeline: apps-{n} }}"
+        );
     }
     yaml
 }
@@ -54,6 +57,7 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
 fn tagging(line: &Line) -> Tagging {
     match line {
         Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
+        Line::Deployed { environment } => panic!("nobody deploys to {environment} here"),
         Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
     }
 }

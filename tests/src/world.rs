@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::codepipeline::{Builder, Execution, Order, Pipelines, Recipe};
 use crate::content;
 use crate::ecr::Registry;
+use crate::estate::Estate;
 use crate::http::Server;
 use crate::moto::{Moto, REGION};
 use crate::organisation;
@@ -28,6 +29,9 @@ const KEY: &str = "hierarchy.yaml";
 const BUS: &str = "patchwave";
 /// How long ago the images were built that the organisation starts with, in hours: five days.
 const AGE: i64 = 120;
+
+/// The account that signs with the harness's key, as the [`Estate`] names it.
+pub const ACCOUNT: &str = "harness";
 
 /// How the organisation's world is set up.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ pub struct World {
     pub bus: Arc<Bus>,
     /// The clock of them all.
     pub clock: Arc<Clock>,
+    /// What runs, and what Inspector says of it. Its account is [`ACCOUNT`].
+    pub estate: Arc<Estate>,
     /// What they were asked for, the table too.
     pub traffic: Arc<Traffic>,
     /// The reports that the functions returned, in order; of batches there are none.
@@ -69,6 +75,7 @@ pub struct World {
     functions: BTreeMap<&'static str, Function>,
     settings: BTreeMap<String, String>,
     _servers: [Server; 3],
+    runs: Server,
     moto: Moto,
 }
 
@@ -102,7 +109,10 @@ impl World {
             .expect("moto takes our table");
         listen(&moto).await;
         moto.put_object(BUCKET, KEY, &setup.hierarchy).await;
-        let settings = settings(&moto, &servers, setup.mode);
+        let mut settings = settings(&moto, &servers, setup.mode);
+        let estate = Arc::new(Estate::default());
+        let runs = estate.serve().await;
+        settings.insert("AWS_ENDPOINT_URL_INSPECTOR2".to_owned(), runs.url());
         let mut world = Self {
             recipes,
             hierarchy,
@@ -111,15 +121,26 @@ impl World {
             bus,
             clock,
             traffic,
+            estate,
             reports: Vec::new(),
             broken: BTreeSet::new(),
             functions: BTreeMap::new(),
             settings,
             _servers: servers,
+            runs,
             moto,
         };
+        let url = world.runs.url();
+        world.look_at(&url);
         world.build_first_versions().await;
         world
+    }
+
+    /// Lets functions that start from now on look at `url` for what runs.
+    pub fn look_at(&mut self, url: &str) {
+        for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS"] {
+            self.settings.insert(format!("AWS_ENDPOINT_URL_{service}"), url.to_owned());
+        }
     }
 
     async fn build_first_versions(&mut self) {

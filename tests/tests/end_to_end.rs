@@ -56,15 +56,14 @@ async fn assert_the_wave_rolled_once(world: &mut World) {
     assert!(sweep["held"].as_array().unwrap().iter().all(|held| held["why"] == "Fresh"), "{sweep}");
 }
 
-/// What reached the bus: each story's words, once, in order.
+/// What reached the bus: each story's notices, once, in order.
 async fn stories(world: &World) -> Vec<String> {
-    let told = world.told().await;
-    let word = |notice: &Value| {
-        let field = |name: &str| notice[name].as_str().unwrap_or_default().to_owned();
-        (field("image"), notice["revision"].as_u64(), format!("{} {}", field("image"), field("state")))
-    };
-    let words: BTreeSet<_> = told.iter().map(word).collect();
-    words.into_iter().map(|(_, _, text)| text).collect()
+    let received = world.told().await;
+    let text = |notice: &Value, name: &str| notice[name].as_str().unwrap_or_default().to_owned();
+    let in_order =
+        |notice: &Value| (text(notice, "image"), notice["revision"].as_u64(), text(notice, "state"));
+    let notices: BTreeSet<_> = received.iter().map(in_order).collect();
+    notices.into_iter().map(|(image, _, state)| format!("{image} {state}")).collect()
 }
 
 /// What the reports say of the affected images' findings: image, platform, verdict and coverage, each once.

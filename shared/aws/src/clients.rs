@@ -154,12 +154,16 @@ fn role_arn(account: &str, role: &str, region: &str) -> String {
     if role.starts_with("arn:") {
         return role.to_owned();
     }
-    let partition = match region.split('-').next() {
-        Some("cn") => "aws-cn",
-        _ if region.starts_with("us-gov-") => "aws-us-gov",
+    format!("arn:{}:iam::{account}:role/{role}", partition(region))
+}
+
+/// Returns what ARNs of a region begin with.
+pub(crate) fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
-    };
-    format!("arn:{partition}:iam::{account}:role/{role}")
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -81,6 +82,7 @@ fn connected(http: SharedHttpClient, attempts: u32) -> SdkConfig {
         )))
         .retry_config(retries)
         .http_client(http)
+        .time_source(SystemTimeSource::new())
         .build()
 }
 

@@ -1,18 +1,21 @@
 //! Inspector: which images it looks at, for how long, and what it sees running.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_inspector2::Client;
 use aws_sdk_inspector2::types::{
+    AwsEksWorkloadInfo, ClusterForImageFilterCriteria, ClusterInformation, ClusterMetadata,
     CoverageFilterCriteria, CoverageResourceType, CoverageStringComparison, CoverageStringFilter,
     CoveredResource, EcrContainerImageMetadata, EcrPullDateRescanDuration, EcrPullDateRescanMode,
     EcrRescanDuration,
 };
-use patchwave::image::{Digest, Repository};
-use patchwave::inventory::{Covered, Covering, UseIs, Windows};
+use futures::stream::{self, StreamExt};
+use patchwave::image::{Digest, EcrRegistry, Repository};
+use patchwave::inventory::{ConsumerKind, Covered, Covering, SeenInUse, UseIs, Windows};
 use patchwave::time::Span;
-use patchwave_converge::Fault;
+use patchwave_converge::{Fault, ManifestAt};
 
+use crate::clients::partition;
 use crate::fault::{fault, invalid};
 use crate::time::timestamp;
 
@@ -20,6 +23,11 @@ use crate::time::timestamp;
 /// <https://docs.aws.amazon.com/inspector/v2/APIReference/API_ListCoverage.html>
 const PAGE: i32 = 200;
 const MOST_VALUES: usize = 10;
+/// Most clusters on a page.
+/// <https://docs.aws.amazon.com/inspector/v2/APIReference/API_GetClustersForImage.html>
+const CLUSTERS: i32 = 100;
+/// Images that are asked about at once.
+const AT_ONCE: usize = 8;
 /// A repository holds at most 100,000 images: more pages than these are an endless loop.
 const MOST_PAGES: usize = 5_000;
 
@@ -27,12 +35,12 @@ const MOST_PAGES: usize = 5_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Inspector {
     client: Client,
-    account: String,
+    registry: EcrRegistry,
 }
 
 impl Inspector {
-    pub(crate) fn new(client: Client, account: &str) -> Self {
-        Self { client, account: account.to_owned() }
+    pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
+        Self { client, registry: registry.clone() }
     }
 
     /// Reads how long an image is looked at.
@@ -65,12 +73,41 @@ impl Inspector {
         Ok(covered)
     }
 
+    /// Reads in which clusters images were seen to run.
+    pub(crate) async fn seen_in_use(
+        &self,
+        images: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<SeenInUse>, Fault>> {
+        let reads = images.iter().map(|at| async move { (at.clone(), self.clusters(at).await) });
+        stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    async fn clusters(&self, (repository, digest): &ManifestAt) -> Result<Vec<SeenInUse>, Fault> {
+        let operation = format!("ask Inspector where {repository}@{digest} runs");
+        let (region, account) = (self.registry.region(), self.registry.account());
+        let arn =
+            format!("arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}", partition(region));
+        let filter = ClusterForImageFilterCriteria::builder().resource_id(arn).build();
+        let filter = filter.map_err(|error| invalid(&operation, error.to_string()))?;
+        let call = self.client.get_clusters_for_image().filter(filter);
+        let mut pages = call.into_paginator().page_size(CLUSTERS).send();
+        let mut seen = Vec::new();
+        for _ in 0..MOST_PAGES {
+            match pages.next().await {
+                None => return Ok(seen),
+                Some(Err(error)) => return Err(fault(operation, &error)),
+                Some(Ok(output)) => seen.extend(output.cluster().iter().flat_map(in_cluster)),
+            }
+        }
+        Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
+    }
+
     async fn pages(&self, repositories: &[&str], covered: &mut Vec<Covered>) -> Result<(), Fault> {
         let operation = "list what Inspector covers";
         let kind = CoverageResourceType::AwsEcrContainerImage;
         let criteria = CoverageFilterCriteria::builder()
             .set_resource_type(Some(vec![equals(operation, kind.as_str())?]))
-            .set_account_id(Some(vec![equals(operation, &self.account)?]))
+            .set_account_id(Some(vec![equals(operation, self.registry.account())?]))
             .set_ecr_repository_name(Some(
                 repositories.iter().map(|name| equals(operation, name)).collect::<Result<_, _>>()?,
             ))
@@ -134,6 +171,42 @@ fn image(arn: &str) -> Option<(Repository, Digest)> {
     Some((repository.parse().ok()?, digest.parse().ok()?))
 }
 
+/// Reads what of an image runs in a cluster, by workload.
+fn in_cluster(cluster: &ClusterInformation) -> Vec<SeenInUse> {
+    let parts: Vec<&str> = cluster.cluster_arn().splitn(6, ':').collect();
+    let [_, _, service, region, account, resource] = parts[..] else { return Vec::new() };
+    let kind = if service == "eks" { ConsumerKind::Eks } else { ConsumerKind::Ecs };
+    let name = resource.rsplit('/').next().unwrap_or(resource);
+    let mut seen = Vec::new();
+    for details in cluster.cluster_details() {
+        let running =
+            details.running_unit_count().and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+        let Some(at) = timestamp(details.last_in_use()).filter(|_| running > 0) else { continue };
+        seen.extend(workloads(details.cluster_metadata()).into_iter().map(|workload| SeenInUse {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            kind,
+            cluster: name.to_owned(),
+            workload,
+            running,
+            at,
+        }));
+    }
+    seen
+}
+
+fn workloads(metadata: Option<&ClusterMetadata>) -> Vec<String> {
+    match metadata {
+        Some(ClusterMetadata::AwsEcsMetadataDetails(details)) => vec![details.details_group().to_owned()],
+        Some(ClusterMetadata::AwsEksMetadataDetails(details)) => {
+            let namespace = details.namespace().unwrap_or_default();
+            let name = |w: &AwsEksWorkloadInfo| format!("{namespace}/{}/{}", w.r#type(), w.name());
+            details.workload_info_list().iter().map(name).collect()
+        }
+        _ => vec!["unknown".to_owned()],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -160,7 +233,8 @@ mod tests {
         estate.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
         let server = estate.serve().await;
         let config = crate::survey::tests::config(&server.url()).await;
-        (Inspector::new(Client::new(&config), "111122223333"), estate, server)
+        let registry: EcrRegistry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
+        (Inspector::new(Client::new(&config), &registry), estate, server)
     }
 
     #[tokio::test]
@@ -196,6 +270,43 @@ mod tests {
         let repositories = BTreeSet::from(["apps/web".parse().unwrap()]);
         let fault = inspector.covered(&repositories).await.unwrap_err();
         assert_eq!(fault.kind, patchwave_converge::FaultKind::Denied);
+    }
+
+    #[tokio::test]
+    async fn where_an_image_was_seen_to_run_is_read_by_workload() {
+        let (inspector, estate, _server) = inspector(Vec::new()).await;
+        let details = |running: u32, metadata: serde_json::Value| {
+            json!({ "lastInUse": 1_767_222_000.0, "runningUnitCount": running, "stoppedUnitCount": 0,
+                "clusterMetadata": metadata })
+        };
+        let pods = json!({ "awsEksMetadataDetails": { "namespace": "shop", "workloadInfoList": [
+            { "name": "web", "type": "Deployment" }, { "name": "db", "type": "StatefulSet" }] } });
+        let tasks =
+            json!({ "awsEcsMetadataDetails": { "detailsGroup": "service:web", "taskDefinitionArn": "x" } });
+        let clusters = vec![
+            json!({ "clusterArn": "arn:aws:eks:eu-west-1:444455556666:cluster/private", "clusterDetails": [
+                details(3, pods), details(0, tasks.clone())] }),
+            json!({ "clusterArn": "arn:aws:ecs:us-east-1:111122223333:cluster/tasks",
+                "clusterDetails": [details(2, tasks)] }),
+        ];
+        estate.page(1);
+        let image = format!("arn:aws:ecr:us-east-1:111122223333:repository/apps/web/{}", digest(1));
+        estate.set(
+            "111122223333",
+            "us-east-1",
+            Region { clusters_of: BTreeMap::from([(image, clusters)]), ..Region::default() },
+        );
+        let at = |n: usize| ("apps/web".parse().unwrap(), digest(n).parse().unwrap());
+
+        let seen = inspector.seen_in_use(&BTreeSet::from([at(1), at(2)])).await;
+
+        let short = |seen: &SeenInUse| (seen.kind, seen.cluster.clone(), seen.workload.clone(), seen.running);
+        let of = |n: usize| seen[&at(n)].as_ref().unwrap().iter().map(short).collect::<Vec<_>>();
+        let private = |workload: &str| (ConsumerKind::Eks, "private".to_owned(), workload.to_owned(), 3);
+        let tasks = (ConsumerKind::Ecs, "tasks".to_owned(), "service:web".to_owned(), 2);
+        assert_eq!(of(1), [private("shop/Deployment/web"), private("shop/StatefulSet/db"), tasks]);
+        assert_eq!(of(2), []);
+        assert_eq!(seen[&at(1)].as_ref().unwrap()[0].account, "444455556666");
     }
 
     #[tokio::test]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
-use patchwave::hierarchy::Image;
+use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
-use patchwave::inventory::{Covered, Running, Scanning, Windows};
+use patchwave::inventory::{Covered, Running, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -38,7 +38,7 @@ impl AwsWorld {
         Self {
             bus,
             registry: Ecr::new(clients.ecr(registry), registry),
-            scanner: Inspector::new(clients.inspector(registry), registry.account()),
+            scanner: Inspector::new(clients.inspector(registry), registry),
             pipelines: Pipelines::new(clients.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
@@ -61,6 +61,14 @@ impl AwsWorld {
     /// Returns what the enhanced scanner says of all images of these repositories.
     pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
         self.scanner.covered(repositories).await
+    }
+
+    /// Returns in which clusters the enhanced scanner saw these images: all there is of clusters that cannot be read.
+    pub async fn seen_in_use(
+        &self,
+        images: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<SeenInUse>, Fault>> {
+        self.scanner.seen_in_use(images).await
     }
 }
 
@@ -87,7 +95,11 @@ impl World for AwsWorld {
     }
 
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
-        self.registry.currents(images).await
+        let deployed = images.iter().filter(|image| matches!(image.line, Line::Deployed { .. }));
+        let deployed: BTreeSet<ImageId> = deployed.map(|image| image.id.clone()).collect();
+        let running =
+            if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.running(&deployed).await };
+        self.registry.currents(images, &running).await
     }
 
     async fn versions(

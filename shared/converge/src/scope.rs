@@ -62,6 +62,8 @@ fn in_repository<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tags: &[
     let is_on = |image: &&Image| match &image.line {
         Line::Stable(stable) => stable.iter().any(|tag| tags.contains(tag)),
         Line::Newest(pattern) => tags.iter().any(|tag| pattern.matches(tag)),
+        // Any push may be of the commit that runs.
+        Line::Deployed { .. } => true,
     };
     let all: Vec<&Image> = hierarchy.in_repository(repository).collect();
     let named: Vec<&Image> = all.iter().copied().filter(is_on).collect();

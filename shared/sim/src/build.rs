@@ -221,6 +221,8 @@ fn upstream_layer(image: &Image, reference: &Reference, platform: &Platform) -> 
 fn tags(line: &Line, revision: &str, number: u32) -> Vec<Tag> {
     match line {
         Line::Stable(tags) => tags.clone(),
+        // No hierarchy that is played here has one.
+        Line::Deployed { .. } => Vec::new(),
         Line::Newest(pattern) => {
             let commit: String = revision.chars().take(7).collect();
             let unique = pattern.as_str().replacen('*', &format!("{commit}-{number}"), 1).replace('*', "");

@@ -122,7 +122,7 @@ impl Draft {
             2 => self.head.max_age = if self.head.max_age == "30d" { "4d" } else { "30d" },
             3 => {
                 (self.head.builds_at_once, self.head.starts_a_day) =
-                    (other.builds_at_once, other.starts_a_day)
+                    (other.builds_at_once, other.starts_a_day);
             }
             4 => self.head.is_suppressed = !self.head.is_suppressed,
             _ => self.head.unknown_fix = other.unknown_fix,

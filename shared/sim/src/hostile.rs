@@ -30,6 +30,9 @@ const SHORT: Span = Span::hours(6);
 /// a limit of starts a day may stretch what is left.
 const LONGEST_AFTERMATH: Span = Span::days(12);
 
+/// How long a simpler handler is given to become quiet: by then the last fix has been out for hours.
+const RIVALS_REST: Span = Span::hours(36);
+
 /// A defect that is planted to see that it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planted {
@@ -129,7 +132,9 @@ impl Theatre {
             None => self.stage.insert(Stage::of(play)?),
         };
         let (outcome, shapes) = play.run_on(stage)?;
-        shapes.into_iter().for_each(|shape| self.states.add(shape));
+        for shape in shapes {
+            self.states.add(shape);
+        }
         Ok(outcome)
     }
 
@@ -158,6 +163,11 @@ impl Play {
         let broken = |broken| NotPlayed::Broken(self.seed, broken);
         simulation.run_until(ends, &mut |_, moment| seen.see(moment)).map_err(broken)?;
         simulation.calm_down();
+        if self.handler != Handler::Patchwave {
+            // It may go round in circles for ever.
+            simulation.run_until_quiet(RIVALS_REST, &mut |_, _| ()).map_err(broken)?;
+            return self.end(simulation, seen, stage);
+        }
         for (again, longest) in [("", Span::hours(26)), (" after the last sweep", Span::hours(25))] {
             let quiet = simulation
                 .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))

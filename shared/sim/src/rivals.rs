@@ -1,14 +1,14 @@
 //! What simpler handlers make of the same events in the same worlds.
 //!
 //! The naive one is what everybody writes first: a finding that can be fixed rebuilds the image that brought it in, a push
-//! rebuilds the children. (One that rebuilt every image with a finding would never end: a child's rebuild does not fix its
-//! base, and its scan says so again.)
+//! rebuilds the children, once for a batch of events. (One that rebuilt every image with a finding, or for each platform's scan,
+//! would never end: a child's rebuild does not fix its base, and its scan says so again.)
 //! The other remembers the ids of the events that it has seen. Neither keeps a ledger of what it does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Version;
-use patchwave::finding::{Finding, FindingKey, Fix, PackageKind};
+use patchwave::finding::{Finding, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image, Line, Variable};
 use patchwave::image::{Digest, ImageId, Repository, Tag};
 use patchwave::plan::{BuildKey, Start};
@@ -33,58 +33,64 @@ pub enum Handler {
     ByEventId,
 }
 
+/// Images to build, each with the fixes that are out for it.
+type Wanted<'h> = BTreeMap<&'h ImageId, (&'h Image, BTreeSet<String>)>;
+
 /// Handles a batch. A fault ends it, and its queue hands all of it over again.
 pub(crate) async fn handle(
     world: &Faulty<'_>,
     handler: Handler,
     batch: &[(u64, Trigger)],
 ) -> Result<(), Fault> {
+    let mut wanted = Wanted::new();
     for (number, trigger) in batch {
         if handler == Handler::ByEventId && !world.remember(*number).await? {
             continue;
         }
         match trigger {
             Trigger::Scanned { repository, digest: Some(digest), .. } => {
-                scanned(world, repository, digest).await?;
+                scanned(world, repository, digest, &mut wanted).await;
             }
-            Trigger::RepositoryChanged { repository, tags, .. } => pushed(world, repository, tags).await?,
+            Trigger::RepositoryChanged { repository, tags, .. } => {
+                pushed(world, repository, tags, &mut wanted);
+            }
             Trigger::Scanned { .. } | Trigger::Execution { .. } | Trigger::Tick | Trigger::Sweep => {}
         }
     }
+    for (image, fixes) in wanted.into_values().filter(|(image, _)| can_be_rebuilt(image)) {
+        start(world, image, &fixes).await?;
+    }
     Ok(())
 }
 
-async fn scanned(world: &Faulty<'_>, repository: &Repository, digest: &Digest) -> Result<(), Fault> {
+async fn scanned<'w>(world: &Faulty<'w>, repository: &Repository, digest: &Digest, wanted: &mut Wanted<'w>) {
     let images: Vec<&Image> = world.hierarchy().in_repository(repository).collect();
     let currents = world.currents(&images).await;
-    for image in images.into_iter().filter(|image| can_be_rebuilt(image)) {
+    for image in images {
         let Some(Ok(Some(current))) = currents.get(&image.id) else { continue };
-        if !current.is_named_by(digest) {
+        let first = current.platforms.values().next();
+        if first.is_none_or(|manifest| manifest.digest != *digest) {
             continue;
         }
         let scans = world.scans(&BTreeSet::from([(repository.clone(), digest.clone())])).await;
-        let findings = scans.values().flat_map(|scan| scan.findings());
         let above = inherited(world, image).await;
-        let own = findings.filter(|finding| !above.contains(&finding.key));
+        let is_own = |finding: &&Finding| finding.layer.as_ref().is_none_or(|layer| !above.contains(layer));
+        let own = scans.values().flat_map(Scan::findings).filter(is_own);
         let fixes: BTreeSet<String> = own.filter_map(|finding| fix(image, finding)).collect();
         if !fixes.is_empty() {
-            start(world, image, current, &fixes).await?;
+            wanted.entry(&image.id).or_insert_with(|| (image, BTreeSet::new())).1.extend(fixes);
         }
     }
-    Ok(())
 }
 
-/// The findings of the parents' current versions.
-async fn inherited(world: &Faulty<'_>, image: &Image) -> BTreeSet<FindingKey> {
+/// The layers of the parents' current versions.
+async fn inherited(world: &Faulty<'_>, image: &Image) -> BTreeSet<Digest> {
     let parents: Vec<&Image> = world.hierarchy().parents(&image.id).map(|parent| parent.image).collect();
-    let mut manifests = BTreeSet::new();
-    for (id, answer) in world.currents(&parents).await {
-        let (Ok(Some(version)), Ok(parent)) = (answer, world.hierarchy().image(&id)) else { continue };
-        let digests = version.platforms.into_values().map(|manifest| manifest.digest);
-        manifests.extend(digests.map(|digest| (parent.repository.clone(), digest)));
-    }
-    let scans = world.scans(&manifests).await;
-    scans.values().flat_map(|scan| scan.findings()).map(|finding| finding.key.clone()).collect()
+    let versions = world.currents(&parents).await.into_values().filter_map(|answer| answer.ok().flatten());
+    versions
+        .flat_map(|version| version.platforms.into_values())
+        .flat_map(|manifest| manifest.layers)
+        .collect()
 }
 
 fn fix(image: &Image, finding: &Finding) -> Option<String> {
@@ -95,37 +101,28 @@ fn fix(image: &Image, finding: &Finding) -> Option<String> {
     }
 }
 
-async fn pushed(world: &Faulty<'_>, repository: &Repository, tags: &[Tag]) -> Result<(), Fault> {
+fn pushed<'w>(world: &Faulty<'w>, repository: &Repository, tags: &[Tag], wanted: &mut Wanted<'w>) {
     let hierarchy = world.hierarchy();
-    let children: BTreeMap<&ImageId, &Image> = hierarchy
-        .in_repository(repository)
-        .filter(|image| tags.iter().any(|tag| is_on(&image.line, tag)))
-        .flat_map(|image| hierarchy.children(&image.id))
-        .map(|child| (&child.image.id, child.image))
-        .collect();
-    for child in children.into_values().filter(|child| can_be_rebuilt(child)) {
-        if let Some(Ok(Some(current))) = world.currents(&[child]).await.get(&child.id) {
-            start(world, child, current, &BTreeSet::new()).await?;
-        }
+    let moved =
+        hierarchy.in_repository(repository).filter(|image| tags.iter().any(|tag| is_on(&image.line, tag)));
+    for child in moved.flat_map(|image| hierarchy.children(&image.id)) {
+        wanted.entry(&child.image.id).or_insert_with(|| (child.image, BTreeSet::new()));
     }
-    Ok(())
 }
 
 fn is_on(line: &Line, tag: &Tag) -> bool {
     match line {
         Line::Stable(tags) => tags.contains(tag),
         Line::Newest(pattern) => pattern.matches(tag),
+        // No push moves what an environment runs.
+        Line::Deployed { .. } => false,
     }
 }
 
 /// Starts a build of what is current. Its key names what it is for, so that a second one for the same can be told.
-async fn start(
-    world: &Faulty<'_>,
-    image: &Image,
-    current: &Version,
-    fixes: &BTreeSet<String>,
-) -> Result<(), Fault> {
+async fn start(world: &Faulty<'_>, image: &Image, fixes: &BTreeSet<String>) -> Result<(), Fault> {
     let Some(pipeline) = &image.pipeline else { return Ok(()) };
+    let current = world.currents(&[image]).await.remove(&image.id).and_then(|answer| answer.ok().flatten());
     let parents = parents(world, world.hierarchy(), image).await;
     let Some(key) = key(image, &parents, fixes) else { return Ok(()) };
     let start = Start {
@@ -139,7 +136,7 @@ async fn start(
         sources: Vec::new(),
         reasons: Vec::new(),
         since: world.now(),
-        replaces: Some(current.digest.clone()),
+        replaces: current.map(|version| version.digest),
         parents,
         to_prove: BTreeSet::new(),
         inputs: String::new(),

@@ -47,3 +47,44 @@ pub(crate) fn bound(
     let seconds = (chain * (slots - 1) + sum).div_ceil(slots);
     tick.plus(Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX))).plus(window).after(swept)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Span = Span::minutes(15);
+
+    /// Two images beside each other and one on both, each built for ten minutes.
+    fn of(slots: u32, built: &[&str]) -> Span {
+        let yaml = format!(
+            "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy: {{ maxConcurrentBuilds: {slots} }}\n\
+             images:\n  - {{ id: a, tier: base, repository: a, tags: [\"1\"], from: scratch }}\n  \
+             - {{ id: b, tier: base, repository: b, tags: [\"1\"], from: scratch }}\n  \
+             - {{ id: c, tier: platform, repository: c, tags: [\"1\"], from: a, copyFrom: [b] }}\n"
+        );
+        let hierarchy = Hierarchy::parse("three.yaml", &yaml).map_err(|errors| errors.to_string()).unwrap();
+        let build = |image: &&str| Build {
+            image: image.parse().unwrap(),
+            pipeline: String::new(),
+            execution_id: String::new(),
+            build_key: serde_json::from_value("0".into()).unwrap(),
+            reasons: Vec::new(),
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at: Span::minutes(10).after(Timestamp::UNIX_EPOCH),
+            replaces: None,
+            version: crate::draw::digest_of(image),
+            parents: BTreeMap::new(),
+        };
+        let builds: Vec<Build> = built.iter().map(build).collect();
+        let swept = Timestamp::UNIX_EPOCH;
+        Span::between(swept, bound(&hierarchy, &builds, swept, TICK, Span::ZERO))
+    }
+
+    #[test]
+    fn a_chain_takes_its_lengths_and_one_tick() {
+        let length = 10 + 4 + 15;
+        assert_eq!(of(1, &["a"]), Span::minutes(15 + length));
+        assert_eq!(of(1, &["a", "b", "c"]), Span::minutes(15 + 3 * length));
+        assert_eq!(of(1_000_000, &["a", "c"]).as_seconds() / 60, 15 + 2 * length, "only the chain counts");
+    }
+}

@@ -1,6 +1,6 @@
 //! How many different things were seen, without keeping them: `HyperLogLog`.
 //!
-//! Flajolet, Fusy, Gandouet, Meunier: HyperLogLog: the analysis of a near-optimal cardinality estimation algorithm (2007),
+//! Flajolet, Fusy, Gandouet, Meunier: `HyperLogLog`: the analysis of a near-optimal cardinality estimation algorithm (2007),
 //! <https://algo.inria.fr/flajolet/Publications/FlFuGaMe07.pdf>.
 
 use serde::{Serialize, Serializer};
@@ -23,9 +23,10 @@ impl Sketch {
     /// Adds a hash, all of whose 64 bits must be as good as random.
     pub(crate) fn add(&mut self, hash: u64) {
         let rank = (hash >> BITS).trailing_zeros().min(64 - BITS) + 1;
-        let register = &mut self.0[hash as usize & (REGISTERS - 1)];
+        let register = usize::try_from(hash % (1 << BITS)).unwrap_or_default();
         // At most 51.
-        *register = (*register).max(rank as u8);
+        let rank = u8::try_from(rank).unwrap_or(u8::MAX);
+        self.0[register] = self.0[register].max(rank);
     }
 
     /// Adds all of another.
@@ -46,10 +47,10 @@ impl Sketch {
         let registers = REGISTERS as f64;
         let sum: f64 = self.0.iter().map(|rank| 2_f64.powi(-i32::from(*rank))).sum();
         let raw = 0.7213 / (1.0 + 1.079 / registers) * registers * registers / sum;
-        let empty = self.0.iter().filter(|rank| **rank == 0).count();
+        let empty: u32 = self.0.iter().map(|rank| u32::from(*rank == 0)).sum();
         // Small numbers are counted by the registers that nothing fell into.
         let estimate = if raw <= 2.5 * registers && empty > 0 {
-            registers * (registers / empty as f64).ln()
+            registers * (registers / f64::from(empty)).ln()
         } else {
             raw
         };

@@ -2,45 +2,65 @@
 
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
-use patchwave_sim::{Handler, Level, Outcome, Planted, Play, Trouble};
+use patchwave_sim::{Handler, Level, Outcome, Planted, Play, Run, Tally, Trouble};
 
-fn play(seed: u64, level: Level, planted: Option<Planted>) -> Outcome {
-    Play { seed, level, handler: Handler::Patchwave, planted, tell: false }
-        .run()
-        .unwrap_or_else(|broken| panic!("{broken}"))
+/// So many seeds that two processors are busy for less than two minutes without any optimisation.
+const SEEDS: u64 = 3_000;
+
+fn play(seed: u64, handler: Handler, planted: Option<Planted>) -> Outcome {
+    let play = Play { seed, level: Level::Many, handler, planted, tell: true };
+    play.run().unwrap_or_else(|broken| panic!("{broken}"))
+}
+
+fn run(run: Run) -> Tally {
+    run.play(&|_| ()).unwrap_or_else(|broken| panic!("{broken}"))
 }
 
 #[test]
 fn promises_hold_whatever_goes_wrong() {
-    let mut fired: BTreeMap<Trouble, u64> = BTreeMap::new();
-    for seed in 0..110 {
-        let outcome = play(seed, Level::Many, None);
-        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
-        for (trouble, times) in outcome.faults {
-            *fired.entry(trouble).or_default() += times;
-        }
-    }
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let tally = run(Run { first: 0, seeds: SEEDS, level: Level::Many, rivals: false, threads });
+    assert!(tally.failing.is_empty(), "{:#?}", tally.failing);
+    assert_eq!((tally.seeds, tally.lost, tally.duplicates), (SEEDS, 0, 0));
     for trouble in Trouble::ALL {
-        assert!(fired.contains_key(&trouble), "{trouble:?} never struck");
+        assert!(tally.faults.contains_key(&trouble), "{trouble:?} never struck");
     }
 }
 
 #[test]
+fn without_a_ledger_images_are_forgotten_and_built_twice() {
+    let tally = run(Run { first: 0, seeds: 100, level: Level::Many, rivals: true, threads: 2 });
+    assert_eq!((tally.lost, tally.duplicates, tally.rivals.len()), (0, 0, 2));
+    for (handler, rival) in tally.rivals {
+        assert!(rival.lost > 0 && rival.duplicates > 0, "{handler:?}: {rival:?}");
+    }
+}
+
+#[test]
+fn without_any_event_it_takes_a_tick_for_each_level() {
+    let tally = run(Run { first: 0, seeds: 200, level: Level::Silence, rivals: false, threads: 1 });
+    assert!(tally.failing.is_empty(), "{:#?}", tally.failing);
+    assert!(tally.builds > 200, "{}", tally.builds);
+}
+
+#[test]
+fn it_does_not_matter_how_many_play() {
+    let on = |threads| run(Run { first: 5, seeds: 130, level: Level::Some, rivals: false, threads });
+    assert_eq!(on(1), on(3));
+}
+
+#[test]
 fn the_same_seed_goes_wrong_the_same_way() {
-    let story = |seed| {
-        let played =
-            Play { seed, level: Level::Many, handler: Handler::Patchwave, planted: None, tell: true }.run();
-        played.unwrap_or_else(|broken| panic!("{broken}")).story
-    };
+    let story = |seed| play(seed, Handler::Patchwave, None).story;
     assert_eq!(story(3), story(3));
     assert_ne!(story(3), story(4));
 }
 
 #[test]
 fn a_ledger_without_fences_is_found_out() {
-    let violated =
-        (0..100).any(|seed| !play(seed, Level::Many, Some(Planted::NoFences)).violations.is_empty());
-    assert!(violated);
+    let planted = Some(Planted::NoFences);
+    assert!((0..200).any(|seed| !play(seed, Handler::Patchwave, planted).violations.is_empty()));
 }

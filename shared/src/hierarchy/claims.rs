@@ -53,14 +53,18 @@ fn owners_of_tags(drafts: &[Draft]) -> BTreeMap<String, &ImageId> {
 }
 
 fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
-    let mut taken: BTreeMap<_, (Location, &ImageId)> = BTreeMap::new();
+    let mut taken: BTreeMap<_, (Location, &Draft)> = BTreeMap::new();
     for draft in drafts {
         let Some((at, pipeline)) = &draft.pipeline else { continue };
         if let Some((first, owner)) = taken.get(&(&pipeline.builder, &pipeline.name)) {
-            let (name, owner) = (pipeline.name.clone(), (*owner).clone());
+            // Lines of one image are told apart by the commit that their builds are pinned to.
+            if owner.entry == draft.entry {
+                continue;
+            }
+            let (name, owner) = (pipeline.name.clone(), owner.id.clone());
             report.add(*at, Problem::SharedPipeline { name, owner, line: first.line() });
         } else {
-            taken.insert((&pipeline.builder, &pipeline.name), (*at, &draft.id));
+            taken.insert((&pipeline.builder, &pipeline.name), (*at, draft));
         }
     }
 }
@@ -70,6 +74,7 @@ fn check_pipelines(drafts: &[Draft], report: &mut Report<'_>) {
 struct Claims<'d> {
     tags: BTreeMap<&'d Tag, (Location, &'d Draft)>,
     patterns: Vec<(&'d TagPattern, Location, &'d Draft)>,
+    deployed: BTreeMap<&'d str, (Location, &'d Draft)>,
 }
 
 impl<'d> Claims<'d> {
@@ -86,6 +91,16 @@ impl<'d> Claims<'d> {
             }
             Line::Newest(pattern) => {
                 self.patterns.extend(draft.line_at.iter().map(|at| (pattern, *at, draft)));
+            }
+            Line::Deployed { environment } => {
+                let at = draft.line_at.first().copied().unwrap_or(draft.id_at);
+                if let Some((first, owner)) = self.deployed.get(environment.as_str()) {
+                    let (environment, repository) = (environment.clone(), draft.repository.to_string());
+                    let (owner, line) = (owner.id.clone(), first.line());
+                    report.add(at, Problem::DeployedTwice { environment, repository, owner, line });
+                } else {
+                    self.deployed.insert(environment, (at, draft));
+                }
             }
         }
     }

@@ -6,16 +6,19 @@ use serde_saphyr::{Location, Spanned};
 
 use super::declared::Declared;
 use super::error::{Problem, Report};
-use super::file::{ImageKeys, PipelineKeys, SourceKeys};
+use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which};
 use super::inherit::Fleet;
+use super::inspected::Inspected;
 use super::written::{ShortOr, Written};
 use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
 use crate::policy::Policy;
 
 /// An image whose own words are right; its parents are still names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Draft {
+    /// Which entry of the file it is: lines of one image share one.
+    pub(super) entry: usize,
     pub(super) id: ImageId,
     pub(super) id_at: Location,
     pub(super) tier: Tier,
@@ -32,13 +35,14 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Reads one image; nothing if it has no name, place or line.
+    /// Reads one image, once for each of its lines; nothing if it has no name, place or line.
     pub(super) fn read(
+        entry: usize,
         written: Spanned<ImageKeys>,
         fleet: &Fleet,
         (builders, owners): (&Declared<Builder>, &Declared<Owner>),
         report: &mut Report<'_>,
-    ) -> Option<Self> {
+    ) -> Option<Vec<Self>> {
         let at = written.referenced;
         let mut keys = written.value;
         let policy_keys = keys.policy_keys();
@@ -47,29 +51,69 @@ impl Draft {
         let repository = required("repository", at, keys.repository, report);
         let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
         let repository = repository.and_then(|repository| repository.read(report));
-        let line = read_line(at, keys.tags, keys.tag_pattern, report);
+        let lines = match keys.lines {
+            Some(lines) => {
+                if keys.tags.is_some() || keys.tag_pattern.is_some() {
+                    report.add(lines.referenced, Problem::LinesAndTags);
+                }
+                read_lines(lines, report)
+            }
+            None => read_line(at, keys.tags, keys.tag_pattern, report).map(|line| vec![line]),
+        };
         let id_at = keys.id.as_ref().map_or(repository_at, |id| id.at);
         let given_id = keys.id.map(|id| id.read(report));
         let from = required("from", at, keys.from, report).and_then(|from| place(from, report));
-        let copy_from = keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
+        let copy_from: Vec<_> =
+            keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
         let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, builders, report));
         let owner = owners.named(keys.owner, report);
 
-        let (repository, (line, line_at)) = (repository?, line?);
-        let id = given_id.unwrap_or_else(|| default_id(&repository, &line))?;
-        Some(Self {
-            id,
-            id_at,
-            tier: tier?,
-            repository,
-            line,
-            line_at,
-            from,
-            copy_from,
-            pipeline,
-            owner,
-            policy,
-        })
+        let (repository, lines, tier) = (repository?, lines?, tier?);
+        let of_line = |(line, line_at): (Line, Vec<Location>)| {
+            let id = match &given_id {
+                Some(id) => of_environment(id.as_ref()?, &line)?,
+                None => default_id(&repository, &line)?,
+            };
+            let (repository, from, copy_from) = (repository.clone(), from.clone(), copy_from.clone());
+            let (pipeline, owner, policy) = (pipeline.clone(), owner.clone(), policy.clone());
+            Some(Self {
+                entry,
+                id,
+                id_at,
+                tier,
+                repository,
+                line,
+                line_at,
+                from,
+                copy_from,
+                pipeline,
+                owner,
+                policy,
+            })
+        };
+        lines.into_iter().map(of_line).collect()
+    }
+
+    /// Reports a deployed line that could not be built from its own commit, or that nobody will ever see.
+    pub(super) fn check_deployed(&self, inspected: &Inspected, report: &mut Report<'_>) {
+        let Line::Deployed { environment } = &self.line else { return };
+        let at = self.line_at.first().copied().unwrap_or(self.id_at);
+        let is_pinned =
+            |pipeline: &Pipeline| !pipeline.sources.is_empty() && pipeline.takes(Variable::BuildKey);
+        if self.pipeline.as_ref().is_some_and(|(_, pipeline)| !is_pinned(pipeline)) {
+            report.add(at, Problem::DeployedUnpinned { environment: environment.clone() });
+        }
+        if !inspected.accounts.iter().any(|account| account.environment.as_ref() == Some(environment)) {
+            report.add(at, Problem::DeployedNowhere(environment.clone()));
+        }
+    }
+}
+
+/// The id of one line of an image: what an environment runs has the environment's name behind it.
+fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
+    match line {
+        Line::Deployed { environment } => format!("{id}@{environment}").parse().ok(),
+        Line::Stable(_) | Line::Newest(_) => Some(id.clone()),
     }
 }
 
@@ -89,6 +133,41 @@ fn default_id(repository: &Repository, line: &Line) -> Option<ImageId> {
     match line {
         Line::Stable(tags) => format!("{repository}:{}", tags.first()?).parse().ok(),
         Line::Newest(_) => repository.as_str().parse().ok(),
+        Line::Deployed { environment } => format!("{repository}@{environment}").parse().ok(),
+    }
+}
+
+fn read_lines(
+    written: Spanned<Vec<Spanned<LineKeys>>>,
+    report: &mut Report<'_>,
+) -> Option<Vec<(Line, Vec<Location>)>> {
+    if written.value.is_empty() {
+        report.add(written.referenced, Problem::NoLines);
+        return None;
+    }
+    let lines: Vec<_> = written.value.into_iter().map(|line| read_one_line(line, report)).collect();
+    lines.into_iter().collect()
+}
+
+fn read_one_line(written: Spanned<LineKeys>, report: &mut Report<'_>) -> Option<(Line, Vec<Location>)> {
+    let at = written.referenced;
+    let LineKeys { environment, tag_pattern, current } = written.value;
+    match (current.read(report)?, environment, tag_pattern) {
+        (Which::Deployed, Some(environment), None) => {
+            let (at, environment) = place(environment, report)?;
+            Some((Line::Deployed { environment: environment.into() }, vec![at]))
+        }
+        (Which::Newest, None, Some(pattern)) => {
+            place(pattern, report).map(|(at, pattern)| (Line::Newest(pattern), vec![at]))
+        }
+        (Which::Deployed, ..) => {
+            report.add(at, Problem::DeployedWhere);
+            None
+        }
+        (Which::Newest, ..) => {
+            report.add(at, Problem::NewestOfWhat);
+            None
+        }
     }
 }
 

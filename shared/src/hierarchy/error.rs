@@ -121,6 +121,27 @@ pub(super) enum Problem {
     NoLine,
     #[error("image has both `tags` and `tagPattern`; keep the one that says which version counts")]
     TwoLines,
+    #[error("image has `lines`, which say which versions count; remove its `tags` and `tagPattern`")]
+    LinesAndTags,
+    #[error("`lines` is empty; name at least one line")]
+    NoLines,
+    #[error("a line with `current: deployed` needs its `environment`, and no `tagPattern`")]
+    DeployedWhere,
+    #[error("a line with `current: newest` needs its `tagPattern`, and no `environment`")]
+    NewestOfWhat,
+    #[error(
+        "what {environment} runs is rebuilt from its own commit: its pipeline needs `sources`, to be pinned to it, and the \
+         variable PATCHWAVE_BUILD_KEY, to tell it from a build of the newest commit"
+    )]
+    DeployedUnpinned { environment: String },
+    #[error(
+        "no account of `inventory` is of the environment {0}, so nobody sees what it runs; name one, or correct it"
+    )]
+    DeployedNowhere(String),
+    #[error(
+        "what {environment} runs of {repository} is the line of `{owner}` in line {line} too; one of them must go"
+    )]
+    DeployedTwice { environment: String, repository: String, owner: ImageId, line: u64 },
     #[error("`tags` is empty; name at least the tag to track")]
     NoTags,
     #[error(

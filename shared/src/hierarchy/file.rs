@@ -129,6 +129,9 @@ with_policy_keys! {
         tags: Option<Spanned<Vec<Written<Tag>>>>,
         /// Which tags name its versions; the newest is current.
         tag_pattern: Option<Written<TagPattern>>,
+        /// Instead of `tags` and `tagPattern`: several lines of versions, each of which is rebuilt on its own.
+        #[schemars(with = "Option<Vec<LineKeys>>")]
+        lines: Option<Spanned<Vec<Spanned<LineKeys>>>>,
         /// The base of its final stage: an id or `repository:tag` of this file, a reference with its registry host,
         /// or `scratch`.
         #[schemars(required)]
@@ -141,6 +144,28 @@ with_policy_keys! {
         /// Whose it is: a name under `owners`.
         owner: Option<Written<String>>,
     }
+}
+
+/// A line of versions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LineKeys {
+    /// The environment whose running version counts; with `current: deployed`.
+    pub(super) environment: Option<Written<EnvironmentName>>,
+    /// Which tags name the line's versions; with `current: newest`.
+    pub(super) tag_pattern: Option<Written<TagPattern>>,
+    /// Which version counts.
+    pub(super) current: Written<Which>,
+}
+
+/// Which version of a line counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Which {
+    /// The newest.
+    Newest,
+    /// The one that runs.
+    Deployed,
 }
 
 /// The tiers whose images have a policy of their own.

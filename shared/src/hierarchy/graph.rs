@@ -116,7 +116,7 @@ impl Hierarchy {
             let (repository, tag) = name.rsplit_once(':')?;
             self.in_repository(&repository.parse().ok()?).find(|image| match &image.line {
                 Line::Stable(tags) => tags.iter().any(|declared| declared.as_str() == tag),
-                Line::Newest(_) => false,
+                Line::Newest(_) | Line::Deployed { .. } => false,
             })
         };
         by_id().or_else(by_tag).ok_or_else(|| self.unknown(name))

@@ -43,24 +43,26 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
     let builders = declared::builders(file.builders, report);
     let owners = declared::owners(file.owners, report);
-    let declared = images.len();
-    let mut drafts: Vec<Draft> = images
-        .into_iter()
-        .filter_map(|image| Draft::read(image, &fleet, (&builders, &owners), report))
-        .collect();
-    let complete = drafts.len() == declared;
+    let mut draft = |(n, image)| Draft::read(n, image, &fleet, (&builders, &owners), report);
+    let read: Vec<Option<Vec<Draft>>> = images.into_iter().enumerate().map(&mut draft).collect();
+    let complete = read.iter().all(Option::is_some);
+    let mut drafts: Vec<Draft> = read.into_iter().flatten().flatten().collect();
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
             suppress.apply(&mut drafts, complete, report);
         }
     }
     claims::check(&drafts, report);
+    let inspected = inspected.unwrap_or_default();
+    for draft in &drafts {
+        draft.check_deployed(&inspected, report);
+    }
     let registry = registry?;
     let names = Names::new(&drafts, &registry, complete);
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registry, fleet.limits, images, inspected.unwrap_or_default()))
+    Some(Hierarchy::new(registry, fleet.limits, images, inspected))
 }
 
 /// Puts the images in build order; nothing if one has no known base.

@@ -77,6 +77,11 @@ pub enum Line {
     Stable(Vec<Tag>),
     /// The newest commit's newest push whose tag matches.
     Newest(TagPattern),
+    /// What an environment runs: the newest build of the commit that was seen to run there.
+    Deployed {
+        /// The environment, as the inventory's accounts name it.
+        environment: String,
+    },
 }
 
 /// A pipeline variable that Patchwave can send.

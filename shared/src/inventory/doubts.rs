@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::scanning::{Covered, Covering, UseIs, Windows};
-use super::state::Inventory;
+use super::state::{Entry, Inventory};
 use crate::hierarchy::Hierarchy;
 use crate::image::{Digest, ImageId, Repository};
 use crate::time::{Span, Timestamp};
@@ -114,7 +114,7 @@ pub fn doubts(
 /// The platform manifests of the versions that run.
 fn manifests(inventory: &Inventory) -> BTreeMap<&Digest, (&ImageId, &Digest)> {
     let mut manifests = BTreeMap::new();
-    let runs: BTreeSet<_> = inventory.entries.values().filter(|e| e.runs).filter_map(|e| e.known()).collect();
+    let runs: BTreeSet<_> = inventory.entries.values().filter(|e| e.runs).filter_map(Entry::known).collect();
     for (key, assessment) in inventory.versions.iter().filter(|(key, _)| runs.contains(*key)) {
         let of = (&key.0, &key.1);
         manifests.extend(assessment.manifests.iter().map(|manifest| (manifest, of)));

@@ -30,7 +30,9 @@ pub use metrics::{NAMESPACE, metrics};
 pub use named::NoDigest;
 pub use rescan::{A_DAY, FRESH, Rescan, rescans};
 pub use resolve::Resolution;
-pub use scanning::{Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, UseIs, Windows, matches};
+pub use scanning::{
+    Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, SeenInUse, UseIs, Windows, matches,
+};
 pub use state::{
     Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
 };

@@ -143,9 +143,15 @@ pub(super) fn resolve(
     };
     let is_current =
         |image: &&Image| matches!(catalog.current(&image.id), Current::Version(now) if now == version.digest);
-    let candidates = || hierarchy.in_repository(&repository);
-    let image = candidates()
-        .find(is_current)
+    let environment = &sighting.place.environment;
+    let candidates =
+        || hierarchy.in_repository(&repository).filter(|image| !matches!(image.line, Line::Deployed { .. }));
+    // What an environment runs is the line that says so, whichever version it is.
+    let deployed = |image: &&Image| matches!(&image.line, Line::Deployed { environment: of } if Some(of) == environment.as_ref());
+    let image = hierarchy
+        .in_repository(&repository)
+        .find(deployed)
+        .or_else(|| candidates().find(is_current))
         .or_else(of_tag)
         .or_else(|| candidates().find(|image| Some(&image.id) == before))
         .or_else(|| only(candidates(), named.tag.as_ref()));
@@ -174,6 +180,7 @@ fn on_line<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tag: &Tag) -> 
     hierarchy.in_repository(repository).find(|image| match &image.line {
         Line::Stable(tags) => tags.contains(tag),
         Line::Newest(pattern) => pattern.matches(tag),
+        Line::Deployed { .. } => false,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::survey::ConsumerKind;
 use crate::image::{Digest, Repository};
 use crate::time::{Span, Timestamp};
 
@@ -132,6 +133,29 @@ pub enum Covering {
     Expired,
     /// It does not, for another reason, in the scanner's words.
     Inactive(String),
+}
+
+/// What an enhanced scanner saw of an image in a cluster.
+///
+/// This is weaker than a look of one's own: it may be a day old, and it is of the images that the scanner covers alone. It is
+/// for clusters that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenInUse {
+    /// The cluster's account.
+    pub account: String,
+    /// Its region.
+    pub region: String,
+    /// ECS or EKS.
+    pub kind: ConsumerKind,
+    /// Its name.
+    pub cluster: String,
+    /// What ran it, named as in a [`Sighting`](super::Sighting).
+    pub workload: String,
+    /// How many tasks or pods ran, of all workloads that the scanner counts together.
+    pub running: u32,
+    /// When it was last seen to run.
+    pub at: Timestamp,
 }
 
 #[cfg(test)]

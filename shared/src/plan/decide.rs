@@ -10,7 +10,7 @@ use super::scene::Scene;
 use super::{Awaited, Hold, Limit, Reason};
 use crate::facts::{Execution, Version};
 use crate::finding::{Scan, Severity};
-use crate::hierarchy::Image;
+use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
 use crate::time::{Span, Timestamp};
@@ -138,10 +138,16 @@ impl<'a> Case<'_, 'a> {
 
     /// A version that was pushed before ours stands where ours stood: a person put it back.
     fn is_rolled_back(&self) -> bool {
+        // Whichever commit an environment runs, that one is to be patched.
+        if matches!(self.image.line, Line::Deployed { .. }) {
+            return false;
+        }
         let Some(success) = &self.scene.record(&self.image.id).success else { return false };
-        self.scene
-            .current(&self.image.id)
-            .is_some_and(|now| now.digest != success.version && now.pushed_at < success.pushed_at)
+        self.scene.current(&self.image.id).is_some_and(|now| {
+            now.digest != success.version
+                && now.pushed_at < success.pushed_at
+                && success.followed.as_ref() != Some(&now.digest)
+        })
     }
 
     fn nothing_helps(&self) -> Option<Hold> {

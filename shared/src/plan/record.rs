@@ -68,9 +68,11 @@ pub(super) fn freed(scene: &Scene<'_>) -> BTreeSet<ImageId> {
     let mut freed = BTreeSet::new();
     for image in scene.images().filter(|image| scene.facts.slots.running.contains(&image.id)) {
         let ended = scene.record(&image.id).claim.as_ref().is_none_or(|claim| {
-            let pushed = scene.current(&image.id).is_some_and(|now| {
+            let is_new = scene.current(&image.id).is_some_and(|now| {
                 Some(&now.digest) != claim.start.replaces.as_ref() && now.pushed_at > claim.claimed_at
             });
+            // What is not known to have started pushed nothing: somebody else did, and the start may still be made.
+            let pushed = is_new && claim.is_confirmed();
             pushed || image.policy.max_build_time.after(claim.claimed_at) <= scene.now
         });
         if ended {

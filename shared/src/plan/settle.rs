@@ -119,6 +119,7 @@ fn succeed(
         for_age: claim.for_age(),
         fixed_nothing: false,
         no_better_than,
+        followed: None,
     });
     let causes: Vec<&Cause> = claim.start.reasons.iter().flat_map(Reason::causes).collect();
     let severity = causes.iter().map(|cause| cause.severity).max().unwrap_or(Severity::Unrated);

@@ -172,6 +172,16 @@ pub(crate) fn look(
     fold(before, &Look { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog, now })
 }
 
+/// The same organisation, with a line of its own for what production runs of `apps/checkout`.
+pub(crate) fn with_a_deployed_line() -> Hierarchy {
+    let pipeline = "pipeline: { name: c, sources: [{ action: S, type: COMMIT_ID }] }";
+    let lines =
+        "lines: [{ environment: prod, current: deployed }, { tagPattern: 'main-*', current: newest }]";
+    let inventory = "inventory: { regions: [r-1], accounts: [{ id: '444455556666', environment: prod }] }";
+    let yaml = HIERARCHY.replace("tagPattern: \"main-*\"", &format!("{lines}, {pipeline}"));
+    Hierarchy::parse("h.yaml", &format!("{yaml}{inventory}\n")).unwrap()
+}
+
 /// What one sighting resolves to.
 pub(crate) fn resolved(catalog: &Catalog, sighting: &Sighting) -> Resolution {
     let place = read(&sighting.place, at(2, 0));

@@ -11,6 +11,12 @@ pub(super) fn answer(operation: &str, region: &Region, input: &Value, size: Opti
             "pullDateRescanMode": "LAST_IN_USE_AT" });
         return Ok(json!({ "ecrConfiguration": { "rescanDurationState": state } }));
     }
+    if operation == "GetClustersForImage" {
+        let clusters = region.clusters_of.get(input["filter"]["resourceId"].as_str().unwrap_or_default());
+        let clusters = clusters.map(Vec::as_slice).unwrap_or_default();
+        let (clusters, next) = page(clusters, input["nextToken"].as_str(), 100, size)?;
+        return Ok(json!({ "cluster": clusters, "nextToken": next }));
+    }
     let filter = |name: &str| input["filterCriteria"][name].as_array().cloned().unwrap_or_default();
     if ["resourceType", "accountId", "ecrRepositoryName"].iter().any(|name| filter(name).len() > 10) {
         return Err(Refusal::new("ValidationException", "a filter has at most 10 values"));

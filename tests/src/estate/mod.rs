@@ -39,6 +39,8 @@ pub struct Region {
     pub job_definitions: Vec<Value>,
     /// Inspector's covered resources.
     pub coverage: Vec<Value>,
+    /// The clusters that Inspector saw an image in, by the image's ARN.
+    pub clusters_of: BTreeMap<String, Vec<Value>>,
 }
 
 /// All accounts.
@@ -167,7 +169,7 @@ impl Estate {
             }
             "DescribeJobDefinitions" => functions::job_definitions(region, &request.json(), size),
             "ListEksClusters" | "DescribeCluster" => containers::eks(&operation, region, &request, size),
-            "ListCoverage" | "GetConfiguration" => {
+            "ListCoverage" | "GetConfiguration" | "GetClustersForImage" => {
                 inspector::answer(&operation, region, &request.json(), size)
             }
             _ => containers::ecs(&operation, region, &request.json(), size),
@@ -199,6 +201,7 @@ fn operation(target: &str, request: &Request<'_>) -> String {
         ("POST", ["v1", "describejobdefinitions"]) => "DescribeJobDefinitions",
         ("POST", ["coverage", "list"]) => "ListCoverage",
         ("POST", ["configuration", "get"]) => "GetConfiguration",
+        ("POST", ["cluster", "get"]) => "GetClustersForImage",
         ("POST", []) if target.is_empty() => "AssumeRole",
         _ => target,
     };

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{
-    ActionCategory, ExecutionMode as Mode, PipelineDeclaration, StageExecutionStatus, StageState,
+    ActionCategory, ActionDeclaration, ExecutionMode as Mode, PipelineDeclaration, StageDeclaration,
+    StageExecutionStatus, StageState,
 };
 use futures::StreamExt;
 use patchwave::facts::{Declaration, ExecutionMode, PipelineFacts};
@@ -85,12 +86,14 @@ fn variables(pipeline: &PipelineDeclaration) -> BTreeMap<String, bool> {
 }
 
 fn sources(pipeline: &PipelineDeclaration) -> BTreeSet<String> {
-    let is_source = |category: Option<&ActionCategory>| category == Some(&ActionCategory::Source);
+    let is_source = |action: &&ActionDeclaration| {
+        action.action_type_id().is_some_and(|kind| *kind.category() == ActionCategory::Source)
+    };
     pipeline
         .stages()
         .iter()
-        .flat_map(|stage| stage.actions())
-        .filter(|action| is_source(action.action_type_id().map(|kind| kind.category())))
+        .flat_map(StageDeclaration::actions)
+        .filter(is_source)
         .map(|action| action.name().to_owned())
         .collect()
 }

@@ -16,6 +16,7 @@ use patchwave::facts::{Manifest, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository};
+use patchwave::inventory::{Deployed, Running};
 use patchwave::line::{self, Candidate};
 use patchwave_converge::{Fault, ManifestAt};
 
@@ -47,24 +48,36 @@ impl Ecr {
     }
 
     /// Reads the version that counts on each image's line.
-    pub(crate) async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Found> {
+    ///
+    /// `running` says which version each deployed line's environment runs.
+    pub(crate) async fn currents(
+        &self,
+        images: &[&Image],
+        running: &Result<BTreeMap<ImageId, Running>, Fault>,
+    ) -> BTreeMap<ImageId, Found> {
         let mut by_repository: BTreeMap<&Repository, Vec<&Image>> = BTreeMap::new();
         for image in images {
             by_repository.entry(&image.repository).or_default().push(image);
         }
-        let reads =
-            by_repository.into_iter().map(|(repository, images)| self.currents_in(repository, images));
+        let reads = by_repository
+            .into_iter()
+            .map(|(repository, images)| self.currents_in(repository, images, running));
         stream::iter(reads).buffer_unordered(AT_ONCE).map(stream::iter).flatten().collect().await
     }
 
-    async fn currents_in(&self, repository: &Repository, images: Vec<&Image>) -> Vec<(ImageId, Found)> {
+    async fn currents_in(
+        &self,
+        repository: &Repository,
+        images: Vec<&Image>,
+        running: &Result<BTreeMap<ImageId, Running>, Fault>,
+    ) -> Vec<(ImageId, Found)> {
         let pushed = match self.pushed(repository, &images).await {
             Ok(pushed) => pushed,
             Err(fault) => return images.into_iter().map(|i| (i.id.clone(), Err(fault.clone()))).collect(),
         };
         let mut chosen = Vec::new();
         for image in images {
-            chosen.push((image.id.clone(), self.choose(image, &pushed).await));
+            chosen.push((image.id.clone(), self.choose(image, &pushed, running).await));
         }
         let counting: Vec<Candidate> = chosen.iter().filter_map(|(_, c)| c.clone().ok().flatten()).collect();
         let versions = self.whole(repository, &counting).await;
@@ -79,7 +92,7 @@ impl Ecr {
     async fn pushed(&self, repository: &Repository, images: &[&Image]) -> Result<Vec<Candidate>, Fault> {
         let tracked = |image: &&Image| match &image.line {
             Line::Stable(tags) => Some(tags.first().cloned()),
-            Line::Newest(_) => None,
+            Line::Newest(_) | Line::Deployed { .. } => None,
         };
         match images.iter().map(tracked).collect::<Option<BTreeSet<_>>>() {
             Some(tags) => {
@@ -90,14 +103,45 @@ impl Ecr {
         }
     }
 
-    async fn choose(&self, image: &Image, pushed: &[Candidate]) -> Result<Option<Candidate>, Fault> {
-        let Line::Newest(pattern) = &image.line else {
-            return Ok(line::current(&image.line, pushed).cloned());
+    async fn choose(
+        &self,
+        image: &Image,
+        pushed: &[Candidate],
+        running: &Result<BTreeMap<ImageId, Running>, Fault>,
+    ) -> Result<Option<Candidate>, Fault> {
+        let pattern = match &image.line {
+            Line::Stable(_) => return Ok(line::current(&image.line, pushed).cloned()),
+            Line::Deployed { environment } => {
+                let running = running.as_ref().map_err(Fault::clone)?.get(&image.id);
+                let deployed = running.and_then(|running| running.environments.get(environment));
+                return self.deployed(image, environment, deployed, pushed).await;
+            }
+            Line::Newest(pattern) => pattern,
         };
         let matching = pushed.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag)));
         let newest = newest(matching.cloned().collect(), LINE_DEPTH);
         let candidates = self.with_revisions(&image.repository, newest).await?;
         Ok(line::current(&image.line, &candidates).cloned())
+    }
+
+    /// Chooses the newest build of the commit that an environment runs. What is not known to run there is not known.
+    async fn deployed(
+        &self,
+        image: &Image,
+        environment: &str,
+        deployed: Option<&Deployed>,
+        pushed: &[Candidate],
+    ) -> Result<Option<Candidate>, Fault> {
+        let operation = format!("find what {environment} runs of {}", image.repository);
+        let unknown = |why: &str| invalid(operation.as_str(), why);
+        let deployed = deployed.ok_or_else(|| unknown("the inventory has not seen any of it there"))?;
+        let mut candidates = newest(pushed.to_vec(), LINE_DEPTH);
+        if !candidates.iter().any(|candidate| candidate.digest == deployed.version) {
+            candidates.extend(self.describe(&image.repository, &[by_digest(&deployed.version)]).await?);
+        }
+        let candidates = self.with_revisions(&image.repository, candidates).await?;
+        let current = line::deployed(&deployed.version, &candidates).cloned();
+        current.map(Some).ok_or_else(|| unknown("it is no longer in the registry"))
     }
 
     /// Reads the candidates' commits; leaves out what is gone meanwhile and what is no image.

@@ -130,7 +130,7 @@ async fn one_missing_tag_among_many_costs_a_few_calls_and_spoils_nothing() {
         });
     let hierarchy = hierarchy(&tags.iter().map(|tag| stable("base/os", tag)).collect::<Vec<_>>());
     let (ecr, asked) = registry.connect();
-    let currents = ecr.currents(&images(&hierarchy)).await;
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     for (id, current) in &currents {
         let missing = id.as_str() == "base/os:t37";
         assert_eq!(current.as_ref().unwrap().is_none(), missing, "{id}");
@@ -143,9 +143,14 @@ async fn one_missing_tag_among_many_costs_a_few_calls_and_spoils_nothing() {
 async fn a_repository_that_does_not_exist_has_no_version_and_a_fault_is_told_to_each_image() {
     let hierarchy = hierarchy(&[stable("base/os", "1"), stable("base/os", "2")]);
     let (none, _) = Registry::default().connect();
-    assert!(none.currents(&images(&hierarchy)).await.into_values().all(|current| current == Ok(None)));
+    assert!(
+        none.currents(&images(&hierarchy), &Ok(BTreeMap::new()))
+            .await
+            .into_values()
+            .all(|current| current == Ok(None))
+    );
     let (denied, _) = ecr(|_, _| error("AccessDeniedException"));
-    let currents = denied.currents(&images(&hierarchy)).await;
+    let currents = denied.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     assert_eq!(currents.len(), 2);
     assert!(currents.into_values().all(|current| current.unwrap_err().kind == FaultKind::Denied));
 }
@@ -158,7 +163,7 @@ async fn what_an_answer_leaves_out_is_not_gone() {
         _ => registry.answer(operation, input),
     });
     let hierarchy = hierarchy(&[stable("base/os", "1")]);
-    let currents = ecr.currents(&images(&hierarchy)).await;
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     let faults: Vec<_> = currents.into_values().map(|current| current.unwrap_err().to_string()).collect();
     assert!(faults.len() == 1 && faults[0].contains("leaves it out"), "{faults:?}");
 }
@@ -171,7 +176,7 @@ async fn an_index_is_read_by_its_platforms_and_the_first_platforms_notes_count()
         .push("base/os", 3, &["1"], index(1, 2));
     let hierarchy = hierarchy(&[stable("base/os", "1")]);
     let (ecr, _) = registry.connect();
-    let currents = ecr.currents(&images(&hierarchy)).await;
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     let version = currents.into_values().next().unwrap().unwrap().unwrap();
     assert_eq!(version.digest.as_str(), digest(3));
     assert_eq!(version.revision.as_deref(), Some("abc"));
@@ -190,7 +195,7 @@ async fn a_pattern_line_follows_all_pages_and_keeps_its_commits_in_order() {
         json!({"tier": "application", "repository": "apps/shop", "tagPattern": "main-*", "from": "scratch"});
     let hierarchy = hierarchy(&[application]);
     let (ecr, asked) = registry.connect();
-    let currents = ecr.currents(&images(&hierarchy)).await;
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     let version = currents.into_values().next().unwrap().unwrap().unwrap();
     assert_eq!(version.digest.as_str(), digest(2), "the rebuild of a keeps a's place");
     assert_eq!(count(&asked, "DescribeImages"), 4);

@@ -39,8 +39,8 @@ const SESSION: &str = "patchwave-inventory";
 const ACCOUNTS_AT_ONCE: usize = 16;
 /// Regions of an account that are read at once.
 const REGIONS_AT_ONCE: usize = 8;
-/// How long before its deadline an invocation begins nothing more: a call that is under way ends in this time, and the rest
-/// of the invocation has some as well.
+/// How long before its deadline an invocation begins nothing more, so that calls that are under way can end; of a short time
+/// a quarter, so that each invocation gets on.
 const RESERVE: Duration = Duration::from_mins(1);
 
 /// An account to look at.
@@ -114,7 +114,7 @@ impl Surveyor {
         resume: Option<Cursor>,
     ) -> (Survey, Option<Cursor>) {
         let now = self.clock.now();
-        let stop = deadline.filter(|deadline| *deadline > now).map(|deadline| before(deadline, RESERVE));
+        let stop = deadline.filter(|deadline| *deadline > now).map(|deadline| stop(now, deadline));
         let left = resume.map_or_else(|| everything(targets), |cursor| cursor.left);
         let read: Vec<_> = stream::iter(accounts(targets, left))
             .map(|(target, regions)| self.account(target, regions, stop))
@@ -155,6 +155,12 @@ impl Surveyor {
         });
         stream::iter(lanes).buffer_unordered(REGIONS_AT_ONCE).collect().await
     }
+}
+
+/// Returns when nothing more is begun.
+fn stop(now: Timestamp, deadline: Timestamp) -> Timestamp {
+    let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
+    before(deadline, RESERVE.min(left / 4))
 }
 
 /// What is left to read of one account, by region.

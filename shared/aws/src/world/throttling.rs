@@ -46,7 +46,7 @@ async fn wave(throttle: Throttle) -> Cost {
 
 async fn pass_over(world: &AwsWorld, hierarchy: &Hierarchy, trigger: Trigger, pass: usize) {
     let settings = Settings { mode: Mode::Enforce, owner: format!("pass-{pass}") };
-    let report = converge(world, hierarchy, &[trigger], &settings).await.unwrap();
+    let report = Box::pin(converge(world, hierarchy, &[trigger], &settings)).await.unwrap();
     assert_eq!(report.errors, [], "no call ran out of attempts");
 }
 

@@ -18,11 +18,11 @@ use crate::inspector::Inspector;
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
+        bus: None,
         registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
         // Nobody asks it here.
-        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry.account()),
-        bus: None,
+        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
     }
 }

@@ -11,6 +11,8 @@
 //!   scope does not depend on the index of the unsettled; that index is what the ticks of the quiet town go by.
 //! - Records and slots are read at one moment. Only what is given back depends on the slots, and that is fenced.
 //! - A write whose fence is too old stays too late, and a build that is over stays over: such a call is answered at once.
+//! - Two workers are alike, and change places.
+//! - Where all have read what they read and nobody new begins, a build that ends meanwhile is seen by nobody: it ends after.
 //! - Builds succeed, and the clock moves only by leases: no other deadline is near. An invocation never outlives a lease.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests may fail loudly")]
@@ -60,6 +62,12 @@ fn two_duplicates_build_nothing_twice() {
 #[test]
 fn a_crash_or_a_lost_answer_anywhere_loses_nothing() {
     holds(MANY, Bounds { overlapping: 2, extras: 0, faults: 1 });
+}
+
+#[test]
+#[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
+fn two_duplicates_and_two_crashes_lose_nothing_and_build_nothing_twice() {
+    holds(MANY, Bounds { overlapping: 2, extras: 2, faults: 2 });
 }
 
 #[test]

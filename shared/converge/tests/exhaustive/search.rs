@@ -8,9 +8,10 @@ use patchwave::trigger::Trigger;
 
 use crate::diamond::{Diamond, IMAGES};
 use crate::passes::Passes;
-use crate::town::{Answer, Images, Town, Violation};
+use crate::town::{Answer, Ask, Images, Town, Violation};
 
-const WORKERS: [&str; 2] = ["one", "two"];
+/// Both workers have one name: it is written into claims and read by nobody, and so they can change places.
+const WORKER: &str = "worker";
 
 /// Longer than a lease, and so than any invocation lives.
 const LEASE_PASSES: i64 = 17 * 60;
@@ -75,7 +76,7 @@ pub(crate) struct Explored {
 pub(crate) struct Search {
     diamond: Rc<Diamond>,
     passes: Passes,
-    /// Every state seen.
+    /// Every state seen, by its fingerprint.
     seen: BTreeSet<u128>,
     steps: u64,
     bounds: Bounds,
@@ -172,7 +173,8 @@ impl Search {
             }
         }
         let runs = (0..).zip(&state.town.runs);
-        steps.extend(runs.filter(|(_, run)| !run.is_over).map(|(run, _)| Step::End(run)));
+        let ends = runs.filter(|(_, run)| !run.is_over && self.is_noticed(state, run.image));
+        steps.extend(ends.map(|(run, _)| Step::End(run)));
         // The workers are alike, so that it is the first idle one that begins.
         if let Some(worker) = state.workers.iter().position(Option::is_none) {
             steps.extend((state.passes > 0 && state.events > 0).then_some(Step::Begin(worker)));
@@ -184,11 +186,21 @@ impl Search {
         steps
     }
 
+    /// Whether it matters to anybody who works now that a build of `image` ends before they go on. Nobody new may begin, and
+    /// all have read what they read: then the end commutes with what is left of them, and comes when they rest. (What they
+    /// start meanwhile is wrong on either side of it: beside a build under way, or on a stale parent and for a second time.)
+    fn is_noticed(&self, state: &State, image: u8) -> bool {
+        let mut asks = state.workers.iter().flatten().filter_map(|node| self.passes.asks(*node)).peekable();
+        state.passes > 0
+            || asks.peek().is_none()
+            || asks.any(|ask| !ask.is_effect() || matches!(ask, Ask::Free(freed, _) if freed == image))
+    }
+
     fn after(&mut self, state: &State, step: Step) -> Result<State, Violation> {
         let mut state = state.clone();
         match step {
             Step::Begin(worker) => {
-                state.workers[worker] = Some(self.passes.begin(Trigger::Sweep, WORKERS[worker]));
+                state.workers[worker] = Some(self.passes.begin(Trigger::Sweep, WORKER));
                 // Whatever the index of the unsettled says, a sweep reads all records.
                 self.answer(&mut state, worker, Answer::Unsettled(Images::default()));
                 state.passes -= 1;
@@ -225,6 +237,8 @@ impl Search {
         if state.workers == [None; 2] {
             state.passes = self.bounds.overlapping;
         }
+        // Which of them is which does not matter.
+        state.workers.sort_unstable();
         Ok(state)
     }
 
@@ -277,12 +291,13 @@ impl Search {
     }
 
     fn tell(&self, state: &State, step: Step) -> String {
-        let of = |worker: usize| {
-            let ask = state.workers[worker].and_then(|node| self.passes.asks(node));
-            format!("{} {ask:?}", WORKERS[worker])
+        // They change places, so that it is told what each of them was about to do.
+        let of = |worker: usize| match state.workers[worker] {
+            Some(node) => format!("in pass {node}: {:?}", self.passes.asks(node)),
+            None => "nobody".to_owned(),
         };
         match step {
-            Step::Begin(worker) => format!("{} begins", WORKERS[worker]),
+            Step::Begin(_) => "a pass begins".into(),
             Step::Answer(worker) => of(worker),
             Step::Crash(worker) => format!("{}, and crashes", of(worker)),
             Step::LoseAnswer(worker) => format!("{}, and the answer is lost", of(worker)),
