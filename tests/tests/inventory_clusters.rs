@@ -1,7 +1,5 @@
 //! The compiled inventory function, where it has to get in: Kubernetes behind TLS, and another account's role.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::sync::Arc;
 
 use patchwave_tests::estate::{EcsCluster, Estate, Kubernetes, Region, Trust, access_key};
