@@ -44,7 +44,7 @@ pub struct Scanning {
 pub struct ScanningRule {
     /// When.
     pub frequency: Frequency,
-    /// Which repositories, by [`matches`].
+    /// Which repositories, by [`matches`](fn@matches).
     pub filters: Vec<String>,
 }
 
