@@ -10,8 +10,9 @@ use tokio::process::{Child, Command};
 
 use crate::moto::{setting, venv};
 
-/// How often to look whether `cargo lambda watch` listens, and the pause between two looks.
-const LOOKS: u32 = 300;
+/// How often to look whether `cargo lambda watch` listens, and the pause between two looks: two minutes, for a machine that
+/// compiles meanwhile.
+const LOOKS: u32 = 1_200;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A running `cargo lambda watch`.
