@@ -15,8 +15,6 @@ pub enum Throttle {
     /// One in five of the calls that were not made before, and never its repetition: a limit that backing off gets under.
     /// The seed decides which of the five.
     OneInFive(u64),
-    /// Each call with a chance of one in five, repetitions like any other: a limit that backing off does not get under.
-    AtRandom(u64),
 }
 
 /// The calls that all fakes were asked for.
@@ -32,7 +30,6 @@ struct State {
     fresh: u64,
     /// What was refused and is yet to be repeated.
     owed: BTreeSet<String>,
-    dice: Option<Dice>,
 }
 
 impl Traffic {
@@ -96,7 +93,6 @@ impl State {
                 }
                 is_refused
             }
-            Throttle::AtRandom(seed) => self.dice.get_or_insert(Dice(seed)).roll(5) == 0,
         }
     }
 }
