@@ -217,10 +217,10 @@ impl<W: World> Pass<'_, W> {
             Err(fault) => return self.fail(None, &fault),
         };
         let stands = |notice: &Notice| {
-            let told = stored.get(&notice.image)?.told.get(&notice.root_cause)?;
-            (told.revision == notice.revision && !told.sent).then_some(())
+            let told = stored.get(&notice.image).and_then(|record| record.told.get(&notice.root_cause));
+            told.is_some_and(|told| told.revision == notice.revision && !told.sent)
         };
-        let notices: Vec<Notice> = notices.into_iter().filter(|notice| stands(notice).is_some()).collect();
+        let notices: Vec<Notice> = notices.into_iter().filter(stands).collect();
         let answers = self.world.tell(&notices).await;
         let mut sent = BTreeSet::new();
         for (notice, answer) in notices.into_iter().zip(answers) {

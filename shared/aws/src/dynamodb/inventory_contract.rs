@@ -2,12 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::Duration;
 
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
@@ -19,22 +14,14 @@ use patchwave_tests::moto::Moto;
 use serde_json::json;
 
 use super::Ledger;
+use crate::world::wired::config;
 
 const TABLE: &str = "patchwave";
 
 async fn on_a_table<R: Future<Output = ()>>(check: impl FnOnce(Ledger) -> R) {
     let moto = Moto::start().await;
     moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE)).await.unwrap();
-    let credentials = Credentials::new("key", "secret", None, None, "test");
-    let config = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_mins(1)).build())
-        .endpoint_url(moto.url())
-        .build();
-    check(Ledger::new(aws_sdk_dynamodb::Client::new(&config), TABLE.to_owned())).await;
+    check(Ledger::new(aws_sdk_dynamodb::Client::new(&config(moto.url().to_owned())), TABLE.to_owned())).await;
 }
 
 fn now() -> Timestamp {

@@ -27,7 +27,8 @@ pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table:
     }
 }
 
-fn config(url: String) -> SdkConfig {
+/// The configuration of a client whose service is at `url`.
+pub(crate) fn config(url: String) -> SdkConfig {
     let retries = clients::retries().with_initial_backoff(Duration::from_millis(1));
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
