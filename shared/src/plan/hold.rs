@@ -180,7 +180,7 @@ impl Hold {
             Self::UnknownRevision => {
                 "the image's owner, by writing org.opencontainers.image.revision in its build".into()
             }
-            Self::NoPipeline { because } => format!("the pipeline's owner: {because}"),
+            Self::NoPipeline { because } => format!("whoever owns the hierarchy or the pipeline: {because}"),
             Self::CannotHelp { because, .. } => because.clone(),
             Self::Suppressed { .. } => "the hierarchy's owner, or the suppression's end".into(),
             Self::Quarantined { .. } => {
