@@ -29,11 +29,13 @@ WITHOUT_RESOURCE = {
     # It knows container instances, and is asked about clusters.
     "ecs:ListTasks",
     "eks:ListClusters",
+    "events:ListRules",
     "inspector2:GetClustersForImage",
     "inspector2:GetConfiguration",
     "inspector2:ListCoverage",
     "inspector2:ListFindings",
     "lambda:ListFunctions",
+    "scheduler:ListSchedules",
 }
 
 # Where parliament complains and is answered: about which statement, and why it may stay.
