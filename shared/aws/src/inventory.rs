@@ -68,6 +68,7 @@ pub(crate) async fn look(
     }
     let surveyed = Surveyed { survey, began, ended: left.is_none() };
     let understood = described.understand(hierarchy, &before, &surveyed);
+    world.keep_scans(understood.scans(hierarchy));
     let now = understood.facts.observed_at;
     let operation = "write the inventory";
     let written = items(&before, &understood.folded, now).map_err(|e| invalid(operation, e.to_string()))?;
