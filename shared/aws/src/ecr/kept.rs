@@ -54,3 +54,36 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use patchwave::finding::Coverage;
+
+    use super::*;
+    use crate::fake::digest;
+
+    #[test]
+    fn a_finished_scan_serves_once_and_an_unfinished_one_never() {
+        let at = |n| -> ManifestAt { ("base/os".parse().unwrap(), digest(n).parse().unwrap()) };
+        let completed_at = "2026-01-01T12:00:00Z".parse().unwrap();
+        let finished = Scan::Complete { completed_at, coverage: Coverage::Os, findings: Vec::new() };
+        let unfinished = [Scan::Missing, Scan::Pending, Scan::Failed("no answer".into()), Scan::Expired];
+        let kept = Kept::default();
+        kept.keep_scans(unfinished.into_iter().enumerate().map(|(n, scan)| (at(n), scan)));
+        kept.keep_scans([(at(9), finished.clone())]);
+        assert_eq!((0..5).filter_map(|n| kept.take_scan(&at(n))).count(), 0);
+        assert_eq!([kept.take_scan(&at(9)), kept.take_scan(&at(9))], [Some(finished), None]);
+    }
+
+    #[test]
+    fn a_document_is_kept_by_its_repository_and_what_was_not_read_is_not_kept() {
+        let (kept, here) = (Kept::default(), "base/os".parse().unwrap());
+        let of = |n: usize| -> Digest { digest(n).parse().unwrap() };
+        let artifact = Document::Artifact("text/plain".into());
+        let failed = Err(crate::fault::invalid("read", "nothing"));
+        kept.keep_documents(&here, &[(of(1), Ok(Some(artifact))), (of(2), Ok(None)), (of(3), failed)].into());
+        assert!(kept.document(&here, &of(1)).is_some());
+        assert!(kept.document(&"base/slim".parse().unwrap(), &of(1)).is_none());
+        assert!(kept.document(&here, &of(2)).is_none() && kept.document(&here, &of(3)).is_none());
+    }
+}
