@@ -32,6 +32,8 @@ REACHED_BY = {
 ACTIONS = {
     # Under enhanced scanning ECR asks Inspector in the caller's name.
     ("ecr", "DescribeImageScanFindings"): {"ecr:DescribeImageScanFindings", "inspector2:ListFindings"},
+    # A schedule delivers with a role that its maker must be allowed to hand over.
+    ("scheduler", "CreateSchedule"): {"scheduler:CreateSchedule", "iam:PassRole"},
     # A transaction needs the rights of its parts, and none of its own: see TRANSACTED.
     ("dynamodb", "TransactWriteItems"): set(),
 }

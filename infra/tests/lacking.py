@@ -54,6 +54,7 @@ def _schedule_group(client, _, properties):
 
 
 def _schedule(client, name, properties):
+    name = properties.pop("Name", name)
     arn = client("scheduler").create_schedule(Name=name, **properties)["ScheduleArn"]
     return name, {"Arn": arn}
 

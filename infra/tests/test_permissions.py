@@ -134,6 +134,9 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
     assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-start"]
+    assert where["scheduler:GetSchedule"] == [enforcing.arn("Tick"), enforcing.arn("Daily")]
+    assert where["scheduler:CreateSchedule"] == [f"arn:aws:scheduler:{account}:schedule/enforcing/*"]
+    assert where["iam:PassRole"] == [enforcing.arn("SchedulerRole")]
     where = places(enforcing, "InventoryRole")
     # The index of the unsettled, and its own part of the table.
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
@@ -148,6 +151,12 @@ def test_roles_are_taken_in_the_organisation_alone(enforcing):
         assert takes
         for statement in takes:
             assert statement["Condition"] == {"StringEquals": {"aws:ResourceOrgID": "o-exampleorg"}}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_schedulers_role_is_handed_to_the_scheduler_alone(enforcing, function):
+    [passes] = [s for s in statements(enforcing, f"{function}Role") if s["Action"] == "iam:PassRole"]
+    assert passes["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
 def test_who_may_take_a_role(enforcing):

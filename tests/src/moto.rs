@@ -95,6 +95,16 @@ impl Moto {
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
     }
 
+    /// Gets something of a service that speaks REST.
+    pub async fn get(&self, service: &str, path: &str) -> Value {
+        let authorization = authorization(service);
+        let headers = [("authorization", authorization.as_str())];
+        let url = format!("{}/{path}", self.url);
+        let (status, body) = http::send("GET", &url, &headers, "").await.expect("moto answers");
+        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).expect("a service that speaks REST answers in JSON")
+    }
+
     /// Makes a bucket that holds one object.
     pub async fn put_object(&self, bucket: &str, key: &str, content: &str) {
         for (path, content) in [(bucket.to_owned(), ""), (format!("{bucket}/{key}"), content)] {

@@ -13,11 +13,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::http::Server;
 use crate::moto::REGION;
 
@@ -29,6 +31,8 @@ pub enum Deadline {
     Far,
     /// Ten minutes after the epoch: what `cargo lambda watch` sends, so that a function that trusts it bails out.
     LongPast,
+    /// This long after the function takes the invocation.
+    In(SignedDuration),
 }
 
 impl Deadline {
@@ -36,6 +40,9 @@ impl Deadline {
         match self {
             Self::Far => 4_102_444_800_000,
             Self::LongPast => 600_000,
+            Self::In(time) => {
+                u64::try_from((Clock::default().now() + time).as_millisecond()).unwrap_or_default()
+            }
         }
     }
 }
@@ -61,10 +68,14 @@ struct Invocation {
 struct Api {
     next: AsyncMutex<mpsc::Receiver<Invocation>>,
     pending: Mutex<BTreeMap<String, oneshot::Sender<Outcome>>>,
-    deadline: Deadline,
+    deadline: Mutex<Deadline>,
 }
 
 impl Api {
+    fn deadline(&self) -> Deadline {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn settle(&self, id: &str, outcome: Outcome) {
         let waiting = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(waiting) = waiting {
@@ -89,7 +100,11 @@ impl Function {
     /// Starts the binary `name` with nothing in its environment but `settings` and what Lambda sets.
     pub async fn start(name: &str, settings: &BTreeMap<String, String>, deadline: Deadline) -> Self {
         let (invocations, next) = mpsc::channel(1);
-        let api = Arc::new(Api { next: AsyncMutex::new(next), pending: Mutex::default(), deadline });
+        let api = Arc::new(Api {
+            next: AsyncMutex::new(next),
+            pending: Mutex::default(),
+            deadline: Mutex::new(deadline),
+        });
         let server = Server::start(routes(Arc::clone(&api))).await;
         let mut child = Command::new(binary(name))
             .env_clear()
@@ -109,6 +124,11 @@ impl Function {
         keep(child.stdout.take(), &log);
         keep(child.stderr.take(), &log);
         Self { name: name.to_owned(), child, invocations, api, count: 0, log, _server: server }
+    }
+
+    /// Gives later invocations another deadline.
+    pub fn must_end(&self, deadline: Deadline) {
+        *self.api.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
 
     /// Invokes the function and waits for its answer.
@@ -156,7 +176,7 @@ async fn next(State(api): State<Arc<Api>>) -> Response {
     };
     let headers = [
         ("Lambda-Runtime-Aws-Request-Id", invocation.id),
-        ("Lambda-Runtime-Deadline-Ms", api.deadline.milliseconds().to_string()),
+        ("Lambda-Runtime-Deadline-Ms", api.deadline().milliseconds().to_string()),
         (
             "Lambda-Runtime-Invoked-Function-Arn",
             format!("arn:aws:lambda:{REGION}:123456789012:function:test"),

@@ -10,6 +10,7 @@ use patchwave_converge::{Fault, NotIntervened};
 
 use crate::clients::Clients;
 use crate::hierarchy::HierarchySource;
+use crate::scheduler::Scheduler;
 use crate::settings::{InvalidSettings, Settings};
 use crate::world::AwsWorld;
 
@@ -18,13 +19,17 @@ pub(crate) struct Deployed {
     settings: Settings,
     clients: Clients,
     hierarchy: HierarchySource,
+    scheduler: Option<Scheduler>,
 }
 
 impl Deployed {
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
         let settings = Settings::read()?;
+        let clients = Clients::load(settings.own_s3).await;
+        let schedule = settings.schedule.clone();
         Ok(Self {
-            clients: Clients::load(settings.own_s3).await,
+            scheduler: schedule.map(|schedule| Scheduler::new(clients.scheduler(), schedule)),
+            clients,
             hierarchy: HierarchySource::new(settings.hierarchy.clone()),
             settings,
         })
@@ -41,7 +46,9 @@ impl Deployed {
     /// Returns the world, with the hierarchy as it is now.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;
-        Ok((AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings), hierarchy))
+        let scheduler = self.scheduler.clone();
+        let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, scheduler);
+        Ok((world, hierarchy))
     }
 }
 

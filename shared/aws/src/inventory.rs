@@ -6,11 +6,13 @@ use jiff::SignedDuration;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
-    self, Doubt, Inventory, NAMESPACE, Question, Scanner, Totals, doubts, items, metrics,
+    self, Doubt, Inventory, NAMESPACE, Question, Scanner, Survey, Totals, doubts, items, metrics,
 };
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Failure, Fault, Report, Surveyed, Understood, World, rescan, understand};
+use patchwave_converge::{
+    Failure, Fault, FaultKind, Report, Surveyed, Understood, World, rescan, understand,
+};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -34,6 +36,8 @@ struct Unfinished {
 pub(crate) struct Looked {
     understood: Understood,
     totals: Totals,
+    /// Whether what is left of it is gone on with soon, or that nothing is left.
+    goes_on: Result<(), Fault>,
 }
 
 /// Looks at everything that the hierarchy names, or at what the last invocation left of it, understands it and writes it
@@ -51,7 +55,8 @@ pub(crate) async fn look(
     let until = deadline.and_then(|deadline| most_of_the_time(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
-    let (survey, left) = surveyor.survey(&targets(hierarchy), until, cursor).await;
+    let (survey, left) = surveyor.survey(&targets(hierarchy), until, cursor.clone()).await;
+    let got_on = left.as_ref().is_none_or(|left| got_on(&survey, cursor.as_ref(), left));
 
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let before = ledger.inventory(&images).await?;
@@ -67,6 +72,7 @@ pub(crate) async fn look(
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
+    let goes_on = if surveyed.ended { Ok(()) } else { go_on(world, got_on).await };
 
     let inventory = &understood.folded.inventory;
     let answer = inventory.answer(hierarchy, &Question::default(), now);
@@ -84,7 +90,27 @@ pub(crate) async fn look(
         namespace = NAMESPACE, running = totals.running, vulnerable = totals.vulnerable, unknown = totals.unknown,
         changes = understood.folded.changes.len(), ended = surveyed.ended, "looked"
     );
-    Ok(Looked { understood, totals })
+    Ok(Looked { understood, totals, goes_on })
+}
+
+/// Tells whether an invocation got on with what it left: it read something, or knows now of a place that needs the whole of
+/// the next one.
+fn got_on(survey: &Survey, before: Option<&Cursor>, left: &Cursor) -> bool {
+    !survey.places.is_empty() || left.interrupted() > before.map_or(0, Cursor::interrupted)
+}
+
+/// Has an unfinished survey gone on with at the next minute. One that does not get on is left to the next day.
+async fn go_on(world: &AwsWorld, got_on: bool) -> Result<(), Fault> {
+    if got_on {
+        return world.wake(world.now()).await;
+    }
+    Err(Fault {
+        operation: "go on with the survey".into(),
+        kind: FaultKind::Unavailable,
+        message:
+            "nothing of what was left could be read in the time of an invocation; the next sweep tries again"
+                .into(),
+    })
 }
 
 /// Two thirds of the time that is left: the pass that follows needs the rest. Nothing if the deadline has passed, as that of
@@ -116,11 +142,14 @@ pub(crate) async fn finish(
     looked: Result<Looked, Fault>,
     report: &mut Report,
 ) {
-    let Looked { understood, totals } = match looked {
+    let Looked { understood, totals, goes_on } = match looked {
         Ok(looked) => looked,
         Err(fault) => return fail(report, None, &fault),
     };
     report.inventory = Some(totals);
+    if let Err(fault) = goes_on {
+        fail(report, None, &fault);
+    }
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
         // Then the scans themselves tell who made them.
@@ -182,4 +211,40 @@ pub async fn read() -> Result<Inventoried, NotDone> {
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory(&images).await?;
     Ok(Inventoried { hierarchy, inventory, now: world.now() })
+}
+
+#[cfg(test)]
+mod tests {
+    use patchwave::inventory::{ConsumerKind, Place, PlaceRead};
+
+    use super::*;
+    use crate::survey::Left;
+
+    fn place(cluster: &str) -> Place {
+        let (account, region) = ("111122223333".to_owned(), "us-east-1".to_owned());
+        let cluster = Some(cluster.to_owned());
+        Place { account, region, kind: ConsumerKind::Ecs, cluster, environment: None }
+    }
+
+    /// What is left, each place with whether an invocation ended in its midst.
+    fn left(places: &[(&str, bool)]) -> Cursor {
+        let left = |&(cluster, interrupted): &(&str, bool)| Left { interrupted, place: place(cluster) };
+        Cursor { left: places.iter().map(left).collect() }
+    }
+
+    #[test]
+    fn an_invocation_gets_on_if_it_reads_something_or_leaves_a_place_in_its_midst() {
+        let nothing = Survey::default();
+        let at = "2026-01-01T12:00:00Z".parse().unwrap();
+        let read = PlaceRead { place: place("web"), at, unread: None };
+        let something = Survey { places: vec![read], ..Survey::default() };
+        let fresh = left(&[("a", false), ("b", false)]);
+        let in_its_midst = left(&[("a", true), ("b", false)]);
+        assert!(got_on(&something, None, &fresh));
+        assert!(got_on(&something, Some(&in_its_midst), &in_its_midst));
+        assert!(got_on(&nothing, None, &in_its_midst));
+        assert!(got_on(&nothing, Some(&fresh), &in_its_midst));
+        assert!(!got_on(&nothing, None, &fresh));
+        assert!(!got_on(&nothing, Some(&in_its_midst), &in_its_midst));
+    }
 }

@@ -15,6 +15,7 @@ mod inspector;
 mod inventory;
 pub mod lambda;
 mod manifest;
+mod scheduler;
 pub mod settings;
 pub mod survey;
 mod telemetry;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use patchwave::policy::Mode;
 
+use crate::scheduler::Schedule;
+
 /// An environment variable of Patchwave's own, as the README lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
@@ -31,6 +33,12 @@ pub const EVENT_BUS: Variable = Variable {
     meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
 };
 
+/// Which schedule wakes the function.
+pub const SCHEDULE: Variable = Variable {
+    name: "PATCHWAVE_SCHEDULE",
+    meaning: "the group/name of the schedule that invokes the function; without it nothing wakes it sooner",
+};
+
 /// Where Kubernetes is, in tests.
 pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
     name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",
@@ -38,7 +46,7 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
 };
 
 /// All of them.
-pub const VARIABLES: [Variable; 5] = [HIERARCHY, TABLE, MODE, EVENT_BUS, KUBE_ENDPOINT_OVERRIDE];
+pub const VARIABLES: [Variable; 6] = [HIERARCHY, TABLE, MODE, EVENT_BUS, SCHEDULE, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) table: String,
     pub(crate) mode: Mode,
     pub(crate) event_bus: Option<String>,
+    pub(crate) schedule: Option<Schedule>,
     /// Whether S3 is somewhere else than at AWS, where buckets have no host names of their own.
     pub(crate) own_s3: bool,
 }
@@ -101,6 +110,7 @@ impl Settings {
                 Some(other) => return Err(wrong(MODE, other)),
             },
             event_bus: read(EVENT_BUS.name).filter(|name| !name.is_empty()),
+            schedule: schedule(&read(SCHEDULE.name).unwrap_or_default())?,
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
         })
     }
@@ -113,6 +123,16 @@ fn source(text: String) -> Result<Source, InvalidSettings> {
             Ok(Source::Object { bucket: bucket.to_owned(), key: key.to_owned() })
         }
         _ => Err(wrong(HIERARCHY, &text)),
+    }
+}
+
+fn schedule(text: &str) -> Result<Option<Schedule>, InvalidSettings> {
+    match text.split_once('/') {
+        None if text.is_empty() => Ok(None),
+        Some((group, name)) if !group.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(Some(Schedule { group: group.to_owned(), name: name.to_owned() }))
+        }
+        _ => Err(wrong(SCHEDULE, text)),
     }
 }
 
@@ -163,7 +183,7 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
-        assert!(!read.own_s3);
+        assert!(!read.own_s3 && read.schedule.is_none());
     }
 
     #[test]
@@ -173,6 +193,9 @@ mod tests {
         let set =
             [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_MODE", "Enforce")];
         assert!(settings(&set).unwrap_err().contains("PATCHWAVE_MODE is \"Enforce\""));
+        let set =
+            [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_SCHEDULE", "daily")];
+        assert!(settings(&set).unwrap_err().contains("set it to the group/name"));
         assert!(settings(&[("PATCHWAVE_HIERARCHY", "s3://bucket")]).unwrap_err().contains("s3://bucket/key"));
     }
 

@@ -73,6 +73,13 @@ pub struct Cursor {
     pub left: Vec<Left>,
 }
 
+impl Cursor {
+    /// Counts the places in whose midst an invocation ended.
+    pub(crate) fn interrupted(&self) -> usize {
+        self.left.iter().filter(|left| left.interrupted).count()
+    }
+}
+
 /// A place that is still to be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
