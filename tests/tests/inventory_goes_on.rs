@@ -53,7 +53,7 @@ async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
     world.estate.set(ACCOUNT, "us-east-1", shop(&world.current("apps/cart:live").await));
     schedule(world.moto()).await;
     let mut settings = world.settings().clone();
-    settings.insert("PATCHWAVE_SCHEDULE".to_owned(), "patchwave/daily".to_owned());
+    settings.insert("PATCHWAVE_SWEEP".to_owned(), "patchwave/daily".to_owned());
     // Of seven seconds half are the survey's. The fourth answer that is none is after two, and the next call would be due two
     // seconds later.
     world.estate.refuse("ListTasks", "ThrottlingException", 4);

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::deployed::{Deployed, NotDone};
 use crate::fault::invalid;
+use crate::scheduler::Scheduler;
 use crate::survey::{Cursor, RoleToAssume, Surveyor, Target};
 use crate::telemetry;
 use crate::world::AwsWorld;
@@ -72,7 +73,7 @@ pub(crate) async fn look(
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
-    let goes_on = if surveyed.ended { Ok(()) } else { go_on(world, got_on).await };
+    let goes_on = if surveyed.ended { Ok(()) } else { go_on(deployed.sweeps(), world.now(), got_on).await };
 
     let inventory = &understood.folded.inventory;
     let answer = inventory.answer(hierarchy, &Question::default(), now);
@@ -100,9 +101,12 @@ fn got_on(survey: &Survey, before: Option<&Cursor>, left: &Cursor) -> bool {
 }
 
 /// Has an unfinished survey gone on with at the next minute. One that does not get on is left to the next day.
-async fn go_on(world: &AwsWorld, got_on: bool) -> Result<(), Fault> {
+async fn go_on(sweeps: Option<&Scheduler>, now: Timestamp, got_on: bool) -> Result<(), Fault> {
     if got_on {
-        return world.wake(world.now()).await;
+        return match sweeps {
+            Some(sweeps) => sweeps.wake(now, now).await,
+            None => Ok(()),
+        };
     }
     Err(Fault {
         operation: "go on with the survey".into(),

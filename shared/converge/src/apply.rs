@@ -28,7 +28,8 @@ pub(crate) async fn apply<W: World>(
     plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, look_again } = plan;
+    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, look_again } =
+        plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
     for (image, why) in &facts.unreadable {

@@ -92,7 +92,8 @@ fn the_search_finds_what_is_planted() {
         (Defect::CachedBuilds, "was built 2 times"),
     ];
     for (defect, words) in found {
-        let violation = explore(MANY, defect, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1 }).unwrap_err();
+        let violation =
+            explore(MANY, defect, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1 }).unwrap_err();
         let broken = violation.lines().next().unwrap_or_default();
         assert!(broken.contains(words), "{defect:?}: {violation}");
     }
