@@ -95,6 +95,10 @@ mod tests {
         let length = 8 + 4 + 3 + 3;
         assert_eq!(of(1, &["a"]), Span::minutes(15 + 30 + length));
         assert_eq!(of(1, &["a", "b", "c"]), Span::minutes(15 + 30 + 3 * length));
-        assert_eq!(of(1_000_000, &["a", "c"]).as_seconds() / 60, 15 + 30 + 2 * length, "only the chain counts");
+        assert_eq!(
+            of(1_000_000, &["a", "c"]).as_seconds() / 60,
+            15 + 30 + 2 * length,
+            "only the chain counts"
+        );
     }
 }
