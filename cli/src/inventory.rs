@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::inventory::{
-    self, Catalog, Inventory, Look, NoDigest, Question, Resolution, Row, Standing, Survey, Totals,
+    self, Catalog, Entry, Inventory, Look, NoDigest, Question, Resolution, Row, Standing, Survey, Totals,
 };
 use patchwave::time::Timestamp;
 use serde::Serialize;
@@ -196,6 +196,9 @@ fn state(row: &Row) -> String {
     if let Some(what) = what(&row.entry.resolution) {
         words.push(paint(CAREFUL, what));
     }
+    if row.entry.reported {
+        words.push(paint(CAREFUL, "seen by Inspector alone"));
+    }
     if row.is_vulnerable() {
         let since = row.vulnerable_since.map(|since| format!(" since {}", day(since))).unwrap_or_default();
         let findings =
@@ -249,7 +252,7 @@ fn fields(row: &Row) -> [String; HEAD.len()] {
         or_empty(place.cluster.clone()),
         entry.workload.clone(),
         entry.units.to_string(),
-        if entry.runs { "running" } else { "referenced" }.to_owned(),
+        used(entry).to_owned(),
         or_empty(entry.resolution.image().map(ToString::to_string)),
         or_empty(entry.resolution.version().map(ToString::to_string)),
         or_empty(entry.digest.as_ref().map(ToString::to_string)),
@@ -263,6 +266,14 @@ fn fields(row: &Row) -> [String; HEAD.len()] {
         findings.join("; "),
         row.unknown.join("; "),
     ]
+}
+
+const fn used(entry: &Entry) -> &'static str {
+    match (entry.runs, entry.reported) {
+        (true, true) => "reported",
+        (true, false) => "running",
+        (false, _) => "referenced",
+    }
 }
 
 const fn is(resolution: &Resolution) -> &'static str {

@@ -1,5 +1,6 @@
 //! What a sweep does beside its pass: looks at what runs, writes it down, and asks for new scans.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -11,7 +12,7 @@ use patchwave::inventory::{
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
 use patchwave_converge::{
-    Failure, Fault, FaultKind, Report, Surveyed, Understood, World, rescan, understand,
+    Described, Failure, Fault, FaultKind, Report, Surveyed, Understood, World, describe, rescan,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -37,8 +38,8 @@ struct Unfinished {
 pub(crate) struct Looked {
     understood: Understood,
     totals: Totals,
-    /// Whether what is left of it is gone on with soon, or that nothing is left.
-    goes_on: Result<(), Fault>,
+    /// What went wrong beside it.
+    faults: Vec<Fault>,
 }
 
 /// Looks at everything that the hierarchy names, or at what the last invocation left of it, understands it and writes it
@@ -56,13 +57,18 @@ pub(crate) async fn look(
     let until = deadline.and_then(|deadline| most_of_the_time(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
-    let (survey, left) = surveyor.survey(&targets(hierarchy), until, cursor.clone()).await;
+    let (mut survey, left) = surveyor.survey(&targets(hierarchy), until, cursor.clone()).await;
     let got_on = left.as_ref().is_none_or(|left| got_on(&survey, cursor.as_ref(), left));
 
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let before = ledger.inventory(&images).await?;
+    let described = describe(world, hierarchy, &before, &survey).await;
+    let mut faults = Vec::new();
+    if survey.has_unread_clusters() {
+        faults.extend(add_reports(world, hierarchy, &described, &mut survey).await.err());
+    }
     let surveyed = Surveyed { survey, began, ended: left.is_none() };
-    let understood = understand(world, hierarchy, &before, &surveyed).await;
+    let understood = described.understand(hierarchy, &before, &surveyed);
     let now = understood.facts.observed_at;
     let operation = "write the inventory";
     let written = items(&before, &understood.folded, now).map_err(|e| invalid(operation, e.to_string()))?;
@@ -73,7 +79,9 @@ pub(crate) async fn look(
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
-    let goes_on = if surveyed.ended { Ok(()) } else { go_on(deployed.sweeps(), world.now(), got_on).await };
+    if !surveyed.ended {
+        faults.extend(go_on(deployed.sweeps(), world.now(), got_on).await.err());
+    }
 
     let inventory = &understood.folded.inventory;
     let answer = inventory.answer(hierarchy, &Question::default(), now);
@@ -91,7 +99,31 @@ pub(crate) async fn look(
         namespace = NAMESPACE, running = totals.running, vulnerable = totals.vulnerable, unknown = totals.unknown,
         changes = understood.folded.changes.len(), ended = surveyed.ended, "looked"
     );
-    Ok(Looked { understood, totals, goes_on })
+    Ok(Looked { understood, totals, faults })
+}
+
+/// Adds what Inspector saw in the clusters that could not be read, where Inspector scans. Of many questions that fail one is
+/// told: what is not answered is unknown as it was.
+async fn add_reports(
+    world: &AwsWorld,
+    hierarchy: &Hierarchy,
+    described: &Described,
+    survey: &mut Survey,
+) -> Result<(), Fault> {
+    if world.scanning().await?.scanner == Scanner::Basic {
+        return Ok(());
+    }
+    let (mut seen, mut failed) = (BTreeMap::new(), None);
+    for (manifest, answer) in world.seen_in_use(&described.manifests(hierarchy)).await {
+        match answer {
+            Ok(clusters) => {
+                seen.insert(manifest, clusters);
+            }
+            Err(fault) => failed = Some(fault),
+        }
+    }
+    survey.add_reports(hierarchy, &seen, world.now());
+    failed.map_or(Ok(()), Err)
 }
 
 /// Tells whether an invocation got on with what it left: it read something, or knows now of a place that needs the whole of
@@ -146,14 +178,12 @@ pub(crate) async fn finish(
     looked: Result<Looked, Fault>,
     report: &mut Report,
 ) {
-    let Looked { understood, totals, goes_on } = match looked {
+    let Looked { understood, totals, faults } = match looked {
         Ok(looked) => looked,
         Err(fault) => return fail(report, None, &fault),
     };
     report.inventory = Some(totals);
-    if let Err(fault) = goes_on {
-        fail(report, None, &fault);
-    }
+    faults.iter().for_each(|fault| fail(report, None, fault));
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
         // Then the scans themselves tell who made them.

@@ -35,14 +35,20 @@ pub struct Understood {
     pub facts: Facts,
 }
 
-/// Asks the registry and the scanner about everything that was seen, and adds it to what was known `before`. What they do not
-/// say is unknown, and what was known stays.
-pub async fn understand<W: World>(
+/// What the registry and the scanner say of what counts and of what was seen.
+#[derive(Debug, Clone)]
+pub struct Described {
+    facts: Facts,
+    missing: BTreeMap<ManifestAt, Missing>,
+}
+
+/// Asks the registry and the scanner about everything that was seen, and that was known `before`.
+pub async fn describe<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     before: &Inventory,
-    surveyed: &Surveyed,
-) -> Understood {
+    survey: &Survey,
+) -> Described {
     let images: Vec<&Image> = hierarchy.images().collect();
     let mut currents = world.currents(&images).await;
     let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
@@ -51,21 +57,41 @@ pub async fn understand<W: World>(
         let known = ImageFacts { current, versions, execution: None, record: Record::default() };
         facts.images.insert(image.id.clone(), known);
     }
-    let mut missing = add_running(world, hierarchy, before, surveyed, &mut facts).await;
+    let missing = add_running(world, hierarchy, before, survey, &mut facts).await;
     add_scans(world, &images, &mut facts).await;
-    let mut catalog = Catalog::new(hierarchy, &facts);
-    while let Some(((repository, digest), why)) = missing.pop_first() {
-        catalog.miss(&repository, &digest, why);
+    Described { facts, missing }
+}
+
+impl Described {
+    /// Returns the platform manifests of all versions that are known.
+    pub fn manifests(&self, hierarchy: &Hierarchy) -> BTreeSet<ManifestAt> {
+        let mut manifests = BTreeSet::new();
+        for image in hierarchy.images() {
+            let versions = self.facts.images.get(&image.id).into_iter().flat_map(|f| f.versions.values());
+            let found = versions.flat_map(|version| version.platforms.values());
+            manifests.extend(found.map(|m| (image.repository.clone(), m.digest.clone())));
+        }
+        manifests
     }
-    let look = Look {
-        survey: &surveyed.survey,
-        began: surveyed.began,
-        ended: surveyed.ended,
-        hierarchy,
-        catalog: &catalog,
-        now: facts.observed_at,
-    };
-    Understood { folded: fold(before, &look), facts }
+
+    /// Adds what was seen to what was known `before`. What registry and scanner do not say is unknown, and what was known
+    /// stays.
+    pub fn understand(self, hierarchy: &Hierarchy, before: &Inventory, surveyed: &Surveyed) -> Understood {
+        let Self { facts, mut missing } = self;
+        let mut catalog = Catalog::new(hierarchy, &facts);
+        while let Some(((repository, digest), why)) = missing.pop_first() {
+            catalog.miss(&repository, &digest, why);
+        }
+        let look = Look {
+            survey: &surveyed.survey,
+            began: surveyed.began,
+            ended: surveyed.ended,
+            hierarchy,
+            catalog: &catalog,
+            now: facts.observed_at,
+        };
+        Understood { folded: fold(before, &look), facts }
+    }
 }
 
 /// Adds the versions that run, or ran when it was last looked; returns why others have none.
@@ -73,10 +99,10 @@ async fn add_running<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     before: &Inventory,
-    surveyed: &Surveyed,
+    survey: &Survey,
     facts: &mut Facts,
 ) -> BTreeMap<ManifestAt, Missing> {
-    let mut wanted = seen(hierarchy, &surveyed.survey);
+    let mut wanted = seen(hierarchy, survey);
     wanted.extend(before.versions.keys().filter_map(|(image, version)| {
         Some((hierarchy.image(image).ok()?.repository.clone(), version.clone()))
     }));

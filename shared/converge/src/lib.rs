@@ -13,7 +13,7 @@ mod world;
 
 pub use apply::LEASE;
 pub use intervene::{NotIntervened, intervene};
-pub use inventory::{Surveyed, Understood, rescan, understand};
+pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;

@@ -12,7 +12,7 @@ use crate::image::{Digest, ImageId, Repository};
 use crate::time::{Span, Timestamp};
 
 /// How old the scanner's data on use may be. <https://docs.aws.amazon.com/inspector/latest/user/ecr-container-images.html>
-const REFRESHED: Span = Span::hours(36);
+pub(super) const REFRESHED: Span = Span::hours(36);
 
 /// Something that should not be as it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

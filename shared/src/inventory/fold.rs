@@ -133,7 +133,8 @@ pub fn fold(before: &Inventory, look: &Look<'_>) -> Folded {
     for read in &look.survey.places {
         folded.read(read);
     }
-    let seen = seen(before, look);
+    let mut seen = seen(before, look);
+    add_reported(&mut seen, before, look);
     let blind = blind(look.survey);
     let here: BTreeSet<EntryKey> = seen.keys().cloned().collect();
     folded.add(before, seen);
@@ -149,14 +150,11 @@ pub fn fold(before: &Inventory, look: &Look<'_>) -> Folded {
 
 /// Makes entries of the sightings: one for each digest and workload of a place.
 fn seen(before: &Inventory, look: &Look<'_>) -> BTreeMap<EntryKey, Seen> {
-    let earlier: BTreeMap<&Digest, &ImageId> = before
-        .entries
-        .values()
-        .filter_map(|entry| Some((entry.digest.as_ref()?, entry.resolution.image()?)))
-        .collect();
+    let earlier = earlier(before);
     let read_at: BTreeMap<String, Timestamp> =
         look.survey.places.iter().map(|read| (read.place.id(), read.at)).collect();
-    let mut sightings: Vec<&Sighting> = look.survey.sightings.iter().collect();
+    let looked = look.survey.sightings.iter().filter(|sighting| !sighting.used.is_report());
+    let mut sightings: Vec<&Sighting> = looked.collect();
     sightings.sort();
     sightings.dedup();
     let mut seen: BTreeMap<EntryKey, Seen> = BTreeMap::new();
@@ -183,6 +181,40 @@ fn seen(before: &Inventory, look: &Look<'_>) -> BTreeMap<EntryKey, Seen> {
         }
     }
     seen
+}
+
+/// Adds what a scanner reports of places that were not read. Of what was seen there, now or when it was last read, it only says
+/// that it still runs.
+fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, look: &Look<'_>) {
+    let earlier = earlier(before);
+    for sighting in look.survey.sightings.iter().filter(|sighting| sighting.used.is_report()) {
+        let mut entry = entry(look, sighting, &earlier, look.now);
+        // A scanner knows a platform's manifest; what it is a part of is one thing that runs.
+        entry.digest = entry.resolution.version().cloned().or(entry.digest);
+        let is_same = |other: &Entry| {
+            (other.runs && !other.reported && other.workload == entry.workload)
+                && (other.place == entry.place && other.known() == entry.known())
+        };
+        if seen.values().any(|seen| is_same(&seen.entry)) {
+            continue;
+        }
+        let known = before.entries.values().find(|other| is_same(other));
+        let entry = match known {
+            Some(known) => Entry { last_seen: known.last_seen.max(entry.last_seen), ..known.clone() },
+            None => entry,
+        };
+        let Seen { entry: all, .. } =
+            seen.entry(entry.key()).or_insert_with(|| Seen { entry: entry.clone(), units: BTreeSet::new() });
+        all.units = all.units.max(entry.units);
+        all.since = all.since.min(entry.since);
+        all.last_seen = all.last_seen.max(entry.last_seen);
+    }
+}
+
+/// The image that each digest was when it was last looked.
+fn earlier(before: &Inventory) -> BTreeMap<&Digest, &ImageId> {
+    let known = before.entries.values();
+    known.filter_map(|entry| Some((entry.digest.as_ref()?, entry.resolution.image()?))).collect()
 }
 
 /// The running containers that do not say what they run: by place, workload and name.
@@ -220,10 +252,12 @@ fn entry(
 ) -> Entry {
     let digest = named::digest(sighting).ok();
     let before = digest.as_ref().and_then(|digest| earlier.get(digest).copied());
-    let since = match sighting.used {
-        Use::Running { since } => since.unwrap_or(at),
-        Use::Referenced => at,
+    let (since, last_seen, units) = match sighting.used {
+        Use::Running { since } => (since.unwrap_or(at), at, 0),
+        Use::Reported { at, units } => (at, at, units),
+        Use::Referenced => (at, at, 0),
     };
+    let container = Some(sighting.container.clone()).filter(|_| !sighting.used.is_report());
     Entry {
         place: sighting.place.clone(),
         workload: sighting.workload.clone(),
@@ -231,11 +265,12 @@ fn entry(
         asked: sighting.image.clone(),
         resolution: resolve(look.hierarchy, look.catalog, sighting, before),
         digest,
-        containers: BTreeSet::from([sighting.container.clone()]),
+        containers: container.into_iter().collect(),
         architectures: sighting.architecture.iter().cloned().collect(),
-        units: 0,
+        units,
         since,
-        last_seen: at,
+        last_seen,
+        reported: sighting.used.is_report(),
     }
 }
 
@@ -265,7 +300,7 @@ impl Folded {
 
     fn add(&mut self, before: &Inventory, seen: BTreeMap<EntryKey, Seen>) {
         for (key, Seen { mut entry, units }) in seen {
-            entry.units = u32::try_from(units.len()).unwrap_or(u32::MAX);
+            entry.units = entry.units.max(u32::try_from(units.len()).unwrap_or(u32::MAX));
             if let Some(last) = before.entries.get(&key) {
                 entry.since = entry.since.min(last.since);
                 entry.resolution = entry.resolution.after(&last.resolution);

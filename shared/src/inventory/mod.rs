@@ -14,6 +14,7 @@ mod items;
 mod metrics;
 mod named;
 mod place;
+mod reported;
 mod rescan;
 mod resolve;
 mod scanning;

@@ -52,6 +52,11 @@ impl Place {
 }
 
 impl Use {
+    /// Tells whether the scanner says so, and nobody looked.
+    pub const fn is_report(&self) -> bool {
+        matches!(self, Self::Reported { .. })
+    }
+
     /// Tells whether it only refers to the image, and does not run it.
     pub const fn is_reference(&self) -> bool {
         matches!(self, Self::Referenced)

@@ -87,6 +87,9 @@ pub struct Entry {
     pub since: Timestamp,
     /// When it was last seen.
     pub last_seen: Timestamp,
+    /// Whether only an enhanced scanner has seen it: its place could not be read. That is weaker evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reported: bool,
 }
 
 impl Entry {
@@ -248,8 +251,14 @@ impl Inventory {
         Some(Span::seconds(u32::try_from(mean).unwrap_or(u32::MAX)))
     }
 
-    /// Returns why the place of an entry is not known as it is now; nothing if it is.
+    /// Returns why the place of an entry is not known as it is now; nothing if it is. A cluster may be on a list that was not
+    /// read since: then nobody looked at it.
     pub fn unread_because(&self, place: &str) -> Option<&str> {
-        self.places.get(place)?.unread.as_deref()
+        let state = self.places.get(place)?;
+        let unlisted = || {
+            let list = self.places.get(&state.place.list()?.id())?;
+            list.unread.as_deref().filter(|_| list.tried_at > state.tried_at)
+        };
+        state.unread.as_deref().or_else(unlisted)
     }
 }

@@ -51,6 +51,13 @@ pub enum Use {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
     },
+    /// An enhanced scanner says that containers ran it, where nobody could look.
+    Reported {
+        /// When it last saw them.
+        at: Timestamp,
+        /// How many tasks or pods they were, of all workloads that it counts together.
+        units: u32,
+    },
     /// Something that does not run now would run it: a service scaled to zero, a schedule, a job definition.
     Referenced,
 }

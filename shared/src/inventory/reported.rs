@@ -1,0 +1,65 @@
+//! What an enhanced scanner saw in the clusters that could not be read: weaker than a look of one's own, and better than none.
+//!
+//! It adds to what is known, and takes nothing away: that the scanner saw nothing there says nothing.
+
+use std::collections::BTreeMap;
+
+use super::doubts::REFRESHED;
+use super::scanning::SeenInUse;
+use super::survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};
+use crate::hierarchy::Hierarchy;
+use crate::image::{Digest, Repository};
+use crate::time::Timestamp;
+
+impl Survey {
+    /// Tells whether there are clusters that could not be read, or not even listed.
+    pub fn has_unread_clusters(&self) -> bool {
+        self.places.iter().any(|read| read.unread.is_some() && has_clusters(read.place.kind))
+    }
+
+    /// Adds what an enhanced scanner saw lately in clusters that could not be read, by image.
+    pub fn add_reports(
+        &mut self,
+        hierarchy: &Hierarchy,
+        seen: &BTreeMap<(Repository, Digest), Vec<SeenInUse>>,
+        now: Timestamp,
+    ) {
+        let registry = hierarchy.registry().host();
+        for ((repository, digest), clusters) in seen {
+            for seen in clusters.iter().filter(|seen| REFRESHED.after(seen.at) > now) {
+                let Some(place) = self.unread_cluster(seen, now) else { continue };
+                self.sightings.push(Sighting {
+                    place,
+                    workload: seen.workload.clone(),
+                    unit: String::new(),
+                    container: String::new(),
+                    image: format!("{registry}/{repository}@{digest}"),
+                    resolved: None,
+                    architecture: None,
+                    used: Use::Reported { at: seen.at, units: seen.running },
+                });
+            }
+        }
+    }
+
+    /// Returns the cluster if it was not read. One on a list that was not read is a place of its own from now on.
+    fn unread_cluster(&mut self, seen: &SeenInUse, now: Timestamp) -> Option<Place> {
+        let is_there = |place: &Place| {
+            (&place.account, &place.region, place.kind) == (&seen.account, &seen.region, seen.kind)
+        };
+        let there = || self.places.iter().filter(|read| is_there(&read.place));
+        let named = |name: Option<&str>| there().find(move |read| read.place.cluster.as_deref() == name);
+        if let Some(read) = named(Some(&seen.cluster)) {
+            return read.unread.as_ref().map(|_| read.place.clone());
+        }
+        let list = named(None).filter(|list| list.unread.is_some())?;
+        let place = Place { cluster: Some(seen.cluster.clone()), ..list.place.clone() };
+        let unread = list.unread.clone();
+        self.places.push(PlaceRead { place: place.clone(), at: now, unread });
+        Some(place)
+    }
+}
+
+const fn has_clusters(kind: ConsumerKind) -> bool {
+    matches!(kind, ConsumerKind::Ecs | ConsumerKind::Eks)
+}
