@@ -73,11 +73,11 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
     assert environment["PATCHWAVE_TABLE"] == observing.id("Table")
     assert environment["PATCHWAVE_MODE"] == "observe"
     assert environment["PATCHWAVE_EVENT_BUS"] == "observing"
-    group, name = environment["PATCHWAVE_SCHEDULE"].split("/")
-    schedule = observing.client("scheduler").get_schedule(GroupName=group, Name=name)
-    # Directly, or through the queue that wakes it; a look for what scans leave unsettled is the tick's.
-    wakes = {"ScanComplete": "Changes", "RebuildFanout": "Changes", "Inventory": "Inventory"}
-    assert schedule["Target"]["Arn"] == observing.arn(wakes[function])
+    asks_for = {"PATCHWAVE_TICK": "Changes"} | ({"PATCHWAVE_SWEEP": "Inventory"} if function == "Inventory" else {})
+    for variable, wakes in asks_for.items():
+        group, name = environment[variable].split("/")
+        schedule = observing.client("scheduler").get_schedule(GroupName=group, Name=name)
+        assert schedule["Target"]["Arn"] == observing.arn(wakes)
     assert found["Runtime"] == "provided.al2023"
     # moto's CloudFormation passes it over.
     assert observing.properties(function)["Architectures"] == ["arm64"]

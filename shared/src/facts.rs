@@ -3,6 +3,7 @@
 //! A snapshot of facts is plain JSON. The same file serves `plan` and `why`, bug reports, golden tests and replay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,8 @@ use crate::time::Timestamp;
 pub struct Manifest {
     /// Its digest: what is scanned and what content is compared by.
     pub digest: Digest,
-    /// Its layers, from the base up.
-    pub layers: Vec<Digest>,
+    /// Its layers, from the base up. Copies of a manifest share them.
+    pub layers: Arc<[Digest]>,
     /// What its scan says.
     pub scan: Scan,
 }

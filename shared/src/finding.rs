@@ -1,6 +1,7 @@
 //! What a scan says about one platform manifest.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -148,8 +149,8 @@ pub enum Scan {
         completed_at: Timestamp,
         /// What it could see.
         coverage: Coverage,
-        /// All that it found, at any severity.
-        findings: Vec<Finding>,
+        /// All that it found, at any severity. Copies of a scan share them.
+        findings: Arc<[Finding]>,
     },
 }
 

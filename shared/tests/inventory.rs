@@ -4,6 +4,8 @@
 
 mod estate;
 
+use std::sync::Arc;
+
 use estate::*;
 use patchwave::finding::{Scan, Severity};
 use patchwave::image::Digest;
@@ -503,7 +505,7 @@ fn the_oldest_scans_come_first_and_of_those_what_runs() {
     let by_inspector = Scan::Complete {
         completed_at: at(5, 1),
         coverage: patchwave::finding::Coverage::OsAndLanguages,
-        findings: Vec::new(),
+        findings: Arc::default(),
     };
     let mut watched = facts.clone();
     watched

@@ -508,7 +508,7 @@ fn without_annotations_layers_tell_and_without_layers_time() {
     };
     assert_eq!(evidence(&village), Evidence::Layers);
     for manifest in village.image("a").versions.get_mut(&digest).unwrap().platforms.values_mut() {
-        manifest.layers.remove(0);
+        manifest.layers = manifest.layers[1..].into();
     }
     assert_eq!(evidence(&village), Evidence::Time);
     let now = village.now;

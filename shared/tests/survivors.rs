@@ -4,6 +4,8 @@
 
 mod village;
 
+use std::sync::Arc;
+
 use patchwave::facts::Execution;
 use patchwave::finding::{Finding, FindingKey, Scan};
 use patchwave::intervention::Intervention;
@@ -74,7 +76,7 @@ fn what_is_exploited_on_one_platform_is_due_at_once() {
             village.image("b").versions.values_mut().flat_map(|v| v.platforms.values_mut()).zip(exploited)
         {
             let Scan::Complete { findings, .. } = &mut manifest.scan else { panic!("it was scanned") };
-            findings[0].exploited = exploited;
+            Arc::get_mut(findings).unwrap()[0].exploited = exploited;
         }
         let start = village.plan().starts.pop().expect("it starts");
         assert_eq!(start.due.duration_since(start.since).as_hours(), due, "{exploited:?}");
@@ -90,7 +92,7 @@ fn what_any_carrier_knows_to_be_exploited_is() {
     village.scan_all();
     for manifest in village.image("p").versions.values_mut().flat_map(|v| v.platforms.values_mut()) {
         let Scan::Complete { findings, .. } = &mut manifest.scan else { panic!("it was scanned") };
-        findings[0].exploited = true;
+        Arc::get_mut(findings).unwrap()[0].exploited = true;
     }
     let start = village.plan().starts.pop().expect("b starts");
     assert_eq!(start.image, id("b"));

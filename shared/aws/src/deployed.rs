@@ -10,7 +10,7 @@ use patchwave_converge::{Fault, NotIntervened};
 
 use crate::clients::Clients;
 use crate::hierarchy::HierarchySource;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Schedule, Scheduler};
 use crate::settings::{InvalidSettings, Settings};
 use crate::world::AwsWorld;
 
@@ -19,16 +19,20 @@ pub(crate) struct Deployed {
     settings: Settings,
     clients: Clients,
     hierarchy: HierarchySource,
-    scheduler: Option<Scheduler>,
+    ticks: Option<Scheduler>,
+    sweeps: Option<Scheduler>,
 }
 
 impl Deployed {
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
         let settings = Settings::read()?;
         let clients = Clients::load(settings.own_s3).await;
-        let schedule = settings.schedule.clone();
+        let scheduler = |schedule: &Option<Schedule>| {
+            schedule.clone().map(|schedule| Scheduler::new(clients.scheduler(), schedule))
+        };
         Ok(Self {
-            scheduler: schedule.map(|schedule| Scheduler::new(clients.scheduler(), schedule)),
+            ticks: scheduler(&settings.tick),
+            sweeps: scheduler(&settings.sweep),
             clients,
             hierarchy: HierarchySource::new(settings.hierarchy.clone()),
             settings,
@@ -43,11 +47,16 @@ impl Deployed {
         &self.clients
     }
 
+    /// Returns what asks for sweeps between two.
+    pub(crate) fn sweeps(&self) -> Option<&Scheduler> {
+        self.sweeps.as_ref()
+    }
+
     /// Returns the world, with the hierarchy as it is now.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;
-        let scheduler = self.scheduler.clone();
-        let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, scheduler);
+        let ticks = self.ticks.clone();
+        let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, ticks);
         Ok((world, hierarchy))
     }
 }

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::deployed::{Deployed, NotDone};
 use crate::fault::invalid;
+use crate::scheduler::Scheduler;
 use crate::survey::{Cursor, RoleToAssume, Surveyor, Target};
 use crate::telemetry;
 use crate::world::AwsWorld;
@@ -80,7 +81,7 @@ pub(crate) async fn look(
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
     if !surveyed.ended {
-        faults.extend(go_on(world, got_on).await.err());
+        faults.extend(go_on(deployed.sweeps(), world.now(), got_on).await.err());
     }
 
     let inventory = &understood.folded.inventory;
@@ -133,9 +134,12 @@ fn got_on(survey: &Survey, before: Option<&Cursor>, left: &Cursor) -> bool {
 }
 
 /// Has an unfinished survey gone on with at the next minute. One that does not get on is left to the next day.
-async fn go_on(world: &AwsWorld, got_on: bool) -> Result<(), Fault> {
+async fn go_on(sweeps: Option<&Scheduler>, now: Timestamp, got_on: bool) -> Result<(), Fault> {
     if got_on {
-        return world.wake(world.now()).await;
+        return match sweeps {
+            Some(sweeps) => sweeps.wake(now, now).await,
+            None => Ok(()),
+        };
     }
     Err(Fault {
         operation: "go on with the survey".into(),

@@ -54,7 +54,7 @@ fn scans() {
         let scans = runtime.block_on(ecr.scans(&[at.clone()].into()));
         if let Scan::Complete { findings, .. } = &scans[&at] {
             complete.set(complete.get() + 1);
-            for finding in findings {
+            for finding in findings.iter() {
                 let written = serde_json::to_string(&finding.key).unwrap();
                 assert_eq!(serde_json::from_str(&written).ok().as_ref(), Some(&finding.key), "{written}");
             }

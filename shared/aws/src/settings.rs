@@ -33,10 +33,16 @@ pub const EVENT_BUS: Variable = Variable {
     meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
 };
 
-/// Which schedule wakes the function.
-pub const SCHEDULE: Variable = Variable {
-    name: "PATCHWAVE_SCHEDULE",
-    meaning: "the group/name of the schedule that invokes the function; without it nothing wakes it sooner",
+/// Which schedule ticks.
+pub const TICK: Variable = Variable {
+    name: "PATCHWAVE_TICK",
+    meaning: "the group/name of the schedule that ticks; without it nobody asks for a tick between two",
+};
+
+/// Which schedule sweeps.
+pub const SWEEP: Variable = Variable {
+    name: "PATCHWAVE_SWEEP",
+    meaning: "the group/name of the schedule that sweeps; without it an unfinished survey waits for the next sweep",
 };
 
 /// Where Kubernetes is, in tests.
@@ -46,7 +52,7 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
 };
 
 /// All of them.
-pub const VARIABLES: [Variable; 6] = [HIERARCHY, TABLE, MODE, EVENT_BUS, SCHEDULE, KUBE_ENDPOINT_OVERRIDE];
+pub const VARIABLES: [Variable; 7] = [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, SWEEP, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +75,8 @@ pub(crate) struct Settings {
     pub(crate) table: String,
     pub(crate) mode: Mode,
     pub(crate) event_bus: Option<String>,
-    pub(crate) schedule: Option<Schedule>,
+    pub(crate) tick: Option<Schedule>,
+    pub(crate) sweep: Option<Schedule>,
     /// Whether S3 is somewhere else than at AWS, where buckets have no host names of their own.
     pub(crate) own_s3: bool,
 }
@@ -110,7 +117,8 @@ impl Settings {
                 Some(other) => return Err(wrong(MODE, other)),
             },
             event_bus: read(EVENT_BUS.name).filter(|name| !name.is_empty()),
-            schedule: schedule(&read(SCHEDULE.name).unwrap_or_default())?,
+            tick: schedule(TICK, &read(TICK.name).unwrap_or_default())?,
+            sweep: schedule(SWEEP, &read(SWEEP.name).unwrap_or_default())?,
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
         })
     }
@@ -126,13 +134,13 @@ fn source(text: String) -> Result<Source, InvalidSettings> {
     }
 }
 
-fn schedule(text: &str) -> Result<Option<Schedule>, InvalidSettings> {
+fn schedule(variable: Variable, text: &str) -> Result<Option<Schedule>, InvalidSettings> {
     match text.split_once('/') {
         None if text.is_empty() => Ok(None),
         Some((group, name)) if !group.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok(Some(Schedule { group: group.to_owned(), name: name.to_owned() }))
         }
-        _ => Err(wrong(SCHEDULE, text)),
+        _ => Err(wrong(variable, text)),
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
-        assert!(!read.own_s3 && read.schedule.is_none());
+        assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());
     }
 
     #[test]
@@ -193,8 +201,7 @@ mod tests {
         let set =
             [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_MODE", "Enforce")];
         assert!(settings(&set).unwrap_err().contains("PATCHWAVE_MODE is \"Enforce\""));
-        let set =
-            [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_SCHEDULE", "daily")];
+        let set = [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_SWEEP", "daily")];
         assert!(settings(&set).unwrap_err().contains("set it to the group/name"));
         assert!(settings(&[("PATCHWAVE_HIERARCHY", "s3://bucket")]).unwrap_err().contains("s3://bucket/key"));
     }

@@ -1,7 +1,6 @@
 //! The world behind the seam, as AWS has it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Once;
 
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
@@ -14,7 +13,6 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave_converge::{Fault, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
-use tracing::info;
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
@@ -23,7 +21,7 @@ use crate::ecr::Ecr;
 use crate::eventbridge::Bus;
 use crate::inspector::Inspector;
 use crate::scheduler::Scheduler;
-use crate::settings::{SCHEDULE, Settings};
+use crate::settings::Settings;
 
 /// AWS: registry and scanner, pipelines, ledger, clock.
 #[derive(Debug, Clone)]
@@ -33,7 +31,7 @@ pub struct AwsWorld {
     pipelines: Pipelines,
     ledger: Ledger,
     bus: Option<Bus>,
-    scheduler: Option<Scheduler>,
+    ticks: Option<Scheduler>,
 }
 
 impl AwsWorld {
@@ -41,12 +39,12 @@ impl AwsWorld {
         clients: &Clients,
         registry: &EcrRegistry,
         settings: &Settings,
-        scheduler: Option<Scheduler>,
+        ticks: Option<Scheduler>,
     ) -> Self {
         let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
             bus,
-            scheduler,
+            ticks,
             registry: Ecr::new(clients.ecr(registry), registry),
             scanner: Inspector::new(clients.inspector(registry), registry),
             pipelines: Pipelines::new(clients.clone()),
@@ -56,17 +54,6 @@ impl AwsWorld {
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// Asks for another invocation of this function, at the first whole minute from `at` on that is still ahead. However many
-    /// ask for the same minute, there is one. Without `PATCHWAVE_SCHEDULE` there is none: the next regular one has to do.
-    pub async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
-        static SAID: Once = Once::new();
-        if let Some(scheduler) = &self.scheduler {
-            return scheduler.wake(at, self.now()).await;
-        }
-        SAID.call_once(|| info!(target: "patchwave", "{} is not set: nothing wakes sooner", SCHEDULE.name));
-        Ok(())
     }
 
     /// Lets the scans of a look that was just made serve the pass that follows it.
@@ -184,6 +171,13 @@ impl World for AwsWorld {
         match &self.bus {
             Some(bus) => bus.tell(notices).await,
             None => vec![Ok(()); notices.len()],
+        }
+    }
+
+    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+        match &self.ticks {
+            Some(ticks) => ticks.wake(at, self.now()).await,
+            None => Ok(()),
         }
     }
 

@@ -28,7 +28,8 @@ pub(crate) async fn apply<W: World>(
     plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices } = plan;
+    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, look_again } =
+        plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
     for (image, why) in &facts.unreadable {
@@ -65,6 +66,12 @@ pub(crate) async fn apply<W: World>(
         }
     }
     pass.tell(notices).await;
+    // If this fails the tick looks, a little later.
+    if let Some(at) = look_again
+        && let Err(fault) = world.wake(at).await
+    {
+        pass.fail(None, &fault);
+    }
 
     let mut report = pass.report;
     report.is_whole = pass.is_whole;

@@ -170,6 +170,9 @@ pub trait World {
     /// Sends notifications and says, in their order, which were taken.
     async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>>;
 
+    /// Asks for a tick at this time or a little later. Whoever asks for the same time asks for the same tick.
+    async fn wake(&self, at: Timestamp) -> Result<(), Fault>;
+
     /// Asks for a scan of a platform manifest. `Ok(false)`: not possible now (once a day at most with basic scanning,
     /// never by hand with enhanced), which is nobody's error.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault>;

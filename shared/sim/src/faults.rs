@@ -175,10 +175,17 @@ pub(crate) enum Service {
     Pipelines,
     Ledger,
     Bus,
+    Schedules,
 }
 
-const SERVICES: [Service; 5] =
-    [Service::Registry, Service::Scanner, Service::Pipelines, Service::Ledger, Service::Bus];
+const SERVICES: [Service; 6] = [
+    Service::Registry,
+    Service::Scanner,
+    Service::Pipelines,
+    Service::Ledger,
+    Service::Bus,
+    Service::Schedules,
+];
 
 /// All that goes wrong in one world.
 #[derive(Debug, Clone)]

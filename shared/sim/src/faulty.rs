@@ -308,6 +308,12 @@ impl World for Faulty<'_> {
         }
     }
 
+    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+        self.before_change(Service::Schedules).await?;
+        self.world.wake(at).await?;
+        self.after(Service::Schedules).await
+    }
+
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
         self.before(Service::Scanner)?;
         self.world.request_scan(repository, manifest).await

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use patchwave::facts::{Manifest, Version};
 use patchwave::finding::Scan;
@@ -136,7 +137,7 @@ fn candidate(pushed: &Pushed) -> Candidate {
 
 /// Returns a manifest over these layers, not scanned.
 pub(crate) fn manifest(platform: &Platform, layers: &Layers) -> Manifest {
-    let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+    let layers: Arc<[Digest]> = layers.iter().map(|layer| layer.digest.clone()).collect();
     let content: Vec<&str> = layers.iter().map(Digest::as_str).collect();
     let digest = crate::draw::digest_of(&format!("manifest {platform} {}", content.join(" ")));
     Manifest { digest, layers, scan: Scan::Missing }

@@ -89,7 +89,7 @@ async fn inherited(world: &Faulty<'_>, image: &Image) -> BTreeSet<Digest> {
     let versions = world.currents(&parents).await.into_values().filter_map(|answer| answer.ok().flatten());
     versions
         .flat_map(|version| version.platforms.into_values())
-        .flat_map(|manifest| manifest.layers)
+        .flat_map(|manifest| manifest.layers.to_vec())
         .collect()
 }
 

@@ -87,9 +87,9 @@ impl Scanner {
                 }
             }
         }
-        for finding in &mut findings {
+        for finding in findings.iter_mut().filter(|_| scanning == Scanning::Enhanced) {
             let first = self.first_observed.entry((at.clone(), finding.key.clone())).or_insert(now);
-            finding.first_observed = (scanning == Scanning::Enhanced).then_some(*first);
+            finding.first_observed = Some(*first);
         }
         let before = self.scan(at);
         let new = findings.iter().filter(|f| before.lists(&f.key) != Some(true)).cloned().collect();
@@ -97,7 +97,8 @@ impl Scanner {
             Scanning::Basic => Coverage::Os,
             Scanning::Enhanced => Coverage::OsAndLanguages,
         };
-        self.scans.insert(at.clone(), Scan::Complete { completed_at: now, coverage, findings });
+        self.scans
+            .insert(at.clone(), Scan::Complete { completed_at: now, coverage, findings: findings.into() });
         new
     }
 }

@@ -56,6 +56,10 @@ fn kind(happening: &Happening) -> usize {
         Happening::Redelivery(..) => 4,
         Happening::Deed(_) => 5,
         Happening::Published(_) | Happening::Rescan => 6,
-        Happening::Deployment(_) | Happening::LastTaskStops(..) | Happening::Tick | Happening::Sweep => 7,
+        Happening::Deployment(_)
+        | Happening::LastTaskStops(..)
+        | Happening::Wake
+        | Happening::Tick
+        | Happening::Sweep => 7,
     }
 }

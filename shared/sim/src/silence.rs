@@ -1,14 +1,15 @@
 //! How long the world may take if no event is ever delivered.
 //!
-//! The tick alone sees that a build ended and that its proof is in, so that each build takes up to one tick longer than it
-//! lasts: a *length* is the build, the scan of what it pushed, one tick and one batching window. After the sweep that sees
-//! the findings all is built within
+//! Nobody tells that a build ended or that its scan is in, so that each is seen by the next look that was asked for: after
+//! at most a quarter more of the time that it took, or two minutes, and never later than by the next tick. A *length* is
+//! the build and the scan of what it pushed, each with the time until it is seen. After the sweep that sees the findings all
+//! is built within
 //!
-//! `one tick + the longest chain of lengths × (1 − 1/m) + the sum of all lengths / m`
+//! `one tick + proofWait + the longest chain of lengths × (1 − 1/m) + the sum of all lengths / m`
 //!
 //! with `m` builds at once: Graham's bound for any order that leaves no slot free while something could start
 //! (Bounds for Certain Multiprocessing Anomalies, 1966). Without a limit that is one tick plus the longest chain: the
-//! makespan, with one tick for each level instead of an event.
+//! makespan. Where a decision needs a scan that the scanner refuses, because it made one that day, `proofWait` comes before.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,9 @@ use crate::moment::Build;
 /// The longest that the scan of a push takes where nothing goes wrong.
 pub(crate) const LONGEST_SCAN: Span = Span::minutes(4);
 
+/// What is asked for comes at the next whole minute.
+const ROUNDED: Span = Span::minutes(1);
+
 /// Returns when all of `builds` must have ended, if the sweep saw what they are for at `swept`.
 pub(crate) fn bound(
     hierarchy: &Hierarchy,
@@ -30,10 +34,13 @@ pub(crate) fn bound(
     window: Span,
 ) -> Timestamp {
     let mut lengths: BTreeMap<&ImageId, u64> = BTreeMap::new();
-    let wait = u64::from(LONGEST_SCAN.plus(tick).plus(window).as_seconds());
+    let seen = |took: Span| {
+        let unseen = took.share(1, 4).max(Span::minutes(2)).plus(ROUNDED).min(tick);
+        u64::from(took.plus(unseen).plus(window).as_seconds())
+    };
     for build in builds {
-        let lasted = u64::from(Span::between(build.started_at, build.finished_at).as_seconds());
-        *lengths.entry(&build.image).or_default() += lasted + wait;
+        let lasted = Span::between(build.started_at, build.finished_at);
+        *lengths.entry(&build.image).or_default() += seen(lasted) + seen(LONGEST_SCAN);
     }
     let sum: u64 = lengths.values().sum();
     let mut longest: BTreeMap<&ImageId, u64> = BTreeMap::new();
@@ -45,7 +52,9 @@ pub(crate) fn bound(
     let chain = longest.values().max().copied().unwrap_or(0);
     let slots = u64::from(hierarchy.limits().max_concurrent_builds).max(1);
     let seconds = (chain * (slots - 1) + sum).div_ceil(slots);
-    tick.plus(Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX))).plus(window).after(swept)
+    let refused = hierarchy.images().map(|image| image.policy.proof_wait.default).max().unwrap_or(Span::ZERO);
+    let chain = Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX));
+    tick.plus(refused).plus(chain).plus(window).after(swept)
 }
 
 #[cfg(test)]
@@ -54,7 +63,7 @@ mod tests {
 
     const TICK: Span = Span::minutes(15);
 
-    /// Two images beside each other and one on both, each built for ten minutes.
+    /// Two images beside each other and one on both, each built for eight minutes.
     fn of(slots: u32, built: &[&str]) -> Span {
         let yaml = format!(
             "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy: {{ maxConcurrentBuilds: {slots} }}\n\
@@ -70,7 +79,7 @@ mod tests {
             build_key: serde_json::from_value("0".into()).unwrap(),
             reasons: Vec::new(),
             started_at: Timestamp::UNIX_EPOCH,
-            finished_at: Span::minutes(10).after(Timestamp::UNIX_EPOCH),
+            finished_at: Span::minutes(8).after(Timestamp::UNIX_EPOCH),
             replaces: None,
             version: crate::draw::digest_of(image),
             parents: BTreeMap::new(),
@@ -82,9 +91,14 @@ mod tests {
 
     #[test]
     fn a_chain_takes_its_lengths_and_one_tick() {
-        let length = 10 + 4 + 15;
-        assert_eq!(of(1, &["a"]), Span::minutes(15 + length));
-        assert_eq!(of(1, &["a", "b", "c"]), Span::minutes(15 + 3 * length));
-        assert_eq!(of(1_000_000, &["a", "c"]).as_seconds() / 60, 15 + 2 * length, "only the chain counts");
+        // Either is seen after two minutes, rounded up.
+        let length = 8 + 4 + 3 + 3;
+        assert_eq!(of(1, &["a"]), Span::minutes(15 + 30 + length));
+        assert_eq!(of(1, &["a", "b", "c"]), Span::minutes(15 + 30 + 3 * length));
+        assert_eq!(
+            of(1_000_000, &["a", "c"]).as_seconds() / 60,
+            15 + 30 + 2 * length,
+            "only the chain counts"
+        );
     }
 }

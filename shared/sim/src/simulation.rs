@@ -221,6 +221,10 @@ impl Simulation {
             Happening::Redelivery(function, batch, time) => {
                 self.invoke(function, &batch, time, watch)?;
             }
+            Happening::Wake => {
+                self.world.state.borrow_mut().wakes.remove(&at);
+                self.hand_over_tick(watch)?;
+            }
             Happening::Tick => self.tick(watch)?,
             Happening::Sweep => self.sweep(watch)?,
             Happening::Deed(deed) if deed.what == Trouble::PolicyEdited => self.edit_policy(),
@@ -263,6 +267,10 @@ impl Simulation {
         self.pace = if is_idle { self.pace.plus(self.pace).min(RAREST_TICK) } else { TICK };
         self.changes = changes;
         self.again(self.pace, Happening::Tick);
+        self.hand_over_tick(watch)
+    }
+
+    fn hand_over_tick(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         let letter = self.world.state.borrow_mut().envelope.scheduled(Trigger::Tick, self.now());
         self.deliver(letter, watch)
     }

@@ -52,6 +52,8 @@ pub(crate) enum Happening {
     Published(Box<Vulnerability>),
     /// The fix of a vulnerability is published: the scanner looks at everything again.
     Rescan,
+    /// A tick that somebody asked for.
+    Wake,
     /// The rule that runs every fifteen minutes.
     Tick,
     /// The rule that runs every day.
@@ -80,6 +82,8 @@ pub(crate) struct State {
     pub(crate) agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
     happened: u64,
+    /// The ticks that were asked for and are still to come.
+    pub(crate) wakes: BTreeSet<Timestamp>,
     /// What people were told, in order.
     pub(crate) told: Vec<Notice>,
     /// What happened since somebody last asked.
@@ -106,6 +110,7 @@ impl State {
             agenda: BTreeMap::new(),
             planned: 0,
             happened: 0,
+            wakes: BTreeSet::new(),
             told: Vec::new(),
             news: Vec::new(),
             remembered: BTreeSet::new(),
@@ -117,6 +122,15 @@ impl State {
     pub(crate) fn plan(&mut self, at: Timestamp, happening: Happening) {
         self.planned += 1;
         self.agenda.insert((at, self.planned), happening);
+    }
+
+    /// Plans one tick for all who ask for the same minute, as a schedule's name does.
+    pub(crate) fn wake(&mut self, at: Timestamp) {
+        let minute = at.as_second().div_euclid(60) + 1;
+        let Ok(at) = Timestamp::from_second(60 * minute) else { return };
+        if self.wakes.insert(at) {
+            self.plan(at, Happening::Wake);
+        }
     }
 
     /// Hands an event to EventBridge, which delivers it a moment later: once, if all goes well.
@@ -203,6 +217,7 @@ impl State {
             // The driver's.
             Happening::Redelivery(..)
             | Happening::Tick
+            | Happening::Wake
             | Happening::Sweep
             | Happening::Delivery(_)
             | Happening::Invocation(_) => {}

@@ -139,6 +139,11 @@ impl World for SimulatedWorld {
         vec![Ok(()); notices.len()]
     }
 
+    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+        self.state.borrow_mut().wake(at);
+        Ok(())
+    }
+
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
         let at = (repository.clone(), manifest.clone());
         let mut state = self.state.borrow_mut();

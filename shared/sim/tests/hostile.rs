@@ -40,7 +40,7 @@ fn without_a_ledger_images_are_forgotten_and_built_twice() {
 }
 
 #[test]
-fn without_any_event_it_takes_a_tick_for_each_level() {
+fn without_any_event_it_takes_a_tick_and_the_makespan() {
     let tally = run(Run { first: 0, seeds: 200, level: Level::Silence, rivals: false, threads: 1 });
     assert!(tally.failing.is_empty(), "{:#?}", tally.failing);
     assert!(tally.builds > 200, "{}", tally.builds);

@@ -52,7 +52,12 @@ pub(super) struct Blames<'a> {
 /// One finding that counts on the image that carries it.
 struct Counted<'a> {
     carrier: &'a Image,
-    finding: Finding,
+    /// As one of the platforms lists it.
+    finding: &'a Finding,
+    /// The highest of any platform.
+    severity: Severity,
+    /// Whether any platform says so.
+    exploited: bool,
     appeared: Timestamp,
 }
 
@@ -63,7 +68,7 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
     let mut waiting: BTreeMap<(&'a ImageId, FindingKey), Vec<(&'a Image, Counted<'a>)>> = BTreeMap::new();
     for carrier in scene.images() {
         for counted in counted(scene, carrier, &mut blames) {
-            match origin(scene, carrier, &counted.finding, counted.appeared) {
+            match origin(scene, carrier, counted.finding, counted.appeared) {
                 Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
                 Origin::Stale(stale) => {
                     note_due(scene, &mut blames, &counted);
@@ -108,20 +113,26 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
                 .entry(&finding.key)
                 .and_modify(|counted| {
                     counted.appeared = counted.appeared.min(appeared);
-                    counted.finding.exploited |= finding.exploited;
-                    counted.finding.severity = counted.finding.severity.max(finding.severity);
+                    counted.exploited |= finding.exploited;
+                    counted.severity = counted.severity.max(finding.severity);
                 })
-                .or_insert_with(|| Counted { carrier, finding: finding.clone(), appeared });
+                .or_insert_with(|| Counted {
+                    carrier,
+                    finding,
+                    severity: finding.severity,
+                    exploited: finding.exploited,
+                    appeared,
+                });
         }
     }
     let blame = blames.of.entry(&carrier.id).or_default();
     let mut counting = Vec::new();
     for counted in merged.into_values() {
         if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, scene.now) {
-            blame.suppressed.insert(counted.finding.key, until);
+            blame.suppressed.insert(counted.finding.key.clone(), until);
             continue;
         }
-        blame.severity = blame.severity.max(Some(counted.finding.severity));
+        blame.severity = blame.severity.max(Some(counted.severity));
         blame.seen.insert(counted.finding.key.clone(), counted.appeared);
         counting.push(counted);
     }
@@ -130,16 +141,17 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
 
 /// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
 fn note_due<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, counted: &Counted<'a>) {
-    let due = due(scene, counted.carrier, &counted.finding, counted.appeared);
+    let due = due(scene, counted);
     let blame = blames.of.entry(&counted.carrier.id).or_default();
     blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
 }
 
-fn due(scene: &Scene<'_>, image: &Image, finding: &Finding, appeared: Timestamp) -> Timestamp {
-    let deadline = image.policy.deadlines.for_severity(finding.severity);
-    match scene.facts.running.get(&image.id) {
+fn due(scene: &Scene<'_>, counted: &Counted<'_>) -> Timestamp {
+    let Counted { carrier, severity, exploited, appeared, .. } = *counted;
+    let deadline = carrier.policy.deadlines.for_severity(severity);
+    match scene.facts.running.get(&carrier.id) {
         // What is being exploited is due at once.
-        _ if finding.exploited => appeared,
+        _ if exploited => appeared,
         // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
         Some(running) if running.in_production() => deadline.share(1, 2).after(appeared),
         _ => deadline.after(appeared),
@@ -151,7 +163,7 @@ fn waited_enough(scene: &Scene<'_>, owner: &Image, counted: &Counted<'_>) -> boo
         .into_iter()
         .filter_map(|id| scene.record(id).scan_awaited_since)
         .min();
-    let wait = owner.policy.proof_wait.for_severity(counted.finding.severity);
+    let wait = owner.policy.proof_wait.for_severity(counted.severity);
     since.is_some_and(|since| wait.after(since) <= scene.now)
 }
 
@@ -173,7 +185,7 @@ fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, coun
     let finding = scene
         .current(&owner.id)
         .and_then(|v| Scene::finding_in(v, &counted.finding.key))
-        .unwrap_or(&counted.finding);
+        .unwrap_or(counted.finding);
     if owner.id != counted.carrier.id {
         blames.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
     }
@@ -193,8 +205,8 @@ fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, coun
     let cause = Cause {
         intent,
         finding: finding.key.clone(),
-        severity: finding.severity.max(counted.finding.severity),
-        exploited: finding.exploited || counted.finding.exploited,
+        severity: finding.severity.max(counted.severity),
+        exploited: finding.exploited || counted.exploited,
         since: counted.appeared,
     };
     // The same finding may be asked for by many carriers: one cause, as bad and as old as the worst of them.

@@ -6,6 +6,7 @@ mod built_on;
 mod decide;
 mod hold;
 mod key;
+mod look;
 mod notice;
 mod origin;
 mod pipeline;
@@ -88,6 +89,9 @@ pub struct Plan {
     /// What is to be told to people. Each stands, unsent, in its image's record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
+    /// When something may have ended of which no event tells, if that is before the next tick.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_again: Option<Timestamp>,
 }
 
 /// Decides what to start and what keeps everything else, for every image that the facts hold.
@@ -112,6 +116,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     }
     plan.records = record::changed(&scene, &blames, &decisions);
     plan.notices = notice::unsent(&scene, &blames, &decisions, &plan.records);
+    plan.look_again = look::again(&scene, &decisions);
     plan.unknown = unknown(&scene);
     plan.scans = blames.scans;
     plan.scans.extend(unscanned_proofs(&scene));

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use patchwave::facts::{Current, Facts, ImageFacts, Manifest, Version};
@@ -75,12 +76,12 @@ pub(crate) fn key(vulnerability: &str) -> FindingKey {
 }
 
 pub(crate) fn complete(completed_at: Timestamp, findings: &[Finding]) -> Scan {
-    Scan::Complete { completed_at, coverage: Coverage::Os, findings: findings.to_vec() }
+    Scan::Complete { completed_at, coverage: Coverage::Os, findings: findings.into() }
 }
 
 /// Version `n`: an index over two platforms, both with this scan.
 pub(crate) fn version(n: u8, pushed_at: Timestamp, scan: &Scan) -> Version {
-    let manifest = |digest| Manifest { digest, layers: Vec::new(), scan: scan.clone() };
+    let manifest = |digest| Manifest { digest, layers: Arc::default(), scan: scan.clone() };
     let platforms = [("linux/amd64", amd64(n)), ("linux/arm64", arm64(n))];
     Version {
         digest: digest(n),

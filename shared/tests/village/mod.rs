@@ -155,11 +155,11 @@ impl Village {
         let mut platforms = BTreeMap::new();
         for platform in PLATFORMS {
             let platform: Platform = platform.parse().unwrap();
-            let mut layers =
+            let below =
                 from.as_ref().map(|from| from.platforms[&platform].layers.clone()).unwrap_or_default();
             let layer = self.serial();
             self.layers.insert(layer.clone(), kept.clone());
-            layers.push(layer);
+            let layers = below.iter().cloned().chain([layer]).collect();
             platforms.insert(platform, Manifest { digest: self.serial(), layers, scan: Scan::Missing });
         }
         let version = Version {

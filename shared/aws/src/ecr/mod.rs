@@ -321,7 +321,7 @@ fn of_index(
 }
 
 fn manifest(digest: &Digest, layers: Vec<Digest>) -> Manifest {
-    Manifest { digest: digest.clone(), layers, scan: Scan::Missing }
+    Manifest { digest: digest.clone(), layers: layers.into(), scan: Scan::Missing }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::inspector::Inspector;
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
         bus: None,
-        scheduler: None,
+        ticks: None,
         registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
         // Nobody asks it here.

@@ -108,7 +108,7 @@ impl Versions {
         if let Some(known) = versions.iter().position(|pushed| pushed.version.digest == version) {
             return u32::try_from(known).unwrap();
         }
-        let manifest = Manifest { digest: manifest, layers, scan: Scan::Missing };
+        let manifest = Manifest { digest: manifest, layers: layers.into(), scan: Scan::Missing };
         let is_vulnerable = base.as_ref().map_or(!is_new_base, |base| base.is_vulnerable);
         let version = Version {
             digest: version,
@@ -147,13 +147,13 @@ impl Pushed {
         Scan::Complete {
             completed_at: self.version.pushed_at.max(time(FOUND)),
             coverage: Coverage::Os,
-            findings: if self.is_vulnerable { vec![finding] } else { Vec::new() },
+            findings: self.is_vulnerable.then_some(finding).into_iter().collect(),
         }
     }
 }
 
 fn layers(version: &Version) -> Vec<Digest> {
-    version.platforms.values().flat_map(|manifest| manifest.layers.clone()).collect()
+    version.platforms.values().flat_map(|manifest| manifest.layers.to_vec()).collect()
 }
 
 fn digest(kind: &str, content: &str) -> Digest {

@@ -46,33 +46,39 @@ fn holds(builds_at_once: u32, bounds: Bounds) {
 
 #[test]
 fn whatever_overlaps_each_image_is_built_once() {
-    holds(MANY, Bounds { overlapping: 5, extras: 0, faults: 0 });
+    holds(MANY, Bounds { overlapping: 5, extras: 0, crashes: 0, losses: 0 });
 }
 
 #[test]
 fn a_duplicate_builds_nothing_twice() {
-    holds(MANY, Bounds { overlapping: 2, extras: 1, faults: 0 });
+    holds(MANY, Bounds { overlapping: 2, extras: 1, crashes: 0, losses: 0 });
 }
 
 #[test]
 fn two_duplicates_build_nothing_twice() {
-    holds(MANY, Bounds { overlapping: 2, extras: 2, faults: 0 });
+    holds(MANY, Bounds { overlapping: 2, extras: 2, crashes: 0, losses: 0 });
 }
 
 #[test]
-fn a_crash_or_a_lost_answer_anywhere_loses_nothing() {
-    holds(MANY, Bounds { overlapping: 2, extras: 0, faults: 1 });
+fn a_lost_answer_anywhere_loses_nothing() {
+    holds(MANY, Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 1 });
 }
 
+#[test]
+fn a_duplicate_and_a_crash_anywhere_lose_nothing_and_build_nothing_twice() {
+    holds(MANY, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 0 });
+}
+
+/// 8,120,202 states of 1,915,053 passes: two minutes and 1.4 GB.
 #[test]
 #[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
 fn two_duplicates_and_two_crashes_lose_nothing_and_build_nothing_twice() {
-    holds(MANY, Bounds { overlapping: 2, extras: 2, faults: 2 });
+    holds(MANY, Bounds { overlapping: 2, extras: 2, crashes: 2, losses: 0 });
 }
 
 #[test]
 fn one_slot_is_enough() {
-    holds(1, Bounds { overlapping: 2, extras: 0, faults: 0 });
+    holds(1, Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 0 });
 }
 
 #[test]
@@ -86,7 +92,8 @@ fn the_search_finds_what_is_planted() {
         (Defect::CachedBuilds, "was built 2 times"),
     ];
     for (defect, words) in found {
-        let violation = explore(MANY, defect, Bounds { overlapping: 2, extras: 1, faults: 1 }).unwrap_err();
+        let violation =
+            explore(MANY, defect, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1 }).unwrap_err();
         let broken = violation.lines().next().unwrap_or_default();
         assert!(broken.contains(words), "{defect:?}: {violation}");
     }

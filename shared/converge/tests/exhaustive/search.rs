@@ -27,8 +27,10 @@ pub(crate) struct Bounds {
     pub(crate) overlapping: u8,
     /// Events delivered again, or ticks, beside the scan of `b` and the end of each build.
     pub(crate) extras: u8,
-    /// Crashes, and calls without an answer.
-    pub(crate) faults: u8,
+    /// Workers that are gone in the middle of a pass.
+    pub(crate) crashes: u8,
+    /// Calls without an answer.
+    pub(crate) losses: u8,
 }
 
 /// One state: the town, the workers by what they were answered, and what may still happen.
@@ -40,7 +42,8 @@ struct State {
     passes: u8,
     /// Events that were not delivered yet, and those that can be delivered again.
     events: u8,
-    faults: u8,
+    crashes: u8,
+    losses: u8,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +119,8 @@ impl Search {
             workers: [None; 2],
             passes: self.bounds.overlapping,
             events: 1 + self.bounds.extras,
-            faults: self.bounds.faults,
+            crashes: self.bounds.crashes,
+            losses: self.bounds.losses,
         };
         self.visit(&first).map_err(|broken| {
             self.story.reverse();
@@ -156,16 +160,13 @@ impl Search {
                 steps.clear();
             }
             steps.push(Step::Answer(worker));
-            if is_settled && state.faults == 0 {
-                return steps;
+            if state.crashes > 0 && ask.is_effect() {
+                steps.push(Step::Crash(worker));
             }
-            if state.faults == 0 {
-                continue;
+            if state.losses > 0 && ask.is_effect() {
+                steps.push(Step::LoseAnswer(worker));
             }
-            if ask.is_effect() {
-                steps.extend([Step::Crash(worker), Step::LoseAnswer(worker)]);
-            }
-            if ask.is_survivable() {
+            if state.losses > 0 && ask.is_survivable() {
                 steps.push(Step::LoseCall(worker));
             }
             if is_settled {
@@ -216,16 +217,16 @@ impl Search {
             }
             Step::Crash(worker) => {
                 self.perform(&mut state, worker)?;
-                state.faults -= 1;
+                state.crashes -= 1;
                 state.workers[worker] = None;
             }
             Step::LoseAnswer(worker) => {
                 self.perform(&mut state, worker)?;
-                state.faults -= 1;
+                state.losses -= 1;
                 self.answer(&mut state, worker, Answer::Lost);
             }
             Step::LoseCall(worker) => {
-                state.faults -= 1;
+                state.losses -= 1;
                 self.answer(&mut state, worker, Answer::Lost);
             }
             Step::End(run) => {

@@ -29,9 +29,7 @@ fn with_task(name: &str) -> Region {
 
 fn unread_of(survey: &Survey, account: &str) -> Vec<(ConsumerKind, String)> {
     let of = survey.places.iter().filter(|read| read.place.account == account);
-    of.filter_map(|read| Some((read.place.kind, read.unread.clone()?)))
-        .filter(|(_, why)| why != "not inspected")
-        .collect()
+    of.filter_map(|read| Some((read.place.kind, read.unread.clone()?))).collect()
 }
 
 #[tokio::test]
@@ -84,13 +82,13 @@ fn many(n: usize) -> Region {
 }
 
 /// Surveys with as many invocations as it takes, each with this many seconds until its deadline.
-async fn in_parts(world: &World, seconds: i64) -> Vec<Survey> {
+async fn in_parts(world: &World, targets: &[Target], seconds: i64) -> Vec<Survey> {
     let mut parts = Vec::new();
     let mut cursor: Option<Cursor> = None;
     for _ in 0..20 {
         let deadline =
             world.surveyor.clock.now().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
-        let (survey, left) = world.surveyor.survey(&[own()], Some(deadline), cursor).await;
+        let (survey, left) = world.surveyor.survey(targets, Some(deadline), cursor).await;
         parts.push(survey);
         let Some(left) = left else { return parts };
         let stored = serde_json::to_string(&left).unwrap();
@@ -106,7 +104,7 @@ async fn in_parts(world: &World, seconds: i64) -> Vec<Survey> {
 async fn what_an_invocation_does_not_reach_the_next_one_reads() {
     let world = World::of(many(300)).await;
 
-    let parts = in_parts(&world, 7).await;
+    let parts = in_parts(&world, &[own()], 7).await;
 
     assert!(parts.len() > 1);
     let clusters = |survey: &Survey| {
@@ -122,13 +120,29 @@ async fn what_an_invocation_does_not_reach_the_next_one_reads() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_every_account_and_region_is_read() {
+    let world = World::of(many(150)).await;
+    for region in [REGION, "eu-west-1"] {
+        world.estate.set(OTHER, region, many(150));
+    }
+    world.estate.trust(ROLE, Some("shared-word"));
+
+    let parts = in_parts(&world, &[own(), other(Some("shared-word"))], 5).await;
+
+    assert!(parts.len() > 1);
+    let clusters = parts.iter().flat_map(|part| &part.places).filter(|read| read.place.cluster.is_some());
+    assert_eq!(clusters.count(), 3 * 150);
+    assert_eq!(parts.iter().map(|part| part.sightings.len()).sum::<usize>(), 3 * 150);
+}
+
+#[tokio::test]
 async fn a_place_that_two_invocations_do_not_finish_is_unread() {
     // More pages than the bucket grants in the five seconds that an invocation has for them.
     let tasks = (0..600).map(|n| task("huge", n, "family:job", &[("app", None)])).collect();
     let world = World::of(Region { ecs: vec![cluster("huge", tasks)], ..Region::default() }).await;
     world.estate.page(2);
 
-    let parts = in_parts(&world, 7).await;
+    let parts = in_parts(&world, &[own()], 7).await;
 
     let last = parts.last().unwrap();
     let why = super::reason(last, &place(ConsumerKind::Ecs, Some("huge")));
@@ -145,7 +159,7 @@ async fn a_deadline_in_the_past_is_none() {
 #[tokio::test]
 async fn however_short_an_invocation_it_gets_on() {
     let world = World::of(many(120)).await;
-    let parts = in_parts(&world, 2).await;
+    let parts = in_parts(&world, &[own()], 2).await;
     assert!(parts.len() > 1);
     assert_eq!(parts.iter().map(|part| part.sightings.len()).sum::<usize>(), 120);
     assert!(parts.iter().all(|part| !part.places.is_empty() && unread_of(part, ACCOUNT).is_empty()));
