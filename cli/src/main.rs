@@ -12,6 +12,7 @@ mod intervene;
 mod inventory;
 mod output;
 mod plan;
+mod progress;
 mod render;
 mod simulate;
 mod table;

@@ -1,7 +1,6 @@
 //! `simulate`: random small worlds in which everything goes wrong, and whether the promises hold.
 
-use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write as _};
+use std::fmt::{self, Write};
 use std::num::NonZero;
 use std::{mem, thread};
 
@@ -11,6 +10,7 @@ use serde::Serialize;
 use crate::args::{Args, Faults, Simulate};
 use crate::input::BadInput;
 use crate::output::Answer;
+use crate::progress;
 use crate::render::{BAD, STRONG, count, paint, written};
 
 /// From this many seeds on every kind of fault must have struck: otherwise the run says less than it seems to.
@@ -79,13 +79,8 @@ fn level(faults: Faults) -> Level {
 
 /// Shows at a terminal how far it is.
 fn show(done: u64, of: u64) {
-    if !io::stderr().is_terminal() {
-        return;
-    }
-    let mut stderr = io::stderr().lock();
     let line = if done == of { String::new() } else { format!("{done} of {of} seeds") };
-    // Nobody misses a line that could not be shown.
-    let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
+    progress::show(&line);
 }
 
 fn text(totals: &Totals) -> String {

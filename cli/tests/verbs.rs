@@ -216,13 +216,13 @@ fn the_inventory_says_what_runs_and_what_nobody_knows() {
     let answer = ran.json();
     let totals = &answer["totals"];
     let expected = [
-        ("running", 8),
-        ("vulnerable", 1),
+        ("running", 9),
+        ("vulnerable", 2),
         ("stale", 1),
-        ("behind", 1),
+        ("behind", 2),
         ("strangers", 2),
-        ("unknown", 1),
-        ("unreadPlaces", 1),
+        ("unknown", 2),
+        ("unreadPlaces", 2),
     ];
     for (name, number) in expected {
         assert_eq!(totals[name], number, "{name} in {totals}");
@@ -236,6 +236,9 @@ fn the_inventory_says_what_runs_and_what_nobody_knows() {
     assert_eq!((&web["units"], &web["severity"]), (&2.into(), &"critical".into()));
     assert_eq!(web["findings"].as_array().unwrap().len(), 1, "a low one does not count");
     assert_eq!(web["standing"]["is"], "behind");
+    let private =
+        answer["running"].as_array().unwrap().iter().find(|row| row["place"]["cluster"] == "private");
+    assert_eq!(private.map(|row| &row["reported"]), Some(&true.into()), "on Inspector's word");
     assert_eq!(row("service/web", "aws-guardduty-agent-x1")["resolution"]["because"], "sidecar");
     assert_eq!(row("service/proxy", "proxy")["resolution"]["registry"], "docker.io");
     let cache = row("shop/Deployment/cache", "node");
@@ -256,10 +259,10 @@ fn the_inventory_is_filtered_and_its_exit_code_is_about_what_was_asked() {
         let rows = ran.json()["running"].as_array().unwrap().len();
         (ran.code, rows)
     };
-    assert_eq!(asked(&["--env", "prod"]), (1, 7));
+    assert_eq!(asked(&["--env", "prod"]), (1, 8));
     assert_eq!(asked(&["--env", "test"]), (0, 1), "the test environment runs the rebuilt one");
     assert_eq!(asked(&["--image", "platform/node:22.9"]), (0, 1));
-    assert_eq!(asked(&["--image", "apps/checkout", "--env", "prod"]), (1, 3));
+    assert_eq!(asked(&["--image", "apps/checkout", "--env", "prod"]), (1, 4));
     assert_eq!(
         asked(&["--cve", "CVE-2026-5", "--env", "test"]),
         (1, 1),
@@ -274,12 +277,14 @@ fn the_inventory_is_filtered_and_its_exit_code_is_about_what_was_asked() {
 fn the_inventory_reads_well_and_fits_a_spreadsheet() {
     let text = inventory(&[]).stdout;
     for part in [
-        "8 running",
-        "1 vulnerable",
+        "9 running",
+        "2 vulnerable",
         "444455556666/us-east-1/ecs/shop prod",
         "service/web ×2",
         "vulnerable since 2026-03-19: CVE-2026-31337 in openssl (critical), rebuilt and not deployed",
         "not from an approved registry",
+        "seen by Inspector alone, vulnerable since",
+        "unknown its place was not read, so it is as of 2026-03-19T20:00:00Z: cannot list pods: nobody answers",
         "unread 444455556666/us-east-1/lambda: never read: list functions: AccessDeniedException",
         "Referred to, and not running",
         "not looked at 777788889999/us-east-1: eks, lambda, batch, sageMaker, schedules",
@@ -288,7 +293,8 @@ fn the_inventory_reads_well_and_fits_a_spreadsheet() {
     }
     let csv = inventory(&["--format", "csv"]).stdout;
     let lines: Vec<&str> = csv.trim_end().split("\r\n").collect();
-    assert_eq!(lines.len(), 1 + 8 + 1);
+    assert_eq!(lines.len(), 1 + 9 + 1);
+    assert!(lines.iter().any(|line| line.contains("shop/Deployment/web,3,reported,apps/checkout")), "{csv}");
     assert!(lines[0].starts_with("environment,account,region,service,cluster,workload"));
     assert!(
         lines.iter().any(|line| line.contains("service/web,2,running,apps/checkout,sha256:1010")),

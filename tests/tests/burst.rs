@@ -61,3 +61,19 @@ async fn a_burst_costs_one_look_at_the_images_that_it_is_about() {
     assert_eq!(world.traffic.calls_of("DescribeImages"), 3);
     assert_eq!(world.builds(), [].into());
 }
+
+/// A sweep looks at what runs before its pass, and both are about the same versions.
+#[tokio::test]
+async fn a_sweep_reads_tags_twice_and_everything_else_once() {
+    let mut world = fifty_images().await;
+    world.traffic.begin(Throttle::Never);
+    world.sweep().await;
+    let calls = world.traffic.by_operation();
+    assert_eq!(
+        calls["DescribeImages"],
+        2 * IMAGES,
+        "which version counts is read after the executions: {calls:?}"
+    );
+    assert_eq!(calls["BatchGetImage"], 2 * IMAGES, "an index and its manifests: {calls:?}");
+    assert_eq!(calls["DescribeImageScanFindings"], 2 * IMAGES, "each platform's scan: {calls:?}");
+}

@@ -30,6 +30,15 @@ fn task(account: &str, image: &str, digest: &str) -> EcsCluster {
     EcsCluster { arn: arn("cluster/web"), tasks: vec![task], ..EcsCluster::default() }
 }
 
+/// What Inspector says of an image that a workload of a cluster of EKS runs now.
+fn in_use(world: &World, cluster: &str, workload: &str) -> Value {
+    let metadata = json!({ "awsEksMetadataDetails": { "namespace": "shop", "workloadInfoList": [
+        { "name": workload, "type": "Deployment" }] } });
+    let details = json!({ "lastInUse": world.clock.now().as_second(), "runningUnitCount": 2, "stoppedUnitCount": 0,
+        "clusterMetadata": metadata });
+    json!({ "clusterArn": format!("arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{cluster}"), "clusterDetails": [details] })
+}
+
 fn pod(image: &str, digest: &str) -> Value {
     json!({
         "metadata": { "name": "cart-1", "namespace": "shop" },
@@ -80,7 +89,48 @@ async fn a_sweep_sees_what_runs_and_says_what_it_could_not_see() {
     let report = function.invoke(&schedule).await.unwrap();
     let totals = &report["inventory"];
     assert_eq!((totals["running"].as_u64(), totals["strangers"].as_u64()), (Some(3), Some(1)), "{report}");
-    // ECS, EKS, Lambda and Batch of the other account are read now; two kinds of places are never inspected.
-    assert_eq!(totals["unreadPlaces"].as_u64().unwrap(), unread - 4, "{report}");
+    // ECS, EKS, Lambda, Batch and schedules of the other account are read now.
+    assert_eq!(totals["unreadPlaces"].as_u64().unwrap(), unread - 5, "{report}");
     assert_eq!(estate.sessions(), ["patchwave-inventory"]);
+}
+
+#[tokio::test]
+async fn what_inspector_saw_in_a_private_cluster_runs_and_is_never_closed_by_its_silence() {
+    let world = World::start(setup()).await;
+    let estate = Arc::new(Estate::default());
+    let server = estate.serve().await;
+    let kubernetes = Kubernetes::start().await;
+    let eks = vec![kubernetes.described("pods", Trust::Ours), kubernetes.described("private", Trust::Others)];
+    let manifest = world.manifests("apps/checkout").await.pop().unwrap();
+    let image = format!("arn:aws:ecr:{REGION}:{ACCOUNT}:repository/apps/checkout/{manifest}");
+    // Of the cluster that is read nobody has to ask: nothing runs there.
+    let clusters = vec![in_use(&world, "private", "web"), in_use(&world, "pods", "web")];
+    let seen = Region { eks: eks.clone(), clusters_of: [(image, clusters)].into(), ..Region::default() };
+    estate.set(ACCOUNT, REGION, seen);
+    estate.page(1);
+    let mut function = inventory(&world, &server.url()).await;
+    let schedule: Value =
+        serde_json::from_str(include_str!("../fixtures/events/scheduled-event-rule.json")).unwrap();
+
+    let report = function.invoke(&schedule).await.unwrap();
+    let totals = &report["inventory"];
+    assert_eq!((&totals["running"], &totals["unknown"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!(report["errors"], json!([]));
+
+    // Inspector knows nothing any more, and then says nothing at all.
+    estate.set(ACCOUNT, REGION, Region { eks: eks.clone(), ..Region::default() });
+    let report = function.invoke(&schedule).await.unwrap();
+    assert_eq!(report["inventory"]["running"], 1, "{report}");
+    estate.refuse("GetClustersForImage", "AccessDeniedException", 1_000);
+    let report = function.invoke(&schedule).await.unwrap();
+    assert_eq!(report["inventory"]["running"], 1, "{report}");
+    let errors = report["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "told once: {errors:?}");
+    assert!(errors[0]["message"].as_str().unwrap().contains("ask Inspector where"), "{errors:?}");
+
+    // Whoever can look sees that nothing runs there.
+    let eks = vec![kubernetes.described("pods", Trust::Ours), kubernetes.described("private", Trust::Ours)];
+    estate.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
+    let report = function.invoke(&schedule).await.unwrap();
+    assert_eq!(report["inventory"]["running"], 0, "{report}");
 }

@@ -83,7 +83,7 @@ async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
 
 #[tokio::test]
 async fn who_starts_a_build_asks_for_one_tick_that_looks_for_its_end() {
-    let mut world = World::start(Setup::default()).await;
+    let world = World::start(Setup::default()).await;
     schedule(world.moto(), "tick").await;
     let mut settings = world.settings().clone();
     settings.insert("PATCHWAVE_TICK".to_owned(), "patchwave/tick".to_owned());

@@ -87,7 +87,7 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         progress.show(simulation.now(), watcher.builds.len());
     };
     let is_quiet = simulation.run_until_quiet(LONGEST_STORY, &mut watch).map_err(|broken| defect(&broken))?;
-    progress.clear();
+    crate::progress::show("");
     Story::tell(&simulation, &beginning, prediction, watcher, is_quiet).map_err(|broken| defect(&broken))
 }
 

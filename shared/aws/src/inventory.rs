@@ -69,6 +69,7 @@ pub(crate) async fn look(
     }
     let surveyed = Surveyed { survey, began, ended: left.is_none() };
     let understood = described.understand(hierarchy, &before, &surveyed);
+    world.keep_scans(understood.scans(hierarchy));
     let now = understood.facts.observed_at;
     let operation = "write the inventory";
     let written = items(&before, &understood.folded, now).map_err(|e| invalid(operation, e.to_string()))?;
@@ -183,7 +184,9 @@ pub(crate) async fn finish(
         Err(fault) => return fail(report, None, &fault),
     };
     report.inventory = Some(totals);
-    faults.iter().for_each(|fault| fail(report, None, fault));
+    for fault in &faults {
+        fail(report, None, fault);
+    }
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
         // Then the scans themselves tell who made them.
@@ -234,16 +237,16 @@ pub struct Inventoried {
     pub now: Timestamp,
 }
 
-/// Reads the inventory of the deployment that the environment names.
+/// Reads the inventory of the deployment that the environment names, and tells `progress` how many entries it has so far.
 ///
 /// # Errors
 ///
 /// Where the hierarchy or the table do not answer.
-pub async fn read() -> Result<Inventoried, NotDone> {
+pub async fn read(progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
     let deployed = Deployed::read().await?;
     let (world, hierarchy) = deployed.world().await?;
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
-    let inventory = world.ledger().inventory(&images).await?;
+    let inventory = world.ledger().inventory_with(&images, progress).await?;
     Ok(Inventoried { hierarchy, inventory, now: world.now() })
 }
 

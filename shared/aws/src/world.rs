@@ -56,6 +56,11 @@ impl AwsWorld {
         &self.ledger
     }
 
+    /// Lets the scans of a look that was just made serve the pass that follows it.
+    pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
+        self.registry.keep_scans(scans);
+    }
+
     /// Returns how the registry scans.
     pub async fn scanning(&self) -> Result<Scanning, Fault> {
         self.registry.scanning().await

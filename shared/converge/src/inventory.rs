@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::{Facts, ImageFacts, Version};
+use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
@@ -91,6 +92,17 @@ impl Described {
             now: facts.observed_at,
         };
         Understood { folded: fold(before, &look), facts }
+    }
+}
+
+impl Understood {
+    /// Returns every scan that was read.
+    pub fn scans<'u>(&'u self, hierarchy: &'u Hierarchy) -> impl Iterator<Item = (ManifestAt, Scan)> + 'u {
+        hierarchy.images().flat_map(|image| {
+            let versions = self.facts.images.get(&image.id).into_iter().flat_map(|f| f.versions.values());
+            let manifests = versions.flat_map(|version| version.platforms.values());
+            manifests.map(|m| ((image.repository.clone(), m.digest.clone()), m.scan.clone()))
+        })
     }
 }
 

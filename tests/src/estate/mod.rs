@@ -1,4 +1,4 @@
-//! An estate: accounts, and what runs in them, as the wires of ECS, EKS, Lambda, Batch, STS and Inspector show it.
+//! An estate: accounts, and what runs in them, as the wires of ECS, EKS, Lambda, Batch, EventBridge, Scheduler, STS and Inspector show it.
 //!
 //! All services listen on one address, where no two operations look alike. Which account and region is asked stands in the
 //! request's signature: the access keys of an account are [`access_key`].
@@ -8,6 +8,7 @@ mod functions;
 mod inspector;
 mod kubernetes;
 mod roles;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,10 @@ pub struct Region {
     pub aliases: BTreeMap<String, Vec<Value>>,
     /// Batch's job definitions.
     pub job_definitions: Vec<Value>,
+    /// EventBridge's rules of the default bus, with their `Targets`.
+    pub rules: Vec<Value>,
+    /// Scheduler's schedules: `GetSchedule`'s answers.
+    pub schedules: Vec<Value>,
     /// Inspector's covered resources.
     pub coverage: Vec<Value>,
     /// The clusters that Inspector saw an image in, by the image's ARN.
@@ -104,7 +109,12 @@ impl Estate {
 
     /// Lets the next `times` calls of an operation fail.
     pub fn refuse(&self, operation: &str, code: &str, times: u32) {
-        let refusal = Refusal::new(code, format!("{code}, says the fake"));
+        self.refuse_saying(operation, code, &format!("{code}, says the fake"), times);
+    }
+
+    /// The same, with a message that means something.
+    pub fn refuse_saying(&self, operation: &str, code: &str, message: &str, times: u32) {
+        let refusal = Refusal::new(code, message);
         self.state().refusals.insert(operation.to_owned(), (refusal, times));
     }
 
@@ -169,6 +179,8 @@ impl Estate {
             }
             "DescribeJobDefinitions" => functions::job_definitions(region, &request.json(), size),
             "ListEksClusters" | "DescribeCluster" => containers::eks(&operation, region, &request, size),
+            "ListRules" | "ListTargetsByRule" => schedules::rules(&operation, region, &request.json(), size),
+            "ListSchedules" | "GetSchedule" => schedules::schedules(&operation, region, &request, size),
             "ListCoverage" | "GetConfiguration" | "GetClustersForImage" => {
                 inspector::answer(&operation, region, &request.json(), size)
             }
@@ -198,6 +210,8 @@ fn operation(target: &str, request: &Request<'_>) -> String {
         ("GET", ["2015-03-31", "functions", _]) => "GetFunction",
         ("GET", ["2015-03-31", "functions", _, "aliases"]) => "ListAliases",
         ("GET", ["2015-03-31", "functions", _, "versions"]) => "ListVersionsByFunction",
+        ("GET", ["schedules"]) => "ListSchedules",
+        ("GET", ["schedules", _]) => "GetSchedule",
         ("POST", ["v1", "describejobdefinitions"]) => "DescribeJobDefinitions",
         ("POST", ["coverage", "list"]) => "ListCoverage",
         ("POST", ["configuration", "get"]) => "GetConfiguration",

@@ -22,14 +22,35 @@ const MOST_WRITES: usize = 25;
 impl Ledger {
     /// Reads everything that is known of what runs. `images` are the hierarchy's: their clocks are read even if nothing runs.
     pub(crate) async fn inventory(&self, images: &BTreeSet<ImageId>) -> Result<Inventory, Fault> {
+        self.inventory_with(images, |_| ()).await
+    }
+
+    /// The same; after each place `progress` is told how many entries were read.
+    pub(crate) async fn inventory_with(
+        &self,
+        images: &BTreeSet<ImageId>,
+        progress: impl Fn(usize),
+    ) -> Result<Inventory, Fault> {
         let places = self.places().await?;
-        let reads = places.keys().map(|id| self.entries(id));
-        let entries: BTreeMap<EntryKey, Entry> =
-            stream::iter(reads).buffer_unordered(AT_ONCE).try_fold(BTreeMap::new(), joined).await?;
+        let entries = self.all_entries(&places, progress).await?;
         let known: BTreeSet<(ImageId, Digest)> = entries.values().filter_map(Entry::known).collect();
         let images: BTreeSet<&ImageId> = images.iter().chain(known.iter().map(|(image, _)| image)).collect();
         let (versions, clocks) = (self.assessments(&known).await?, self.clocks(&images).await?);
         Ok(Inventory { places, entries, versions, clocks })
+    }
+
+    async fn all_entries(
+        &self,
+        places: &BTreeMap<String, PlaceState>,
+        progress: impl Fn(usize),
+    ) -> Result<BTreeMap<EntryKey, Entry>, Fault> {
+        let mut reads = stream::iter(places.keys().map(|id| self.entries(id))).buffer_unordered(AT_ONCE);
+        let mut entries = BTreeMap::new();
+        while let Some(more) = reads.try_next().await? {
+            entries.extend(more);
+            progress(entries.len());
+        }
+        Ok(entries)
     }
 
     async fn places(&self) -> Result<BTreeMap<String, PlaceState>, Fault> {
@@ -138,14 +159,6 @@ impl Ledger {
         }
         Err(invalid(operation, format!("it does not end after {MOST_PAGES} pages")))
     }
-}
-
-async fn joined(
-    mut all: BTreeMap<EntryKey, Entry>,
-    more: BTreeMap<EntryKey, Entry>,
-) -> Result<BTreeMap<EntryKey, Entry>, Fault> {
-    all.extend(more);
-    Ok(all)
 }
 
 fn put(item: &StateItem) -> Result<WriteRequest, BuildError> {

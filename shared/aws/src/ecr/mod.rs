@@ -4,6 +4,7 @@
 //! whose, a tag may have moved between two calls.
 
 mod configuration;
+mod kept;
 mod read;
 mod scan;
 
@@ -22,6 +23,7 @@ use patchwave_converge::{Fault, ManifestAt};
 
 use crate::fault::invalid;
 use crate::manifest::{Document, Notes, SINGLE};
+use kept::Kept;
 use read::{AT_ONCE, Documents, by_digest, by_tag};
 
 /// Newest pushes of a pattern line that are looked at.
@@ -37,6 +39,7 @@ const HISTORY_IMAGES: usize = 300;
 pub(crate) struct Ecr {
     client: Client,
     account: String,
+    kept: Kept,
 }
 
 /// A version, `None` where the registry says that there is none.
@@ -44,7 +47,7 @@ type Found = Result<Option<Version>, Fault>;
 
 impl Ecr {
     pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
-        Self { client, account: registry.account().to_owned() }
+        Self { client, account: registry.account().to_owned(), kept: Kept::default() }
     }
 
     /// Reads the version that counts on each image's line.

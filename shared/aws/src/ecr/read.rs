@@ -96,9 +96,22 @@ impl Ecr {
 
     /// Reads the manifests and indexes of these digests.
     pub(super) async fn documents(&self, repository: &Repository, digests: &BTreeSet<Digest>) -> Documents {
-        let digests: Vec<Digest> = digests.iter().cloned().collect();
-        let calls = digests.chunks(MOST_IDS).map(|chunk| self.batch(repository, chunk));
-        stream::iter(calls).buffer_unordered(AT_ONCE).map(stream::iter).flatten().collect().await
+        let mut documents = Documents::new();
+        let mut unread: Vec<Digest> = Vec::new();
+        for digest in digests {
+            match self.kept.document(repository, digest) {
+                Some(document) => {
+                    documents.insert(digest.clone(), Ok(Some(document)));
+                }
+                None => unread.push(digest.clone()),
+            }
+        }
+        let calls = unread.chunks(MOST_IDS).map(|chunk| self.batch(repository, chunk));
+        let read = stream::iter(calls).buffer_unordered(AT_ONCE).map(stream::iter).flatten();
+        let read: Documents = read.collect().await;
+        self.kept.keep_documents(repository, &read);
+        documents.extend(read);
+        documents
     }
 
     async fn batch(&self, repository: &Repository, digests: &[Digest]) -> Documents {

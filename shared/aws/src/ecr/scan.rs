@@ -31,9 +31,21 @@ const UNNAMED: &str = "unnamed";
 type Findings = BTreeMap<FindingKey, Finding>;
 
 impl Ecr {
+    /// Lets these scans, which were just read, serve the next reading as well.
+    pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
+        self.kept.keep_scans(scans);
+    }
+
     /// Reads the scans of platform manifests.
     pub(crate) async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
-        let reads = wanted.iter().map(|at| async move { (at.clone(), self.scan(at).await) });
+        let read = |at: &ManifestAt| {
+            let (at, kept) = (at.clone(), self.kept.take_scan(at));
+            async move {
+                let scan = if let Some(scan) = kept { scan } else { self.scan(&at).await };
+                (at, scan)
+            }
+        };
+        let reads = wanted.iter().map(read);
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
 

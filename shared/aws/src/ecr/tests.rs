@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, Repository};
-use patchwave::inventory::{Frequency, Scanner};
+use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::inventory::{Deployed, Frequency, Running, Scanner};
 use patchwave_converge::FaultKind;
 use serde_json::{Value, json};
 
@@ -119,6 +119,82 @@ fn at(repository: &str, n: usize) -> (Repository, Digest) {
 
 fn revision(text: &str) -> Value {
     json!({"org.opencontainers.image.revision": text})
+}
+
+/// An image whose production is a line of its own, beside the newest push.
+fn with_a_deployed_line() -> Hierarchy {
+    let lines = json!([{"environment": "prod", "current": "deployed"}, {"tagPattern": "main-*", "current": "newest"}]);
+    let pipeline = json!({"name": "web", "sources": [{"action": "Source", "type": "COMMIT_ID"}]});
+    let image = json!({"tier": "application", "repository": "apps/web", "lines": lines, "from": "scratch", "pipeline": pipeline});
+    let inventory =
+        json!({"regions": ["us-east-1"], "accounts": [{"id": "444455556666", "environment": "prod"}]});
+    let file = json!({"version": 1, "registry": "111122223333.dkr.ecr.us-east-1.amazonaws.com", "images": [image],
+        "inventory": inventory});
+    Hierarchy::parse("test", &file.to_string()).unwrap()
+}
+
+/// Commit `a` was pushed, then `b`, then a rebuild of `a`; of `c` an old push is left that has no tag.
+fn two_commits() -> Registry {
+    let of = |commit: &str| manifest(900, &revision(commit));
+    Registry::default()
+        .push("apps/web", 1, &["main-a"], of("a"))
+        .push("apps/web", 2, &["main-b"], of("b"))
+        .push("apps/web", 3, &["main-a-2"], of("a"))
+        .push("apps/web", 4, &[], of("c"))
+}
+
+/// What production runs, and what counts on its line then; beside it what counts on the other.
+async fn deployed(running: Option<usize>) -> [Result<Option<String>, String>; 2] {
+    let hierarchy = with_a_deployed_line();
+    let (ecr, _) = two_commits().connect();
+    let at = "2026-01-01T12:00:00Z".parse().unwrap();
+    let runs = |n| Deployed { version: digest(n).parse().unwrap(), since: at, last_seen: at };
+    let runs = |n| Running { environments: BTreeMap::from([("prod".to_owned(), runs(n))]) };
+    let id: ImageId = "apps/web@prod".parse().unwrap();
+    let running = Ok(running.map(|n| (id.clone(), runs(n))).into_iter().collect());
+    let mut currents = ecr.currents(&images(&hierarchy), &running).await;
+    [id, "apps/web".parse().unwrap()].map(|id| {
+        let version = currents.remove(&id).unwrap().map_err(|fault| fault.message)?;
+        Ok(version.map(|version| version.digest.to_string()))
+    })
+}
+
+#[tokio::test]
+async fn what_counts_on_a_deployed_line_is_the_newest_build_of_the_commit_that_runs() {
+    let newest = Ok(Some(digest(2)));
+    assert_eq!(
+        deployed(Some(1)).await,
+        [Ok(Some(digest(3))), newest.clone()],
+        "its rebuild, which nobody deployed yet"
+    );
+    assert_eq!(deployed(Some(3)).await, [Ok(Some(digest(3))), newest.clone()]);
+    assert_eq!(
+        deployed(Some(2)).await,
+        [Ok(Some(digest(2))), newest.clone()],
+        "a rebuild of an older commit is no news"
+    );
+    assert_eq!(
+        deployed(Some(4)).await,
+        [Ok(Some(digest(4))), newest.clone()],
+        "what runs counts without a tag"
+    );
+
+    // What nobody saw, and what is gone, is not known: the newest push does not stand in for it.
+    let because = |why: &str| Err(why.to_owned());
+    assert_eq!(deployed(None).await, [because("the inventory has not seen any of it there"), newest.clone()]);
+    assert_eq!(deployed(Some(9)).await, [because("it is no longer in the registry"), newest]);
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_say_what_runs_leaves_a_deployed_line_unknown() {
+    let hierarchy = with_a_deployed_line();
+    let (ecr, _) = two_commits().connect();
+    let running = Err(crate::fault::invalid("read where images run", "nobody answers"));
+    let currents = ecr.currents(&images(&hierarchy), &running).await;
+    let [production, newest] =
+        ["apps/web@prod", "apps/web"].map(|id| &currents[&id.parse::<ImageId>().unwrap()]);
+    assert_eq!(production.as_ref().unwrap_err().message, "nobody answers");
+    assert!(newest.as_ref().unwrap().is_some(), "the other line is nobody's table's");
 }
 
 #[tokio::test]

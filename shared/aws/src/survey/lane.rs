@@ -10,6 +10,7 @@ use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting};
 use super::eks::Eks;
 use super::pace::Pace;
 use super::reading::Reading;
+use super::schedules::Schedules;
 use super::{Left, batch, ecs, functions};
 use crate::clients::Clients;
 
@@ -38,6 +39,7 @@ pub(super) struct Lane {
     eks: Eks,
     lambda: aws_sdk_lambda::Client,
     batch: aws_sdk_batch::Client,
+    schedules: Schedules,
     pace: Pace,
 }
 
@@ -51,6 +53,11 @@ impl Lane {
             eks: Eks { client: clients.eks(), credentials: clients.credentials(), endpoint: kube_endpoint },
             lambda: clients.lambda(),
             batch: clients.batch(),
+            schedules: Schedules {
+                events: clients.eventbridge(),
+                scheduler: clients.scheduler(),
+                ecs: clients.ecs(),
+            },
             pace,
         }
     }
@@ -104,9 +111,8 @@ impl Lane {
             (ConsumerKind::Eks, true) => self.eks.cluster(pace, reading).await,
             (ConsumerKind::Lambda, _) => functions::read(&self.lambda, pace, reading).await,
             (ConsumerKind::Batch, _) => batch::read(&self.batch, pace, reading).await,
-            (ConsumerKind::SageMaker | ConsumerKind::Schedules, _) => {
-                reading.unread("not inspected".to_owned());
-            }
+            (ConsumerKind::Schedules, _) => self.schedules.read(pace, reading).await,
+            (ConsumerKind::SageMaker, _) => reading.unread("not inspected".to_owned()),
         }
         Vec::new()
     }

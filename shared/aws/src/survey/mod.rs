@@ -14,6 +14,7 @@ mod kubernetes;
 mod lane;
 mod pace;
 mod reading;
+mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -175,12 +176,12 @@ type Regions = BTreeMap<String, Vec<Left>>;
 
 /// Returns all places that are known before anything was read.
 fn everything(targets: &[Target]) -> Vec<Left> {
-    const KINDS: [ConsumerKind; 6] = [
+    // Not SageMaker: nobody looks at it, which is not the same as a look that failed.
+    const KINDS: [ConsumerKind; 5] = [
         ConsumerKind::Ecs,
         ConsumerKind::Eks,
         ConsumerKind::Lambda,
         ConsumerKind::Batch,
-        ConsumerKind::SageMaker,
         ConsumerKind::Schedules,
     ];
     let mut left = Vec::new();

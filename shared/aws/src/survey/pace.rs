@@ -38,18 +38,26 @@ pub(crate) enum Meter {
     Lambda,
     /// Batch.
     Batch,
+    /// EventBridge's rules.
+    Events,
+    /// EventBridge Scheduler's schedules.
+    Schedules,
 }
 
 impl Meter {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html> and
     /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>. EKS and Batch publish no rate: theirs is
-    /// ECS's for clusters. Kubernetes has none.
+    /// ECS's for clusters, and so is that of rules and schedules, of which others need theirs more. Kubernetes has none.
     const fn rate(self) -> Option<Rate> {
         match self {
             Self::EcsTasks | Self::EcsServices => Some(Rate { burst: 100, per_second: 20 }),
-            Self::EcsClusters | Self::EcsRevisions | Self::EcsTaskDefinitions | Self::Eks | Self::Batch => {
-                Some(Rate { burst: 50, per_second: 20 })
-            }
+            Self::EcsClusters
+            | Self::EcsRevisions
+            | Self::EcsTaskDefinitions
+            | Self::Eks
+            | Self::Batch
+            | Self::Events
+            | Self::Schedules => Some(Rate { burst: 50, per_second: 20 }),
             Self::LambdaFunction => Some(Rate { burst: 100, per_second: 100 }),
             Self::Lambda => Some(Rate { burst: 15, per_second: 15 }),
             Self::Kubernetes => None,

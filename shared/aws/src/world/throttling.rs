@@ -24,12 +24,12 @@ struct Cost {
 /// Lets a critical finding in the base of eleven images roll, without any event, and counts the calls.
 async fn wave(throttle: Throttle) -> Cost {
     let account = Account::start(Setup::default()).await;
-    let world = world(&account);
     account.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     account.traffic.begin(throttle);
     let mut trigger = Trigger::Sweep;
     for pass in 0..40 {
-        pass_over(&world, &account.hierarchy, trigger, pass).await;
+        // Each invocation has a world of its own.
+        pass_over(&world(&account), &account.hierarchy, trigger, pass).await;
         trigger = Trigger::Tick;
         let running = account.pipelines.running();
         if running.is_empty() {

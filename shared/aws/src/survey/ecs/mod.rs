@@ -4,9 +4,10 @@ mod services;
 mod tasks;
 
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::TaskDefinition;
 use patchwave::inventory::{ConsumerKind, Place};
 
-use super::pace::{Meter, Pace};
+use super::pace::{Meter, Missed, Pace};
 use super::reading::Reading;
 
 /// Most entries on a page of any list. A page is ten where one does not ask.
@@ -40,6 +41,29 @@ pub(super) async fn clusters(client: &Client, pace: &Pace, reading: &mut Reading
 pub(super) async fn cluster(client: &Client, pace: &Pace, reading: &mut Reading) {
     let tasks = tasks::read(client, pace, reading).await;
     services::read(client, pace, reading, &tasks).await;
+}
+
+/// Notes what a task definition refers to. One that was deleted refers to nothing: no task can be started from it.
+pub(super) async fn refer(
+    client: &Client,
+    pace: &Pace,
+    reading: &mut Reading,
+    workload: &str,
+    definition: &str,
+) {
+    let call = client.describe_task_definition().task_definition(definition);
+    let operation = format!("describe the task definition {}", last_part(definition));
+    match pace.call(Meter::EcsTaskDefinitions, &operation, || call.clone().send()).await {
+        Ok(output) => {
+            let containers = output.task_definition().map(TaskDefinition::container_definitions);
+            for container in containers.unwrap_or_default() {
+                let name = container.name().unwrap_or_default();
+                reading.refers(workload, name, container.image().unwrap_or_default(), None);
+            }
+        }
+        Err(Missed::Failed(fault)) if fault.message.starts_with("ClientException: Unable to describe") => {}
+        Err(missed) => reading.miss(missed),
+    }
 }
 
 /// Returns what follows an ARN's last slash.

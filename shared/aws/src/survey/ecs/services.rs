@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{ContainerImage, Service, ServiceRevision, TaskDefinition, TaskSet};
+use aws_sdk_ecs::types::{ContainerImage, Service, ServiceRevision, TaskSet};
 
 use super::tasks::{Seen, Unresolved};
 use super::{PAGE, last_part, service_workload};
@@ -163,19 +163,7 @@ async fn refer(
         return;
     }
     for definition in definitions(service) {
-        let call = client.describe_task_definition().task_definition(definition);
-        let operation = format!("describe the task definition {}", last_part(definition));
-        match pace.call(Meter::EcsTaskDefinitions, &operation, || call.clone().send()).await {
-            Ok(output) => {
-                for container in
-                    output.task_definition().map(TaskDefinition::container_definitions).unwrap_or_default()
-                {
-                    let name = container.name().unwrap_or_default();
-                    reading.refers(&workload, name, container.image().unwrap_or_default(), None);
-                }
-            }
-            Err(missed) => return reading.miss(missed),
-        }
+        super::refer(client, pace, reading, &workload, definition).await;
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_role_that_may_not_be_assumed_leaves_its_account_unread_and_no_other()
     assert_eq!((unread_of(&survey, ACCOUNT), survey.sightings.len()), (Vec::new(), 1));
     let unread = unread_of(&survey, OTHER);
     // Both regions, each service.
-    assert_eq!(unread.len(), 12);
+    assert_eq!(unread.len(), 10);
     for (_, why) in unread {
         assert!(why.starts_with(&format!("cannot assume {ROLE}: ")) && why.contains("AccessDenied"), "{why}");
     }

@@ -6,6 +6,7 @@ mod functions;
 mod kubernetes;
 mod moto;
 mod scale;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

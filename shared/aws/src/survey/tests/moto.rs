@@ -30,6 +30,16 @@ async fn motos_clusters_are_read() {
     let cluster = json!({ "name": "pods", "roleArn": format!("arn:aws:iam::{ACCOUNT}:role/eks"),
         "resourcesVpcConfig": { "subnetIds": ["subnet-1"] } });
     moto.post("eks", "clusters", &cluster).await;
+    let nightly = json!({ "Rule": "nightly", "Targets": [{ "Id": "1", "Arn": "arn:aws:ecs:us-east-1:123456789012:cluster/web",
+        "RoleArn": "r", "EcsParameters": { "TaskDefinitionArn": "shop" } }] });
+    let rule = json!({ "Name": "nightly", "ScheduleExpression": "rate(1 day)" });
+    for (operation, input) in [("PutRule", rule), ("PutTargets", nightly)] {
+        moto.call("events", &format!("AWSEvents.{operation}"), &input).await.unwrap();
+    }
+    let hourly = json!({ "ScheduleExpression": "rate(1 hour)", "FlexibleTimeWindow": { "Mode": "OFF" },
+        "Target": { "Arn": "arn:aws:ecs:us-east-1:123456789012:cluster/web", "RoleArn": "r",
+            "EcsParameters": { "TaskDefinitionArn": "shop" } } });
+    moto.post("scheduler", "schedules/hourly", &hourly).await;
     let surveyor = Surveyor::new(Clients::of(config(moto.url()).await), None);
     let regions = vec![REGION.to_owned()];
     let target = Target { account: ACCOUNT.to_owned(), environment: None, role: None, regions };
@@ -47,8 +57,11 @@ async fn motos_clusters_are_read() {
     assert_eq!(unread(&survey, &place(ConsumerKind::Batch, None)), None);
     // Three tasks run and the service, which has no revisions here, refers by its task definition.
     let shop = ("family:shop", "app", None);
-    assert_eq!(seen(&survey), [shop, shop, shop, ("service:resting", "app", None)]);
-    assert_eq!(survey.sightings.iter().filter(|sighting| sighting.used == Use::Referenced).count(), 1);
+    let refer =
+        ["service:resting", "rule:nightly", "schedule:default/hourly"].map(|name| (name, "app", None));
+    assert_eq!(seen(&survey), [&[shop; 3][..], &refer].concat());
+    assert_eq!(survey.sightings.iter().filter(|sighting| sighting.used == Use::Referenced).count(), 3);
+    assert_eq!(unread(&survey, &place(ConsumerKind::Schedules, None)), None);
     let why = reason(&survey, &place(ConsumerKind::Eks, Some("pods")));
     assert!(why.contains("certificate authority"), "{why}");
 }
