@@ -140,7 +140,6 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["scheduler:CreateSchedule"] == [f"arn:aws:scheduler:{account}:schedule/enforcing/*"]
     assert where["iam:PassRole"] == [enforcing.arn("SchedulerRole")]
     where = places(enforcing, "InventoryRole")
-    assert sorted(where["scheduler:GetSchedule"]) == sorted([enforcing.arn("Tick"), enforcing.arn("Daily")])
     # The index of the unsettled, and its own part of the table.
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
     assert sorted(where["dynamodb:Query"]) == queried
