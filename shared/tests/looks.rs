@@ -1,6 +1,6 @@
 //! When a plan asks for another look before the tick.
 
-#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests may fail loudly")]
 
 mod village;
 
