@@ -157,3 +157,15 @@ fn what_the_scanner_does_not_report_of_a_cluster_may_still_run_there() {
     let after = look_with_reports(&before, &[unread(&eks(), at(3, 0))], &one, at(3, 0));
     assert_eq!((after.inventory.entries.len(), after.ended.len()), (2, 0));
 }
+
+#[test]
+fn a_report_from_before_the_last_look_says_nothing() {
+    let before =
+        look(&Inventory::default(), &two_versions(), &[read(&eks(), at(2, 0))], &[], at(2, 0)).inventory;
+    let now = at(2, 4);
+    let reports = |hour| report("shop", "shop/Deployment/web", 10, at(1, hour));
+    let old = look_with_reports(&before, &[unread(&eks(), now)], &reports(23), now);
+    assert!(old.inventory.entries.is_empty(), "an hour later nothing ran there");
+    let new = look_with_reports(&before, &[unread(&eks(), now)], &reports(25), now);
+    assert_eq!(new.inventory.entries.len(), 1);
+}

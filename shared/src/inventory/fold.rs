@@ -189,11 +189,17 @@ fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, look: &
     let earlier = earlier(before);
     for sighting in look.survey.sightings.iter().filter(|sighting| sighting.used.is_report()) {
         let mut entry = entry(look, sighting, &earlier, look.now);
+        let place = entry.place.id();
+        // What was read there since then says more.
+        let read_at = before.places.get(&place).and_then(|state| state.read_at);
+        if read_at.is_some_and(|read| read >= entry.last_seen) {
+            continue;
+        }
         // A scanner knows a platform's manifest; what it is a part of is one thing that runs.
         entry.digest = entry.resolution.version().cloned().or(entry.digest);
         let is_same = |other: &Entry| {
             (other.runs && !other.reported && other.workload == entry.workload)
-                && (other.place == entry.place && other.known() == entry.known())
+                && (other.place.id() == place && other.known() == entry.known())
         };
         if seen.values().any(|seen| is_same(&seen.entry)) {
             continue;
