@@ -1,10 +1,6 @@
 //! Leaves the tables for unwinding out of the released binaries, a twelfth of their packages: there a panic ends the process.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "this is how Cargo and a build script talk"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is how Cargo and a build script talk")]
 
 use std::env::var;
 
