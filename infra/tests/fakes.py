@@ -23,6 +23,28 @@ for answer in json.load(open(os.path.join(here, "answers"))):
 sys.exit("no fake answers " + line)
 """
 
+# CodeBuild's images have jq, a desk perhaps not. This is jq itself, as PyPI packages it, without its command line.
+_JQ = """#!{python}
+import argparse, json, sys
+import jq
+line = argparse.ArgumentParser()
+line.add_argument("--exit-status", action="store_true")
+line.add_argument("--raw-output", action="store_true", required=True)
+line.add_argument("--arg", nargs=2, action="append", default=[])
+line.add_argument("program")
+line.add_argument("file", type=argparse.FileType(), nargs="?", default=sys.stdin)
+asked = line.parse_args()
+try:
+    answers = jq.compile(asked.program, args=dict(asked.arg)).input_text(asked.file.read()).all()
+except ValueError as problem:
+    sys.stderr.write("jq: error: " + str(problem) + "\\n")
+    sys.exit(5)
+for answer in answers:
+    print(answer if isinstance(answer, str) else json.dumps(answer))
+if asked.exit_status:
+    sys.exit(4 if not answers else answers[-1] in (None, False))
+"""
+
 
 class Bench:
     """A folder in which a script runs with faked commands."""
@@ -31,9 +53,9 @@ class Bench:
         self.folder = folder
         self._fakes = folder / "fakes"
         self._fakes.mkdir()
-        for name in ("aws", "docker"):
+        for name, fake in (("aws", _FAKE), ("docker", _FAKE), ("jq", _JQ)):
             path = self._fakes / name
-            path.write_text(_FAKE.format(python=sys.executable))
+            path.write_text(fake.format(python=sys.executable))
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
         (self._fakes / "answers").write_text(json.dumps(answers))
 

@@ -21,6 +21,7 @@ def test_the_prices_are_dated_and_every_one_is_used():
     datetime.date.fromisoformat(PRICES["asOf"])
     used = {kind for kinds in [*costs.SERVICES.values(), *costs.CAUSED.values()] for kind in kinds}
     assert used == set(PRICES["prices"])
+    assert set(PRICES["sources"]) <= used
 
 
 def test_every_request_is_priced_once():

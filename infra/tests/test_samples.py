@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,6 @@ import pytest
 import yaml
 from fakes import Bench
 from stack import INFRA, ROOT, read
-
-# CodeBuild's images have it.
-needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 CI = INFRA / "samples/ci"
 SCRIPTS = ["build", "test", "scan", "publish"]
@@ -100,7 +96,6 @@ def built(bench, **settings):
     return bench, call
 
 
-@needs_jq
 def test_the_base_that_patchwave_names_is_prefixed_with_the_registry(bench):
     _, call = built(bench, PATCHWAVE_BASE_IMAGE=f"base/al2023@{OLD}")
     assert f"BASE_IMAGE={SETTINGS['REGISTRY']}/base/al2023@{OLD}" in call
@@ -108,14 +103,12 @@ def test_the_base_that_patchwave_names_is_prefixed_with_the_registry(bench):
     assert f"index:org.opencontainers.image.base.name={SETTINGS['BASE_IMAGE']}" in call
 
 
-@needs_jq
 def test_by_hand_the_declared_base_counts_as_it_is_now(bench):
     _, call = built(bench, PATCHWAVE_BASE_IMAGE="none")
     assert f"BASE_IMAGE={SETTINGS['BASE_IMAGE']}@{PUBLISHED}" in call
     assert f"index:org.opencontainers.image.base.digest={PUBLISHED}" in call
 
 
-@needs_jq
 def test_what_is_written_about_a_build(bench):
     folder, call = built(bench)
     assert f"index:org.opencontainers.image.revision={COMMIT}" in call
@@ -128,7 +121,6 @@ def test_what_is_written_about_a_build(bench):
     assert (folder.folder / "candidate.digest").read_text().strip() == CANDIDATE
 
 
-@needs_jq
 @pytest.mark.parametrize(("asked", "expected"), [("true", True), ("false", False), (None, False)])
 def test_no_cache_when_patchwave_says_so(bench, asked, expected):
     _, call = built(bench, **({} if asked is None else {"PATCHWAVE_NO_CACHE": asked}))
@@ -140,7 +132,6 @@ UNFIXABLE = ("CVE-2026-0002", "CRITICAL", "NO")
 HIGH = ("CVE-2026-0003", "HIGH", "YES")
 
 
-@needs_jq
 @pytest.mark.parametrize(
     ("candidate", "published", "settings", "passes"),
     [
@@ -162,14 +153,12 @@ def test_a_candidate_may_not_be_worse_than_what_is_published(bench, candidate, p
     assert done is passes, said
 
 
-@needs_jq
 @pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE", "PENDING", "SCAN_ELIGIBILITY_EXPIRED"])
 def test_unknown_is_never_clean(bench, status):
     done, said = bench(scanned([], status=status)).run(CI / "scan", **{**SETTINGS, "FAIL_ON": "NEVER"})
     assert not done and "the scan of" in said
 
 
-@needs_jq
 def test_a_scan_that_has_not_begun_is_waited_for(bench):
     missing = {"if": ["imageScanStatus.status"], "err": "(ScanNotFoundException)", "code": 254}
     done, said = bench([missing, *scanned([])]).run(CI / "scan", **SETTINGS)

@@ -4,5 +4,5 @@ use patchwave_aws::lambda::{Role, run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    run(Role::Inventory).await
+    run(Role::INVENTORY).await
 }

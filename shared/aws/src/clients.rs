@@ -1,5 +1,6 @@
 //! The SDK's clients: one configuration and one HTTP client for all of them.
 
+use std::thread::Builder;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -7,7 +8,13 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::ConfigBag;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use patchwave::image::EcrRegistry;
 use patchwave_converge::Fault;
 
@@ -42,6 +49,7 @@ impl Clients {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
             .build_https();
+        let http = OnDemand::new(http);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
@@ -153,6 +161,38 @@ impl Clients {
     }
 }
 
+/// The SDK's HTTP client, which connects for all of them, without its preparations: for each client of a service that is made,
+/// it would parse all of the system's root certificates and throw them away.
+#[derive(Debug)]
+struct OnDemand(SharedHttpClient);
+
+impl OnDemand {
+    /// The certificates are read from the disk meanwhile: the first call waits for what is left of that.
+    fn new(http: SharedHttpClient) -> Self {
+        let prepared = http.clone();
+        // Without a thread they are read when they are needed.
+        let _ = Builder::new().name("roots".to_owned()).spawn(move || {
+            let (components, config) = (RuntimeComponentsBuilder::new("roots"), ConfigBag::base());
+            prepared.validate_base_client_config(&components, &config)
+        });
+        Self(http)
+    }
+}
+
+impl HttpClient for OnDemand {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
 /// Returns the ARN of a role that is given by name; partitions differ by region.
 fn role_arn(account: &str, role: &str, region: &str) -> String {
     if role.starts_with("arn:") {
@@ -172,7 +212,41 @@ pub(crate) fn partition(region: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_smithy_runtime_api::box_error::BoxError;
+
     use super::*;
+
+    /// Counts how often it is prepared.
+    #[derive(Debug)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl HttpClient for Counting {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            unreachable!("nothing is called")
+        }
+
+        fn validate_base_client_config(
+            &self,
+            _: &RuntimeComponentsBuilder,
+            _: &ConfigBag,
+        ) -> Result<(), BoxError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn however_many_clients_are_made_the_roots_are_read_once() {
+        let prepared = Arc::new(AtomicUsize::new(0));
+        let http = OnDemand::new(SharedHttpClient::new(Counting(prepared.clone())));
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::v2026_01_12()).http_client(http);
+        let clients = Clients::of(config.build());
+        let _ = (clients.dynamodb(), clients.codepipeline(), clients.s3());
+        assert!(prepared.load(Ordering::SeqCst) <= 1);
+    }
 
     #[test]
     fn a_roles_name_is_enough() {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::future::LocalBoxFuture;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
 use patchwave_converge::{Fault, FaultKind, Report, Settings as PassSettings, converge};
@@ -15,34 +17,29 @@ use crate::deployed::Deployed;
 use crate::inventory;
 use crate::settings::InvalidSettings;
 use crate::telemetry;
+use crate::world::AwsWorld;
 
-/// Which function this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Acts on scans and findings.
-    ScanComplete,
-    /// Looks at everything, daily.
-    Inventory,
-    /// Acts on pushes, build results and ticks.
-    RebuildFanout,
+/// Which function this is: its name, and what a schedule means to it.
+///
+/// Values and not a list of three, so that a sweep, and with it the clients of every service that runs images, is reachable
+/// from [`Role::INVENTORY`] alone: the linker leaves it out of the other functions, whose cold starts then do not load it.
+#[derive(Clone, Copy)]
+pub struct Role {
+    name: &'static str,
+    schedule: Schedule,
+    pass: for<'a> fn(Pass<'a>) -> LocalBoxFuture<'a, Result<Report, Fault>>,
 }
 
 impl Role {
-    /// Returns the function's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ScanComplete => "scan-complete",
-            Self::Inventory => "inventory",
-            Self::RebuildFanout => "rebuild-fanout",
-        }
-    }
-
-    const fn schedule(self) -> Schedule {
-        match self {
-            Self::Inventory => Schedule::Sweep,
-            Self::ScanComplete | Self::RebuildFanout => Schedule::Tick,
-        }
-    }
+    /// Acts on scans and findings.
+    pub const SCAN_COMPLETE: Self =
+        Self { name: "scan-complete", schedule: Schedule::Tick, pass: |pass| Box::pin(pass.make()) };
+    /// Looks at everything, daily.
+    pub const INVENTORY: Self =
+        Self { name: "inventory", schedule: Schedule::Sweep, pass: |pass| Box::pin(pass.sweep()) };
+    /// Acts on pushes, build results and ticks.
+    pub const REBUILD_FANOUT: Self =
+        Self { name: "rebuild-fanout", schedule: Schedule::Tick, pass: |pass| Box::pin(pass.make()) };
 }
 
 /// Runs a function until Lambda stops it.
@@ -109,7 +106,7 @@ impl Function {
 
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Failed> {
         let request_id = event.context.request_id;
-        let span = telemetry::request(self.role.name(), &request_id);
+        let span = telemetry::request(self.role.name, &request_id);
         let deadline = i64::try_from(event.context.deadline).ok();
         let deadline = deadline.and_then(|deadline| Timestamp::from_millisecond(deadline).ok());
         let answer = async {
@@ -125,17 +122,17 @@ impl Function {
         request_id: &str,
         deadline: Option<Timestamp>,
     ) -> Result<Value, Failed> {
-        let owner = format!("{}/{request_id}", self.role.name());
+        let owner = format!("{}/{request_id}", self.role.name);
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
-            let batch = Batch::read(batch.records, self.role.schedule());
+            let batch = Batch::read(batch.records, self.role.schedule);
             let passed = self
                 .pass(batch.triggers(), owner, deadline)
                 .await
                 .and_then(|report| if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) });
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
-        match trigger::parse(&payload, self.role.schedule())? {
+        match trigger::parse(&payload, self.role.schedule)? {
             Event::Trigger(trigger) => {
                 serde_json::to_value(self.pass(vec![trigger], owner, deadline).await?).map_err(Failed::Report)
             }
@@ -146,8 +143,7 @@ impl Function {
         }
     }
 
-    /// Makes one pass about all `triggers` together. A sweep first looks at what runs; whatever becomes of that, the pass is
-    /// made.
+    /// Makes one pass about all `triggers` together.
     async fn pass(
         &self,
         triggers: Vec<Trigger>,
@@ -160,16 +156,45 @@ impl Function {
         let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
         let (world, hierarchy) = deployed.world().await?;
         let settings = PassSettings { mode: deployed.mode(), owner };
-        let looked = if triggers.contains(&Trigger::Sweep) {
-            Some(Box::pin(inventory::look(deployed, &world, &hierarchy, deadline)).await)
-        } else {
-            None
+        let pass = Pass {
+            deployed,
+            world: &world,
+            hierarchy: &hierarchy,
+            triggers: &triggers,
+            settings: &settings,
+            deadline,
         };
-        let mut report = Box::pin(converge(&world, &hierarchy, &triggers, &settings)).await?;
-        if let Some(looked) = looked {
-            Box::pin(inventory::finish(&world, &hierarchy, looked, &mut report)).await;
-        }
+        let report = (self.role.pass)(pass).await?;
         telemetry::report(&report);
+        Ok(report)
+    }
+}
+
+/// A pass that is about to be made.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    deployed: &'a Deployed,
+    world: &'a AwsWorld,
+    hierarchy: &'a Hierarchy,
+    triggers: &'a [Trigger],
+    settings: &'a PassSettings,
+    deadline: Option<Timestamp>,
+}
+
+impl Pass<'_> {
+    async fn make(self) -> Result<Report, Fault> {
+        Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
+    }
+
+    /// Looks at what runs, if that is asked for. Whatever becomes of it, the pass is made.
+    async fn sweep(self) -> Result<Report, Fault> {
+        if !self.triggers.contains(&Trigger::Sweep) {
+            return self.make().await;
+        }
+        let looked =
+            Box::pin(inventory::look(self.deployed, self.world, self.hierarchy, self.deadline)).await;
+        let mut report = self.make().await?;
+        Box::pin(inventory::finish(self.world, self.hierarchy, looked, &mut report)).await;
         Ok(report)
     }
 }

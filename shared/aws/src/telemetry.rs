@@ -6,17 +6,29 @@ use patchwave::plan::Reason;
 use patchwave_converge::Report;
 use serde_json::Value;
 use tracing::{Span, error, info, info_span, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings;
 
 /// Starts logging. A second start changes nothing.
 pub(crate) fn init() {
-    let filter = EnvFilter::builder().parse_lossy(settings::log_filter());
-    let lines =
-        tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    let lines = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    let log =
+        tracing_subscriber::registry().with(filter(&settings::log_filter())).with(lines.with_ansi(false));
     // It fails only where somebody else already logs, such as another test.
-    let _ = lines.with_env_filter(filter).with_ansi(false).try_init();
+    let _ = log.try_init();
+}
+
+/// Reads levels by target, such as `warn,patchwave=info`. What makes no sense of it is left out.
+///
+/// Not by `EnvFilter`: for what that can ask for besides, every function's package would hold an engine of regular expressions.
+fn filter(directives: &str) -> Targets {
+    let readable = |directive: &&str| !directive.is_empty() && directive.parse::<Targets>().is_ok();
+    let readable: Vec<&str> = directives.split(',').map(str::trim).filter(readable).collect();
+    readable.join(",").parse().unwrap_or_default()
 }
 
 /// Returns the span that every line of a request belongs to.
@@ -67,4 +79,20 @@ pub(crate) fn report(report: &Report) {
         started = report.started.len(), held = report.held.len(), proofs = report.proofs.len(),
         unknown = report.unknown.len(), errors = report.errors.len(), "done"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_read_as_far_as_it_makes_sense() {
+        let asked = filter("warn, patchwave=debug,patchwave=[{,,aws_config=loud");
+        assert!(asked.would_enable("patchwave", &Level::DEBUG));
+        assert!(!asked.would_enable("patchwave", &Level::TRACE));
+        assert!(asked.would_enable("aws_config", &Level::WARN));
+        assert!(!asked.would_enable("aws_config", &Level::INFO));
+    }
 }

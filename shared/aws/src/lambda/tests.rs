@@ -12,7 +12,7 @@ fn tick() -> String {
 }
 
 fn function() -> Function {
-    Function { role: Role::RebuildFanout, deployed: Err(InvalidSettings::Missing(crate::settings::TABLE)) }
+    Function { role: Role::REBUILD_FANOUT, deployed: Err(InvalidSettings::Missing(crate::settings::TABLE)) }
 }
 
 fn event(payload: Value) -> LambdaEvent<Value> {
