@@ -21,14 +21,6 @@ pub(super) struct PageMetadata {
     pub(super) next: Option<String>,
 }
 
-/// Why something is refused.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Status {
-    pub(super) reason: String,
-    pub(super) message: String,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Metadata {

@@ -1,25 +1,23 @@
 //! A cluster's own API server: connected with its certificate authority, asked page by page.
 
-use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
-use http_body_util::BodyExt;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::core::Status;
+use kube::{Client, Config};
 use patchwave_converge::Fault;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 
-use super::objects::{Page, Status};
+use super::objects::Page;
 use super::token::Token;
 use crate::fault::{denied, invalid, kind_of_code, unavailable};
 use crate::survey::pace::{Meter, Missed, Pace};
@@ -46,7 +44,7 @@ pub(in crate::survey) struct Address {
 /// A cluster's API server.
 pub(super) struct Server {
     address: Address,
-    client: Client<HttpsConnector<HttpConnector>, String>,
+    client: Client,
     token: Mutex<Option<Token>>,
 }
 
@@ -138,40 +136,29 @@ impl Server {
     ) -> Result<Result<Page<T>, NoPage>, Missed> {
         let token = self.token(pace).await?;
         let request = http::Request::builder()
-            .uri(format!("{}{path}?limit={PAGE}{from}", self.address.endpoint.trim_end_matches('/')))
+            .uri(format!("{path}?limit={PAGE}{from}"))
             .header("authorization", format!("Bearer {token}"))
             .header("accept", "application/json")
-            .body(String::new())
+            .body(Vec::new())
             .map_err(|error| invalid(self.operation(path), error.to_string()))?;
-        let silent = |error: &dyn Error| Missed::Silent(unavailable(self.operation(path), error));
-        let answer = async {
-            let (head, body) = self.client.request(request).await?.into_parts();
-            Ok::<_, Box<dyn Error + Send + Sync>>((head.status, body.collect().await?.to_bytes()))
-        };
-        let (status, body) = match tokio::time::timeout(READ, answer).await {
-            Err(elapsed) => return Err(silent(&elapsed)),
-            Ok(Err(error)) => return Err(silent(&*error)),
-            Ok(Ok(answer)) => answer,
-        };
-        if status.is_client_error() || status.is_server_error() {
-            return self.refused(path, status, &body);
+        let silent = |error: &dyn std::error::Error| Missed::Silent(unavailable(self.operation(path), error));
+        match tokio::time::timeout(READ, self.client.request_text(request)).await {
+            Err(elapsed) => Err(silent(&elapsed)),
+            Ok(Err(kube::Error::Api(status))) => self.refused(path, &status),
+            Ok(Err(error)) => Err(silent(&error)),
+            // Parsed here, because kube's own client would write a page that it cannot read to the log.
+            Ok(Ok(text)) => {
+                let read = serde_json::from_str(&text);
+                Ok(Ok(read.map_err(|error| invalid(self.operation(path), error.to_string()))?))
+            }
         }
-        let read = serde_json::from_slice(&body);
-        Ok(Ok(read.map_err(|error| invalid(self.operation(path), error.to_string()))?))
     }
 
-    fn refused<T>(&self, path: &str, status: StatusCode, body: &[u8]) -> Result<Result<T, NoPage>, Missed> {
-        let code = status.as_u16();
-        // What stands between us and the server may answer with a page for people.
-        let said = serde_json::from_slice(body).unwrap_or_else(|_| Status {
-            reason: status.canonical_reason().unwrap_or_default().to_owned(),
-            message: String::from_utf8_lossy(body).trim().to_owned(),
-        });
-        let fault = Fault {
-            kind: kind_of_code("", code),
-            ..invalid(self.operation(path), format!("{code} {}: {}", said.reason, said.message))
-        };
-        match code {
+    fn refused<T>(&self, path: &str, status: &Status) -> Result<Result<T, NoPage>, Missed> {
+        let kind = kind_of_code("", status.code);
+        let message = format!("{} {}: {}", status.code, status.reason, status.message);
+        let fault = Fault { kind, ..invalid(self.operation(path), message) };
+        match status.code {
             410 => Ok(Err(NoPage::Expired)),
             401 => Ok(Err(NoPage::Unauthorized(fault))),
             _ => Err(Missed::Failed(fault)),
@@ -205,34 +192,31 @@ impl Server {
 
 /// Builds a client that trusts this cluster's authority alone.
 ///
-/// Not kube's: the ways in which that finds credentials (other programs, paths into what they print) would be in the package.
-fn connect(address: &Address) -> Result<Client<HttpsConnector<HttpConnector>, String>, String> {
-    let _: http::Uri =
+/// Not by kube's own constructor: what that brings to find credentials (other programs, paths into their output) would be
+/// in every function's package.
+fn connect(address: &Address) -> Result<Client, String> {
+    let endpoint =
         address.endpoint.parse().map_err(|e| format!("its endpoint is {}: {e}", address.endpoint))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in authority(&address.authority)? {
-        roots.add(certificate).map_err(|e| format!("its certificate authority is of no use: {e}"))?;
-    }
-    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_connect_timeout(Some(CONNECT));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-    Ok(Client::builder(TokioExecutor::new()).build(connector.wrap_connector(tcp)))
+    let mut config = Config::new(endpoint);
+    config.root_cert = Some(authority(&address.authority)?);
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    let connector = config.rustls_https_connector_with_connector(connector).map_err(|e| e.to_string())?;
+    let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    Ok(ClientBuilder::new(http, "default").with_layer(&config.base_uri_layer()).build())
 }
 
 /// Reads the certificates of an authority.
-fn authority(base64_of_pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn authority(base64_of_pem: &str) -> Result<Vec<Vec<u8>>, String> {
     let pem = STANDARD
         .decode(base64_of_pem)
         .map_err(|e| format!("its certificate authority is not base64: {e}"))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(certificates) if !certificates.is_empty() => {
+            Ok(certificates.into_iter().map(|c| c.to_vec()).collect())
+        }
         _ => Err("its certificate authority is not a certificate".to_owned()),
     }
 }
