@@ -28,6 +28,8 @@ RECORD_KB, LOG_KB = 4, 0.5
 # A batch holds what comes within its window, so a scan's many findings are one pass.
 EVENTS_A_BATCH = 20
 BUILD_MINUTES = 4
+# Ticks that a wave's passes ask for between two, at most one in two minutes: three levels, each with a build and a scan.
+LOOKS_A_WAVE = 3 * (BUILD_MINUTES // 2 + 1 + 2)
 
 
 @dataclasses.dataclass
@@ -60,18 +62,19 @@ def requests(s):
     scan_events, change_events = s.findings_a_day * DAYS + pushes, 3 * pushes
     woken = math.ceil(scan_events / EVENTS_A_BATCH) + math.ceil(change_events / EVENTS_A_BATCH)
     # A pass looks at the image of its event, its ancestors and children; a tick at what is unsettled.
-    looked_at = woken * min(s.images, 10) + TICKS * min(s.images, s.builds / TICKS * 8 + 1)
+    looks = s.waves_a_month * LOOKS_A_WAVE
+    looked_at = woken * min(s.images, 10) + TICKS * min(s.images, s.builds / TICKS * 8 + 1) + looks * s.wave
     swept = DAYS * s.images
-    passes = woken + TICKS + DAYS
-    seconds = (woken + TICKS) * PASS_SECONDS + looked_at * IMAGE_SECONDS
+    passes = woken + TICKS + looks + DAYS
+    seconds = (woken + TICKS + looks) * PASS_SECONDS + looked_at * IMAGE_SECONDS
     units = math.ceil(RECORD_KB / 4)
     # Claimed, confirmed, judged and settled; a claim is a transaction of four writes, which count twice.
     writes = s.builds * (3 * RECORD_KB + 2 * (RECORD_KB + 4)) + swept * 0.05 * RECORD_KB
     own = {
         "lambdaRequest": passes,
         "lambdaGbSecondArm": seconds * MEMORY_GB + DAYS * (PASS_SECONDS + s.images * IMAGE_SECONDS) * INVENTORY_GB,
-        "sqsRequest": IDLE_POLLS + 2 * (scan_events + change_events + TICKS),
-        "schedulerInvocation": TICKS + DAYS,
+        "sqsRequest": IDLE_POLLS + 2 * (scan_events + change_events + TICKS + looks),
+        "schedulerInvocation": TICKS + looks + DAYS,
         "eventBridgeCustomEvent": s.waves_a_month * 2,
         "dynamodbReadUnit": (looked_at + swept) * units + 3 * passes,
         "dynamodbWriteUnit": writes,
