@@ -5,7 +5,7 @@
 //! the build and the scan of what it pushed, each with the time until it is seen. After the sweep that sees the findings all
 //! is built within
 //!
-//! `one tick + proofWait + the longest chain of lengths × (1 − 1/m) + the sum of all lengths / m`
+//! `one tick + the longest chain of lengths × (1 − 1/m) + the sum of all lengths / m`
 //!
 //! with `m` builds at once: Graham's bound for any order that leaves no slot free while something could start
 //! (Bounds for Certain Multiprocessing Anomalies, 1966). Without a limit that is one tick plus the longest chain: the
@@ -32,6 +32,7 @@ pub(crate) fn bound(
     swept: Timestamp,
     tick: Span,
     window: Span,
+    scan_refused: bool,
 ) -> Timestamp {
     let mut lengths: BTreeMap<&ImageId, u64> = BTreeMap::new();
     let seen = |took: Span| {
@@ -52,9 +53,10 @@ pub(crate) fn bound(
     let chain = longest.values().max().copied().unwrap_or(0);
     let slots = u64::from(hierarchy.limits().max_concurrent_builds).max(1);
     let seconds = (chain * (slots - 1) + sum).div_ceil(slots);
-    let refused = hierarchy.images().map(|image| image.policy.proof_wait.default).max().unwrap_or(Span::ZERO);
+    let waits = hierarchy.images().filter(|_| scan_refused).map(|image| image.policy.proof_wait.default);
+    let waited = waits.max().unwrap_or(Span::ZERO);
     let chain = Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX));
-    tick.plus(refused).plus(chain).plus(window).after(swept)
+    tick.plus(waited).plus(chain).plus(window).after(swept)
 }
 
 #[cfg(test)]
@@ -86,19 +88,15 @@ mod tests {
         };
         let builds: Vec<Build> = built.iter().map(of_image).collect();
         let swept = Timestamp::UNIX_EPOCH;
-        Span::between(swept, bound(&hierarchy, &builds, swept, TICK, Span::ZERO))
+        Span::between(swept, bound(&hierarchy, &builds, swept, TICK, Span::ZERO, false))
     }
 
     #[test]
     fn a_chain_takes_its_lengths_and_one_tick() {
         // Either is seen after two minutes, rounded up.
         let length = 8 + 4 + 3 + 3;
-        assert_eq!(of(1, &["a"]), Span::minutes(15 + 30 + length));
-        assert_eq!(of(1, &["a", "b", "c"]), Span::minutes(15 + 30 + 3 * length));
-        assert_eq!(
-            of(1_000_000, &["a", "c"]).as_seconds() / 60,
-            15 + 30 + 2 * length,
-            "only the chain counts"
-        );
+        assert_eq!(of(1, &["a"]), Span::minutes(15 + length));
+        assert_eq!(of(1, &["a", "b", "c"]), Span::minutes(15 + 3 * length));
+        assert_eq!(of(1_000_000, &["a", "c"]).as_seconds() / 60, 15 + 2 * length, "only the chain counts");
     }
 }
