@@ -510,3 +510,29 @@ fn target(trigger: &Trigger) -> Function {
 fn is_moving(report: &Report) -> bool {
     !report.started.is_empty() || report.held.iter().any(|held| held.hold.is_moving())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::organisation::ORGANISATION;
+
+    #[test]
+    fn whoever_starts_a_build_asks_for_a_look_at_its_end() {
+        let hierarchy = Hierarchy::parse("organisation.yaml", ORGANISATION);
+        let mut simulation = Simulation::new(hierarchy.map_err(|errors| errors.to_string()).unwrap(), 1);
+        simulation.run_until(Span::hours(1).after(simulation.now()), &mut |_, _| ()).unwrap();
+        simulation.strike().unwrap();
+        let mut starts = 0;
+        let mut watch = |simulation: &Simulation, moment: &Moment| {
+            let Moment::Passed { at, report, .. } = moment else { return };
+            if report.started.is_empty() {
+                return;
+            }
+            starts += 1;
+            let first = simulation.world.state.borrow().wakes.first().copied();
+            assert!(first.is_some_and(|wake| wake <= Span::minutes(3).after(*at)), "{at}: {first:?}");
+        };
+        assert!(simulation.run_until_quiet(Span::days(3), &mut watch).unwrap());
+        assert!(starts > 1, "{starts}");
+    }
+}
