@@ -13,7 +13,7 @@ use patchwave::plan::AwaitedScan;
 use patchwave::record::Record;
 use patchwave::time::Timestamp;
 
-use crate::observe::{add_scans, current};
+use crate::observe::{add_scans, current, manifests};
 use crate::world::{Fault, ManifestAt, World};
 
 /// A survey, or the part of one that an invocation reached.
@@ -66,13 +66,7 @@ pub async fn describe<W: World>(
 impl Described {
     /// Returns the platform manifests of all versions that are known.
     pub fn manifests(&self, hierarchy: &Hierarchy) -> BTreeSet<ManifestAt> {
-        let mut manifests = BTreeSet::new();
-        for image in hierarchy.images() {
-            let versions = self.facts.images.get(&image.id).into_iter().flat_map(|f| f.versions.values());
-            let found = versions.flat_map(|version| version.platforms.values());
-            manifests.extend(found.map(|m| (image.repository.clone(), m.digest.clone())));
-        }
-        manifests
+        manifests(hierarchy.images(), &self.facts).map(|(at, _)| at).collect()
     }
 
     /// Adds what was seen to what was known `before`. What registry and scanner do not say is unknown, and what was known
@@ -98,11 +92,7 @@ impl Described {
 impl Understood {
     /// Returns every scan that was read.
     pub fn scans<'u>(&'u self, hierarchy: &'u Hierarchy) -> impl Iterator<Item = (ManifestAt, Scan)> + 'u {
-        hierarchy.images().flat_map(|image| {
-            let versions = self.facts.images.get(&image.id).into_iter().flat_map(|f| f.versions.values());
-            let manifests = versions.flat_map(|version| version.platforms.values());
-            manifests.map(|m| ((image.repository.clone(), m.digest.clone()), m.scan.clone()))
-        })
+        manifests(hierarchy.images(), &self.facts).map(|(at, manifest)| (at, manifest.scan.clone()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Execution, Facts, ImageFacts, Version};
+use patchwave::facts::{Current, Execution, Facts, ImageFacts, Manifest, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
@@ -160,15 +160,21 @@ fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
     !(recorded || annotated || inherits)
 }
 
+/// The platform manifests of all versions that the facts hold of these images, each with where it is.
+pub(crate) fn manifests<'f>(
+    images: impl IntoIterator<Item = &'f Image>,
+    facts: &'f Facts,
+) -> impl Iterator<Item = (ManifestAt, &'f Manifest)> {
+    images.into_iter().flat_map(|image| {
+        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
+        let manifests = versions.flat_map(|version| version.platforms.values());
+        manifests.map(|manifest| ((image.repository.clone(), manifest.digest.clone()), manifest))
+    })
+}
+
 /// Adds the scans of all platform manifests: of current versions, and of those that children were built on.
 pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
-    let mut wanted: BTreeSet<ManifestAt> = BTreeSet::new();
-    for image in images {
-        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
-        for manifest in versions.flat_map(|version| version.platforms.values()) {
-            wanted.insert((image.repository.clone(), manifest.digest.clone()));
-        }
-    }
+    let wanted: BTreeSet<ManifestAt> = manifests(images.iter().copied(), facts).map(|(at, _)| at).collect();
     let scans = world.scans(&wanted).await;
     for image in images {
         let versions =

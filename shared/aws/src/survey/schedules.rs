@@ -24,7 +24,7 @@ pub(super) struct Schedules {
     pub(super) ecs: aws_sdk_ecs::Client,
 }
 
-/// A task definition, and what starts it.
+/// What starts a task, and the task definition.
 type Start = (String, String);
 
 impl Schedules {
