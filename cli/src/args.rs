@@ -99,6 +99,9 @@ pub(crate) struct Simulate {
     /// The first world's seed; the others follow it
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) first: u64,
+    /// Play in worlds of up to eight images for hours, instead of up to four and half an hour
+    #[arg(long)]
+    pub(crate) large: bool,
     /// How much goes wrong
     #[arg(long, value_enum, default_value_t)]
     pub(crate) faults: Faults,

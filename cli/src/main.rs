@@ -22,12 +22,17 @@ mod why;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 #[cfg(feature = "aws")]
 use patchwave::intervention::Intervention;
 
 use crate::args::{Args, Format, Verb};
 use crate::input::BadInput;
 use crate::output::Answer;
+
+/// Plans and simulations allocate little and often.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();

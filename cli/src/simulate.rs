@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 use std::num::NonZero;
 use std::{mem, thread};
 
-use patchwave_sim::{Handler, Level, Play, Rival, Run, Tally, Trouble};
+use clap::ValueEnum;
+use patchwave_sim::{Handler, Level, Play, Rival, Run, Size, Tally, Trouble};
 use serde::Serialize;
 
 use crate::args::{Args, Faults, Simulate};
@@ -26,6 +27,9 @@ const NAMED: usize = 10;
 #[serde(rename_all = "camelCase")]
 struct Totals {
     first: u64,
+    /// The options that choose these worlds, beside the seed.
+    #[serde(skip)]
+    worlds: String,
     #[serde(flatten)]
     tally: Tally,
     /// Kinds that should have struck and did not.
@@ -40,14 +44,15 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
         told(options, level)?
     } else {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let (first, seeds) = (options.first, options.seeds);
-        let run = Run { first, seeds, level, rivals: !options.alone && level != Level::Silence, threads };
+        let (first, seeds, size) = (options.first, options.seeds, size(options));
+        let run =
+            Run { first, seeds, size, level, rivals: !options.alone && level != Level::Silence, threads };
         (run.play(&|done| show(done, options.seeds)).map_err(|error| BadInput::because(&error))?, Vec::new())
     };
     let struck = |trouble: &Trouble| tally.faults.contains_key(trouble);
     let must_strike = options.seeds >= ENOUGH && matches!(options.faults, Faults::Some | Faults::Many);
     let never_struck = Trouble::ALL.into_iter().filter(|trouble| must_strike && !struck(trouble)).collect();
-    let totals = Totals { first: options.first, tally, never_struck, story };
+    let totals = Totals { first: options.first, worlds: worlds(options), tally, never_struck, story };
     let found = totals.tally.violations > 0 || !totals.never_struck.is_empty();
     Ok(Answer::render(args.format, &totals, text).with_findings(found))
 }
@@ -57,7 +62,8 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
 fn told(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInput> {
     let (mut tally, mut told) = (Tally::default(), Vec::new());
     for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
-        let play = Play { seed, level, handler: Handler::Patchwave, planted: None, tell: true };
+        let (size, handler) = (size(options), Handler::Patchwave);
+        let play = Play { seed, size, level, handler, planted: None, tell: true };
         let mut outcome = play.run().map_err(|error| BadInput::because(&error))?;
         let story = mem::take(&mut outcome.story);
         if tally.failing.is_empty() || !outcome.violations.is_empty() {
@@ -66,6 +72,16 @@ fn told(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInp
         tally.add(outcome);
     }
     Ok((tally, told))
+}
+
+fn size(options: &Simulate) -> Size {
+    if options.large { Size::Large } else { Size::Small }
+}
+
+fn worlds(options: &Simulate) -> String {
+    let faults =
+        options.faults.to_possible_value().map_or_else(String::new, |faults| faults.get_name().to_owned());
+    format!(" --faults {faults}{}", if options.large { " --large" } else { "" })
 }
 
 fn level(faults: Faults) -> Level {
@@ -144,7 +160,11 @@ fn failing(out: &mut String, totals: &Totals) -> fmt::Result {
             writeln!(out, "  {violation}")?;
         }
         if totals.story.is_empty() {
-            writeln!(out, "  its story: patchwave simulate --seeds 1 --first {seed} --story")?;
+            writeln!(
+                out,
+                "  its story: patchwave simulate --seeds 1 --first {seed}{} --story",
+                totals.worlds
+            )?;
         }
     }
     let skipped = totals.story.len().saturating_sub(PAGE);

@@ -189,14 +189,17 @@ fn the_table_is_what_the_adapter_uses() {
 
 #[test]
 fn simulate_counts_what_went_wrong_and_what_held() {
-    let ran = patchwave(&["simulate", "--seeds", "3", "--format", "json"]);
+    let ran = patchwave(&["simulate", "--seeds", "20", "--format", "json"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let totals = ran.json();
-    assert_eq!((&totals["seeds"], &totals["violations"], &totals["lost"]), (&3.into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&totals["seeds"], &totals["violations"], &totals["lost"]),
+        (&20.into(), &0.into(), &0.into())
+    );
     assert!(totals["faults"]["eventDropped"].as_u64().unwrap() > 0);
     assert_eq!(
         ran,
-        patchwave(&["simulate", "--seeds", "3", "--format", "json"]),
+        patchwave(&["simulate", "--seeds", "20", "--format", "json"]),
         "the same seeds, the same history"
     );
 }

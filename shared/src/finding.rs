@@ -40,13 +40,15 @@ impl fmt::Display for Severity {
 }
 
 /// A vulnerability in a package: the finding's identity from scan to scan and from image to image.
+///
+/// Its words are shared among copies: a plan puts the same finding into many of its answers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FindingKey {
     /// Such as `CVE-2024-6119`.
-    pub vulnerability: String,
+    pub vulnerability: Arc<str>,
     /// Such as `openssl`.
-    pub package: String,
+    pub package: Arc<str>,
 }
 
 impl fmt::Display for FindingKey {
@@ -68,7 +70,7 @@ impl TryFrom<String> for FindingKey {
         let (vulnerability, package) = text
             .split_once(" in ")
             .ok_or_else(|| format!("{text:?} is not `<vulnerability> in <package>`"))?;
-        Ok(Self { vulnerability: vulnerability.to_owned(), package: package.to_owned() })
+        Ok(Self { vulnerability: vulnerability.into(), package: package.into() })
     }
 }
 

@@ -138,7 +138,7 @@ impl Policy {
 
     /// Returns until when the finding is suppressed; nothing if it is not.
     pub fn suppressed_until(&self, key: &FindingKey, now: Timestamp) -> Option<Timestamp> {
-        let of_it = |s: &&Suppression| s.vulnerability == key.vulnerability && s.until > now;
+        let of_it = |s: &&Suppression| *s.vulnerability == *key.vulnerability && s.until > now;
         self.suppress.iter().filter(of_it).map(|suppression| suppression.until).max()
     }
 }

@@ -411,7 +411,7 @@ fn only_what_policy_counts_makes_vulnerable_and_only_where_it_runs() {
         let answer = folded.inventory.answer(&hierarchy(), question, at(2, 0));
         let rows = answer.running.iter().map(|row| {
             let found: Vec<String> =
-                row.findings.iter().map(|found| found.finding.vulnerability.clone()).collect();
+                row.findings.iter().map(|found| found.finding.vulnerability.to_string()).collect();
             (row.entry.workload.clone(), found.join(" "))
         });
         rows.collect::<Vec<_>>()

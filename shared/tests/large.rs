@@ -13,7 +13,7 @@ const LARGEST: usize = 256 * 1024;
 fn thousands(village: &mut Village, stubborn: bool) {
     for n in 0..5_000 {
         let package = format!("a-package-with-quite-a-long-name-{n}");
-        let key = FindingKey { vulnerability: format!("CVE-2026-{n:05}"), package };
+        let key = FindingKey { vulnerability: format!("CVE-2026-{n:05}").into(), package: package.into() };
         let found = Finding { key: key.clone(), ..finding("CVE") };
         village.infect("b", &found);
         if stubborn {

@@ -54,8 +54,10 @@ fn sketch(policies: &'static [&'static str]) -> impl Strategy<Value = Sketch> {
                 .into_iter()
                 .enumerate()
                 .map(|(n, (image, severity, fix, kind, stubborn, _))| {
-                    let key =
-                        FindingKey { vulnerability: format!("CVE-{n}"), package: format!("package-{n}") };
+                    let key = FindingKey {
+                        vulnerability: format!("CVE-{n}").into(),
+                        package: format!("package-{n}").into(),
+                    };
                     (
                         image.index(images.len()),
                         Finding { key, severity, fix, kind, ..finding("CVE") },

@@ -18,8 +18,10 @@ pub(crate) struct Draws(u64);
 impl Seed {
     /// Opens the row of draws for `purpose` about `subject`.
     pub(crate) fn draws(self, purpose: &str, subject: &str) -> Draws {
-        let hash = Sha256::digest(format!("{}\n{purpose}\n{subject}", self.0));
-        Draws(hash.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte)))
+        let words = [purpose.as_bytes(), b"\n", subject.as_bytes()];
+        let hash =
+            words.into_iter().fold(Sha256::new_with_prefix(self.0.to_le_bytes()), Sha256::chain_update);
+        Draws(hash.finalize().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte)))
     }
 }
 

@@ -283,7 +283,8 @@ impl World for Faulty<'_> {
             if state.pipelines.replayed(start).is_none() {
                 let seen = self.seen.borrow().clone();
                 let day = self.now();
-                let beginning = Beginning { start, seen, ceiling: self.ceiling, day, now };
+                let limits = self.world.highest_limits();
+                let beginning = Beginning { start, seen, ceiling: self.ceiling, limits, day, now };
                 state.witness_start(self.hierarchy, &beginning);
             }
         }

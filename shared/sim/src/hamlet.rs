@@ -2,6 +2,7 @@
 
 use crate::draw::{Draws, Seed};
 use crate::faults::{Level, Trouble};
+use crate::size::Size;
 
 /// A hierarchy file, the same with other policies, and what is unusual in the first.
 #[derive(Debug)]
@@ -12,13 +13,11 @@ pub(crate) struct Hamlet {
 }
 
 /// Writes the hierarchy of a seed.
-pub(crate) fn hamlet(seed: Seed, level: Level) -> Hamlet {
+pub(crate) fn hamlet(seed: Seed, size: Size, level: Level) -> Hamlet {
     let mut draws = seed.draws("hamlet", "");
     let mut draft =
         Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), troubles: Vec::new() };
-    let bases = draws.between(1, 2);
-    let platforms = draws.between(1, 3);
-    let applications = draws.between(1, 3);
+    let [bases, platforms, applications] = size.images().map(|[fewest, most]| draws.between(fewest, most));
     let upstream = "public.ecr.aws/docker/library/debian:12";
     for number in 0..bases {
         let from = if number > 0 && draws.percent(40) { "base/0" } else { upstream };

@@ -15,20 +15,21 @@ use crate::moment::{Build, Function, Moment};
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, Vulnerability};
 use crate::rivals::Handler;
 use crate::simulation::{Broken, Simulation};
+use crate::size::Size;
 use crate::sketch::Sketch;
 
 /// How many seeds in a row play in the same hierarchy: reading one takes as long as half a history.
-const OF_ONE_HIERARCHY: u64 = 16;
+const OF_ONE_HIERARCHY: u64 = 32;
 
-/// How long things go wrong: for days in one world of so many, for some hours in the others. As much happens in either.
-const LONG: Span = Span::days(3);
-const LONG_IN: u32 = 64;
-const SHORTEST: Span = Span::hours(2);
-const SHORT: Span = Span::hours(6);
+/// How long things go wrong in the few worlds in which they do for days.
+const DAYS: Span = Span::days(3);
 
 /// How long the world may take to become quiet afterwards. Three failures in a row make a back-off of up to 32 hours, and
 /// a limit of starts a day may stretch what is left.
 const LONGEST_AFTERMATH: Span = Span::days(12);
+
+/// How many sweeps are made at most to see one after which nothing is built.
+const MOST_SWEEPS: u32 = 5;
 
 /// How long a simpler handler is given to become quiet: by then the last fix has been out for hours.
 const RIVALS_REST: Span = Span::hours(36);
@@ -45,6 +46,8 @@ pub enum Planted {
 pub struct Play {
     /// The world: everything in it comes from this number.
     pub seed: u64,
+    /// How large it is.
+    pub size: Size,
     /// How hostile it is.
     pub level: Level,
     /// Who handles its events.
@@ -94,6 +97,7 @@ pub enum NotPlayed {
 /// What the world of a seed is played in: a hierarchy, which the seeds next to it share.
 #[derive(Debug)]
 struct Stage {
+    size: Size,
     hamlet: Hamlet,
     hierarchy: Hierarchy,
     edited: Hierarchy,
@@ -104,16 +108,16 @@ struct Stage {
 impl Stage {
     fn of(play: Play) -> Result<Self, NotPlayed> {
         let number = play.seed / OF_ONE_HIERARCHY;
-        let hamlet = hamlet(Seed(number), play.level);
+        let hamlet = hamlet(Seed(number), play.size, play.level);
         let parse = |yaml: &str| {
             Hierarchy::parse("hamlet.yaml", yaml).map_err(|errors| NotPlayed::Hierarchy(play.seed, errors))
         };
         let (hierarchy, edited) = (parse(&hamlet.yaml)?, parse(&hamlet.edited)?);
-        Ok(Self { hamlet, hierarchy, edited, level: play.level, number })
+        Ok(Self { size: play.size, hamlet, hierarchy, edited, level: play.level, number })
     }
 
     fn is_of(&self, play: Play) -> bool {
-        self.level == play.level && self.number == play.seed / OF_ONE_HIERARCHY
+        self.size == play.size && self.level == play.level && self.number == play.seed / OF_ONE_HIERARCHY
     }
 }
 
@@ -158,7 +162,7 @@ impl Play {
             return self.run_in_silence(simulation, stage);
         }
         let ends = self.hostile_time().after(begins);
-        self.prepare(&mut simulation, &stage.hamlet.troubles, begins, ends);
+        self.prepare(&mut simulation, stage, begins, ends);
         let mut seen = Seen::default();
         let broken = |broken| NotPlayed::Broken(self.seed, broken);
         simulation.run_until(ends, &mut |_, moment| seen.see(moment)).map_err(broken)?;
@@ -168,19 +172,41 @@ impl Play {
             simulation.run_until_quiet(RIVALS_REST, &mut |_, _| ()).map_err(broken)?;
             return self.end(simulation, seen, stage);
         }
-        for (again, longest) in [("", Span::hours(26)), (" after the last sweep", Span::hours(25))] {
-            let quiet = simulation
-                .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))
-                .map_err(broken)?;
-            if !quiet {
-                simulation.accuse(&format!("it does not become quiet{again}"));
-            }
-            // One more sweep sees what no event told, and a last one whether anything is left.
-            seen.sweep = None;
-            let last = longest.after(simulation.now());
-            simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
-        }
+        self.rest(&mut simulation, &mut seen)?;
         self.end(simulation, seen, stage)
+    }
+
+    /// Lets the world become quiet, and be swept: that sees what no event told. Once all is quiet again, one more sweep tells
+    /// whether anything is left.
+    fn rest(self, simulation: &mut Simulation, seen: &mut Seen) -> Result<(), NotPlayed> {
+        let broken = |broken| NotPlayed::Broken(self.seed, broken);
+        let swept = |simulation: &Simulation| Span::hours(25).after(simulation.now());
+        if self.become_quiet(simulation, seen)? {
+            simulation.run_until(swept(simulation), &mut |_, moment| seen.see(moment)).map_err(broken)?;
+        }
+        // An image may come of age just then: what a sweep said before a build is no longer so.
+        for _ in 0..MOST_SWEEPS {
+            seen.sweep = None;
+            if self.become_quiet(simulation, seen)? {
+                simulation.sweep_now(&mut |_, moment| seen.see(moment)).map_err(broken)?;
+            }
+            let soon = Span::minutes(10).after(simulation.now());
+            simulation.run_until(soon, &mut |_, moment| seen.see(moment)).map_err(broken)?;
+            if seen.sweep.is_some() && !simulation.is_busy() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn become_quiet(self, simulation: &mut Simulation, seen: &mut Seen) -> Result<bool, NotPlayed> {
+        let watch = &mut |_: &Simulation, moment: &Moment| seen.see(moment);
+        let is_quiet = simulation.run_until_quiet(LONGEST_AFTERMATH, watch);
+        let is_quiet = is_quiet.map_err(|broken| NotPlayed::Broken(self.seed, broken))?;
+        if !is_quiet {
+            simulation.accuse("it does not become quiet");
+        }
+        Ok(is_quiet)
     }
 
     fn end(
@@ -210,32 +236,31 @@ impl Play {
         let (begins, mut seen) = (simulation.now(), Seen::default());
         // The first day's sweep sees what was founded; by the second's all scans are there.
         let swept = Span::days(1).after(begins);
-        self.prepare(&mut simulation, &[], begins, SHORTEST.after(begins));
+        self.prepare(&mut simulation, stage, begins, self.size.hostile_time()[0].after(begins));
         simulation.run_until(swept, &mut |_, moment| seen.see(moment)).map_err(broken)?;
         seen.builds.clear();
         let last = Span::days(1).plus(Span::hours(1)).after(swept);
         simulation.run_until(last, &mut |_, moment| seen.see(moment)).map_err(broken)?;
         simulation.witness_silence(&seen.builds, swept);
-        let quiet = simulation
-            .run_until_quiet(LONGEST_AFTERMATH, &mut |_, moment| seen.see(moment))
-            .map_err(broken)?;
-        if !quiet {
-            simulation.accuse("it does not become quiet");
-        }
+        self.rest(&mut simulation, &mut seen)?;
         self.end(simulation, seen, stage)
     }
 
     fn hostile_time(self) -> Span {
         let mut draws = Seed(self.seed).draws("hostile time", "");
-        if draws.between(1, LONG_IN) == 1 { LONG } else { draws.span(SHORTEST, SHORT) }
+        if draws.between(1, self.size.days_in()) == 1 {
+            return DAYS;
+        }
+        let [shortest, longest] = self.size.hostile_time();
+        draws.span(shortest, longest)
     }
 
-    fn prepare(self, simulation: &mut Simulation, troubles: &[Trouble], begins: Timestamp, ends: Timestamp) {
+    fn prepare(self, simulation: &mut Simulation, stage: &Stage, begins: Timestamp, ends: Timestamp) {
         let mut faults = Faults::new(self.level, Seed(self.seed), begins, ends);
-        for trouble in troubles {
-            faults.note(*trouble);
-        }
         if self.level.is_hostile() {
+            for trouble in &stage.hamlet.troubles {
+                faults.note(*trouble);
+            }
             faults.note_times(Trouble::Unannotated, unannotated(simulation.hierarchy(), Seed(self.seed)));
         }
         simulation.trouble(faults, self.planted, self.tell, begins, ends);
@@ -244,7 +269,8 @@ impl Play {
             OF_THE_SYSTEM.into_iter().chain(OF_RUNTIMES).chain(OF_APPLICATIONS).collect();
         let mut revisions: BTreeMap<&str, u32> = BTreeMap::new();
         let latest = Span::between(begins, ends).share(5, 6);
-        for number in 0..draws.between(3, 8) {
+        let [fewest, most] = self.size.vulnerabilities();
+        for number in 0..draws.between(fewest, most) {
             let package = draws.pick(&packages).copied().unwrap_or("openssl");
             let severity = draws
                 .pick(&[Severity::Medium, Severity::High, Severity::Critical])
@@ -297,7 +323,11 @@ impl Seen {
                     self.sweep = Some((**report).clone());
                 }
             }
-            Moment::Built(build) => self.builds.push((**build).clone()),
+            Moment::Built(build) => {
+                self.builds.push((**build).clone());
+                // What it said is no longer so.
+                self.sweep = None;
+            }
             Moment::Delivered { .. } | Moment::Deployed { .. } => {}
         }
     }

@@ -8,7 +8,7 @@ use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
 use patchwave::notice::{NoticeState, RootCause};
 use patchwave::plan::{Awaited, Hold, Start};
-use patchwave::policy::{Mode, Rebuild};
+use patchwave::policy::{Limits, Mode, Rebuild};
 use patchwave::time::Timestamp;
 use patchwave_converge::{LEASE, Report};
 
@@ -38,6 +38,9 @@ pub(crate) struct Beginning<'b> {
     /// The versions that the invocation saw.
     pub(crate) seen: BTreeMap<ImageId, Digest>,
     pub(crate) ceiling: Mode,
+    /// The highest limits that any edition of the hierarchy has: a claim is made under the limits of its day, and its start
+    /// may come after others that a later edition allowed.
+    pub(crate) limits: Limits,
     /// The time by the invocation's clock, which says what day it is.
     pub(crate) day: Timestamp,
     pub(crate) now: Timestamp,
@@ -110,7 +113,7 @@ fn hold_text(hold: &Hold) -> String {
         Hold::WaitingOn { on, awaits: Awaited::Hold(hold) } => format!("WaitingOn {on}, {}", hold_text(hold)),
         Hold::WaitingOn { on, awaits } => format!("WaitingOn {on}, {awaits:?}"),
         Hold::Quarantined { findings } | Hold::CannotHelp { findings, .. } => {
-            let findings: Vec<&str> = findings.iter().map(|key| key.vulnerability.as_str()).collect();
+            let findings: Vec<&str> = findings.iter().map(|key| &*key.vulnerability).collect();
             format!("{} {}", hold.name(), findings.join(" "))
         }
         Hold::Unknown { because } | Hold::Unresolved { because } => format!("{}: {because}", hold.name()),
@@ -158,7 +161,7 @@ impl State {
 
     /// No start above the limits.
     fn over_limit(&mut self, hierarchy: &Hierarchy, beginning: &Beginning<'_>) -> Vec<String> {
-        let limits = hierarchy.limits();
+        let limits = beginning.limits;
         let holds_slot = |execution: &&Execution| {
             let Ok(image) = hierarchy.image(&execution.start.image) else { return false };
             // The slot is taken with the claim, which may come before the start as long as its lease lasts, and ends with
@@ -343,7 +346,7 @@ fn counted(image: &Image, version: &Version) -> Vec<Finding> {
         finding.severity >= image.policy.rebuild_at
             && finding.kind == PackageKind::Os
             && matches!(finding.fix, Fix::Version(_))
-            && image.policy.suppress.iter().all(|s| s.vulnerability != finding.key.vulnerability)
+            && image.policy.suppress.iter().all(|s| *s.vulnerability != *finding.key.vulnerability)
     };
     let mut counted: Vec<Finding> = findings.filter(counts).cloned().collect();
     counted.sort_by(|a, b| a.key.cmp(&b.key));

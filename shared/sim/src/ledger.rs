@@ -7,7 +7,7 @@ use patchwave::image::ImageId;
 use patchwave::plan::Limit;
 use patchwave::policy::Limits;
 use patchwave::record::Record;
-use patchwave::time::Timestamp;
+use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{NotClaimed, NotSaved};
 
 /// The table.
@@ -15,7 +15,8 @@ use patchwave_converge::{NotClaimed, NotSaved};
 pub(crate) struct Ledger {
     records: BTreeMap<ImageId, Record>,
     running: BTreeSet<ImageId>,
-    starts: BTreeMap<String, u32>,
+    /// How many started, by day.
+    starts: BTreeMap<i64, u32>,
     /// Counts the writes that succeeded.
     pub(crate) writes: u64,
     /// A planted defect: whoever writes last wins.
@@ -104,9 +105,9 @@ impl Ledger {
     }
 }
 
-/// Returns the day in UTC: the first ten characters of RFC 3339.
-fn day(now: Timestamp) -> String {
-    now.to_string().chars().take(10).collect()
+/// Returns the day in UTC, counted from 1970.
+fn day(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(i64::from(Span::days(1).as_seconds()))
 }
 
 #[cfg(test)]

@@ -46,12 +46,12 @@ impl Deed {
 }
 
 impl State {
-    /// Draws what people will do between `from` and `until`.
+    /// Draws what people will do between `from` and `until`: more in a long time than in a short one.
     pub(crate) fn plan_deeds(&mut self, hierarchy: &Hierarchy, from: Timestamp, until: Timestamp) {
         let images: Vec<ImageId> = hierarchy.images().map(|image| image.id.clone()).collect();
         let minutes = Span::between(from, until).as_seconds() / 60;
         let to_approve = hierarchy.images().find(|image| image.policy.rebuild == Rebuild::Approval);
-        for _ in 0..self.faults.between(0, 6) {
+        for _ in 0..self.faults.between(0, (minutes / 20).clamp(2, 6)) {
             let what = self.faults.pick(&DEEDS).copied().unwrap_or(Trouble::PushedFixed);
             let Some(mut image) = self.faults.pick(&images).cloned() else { return };
             if let Some(waiting) = to_approve.filter(|_| what == Trouble::Approved) {

@@ -108,7 +108,7 @@ pub struct Vulnerability {
 impl Vulnerability {
     /// Returns the finding's key.
     pub fn key(&self) -> FindingKey {
-        FindingKey { vulnerability: self.id.clone(), package: self.package.clone() }
+        FindingKey { vulnerability: self.id.as_str().into(), package: self.package.as_str().into() }
     }
 
     pub(crate) fn is_in(&self, package: &Package) -> bool {

@@ -39,16 +39,16 @@ const TICK: Span = Span::minutes(15);
 
 /// How rarely it ticks at last where nothing goes wrong any more and nothing changes. A tick may be lost, so that a rare one
 /// is no easier to bear than an exact one; and a build that hangs for three days is waited for in a few.
-const RAREST_TICK: Span = Span::hours(4);
+const RAREST_TICK: Span = Span::hours(12);
 
 /// How often the rule of `inventory` sweeps.
 const SWEEP: Span = Span::days(1);
 
 /// How long a queue collects events before it invokes its function: a second for this many images, because a pass looks at
-/// all that is unsettled; within these bounds, the upper being Lambda's.
+/// all that is unsettled; within these bounds, the lower being the template's and the upper Lambda's.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const IMAGES_PER_SECOND: usize = 50;
-const SHORTEST_WINDOW: usize = 5;
+const SHORTEST_WINDOW: usize = 20;
 const LONGEST_WINDOW: usize = 300;
 
 /// How often a queue hands a batch to its function at most, and how long it waits in between.
@@ -257,7 +257,8 @@ impl Simulation {
         self.world.state.borrow().agenda.keys().next().map(|(at, _)| *at)
     }
 
-    fn is_busy(&self) -> bool {
+    /// Tells whether anything is about to happen beside what the schedules ask for.
+    pub(crate) fn is_busy(&self) -> bool {
         self.moving || self.world.state.borrow().agenda.values().any(|happening| !happening.is_recurring())
     }
 
@@ -277,6 +278,11 @@ impl Simulation {
 
     fn sweep(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         self.again(SWEEP, Happening::Sweep);
+        self.sweep_now(watch)
+    }
+
+    /// Sweeps beside the schedule.
+    pub(crate) fn sweep_now(&mut self, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         let letter = self.world.state.borrow_mut().envelope.scheduled(Trigger::Sweep, self.now());
         self.deliver(letter, watch)
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::faults::{Level, Trouble};
 use crate::hostile::{NotPlayed, Outcome, Play, Theatre};
 use crate::rivals::Handler;
+use crate::size::Size;
 use crate::sketch::Sketch;
 
 /// How many seeds a thread takes at once: all of a few hierarchies.
@@ -21,6 +22,8 @@ pub struct Run {
     pub first: u64,
     /// How many.
     pub seeds: u64,
+    /// How large they are.
+    pub size: Size,
     /// How hostile they are.
     pub level: Level,
     /// Whether two simpler handlers play the same worlds.
@@ -85,8 +88,8 @@ impl Run {
                 }
                 let seeds = AT_ONCE.min(self.seeds - from);
                 for seed in (self.first.saturating_add(from)..).take(usize::try_from(seeds).unwrap_or(0)) {
-                    let (level, handler) = (self.level, Handler::Patchwave);
-                    let play = Play { seed, level, handler, planted: None, tell: false };
+                    let (size, level, handler) = (self.size, self.level, Handler::Patchwave);
+                    let play = Play { seed, size, level, handler, planted: None, tell: false };
                     tally.add(theatre.play(play)?);
                     for handler in [Handler::Naive, Handler::ByEventId].into_iter().filter(|_| self.rivals) {
                         let outcome = theatre.play(Play { handler, ..play })?;

@@ -163,6 +163,15 @@ impl SimulatedWorld {
         &self.editions[self.edition.get()]
     }
 
+    /// Returns the highest limits of all editions.
+    pub(crate) fn highest_limits(&self) -> Limits {
+        let limits = || self.editions.iter().map(Hierarchy::limits);
+        Limits {
+            max_concurrent_builds: limits().map(|of| of.max_concurrent_builds).max().unwrap_or(0),
+            max_starts_per_day: limits().map(|of| of.max_starts_per_day).max().unwrap_or(0),
+        }
+    }
+
     fn buildable(&self, start: &Start) -> Option<&Image> {
         let image = self.hierarchy().image(&start.image).ok()?;
         image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;

@@ -265,7 +265,7 @@ impl Question {
     }
 
     fn asks_about(&self, key: &FindingKey, open: &Open) -> bool {
-        self.vulnerability.as_ref().map_or(open.counts, |asked| *asked == key.vulnerability)
+        self.vulnerability.as_ref().map_or(open.counts, |asked| **asked == *key.vulnerability)
     }
 
     fn asks_for(&self, row: &Row) -> bool {

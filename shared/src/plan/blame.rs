@@ -247,7 +247,7 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
         (PackageKind::Os, Fix::Version(version)) => Intent::Version(version.clone()),
         (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
             UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
-            UnknownFix::TryOnce => Intent::Try(finding.key.vulnerability.clone()),
+            UnknownFix::TryOnce => Intent::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
                 return Help::None("the next rebuild: the scanner names no fixed version, so it rides along");
             }

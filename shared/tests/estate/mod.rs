@@ -72,7 +72,7 @@ pub(crate) fn finding(vulnerability: &str, severity: Severity) -> Finding {
 }
 
 pub(crate) fn key(vulnerability: &str) -> FindingKey {
-    FindingKey { vulnerability: vulnerability.to_owned(), package: "openssl".to_owned() }
+    FindingKey { vulnerability: vulnerability.into(), package: "openssl".into() }
 }
 
 pub(crate) fn complete(completed_at: Timestamp, findings: &[Finding]) -> Scan {

@@ -176,8 +176,8 @@ fn basic(found: &ImageScanFinding) -> Finding {
     };
     Finding {
         key: FindingKey {
-            vulnerability: identifier(found.name().unwrap_or(UNNAMED)),
-            package: attribute("package_name").unwrap_or_else(|| UNNAMED.to_owned()),
+            vulnerability: identifier(found.name().unwrap_or(UNNAMED)).into(),
+            package: attribute("package_name").as_deref().unwrap_or(UNNAMED).into(),
         },
         severity: severity(found.severity().map(FindingSeverity::as_str)),
         installed: attribute("package_version"),
@@ -202,8 +202,8 @@ fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
     let vulnerability = details.and_then(|d| d.vulnerability_id()).or(found.title()).unwrap_or(UNNAMED);
     let finding = |package: Option<&VulnerablePackage>| Finding {
         key: FindingKey {
-            vulnerability: identifier(vulnerability),
-            package: package.and_then(|package| package.name()).unwrap_or(UNNAMED).to_owned(),
+            vulnerability: identifier(vulnerability).into(),
+            package: package.and_then(|package| package.name()).unwrap_or(UNNAMED).into(),
         },
         severity: severity(found.severity()),
         installed: package.and_then(installed),

@@ -375,8 +375,7 @@ async fn inspectors_findings_become_one_for_each_package() {
         panic!("ACTIVE is a finished scan")
     };
     assert_eq!(coverage, Coverage::OsAndLanguages);
-    let read: Vec<_> =
-        findings.iter().map(|f| (f.key.package.as_str(), f.severity, f.kind, &f.fix)).collect();
+    let read: Vec<_> = findings.iter().map(|f| (&*f.key.package, f.severity, f.kind, &f.fix)).collect();
     assert_eq!(
         read,
         [
