@@ -6,7 +6,7 @@ mod village;
 
 use std::sync::Arc;
 
-use patchwave::facts::{Current, Execution};
+use patchwave::facts::{Current, Execution, ExecutionState};
 use patchwave::finding::{Coverage, Finding, FindingKey, Scan, Severity};
 use patchwave::intervention::Intervention;
 use patchwave::plan::{Awaited, Hold};
@@ -271,4 +271,21 @@ fn what_an_image_waits_for_explains_it_better_than_a_failed_scan() {
         version.platforms.values_mut().next_back().unwrap().scan = Scan::Failed("FAILED".into());
     }
     assert_eq!(village.hold("p").name(), "WaitingOn");
+}
+
+#[test]
+fn a_wait_is_over_at_its_end() {
+    let mut village = Village::of("b: scratch\np: b");
+    village.push(&id("b"));
+    village.scan("b");
+    assert_eq!(village.hold("p").name(), "QuietPeriod");
+    village.wait("10m");
+    assert_eq!(village.pass(), ["p"]);
+    village.end("p", ExecutionState::Failed);
+    assert_eq!(village.pass(), ["p"], "the first failure makes no pause");
+    village.end("p", ExecutionState::Failed);
+    assert_eq!(village.pass(), [""; 0]);
+    assert_eq!(village.hold("p").name(), "BackOff");
+    village.wait("1h");
+    assert_eq!(village.pass(), ["p"]);
 }
