@@ -50,6 +50,8 @@ fn five_thousand_findings_fit_into_a_record() {
     thousands(&mut village, "b", false);
     let unknown: Vec<String> = village.plan().unknown.into_iter().map(|unknown| unknown.because).collect();
     assert!(unknown.iter().any(|why| why.contains("are not followed to their proof")), "{unknown:?}");
+    let record = &village.plan().records[&id("b")];
+    assert!((100..1_000).contains(&record.seen.len()), "{}", record.seen.len());
     let (builds, largest) = play(&mut village);
     assert_eq!(builds, ["b", "p"]);
     assert!((64 * 1024..LARGEST).contains(&largest), "{largest} bytes");

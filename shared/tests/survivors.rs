@@ -9,9 +9,9 @@ use std::sync::Arc;
 use patchwave::facts::{Current, Execution, ExecutionState};
 use patchwave::finding::{Coverage, Finding, FindingKey, Scan, Severity};
 use patchwave::intervention::Intervention;
-use patchwave::plan::{Awaited, Hold};
+use patchwave::plan::{Awaited, Hold, Limit};
 use patchwave::time::Span;
-use village::{Village, at, finding, id};
+use village::{Village, at, family, finding, id};
 
 fn other(vulnerability: &str, package: &str) -> Finding {
     let key = FindingKey { vulnerability: vulnerability.into(), package: package.into() };
@@ -328,4 +328,53 @@ fn the_tick_looks_at_what_waits_for_something_that_moves() {
         matches!(&plan.holds[&id("q")], Hold::WaitingOn { on, .. } if *on == id("b")),
         "and for no reason"
     );
+}
+
+#[test]
+fn the_tick_looks_again_at_what_is_unknown_if_that_may_pass() {
+    let mut village = Village::of("b1: scratch\nb2: scratch\nb3: scratch\nb4: scratch\np: b4");
+    village.decide("p", Intervention::Rebuild);
+    for name in ["b1", "b4"] {
+        village.image(name).current = Current::Unknown("throttled".into());
+    }
+    for (name, scan) in [("b2", Scan::Pending), ("b3", Scan::Failed("UNSUPPORTED_IMAGE".into()))] {
+        village
+            .image(name)
+            .versions
+            .values_mut()
+            .next()
+            .unwrap()
+            .platforms
+            .values_mut()
+            .next()
+            .unwrap()
+            .scan = scan;
+    }
+    let plan = village.plan();
+    for (name, unsettled) in [("b1", true), ("b2", true), ("b3", false), ("p", true)] {
+        assert_eq!(plan.holds[&id(name)].name(), "Unknown", "{name}");
+        let record = plan.records.get(&id(name)).unwrap_or(&village.facts.images[&id(name)].record);
+        assert_eq!(record.unsettled, unsettled, "{name}");
+    }
+}
+
+#[test]
+fn one_plan_keeps_to_the_limits_and_says_so_to_those_that_wait() {
+    for (limit, limited) in
+        [("maxStartsPerDay: 2", Limit::StartsPerDay), ("maxConcurrentBuilds: 2", Limit::ConcurrentBuilds)]
+    {
+        let file = family("b1: scratch\nb2: scratch\nb3: scratch\np1: b1\np2: b2\np3: b3");
+        let mut village = Village::new(&file.replace("mode: enforce", &format!("mode: enforce, {limit}")));
+        for name in ["b1", "b2", "b3"] {
+            village.infect(name, &finding("CVE-1"));
+        }
+        village.scan_all();
+        let plan = village.plan();
+        let started: Vec<String> = plan.starts.iter().map(|start| start.image.to_string()).collect();
+        assert_eq!(started, ["b1", "b2"]);
+        let limited = Hold::AtLimit { limit: limited };
+        assert_eq!(plan.holds[&id("b3")], limited);
+        let waits = Hold::WaitingOn { on: id("b3"), awaits: Awaited::Hold(Box::new(limited)) };
+        assert_eq!(plan.holds[&id("p3")], waits);
+    }
 }
