@@ -119,3 +119,57 @@ impl State {
         self.emit(&event, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::organisation::ORGANISATION;
+
+    const QUIET: Ordinary = Ordinary { days: 1, commits_a_day: 0, vulnerabilities_a_month: 0, seed: 7 };
+
+    fn play(ordinary: Ordinary) -> Requests {
+        let hierarchy = Hierarchy::parse("organisation.yaml", ORGANISATION);
+        ordinary.play(hierarchy.map_err(|errors| errors.to_string()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_day_in_which_nothing_happens_is_its_ticks_and_one_sweep() {
+        let requests = play(QUIET);
+        assert_eq!((requests.ticks, requests.inventory.messages, requests.inventory.invocations), (96, 1, 1));
+        assert_eq!((requests.inventory.images, requests.inventory.log_lines), (39, 40));
+        let Requests { scan_complete, rebuild_fanout, .. } = requests;
+        assert_eq!(scan_complete, Default::default());
+        assert_eq!(rebuild_fanout.messages, requests.ticks + requests.looks);
+        assert_eq!((requests.claims, requests.frees, requests.starts, requests.builds), (0, 0, 0, 0));
+        let passes = rebuild_fanout.invocations + 1;
+        assert_eq!((requests.unsettled.calls, requests.slots.items), (passes, 2 * passes));
+        assert_eq!(requests.records.items, rebuild_fanout.images + 39);
+    }
+
+    #[test]
+    fn what_is_claimed_in_a_wave_is_built_and_given_back() {
+        let requests = play(Ordinary { days: 3, vulnerabilities_a_month: 10, ..QUIET });
+        assert!(requests.claims > 1, "{requests:?}");
+        assert_eq!(
+            (requests.starts, requests.builds, requests.frees),
+            (requests.claims, requests.claims, requests.claims)
+        );
+        assert!(requests.manifests_built >= requests.builds && requests.build_minutes > requests.builds);
+        assert!(requests.scan_complete.messages >= requests.manifests_built);
+        // Each claim is a transaction of four writes.
+        assert!(requests.write_units >= 8 * requests.claims + requests.saves, "{requests:?}");
+        assert!(requests.record_bytes > 0 && requests.audit_bytes > 500 * requests.claims, "{requests:?}");
+    }
+
+    #[test]
+    fn a_commit_is_a_push_a_scan_and_the_end_of_its_pipeline() {
+        let (quiet, busy) = (play(QUIET), play(Ordinary { commits_a_day: 10, ..QUIET }));
+        let more = |of: fn(&Requests) -> u64| of(&busy) - of(&quiet);
+        assert!(more(|requests| requests.scan_complete.messages) >= 10);
+        let ticked = |requests: &Requests| requests.ticks + requests.looks;
+        let changes = |requests: &Requests| requests.rebuild_fanout.messages - ticked(requests);
+        // One tag each.
+        assert_eq!((changes(&quiet), changes(&busy), busy.claims), (0, 20, 0));
+        assert!(busy.deployments > 0);
+    }
+}

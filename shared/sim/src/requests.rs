@@ -211,3 +211,31 @@ pub(crate) fn is_handed_on(trigger: &Trigger) -> bool {
         Trigger::Scanned { .. } | Trigger::Tick | Trigger::Sweep => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_count_by_four_kilobytes_and_what_may_be_stale_by_half() {
+        let mut requests = Requests::default();
+        requests.read(0);
+        assert_eq!(requests.half_read_units, 2, "that there is no item is an answer");
+        requests.read(READ + 1);
+        requests.query(READ);
+        assert_eq!(requests.half_read_units, 2 + 4 + 1);
+    }
+
+    #[test]
+    fn writes_count_by_the_larger_of_old_and_new_and_twice_in_a_transaction() {
+        let counted = |count: fn(&mut Requests)| {
+            let mut requests = Requests::default();
+            count(&mut requests);
+            requests.write_units
+        };
+        assert_eq!(counted(|r| r.save(Write { before: 2 * WRITE + 1, after: WRITE, moves: false })), 3);
+        assert_eq!(counted(|r| r.save(Write { before: 0, after: WRITE, moves: true })), 2, "and the index");
+        assert_eq!(counted(|r| r.claim(Write { before: 0, after: 1, moves: true }, 1)), 2 * (1 + 2 + 1) + 1);
+        assert_eq!(counted(|r| r.free(WRITE + 1)), 2 * (2 + 1));
+    }
+}
