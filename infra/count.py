@@ -57,6 +57,11 @@ def command(parameters, file=None):
     return ["requests", *(["--hierarchy", str(file)] if file else []), *options, "--format=json"]
 
 
+def name_of(parameters):
+    """Returns what stands for the hierarchy's file in a command: how `hierarchy` is called; nothing for the demo's."""
+    return f"hierarchy({parameters['hierarchy']})" if "hierarchy" in parameters else None
+
+
 def count(parameters):
     """Plays one scenario and returns what `patchwave requests` prints."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
@@ -76,8 +81,8 @@ def main():
     counted = json.loads(COUNTED.read_text()) if COUNTED.exists() else {}
     for name in sys.argv[1:] or SCENARIOS:
         parameters = SCENARIOS[name]
-        file = f"hierarchy({parameters['hierarchy']}).yaml" if "hierarchy" in parameters else None
-        counted[name] = {"command": " ".join(["patchwave", *command(parameters, file)]), **count(parameters)}
+        asked = " ".join(["patchwave", *command(parameters, name_of(parameters))])
+        counted[name] = {"command": asked, **count(parameters)}
         COUNTED.write_text(json.dumps({name: counted[name] for name in SCENARIOS if name in counted}, indent=2) + "\n")
 
 
