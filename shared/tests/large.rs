@@ -5,17 +5,18 @@
 mod village;
 
 use patchwave::finding::{Finding, FindingKey};
+use patchwave::plan::Reason;
 use village::{Village, finding, id};
 
 /// The largest record that is accepted here, in bytes of JSON.
 const LARGEST: usize = 256 * 1024;
 
-fn thousands(village: &mut Village, stubborn: bool) {
+fn thousands(village: &mut Village, name: &str, stubborn: bool) {
     for n in 0..5_000 {
         let package = format!("a-package-with-quite-a-long-name-{n}");
         let key = FindingKey { vulnerability: format!("CVE-2026-{n:05}").into(), package: package.into() };
         let found = Finding { key: key.clone(), ..finding("CVE") };
-        village.infect("b", &found);
+        village.infect(name, &found);
         if stubborn {
             village.stubborn.insert(key);
         }
@@ -46,7 +47,7 @@ fn play(village: &mut Village) -> (Vec<String>, usize) {
 #[test]
 fn five_thousand_findings_fit_into_a_record() {
     let mut village = Village::of("b: scratch\np: b");
-    thousands(&mut village, false);
+    thousands(&mut village, "b", false);
     let unknown: Vec<String> = village.plan().unknown.into_iter().map(|unknown| unknown.because).collect();
     assert!(unknown.iter().any(|why| why.contains("are not followed to their proof")), "{unknown:?}");
     let (builds, largest) = play(&mut village);
@@ -58,11 +59,23 @@ fn five_thousand_findings_fit_into_a_record() {
 #[test]
 fn rebuilds_that_fix_none_of_five_thousand_findings_come_to_an_end() {
     let mut village = Village::of("b: scratch\np: b");
-    thousands(&mut village, true);
+    thousands(&mut village, "b", true);
     let (builds, largest) = play(&mut village);
     assert_eq!(builds, ["b", "b"], "one try and one retry");
     assert!(largest < LARGEST, "{largest} bytes");
     assert_eq!(village.hold("b").name(), "Quarantined");
     let kept = &village.facts.images[&id("b")].record.ineffective;
     assert!(kept.len() >= 200, "{}", kept.len());
+}
+
+#[test]
+fn on_a_new_parent_all_that_was_given_up_is_tried_again() {
+    let mut village = Village::of("b: scratch\np: b");
+    thousands(&mut village, "p", true);
+    assert_eq!(play(&mut village).0, ["p", "p"]);
+    village.push(&id("b"));
+    village.scan_all();
+    village.wait("1h");
+    let reasons: Vec<&str> = village.plan().starts[0].reasons.iter().map(Reason::code).collect();
+    assert_eq!(reasons, ["Vulnerable", "ParentChanged"]);
 }

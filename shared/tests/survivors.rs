@@ -6,10 +6,12 @@ mod village;
 
 use std::sync::Arc;
 
-use patchwave::facts::Execution;
-use patchwave::finding::{Finding, FindingKey, Scan};
+use patchwave::facts::{Current, Execution, ExecutionState};
+use patchwave::finding::{Coverage, Finding, FindingKey, Scan, Severity};
 use patchwave::intervention::Intervention;
-use village::{Village, finding, id};
+use patchwave::plan::{Awaited, Hold};
+use patchwave::time::Span;
+use village::{Village, at, finding, id};
 
 fn other(vulnerability: &str, package: &str) -> Finding {
     let key = FindingKey { vulnerability: vulnerability.into(), package: package.into() };
@@ -23,6 +25,16 @@ fn blind(village: &mut Village, name: &str) {
             manifest.scan = Scan::Failed("UNSUPPORTED_IMAGE".into());
         }
     }
+}
+
+/// What the scans of an image's versions list.
+fn findings<'v>(village: &'v mut Village, name: &str) -> impl Iterator<Item = &'v mut Finding> {
+    let manifests =
+        village.image(name).versions.values_mut().flat_map(|version| version.platforms.values_mut());
+    manifests.flat_map(|manifest| match &mut manifest.scan {
+        Scan::Complete { findings, .. } => Arc::get_mut(findings).unwrap(),
+        scan => panic!("{scan:?}"),
+    })
 }
 
 #[test]
@@ -90,13 +102,71 @@ fn what_any_carrier_knows_to_be_exploited_is() {
     let mut village = Village::of("b: scratch\np: b\nq: b");
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
-    for manifest in village.image("p").versions.values_mut().flat_map(|v| v.platforms.values_mut()) {
-        let Scan::Complete { findings, .. } = &mut manifest.scan else { panic!("it was scanned") };
-        Arc::get_mut(findings).unwrap()[0].exploited = true;
-    }
+    findings(&mut village, "p").for_each(|found| found.exploited = true);
     let start = village.plan().starts.pop().expect("b starts");
     assert_eq!(start.image, id("b"));
     assert!(start.reasons[0].causes().all(|cause| cause.exploited), "q's scan does not say so, and p's does");
+}
+
+#[test]
+fn a_cause_is_as_bad_and_as_old_as_any_carrier_has_it() {
+    // The base's own scan is older than the finding: the carriers' say who has it since when.
+    let mut village = Village::of("b: scratch\np: b\nq: b");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    let since = |minutes| Some(Span::minutes(minutes).before(at(0)));
+    let facts = [
+        ("b", Severity::High, since(1)),
+        ("p", Severity::Critical, since(9)),
+        ("q", Severity::High, since(5)),
+    ];
+    for (name, severity, first_observed) in facts {
+        for found in findings(&mut village, name) {
+            (found.severity, found.first_observed) = (severity, first_observed);
+        }
+    }
+    let start = village.plan().starts.pop().expect("b starts");
+    let causes: Vec<_> = start.reasons[0].causes().map(|cause| (cause.severity, Some(cause.since))).collect();
+    assert_eq!((start.image, causes), (id("b"), vec![(Severity::Critical, since(9))]));
+}
+
+#[test]
+fn a_carrier_waits_for_the_parked_image_whose_rebuild_would_bring_the_fix() {
+    let mut village = Village::of("b: scratch\np: b\na: p");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    village.decide("p", Intervention::Freeze);
+    assert_eq!(village.pass(), ["b"]);
+    village.wait("10m");
+    village.finish("b");
+    village.pass();
+    let Hold::WaitingOn { on, awaits: Awaited::Hold(hold) } = village.hold("a") else {
+        panic!("{:?}", village.hold("a"))
+    };
+    assert_eq!((on, hold.name()), (id("p"), "Frozen"));
+}
+
+#[test]
+fn only_platforms_without_a_scan_since_the_finding_appeared_are_asked_for() {
+    let mut village = Village::of("b: scratch\np: b");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("p");
+    let appeared = village.now;
+    let [first, last] = village::PLATFORMS;
+    for (platform, scan) in [
+        (first, Scan::Complete { completed_at: appeared, coverage: Coverage::Os, findings: [].into() }),
+        (last, Scan::Failed("FAILED".into())),
+    ] {
+        let version = village.image("b").versions.values_mut().next_back().unwrap();
+        version.platforms.get_mut(&platform.parse().unwrap()).unwrap().scan = scan;
+    }
+    for version in village.image("b").versions.values_mut() {
+        for manifest in version.platforms.values_mut() {
+            manifest.layers = [].into();
+        }
+    }
+    let asked: Vec<String> = village.plan().scans.into_iter().map(|scan| scan.platform.to_string()).collect();
+    assert_eq!(asked, [last]);
 }
 
 #[test]
@@ -126,7 +196,70 @@ fn a_lease_has_ended_at_its_end() {
     let claim = facts.record.claim.as_mut().unwrap();
     claim.execution = None;
     claim.lease_until = now;
-    assert_eq!(village.hold("b").name(), "Unresolved");
+    let Hold::Unresolved { because } = village.hold("b") else { panic!("{:?}", village.hold("b")) };
+    assert_eq!(because, "throttled", "what could not be asked is named");
+}
+
+#[test]
+fn what_was_pushed_in_the_same_second_as_ours_was_not_put_back() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.play();
+    village.push(&id("b"));
+    village.infect("b", &finding("CVE-2"));
+    village.scan("b");
+    assert_eq!(village.pass(), ["b"]);
+}
+
+#[test]
+fn without_a_version_of_its_parent_an_image_waits_if_it_has_a_reason() {
+    let mut village = Village::of("b: scratch\np: b\nq: b");
+    village.infect("p", &finding("CVE-1"));
+    village.scan_all();
+    village.image("b").current = Current::Absent;
+    village.decide("b", Intervention::Freeze);
+    assert!(matches!(village.hold("p"), Hold::WaitingOn { on, .. } if on == id("b")));
+    assert_eq!(village.hold("q").name(), "Fresh");
+}
+
+/// Pushes a version of `b` that differs in its digests and shares its layers.
+fn repack(village: &mut Village, platforms: &[&str]) {
+    let before = village.current("b").clone();
+    village.push(&id("b"));
+    let digest = village.current("b").digest.clone();
+    let version = village.image("b").versions.get_mut(&digest).unwrap();
+    version.platforms.retain(|platform, _| platforms.contains(&platform.to_string().as_str()));
+    for (platform, manifest) in &mut version.platforms {
+        manifest.layers = before.platforms[platform].layers.clone();
+    }
+}
+
+#[test]
+fn of_versions_with_the_same_layers_a_child_is_on_the_current_one() {
+    let mut village = Village::of("b: scratch\np: b");
+    village.image("p").versions.values_mut().next().unwrap().base = None;
+    village.wait("1h");
+    repack(&mut village, &village::PLATFORMS);
+    village.scan("b");
+    village.wait("1d");
+    assert_eq!(village.hold("p").name(), "Fresh");
+}
+
+#[test]
+fn a_parent_that_dropped_a_platform_of_its_child_has_changed() {
+    let mut village = Village::of("b: scratch\np: b");
+    let before = village.current("b").clone();
+    village.wait("1h");
+    repack(&mut village, &village::PLATFORMS[..1]);
+    let digest = village.current("b").digest.clone();
+    let version = village.image("b").versions.get_mut(&digest).unwrap();
+    for (platform, manifest) in &mut version.platforms {
+        manifest.digest = before.platforms[platform].digest.clone();
+    }
+    village.scan("b");
+    village.wait("1d");
+    assert_eq!(village.pass(), ["p"]);
 }
 
 #[test]
@@ -138,4 +271,21 @@ fn what_an_image_waits_for_explains_it_better_than_a_failed_scan() {
         version.platforms.values_mut().next_back().unwrap().scan = Scan::Failed("FAILED".into());
     }
     assert_eq!(village.hold("p").name(), "WaitingOn");
+}
+
+#[test]
+fn a_wait_is_over_at_its_end() {
+    let mut village = Village::of("b: scratch\np: b");
+    village.push(&id("b"));
+    village.scan("b");
+    assert_eq!(village.hold("p").name(), "QuietPeriod");
+    village.wait("10m");
+    assert_eq!(village.pass(), ["p"]);
+    village.end("p", ExecutionState::Failed);
+    assert_eq!(village.pass(), ["p"], "the first failure makes no pause");
+    village.end("p", ExecutionState::Failed);
+    assert_eq!(village.pass(), [""; 0]);
+    assert_eq!(village.hold("p").name(), "BackOff");
+    village.wait("1h");
+    assert_eq!(village.pass(), ["p"]);
 }
