@@ -124,6 +124,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::organisation::ORGANISATION;
+    use crate::requests::Invoked;
 
     const QUIET: Ordinary = Ordinary { days: 1, commits_a_day: 0, vulnerabilities_a_month: 0, seed: 7 };
 
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!((requests.ticks, requests.inventory.messages, requests.inventory.invocations), (96, 1, 1));
         assert_eq!((requests.inventory.images, requests.inventory.log_lines), (39, 40));
         let Requests { scan_complete, rebuild_fanout, .. } = requests;
-        assert_eq!(scan_complete, Default::default());
+        assert_eq!(scan_complete, Invoked::default());
         assert_eq!(rebuild_fanout.messages, requests.ticks + requests.looks);
         assert_eq!((requests.claims, requests.frees, requests.starts, requests.builds), (0, 0, 0, 0));
         let passes = rebuild_fanout.invocations + 1;

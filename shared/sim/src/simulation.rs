@@ -101,8 +101,6 @@ pub struct Simulation {
     delivered: u64,
     /// Whether an invocation stands still while others run: one at a time.
     stands: bool,
-    /// Whether rules, windows and batches are the template's, because requests are counted.
-    is_counted: bool,
     /// Whether the last tick found anything that is about to change.
     moving: bool,
     /// How long after this tick the next one comes.
@@ -129,7 +127,6 @@ impl Simulation {
             invocations: 0,
             delivered: 0,
             stands: false,
-            is_counted: false,
             moving: true,
             pace: TICK,
             is_calm: false,
@@ -139,8 +136,7 @@ impl Simulation {
     }
 
     /// Lets what Patchwave asks for be weighed, and events reach it as the template lets them.
-    pub(crate) fn counted(mut self) -> Self {
-        self.is_counted = true;
+    pub(crate) fn counted(self) -> Self {
         let mut state = self.world.state.borrow_mut();
         state.ledger.weights = Some(BTreeMap::new());
         // Nobody reads them.
@@ -247,7 +243,7 @@ impl Simulation {
             Happening::Delivery(letter) => self.deliver(letter, watch)?,
             Happening::Invocation(function) => {
                 let batch = self.queues.remove(&function).unwrap_or_default();
-                let most = if self.is_counted { LARGEST_BATCH } else { usize::MAX };
+                let most = if self.is_counted() { LARGEST_BATCH } else { usize::MAX };
                 for batch in batch.chunks(most) {
                     self.invoke(function, batch, 1, watch)?;
                 }
@@ -331,7 +327,7 @@ impl Simulation {
     /// Puts an event in its function's queue, which invokes the function a moment later.
     fn deliver(&mut self, letter: Letter, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         let Letter { trigger, number, json } = letter;
-        if self.is_counted && !is_handed_on(&trigger) {
+        if self.is_counted() && !is_handed_on(&trigger) {
             return Ok(());
         }
         let to = target(&trigger);
@@ -352,9 +348,14 @@ impl Simulation {
         Ok(())
     }
 
+    /// Tells whether rules, windows and batches are the template's.
+    fn is_counted(&self) -> bool {
+        self.world.state.borrow().ledger.weights.is_some()
+    }
+
     fn window(&self, of: Function) -> Span {
         match of {
-            _ if !self.is_counted => self.batching_window(),
+            _ if !self.is_counted() => self.batching_window(),
             Function::ScanComplete => SCANS_WINDOW,
             Function::RebuildFanout => CHANGES_WINDOW,
             Function::Inventory => Span::ZERO,

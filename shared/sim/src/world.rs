@@ -47,7 +47,9 @@ impl World for SimulatedWorld {
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
         requests.records.about(images.len());
-        images.iter().for_each(|image| requests.read(ledger.weight(image)));
+        for image in images {
+            requests.read(ledger.weight(image));
+        }
         Ok(ledger.records(images).into())
     }
 
@@ -55,7 +57,9 @@ impl World for SimulatedWorld {
         let State { requests, workloads, .. } = &mut *self.state.borrow_mut();
         requests.running.about(images.len());
         // Some environments' versions are far below a unit.
-        images.iter().for_each(|_| requests.read(0));
+        for _ in images {
+            requests.read(0);
+        }
         let mut running: BTreeMap<ImageId, Running> = BTreeMap::new();
         for workload in workloads.values().filter(|workload| images.contains(&workload.image)) {
             // Nobody runs anything but production here.
