@@ -65,7 +65,9 @@ def name_of(parameters):
 def count(parameters):
     """Plays one scenario and returns what `patchwave requests` prints."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
-    binary = os.environ.get("PATCHWAVE", target / "debug" / "patchwave")
+    binary = pathlib.Path(os.environ.get("PATCHWAVE", target / "debug" / "patchwave"))
+    if not binary.exists():
+        raise SystemExit(f"{binary} does not exist: run `cargo build`, or name the binary in PATCHWAVE")
     with tempfile.TemporaryDirectory() as scratch:
         file = None
         if "hierarchy" in parameters:
