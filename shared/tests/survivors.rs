@@ -65,6 +65,15 @@ fn a_retry_in_vain_hides_no_earlier_fix_from_a_child_that_nobody_can_scan() {
     assert_eq!(village.pass(), ["p"], "p was built before CVE-1 was fixed");
 }
 
+/// From now on layers tell nothing about this image's current version.
+fn forget_layers(village: &mut Village, name: &str) {
+    for version in village.image(name).versions.values_mut() {
+        for manifest in version.platforms.values_mut() {
+            manifest.layers = [].into();
+        }
+    }
+}
+
 #[test]
 fn a_proof_asks_for_the_scans_that_nobody_began() {
     let mut village = Village::of("b: scratch");
@@ -160,11 +169,7 @@ fn only_platforms_without_a_scan_since_the_finding_appeared_are_asked_for() {
         let version = village.image("b").versions.values_mut().next_back().unwrap();
         version.platforms.get_mut(&platform.parse().unwrap()).unwrap().scan = scan;
     }
-    for version in village.image("b").versions.values_mut() {
-        for manifest in version.platforms.values_mut() {
-            manifest.layers = [].into();
-        }
-    }
+    forget_layers(&mut village, "b");
     let asked: Vec<String> = village.plan().scans.into_iter().map(|scan| scan.platform.to_string()).collect();
     assert_eq!(asked, [last]);
 }
@@ -288,4 +293,39 @@ fn a_wait_is_over_at_its_end() {
     assert_eq!(village.hold("p").name(), "BackOff");
     village.wait("1h");
     assert_eq!(village.pass(), ["p"]);
+}
+
+#[test]
+fn an_image_waits_for_one_that_waits_for_a_scan_no_longer_than_for_a_proof() {
+    let mut village = Village::of("b: scratch\np: b\nq: b\na: q");
+    village.infect("b", &finding("CVE-1"));
+    village.infect("a", &other("CVE-2", "zlib"));
+    village.scan_all();
+    blind(&mut village, "b");
+    forget_layers(&mut village, "b");
+    assert_eq!(village.pass(), [""; 0]);
+    assert!(matches!(village.hold("a"), Hold::WaitingOn { awaits: Awaited::Scan, .. }));
+    village.wait("31m");
+    assert_eq!(village.pass(), ["a", "p"], "p tries, q waits on, and a does not wait for q");
+}
+
+#[test]
+fn the_tick_looks_at_what_waits_for_something_that_moves() {
+    let mut village = Village::of("b: scratch\np: b\nq: b");
+    village.infect("p", &finding("CVE-1"));
+    village.scan_all();
+    village.decide("b", Intervention::Rebuild);
+    assert_eq!(village.pass(), ["b"]);
+    let plan = village.plan();
+    let is_unsettled = |name: &str| {
+        let record = plan.records.get(&id(name));
+        record.unwrap_or(&village.facts.images[&id(name)].record).unsettled
+    };
+    for (name, unsettled) in [("b", true), ("p", true), ("q", false)] {
+        assert_eq!(is_unsettled(name), unsettled, "{name}: {:?}", plan.holds.get(&id(name)));
+    }
+    assert!(
+        matches!(&plan.holds[&id("q")], Hold::WaitingOn { on, .. } if *on == id("b")),
+        "and for no reason"
+    );
 }
