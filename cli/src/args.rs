@@ -47,6 +47,8 @@ pub(crate) enum Verb {
     Inventory(Inventory),
     /// Show what would start for a snapshot of facts, and what keeps everything else
     Plan(Plan),
+    /// Count what Patchwave asks of AWS while a simulated organisation leads an ordinary life
+    Requests(Requests),
     /// Play random small worlds in which everything goes wrong, and see whether the promises hold
     Simulate(Simulate),
     /// Print the input of `CreateTable` as JSON
@@ -183,6 +185,22 @@ pub(crate) struct Why {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Requests {
+    /// How long
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=400))]
+    pub(crate) days: u32,
+    /// How many commits of application images are built and pushed a day
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) commits_a_day: u32,
+    /// How many vulnerabilities with fixes become known in base and platform images in thirty days
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) vulnerabilities_a_month: u32,
+    /// The seed: the same one plays the same days
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, clap::Args)]

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod progress;
 mod render;
+mod requests;
 mod simulate;
 mod table;
 mod validate;
@@ -53,6 +54,7 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Impact(options) => impact::run(args, options),
         Verb::Inventory(options) => inventory::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
+        Verb::Requests(options) => requests::run(args, options),
         Verb::Simulate(options) => simulate::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
         Verb::Why(options) => why::run(args, options),

@@ -308,3 +308,18 @@ fn the_inventory_reads_well_and_fits_a_spreadsheet() {
     let without = patchwave(&["--hierarchy", &hierarchy, "inventory"]);
     assert_eq!(without.code, 2);
 }
+
+#[test]
+fn requests_are_counted_and_the_same_each_time() {
+    let asked = ["requests", "--days", "2", "--commits-a-day", "5", "--vulnerabilities-a-month", "30"];
+    let ran = patchwave(&asked);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.starts_with("39 images, 2 days\n"), "{}", ran.stdout);
+    let json = patchwave(&[&asked[..], &["--format", "json"]].concat()).json();
+    assert_eq!((&json["images"], &json["requests"]["ticks"]), (&39.into(), &192.into()));
+    assert_eq!(patchwave(&[&asked[..], &["--format", "json"]].concat()).json(), json);
+    assert!(json["requests"]["claims"].as_u64().unwrap() > 0);
+    let observing = fixture("hierarchy/valid/contract.yaml");
+    assert_eq!(patchwave(&["--hierarchy", &observing, "requests", "--days", "1"]).code, 0);
+    assert_eq!(patchwave(&["requests", "--days", "0"]).code, 2);
+}

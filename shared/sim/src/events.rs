@@ -228,27 +228,38 @@ impl Envelope {
         self.write("aws.inspector2", "Inspector2 Finding", now, Some(resource), &detail)
     }
 
-    /// An execution changed state.
+    /// An execution of Patchwave's changed state.
     pub(crate) fn execution(&mut self, execution: &Execution, now: Timestamp) -> Letter {
-        let state = match execution.state {
+        let Execution { id, start, started_at, state, .. } = execution;
+        self.execution_of(&start.pipeline, id, (*started_at, *state), now)
+    }
+
+    /// Anybody's execution changed state.
+    pub(crate) fn execution_of(
+        &mut self,
+        pipeline: &str,
+        id: &str,
+        (started_at, state): (Timestamp, ExecutionState),
+        now: Timestamp,
+    ) -> Letter {
+        let state = match state {
             ExecutionState::InProgress => "STARTED",
             ExecutionState::Succeeded => "SUCCEEDED",
             ExecutionState::Failed => "FAILED",
             ExecutionState::Stopped => "STOPPED",
             ExecutionState::Superseded => "SUPERSEDED",
         };
-        let pipeline = &execution.start.pipeline;
         let trigger = Trigger::Execution {
             at: self.place(),
-            pipeline: pipeline.clone(),
-            execution: execution.id.clone(),
+            pipeline: pipeline.to_owned(),
+            execution: id.to_owned(),
             state: state.to_owned().into(),
         };
         self.letter(trigger, |envelope| {
             let detail = json!({
                 "pipeline": pipeline,
-                "execution-id": execution.id,
-                "start-time": execution.started_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+                "execution-id": id,
+                "start-time": started_at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
                 "state": state,
                 // CodePipeline writes whole numbers with a fraction.
                 "version": 1.0,

@@ -10,6 +10,8 @@ use patchwave::record::Record;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{NotClaimed, NotSaved};
 
+use crate::requests::{Write, record_bytes};
+
 /// The table.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
@@ -19,6 +21,8 @@ pub(crate) struct Ledger {
     starts: BTreeMap<i64, u32>,
     /// Counts the writes that succeeded.
     pub(crate) writes: u64,
+    /// The bytes of each record's item, where anybody asks.
+    pub(crate) weights: Option<BTreeMap<ImageId, u64>>,
     /// A planted defect: whoever writes last wins.
     pub(crate) is_fenceless: bool,
 }
@@ -49,6 +53,26 @@ impl Ledger {
     pub(crate) fn slots(&self, now: Timestamp) -> Slots {
         let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);
         Slots { running: self.running.clone(), started_today }
+    }
+
+    /// Returns the bytes of an image's record; none where nobody asks.
+    pub(crate) fn weight(&self, image: &ImageId) -> u64 {
+        self.weights.as_ref().and_then(|weights| weights.get(image)).copied().unwrap_or(0)
+    }
+
+    /// Returns the bytes of all records.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.weights.iter().flat_map(BTreeMap::values).sum()
+    }
+
+    /// Says how large a write would be, where anybody asks.
+    pub(crate) fn weigh(&self, image: &ImageId, record: &Record) -> Write {
+        if self.weights.is_none() {
+            return Write::default();
+        }
+        let was_unsettled = self.record(image).is_some_and(|before| before.unsettled);
+        let (before, after) = (self.weight(image), record_bytes(image, record));
+        Write { before, after, moves: was_unsettled != record.unsettled }
     }
 
     /// Writes a record if its fence is the stored one.
@@ -101,6 +125,9 @@ impl Ledger {
 
     fn write(&mut self, image: &ImageId, record: &Record) {
         self.writes += 1;
+        if let Some(weights) = &mut self.weights {
+            weights.insert(image.clone(), record_bytes(image, record));
+        }
         self.records.insert(image.clone(), Record { fence: record.fence + 1, ..record.clone() });
     }
 }

@@ -54,7 +54,7 @@ fn kind(happening: &Happening) -> usize {
         Happening::Scan(_) => 2,
         Happening::Invocation(_) => 3,
         Happening::Redelivery(..) => 4,
-        Happening::Deed(_) => 5,
+        Happening::Deed(_) | Happening::Commit(_) => 5,
         Happening::Published(_) | Happening::Rescan => 6,
         Happening::Deployment(_)
         | Happening::LastTaskStops(..)

@@ -26,6 +26,7 @@ use crate::moment::{Build, Function, Moment};
 use crate::outsiders::Deed;
 use crate::packages::Vulnerability;
 use crate::pipelines::usual_duration;
+use crate::requests::{Requests, is_handed_on, lines};
 use crate::rivals::{Handler, handle};
 use crate::silence::bound;
 use crate::state::{Batch, Happening};
@@ -50,6 +51,11 @@ const SWEEP: Span = Span::days(1);
 const IMAGES_PER_SECOND: usize = 50;
 const SHORTEST_WINDOW: usize = 20;
 const LONGEST_WINDOW: usize = 300;
+
+/// The template's own windows, and the largest batch: where requests are counted, they are those of the template.
+const SCANS_WINDOW: Span = Span::seconds(30);
+const CHANGES_WINDOW: Span = Span::seconds(20);
+const LARGEST_BATCH: usize = 500;
 
 /// How often a queue hands a batch to its function at most, and how long it waits in between.
 const RECEIVED_AT_MOST: u32 = 3;
@@ -127,6 +133,27 @@ impl Simulation {
             changes: 0,
             shapes: (Vec::new(), 0),
         }
+    }
+
+    /// Lets what Patchwave asks for be weighed, and events reach it as the template lets them.
+    pub(crate) fn counted(self) -> Self {
+        let mut state = self.world.state.borrow_mut();
+        state.ledger.weights = Some(BTreeMap::new());
+        // Nobody reads them.
+        state.envelope.is_writing = false;
+        drop(state);
+        self
+    }
+
+    /// Lets something happen at a time.
+    pub(crate) fn plan(&self, at: Timestamp, happening: Happening) {
+        self.world.state.borrow_mut().plan(at, happening);
+    }
+
+    /// Returns what Patchwave asked for so far.
+    pub(crate) fn requests(&self) -> Requests {
+        let state = self.world.state.borrow();
+        Requests { record_bytes: state.ledger.bytes(), ..state.requests }
     }
 
     /// Returns the hierarchy.
@@ -216,13 +243,17 @@ impl Simulation {
             Happening::Delivery(letter) => self.deliver(letter, watch)?,
             Happening::Invocation(function) => {
                 let batch = self.queues.remove(&function).unwrap_or_default();
-                self.invoke(function, &batch, 1, watch)?;
+                let most = if self.is_counted() { LARGEST_BATCH } else { usize::MAX };
+                for batch in batch.chunks(most) {
+                    self.invoke(function, batch, 1, watch)?;
+                }
             }
             Happening::Redelivery(function, batch, time) => {
                 self.invoke(function, &batch, time, watch)?;
             }
             Happening::Wake => {
                 self.world.state.borrow_mut().wakes.remove(&at);
+                self.world.state.borrow_mut().requests.looks += 1;
                 self.hand_over_tick(watch)?;
             }
             Happening::Tick => self.tick(watch)?,
@@ -268,6 +299,7 @@ impl Simulation {
         self.pace = if is_idle { self.pace.plus(self.pace).min(RAREST_TICK) } else { TICK };
         self.changes = changes;
         self.again(self.pace, Happening::Tick);
+        self.world.state.borrow_mut().requests.ticks += 1;
         self.hand_over_tick(watch)
     }
 
@@ -295,6 +327,9 @@ impl Simulation {
     /// Puts an event in its function's queue, which invokes the function a moment later.
     fn deliver(&mut self, letter: Letter, watch: &mut dyn FnMut(&Simulation, &Moment)) -> Result<(), Broken> {
         let Letter { trigger, number, json } = letter;
+        if self.is_counted() && !is_handed_on(&trigger) {
+            return Ok(());
+        }
         let to = target(&trigger);
         self.delivered += 1;
         if let Some(event) = json {
@@ -307,10 +342,24 @@ impl Simulation {
         let queue = self.queues.entry(to).or_default();
         queue.push((number, trigger));
         if queue.len() == 1 {
-            let at = self.batching_window().after(self.now());
+            let at = self.window(to).after(self.now());
             self.world.state.borrow_mut().plan(at, Happening::Invocation(to));
         }
         Ok(())
+    }
+
+    /// Tells whether rules, windows and batches are the template's.
+    fn is_counted(&self) -> bool {
+        self.world.state.borrow().ledger.weights.is_some()
+    }
+
+    fn window(&self, of: Function) -> Span {
+        match of {
+            _ if !self.is_counted() => self.batching_window(),
+            Function::ScanComplete => SCANS_WINDOW,
+            Function::RebuildFanout => CHANGES_WINDOW,
+            Function::Inventory => Span::ZERO,
+        }
     }
 
     fn batching_window(&self) -> Span {
@@ -326,6 +375,7 @@ impl Simulation {
         time: u32,
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<(), Broken> {
+        let before = self.world.state.borrow().requests.currents.items;
         let report = match self.pass(batch, watch)? {
             Some(Ok(report)) => Some(report),
             Some(Err(fault)) if !self.world.state.borrow().faults.may_strike() => {
@@ -337,6 +387,7 @@ impl Simulation {
             let again = Happening::Redelivery(function, batch.to_vec(), time + 1);
             self.again(REDELIVERED_AFTER, again);
         }
+        self.count(function, batch.len(), before, report.as_ref());
         let Some(report) = report else { return Ok(()) };
         if batch.iter().any(|(_, trigger)| matches!(trigger, Trigger::Tick | Trigger::Sweep)) {
             self.moving = is_moving(&report);
@@ -349,6 +400,17 @@ impl Simulation {
         drop(state);
         watch(self, &Moment::Passed { at: self.now(), function, report: Box::new(report) });
         Ok(())
+    }
+
+    /// Counts an invocation. `before` is how many images had been looked at.
+    fn count(&self, function: Function, messages: usize, before: u64, report: Option<&Report>) {
+        let requests = &mut self.world.state.borrow_mut().requests;
+        let looked_at = requests.currents.items - before;
+        let invoked = requests.of(function);
+        invoked.invocations += 1;
+        invoked.messages += messages as u64;
+        invoked.images += looked_at;
+        invoked.log_lines += report.map_or(0, lines) as u64;
     }
 
     /// Makes one pass; nothing if the invocation ends in the middle of it.

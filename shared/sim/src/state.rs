@@ -24,6 +24,7 @@ use crate::outsiders::Deed;
 use crate::packages::{Releases, Vulnerability};
 use crate::pipelines::{Fate, Pipelines};
 use crate::registry::{Pushed, Registry};
+use crate::requests::Requests;
 use crate::scanner::{Scanner, Scanning};
 
 /// Triggers, each with its event's number.
@@ -48,6 +49,8 @@ pub(crate) enum Happening {
     Redelivery(Function, Batch, u32),
     /// Somebody outside Patchwave does something.
     Deed(Deed),
+    /// Somebody's commit of an image was built.
+    Commit(ImageId),
     /// A vulnerability becomes known.
     Published(Box<Vulnerability>),
     /// The fix of a vulnerability is published: the scanner looks at everything again.
@@ -90,6 +93,8 @@ pub(crate) struct State {
     pub(crate) news: Vec<Moment>,
     /// The events that a rival remembers.
     pub(crate) remembered: BTreeSet<u64>,
+    /// What Patchwave asked for.
+    pub(crate) requests: Requests,
     /// What goes wrong.
     pub(crate) faults: Faults,
     /// Who sees whether all is as promised.
@@ -114,6 +119,7 @@ impl State {
             told: Vec::new(),
             news: Vec::new(),
             remembered: BTreeSet::new(),
+            requests: Requests::default(),
             faults: Faults::none(),
             witness: Witness::default(),
         }
@@ -212,6 +218,7 @@ impl State {
                 });
                 self.publish(*vulnerability, None, now);
             }
+            Happening::Commit(image) => self.commit(hierarchy, &image, now),
             Happening::Rescan => self.rescan(None, "fix", now),
             Happening::Deed(deed) => self.outsiders_do(hierarchy, &deed, now),
             // The driver's.
@@ -242,6 +249,7 @@ impl State {
             now,
         };
         let pushed = self.build(hierarchy, image, &order);
+        self.requests.built(&execution, &pushed.version);
         let version = pushed.version.digest.clone();
         self.push(image, pushed, now);
         let event = self.envelope.execution(&execution, now);
@@ -346,6 +354,7 @@ impl State {
         };
         let old = std::mem::replace(&mut workload.digest, digest);
         workload.since = now;
+        self.requests.deployments += 1;
         self.news.push(Moment::Deployed { at: now, workload: workload.clone(), replaced: old });
     }
 

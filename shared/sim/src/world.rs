@@ -15,6 +15,7 @@ use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
+use crate::requests::{json_bytes, key_bytes};
 use crate::state::{Happening, State};
 
 /// A world in memory with a clock of its own.
@@ -36,17 +37,31 @@ impl World for SimulatedWorld {
     }
 
     async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        Ok(self.state.borrow().ledger.unsettled())
+        let state = &mut *self.state.borrow_mut();
+        let unsettled = state.ledger.unsettled();
+        state.requests.unsettled.about(unsettled.len());
+        state.requests.query(unsettled.iter().map(key_bytes).sum());
+        Ok(unsettled)
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
-        Ok(self.state.borrow().ledger.records(images).into())
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        requests.records.about(images.len());
+        for image in images {
+            requests.read(ledger.weight(image));
+        }
+        Ok(ledger.records(images).into())
     }
 
     async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
-        let state = self.state.borrow();
+        let State { requests, workloads, .. } = &mut *self.state.borrow_mut();
+        requests.running.about(images.len());
+        // Some environments' versions are far below a unit.
+        for _ in images {
+            requests.read(0);
+        }
         let mut running: BTreeMap<ImageId, Running> = BTreeMap::new();
-        for workload in state.workloads.values().filter(|workload| images.contains(&workload.image)) {
+        for workload in workloads.values().filter(|workload| images.contains(&workload.image)) {
             // Nobody runs anything but production here.
             let (version, since) = (workload.digest.clone(), workload.since);
             let deployed = Deployed { version, since, last_seen: self.now() };
@@ -60,11 +75,16 @@ impl World for SimulatedWorld {
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
-        Ok(self.state.borrow().ledger.slots(now))
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        requests.slots.about(2);
+        requests.read(ledger.running().iter().map(key_bytes).sum());
+        requests.read(0);
+        Ok(ledger.slots(now))
     }
 
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
-        let registry = &self.state.borrow().registry;
+        let State { requests, registry, .. } = &mut *self.state.borrow_mut();
+        requests.currents.about(images.len());
         let current =
             |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
         images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
@@ -74,7 +94,8 @@ impl World for SimulatedWorld {
         &self,
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
-        let registry = &self.state.borrow().registry;
+        let State { requests, registry, .. } = &mut *self.state.borrow_mut();
+        requests.versions.about(wanted.len());
         wanted.iter().map(|at| (at.clone(), Ok(registry.version(&at.0, &at.1)))).collect()
     }
 
@@ -82,27 +103,34 @@ impl World for SimulatedWorld {
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
-        let registry = &self.state.borrow().registry;
+        let State { requests, registry, .. } = &mut *self.state.borrow_mut();
+        requests.histories.about(repositories.len());
         let history = |repository: &Repository| registry.history(repository).unwrap_or_default();
         repositories.iter().map(|repository| (repository.clone(), Ok(history(repository)))).collect()
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
-        let scanner = &self.state.borrow().scanner;
+        let State { requests, scanner, .. } = &mut *self.state.borrow_mut();
+        requests.scans.about(wanted.len());
         wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
     }
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        self.state.borrow_mut().requests.pipelines.about(starts.len());
         let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), &start.pipeline);
         starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
-        self.state.borrow().pipelines.of(claim)
+        let State { requests, pipelines, .. } = &mut *self.state.borrow_mut();
+        requests.executions += 1;
+        pipelines.of(claim)
     }
 
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
-        self.state.borrow_mut().ledger.save(image, record)
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        requests.save(ledger.weigh(image, record));
+        ledger.save(image, record)
     }
 
     async fn claim(
@@ -112,14 +140,20 @@ impl World for SimulatedWorld {
         limits: Limits,
         now: Timestamp,
     ) -> Result<(), NotClaimed> {
-        self.state.borrow_mut().ledger.claim(image, record, limits, now)
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        let start = record.claim.as_ref().filter(|_| ledger.weights.is_some()).map(|claim| &claim.start);
+        requests.claim(ledger.weigh(image, record), start.map_or(0, json_bytes));
+        ledger.claim(image, record, limits, now)
     }
 
     async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
-        self.state.borrow_mut().ledger.free(image, fence)
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        requests.free(ledger.weight(image));
+        ledger.free(image, fence)
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        self.state.borrow_mut().requests.starts += 1;
         let Some(image) = self.buildable(start) else {
             return Err(NotStarted::Refused(Fault {
                 operation: format!("start pipeline {}", start.pipeline),
@@ -135,18 +169,23 @@ impl World for SimulatedWorld {
     }
 
     async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
-        self.state.borrow_mut().told.extend_from_slice(notices);
+        let mut state = self.state.borrow_mut();
+        state.requests.notices.about(notices.len());
+        state.told.extend_from_slice(notices);
         vec![Ok(()); notices.len()]
     }
 
     async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
-        self.state.borrow_mut().wake(at);
+        let mut state = self.state.borrow_mut();
+        state.requests.looks_asked += 1;
+        state.wake(at);
         Ok(())
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
         let at = (repository.clone(), manifest.clone());
         let mut state = self.state.borrow_mut();
+        state.requests.scan_requests += 1;
         let asked = state.scanner.request(&at, self.now());
         if asked {
             let delay =

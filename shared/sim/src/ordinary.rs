@@ -1,0 +1,177 @@
+//! Ordinary life: nothing goes wrong, people commit, and vulnerabilities become known.
+
+use std::collections::BTreeMap;
+
+use patchwave::facts::ExecutionState;
+use patchwave::finding::Severity;
+use patchwave::hierarchy::{Hierarchy, Image, Tier};
+use patchwave::image::ImageId;
+use patchwave::time::{Span, Timestamp};
+
+use crate::build::{Order, installs};
+use crate::draw::{Draws, Seed, hex};
+use crate::incident::can_be_rebuilt;
+use crate::packages::Vulnerability;
+use crate::requests::Requests;
+use crate::simulation::{Broken, Simulation};
+use crate::state::{Happening, State};
+
+/// How long a month is.
+const MONTH: u32 = 30;
+
+/// How long a fix has been out when a vulnerability becomes known.
+const FIXED_BEFORE: Span = Span::hours(2);
+
+/// How many of a hundred vulnerabilities are critical; the others are high.
+const CRITICAL: u32 = 20;
+
+/// What happens in an ordinary time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordinary {
+    /// How long it is, in days.
+    pub days: u32,
+    /// How many commits of application images are built and pushed a day, at any time of it.
+    pub commits_a_day: u32,
+    /// How many vulnerabilities with fixes become known in thirty days, each in a package that a base or platform image
+    /// installs.
+    pub vulnerabilities_a_month: u32,
+    /// Where all chance comes from.
+    pub seed: u64,
+}
+
+impl Ordinary {
+    /// Plays the time in an organisation in which everything was built once and runs, and counts what Patchwave asks for.
+    ///
+    /// # Errors
+    ///
+    /// A simulation that breaks has a defect.
+    pub fn play(self, hierarchy: Hierarchy) -> Result<Requests, Broken> {
+        let mut simulation = Simulation::new(hierarchy, self.seed).counted();
+        for (at, image) in self.commits(&simulation) {
+            simulation.plan(at, Happening::Commit(image));
+        }
+        for vulnerability in self.vulnerabilities(&simulation) {
+            simulation.plan_vulnerability(vulnerability);
+        }
+        simulation.run_until(Span::days(self.days).after(simulation.now()), &mut |_, _| ())?;
+        Ok(simulation.requests())
+    }
+
+    fn commits(self, simulation: &Simulation) -> Vec<(Timestamp, ImageId)> {
+        let is_ours = |image: &&Image| image.tier == Tier::Application && image.pipeline.is_some();
+        let images: Vec<&Image> = simulation.hierarchy().images().filter(is_ours).collect();
+        let mut draws = Seed(self.seed).draws("commits", "");
+        let commits = (0..self.days * self.commits_a_day).filter_map(|_| {
+            let at = self.sometime(&mut draws).after(simulation.now());
+            Some((at, draws.pick(&images)?.id.clone()))
+        });
+        commits.collect()
+    }
+
+    fn vulnerabilities(self, simulation: &Simulation) -> Vec<Vulnerability> {
+        let (seed, now) = (Seed(self.seed), simulation.now());
+        let installs_much = |image: &&Image| {
+            image.tier != Tier::Application && can_be_rebuilt(image) && !installs(seed, image).is_empty()
+        };
+        let images: Vec<&Image> = simulation.hierarchy().images().filter(installs_much).collect();
+        let mut draws = seed.draws("vulnerabilities", "");
+        let count = self.vulnerabilities_a_month * self.days / MONTH;
+        let mut times: Vec<Timestamp> = (0..count).map(|_| self.sometime(&mut draws).after(now)).collect();
+        times.sort_unstable();
+        let mut releases: BTreeMap<(&ImageId, &str), u32> = BTreeMap::new();
+        let vulnerability = |(number, known_from): (usize, Timestamp)| {
+            let image = draws.pick(&images)?;
+            let packages: Vec<&str> = installs(seed, image).into_iter().collect();
+            let package = *draws.pick(&packages)?;
+            let release = releases.entry((&image.id, package)).or_insert(1);
+            *release += 1;
+            Some(Vulnerability {
+                id: format!("CVE-2026-{}", 40_000 + number),
+                package: package.to_owned(),
+                installed_by: Some(image.id.clone()),
+                severity: if draws.percent(CRITICAL) { Severity::Critical } else { Severity::High },
+                exploited: false,
+                known_from,
+                fixed: Some((*release, FIXED_BEFORE.before(known_from))),
+            })
+        };
+        times.into_iter().enumerate().filter_map(vulnerability).collect()
+    }
+
+    fn sometime(self, draws: &mut Draws) -> Span {
+        draws.span(Span::ZERO, Span::days(self.days))
+    }
+}
+
+impl State {
+    /// Somebody's commit was built by the image's pipeline, on what is current.
+    pub(crate) fn commit(&mut self, hierarchy: &Hierarchy, image: &ImageId, now: Timestamp) {
+        let Ok(image) = hierarchy.image(image) else { return };
+        let Some(pipeline) = &image.pipeline else { return };
+        let number = self.pipelines.next_number(&image.id);
+        let parents = self.current_parents(hierarchy, image);
+        let order = Order { parents, revision: None, cached: false, stuck: false, number, now };
+        let pushed = self.build(hierarchy, image, &order);
+        self.push(image, pushed, now);
+        let id = hex(&format!("commit's execution {} {number}", image.id));
+        let ended = (now, ExecutionState::Succeeded);
+        let event = self.envelope.execution_of(&pipeline.name, &id, ended, now);
+        self.emit(&event, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::organisation::ORGANISATION;
+    use crate::requests::Invoked;
+
+    const QUIET: Ordinary = Ordinary { days: 1, commits_a_day: 0, vulnerabilities_a_month: 0, seed: 7 };
+
+    fn play(ordinary: Ordinary) -> Requests {
+        let hierarchy = Hierarchy::parse("organisation.yaml", ORGANISATION);
+        ordinary.play(hierarchy.map_err(|errors| errors.to_string()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_day_in_which_nothing_happens_is_its_ticks_and_one_sweep() {
+        let requests = play(QUIET);
+        assert_eq!((requests.ticks, requests.inventory.messages, requests.inventory.invocations), (96, 1, 1));
+        assert_eq!((requests.inventory.images, requests.inventory.log_lines), (39, 40));
+        let Requests { scan_complete, rebuild_fanout, .. } = requests;
+        assert_eq!(scan_complete, Invoked::default());
+        assert_eq!(rebuild_fanout.messages, requests.ticks + requests.looks);
+        assert_eq!((requests.claims, requests.frees, requests.starts, requests.builds), (0, 0, 0, 0));
+        let passes = rebuild_fanout.invocations + 1;
+        assert_eq!((requests.unsettled.calls, requests.slots.items), (passes, 2 * passes));
+        // Whoever tells of something first reads whether it still stands.
+        assert_eq!(requests.records.items, rebuild_fanout.images + 39 + requests.notices.items);
+    }
+
+    #[test]
+    fn what_is_claimed_in_a_wave_is_built_and_given_back() {
+        let requests = play(Ordinary { days: 3, vulnerabilities_a_month: 10, ..QUIET });
+        assert!(requests.claims > 1, "{requests:?}");
+        assert_eq!(
+            (requests.starts, requests.builds, requests.frees),
+            (requests.claims, requests.claims, requests.claims)
+        );
+        assert!(requests.manifests_built >= requests.builds && requests.build_minutes > requests.builds);
+        assert!(requests.scan_complete.messages >= requests.manifests_built);
+        // Each claim is a transaction of four writes.
+        assert!(requests.write_units >= 8 * requests.claims + requests.saves, "{requests:?}");
+        assert!(requests.record_bytes > 0 && requests.audit_bytes > 500 * requests.claims, "{requests:?}");
+    }
+
+    #[test]
+    fn a_commit_is_a_push_a_scan_and_the_end_of_its_pipeline() {
+        let (quiet, busy) = (play(QUIET), play(Ordinary { commits_a_day: 10, ..QUIET }));
+        let more = |of: fn(&Requests) -> u64| of(&busy) - of(&quiet);
+        assert!(more(|requests| requests.scan_complete.messages) >= 10);
+        let ticked = |requests: &Requests| requests.ticks + requests.looks;
+        let changes = |requests: &Requests| requests.rebuild_fanout.messages - ticked(requests);
+        // One tag each.
+        assert_eq!((changes(&quiet), changes(&busy), busy.claims), (0, 20, 0));
+        assert!(busy.deployments > 0);
+    }
+}
