@@ -378,3 +378,23 @@ fn one_plan_keeps_to_the_limits_and_says_so_to_those_that_wait() {
         assert_eq!(plan.holds[&id("p3")], waits);
     }
 }
+
+#[test]
+fn the_end_of_the_attempt_before_is_not_the_end_of_one_that_is_about_to_start() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    village.end("b", ExecutionState::Failed);
+    let before = village.image("b").execution.clone();
+    assert_eq!(village.pass(), ["b"], "the first failure makes no pause");
+    // Its owner has claimed it and not started it yet: by its key only the attempt before is found.
+    let facts = village.image("b");
+    facts.record.claim.as_mut().unwrap().execution = None;
+    facts.execution = before;
+    assert_eq!(village.pass(), [""; 0]);
+    assert_eq!((village.hold("b").name(), village.facts.slots.running.len()), ("InFlight", 1));
+    village.wait("17m");
+    village.pass();
+    assert_eq!(village.hold("b").name(), "BackOff", "the owner is gone");
+}

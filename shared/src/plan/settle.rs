@@ -41,6 +41,10 @@ fn settle_claim(
     now: Timestamp,
 ) {
     match &facts.execution {
+        // Attempts share their key: this may be the one before, and the owner about to start this one.
+        Some(Execution::Found { state, .. }) if is_attempt_before(&claim, *state, now) => {
+            record.claim = Some(claim)
+        }
         Some(Execution::Found { id, state }) => {
             claim.execution = Some(id.clone());
             match state {
@@ -65,6 +69,14 @@ fn settle_claim(
         Some(Execution::NotFound) if claim.lease_until <= now => {}
         _ => record.claim = Some(claim),
     }
+}
+
+/// Whether an execution that was found may have ended before this claim was taken. Once the lease is over its owner starts
+/// nothing any more, and the last execution with the key is what became of it.
+fn is_attempt_before(claim: &Claim, state: ExecutionState, now: Timestamp) -> bool {
+    let has_failed =
+        matches!(state, ExecutionState::Failed | ExecutionState::Stopped | ExecutionState::Superseded);
+    has_failed && !claim.is_confirmed() && claim.start.attempt > 1 && now < claim.lease_until
 }
 
 fn fail(claim: &Claim, record: &mut Record, failed: bool, because: String, now: Timestamp) {
