@@ -43,7 +43,7 @@ fn settle_claim(
     match &facts.execution {
         // Attempts share their key: this may be the one before, and the owner about to start this one.
         Some(Execution::Found { state, .. }) if is_attempt_before(&claim, *state, now) => {
-            record.claim = Some(claim)
+            record.claim = Some(claim);
         }
         Some(Execution::Found { id, state }) => {
             claim.execution = Some(id.clone());
