@@ -101,7 +101,7 @@ pub(crate) struct Simulate {
     /// The first world's seed; the others follow it
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) first: u64,
-    /// Play in worlds of up to eight images for hours, instead of up to four and half an hour
+    /// Play in worlds of up to eight images for hours, instead of up to four for less than half an hour
     #[arg(long)]
     pub(crate) large: bool,
     /// How much goes wrong

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
+use patchwave::policy::Mode;
+use patchwave_sim::{Broken, ORGANISATION};
 use serde::de::DeserializeOwned;
 
 use crate::args::{Args, Snapshot};
@@ -23,6 +25,12 @@ impl fmt::Display for BadInput {
 impl From<UnknownImage> for BadInput {
     fn from(unknown: UnknownImage) -> Self {
         Self(unknown.to_string())
+    }
+}
+
+impl From<Broken> for BadInput {
+    fn from(broken: Broken) -> Self {
+        Self(format!("the simulation broke, which is a defect of Patchwave's: {broken}"))
     }
 }
 
@@ -45,6 +53,22 @@ pub(crate) fn hierarchy(args: &Args) -> Result<Hierarchy, BadInput> {
     let file = hierarchy_file(args)?;
     let yaml = text(file)?;
     Hierarchy::parse(&file.to_string_lossy(), &yaml).map_err(|errors| BadInput::because(&errors))
+}
+
+/// Reads the hierarchy file that a simulation plays in, and its name: the one that the arguments name, or the built-in one.
+pub(crate) fn file_to_play(args: &Args) -> Result<(String, String), BadInput> {
+    match &args.hierarchy {
+        Some(file) => Ok((file.display().to_string(), text(file)?)),
+        None => Ok(("organisation.yaml".to_owned(), ORGANISATION.to_owned())),
+    }
+}
+
+/// Checks a hierarchy to play in. One that enforces nothing is played as if it did, because nothing else would be seen; tells
+/// whether it is.
+pub(crate) fn to_play(name: &str, yaml: &str) -> Result<(Hierarchy, bool), BadInput> {
+    let hierarchy = Hierarchy::parse(name, yaml).map_err(|errors| BadInput::because(&errors))?;
+    let observes = hierarchy.images().all(|image| image.policy.mode == Mode::Observe);
+    Ok(if observes { (hierarchy.with_mode(Mode::Enforce), true) } else { (hierarchy, false) })
 }
 
 /// Reads a snapshot of facts.

@@ -1,10 +1,8 @@
 //! `requests`: what Patchwave asks of AWS in an ordinary time, counted while its own code runs in a simulated organisation.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-use patchwave::hierarchy::Hierarchy;
-use patchwave::policy::Mode;
-use patchwave_sim::{ORGANISATION, Ordinary, Requests as Counts};
+use patchwave_sim::{Ordinary, Requests as Counts};
 use serde::Serialize;
 
 use crate::args::{Args, Requests};
@@ -24,19 +22,11 @@ struct Counted {
 }
 
 pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
-    let hierarchy = match &args.hierarchy {
-        Some(_) => input::hierarchy(args)?,
-        None => Hierarchy::parse("organisation.yaml", ORGANISATION)
-            .map_err(|errors| BadInput::because(&errors))?,
-    };
-    // Where nothing is enforced nothing would be counted but looks.
-    let observes = hierarchy.images().all(|image| image.policy.mode == Mode::Observe);
-    let hierarchy = if observes { hierarchy.with_mode(Mode::Enforce) } else { hierarchy };
+    let (name, yaml) = input::file_to_play(args)?;
+    let (hierarchy, _) = input::to_play(&name, &yaml)?;
     let Requests { days, commits_a_day, vulnerabilities_a_month, seed } = *options;
     let images = hierarchy.len();
-    let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.play(hierarchy).map_err(
-        |broken| BadInput(format!("the simulation broke, which is a defect of Patchwave's: {broken}")),
-    )?;
+    let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.play(hierarchy)?;
     let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests };
     Ok(Answer::render(args.format, &counted, text))
 }
@@ -76,7 +66,7 @@ fn text(counted: &Counted) -> String {
         ] {
             writeln!(out, "  {name:<18}{:>12}{:>12}", asked.calls, asked.items)?;
         }
-        for (name, number) in [
+        let calls = [
             ("executions", requests.executions),
             ("saves", requests.saves),
             ("claims", requests.claims),
@@ -86,11 +76,8 @@ fn text(counted: &Counted) -> String {
             ("looks asked for", requests.looks_asked),
             ("looks", requests.looks),
             ("ticks", requests.ticks),
-        ] {
-            writeln!(out, "  {name:<18}{number:>12}")?;
-        }
-        writeln!(out)?;
-        for (name, number) in [
+        ];
+        let amounts = [
             ("half read units", requests.half_read_units),
             ("write units", requests.write_units),
             ("record bytes", requests.record_bytes),
@@ -98,9 +85,13 @@ fn text(counted: &Counted) -> String {
             ("builds", requests.builds),
             ("build minutes", requests.build_minutes),
             ("deployments", requests.deployments),
-        ] {
-            writeln!(out, "  {name:<18}{number:>12}")?;
-        }
-        Ok(())
+        ];
+        numbers(out, &calls)?;
+        writeln!(out)?;
+        numbers(out, &amounts)
     })
+}
+
+fn numbers(out: &mut String, numbers: &[(&str, u64)]) -> fmt::Result {
+    numbers.iter().try_for_each(|(name, number)| writeln!(out, "  {name:<18}{number:>12}"))
 }

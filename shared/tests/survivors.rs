@@ -6,10 +6,10 @@ mod village;
 
 use std::sync::Arc;
 
-use patchwave::facts::{Current, Execution, ExecutionState};
+use patchwave::facts::{Current, Execution, ExecutionState, Manifest};
 use patchwave::finding::{Coverage, Finding, FindingKey, Scan, Severity};
 use patchwave::intervention::Intervention;
-use patchwave::plan::{Awaited, Hold, Limit};
+use patchwave::plan::{Awaited, Hold, Limit, Plan};
 use patchwave::time::Span;
 use village::{Village, at, family, finding, id};
 
@@ -18,23 +18,32 @@ fn other(vulnerability: &str, package: &str) -> Finding {
     Finding { key, ..finding(vulnerability) }
 }
 
+/// The platform manifests of all versions of an image.
+fn manifests<'v>(village: &'v mut Village, name: &str) -> impl Iterator<Item = &'v mut Manifest> {
+    village.image(name).versions.values_mut().flat_map(|version| version.platforms.values_mut())
+}
+
 /// From now on nobody scans this image's current version.
 fn blind(village: &mut Village, name: &str) {
-    for version in village.image(name).versions.values_mut() {
-        for manifest in version.platforms.values_mut() {
-            manifest.scan = Scan::Failed("UNSUPPORTED_IMAGE".into());
-        }
-    }
+    manifests(village, name).for_each(|manifest| manifest.scan = Scan::Failed("UNSUPPORTED_IMAGE".into()));
+}
+
+/// From now on layers tell nothing about this image's current version.
+fn forget_layers(village: &mut Village, name: &str) {
+    manifests(village, name).for_each(|manifest| manifest.layers = [].into());
 }
 
 /// What the scans of an image's versions list.
 fn findings<'v>(village: &'v mut Village, name: &str) -> impl Iterator<Item = &'v mut Finding> {
-    let manifests =
-        village.image(name).versions.values_mut().flat_map(|version| version.platforms.values_mut());
-    manifests.flat_map(|manifest| match &mut manifest.scan {
+    manifests(village, name).flat_map(|manifest| match &mut manifest.scan {
         Scan::Complete { findings, .. } => Arc::get_mut(findings).unwrap(),
         scan => panic!("{scan:?}"),
     })
+}
+
+/// Whether the tick looks at an image, once the plan is written down.
+fn is_unsettled(village: &Village, plan: &Plan, name: &str) -> bool {
+    plan.records.get(&id(name)).unwrap_or(&village.facts.images[&id(name)].record).unsettled
 }
 
 #[test]
@@ -63,15 +72,6 @@ fn a_retry_in_vain_hides_no_earlier_fix_from_a_child_that_nobody_can_scan() {
 
     village.decide("p", Intervention::Release);
     assert_eq!(village.pass(), ["p"], "p was built before CVE-1 was fixed");
-}
-
-/// From now on layers tell nothing about this image's current version.
-fn forget_layers(village: &mut Village, name: &str) {
-    for version in village.image(name).versions.values_mut() {
-        for manifest in version.platforms.values_mut() {
-            manifest.layers = [].into();
-        }
-    }
 }
 
 #[test]
@@ -317,12 +317,8 @@ fn the_tick_looks_at_what_waits_for_something_that_moves() {
     village.decide("b", Intervention::Rebuild);
     assert_eq!(village.pass(), ["b"]);
     let plan = village.plan();
-    let is_unsettled = |name: &str| {
-        let record = plan.records.get(&id(name));
-        record.unwrap_or(&village.facts.images[&id(name)].record).unsettled
-    };
     for (name, unsettled) in [("b", true), ("p", true), ("q", false)] {
-        assert_eq!(is_unsettled(name), unsettled, "{name}: {:?}", plan.holds.get(&id(name)));
+        assert_eq!(is_unsettled(&village, &plan, name), unsettled, "{name}: {:?}", plan.holds.get(&id(name)));
     }
     assert!(
         matches!(&plan.holds[&id("q")], Hold::WaitingOn { on, .. } if *on == id("b")),
@@ -338,23 +334,12 @@ fn the_tick_looks_again_at_what_is_unknown_if_that_may_pass() {
         village.image(name).current = Current::Unknown("throttled".into());
     }
     for (name, scan) in [("b2", Scan::Pending), ("b3", Scan::Failed("UNSUPPORTED_IMAGE".into()))] {
-        village
-            .image(name)
-            .versions
-            .values_mut()
-            .next()
-            .unwrap()
-            .platforms
-            .values_mut()
-            .next()
-            .unwrap()
-            .scan = scan;
+        manifests(&mut village, name).next().unwrap().scan = scan;
     }
     let plan = village.plan();
     for (name, unsettled) in [("b1", true), ("b2", true), ("b3", false), ("p", true)] {
         assert_eq!(plan.holds[&id(name)].name(), "Unknown", "{name}");
-        let record = plan.records.get(&id(name)).unwrap_or(&village.facts.images[&id(name)].record);
-        assert_eq!(record.unsettled, unsettled, "{name}");
+        assert_eq!(is_unsettled(&village, &plan, name), unsettled, "{name}");
     }
 }
 

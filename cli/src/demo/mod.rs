@@ -9,9 +9,8 @@ mod text;
 mod watcher;
 
 use patchwave::hierarchy::Hierarchy;
-use patchwave::policy::Mode;
 use patchwave::time::Span;
-use patchwave_sim::{Broken, Moment, ORGANISATION, Simulation};
+use patchwave_sim::{Moment, Simulation};
 
 use crate::args::{Args, Demo};
 use crate::input::{self, BadInput};
@@ -29,33 +28,21 @@ const QUIET_MORNING: Span = Span::hours(1);
 const LONGEST_STORY: Span = Span::days(60);
 
 pub(crate) fn run(args: &Args, options: &Demo) -> Result<Answer, BadInput> {
-    let (hierarchy, as_if_enforced) = hierarchy(args, options)?;
-    let story = play(hierarchy, as_if_enforced, options)?;
-    let clean = story.is_clean();
-    Ok(Answer::render(args.format, &story, text::render).with_findings(!clean))
-}
-
-/// Returns the hierarchy to play. One that enforces nothing is played as if it did: nothing else would be seen.
-fn hierarchy(args: &Args, options: &Demo) -> Result<(Hierarchy, bool), BadInput> {
-    let (name, yaml) = match &args.hierarchy {
-        Some(file) => (file.display().to_string(), input::text(file)?),
-        None => ("organisation.yaml".to_owned(), ORGANISATION.to_owned()),
-    };
+    let (name, yaml) = input::file_to_play(args)?;
     if let Some(file) = &options.save_hierarchy {
         input::save(file, &yaml)?;
     }
-    let hierarchy = Hierarchy::parse(&name, &yaml).map_err(|errors| BadInput::because(&errors))?;
-    let observes = hierarchy.images().all(|image| image.policy.mode == Mode::Observe);
-    Ok(if observes { (hierarchy.with_mode(Mode::Enforce), true) } else { (hierarchy, false) })
+    let (hierarchy, as_if_enforced) = input::to_play(&name, &yaml)?;
+    let story = play(hierarchy, as_if_enforced, options)?;
+    let clean = story.is_clean();
+    Ok(Answer::render(args.format, &story, text::render).with_findings(!clean))
 }
 
 fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<Story, BadInput> {
     let mut simulation = Simulation::new(hierarchy, options.seed);
     let mut watcher = Watcher::default();
     let strikes_at = QUIET_MORNING.after(simulation.now());
-    simulation
-        .run_until(strikes_at, &mut |_, moment| watcher.see(moment))
-        .map_err(|broken| defect(&broken))?;
+    simulation.run_until(strikes_at, &mut |_, moment| watcher.see(moment))?;
     let Some(incident) = simulation.strike() else {
         return Err(BadInput(
             "nothing to play: no image installs a package that could be vulnerable; add one that is not built on scratch"
@@ -65,9 +52,9 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
 
     let mut watcher = Watcher::default();
     while watcher.first_scan.is_none() {
-        simulation.step(&mut |_, moment| watcher.see(moment)).map_err(|broken| defect(&broken))?;
+        simulation.step(&mut |_, moment| watcher.see(moment))?;
     }
-    let facts = simulation.facts().map_err(|broken| defect(&broken))?;
+    let facts = simulation.facts()?;
     if let Some(file) = &options.save_facts {
         let json = serde_json::to_string_pretty(&facts).map_err(|error| BadInput::because(&error))?;
         input::save(file, &json)?;
@@ -86,11 +73,7 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         watcher.see(moment);
         progress.show(simulation.now(), watcher.builds.len());
     };
-    let is_quiet = simulation.run_until_quiet(LONGEST_STORY, &mut watch).map_err(|broken| defect(&broken))?;
+    let is_quiet = simulation.run_until_quiet(LONGEST_STORY, &mut watch)?;
     crate::progress::show("");
-    Story::tell(&simulation, &beginning, prediction, watcher, is_quiet).map_err(|broken| defect(&broken))
-}
-
-fn defect(broken: &Broken) -> BadInput {
-    BadInput(format!("the simulation broke, which is a defect of Patchwave's: {broken}"))
+    Ok(Story::tell(&simulation, &beginning, prediction, watcher, is_quiet)?)
 }

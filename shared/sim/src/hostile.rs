@@ -18,7 +18,7 @@ use crate::simulation::{Broken, Simulation};
 use crate::size::Size;
 use crate::sketch::Sketch;
 
-/// How many seeds in a row play in the same hierarchy: reading one takes as long as half a history.
+/// How many seeds in a row play in the same hierarchy: reading one takes nearly as long as a small history.
 const OF_ONE_HIERARCHY: u64 = 32;
 
 /// How long things go wrong in the few worlds in which they do for days.
@@ -180,9 +180,9 @@ impl Play {
     /// whether anything is left.
     fn rest(self, simulation: &mut Simulation, seen: &mut Seen) -> Result<(), NotPlayed> {
         let broken = |broken| NotPlayed::Broken(self.seed, broken);
-        let swept = |simulation: &Simulation| Span::hours(25).after(simulation.now());
         if self.become_quiet(simulation, seen)? {
-            simulation.run_until(swept(simulation), &mut |_, moment| seen.see(moment)).map_err(broken)?;
+            let swept = Span::hours(25).after(simulation.now());
+            simulation.run_until(swept, &mut |_, moment| seen.see(moment)).map_err(broken)?;
         }
         // An image may come of age just then: what a sweep said before a build is no longer so.
         for _ in 0..MOST_SWEEPS {

@@ -8,7 +8,7 @@ use patchwave::hierarchy::{Hierarchy, Image, Tier};
 use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
 
-use crate::build::{Order, installs};
+use crate::build::installs;
 use crate::draw::{Draws, Seed, hex};
 use crate::incident::can_be_rebuilt;
 use crate::packages::Vulnerability;
@@ -108,11 +108,7 @@ impl State {
     pub(crate) fn commit(&mut self, hierarchy: &Hierarchy, image: &ImageId, now: Timestamp) {
         let Ok(image) = hierarchy.image(image) else { return };
         let Some(pipeline) = &image.pipeline else { return };
-        let number = self.pipelines.next_number(&image.id);
-        let parents = self.current_parents(hierarchy, image);
-        let order = Order { parents, revision: None, cached: false, stuck: false, number, now };
-        let pushed = self.build(hierarchy, image, &order);
-        self.push(image, pushed, now);
+        let number = self.push_by_hand(hierarchy, image, false, now);
         let id = hex(&format!("commit's execution {} {number}", image.id));
         let ended = (now, ExecutionState::Succeeded);
         let event = self.envelope.execution_of(&pipeline.name, &id, ended, now);

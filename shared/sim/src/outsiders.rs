@@ -71,16 +71,28 @@ impl State {
             self.move_tags(image, deed.what, now);
             return;
         }
-        let number = self.pipelines.next_number(&image.id);
-        let stuck = deed.what == Trouble::PushedVulnerable;
-        let parents = self.current_parents(hierarchy, image);
-        let order = Order { parents, revision: None, cached: false, stuck, number, now };
-        let pushed = self.build(hierarchy, image, &order);
-        self.push(image, pushed, now);
+        self.push_by_hand(hierarchy, image, deed.what == Trouble::PushedVulnerable, now);
         if let Some(again) = deed.again.checked_sub(1) {
             let next = Span::seconds(self.faults.between(40, 240)).after(now);
             self.plan(next, Happening::Deed(Deed { again, ..deed.clone() }));
         }
+    }
+
+    /// Pushes what somebody built without Patchwave on what is current, with old packages if it is `stuck`. Returns which of
+    /// the image's builds it is.
+    pub(crate) fn push_by_hand(
+        &mut self,
+        hierarchy: &Hierarchy,
+        image: &Image,
+        stuck: bool,
+        now: Timestamp,
+    ) -> u32 {
+        let number = self.pipelines.next_number(&image.id);
+        let parents = self.current_parents(hierarchy, image);
+        let order = Order { parents, revision: None, cached: false, stuck, number, now };
+        let pushed = self.build(hierarchy, image, &order);
+        self.push(image, pushed, now);
+        number
     }
 
     /// Puts the tracked tags back to the version before, or on any.

@@ -252,8 +252,10 @@ impl Simulation {
                 self.invoke(function, &batch, time, watch)?;
             }
             Happening::Wake => {
-                self.world.state.borrow_mut().wakes.remove(&at);
-                self.world.state.borrow_mut().requests.looks += 1;
+                let mut state = self.world.state.borrow_mut();
+                state.wakes.remove(&at);
+                state.requests.looks += 1;
+                drop(state);
                 self.hand_over_tick(watch)?;
             }
             Happening::Tick => self.tick(watch)?,

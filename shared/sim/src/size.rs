@@ -5,9 +5,9 @@ use patchwave::time::Span;
 /// The size of a random world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// Two to four images, a chain or a diamond, one vulnerability, and less than half an hour of trouble. Most defects that
-    /// show at all show in something as small (the small scope hypothesis: Jackson, Software Abstractions, 2006), and ten
-    /// are played in the time of a large one.
+    /// Two to four images, a chain or a diamond, one vulnerability, and less than half an hour of trouble. Twelve are played in
+    /// the time of a large one, and that most defects show in something as small is known as the small scope hypothesis
+    /// (Jackson, Software Abstractions, 2006). Not all do: the large ones are played for those.
     Small,
     /// Three to eight images, several vulnerabilities, and hours of trouble.
     Large,
