@@ -1,0 +1,114 @@
+//! A policy that is right.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::images::Image;
+use crate::image::{Tag, glob};
+
+/// A lifecycle policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) rules: Vec<Rule>,
+}
+
+/// Which images are acted on, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its place: the lowest number comes first. Unique in its policy.
+    pub priority: u32,
+    /// The images that it sees.
+    pub selection: Selection,
+    /// Which of those it acts on.
+    pub count: Count,
+    /// What it does to them.
+    pub action: Action,
+}
+
+/// The images that a rule sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// By their tags.
+    pub tags: Tags,
+    /// By where they are stored.
+    pub storage: StorageClass,
+}
+
+/// Images by their tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tags {
+    /// All.
+    Any,
+    /// Those without a tag.
+    Untagged,
+    /// Those of whose tags each of these texts begins at least one.
+    Prefixes(BTreeSet<String>),
+    /// Those of whose tags each of these patterns, with `*` for any run of characters, matches at least one.
+    Patterns(BTreeSet<String>),
+}
+
+/// Where an image is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StorageClass {
+    /// Where it can be pulled from.
+    Standard,
+    /// Where it must be restored before it can be pulled.
+    Archive,
+}
+
+/// Which of the images that a rule sees it acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// `imageCountMoreThan`: all but so many of the newest.
+    MoreThan(u32),
+    /// `sinceImagePushed`: those pushed so many days ago or earlier.
+    SincePushed(u32),
+    /// `sinceImagePulled`: those not pulled for so many days.
+    SincePulled(u32),
+    /// `sinceImageTransitioned`: those archived for so many days.
+    SinceArchived(u32),
+}
+
+/// What a rule does to an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// It is deleted.
+    Expire,
+    /// It is moved to the archive, from where it cannot be pulled.
+    Archive,
+}
+
+impl Policy {
+    /// Returns its rules in order of priority.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Returns the rule that an image falls under: the first one that sees it. No later one may act on it, even if this one
+    /// does not.
+    pub fn rule_of(&self, image: &Image) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.selection.sees(image))
+    }
+}
+
+impl Selection {
+    /// Tells whether a rule with this selection sees an image.
+    pub fn sees(&self, image: &Image) -> bool {
+        self.storage == image.storage && self.tags.matches(&image.tags)
+    }
+}
+
+impl Tags {
+    fn matches(&self, tags: &BTreeSet<Tag>) -> bool {
+        let some = |matches: &dyn Fn(&str) -> bool| tags.iter().any(|tag| matches(tag.as_str()));
+        match self {
+            Self::Any => true,
+            Self::Untagged => tags.is_empty(),
+            Self::Prefixes(all) => all.iter().all(|prefix| some(&|tag| tag.starts_with(prefix.as_str()))),
+            Self::Patterns(all) => all.iter().all(|pattern| some(&|tag| glob(pattern, tag))),
+        }
+    }
+}
