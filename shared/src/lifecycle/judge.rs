@@ -55,13 +55,12 @@ fn without_listed(
     mut going: BTreeMap<Digest, Going>,
     images: &BTreeMap<Digest, Image>,
 ) -> BTreeMap<Digest, Going> {
-    let stays = |(digest, image): &(&Digest, &Image)| {
-        image.storage == StorageClass::Standard && !going.contains_key(*digest)
-    };
-    let mut staying: Vec<&Image> = images.iter().filter(stays).map(|(_, image)| image).collect();
+    let lists = |image: &&Image| image.storage == StorageClass::Standard;
+    let stay = images.iter().filter(|(digest, _)| !going.contains_key(*digest)).map(|(_, image)| image);
+    let mut staying: Vec<&Image> = stay.filter(lists).collect();
     while let Some(list) = staying.pop() {
         let spared = list.children.iter().filter(|child| going.remove(*child).is_some());
-        staying.extend(spared.filter_map(|child| images.get(child)));
+        staying.extend(spared.filter_map(|child| images.get(child)).filter(lists));
     }
     going
 }
