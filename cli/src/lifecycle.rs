@@ -117,12 +117,12 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
 }
 
 fn write_goes(goes: &Goes, text: &mut String) -> fmt::Result {
-    let what = match goes.action {
+    let what = match goes.going.action {
         Action::Expire => "expire",
-        Action::Archive => "archive",
+        Action::Transition => "archive",
     };
     let tags = if goes.tags.is_empty() { "untagged".to_owned() } else { some(goes.tags.iter(), SHOWN) };
-    let rule = paint(FAINT, format!("by rule {}", goes.rule));
+    let rule = paint(FAINT, format!("by rule {}", goes.going.rule));
     write!(text, "  {what:7} {} {} {rule}", goes.digest.short(), paint(NAME, column(&tags, 30)))?;
     if !goes.in_use.is_empty() {
         let uses = goes.in_use.iter().map(|used| match used.how {

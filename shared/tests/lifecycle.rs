@@ -1,6 +1,10 @@
 //! Lifecycle policies: what is wrong with one, what one does in the cases that AWS's pages describe, and what is in use.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "tests may fail loudly, and values read better"
+)]
 
 use std::collections::BTreeSet;
 
@@ -389,7 +393,7 @@ fn an_index_is_in_use_with_its_platforms() {
     let platforms = [described('B', &[], 9), described('C', &[], 9)];
     let web = row(&asked("1"), Some('B'), Some('A'));
     let kept = [&[indexed('A', &["1"], 1)][..], &platforms].concat();
-    let outlook = foresee(&kept, &inventory(&[web.clone()], &[]));
+    let outlook = foresee(&kept, &inventory(std::slice::from_ref(&web), &[]));
     assert_eq!(found(&outlook), (Verdict::Safe, [].into()), "B stays with its index");
     assert_eq!(outlook.going.len(), 1, "C, which nothing is known to list");
     let gone = [&[indexed('A', &["1"], 9)][..], &platforms].concat();

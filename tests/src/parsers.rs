@@ -86,7 +86,7 @@ pub fn lifecycle(bytes: &[u8]) {
         let outlook = outlook(policy, listing, Some(running), running.at);
         for goes in &outlook.going {
             assert!(listing.images.contains_key(&goes.digest));
-            assert!(policy.rules().iter().any(|rule| rule.priority == goes.rule));
+            assert!(policy.rules().iter().any(|rule| rule.priority == goes.going.rule));
         }
     };
     match Policy::read(text) {

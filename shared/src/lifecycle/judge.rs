@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use serde::Serialize;
 
 use super::images::Image;
-use super::policy::{Action, Count, Policy, Rule, StorageClass};
+use super::policy::{Action, Count, Policy, Rule, Selection, StorageClass};
 use crate::image::Digest;
 use crate::time::Timestamp;
 
 /// What is done to an image, and by which rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Going {
     /// The rule's priority.
     pub rule: u32,
@@ -29,7 +30,8 @@ pub fn judge(policy: &Policy, images: &BTreeMap<Digest, Image>, now: Timestamp) 
     let goes = |image: &Image| {
         let rule = policy.rule_of(image)?;
         let limit = limits.get(&rule.priority).copied().flatten()?;
-        (image.counts_from(rule.count) <= limit).then_some(Going { rule: rule.priority, action: rule.action })
+        (image.counts_from(rule.selection.count) <= limit)
+            .then_some(Going { rule: rule.priority, action: rule.action })
     };
     let going = images.iter().filter_map(|(digest, image)| Some((digest.clone(), goes(image)?))).collect();
     without_listed(going, images)
@@ -37,16 +39,16 @@ pub fn judge(policy: &Policy, images: &BTreeMap<Digest, Image>, now: Timestamp) 
 
 /// Returns the moment such that a rule acts on what counts from it or from before it; nothing if it acts on nothing.
 fn limit(rule: &Rule, images: &BTreeMap<Digest, Image>, now: Timestamp) -> Option<Timestamp> {
-    match rule.count {
-        Count::MoreThan(kept) => {
+    let Selection { count, number, .. } = rule.selection;
+    match count {
+        Count::ImageCountMoreThan => {
             let seen = images.values().filter(|image| rule.selection.sees(image));
-            let mut moments: Vec<Timestamp> = seen.map(|image| image.counts_from(rule.count)).collect();
+            let mut moments: Vec<Timestamp> =
+                seen.map(|image| image.counts_from(rule.selection.count)).collect();
             moments.sort_unstable_by(|a, b| b.cmp(a));
-            moments.get(usize::try_from(kept).ok()?).copied()
+            moments.get(usize::try_from(number).ok()?).copied()
         }
-        Count::SincePushed(days) | Count::SincePulled(days) | Count::SinceArchived(days) => {
-            now.checked_sub(SignedDuration::from_secs(i64::from(days) * 86_400)).ok()
-        }
+        _ => now.checked_sub(SignedDuration::from_secs(i64::from(number) * 86_400)).ok(),
     }
 }
 
@@ -70,10 +72,10 @@ impl Image {
     /// of which AWS does not say so.
     fn counts_from(&self, count: Count) -> Timestamp {
         match count {
-            Count::MoreThan(_) => self.restored_at.unwrap_or(self.pushed_at),
-            Count::SincePushed(_) => self.pushed_at,
-            Count::SincePulled(_) => self.pulled_at.max(self.restored_at).unwrap_or(self.pushed_at),
-            Count::SinceArchived(_) => self.archived_at.unwrap_or(self.pushed_at),
+            Count::ImageCountMoreThan => self.restored_at.unwrap_or(self.pushed_at),
+            Count::SinceImagePushed => self.pushed_at,
+            Count::SinceImagePulled => self.pulled_at.max(self.restored_at).unwrap_or(self.pushed_at),
+            Count::SinceImageTransitioned => self.archived_at.unwrap_or(self.pushed_at),
         }
     }
 }

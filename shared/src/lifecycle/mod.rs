@@ -7,6 +7,7 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
 
 mod images;
+mod in_use;
 mod judge;
 mod outlook;
 mod parse;
@@ -14,7 +15,8 @@ mod policy;
 mod written;
 
 pub use images::{Image, Listing};
+pub use in_use::{How, InUse};
 pub use judge::{Going, judge};
-pub use outlook::{Goes, How, InUse, OUTDATED, Outlook, Verdict, outlook};
+pub use outlook::{Goes, OUTDATED, Outlook, Verdict, outlook};
 pub use parse::{PolicyError, PolicyErrors};
 pub use policy::{Action, Count, Policy, Rule, Selection, StorageClass, Tags};

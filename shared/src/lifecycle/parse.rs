@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Action, Count, Policy, Rule, Selection, StorageClass, Tags};
-use super::written::{ActionType, CountType, TagStatus, WrittenPolicy, WrittenRule, WrittenSelection};
+use super::written::{TagStatus, WrittenPolicy, WrittenRule, WrittenSelection};
 
 /// How many characters a policy may have. <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>
 const CHARACTERS: RangeInclusive<usize> = 100..=30_720;
@@ -126,10 +126,10 @@ fn wrong(rules: &[WrittenRule], index: usize) -> impl Iterator<Item = PolicyErro
     let is = |is: TagStatus| *status == Some(is);
     let named = || patterns.into_iter().chain(prefixes);
     let too_wild = |pattern: &String| pattern.matches('*').count() > MOST_WILDCARDS;
-    let counts_days = count.is_some_and(|count| count != CountType::ImageCountMoreThan);
-    let since = |since: CountType| *count == Some(since);
-    let archived = since(CountType::SinceImageTransitioned);
-    let does = |what: ActionType| action.kind == Some(what);
+    let counts_days = count.is_some_and(|count| count != Count::ImageCountMoreThan);
+    let since = |since: Count| *count == Some(since);
+    let archived = since(Count::SinceImageTransitioned);
+    let does = |what: Action| action.kind == Some(what);
     let to_archive = action.target_storage_class == Some(StorageClass::Archive);
     // Rules of the other storage class see other images.
     let beside = |like: &dyn Fn(&WrittenRule) -> bool, rules: &[WrittenRule]| {
@@ -178,7 +178,7 @@ fn wrong(rules: &[WrittenRule], index: usize) -> impl Iterator<Item = PolicyErro
         (number.unwrap_or(0) == 0, "needs a `countNumber`, 1 or more"),
         (counts_days && selection.count_unit.is_none(), "needs `\"countUnit\": \"days\"`"),
         (
-            since(CountType::ImageCountMoreThan) && selection.count_unit.is_some(),
+            since(Count::ImageCountMoreThan) && selection.count_unit.is_some(),
             "counts images, which have no `countUnit`; remove it",
         ),
         (
@@ -195,22 +195,19 @@ fn wrong(rules: &[WrittenRule], index: usize) -> impl Iterator<Item = PolicyErro
         ),
         (action.kind.is_none(), "needs an `action` with its `type`: expire or transition"),
         (
-            does(ActionType::Transition) && !to_archive,
+            does(Action::Transition) && !to_archive,
             "needs `\"targetStorageClass\": \"archive\"`: transition leads nowhere else",
         ),
         (
-            does(ActionType::Expire) && action.target_storage_class.is_some(),
+            does(Action::Expire) && action.target_storage_class.is_some(),
             "expires, which has no `targetStorageClass`; remove it",
         ),
         (
-            does(ActionType::Expire) && since(CountType::SinceImagePulled),
+            does(Action::Expire) && since(Count::SinceImagePulled),
             "expires what was not pulled, which ECR can only archive; write transition, and expire what is in the archive with \
              a rule for sinceImageTransitioned",
         ),
-        (
-            does(ActionType::Transition) && archived,
-            "moves to the archive what is there already; write expire",
-        ),
+        (does(Action::Transition) && archived, "moves to the archive what is there already; write expire"),
     ];
     let found = checks.into_iter().filter(|(violated, _)| *violated);
     let (rule, priority) = (Some(index + 1), *priority);
@@ -230,20 +227,7 @@ fn right(written: WrittenRule) -> Option<Rule> {
             None => Tags::Prefixes(selection.tag_prefix_list?),
         },
     };
-    let count = match selection.count_type? {
-        CountType::ImageCountMoreThan => Count::MoreThan,
-        CountType::SinceImagePushed => Count::SincePushed,
-        CountType::SinceImagePulled => Count::SincePulled,
-        CountType::SinceImageTransitioned => Count::SinceArchived,
-    };
-    let action = match action.kind? {
-        ActionType::Expire => Action::Expire,
-        ActionType::Transition => Action::Archive,
-    };
-    Some(Rule {
-        priority: rule_priority?,
-        selection: Selection { tags, storage },
-        count: count(number),
-        action,
-    })
+    let count = selection.count_type?;
+    let selection = Selection { tags, storage, count, number };
+    Some(Rule { priority: rule_priority?, selection, action: action.kind? })
 }

@@ -18,21 +18,23 @@ pub struct Policy {
 pub struct Rule {
     /// Its place: the lowest number comes first. Unique in its policy.
     pub priority: u32,
-    /// The images that it sees.
+    /// The images that it sees, and which of them it acts on.
     pub selection: Selection,
-    /// Which of those it acts on.
-    pub count: Count,
     /// What it does to them.
     pub action: Action,
 }
 
-/// The images that a rule sees.
+/// The images that a rule sees, by tags and storage class, and which of them it acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// By their tags.
+    /// Their tags.
     pub tags: Tags,
-    /// By where they are stored.
+    /// Where they are stored.
     pub storage: StorageClass,
+    /// What is counted.
+    pub count: Count,
+    /// How many images or days.
+    pub number: u32,
 }
 
 /// Images by their tags.
@@ -58,27 +60,28 @@ pub enum StorageClass {
     Archive,
 }
 
-/// Which of the images that a rule sees it acts on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a rule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Count {
-    /// `imageCountMoreThan`: all but so many of the newest.
-    MoreThan(u32),
-    /// `sinceImagePushed`: those pushed so many days ago or earlier.
-    SincePushed(u32),
-    /// `sinceImagePulled`: those not pulled for so many days.
-    SincePulled(u32),
-    /// `sinceImageTransitioned`: those archived for so many days.
-    SinceArchived(u32),
+    /// Images: it acts on all but the newest.
+    ImageCountMoreThan,
+    /// Days since the push.
+    SinceImagePushed,
+    /// Days since the last pull.
+    SinceImagePulled,
+    /// Days in the archive.
+    SinceImageTransitioned,
 }
 
 /// What a rule does to an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// It is deleted.
     Expire,
     /// It is moved to the archive, from where it cannot be pulled.
-    Archive,
+    Transition,
 }
 
 impl Policy {

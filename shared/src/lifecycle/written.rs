@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::policy::StorageClass;
+use super::policy::{Action, Count, StorageClass};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -31,7 +31,7 @@ pub(super) struct WrittenSelection {
     pub(super) tag_pattern_list: Option<BTreeSet<String>>,
     pub(super) tag_prefix_list: Option<BTreeSet<String>>,
     pub(super) storage_class: Option<StorageClass>,
-    pub(super) count_type: Option<CountType>,
+    pub(super) count_type: Option<Count>,
     pub(super) count_unit: Option<CountUnit>,
     pub(super) count_number: Option<u32>,
 }
@@ -46,7 +46,7 @@ impl WrittenSelection {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct WrittenAction {
     #[serde(rename = "type")]
-    pub(super) kind: Option<ActionType>,
+    pub(super) kind: Option<Action>,
     pub(super) target_storage_class: Option<StorageClass>,
 }
 
@@ -60,22 +60,6 @@ pub(super) enum TagStatus {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum CountType {
-    ImageCountMoreThan,
-    SinceImagePushed,
-    SinceImagePulled,
-    SinceImageTransitioned,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) enum CountUnit {
     Days,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum ActionType {
-    Expire,
-    Transition,
 }
