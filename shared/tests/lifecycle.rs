@@ -389,6 +389,25 @@ fn what_runs_what_would_run_and_what_it_rolls_back_to_are_in_use() {
 }
 
 #[test]
+fn a_reference_is_to_its_repository_its_tag_and_its_digest() {
+    let images = [described('A', &["latest"], 9)];
+    let refers = |asked: &str, digest: Option<char>| {
+        let mut row = row(asked, digest, None);
+        row["runs"] = json!(false);
+        let mut listing = listing(&images);
+        listing.note(&self::digest('A'), &self::digest('B'));
+        let inventory: Answer = serde_json::from_value(inventory(&[], &[row])).unwrap();
+        found(&outlook_of(&listing, &inventory)).0
+    };
+    let repository = asked("latest").replace(":latest", "");
+    assert_eq!(refers(&repository, None), Verdict::InUse, "without a tag it is the latest");
+    assert_eq!(refers(&format!("{repository}@{}", digest('Z')), Some('Z')), Verdict::Safe);
+    assert_eq!(refers(&format!("{repository}@{}", digest('B')), Some('B')), Verdict::InUse, "A lists it");
+    assert_eq!(refers(&repository.replace("checkout", "other"), None), Verdict::Safe);
+    assert_eq!(refers(&repository.replace(ACCOUNT, "999900001111"), None), Verdict::Safe);
+}
+
+#[test]
 fn an_index_is_in_use_with_its_platforms() {
     let platforms = [described('B', &[], 9), described('C', &[], 9)];
     let web = row(&asked("1"), Some('B'), Some('A'));
