@@ -6,10 +6,10 @@ mod village;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::ExecutionState;
+use patchwave::facts::{Current, ExecutionMode, ExecutionState};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Severity};
 use patchwave::intervention::Intervention;
-use patchwave::plan::{BuildKey, Start};
+use patchwave::plan::{BuildKey, Hold, Reason, Start};
 use village::{Village, finding, id};
 
 fn only_start(village: &Village) -> Start {
@@ -158,4 +158,60 @@ fn a_proof_judges_what_policy_counts_and_what_the_build_is_for() {
     assert_eq!(judged.into_iter().collect::<Vec<_>>(), ["CVE-2", "CVE-3", "CVE-4"]);
     assert_eq!(village.plan().starts[0].image, id("b"));
     assert_eq!(village.plan().unknown.len(), 0, "a record has room for all of them");
+}
+
+#[test]
+fn a_pipeline_is_told_of_what_its_image_is_built_on_and_of_nothing_else() {
+    let base = ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_PARENTS"];
+    for (parents, told) in [("b", &base[..]), ("scratch + b", &base[1..]), ("scratch", &base[..0])] {
+        let mut village = Village::of(&format!("b: scratch\na: {parents}"));
+        village.infect("a", &finding("CVE-1"));
+        village.scan_all();
+        let start = only_start(&village);
+        let of_parents: Vec<&str> =
+            start.variables.keys().map(String::as_str).filter(|name| base.contains(name)).collect();
+        assert_eq!(of_parents, told, "on {parents}");
+    }
+}
+
+#[test]
+fn a_pipeline_that_has_what_it_declares_takes_a_start() {
+    let mut village =
+        Village::of("b: scratch | pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    let digest = village.current("b").digest.clone();
+    village.image("b").versions.get_mut(&digest).unwrap().revision = Some("0123abcd".repeat(5));
+    let declared = village.declare("b", ExecutionMode::Queued);
+    // What is sent needs no default, and what has one need not be sent.
+    declared.variables.insert("PATCHWAVE_REASON".into(), false);
+    declared.variables.insert("BRANCH".into(), true);
+    declared.sources.insert("Other".into());
+    let Hold::NoPipeline { because } = village.hold("b") else { panic!("{:?}", village.hold("b")) };
+    assert!(because.starts_with("b has no source action \"Source\""), "{because}");
+    village.declare("b", ExecutionMode::Queued).sources.insert("Source".into());
+    only_start(&village);
+}
+
+#[test]
+fn a_reason_is_called_what_its_json_calls_it_and_so_the_pipeline_is_told() {
+    let mut village = Village::of("b: scratch\np: b\na: p");
+    village.infect("a", &finding("CVE-1"));
+    village.decide("a", Intervention::Rebuild);
+    village.wait("1d");
+    village.push(&id("p"));
+    village.wait("30d");
+    village.scan_all();
+    village.image("b").current = Current::Absent;
+    let mut codes = BTreeSet::new();
+    village.play();
+    for start in &village.builds {
+        for reason in &start.reasons {
+            assert_eq!(serde_json::to_value(reason).unwrap()["code"], reason.code());
+            codes.insert(reason.code());
+        }
+        let told: BTreeSet<&str> = start.variables["PATCHWAVE_REASON"].split(',').collect();
+        assert_eq!(told, start.reasons.iter().map(Reason::code).collect());
+    }
+    assert_eq!(codes, ["Vulnerable", "ParentChanged", "Expired", "Requested", "NeverBuilt"].into());
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use patchwave::facts::{Current, Execution, ExecutionState, Manifest};
 use patchwave::finding::{Coverage, Finding, FindingKey, Scan, Severity};
 use patchwave::intervention::Intervention;
-use patchwave::plan::{Awaited, Hold, Limit, Plan};
+use patchwave::plan::{Awaited, Hold, Limit, Plan, Reason};
 use patchwave::time::Span;
-use village::{Village, at, family, finding, id};
+use village::{PLATFORMS, Village, at, family, finding, id};
 
 fn other(vulnerability: &str, package: &str) -> Finding {
     let key = FindingKey { vulnerability: vulnerability.into(), package: package.into() };
@@ -84,7 +84,7 @@ fn a_proof_asks_for_the_scans_that_nobody_began() {
     village.push(&id("b"));
     village.end("b", patchwave::facts::ExecutionState::Succeeded);
     let asked: Vec<String> = village.plan().scans.into_iter().map(|scan| scan.platform.to_string()).collect();
-    assert_eq!(asked, village::PLATFORMS);
+    assert_eq!(asked, PLATFORMS);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn only_platforms_without_a_scan_since_the_finding_appeared_are_asked_for() {
     village.infect("b", &finding("CVE-1"));
     village.scan("p");
     let appeared = village.now;
-    let [first, last] = village::PLATFORMS;
+    let [first, last] = PLATFORMS;
     for (platform, scan) in [
         (first, Scan::Complete { completed_at: appeared, coverage: Coverage::Os, findings: [].into() }),
         (last, Scan::Failed("FAILED".into())),
@@ -245,7 +245,7 @@ fn of_versions_with_the_same_layers_a_child_is_on_the_current_one() {
     let mut village = Village::of("b: scratch\np: b");
     village.image("p").versions.values_mut().next().unwrap().base = None;
     village.wait("1h");
-    repack(&mut village, &village::PLATFORMS);
+    repack(&mut village, &PLATFORMS);
     village.scan("b");
     village.wait("1d");
     assert_eq!(village.hold("p").name(), "Fresh");
@@ -256,7 +256,7 @@ fn a_parent_that_dropped_a_platform_of_its_child_has_changed() {
     let mut village = Village::of("b: scratch\np: b");
     let before = village.current("b").clone();
     village.wait("1h");
-    repack(&mut village, &village::PLATFORMS[..1]);
+    repack(&mut village, &PLATFORMS[..1]);
     let digest = village.current("b").digest.clone();
     let version = village.image("b").versions.get_mut(&digest).unwrap();
     for (platform, manifest) in &mut version.platforms {
@@ -382,4 +382,45 @@ fn the_end_of_the_attempt_before_is_not_the_end_of_one_that_is_about_to_start() 
     village.wait("17m");
     village.pass();
     assert_eq!(village.hold("b").name(), "BackOff", "the owner is gone");
+}
+
+/// The reasons for which `name` would start now.
+fn codes(village: &Village, name: &str) -> Vec<&'static str> {
+    let starts = village.plan().starts;
+    let start = starts.iter().find(|start| start.image == id(name));
+    start.map(|start| start.reasons.iter().map(Reason::code).collect()).unwrap_or_default()
+}
+
+#[test]
+fn what_a_child_has_in_its_own_layer_is_its_own_though_its_parent_got_the_same_since() {
+    let mut village = Village::of("b: scratch\na: b");
+    village.wait("1h");
+    village.push(&id("b"));
+    for name in ["b", "a"] {
+        let layers = PLATFORMS.map(|platform| {
+            village.current(name).platforms[&platform.parse().unwrap()].layers.last().unwrap().clone()
+        });
+        for layer in layers {
+            let found = Finding { layer: Some(layer.clone()), ..finding("CVE-1") };
+            village.layers.entry(layer).or_default().push(found);
+        }
+    }
+    village.scan_all();
+    village.decide("b", Intervention::Freeze);
+    village.wait("1d");
+    assert_eq!(codes(&village, "a"), ["Vulnerable", "ParentChanged"]);
+}
+
+#[test]
+fn of_an_unknown_base_nobody_says_that_it_brought_a_finding() {
+    let mut village = Village::of("b: scratch\na: b");
+    village.image("a").versions.values_mut().for_each(|version| version.base = None);
+    forget_layers(&mut village, "b");
+    village.infect("a", &finding("CVE-1"));
+    village.wait("1h");
+    village.push(&id("b"));
+    forget_layers(&mut village, "b");
+    village.scan_all();
+    village.wait("1d");
+    assert_eq!(codes(&village, "a"), ["Vulnerable", "ParentChanged"]);
 }
