@@ -4,6 +4,7 @@
 
 mod village;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use patchwave::facts::{Current, Execution, ExecutionState, Manifest};
@@ -423,4 +424,60 @@ fn of_an_unknown_base_nobody_says_that_it_brought_a_finding() {
     village.scan_all();
     village.wait("1d");
     assert_eq!(codes(&village, "a"), ["Vulnerable", "ParentChanged"]);
+}
+
+/// How many seconds from now `name` starts if nothing happens, and for which reasons.
+fn first_start(village: &mut Village, name: &str) -> (u32, Vec<&'static str>) {
+    let from = village.now;
+    let mut starts_at = |seconds| {
+        village.now = Span::seconds(seconds).after(from);
+        codes(village, name)
+    };
+    let (mut before, mut by) = (0, 60 * 86_400);
+    assert_eq!(starts_at(before), [""; 0], "not yet");
+    while by - before > 1 {
+        let middle = u32::midpoint(before, by);
+        if starts_at(middle).is_empty() { before = middle } else { by = middle }
+    }
+    let reasons = starts_at(by);
+    village.now = from;
+    (by, reasons)
+}
+
+/// A chain of these two whose application nobody knows to be on the base's version of now.
+fn unannotated(base: &str, enforced_since: i64) -> Village {
+    let mut village = Village::of(&format!("{base}: scratch\na: {base}"));
+    village.image("a").versions.values_mut().for_each(|version| version.base = None);
+    village.push(&id(base));
+    forget_layers(&mut village, base);
+    village.scan_all();
+    village.image("a").record.enforced_since = Some(at(enforced_since));
+    village.decide(base, Intervention::Freeze);
+    village
+}
+
+/// The planner's thousandth of `maxAge`, which is thirty days by default.
+const SHARE: u32 = 30 * 86_400 / 1_000;
+
+#[test]
+fn what_time_alone_says_has_its_turn_within_max_age_of_the_first_enforcement() {
+    let mut turns = BTreeSet::new();
+    for base in ["b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8"] {
+        let (turn, reasons) = first_start(&mut unannotated(base, 0), "a");
+        if reasons == ["ParentChanged"] {
+            assert_eq!(turn % SHARE, 0, "{base} has its turn at its moment, and not a second after");
+            turns.insert(turn);
+            // The same draw takes up to a fifth from its age, which began when it was built, an hour ago.
+            let (expires, _) = first_start(&mut Village::of(&format!("{base}: scratch\na: {base}")), base);
+            assert_eq!(expires, 1_000 * SHARE - turn / SHARE / 5 * SHARE - 3_599, "{base}");
+        }
+    }
+    assert!(turns.len() >= 3, "spread: {turns:?}");
+}
+
+#[test]
+fn what_changed_since_the_first_enforcement_has_its_turn_at_once() {
+    // The parent is left alone for its quiet period.
+    assert_eq!(first_start(&mut unannotated("b1", -1), "a").0, 600);
+    assert_ne!(first_start(&mut unannotated("b1", 0), "a").0, 600, "not since: as long as");
 }
