@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use patchwave::facts::{Current, Execution, ExecutionState, Manifest};
-use patchwave::finding::{Coverage, Finding, FindingKey, Scan, Severity};
+use patchwave::finding::{Coverage, Finding, FindingKey, PackageKind, Scan, Severity};
 use patchwave::intervention::Intervention;
 use patchwave::plan::{Awaited, Hold, Limit, Plan, Reason};
 use patchwave::time::Span;
@@ -480,4 +480,65 @@ fn what_changed_since_the_first_enforcement_has_its_turn_at_once() {
     // The parent is left alone for its quiet period.
     assert_eq!(first_start(&mut unannotated("b1", -1), "a").0, 600);
     assert_ne!(first_start(&mut unannotated("b1", 0), "a").0, 600, "not since: as long as");
+}
+
+#[test]
+fn the_end_of_what_an_image_follows_is_seen_whatever_holds_the_image() {
+    let mut village = Village::of("b: scratch\na: b\nc: b");
+    let pinned = Finding { kind: PackageKind::Language, ..other("CVE-2", "left-pad") };
+    village.infect("a", &pinned);
+    village.infect("c", &pinned);
+    village.scan("c");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.scan("a");
+    assert_eq!((village.hold("a").name(), village.hold("c").name()), ("CannotHelp", "CannotHelp"));
+    assert_eq!(village.pass(), ["b"]);
+    village.pass();
+    let record = |name: &str| &village.facts.images[&id(name)].record;
+    assert_eq!((record("a").unsettled, record("a").waiting_since), (true, Some(village.now)));
+    assert_eq!(
+        (record("c").unsettled, record("c").waiting_since),
+        (false, None),
+        "it does not have the finding"
+    );
+}
+
+#[test]
+fn what_has_nothing_to_wait_for_waits_since_no_time() {
+    let mut village = Village::of("b: scratch\nb2: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    village.wait("1m");
+    village.pass();
+    for name in ["b", "b2"] {
+        assert_eq!(village.facts.images[&id(name)].record.waiting_since, None, "{name}");
+    }
+}
+
+#[test]
+fn only_a_version_that_was_pushed_since_its_claim_frees_a_slot() {
+    for (pushed, frees) in [(-1, false), (0, false), (1, true)] {
+        let mut village = Village::of("b: scratch");
+        village.infect("b", &finding("CVE-1"));
+        village.scan("b");
+        assert_eq!(village.pass(), ["b"]);
+        village.wait("1m");
+        village.push(&id("b"));
+        let digest = village.current("b").digest.clone();
+        village.image("b").versions.get_mut(&digest).unwrap().pushed_at = at(pushed);
+        assert_eq!(village.plan().freed.contains(&id("b")), frees, "{pushed} seconds after its claim");
+    }
+}
+
+#[test]
+fn a_version_that_nobody_described_is_not_known() {
+    let mut village = Village::of("b: scratch\na: b");
+    village.infect("a", &finding("CVE-1"));
+    village.scan_all();
+    village.image("b").current = Current::Version(village::digest(999));
+    let Hold::Unknown { because } = village.hold("a") else { panic!("{:?}", village.hold("a")) };
+    assert!(because.ends_with("was not described"), "{because}");
+    assert!(village.plan().unknown.iter().any(|unknown| unknown.image == id("b")));
 }
