@@ -534,11 +534,30 @@ fn only_a_version_that_was_pushed_since_its_claim_frees_a_slot() {
 
 #[test]
 fn a_version_that_nobody_described_is_not_known() {
-    let mut village = Village::of("b: scratch\na: b");
-    village.infect("a", &finding("CVE-1"));
-    village.scan_all();
+    let mut village = Village::of("b: scratch");
     village.image("b").current = Current::Version(village::digest(999));
-    let Hold::Unknown { because } = village.hold("a") else { panic!("{:?}", village.hold("a")) };
+    let Hold::Unknown { because } = village.hold("b") else { panic!("{:?}", village.hold("b")) };
     assert!(because.ends_with("was not described"), "{because}");
     assert!(village.plan().unknown.iter().any(|unknown| unknown.image == id("b")));
+}
+
+#[test]
+fn a_child_does_not_wait_for_what_moves_above_a_parent_that_cannot_follow() {
+    for (parent, waits) in [
+        ("", true),
+        ("| rebuild: never", false),
+        ("| rebuild: approval", false),
+        ("| mode: observe", false),
+        ("| pipeline: none", false),
+        ("| pipeline: { name: p, sources: [{ action: Source, type: COMMIT_ID }] }", false),
+    ] {
+        let mut village = Village::of(&format!("b: scratch\np: b {parent}\na: p"));
+        village.infect("b", &finding("CVE-1"));
+        village.infect("a", &other("CVE-2", "zlib"));
+        village.scan("b");
+        village.scan("a");
+        findings(&mut village, "a").for_each(|found| found.key = other("CVE-2", "zlib").key);
+        let started = if waits { vec!["b"] } else { vec!["b", "a"] };
+        assert_eq!(village.pass(), started, "p: b {parent}");
+    }
 }
