@@ -215,3 +215,19 @@ fn a_reason_is_called_what_its_json_calls_it_and_so_the_pipeline_is_told() {
     }
     assert_eq!(codes, ["Vulnerable", "ParentChanged", "Expired", "Requested", "NeverBuilt"].into());
 }
+
+#[test]
+fn the_commit_is_an_input_where_the_pipeline_is_pinned_to_it() {
+    let sources = "| pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }";
+    for (pipeline, is_input) in [(sources, true), ("", false)] {
+        let mut village = Village::of(&format!("b: scratch {pipeline}"));
+        village.infect("b", &finding("CVE-1"));
+        village.scan("b");
+        let digest = village.current("b").digest.clone();
+        let mut inputs = |commit: &str| {
+            village.image("b").versions.get_mut(&digest).unwrap().revision = Some(commit.repeat(5));
+            only_start(&village).inputs
+        };
+        assert_eq!(inputs("0123abcd") != inputs("4567cdef"), is_input, "{pipeline}");
+    }
+}

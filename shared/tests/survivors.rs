@@ -561,3 +561,14 @@ fn a_child_does_not_wait_for_what_moves_above_a_parent_that_cannot_follow() {
         assert_eq!(village.pass(), started, "p: b {parent}");
     }
 }
+
+#[test]
+fn a_build_that_was_seen_and_is_gone_was_stopped() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    village.image("b").execution = Some(Execution::NotFound);
+    let Hold::BackOff { because, .. } = village.hold("b") else { panic!("{:?}", village.hold("b")) };
+    assert_eq!(because, "its execution is gone", "and its lease is not waited for");
+}
