@@ -380,7 +380,7 @@ fn the_end_of_the_attempt_before_is_not_the_end_of_one_that_is_about_to_start() 
     facts.execution = before;
     assert_eq!(village.pass(), [""; 0]);
     assert_eq!((village.hold("b").name(), village.facts.slots.running.len()), ("InFlight", 1));
-    village.wait("17m");
+    village.wait("16m");
     village.pass();
     assert_eq!(village.hold("b").name(), "BackOff", "the owner is gone");
 }
@@ -390,6 +390,17 @@ fn codes(village: &Village, name: &str) -> Vec<&'static str> {
     let starts = village.plan().starts;
     let start = starts.iter().find(|start| start.image == id(name));
     start.map(|start| start.reasons.iter().map(Reason::code).collect()).unwrap_or_default()
+}
+
+#[test]
+fn the_first_attempt_has_none_before_it() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    village.end("b", ExecutionState::Failed);
+    village.image("b").record.claim.as_mut().unwrap().execution = None;
+    assert_eq!(village.pass(), ["b"], "its end is seen at once, and the first failure makes no pause");
 }
 
 #[test]
