@@ -583,3 +583,33 @@ fn a_build_that_was_seen_and_is_gone_was_stopped() {
     let Hold::BackOff { because, .. } = village.hold("b") else { panic!("{:?}", village.hold("b")) };
     assert_eq!(because, "its execution is gone", "and its lease is not waited for");
 }
+
+#[test]
+fn a_pinned_build_is_ours_if_the_line_is_still_at_its_commit() {
+    let pinned = "| pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }";
+    let commit = "0123abcd".repeat(5);
+    for (pipeline, revision, is_ours) in [
+        (pinned, Some(commit.clone()), true),
+        (pinned, Some("4567cdef".repeat(5)), false),
+        (pinned, None, false),
+        ("", Some(commit.clone()), true),
+        ("", None, true),
+    ] {
+        let mut village = Village::of(&format!("b: scratch {pipeline}"));
+        village.infect("b", &finding("CVE-1"));
+        village.scan("b");
+        village.image("b").versions.values_mut().for_each(|version| version.revision = Some(commit.clone()));
+        assert_eq!(village.pass(), ["b"]);
+        village.wait("10m");
+        village.finish("b");
+        let digest = village.current("b").digest.clone();
+        village.image("b").versions.get_mut(&digest).unwrap().revision = revision.clone();
+        village.pass();
+        let success = village.facts.images[&id("b")].record.success.as_ref();
+        assert_eq!(
+            success.map(|success| &success.version),
+            is_ours.then_some(&digest),
+            "{pipeline} {revision:?}"
+        );
+    }
+}
