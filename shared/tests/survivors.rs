@@ -10,7 +10,7 @@ use std::sync::Arc;
 use patchwave::facts::{Current, Execution, ExecutionState, Manifest};
 use patchwave::finding::{Coverage, Finding, FindingKey, PackageKind, Scan, Severity};
 use patchwave::intervention::Intervention;
-use patchwave::plan::{Awaited, Hold, Limit, Plan, Reason};
+use patchwave::plan::{Awaited, Hold, Limit, Plan, Reason, Verdict};
 use patchwave::time::Span;
 use village::{PLATFORMS, Village, at, family, finding, id};
 
@@ -612,4 +612,16 @@ fn a_pinned_build_is_ours_if_the_line_is_still_at_its_commit() {
             "{pipeline} {revision:?}"
         );
     }
+}
+
+#[test]
+fn what_a_build_did_not_change_needs_no_scan_to_be_judged() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    village.end("b", ExecutionState::Succeeded);
+    manifests(&mut village, "b").for_each(|manifest| manifest.scan = Scan::Pending);
+    let verdicts: Vec<Verdict> = village.plan().proofs.iter().map(|proof| proof.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Ineffective; 2], "one for each platform");
 }
