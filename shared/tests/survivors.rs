@@ -625,3 +625,17 @@ fn what_a_build_did_not_change_needs_no_scan_to_be_judged() {
     let verdicts: Vec<Verdict> = village.plan().proofs.iter().map(|proof| proof.verdict).collect();
     assert_eq!(verdicts, [Verdict::Ineffective; 2], "one for each platform");
 }
+
+#[test]
+fn what_replaced_a_version_that_is_no_longer_in_the_registry_is_a_change() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    let replaced = village.current("b").digest.clone();
+    village.wait("10m");
+    village.finish("b");
+    village.image("b").versions.remove(&replaced);
+    manifests(&mut village, "b").for_each(|manifest| manifest.scan = Scan::Pending);
+    assert_eq!(village.hold("b").name(), "AwaitingProof");
+}
