@@ -639,3 +639,45 @@ fn what_replaced_a_version_that_is_no_longer_in_the_registry_is_a_change() {
     manifests(&mut village, "b").for_each(|manifest| manifest.scan = Scan::Pending);
     assert_eq!(village.hold("b").name(), "AwaitingProof");
 }
+
+#[test]
+fn a_proofs_wait_is_over_at_its_end() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("b");
+    village.pass();
+    village.finish("b");
+    manifests(&mut village, "b").for_each(|manifest| manifest.scan = Scan::Pending);
+    village.pass();
+    let Hold::AwaitingProof { until } = village.hold("b") else { panic!("{:?}", village.hold("b")) };
+    village.now = Span::seconds(1).before(until);
+    assert_eq!(village.plan().proofs, []);
+    village.now = until;
+    assert!(village.plan().proofs.iter().all(|proof| proof.verdict == Verdict::Unscanned));
+    assert_eq!(village.plan().proofs.len(), 2, "one for each platform");
+}
+
+#[test]
+fn a_scan_of_the_operating_system_proves_nothing_of_a_language_package() {
+    let mut village = Village::of("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.infect("b", &Finding { kind: PackageKind::Language, ..other("CVE-2", "left-pad") });
+    village.scan("b");
+    village.pass();
+    village.finish("b");
+    for manifest in manifests(&mut village, "b") {
+        let Scan::Complete { coverage, .. } = &mut manifest.scan else { panic!("it was scanned") };
+        *coverage = Coverage::Os;
+    }
+    village.pass();
+    assert_eq!(village.hold("b").name(), "AwaitingProof", "of CVE-2");
+    village.wait("1d");
+    let verdicts: BTreeSet<_> = village
+        .plan()
+        .proofs
+        .into_iter()
+        .map(|proof| (proof.finding.vulnerability.to_string(), proof.verdict))
+        .collect();
+    let expected = [("CVE-1", Verdict::Fixed), ("CVE-2", Verdict::Unscanned)];
+    assert_eq!(verdicts, expected.map(|(cve, verdict)| (cve.to_owned(), verdict)).into());
+}
