@@ -50,6 +50,7 @@ fn the_same_fixed_version_is_the_same_intent_whatever_it_answers() {
 fn another_package_is_another_intent() {
     let keys = keys(&[of("CVE-1", "zlib", to("2")), of("CVE-1", "openssl", to("2"))]);
     assert_ne!(keys[0], keys[1]);
+    assert!(keys.iter().all(|key| key.as_str().len() == 40 && key.to_string() == key.as_str()), "{keys:?}");
 }
 
 #[test]

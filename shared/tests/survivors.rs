@@ -681,3 +681,38 @@ fn a_scan_of_the_operating_system_proves_nothing_of_a_language_package() {
     let expected = [("CVE-1", Verdict::Fixed), ("CVE-2", Verdict::Unscanned)];
     assert_eq!(verdicts, expected.map(|(cve, verdict)| (cve.to_owned(), verdict)).into());
 }
+
+#[test]
+fn what_is_fixed_on_one_platform_alone_is_not_fixed() {
+    let mut village = Village::of("b: scratch");
+    let stubborn = finding("CVE-1");
+    village.infect("b", &stubborn);
+    village.stubborn.insert(stubborn.key);
+    village.scan("b");
+    assert_eq!(village.pass(), ["b"]);
+    village.finish("b");
+    assert_eq!(village.pass(), ["b"], "one retry");
+    village.finish("b");
+    let fixed = village.current("b").platforms.values().next_back().unwrap().layers.last().unwrap().clone();
+    village.layers.insert(fixed, Vec::new());
+    village.scan("b");
+    let verdicts: Vec<Verdict> = village.plan().proofs.iter().map(|proof| proof.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Ineffective, Verdict::Fixed]);
+    assert_eq!(village.pass(), [""; 0]);
+    assert_eq!(village.hold("b").name(), "Quarantined");
+    assert!(village.image("b").record.success.as_ref().unwrap().fixed_nothing);
+}
+
+#[test]
+fn a_build_that_fixed_one_of_two_fixed_something() {
+    let mut village = Village::of("b: scratch\np: b");
+    let stubborn = other("CVE-2", "zlib");
+    village.infect("b", &finding("CVE-1"));
+    village.infect("b", &stubborn);
+    village.stubborn.insert(stubborn.key);
+    village.scan("b");
+    village.pass();
+    village.finish("b");
+    assert_eq!(village.pass(), ["b"], "one retry for what is left");
+    assert!(!village.image("b").record.success.as_ref().unwrap().fixed_nothing);
+}
