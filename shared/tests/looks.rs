@@ -4,7 +4,7 @@
 
 mod village;
 
-use patchwave::plan::Hold;
+use patchwave::plan::{Awaited, Hold};
 use patchwave::time::Span;
 use village::{Village, finding, id};
 
@@ -47,4 +47,19 @@ fn the_end_of_a_quiet_period_is_not_missed() {
     village.scan_all();
     let Hold::QuietPeriod { until, .. } = village.hold("a") else { unreachable!("a person pushed") };
     assert_eq!(village.plan().look_again, Some(until));
+}
+
+#[test]
+fn the_end_of_a_wait_for_a_scan_is_looked_for_ever_more_rarely() {
+    let mut village = Village::of("b: scratch\n a: b");
+    village.wait("1h");
+    village.infect("b", &finding("CVE-1"));
+    village.scan("a");
+    let plan = village.plan();
+    assert_eq!(plan.holds[&id("a")], Hold::WaitingOn { on: id("b"), awaits: Awaited::Scan });
+    village.apply(&plan);
+    for (later, next) in [("0s", 120), ("8m", 120), ("12m", 300)] {
+        village.wait(later);
+        assert_eq!(look(&village).map(Span::as_seconds), Some(next), "{later}");
+    }
 }

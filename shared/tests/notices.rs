@@ -6,7 +6,9 @@ mod village;
 
 use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
+use patchwave::intervention::Intervention;
 use patchwave::notice::{Notice, NoticeState, RootCause};
 use village::{Village, finding};
 
@@ -162,28 +164,87 @@ fn what_rebuilding_does_not_fix_is_updated_not_opened_again() {
     assert_eq!(quarantined, ["b Updated critical: a look at the build: rebuilding did not fix it"]);
 }
 
+/// Ends the build that runs badly, and waits until the next has begun; returns what was told.
+fn fail(village: &mut Village) -> Vec<String> {
+    village.end("b", ExecutionState::Failed);
+    let told_of_end = told(village);
+    village.wait("33h");
+    told_of_end.into_iter().chain(told(village)).collect()
+}
+
 #[test]
 fn three_failures_in_a_row_are_one_story_until_a_build_succeeds() {
     let mut village = listened("b: scratch");
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
-    let mut stories = Vec::new();
-    let mut fail = |village: &mut Village| {
-        stories.extend(told(village));
-        village.end("b", ExecutionState::Failed);
-        stories.extend(told(village));
-        village.wait("33h");
-    };
-    for _ in 0..5 {
-        fail(&mut village);
-    }
-    assert_eq!(stories.len(), 2, "{stories:?}");
-    assert_eq!(stories[1], "b Opened: a look at the pipeline b: its last builds failed");
     told(&mut village);
+    let stories: Vec<Vec<String>> = (0..5).map(|_| fail(&mut village)).collect();
+    let opened = "b Opened: a look at the pipeline b: its last builds failed";
+    assert_eq!(stories, [vec![], vec![], vec![opened.to_owned()], vec![], vec![]]);
     build(&mut village, "b");
     let closed = told(&mut village);
     assert_eq!(closed.len(), 2, "{closed:?}");
     assert!(closed.iter().all(|line| line.starts_with("b Closed")), "{closed:?}");
+
+    village.infect("b", &finding("CVE-2"));
+    village.scan_all();
+    assert_eq!(told(&mut village), ["b Opened critical: a rebuild by Patchwave"]);
+    assert_eq!(fail(&mut village), [""; 0], "three in a row again, and not one more");
+}
+
+#[test]
+fn a_story_of_failures_names_no_findings() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    told(&mut village);
+    for _ in 0..2 {
+        fail(&mut village);
+    }
+    village.end("b", ExecutionState::Failed);
+    let notices = village.plan().notices;
+    assert_eq!((notices[0].root_cause, notices[0].finding_count), (RootCause::Failing, 0));
+    assert_eq!(notices[0].findings, []);
+}
+
+#[test]
+fn whoever_keeps_an_image_from_being_rebuilt_is_asked() {
+    let mut village = listened("b: scratch | rebuild: approval");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    let asked = "b Opened critical: the image's owner: patchwave approve, or a new version";
+    assert_eq!(told(&mut village), [asked]);
+}
+
+#[test]
+fn what_is_exploited_is_said_to_be() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &high("CVE-1"));
+    village.scan_all();
+    assert!(!village.plan().notices[0].asked.exploited);
+    told(&mut village);
+    village.infect("b", &Finding { exploited: true, ..high("CVE-2") });
+    village.scan_all();
+    let notices = village.plan().notices;
+    assert_eq!((notices[0].state, notices[0].asked.exploited), (NoticeState::Updated, true));
+}
+
+#[test]
+fn while_a_build_is_under_way_nothing_is_closed() {
+    let mut village = listened("b: scratch");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    told(&mut village);
+    village.wait("1m");
+    village.push(&"b".parse().unwrap());
+    village.scan("b");
+    assert_eq!(
+        told(&mut village),
+        [""; 0],
+        "somebody's push is clean, and what the build will push may not be"
+    );
+    village.end("b", ExecutionState::Stopped);
+    assert_eq!(told(&mut village), ["b Closed critical: a rebuild by Patchwave"]);
 }
 
 #[test]
@@ -217,4 +278,79 @@ fn who_sees_only_a_part_closes_nothing_on_behalf_of_what_it_does_not_see() {
     village.facts.images.insert(application, hidden);
     assert_eq!(told(&mut village), [""; 0]);
     assert!(village.image("b").record.told.contains_key(&RootCause::Vulnerable));
+}
+
+const TWO_FAMILIES: &str = "b1: scratch\n a: b1\n b2: scratch";
+
+/// Two bases and an application on the first. Nobody counts what is low, and the first base has something low.
+fn two_families() -> Village {
+    let mut village = listened(TWO_FAMILIES);
+    village.infect("b1", &Finding { severity: Severity::Low, ..finding("CVE-0") });
+    village.infect("b1", &finding("CVE-1"));
+    village.scan_all();
+    assert_eq!(told(&mut village), ["b1 Opened critical: a rebuild by Patchwave"]);
+    village
+}
+
+fn hide(village: &mut Village, image: &str) {
+    village.facts.images.remove(&image.parse::<ImageId>().unwrap());
+}
+
+const CLOSED: [&str; 1] = ["b1 Closed critical: a rebuild by Patchwave"];
+
+#[test]
+fn a_clean_image_closes_its_story_though_one_of_those_on_it_is_not_seen() {
+    let mut village = two_families();
+    build(&mut village, "b1");
+    village.infect("b1", &Finding { severity: Severity::Low, ..finding("CVE-0") });
+    village.scan_all();
+    hide(&mut village, "a");
+    assert_eq!(told(&mut village), CLOSED, "nobody counts what is left");
+}
+
+#[test]
+fn a_suppression_closes_a_story_if_all_whom_it_may_concern_are_seen() {
+    for unseen in ["", "b2", "a"] {
+        let mut village = two_families();
+        village.decide("b1", Intervention::Freeze);
+        village.end("b1", ExecutionState::Stopped);
+        told(&mut village);
+        let suppressed = "mode: enforce, suppress: [{ vulnerability: CVE-1, images: [r/b1, r/a], until: 2030-01-01, reason: not reachable }]";
+        let yaml = village::family(TWO_FAMILIES).replace("mode: enforce", suppressed);
+        village.hierarchy = Hierarchy::parse("village.yaml", &yaml).unwrap();
+        if !unseen.is_empty() {
+            hide(&mut village, unseen);
+        }
+        let closed = told(&mut village).iter().any(|line| line.starts_with("b1 Closed"));
+        assert_eq!(closed, unseen != "a", "without {unseen:?}");
+    }
+}
+
+#[test]
+fn of_a_part_only_more_is_asked_and_never_less() {
+    let mut village = Village::new(
+        &village::family("b: scratch\n a: b | rebuildAt: low")
+            .replace("policy: { mode", "policy: { rebuildAt: critical, mode"),
+    );
+    village.facts.has_listener = true;
+    village.infect("b", &Finding { severity: Severity::Low, fix: Fix::NotPublished, ..finding("CVE-1") });
+    village.infect("b", &finding("CVE-2"));
+    village.scan_all();
+    assert_eq!(told(&mut village).len(), 1);
+    hide(&mut village, "a");
+    assert_eq!(told(&mut village), [""; 0], "a fix that the application alone waits for is still waited for");
+}
+
+#[test]
+fn what_was_asked_in_a_story_that_is_over_is_not_asked_in_the_next() {
+    let mut village = listened("b: scratch\n a: b");
+    village.infect("b", &finding("CVE-1"));
+    village.scan_all();
+    told(&mut village);
+    build(&mut village, "b");
+    assert_eq!(told(&mut village).len(), 1, "closed");
+    village.infect("b", &high("CVE-2"));
+    village.scan_all();
+    hide(&mut village, "a");
+    assert_eq!(told(&mut village), ["b Opened high: a rebuild by Patchwave"]);
 }
