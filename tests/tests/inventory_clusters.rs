@@ -50,8 +50,18 @@ fn pod(image: &str, digest: &str) -> Value {
 
 /// Starts the function, with everything that it looks at at `estate`.
 async fn inventory(world: &World, estate: &str) -> Function {
+    let credentials = [("AWS_ACCESS_KEY_ID", access_key(ACCOUNT))];
+    inventory_with(world, estate, credentials).await
+}
+
+/// The same, with other settings over the usual ones.
+async fn inventory_with<const N: usize>(
+    world: &World,
+    estate: &str,
+    others: [(&str, String); N],
+) -> Function {
     let mut settings = world.settings().clone();
-    settings.insert("AWS_ACCESS_KEY_ID".to_owned(), access_key(ACCOUNT));
+    settings.extend(others.map(|(name, value)| (name.to_owned(), value)));
     for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS", "INSPECTOR2"] {
         settings.insert(format!("AWS_ENDPOINT_URL_{service}"), estate.to_owned());
     }
@@ -133,4 +143,24 @@ async fn what_inspector_saw_in_a_private_cluster_runs_and_is_never_closed_by_its
     estate.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
     let report = function.invoke(&schedule).await.unwrap();
     assert_eq!(report["inventory"]["running"], 0, "{report}");
+}
+
+#[tokio::test]
+async fn credentials_come_from_wherever_the_sdk_finds_them() {
+    let world = World::start(setup()).await;
+    let estate = Arc::new(Estate::default());
+    let server = estate.serve().await;
+    let checkout = world.current("apps/checkout").await;
+    let ecs = vec![task(ACCOUNT, &format!("{REGISTRY}/apps/checkout:main-1"), &checkout)];
+    estate.set(ACCOUNT, REGION, Region { ecs, ..Region::default() });
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/credentials");
+    let key = access_key(ACCOUNT);
+    std::fs::write(file, format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\n"))
+        .unwrap();
+    let nowhere_else =
+        [("AWS_ACCESS_KEY_ID", String::new()), ("AWS_SHARED_CREDENTIALS_FILE", file.to_owned())];
+    let mut function = inventory_with(&world, &server.url(), nowhere_else).await;
+    let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
+    let report = function.invoke(&serde_json::from_str(schedule).unwrap()).await.unwrap();
+    assert_eq!(report["inventory"]["running"], 1, "{report}");
 }

@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, Runt
 use patchwave::image::EcrRegistry;
 use patchwave_converge::Fault;
 
+use crate::credentials::with_default_credentials;
 use crate::fault::denied;
 use crate::survey::RoleToAssume;
 
@@ -59,9 +60,10 @@ impl Clients {
             .http_client(http)
             .timeout_config(timeouts)
             .retry_config(retries())
+            .no_credentials()
             .load()
             .await;
-        Self { config, own_s3 }
+        Self { config: with_default_credentials(&config), own_s3 }
     }
 
     #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod clients;
 mod codepipeline;
+mod credentials;
 mod deployed;
 mod dynamodb;
 mod ecr;
