@@ -389,6 +389,20 @@ fn what_runs_what_would_run_and_what_it_rolls_back_to_are_in_use() {
 }
 
 #[test]
+fn a_roll_back_is_to_what_lost_its_tag_or_to_what_has_one_of_its_own() {
+    let images = [
+        described('A', &["1"], 9),
+        described('B', &["2"], 8),
+        described('C', &[], 7),
+        described('D', &[], 6),
+        described('E', &["3"], 1),
+    ];
+    let web = row(&asked("3"), Some('E'), Some('E'));
+    let outlook = foresee(&images, &inventory(&[web], &[]));
+    assert_eq!(found(&outlook), (Verdict::InUse, [('B', How::RollBack), ('D', How::RollBack)].into()));
+}
+
+#[test]
 fn a_reference_is_to_its_repository_its_tag_and_its_digest() {
     let images = [described('A', &["latest"], 9)];
     let refers = |asked: &str, digest: Option<char>| {

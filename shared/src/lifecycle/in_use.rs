@@ -106,15 +106,21 @@ impl Listing {
         named.tag.or(latest)
     }
 
-    /// Returns what was pushed just before an image and is of its kind, an index or not. In a repository of several lines
-    /// that may be another line's: the registry does not say which version replaced which.
-    fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>) -> Option<&Digest> {
-        let image = self.images.get(digest)?;
-        let earlier = self.images.iter().filter(|(other, earlier)| {
-            earlier.pushed_at < image.pushed_at
-                && earlier.is_index == image.is_index
-                && !lists.contains_key(other)
-        });
-        earlier.max_by_key(|(_, earlier)| earlier.pushed_at).map(|(digest, _)| digest)
+    /// Returns what was pushed just before an image and is of its kind, an index or not: the last one with tags and the last one
+    /// without, for a stable tag leaves the version before it untagged, and a unique one does not. In a repository of several
+    /// lines they may be another line's: the registry does not say which version replaced which.
+    fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>) -> Vec<&Digest> {
+        let Some(image) = self.images.get(digest) else { return Vec::new() };
+        let is_before = |(other, earlier): &(&Digest, &Image)| {
+            let alike = earlier.is_index == image.is_index && !lists.contains_key(other);
+            alike && earlier.pushed_at < image.pushed_at
+        };
+        let last = |untagged: bool| {
+            let earlier = self.images.iter().filter(is_before);
+            earlier
+                .filter(|(_, earlier)| earlier.tags.is_empty() == untagged)
+                .max_by_key(|(_, e)| e.pushed_at)
+        };
+        [false, true].into_iter().filter_map(last).map(|(digest, _)| digest).collect()
     }
 }
