@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use patchwave::policy::Mode;
+use patchwave::time::Timestamp;
 
 /// Keeps every container image of an AWS organisation patched.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ pub(crate) enum Verb {
     Impact(Impact),
     /// Show what runs where, whether it is patched, since when it is not, and what is not known
     Inventory(Inventory),
+    /// Check a lifecycle policy of ECR, and say whether it would delete what is in use
+    Lifecycle(Lifecycle),
     /// Show what would start for a snapshot of facts, and what keeps everything else
     Plan(Plan),
     /// Count what Patchwave asks of AWS while a simulated organisation leads an ordinary life
@@ -171,6 +174,21 @@ pub(crate) struct Inventory {
     /// The snapshot of facts to understand it by
     #[arg(long, value_name = "FILE", requires = "survey")]
     pub(crate) facts: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lifecycle {
+    /// The policy: its JSON, or what `aws ecr get-lifecycle-policy` prints
+    pub(crate) policy: PathBuf,
+    /// The images of the repository, as `aws ecr describe-images --filter imageStatus=ANY` prints them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: Option<PathBuf>,
+    /// What runs, as `patchwave inventory --format json` prints it
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) running: Option<PathBuf>,
+    /// As of when, instead of now
+    #[arg(long, value_name = "TIME", requires = "images")]
+    pub(crate) at: Option<Timestamp>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,11 +1,13 @@
 //! `inventory`: what runs where, is it patched, since when, and what is not known?
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::inventory::{
-    self, Catalog, Entry, Inventory, Look, NoDigest, Question, Resolution, Row, Standing, Survey, Totals,
+    self, Catalog, Entry, Inventory, Look, NoDigest, NotInspected, Question, Resolution, Row, Standing,
+    Survey, Totals,
 };
 use patchwave::time::Timestamp;
 use serde::Serialize;
@@ -144,7 +146,12 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
             writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), place.id)?;
         }
     }
-    let mut missing = answer.not_inspected.iter().peekable();
+    write_not_inspected(&answer.not_inspected, text)
+}
+
+/// Writes where nobody looked.
+pub(crate) fn write_not_inspected(missing: &BTreeSet<NotInspected>, text: &mut String) -> fmt::Result {
+    let mut missing = missing.iter().peekable();
     while let Some(first) = missing.next() {
         let mut kinds = vec![first.kind];
         while let Some(next) = missing.next_if(|n| (&n.account, &n.region) == (&first.account, &first.region))

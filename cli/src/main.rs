@@ -10,6 +10,7 @@ mod input;
 #[cfg(feature = "aws")]
 mod intervene;
 mod inventory;
+mod lifecycle;
 mod output;
 mod plan;
 mod progress;
@@ -53,6 +54,7 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Graph => graph::run(args),
         Verb::Impact(options) => impact::run(args, options),
         Verb::Inventory(options) => inventory::run(args, options),
+        Verb::Lifecycle(options) => lifecycle::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Requests(options) => requests::run(args, options),
         Verb::Simulate(options) => simulate::run(args, options),

@@ -16,6 +16,7 @@ pub mod hierarchy;
 pub mod image;
 pub mod intervention;
 pub mod inventory;
+pub mod lifecycle;
 pub mod line;
 pub mod notice;
 pub mod plan;

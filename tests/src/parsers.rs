@@ -11,6 +11,8 @@ use patchwave::facts::Facts;
 use patchwave::finding::FindingKey;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Reference, Repository, Tag};
+use patchwave::inventory::Answer;
+use patchwave::lifecycle::{Listing, Policy, outlook};
 use patchwave::plan::plan;
 use patchwave::policy::Mode;
 use patchwave::record::Record;
@@ -24,6 +26,14 @@ const LONGEST_ERROR: usize = 1024 * 1024;
 static ORGANISATION: LazyLock<Hierarchy> = LazyLock::new(|| {
     let yaml = include_str!("../fixtures/organisation.yaml");
     Hierarchy::parse("organisation.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
+});
+
+/// A lifecycle policy, the images that it is about, and what runs of them: three files, each with the other two of a sample.
+static LIFECYCLE: LazyLock<(Policy, Listing, Answer)> = LazyLock::new(|| {
+    let policy = Policy::read(include_str!("../fixtures/lifecycle/policy.json"));
+    let listing = Listing::parse(include_str!("../fixtures/lifecycle/images.json"));
+    let running = serde_json::from_str(include_str!("../fixtures/lifecycle/running.json"));
+    (policy.expect("a policy"), listing.expect("a listing"), running.expect("an inventory"))
 });
 
 /// An event, as EventBridge writes it.
@@ -66,6 +76,37 @@ pub fn facts(bytes: &[u8]) {
 pub fn record(bytes: &[u8]) {
     let Ok(record) = serde_json::from_slice::<Record>(bytes) else { return };
     read_back(&record);
+}
+
+/// A lifecycle policy of ECR, a listing of a repository, or an inventory: whatever they say, there is an answer.
+pub fn lifecycle(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (policy, listing, running) = &*LIFECYCLE;
+    let answers = |policy: &Policy, listing: &Listing, running: &Answer| {
+        let outlook = outlook(policy, listing, Some(running), running.at);
+        for goes in &outlook.going {
+            assert!(listing.images.contains_key(&goes.digest));
+            assert!(policy.rules().iter().any(|rule| rule.priority == goes.going.rule));
+        }
+    };
+    match Policy::read(text) {
+        Ok(policy) => {
+            assert!(policy.rules().windows(2).all(|two| two[0].priority < two[1].priority));
+            answers(&policy, listing, running);
+        }
+        Err(errors) => {
+            let text = errors.to_string();
+            assert!(!text.is_empty() && text.len() < LONGEST_ERROR, "{} bytes of errors", text.len());
+        }
+    }
+    match Listing::parse(text) {
+        Ok(listing) => answers(policy, &listing, running),
+        Err(error) => assert!(error.len() < LONGEST_ERROR),
+    }
+    if let Ok(running) = serde_json::from_str::<Answer>(text) {
+        read_back(&running);
+        answers(policy, listing, &running);
+    }
 }
 
 /// Names: of images, versions, tags, platforms, findings and spans of time.

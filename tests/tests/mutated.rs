@@ -42,6 +42,12 @@ fn records() {
 }
 
 #[test]
+fn lifecycle_policies() {
+    let folders = ["tests/fixtures/lifecycle", "fuzz/seeds/lifecycle"];
+    mutations(&samples(&folders, "json"), TIMES, 6, parsers::lifecycle);
+}
+
+#[test]
 fn names() {
     mutations(&samples(&["fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
 }
@@ -54,8 +60,11 @@ fn what_multiplies_or_nests_without_end_is_refused() {
         parsers::event(text);
         parsers::facts(text);
         parsers::record(text);
+        parsers::lifecycle(text);
         parsers::hierarchy(text);
     }
+    // Far more rules than a policy may have, each with much that is wrong.
+    parsers::lifecycle(format!("{{\"rules\": [{}{{}}]}}", "{},".repeat(10_000)).as_bytes());
     let deep_yaml: Vec<String> = (0..20_000).map(|n| " ".repeat(n % 500) + "a:").collect();
     let deep_yaml = deep_yaml.join("\n");
     let mut laughs = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::named::NoDigest;
 use super::resolve::Resolution;
@@ -14,18 +14,22 @@ use crate::image::ImageId;
 use crate::time::{Span, Timestamp};
 
 /// What is asked for; everything, if nothing is named.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Question {
     /// Only this environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// Only this image.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
     /// Only what has this vulnerability.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub vulnerability: Option<String>,
 }
 
 /// A finding, as a row tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
     /// What.
@@ -36,7 +40,7 @@ pub struct Found {
 }
 
 /// One digest in one workload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// What runs, where, since when, and when it was last seen.
@@ -59,12 +63,12 @@ pub struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vulnerable_since: Option<Timestamp>,
     /// What is not known about it, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
 }
 
 /// A place, and how well it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceRow {
     /// Its id.
@@ -84,7 +88,7 @@ pub struct PlaceRow {
 }
 
 /// A service that nobody looked at in an account and region where others were looked at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotInspected {
     /// The account.
@@ -96,9 +100,12 @@ pub struct NotInspected {
 }
 
 /// The answer, in the order of its places.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
+    /// What was asked for; everything, if nothing is named.
+    #[serde(default, skip_serializing_if = "Question::is_everything")]
+    pub question: Question,
     /// As of when.
     pub at: Timestamp,
     /// What runs.
@@ -155,6 +162,7 @@ impl Inventory {
         };
         let asked_for = |state: &PlaceState| question.asks_in(&state.place);
         Answer {
+            question: question.clone(),
             at: now,
             running,
             referenced,
@@ -260,6 +268,11 @@ fn no_digest(because: &NoDigest) -> Option<String> {
 }
 
 impl Question {
+    /// Tells whether everything is asked for.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn asks_in(&self, place: &Place) -> bool {
         self.environment.is_none() || self.environment == place.environment
     }

@@ -28,7 +28,7 @@ pub use doubts::{Doubt, doubts};
 pub use fold::{Change, Folded, Look, fold};
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metrics};
-pub use named::NoDigest;
+pub use named::{Named, NoDigest};
 pub use rescan::{A_DAY, FRESH, Rescan, rescans};
 pub use resolve::Resolution;
 pub use scanning::{

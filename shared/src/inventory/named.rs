@@ -29,18 +29,21 @@ pub enum NoDigest {
 
 /// An image as a reference names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Named {
-    pub(super) registry: Registry,
-    /// A text: other people's registries need not obey the grammar.
-    pub(super) repository: String,
-    pub(super) tag: Option<Tag>,
-    pub(super) digest: Option<Digest>,
+pub struct Named {
+    /// The registry.
+    pub registry: Registry,
+    /// The repository. A text: other people's registries need not obey the grammar.
+    pub repository: String,
+    /// The tag, if it names one.
+    pub tag: Option<Tag>,
+    /// The digest, if it names one.
+    pub digest: Option<Digest>,
 }
 
 impl Named {
     /// Reads a reference as runtimes do: without a host it is Docker Hub's, and without a path in its library. Nothing for
     /// what is no reference, such as a bare digest.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &str) -> Option<Self> {
         let text = text.strip_prefix("docker-pullable://").unwrap_or(text);
         if text.is_empty() || text.contains("://") || text.starts_with("sha256:") {
             return None;

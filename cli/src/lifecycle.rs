@@ -1,0 +1,136 @@
+//! `lifecycle`: is a lifecycle policy of ECR right, what would it delete or archive, and is any of that in use?
+
+use std::fmt::{self, Write};
+
+use patchwave::inventory;
+use patchwave::lifecycle::{Action, Goes, How, Listing, Outlook, Policy, PolicyError, Verdict, outlook};
+use patchwave::time::Timestamp;
+use serde::Serialize;
+
+use crate::args::{Args, Format, Lifecycle};
+use crate::input::{self, BadInput};
+use crate::inventory::write_not_inspected;
+use crate::output::Answer;
+use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, column, count, paint, some, written};
+
+/// How many uses of one image, and how many of its tags, the text names; JSON lists all.
+const SHOWN: usize = 3;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    file: String,
+    valid: bool,
+    errors: Vec<PolicyError>,
+    rules: usize,
+    #[serde(skip_serializing_if = "Option::is_none", flatten)]
+    repository: Option<Foreseen>,
+}
+
+/// What the policy would do to a repository.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Foreseen {
+    repository: Option<String>,
+    at: Timestamp,
+    images: usize,
+    #[serde(flatten)]
+    outlook: Outlook,
+    #[serde(skip)]
+    running: Option<inventory::Answer>,
+}
+
+pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> {
+    let file = options.policy.display().to_string();
+    let policy = match Policy::read(&input::text(&options.policy)?) {
+        Ok(policy) => policy,
+        Err(errors) if args.format == Format::Text => {
+            let place = |error: &PolicyError| {
+                if error.line.is_some() { format!("{file}:{error}") } else { format!("{file}: {error}") }
+            };
+            let lines: Vec<String> = errors.0.iter().map(place).collect();
+            return Err(BadInput(lines.join("\n")));
+        }
+        Err(errors) => {
+            let checked = Checked { file, valid: false, errors: errors.0, rules: 0, repository: None };
+            return Ok(Answer::render(args.format, &checked, text).about_bad_input());
+        }
+    };
+    let repository = foresee(&policy, options)?;
+    let safe = repository.as_ref().is_none_or(|repository| repository.outlook.verdict == Verdict::Safe);
+    let checked = Checked { file, valid: true, errors: Vec::new(), rules: policy.rules().len(), repository };
+    Ok(Answer::render(args.format, &checked, text).with_findings(!safe))
+}
+
+fn foresee(policy: &Policy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
+    let Some(images) = &options.images else { return Ok(None) };
+    let listing = Listing::parse(&input::text(images)?)
+        .map_err(|error| BadInput(format!("{}: {error}", images.display())))?;
+    let running = options
+        .running
+        .as_deref()
+        .map(|file| input::json(file, "what `patchwave inventory --format json` prints"));
+    let running: Option<inventory::Answer> = running.transpose()?;
+    let at = options.at.unwrap_or_else(now);
+    Ok(Some(Foreseen {
+        repository: listing.of.as_ref().map(|(_, repository)| repository.to_string()),
+        at,
+        images: listing.images.len(),
+        outlook: outlook(policy, &listing, running.as_ref(), at),
+        running,
+    }))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge reads the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn text(checked: &Checked) -> String {
+    written(|text| write(checked, text))
+}
+
+fn write(checked: &Checked, text: &mut String) -> fmt::Result {
+    let Checked { file, rules, repository, .. } = checked;
+    writeln!(text, "{file}: {}", paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
+    let Some(Foreseen { repository, at, images, outlook, running }) = repository else { return Ok(()) };
+    let (name, going) = (repository.as_deref().unwrap_or("the repository"), outlook.going.len());
+    writeln!(text, "{name}: {going} of {} would go, as of {at}", count(*images, "image"))?;
+    for goes in &outlook.going {
+        write_goes(goes, text)?;
+    }
+    for because in &outlook.unknown {
+        writeln!(text, "{} {because}", paint(CAREFUL, "unknown"))?;
+    }
+    if let Some(running) = running {
+        write_not_inspected(&running.not_inspected, text)?;
+    }
+    writeln!(
+        text,
+        "{}",
+        match outlook.verdict {
+            Verdict::Safe => paint(GOOD, "nothing in use would go"),
+            Verdict::InUse => paint(BAD, "something in use would go"),
+            Verdict::Unknown => paint(CAREFUL, "whether something in use would go is not known"),
+        }
+    )
+}
+
+fn write_goes(goes: &Goes, text: &mut String) -> fmt::Result {
+    let what = match goes.going.action {
+        Action::Expire => "expire",
+        Action::Transition => "archive",
+    };
+    let tags = if goes.tags.is_empty() { "untagged".to_owned() } else { some(goes.tags.iter(), SHOWN) };
+    let rule = paint(FAINT, format!("by rule {}", goes.going.rule));
+    write!(text, "  {what:7} {} {} {rule}", goes.digest.short(), paint(NAME, column(&tags, 30)))?;
+    if !goes.in_use.is_empty() {
+        let uses = goes.in_use.iter().map(|used| match used.how {
+            How::Runs => format!("runs as {}", used.by),
+            How::WouldRun => format!("would be run by {}", used.by),
+            How::RollBack => format!("the roll-back of {}", used.by),
+        });
+        write!(text, " {}", paint(BAD, some(uses, SHOWN)))?;
+    }
+    writeln!(text)
+}

@@ -1,0 +1,126 @@
+//! What uses the images of a repository, by the inventory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::images::{Image, Listing};
+use crate::image::{Digest, EcrRegistry, Tag};
+use crate::inventory::{Named, Row};
+
+/// How an image is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum How {
+    /// It runs, or lists what runs, or is listed by it.
+    Runs,
+    /// It would be run: by a schedule, or a service scaled to zero.
+    WouldRun,
+    /// It was pushed just before what runs: a roll-back would start it.
+    RollBack,
+}
+
+/// A use of an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InUse {
+    /// How.
+    pub how: How,
+    /// The workload, with its place.
+    pub by: String,
+}
+
+/// Names what a row is about.
+pub(super) fn by(row: &Row) -> String {
+    format!("{} {}", row.entry.place.id(), row.entry.workload)
+}
+
+/// Returns what uses each image.
+pub(super) fn uses<'a>(
+    listing: &Listing,
+    rows: impl Iterator<Item = &'a Row>,
+) -> BTreeMap<Digest, BTreeSet<InUse>> {
+    let mut lists: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
+    for (list, image) in &listing.images {
+        for child in &image.children {
+            lists.entry(child).or_default().push(list);
+        }
+    }
+    let mut uses: BTreeMap<Digest, BTreeSet<InUse>> = BTreeMap::new();
+    for row in rows {
+        let how = if row.entry.runs { How::Runs } else { How::WouldRun };
+        let mut note = |digest: &Digest, how| {
+            uses.entry(digest.clone()).or_default().insert(InUse { how, by: by(row) });
+        };
+        for digest in listing.named(row) {
+            let above = lists.get(digest).into_iter().flatten().copied();
+            let below = listing.images.get(digest).into_iter().flat_map(|image| &image.children);
+            above.chain(below).chain([digest]).for_each(|digest| note(digest, how));
+            if row.entry.runs && !lists.contains_key(digest) {
+                listing.before(digest, &lists).into_iter().for_each(|digest| note(digest, How::RollBack));
+            }
+        }
+    }
+    uses
+}
+
+impl Listing {
+    /// Returns the digests that a row uses: those that are known, else the one that has the tag now.
+    fn named<'a>(&'a self, row: &'a Row) -> Vec<&'a Digest> {
+        let known: Vec<&Digest> =
+            row.entry.resolution.version().into_iter().chain(&row.entry.digest).collect();
+        let tag = self.tag(row).filter(|_| row.entry.resolution.version().is_none());
+        let tagged = self.images.iter().filter(|(_, image)| tag.iter().any(|tag| image.tags.contains(tag)));
+        known.into_iter().chain(tagged.map(|(digest, _)| digest)).collect()
+    }
+
+    /// Tells whether a row uses an image of this repository, of which it is not known which one it is or which index lists it.
+    pub(super) fn leaves_open(&self, row: &Row) -> bool {
+        if row.entry.resolution.version().is_some() || !self.is_asked_by(row) {
+            return false;
+        }
+        match &row.entry.digest {
+            // What a tag will name is known, what it named is not.
+            None => row.entry.runs || self.tag(row).is_none(),
+            Some(digest) => {
+                let alone = |image: &Image| !image.is_index && image.tags.is_empty();
+                self.images.get(digest).is_some_and(alone) && self.images.values().any(|image| image.is_index)
+            }
+        }
+    }
+
+    /// Tells whether a row asks for an image of this repository, or may.
+    fn is_asked_by(&self, row: &Row) -> bool {
+        let (Some((account, repository)), Some(named)) = (&self.of, Named::read(&row.entry.asked)) else {
+            return self.of.is_some();
+        };
+        let registry = named.registry.as_str().parse::<EcrRegistry>();
+        named.repository == repository.as_str()
+            && registry.is_ok_and(|registry| registry.account() == account)
+    }
+
+    /// Returns the tag of this repository that a row asks for.
+    fn tag(&self, row: &Row) -> Option<Tag> {
+        let named = Named::read(&row.entry.asked).filter(|_| self.is_asked_by(row))?;
+        let latest = named.digest.is_none().then(|| "latest".parse().ok()).flatten();
+        named.tag.or(latest)
+    }
+
+    /// Returns what was pushed just before an image and is of its kind, an index or not: the last one with tags and the last one
+    /// without, for a stable tag leaves the version before it untagged, and a unique one does not. In a repository of several
+    /// lines they may be another line's: the registry does not say which version replaced which.
+    fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>) -> Vec<&Digest> {
+        let Some(image) = self.images.get(digest) else { return Vec::new() };
+        let is_before = |(other, earlier): &(&Digest, &Image)| {
+            let alike = earlier.is_index == image.is_index && !lists.contains_key(other);
+            alike && earlier.pushed_at < image.pushed_at
+        };
+        let last = |untagged: bool| {
+            let earlier = self.images.iter().filter(is_before);
+            earlier
+                .filter(|(_, earlier)| earlier.tags.is_empty() == untagged)
+                .max_by_key(|(_, e)| e.pushed_at)
+        };
+        [false, true].into_iter().filter_map(last).map(|(digest, _)| digest).collect()
+    }
+}

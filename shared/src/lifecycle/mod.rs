@@ -1,0 +1,22 @@
+//! Lifecycle policies of ECR: are they right, what would they expire, and is any of it in use?
+//!
+//! A policy knows nothing of what runs. [`Policy::read`] checks one by the rules that AWS documents, [`judge()`] says which images
+//! of a repository it would act on, and [`outlook()`] crosses those with the inventory. Where AWS leaves something open, more is
+//! said to go rather than less; where what runs is not known, the answer is unknown, and never safe.
+//!
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
+
+mod images;
+mod in_use;
+mod judge;
+mod outlook;
+mod parse;
+mod policy;
+mod written;
+
+pub use images::{Image, Listing};
+pub use in_use::{How, InUse};
+pub use judge::{Going, judge};
+pub use outlook::{Goes, OUTDATED, Outlook, Verdict, outlook};
+pub use parse::{PolicyError, PolicyErrors};
+pub use policy::{Action, Count, Policy, Rule, Selection, StorageClass, Tags};

@@ -1,0 +1,233 @@
+//! Reads a policy, and says everything that is wrong with it.
+//!
+//! Rules: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html>.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::policy::{Action, Count, Policy, Rule, Selection, StorageClass, Tags};
+use super::written::{TagStatus, WrittenPolicy, WrittenRule, WrittenSelection};
+
+/// How many characters a policy may have. <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>
+const CHARACTERS: RangeInclusive<usize> = 100..=30_720;
+/// How many rules. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+const MOST_RULES: usize = 50;
+/// How many wildcards in a pattern.
+const MOST_WILDCARDS: usize = 4;
+/// How long an image stays in the archive at least.
+const LEAST_DAYS_ARCHIVED: u32 = 90;
+
+/// Something that is wrong with a policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyError {
+    /// In which line, if the text is not JSON of a policy's form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// In which column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// In which rule of the text, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
+    /// Which priority that rule has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// What, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "{line}:{column}: ")?;
+        }
+        match (self.rule, self.priority) {
+            (Some(rule), Some(priority)) => write!(f, "rule {rule} (priority {priority}): ")?,
+            (Some(rule), None) => write!(f, "rule {rule}: ")?,
+            (None, _) => {}
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a policy, in the order of its rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct PolicyErrors(pub Vec<PolicyError>);
+
+/// What `aws ecr get-lifecycle-policy` prints: the policy is a text in it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    lifecycle_policy_text: String,
+}
+
+impl Policy {
+    /// Reads a policy, or what `aws ecr get-lifecycle-policy` prints; lines and columns are then those of the text within.
+    pub fn read(text: &str) -> Result<Self, PolicyErrors> {
+        match serde_json::from_str::<Stored>(text) {
+            Ok(stored) => Self::parse(&stored.lifecycle_policy_text),
+            Err(_) => Self::parse(text),
+        }
+    }
+
+    /// Reads the text of a policy.
+    pub fn parse(text: &str) -> Result<Self, PolicyErrors> {
+        let characters = text.chars().count();
+        let mut errors = Vec::new();
+        if !CHARACTERS.contains(&characters) {
+            let advice = if characters < 100 { "add a `description`" } else { "shorten it" };
+            let what = format!("the text has {characters} characters, and ECR takes 100 to 30720; {advice}");
+            errors.push(PolicyError::new(&what));
+        }
+        if characters > *CHARACTERS.end() {
+            return Err(PolicyErrors(errors));
+        }
+        let rules = match serde_json::from_str::<WrittenPolicy>(text) {
+            Ok(written) => written.rules,
+            Err(error) => {
+                errors.push(PolicyError::at(&error));
+                return Err(PolicyErrors(errors));
+            }
+        };
+        if !(1..=MOST_RULES).contains(&rules.len()) {
+            let what =
+                format!("the policy has {} rules, and ECR takes 1 to {MOST_RULES}; unite some", rules.len());
+            errors.push(PolicyError::new(&what));
+        }
+        errors.extend((0..rules.len().min(MOST_RULES)).flat_map(|index| wrong(&rules, index)));
+        let mut rules: Vec<Rule> = rules.into_iter().filter_map(right).collect();
+        rules.sort_by_key(|rule| rule.priority);
+        if errors.is_empty() { Ok(Self { rules }) } else { Err(PolicyErrors(errors)) }
+    }
+}
+
+impl PolicyError {
+    fn new(message: &str) -> Self {
+        Self { message: message.to_owned(), ..Self::default() }
+    }
+
+    fn at(error: &serde_json::Error) -> Self {
+        let (line, column, text) = (error.line(), error.column(), error.to_string());
+        let place = format!(" at line {line} column {column}");
+        let message = text.strip_suffix(&place).unwrap_or(&text);
+        Self { line: Some(line), column: Some(column), ..Self::new(message) }
+    }
+}
+
+/// Tells what is wrong with one of a policy's rules.
+fn wrong(rules: &[WrittenRule], index: usize) -> impl Iterator<Item = PolicyError> {
+    let WrittenRule { rule_priority: priority, selection, action, .. } = &rules[index];
+    let WrittenSelection { tag_status: status, count_type: count, count_number: number, .. } = selection;
+    let (patterns, prefixes) = (selection.tag_pattern_list.as_ref(), selection.tag_prefix_list.as_ref());
+    let is = |is: TagStatus| *status == Some(is);
+    let named = || patterns.into_iter().chain(prefixes);
+    let too_wild = |pattern: &String| pattern.matches('*').count() > MOST_WILDCARDS;
+    let counts_days = count.is_some_and(|count| count != Count::ImageCountMoreThan);
+    let since = |since: Count| *count == Some(since);
+    let archived = since(Count::SinceImageTransitioned);
+    let does = |what: Action| action.kind == Some(what);
+    let to_archive = action.target_storage_class == Some(StorageClass::Archive);
+    // Rules of the other storage class see other images.
+    let beside = |like: &dyn Fn(&WrittenRule) -> bool, rules: &[WrittenRule]| {
+        rules.iter().any(|other| other.selection.storage() == selection.storage() && like(other))
+    };
+    let earlier = &rules[..index];
+    let checks = [
+        (priority.unwrap_or(0) == 0, "needs a `rulePriority` of its own, 1 or more"),
+        (
+            priority.is_some() && earlier.iter().any(|other| other.rule_priority == *priority),
+            "has the `rulePriority` of an earlier rule; give it one of its own",
+        ),
+        (status.is_none(), "needs a `tagStatus`: tagged, untagged or any"),
+        (
+            is(TagStatus::Any) && beside(&|other| other.rule_priority > *priority, rules),
+            "sees every image, so that later rules never act; give it the highest `rulePriority`",
+        ),
+        (
+            is(TagStatus::Untagged)
+                && beside(&|other| other.selection.tag_status == Some(TagStatus::Untagged), earlier),
+            "is for untagged images, as an earlier rule is; keep one of them",
+        ),
+        (
+            prefixes.is_some()
+                && beside(&|other| other.selection.tag_prefix_list.as_ref() == prefixes, earlier),
+            "has the `tagPrefixList` of an earlier rule; keep one of them",
+        ),
+        (
+            is(TagStatus::Tagged) && named().next().is_none(),
+            "needs a `tagPatternList` or `tagPrefixList`, to say which tags; the pattern `*` is every tag",
+        ),
+        (named().count() == 2, "has `tagPatternList` and `tagPrefixList`; keep one, or make two rules"),
+        (
+            status.is_some() && !is(TagStatus::Tagged) && named().next().is_some(),
+            "lists tags, which only `\"tagStatus\": \"tagged\"` may; remove the list, or change `tagStatus`",
+        ),
+        (
+            named().any(|list| list.is_empty() || list.contains("")),
+            "has an empty list of tags, or an empty text in it; name at least one character",
+        ),
+        (
+            patterns.is_some_and(|patterns| patterns.iter().any(too_wild)),
+            "has a pattern with more than four wildcards; write a simpler one",
+        ),
+        (count.is_none(), "needs a `countType`, such as imageCountMoreThan or sinceImagePushed"),
+        (number.unwrap_or(0) == 0, "needs a `countNumber`, 1 or more"),
+        (counts_days && selection.count_unit.is_none(), "needs `\"countUnit\": \"days\"`"),
+        (
+            since(Count::ImageCountMoreThan) && selection.count_unit.is_some(),
+            "counts images, which have no `countUnit`; remove it",
+        ),
+        (
+            archived && selection.storage() != StorageClass::Archive,
+            "counts days in the archive, and needs `\"storageClass\": \"archive\"`",
+        ),
+        (
+            count.is_some() && !archived && selection.storage() == StorageClass::Archive,
+            "is for the archive, where only sinceImageTransitioned counts; write that, or remove `storageClass`",
+        ),
+        (
+            archived && number.is_some_and(|days| (1..LEAST_DAYS_ARCHIVED).contains(&days)),
+            "expires what must stay in the archive for 90 days; write a `countNumber` of 90 or more",
+        ),
+        (action.kind.is_none(), "needs an `action` with its `type`: expire or transition"),
+        (
+            does(Action::Transition) && !to_archive,
+            "needs `\"targetStorageClass\": \"archive\"`: transition leads nowhere else",
+        ),
+        (
+            does(Action::Expire) && action.target_storage_class.is_some(),
+            "expires, which has no `targetStorageClass`; remove it",
+        ),
+        (
+            does(Action::Expire) && since(Count::SinceImagePulled),
+            "expires what was not pulled, which ECR can only archive; write transition, and expire what is in the archive with \
+             a rule for sinceImageTransitioned",
+        ),
+        (does(Action::Transition) && archived, "moves to the archive what is there already; write expire"),
+    ];
+    let found = checks.into_iter().filter(|(violated, _)| *violated);
+    let (rule, priority) = (Some(index + 1), *priority);
+    let error = move |message: &str| PolicyError { rule, priority, ..PolicyError::new(message) };
+    found.map(move |(_, message)| error(message)).collect::<Vec<_>>().into_iter()
+}
+
+/// Makes a rule of one with which nothing is wrong.
+fn right(written: WrittenRule) -> Option<Rule> {
+    let WrittenRule { rule_priority, selection, action, .. } = written;
+    let (storage, number) = (selection.storage(), selection.count_number?);
+    let tags = match selection.tag_status? {
+        TagStatus::Any => Tags::Any,
+        TagStatus::Untagged => Tags::Untagged,
+        TagStatus::Tagged => match selection.tag_pattern_list {
+            Some(patterns) => Tags::Patterns(patterns),
+            None => Tags::Prefixes(selection.tag_prefix_list?),
+        },
+    };
+    let count = selection.count_type?;
+    let selection = Selection { tags, storage, count, number };
+    Some(Rule { priority: rule_priority?, selection, action: action.kind? })
+}
