@@ -96,8 +96,7 @@ fn another_intent_counts_its_attempts_from_one() {
 
 /// An application on as many bases as their names are.
 fn on_many(bases: &[String]) -> Village {
-    let lines: String = bases.iter().map(|base| format!("{base}: scratch\n")).collect();
-    Village::of(&format!("{lines}a: {}", bases.join(" + ")))
+    Village::of(&format!("{}: scratch\na: {}", bases.join(": scratch\n"), bases.join(" + ")))
 }
 
 /// Names of bases: the first is of this length, the others take 100 characters each with their digest in a list of parents.
