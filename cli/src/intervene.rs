@@ -1,6 +1,7 @@
 //! `approve`, `rebuild`, `release` and `freeze`: a person decides about one image of a deployment.
 
 use patchwave::intervention::Intervention;
+use patchwave_aws::{Acts, Intervened};
 use serde::Serialize;
 
 use crate::args::{Args, Decide};
@@ -8,19 +9,36 @@ use crate::input::BadInput;
 use crate::output::Answer;
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Decided<'a> {
     image: String,
     decision: Intervention,
     by: &'a str,
+    /// Whether a look was asked for; otherwise the next event or tick acts on it.
+    look_asked: bool,
+    /// Why none was, though the deployment has looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_look: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, decide: &Decide, decision: Intervention) -> Result<Answer, BadInput> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| BadInput::because(&error))?;
     let written = runtime.block_on(patchwave_aws::intervene(&decide.image, decision, &decide.by));
-    let image = written.map_err(|not_done| BadInput::because(&not_done))?.to_string();
-    let decided = Decided { image, decision, by: &decide.by };
-    Ok(Answer::render(args.format, &decided, |decided| {
-        format!("{}: written; the next event or tick acts on it\n", decided.image)
-    }))
+    let Intervened { image, acts } = written.map_err(|not_done| BadInput::because(&not_done))?;
+    let (look_asked, no_look) = match acts {
+        Acts::Look => (true, None),
+        Acts::Tick(because) => (false, because.map(|fault| fault.to_string())),
+    };
+    let decided = Decided { image: image.to_string(), decision, by: &decide.by, look_asked, no_look };
+    Ok(Answer::render(args.format, &decided, text))
+}
+
+fn text(decided: &Decided<'_>) -> String {
+    let when = match (decided.look_asked, &decided.no_look) {
+        (true, _) => "a look within two minutes acts on it".to_owned(),
+        (false, None) => "the next event or tick acts on it".to_owned(),
+        (false, Some(because)) => format!("the next event or tick acts on it: {because}"),
+    };
+    format!("{}: written; {when}\n", decided.image)
 }

@@ -5,6 +5,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
+use patchwave_tests::schedules;
 use patchwave_tests::settle::{Delivery, settle};
 use patchwave_tests::world::{Setup, World};
 use serde_json::{Value, json};
@@ -24,7 +27,10 @@ const CART: &str = "apps/cart:live";
 
 /// Runs the command beside the test, in which the fakes answer it.
 async fn decide(world: &World, verb: &'static str, image: &'static str) -> Ran {
-    let settings = world.settings().clone();
+    decide_with(world.settings().clone(), verb, image).await
+}
+
+async fn decide_with(settings: BTreeMap<String, String>, verb: &'static str, image: &'static str) -> Ran {
     let run = move || {
         let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         patchwave_with(&[verb, image, "--by", "jo", "--format", "json"], &settings)
@@ -83,4 +89,28 @@ async fn a_decision_that_cannot_be_written_says_why() {
     assert_eq!(nowhere.code, 2, "{nowhere:?}");
     assert!(nowhere.stderr.contains("PATCHWAVE_HIERARCHY"), "{}", nowhere.stderr);
     assert_eq!(world.builds(), [].into());
+}
+
+#[tokio::test]
+async fn a_decision_asks_for_a_look_and_is_written_whether_or_not_it_gets_one() {
+    let world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    schedules::regular(world.moto(), "tick").await;
+    let decided = async |verb, tick: &str| {
+        let mut settings = world.settings().clone();
+        settings.insert("PATCHWAVE_TICK".to_owned(), format!("patchwave/{tick}"));
+        let ran = decide_with(settings, verb, CART).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.json()
+    };
+    let frozen = decided("freeze", "tick").await;
+    assert_eq!((&frozen["lookAsked"], &frozen["noLook"]), (&json!(true), &Value::Null));
+    assert_eq!(schedules::once(world.moto()).await.len(), 1, "one look");
+
+    let released = decided("release", "nowhere").await;
+    assert_eq!(released["lookAsked"], false);
+    let because = released["noLook"].as_str().unwrap();
+    assert!(because.contains("read the schedule patchwave/nowhere"), "{because}");
+    assert_eq!(schedules::once(world.moto()).await.len(), 1, "and no other");
+    let unasked = decide(&world, "freeze", CART).await.json();
+    assert_eq!((&unasked["lookAsked"], &unasked["noLook"]), (&json!(false), &Value::Null));
 }

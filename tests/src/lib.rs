@@ -26,6 +26,7 @@ pub mod parsers;
 pub mod queue;
 pub mod runtime;
 pub mod scanner;
+pub mod schedules;
 pub mod settle;
 pub mod traffic;
 pub mod world;

@@ -4,9 +4,9 @@
 
 use jiff::SignedDuration;
 use patchwave_tests::estate::{EcsCluster, Region};
-use patchwave_tests::moto::Moto;
 use patchwave_tests::organisation::HIERARCHY;
 use patchwave_tests::runtime::{Deadline, Function};
+use patchwave_tests::schedules;
 use patchwave_tests::world::{ACCOUNT, Setup, World};
 use serde_json::{Value, json};
 
@@ -28,30 +28,11 @@ fn shop(digest: &str) -> Region {
     Region { ecs: vec![cluster], ..Region::default() }
 }
 
-/// A schedule as in the template.
-async fn schedule(moto: &Moto, name: &str) {
-    let regular = json!({
-        "GroupName": "patchwave", "ScheduleExpression": "cron(0 4 * * ? *)",
-        "FlexibleTimeWindow": { "Mode": "OFF" },
-        "Target": { "Arn": "arn:aws:lambda:us-east-1:123456789012:function:inventory",
-            "RoleArn": "arn:aws:iam::123456789012:role/scheduler", "Input": include_str!("../fixtures/events/scheduler-universal-input.json") },
-    });
-    moto.post("scheduler", "schedule-groups/patchwave", &json!({})).await;
-    moto.post("scheduler", &format!("schedules/{name}"), &regular).await;
-}
-
-/// The schedules that strike once, as they are listed.
-async fn woken(moto: &Moto) -> Vec<Value> {
-    let listed = moto.get("scheduler", "schedules?ScheduleGroup=patchwave").await;
-    let once = |schedule: &&Value| schedule["Name"].as_str().is_some_and(|name| name.contains('-'));
-    listed["Schedules"].as_array().unwrap().iter().filter(once).cloned().collect()
-}
-
 #[tokio::test]
 async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
     let world = World::start(setup()).await;
     world.estate.set(ACCOUNT, "us-east-1", shop(&world.current("apps/cart:live").await));
-    schedule(world.moto(), "daily").await;
+    schedules::regular(world.moto(), "daily").await;
     let mut settings = world.settings().clone();
     settings.insert("PATCHWAVE_SWEEP".to_owned(), "patchwave/daily".to_owned());
     // Of seven seconds half are the survey's. The fourth answer that is none is after two, and the next call would be due two
@@ -65,7 +46,7 @@ async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["errors"], json!([]));
     assert_eq!(report["inventory"]["running"], 0, "{report}");
-    let made = woken(world.moto()).await;
+    let made = schedules::once(world.moto()).await;
     assert_eq!(made.len(), 1, "{made:?}");
     let name = made[0]["Name"].as_str().unwrap();
     let whole = world.moto().get("scheduler", &format!("schedules/{name}?groupName=patchwave")).await;
@@ -78,13 +59,13 @@ async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
     let report = function.invoke(&input).await.unwrap();
     assert_eq!(report["inventory"]["running"], 1, "{report}");
     assert_eq!(world.estate.calls("ListClusters"), clusters, "what was read is not read again");
-    assert_eq!(woken(world.moto()).await.len(), 1, "nothing is left to wake for");
+    assert_eq!(schedules::once(world.moto()).await.len(), 1, "nothing is left to wake for");
 }
 
 #[tokio::test]
 async fn who_starts_a_build_asks_for_one_tick_that_looks_for_its_end() {
     let world = World::start(Setup::default()).await;
-    schedule(world.moto(), "tick").await;
+    schedules::regular(world.moto(), "tick").await;
     let mut settings = world.settings().clone();
     settings.insert("PATCHWAVE_TICK".to_owned(), "patchwave/tick".to_owned());
     let mut function = Function::start("inventory", &settings, Deadline::Far).await;
@@ -92,12 +73,12 @@ async fn who_starts_a_build_asks_for_one_tick_that_looks_for_its_end() {
         serde_json::from_str(include_str!("../fixtures/events/scheduler-universal-input.json")).unwrap();
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["started"], json!([]));
-    assert_eq!(woken(world.moto()).await.len(), 0, "nothing is under way");
+    assert_eq!(schedules::once(world.moto()).await.len(), 0, "nothing is under way");
 
     world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["started"][0]["image"], "base/os", "{report}");
-    let made = woken(world.moto()).await;
+    let made = schedules::once(world.moto()).await;
     assert_eq!(made.len(), 1, "{made:?}");
     assert!(made[0]["Name"].as_str().unwrap().starts_with("tick-"), "{made:?}");
 }

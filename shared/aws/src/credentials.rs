@@ -20,7 +20,7 @@ pub(crate) fn with_default_credentials(config: &SdkConfig) -> SdkConfig {
 }
 
 /// The default chain, once the environment has turned out to have no credentials. Making it makes clients of STS and of the
-/// instance's metadata as well, which was two thirds of all that a function computed until its first event.
+/// instance's metadata as well, which was two thirds of what a function's main thread computed until its first event.
 #[derive(Debug)]
 struct Elsewhere {
     config: SdkConfig,

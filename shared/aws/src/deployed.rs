@@ -6,7 +6,7 @@ use patchwave::hierarchy::{Hierarchy, UnknownImage};
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave::policy::Mode;
-use patchwave_converge::{Fault, NotIntervened};
+use patchwave_converge::{Fault, NotIntervened, World};
 
 use crate::clients::Clients;
 use crate::hierarchy::HierarchySource;
@@ -78,16 +78,40 @@ pub enum NotDone {
     NotIntervened(#[from] NotIntervened),
 }
 
-/// Writes the decision of `by` about the image that `name` (an id or a declared `repository:tag`) means, and returns its
-/// id. The deployment is the one that the environment names.
+/// A decision that was written.
+#[derive(Debug)]
+pub struct Intervened {
+    /// About which image.
+    pub image: ImageId,
+    /// What acts on it.
+    pub acts: Acts,
+}
+
+/// What acts on a decision.
+#[derive(Debug)]
+pub enum Acts {
+    /// A look that was asked for, within two minutes.
+    Look,
+    /// The next event or tick: nobody may ask for a look, or the one who decided may not.
+    Tick(Option<Fault>),
+}
+
+/// Writes the decision of `by` about the image that `name` (an id or a declared `repository:tag`) means, and asks for a
+/// look at it. The deployment is the one that the environment names.
 ///
 /// # Errors
 ///
-/// Nothing is written if any of the steps fails.
-pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<ImageId, NotDone> {
+/// Nothing is written if any of the steps fails. That no look could be asked for is no failure.
+pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<Intervened, NotDone> {
     let deployed = Deployed::read().await?;
     let (world, hierarchy) = deployed.world().await?;
     let image = hierarchy.resolve(name)?.id.clone();
     patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
-    Ok(image)
+    let acts = match &deployed.ticks {
+        None => Acts::Tick(None),
+        Some(_) => {
+            world.wake(world.now()).await.map_or_else(|fault| Acts::Tick(Some(fault)), |()| Acts::Look)
+        }
+    };
+    Ok(Intervened { image, acts })
 }
