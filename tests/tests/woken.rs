@@ -1,7 +1,5 @@
 //! The compiled functions, when they have to look again before a schedule would have them look: they ask to be woken.
 
-#![expect(clippy::unwrap_used, reason = "a helper that finds nothing is a failed test")]
-
 use jiff::SignedDuration;
 use patchwave_tests::estate::{EcsCluster, Region};
 use patchwave_tests::organisation::HIERARCHY;
