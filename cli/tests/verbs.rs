@@ -309,7 +309,7 @@ fn the_inventory_reads_well_and_fits_a_spreadsheet() {
     assert_eq!(without.code, 2);
 }
 
-/// Asks about a lifecycle policy of `tests/fixtures/lifecycle`, an hour after its inventory.
+/// Asks about a lifecycle policy of `tests/fixtures/lifecycle`.
 fn lifecycle(policy: &str, more: &[&str]) -> support::Ran {
     let file = fixture(&format!("lifecycle/{policy}"));
     patchwave(&[&["lifecycle", &file][..], more].concat())

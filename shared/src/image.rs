@@ -301,6 +301,12 @@ impl fmt::Display for Reference {
     }
 }
 
+/// Tells whether a manifest of this media type is a list of manifests: Docker's manifest list or an OCI image index.
+/// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
+pub fn is_index(media_type: &str) -> bool {
+    media_type.contains("manifest.list") || media_type.contains("image.index")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,14 @@ fn listened(lines: &str) -> Village {
     village
 }
 
+/// A base of which only what is critical counts, and an application of which everything does.
+fn a_picky_application() -> Village {
+    let yaml = village::family("b: scratch\n a: b | rebuildAt: low");
+    let mut village = Village::new(&yaml.replace("policy: { mode", "policy: { rebuildAt: critical, mode"));
+    village.facts.has_listener = true;
+    village
+}
+
 fn high(vulnerability: &str) -> Finding {
     Finding { severity: Severity::High, ..finding(vulnerability) }
 }
@@ -259,11 +267,7 @@ fn nobody_listens_and_nothing_is_recorded_so_that_a_later_listener_is_told_all()
 
 #[test]
 fn who_sees_only_a_part_closes_nothing_on_behalf_of_what_it_does_not_see() {
-    let mut village = Village::new(
-        &village::family("b: scratch\n a: b | rebuildAt: low")
-            .replace("policy: { mode", "policy: { rebuildAt: critical, mode"),
-    );
-    village.facts.has_listener = true;
+    let mut village = a_picky_application();
     let low = Finding { severity: Severity::Low, fix: Fix::NotPublished, ..finding("CVE-1") };
     village.infect("b", &low);
     village.scan_all();
@@ -328,11 +332,7 @@ fn a_suppression_closes_a_story_if_all_whom_it_may_concern_are_seen() {
 
 #[test]
 fn of_a_part_only_more_is_asked_and_never_less() {
-    let mut village = Village::new(
-        &village::family("b: scratch\n a: b | rebuildAt: low")
-            .replace("policy: { mode", "policy: { rebuildAt: critical, mode"),
-    );
-    village.facts.has_listener = true;
+    let mut village = a_picky_application();
     village.infect("b", &Finding { severity: Severity::Low, fix: Fix::NotPublished, ..finding("CVE-1") });
     village.infect("b", &finding("CVE-2"));
     village.scan_all();

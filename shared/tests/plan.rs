@@ -733,13 +733,11 @@ fn observe_is_a_ceiling() {
 
 #[test]
 fn a_pinned_pipeline_builds_the_lines_commit_or_nothing() {
-    let mut village =
-        Village::of("b: scratch | pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }");
+    let mut village = Village::of(&format!("b: scratch {}", village::pinned("b")));
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
     assert_eq!(village.hold("b"), Hold::UnknownRevision);
-    let digest = village.current("b").digest.clone();
-    village.image("b").versions.get_mut(&digest).unwrap().revision = Some("0123abcd".repeat(5));
+    village.set_revision("b", Some(&"0123abcd".repeat(5)));
     village.pass();
     assert_eq!(village.builds[0].sources[0].revision, "0123abcd".repeat(5));
 }

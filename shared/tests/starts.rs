@@ -176,12 +176,10 @@ fn a_pipeline_is_told_of_what_its_image_is_built_on_and_of_nothing_else() {
 
 #[test]
 fn a_pipeline_that_has_what_it_declares_takes_a_start() {
-    let mut village =
-        Village::of("b: scratch | pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }");
+    let mut village = Village::of(&format!("b: scratch {}", village::pinned("b")));
     village.infect("b", &finding("CVE-1"));
     village.scan("b");
-    let digest = village.current("b").digest.clone();
-    village.image("b").versions.get_mut(&digest).unwrap().revision = Some("0123abcd".repeat(5));
+    village.set_revision("b", Some(&"0123abcd".repeat(5)));
     let declared = village.declare("b", ExecutionMode::Queued);
     // What is sent needs no default, and what has one need not be sent.
     declared.variables.insert("PATCHWAVE_REASON".into(), false);
@@ -218,14 +216,12 @@ fn a_reason_is_called_what_its_json_calls_it_and_so_the_pipeline_is_told() {
 
 #[test]
 fn the_commit_is_an_input_where_the_pipeline_is_pinned_to_it() {
-    let sources = "| pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }";
-    for (pipeline, is_input) in [(sources, true), ("", false)] {
+    for (pipeline, is_input) in [(village::pinned("b"), true), (String::new(), false)] {
         let mut village = Village::of(&format!("b: scratch {pipeline}"));
         village.infect("b", &finding("CVE-1"));
         village.scan("b");
-        let digest = village.current("b").digest.clone();
         let mut inputs = |commit: &str| {
-            village.image("b").versions.get_mut(&digest).unwrap().revision = Some(commit.repeat(5));
+            village.set_revision("b", Some(&commit.repeat(5)));
             only_start(&village).inputs
         };
         assert_eq!(inputs("0123abcd") != inputs("4567cdef"), is_input, "{pipeline}");

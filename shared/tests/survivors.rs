@@ -560,7 +560,7 @@ fn a_child_does_not_wait_for_what_moves_above_a_parent_that_cannot_follow() {
         ("| rebuild: approval", false),
         ("| mode: observe", false),
         ("| pipeline: none", false),
-        ("| pipeline: { name: p, sources: [{ action: Source, type: COMMIT_ID }] }", false),
+        (&village::pinned("p"), false),
     ] {
         let mut village = Village::of(&format!("b: scratch\np: b {parent}\na: p"));
         village.infect("b", &finding("CVE-1"));
@@ -586,24 +586,24 @@ fn a_build_that_was_seen_and_is_gone_was_stopped() {
 
 #[test]
 fn a_pinned_build_is_ours_if_the_line_is_still_at_its_commit() {
-    let pinned = "| pipeline: { name: b, sources: [{ action: Source, type: COMMIT_ID }] }";
-    let commit = "0123abcd".repeat(5);
+    let pinned = village::pinned("b");
+    let [commit, another] = ["0123abcd", "4567cdef"].map(|part| part.repeat(5));
     for (pipeline, revision, is_ours) in [
-        (pinned, Some(commit.clone()), true),
-        (pinned, Some("4567cdef".repeat(5)), false),
-        (pinned, None, false),
-        ("", Some(commit.clone()), true),
+        (pinned.as_str(), Some(commit.as_str()), true),
+        (&pinned, Some(&another), false),
+        (&pinned, None, false),
+        ("", Some(&commit), true),
         ("", None, true),
     ] {
         let mut village = Village::of(&format!("b: scratch {pipeline}"));
         village.infect("b", &finding("CVE-1"));
         village.scan("b");
-        village.image("b").versions.values_mut().for_each(|version| version.revision = Some(commit.clone()));
+        village.set_revision("b", Some(&commit));
         assert_eq!(village.pass(), ["b"]);
         village.wait("10m");
         village.finish("b");
+        village.set_revision("b", revision);
         let digest = village.current("b").digest.clone();
-        village.image("b").versions.get_mut(&digest).unwrap().revision = revision.clone();
         village.pass();
         let success = village.facts.images[&id("b")].record.success.as_ref();
         assert_eq!(

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use patchwave::image::{Digest, Platform};
+use patchwave::image::{Digest, Platform, is_index};
 use serde::Deserialize;
 
 /// The four media types that an image's top document may have.
@@ -209,10 +209,6 @@ fn index(entries: Vec<Entry>, notes: Notes) -> Result<Document, InvalidManifest>
         platforms.entry(platform).or_insert(entry.digest);
     }
     Ok(Document::Index { platforms, others, notes })
-}
-
-fn is_index(media_type: &str) -> bool {
-    media_type.contains("manifest.list") || media_type.contains("image.index")
 }
 
 /// Tells what a manifest is if it is no image: by its artifact type, its config's, or its layers'.

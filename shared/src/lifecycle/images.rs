@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::policy::StorageClass;
-use crate::image::{Digest, Repository, Tag};
+use crate::image::{Digest, Repository, Tag, is_index};
 use crate::time::Timestamp;
 
 /// The images of one repository.
@@ -138,7 +138,6 @@ impl Listing {
 impl From<Detail> for Image {
     fn from(detail: Detail) -> Self {
         let at = |moment: Option<Moment>| moment.map(|moment| moment.0);
-        let media = detail.image_manifest_media_type;
         Self {
             tags: detail.image_tags,
             pushed_at: detail.image_pushed_at.0,
@@ -149,7 +148,7 @@ impl From<Detail> for Image {
                 Status::Active | Status::Activating => StorageClass::Standard,
                 Status::Archived => StorageClass::Archive,
             },
-            is_index: media.contains("manifest.list") || media.contains("image.index"),
+            is_index: is_index(&detail.image_manifest_media_type),
             children: BTreeSet::new(),
         }
     }

@@ -79,8 +79,10 @@ impl Policy {
         let characters = text.chars().count();
         let mut errors = Vec::new();
         if !CHARACTERS.contains(&characters) {
-            let advice = if characters < 100 { "add a `description`" } else { "shorten it" };
-            let what = format!("the text has {characters} characters, and ECR takes 100 to 30720; {advice}");
+            let (least, most) = (CHARACTERS.start(), CHARACTERS.end());
+            let advice = if characters < *least { "add a `description`" } else { "shorten it" };
+            let what =
+                format!("the text has {characters} characters, and ECR takes {least} to {most}; {advice}");
             errors.push(PolicyError::new(&what));
         }
         if characters > *CHARACTERS.end() {
@@ -119,7 +121,7 @@ impl PolicyError {
 }
 
 /// Tells what is wrong with one of a policy's rules.
-fn wrong(rules: &[WrittenRule], index: usize) -> impl Iterator<Item = PolicyError> {
+fn wrong(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
     let WrittenRule { rule_priority: priority, selection, action, .. } = &rules[index];
     let WrittenSelection { tag_status: status, count_type: count, count_number: number, .. } = selection;
     let (patterns, prefixes) = (selection.tag_pattern_list.as_ref(), selection.tag_prefix_list.as_ref());
@@ -211,8 +213,7 @@ fn wrong(rules: &[WrittenRule], index: usize) -> impl Iterator<Item = PolicyErro
     ];
     let found = checks.into_iter().filter(|(violated, _)| *violated);
     let (rule, priority) = (Some(index + 1), *priority);
-    let error = move |message: &str| PolicyError { rule, priority, ..PolicyError::new(message) };
-    found.map(move |(_, message)| error(message)).collect::<Vec<_>>().into_iter()
+    found.map(|(_, message)| PolicyError { rule, priority, ..PolicyError::new(message) }).collect()
 }
 
 /// Makes a rule of one with which nothing is wrong.

@@ -89,6 +89,11 @@ pub(crate) fn family(lines: &str) -> String {
     yaml
 }
 
+/// A pipeline of this name whose source is pinned to the line's commit, to follow an image's parents.
+pub(crate) fn pinned(name: &str) -> String {
+    format!("| pipeline: {{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}")
+}
+
 impl Village {
     /// Builds every image once, on its parents, an hour before the story starts; all scans are clean.
     pub(crate) fn new(yaml: &str) -> Self {
@@ -173,6 +178,12 @@ impl Village {
         let facts = self.facts.images.get_mut(image).unwrap();
         facts.current = Current::Version(version.digest.clone());
         facts.versions.insert(version.digest.clone(), version);
+    }
+
+    /// From now on the current version says that it was built from this commit.
+    pub(crate) fn set_revision(&mut self, name: &str, revision: Option<&str>) {
+        let digest = self.current(name).digest.clone();
+        self.image(name).versions.get_mut(&digest).unwrap().revision = revision.map(str::to_owned);
     }
 
     /// From now on the layer that `name` itself adds carries `finding`, on every platform.
