@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, decide: &Decide, decision: Intervention) -> Resul
 
 fn text(decided: &Decided<'_>) -> String {
     let when = match (decided.look_asked, &decided.no_look) {
-        (true, _) => "a look within two minutes acts on it".to_owned(),
+        (true, _) => "a look in about two minutes acts on it".to_owned(),
         (false, None) => "the next event or tick acts on it".to_owned(),
         (false, Some(because)) => format!("the next event or tick acts on it: {because}"),
     };

@@ -90,7 +90,7 @@ pub struct Intervened {
 /// What acts on a decision.
 #[derive(Debug)]
 pub enum Acts {
-    /// A look that was asked for, within two minutes.
+    /// A look that was asked for: at a minute that is at most a minute and a half ahead, which Scheduler keeps to the minute.
     Look,
     /// The next event or tick: nobody may ask for a look, or the one who decided may not.
     Tick(Option<Fault>),
