@@ -107,6 +107,13 @@ def for_a_thousand(counted, prices):
     return sum(costs(counted, prices)["what varies"].values()) * 1000 / counted["images"]
 
 
+def events_a_day(counted):
+    """Returns how many events of other services arrive a day, for each image."""
+    asked = counted["requests"]
+    queued = asked["scanComplete"]["messages"] + asked["rebuildFanout"]["messages"]
+    return (queued - asked["ticks"] - asked["looks"]) / counted["images"] / counted["days"]
+
+
 def table(scenarios, listed):
     """Returns the README's table."""
     prices = listed["prices"]
@@ -122,6 +129,7 @@ def table(scenarios, listed):
         for name in services:
             line(name, [each[part][name] for each in found])
         line(part, [sum(each[part].values()) for each in found], "**")
+    line("events a day, for an image", [events_a_day(counted) for counted in scenarios.values()])
     line("what varies, for 1,000 images", [for_a_thousand(counted, prices) for counted in scenarios.values()])
     return "\n".join(lines)
 

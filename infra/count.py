@@ -16,10 +16,12 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 COUNTED = HERE / "requests.json"
 
-# An organisation: its images, and what happens in a month. The smallest is the one of `patchwave demo`.
+# An organisation: its images, and what happens in a month. The smallest is the one of `patchwave demo`; the one of the goal
+# has as many events as the goal assumes, two a day for each image, and the others twice and more of them.
 SCENARIOS = {
     "small": {"days": 30, "commits-a-day": 20, "vulnerabilities-a-month": 8, "seed": 7},
     "medium": {"hierarchy": 400, "days": 30, "commits-a-day": 200, "vulnerabilities-a-month": 20, "seed": 7},
+    "goal": {"hierarchy": 1000, "days": 30, "commits-a-day": 260, "vulnerabilities-a-month": 20, "seed": 7},
     "large": {"hierarchy": 4000, "days": 30, "commits-a-day": 2000, "vulnerabilities-a-month": 40, "seed": 7},
 }
 

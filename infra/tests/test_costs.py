@@ -82,3 +82,9 @@ def test_what_is_assumed_is_what_the_template_says():
 def test_more_images_never_cost_less():
     totals = [sum(costs.costs(counted, PRICES["prices"])["what varies"].values()) for counted in COUNTED.values()]
     assert totals == sorted(totals)
+
+
+def test_the_goal_is_met_with_as_many_events_as_it_assumes():
+    goal = COUNTED["goal"]
+    assert (goal["images"], round(costs.events_a_day(goal), 1)) == (1000, 2.0)
+    assert costs.for_a_thousand(goal, PRICES["prices"]) <= 0.5

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -220,8 +220,12 @@ fn keep(output: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Mutex
     });
 }
 
-/// Finds a binary of the workspace beside the test that runs.
+/// Finds a function: in the folder that `PATCHWAVE_FUNCTIONS` names, where `cargo lambda build` left it, or beside the test.
 fn binary(name: &str) -> PathBuf {
+    if let Some(packages) = std::env::var_os("PATCHWAVE_FUNCTIONS") {
+        let workspace = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        return workspace.join(packages).join(name).join("bootstrap");
+    }
     let test = std::env::current_exe().expect("a test knows its own file");
     let found = test.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|file| file.is_file());
     found.unwrap_or_else(|| {

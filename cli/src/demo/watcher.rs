@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::image::{Digest, ImageId};
-use patchwave::plan::Hold;
 use patchwave::time::Timestamp;
 use patchwave_converge::Report;
 use patchwave_sim::{Build, Function, Moment, Workload};
@@ -50,7 +49,7 @@ impl Watcher {
     fn passed(&mut self, report: &Report) {
         self.passes += 1;
         self.errors.extend(report.errors.iter().map(|failure| failure.message.clone()));
-        for held in report.held.iter().filter(|held| held.hold != Hold::Fresh) {
+        for held in report.waiting() {
             self.waited.entry(held.hold.name()).or_default().insert(held.image.clone());
         }
     }

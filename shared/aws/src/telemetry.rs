@@ -52,7 +52,7 @@ pub(crate) fn report(report: &Report) {
             build_key = %started.build_key, reasons = reasons.join(","), "started"
         );
     }
-    for held in &report.held {
+    for held in report.waiting() {
         info!(target: "patchwave", image = %held.image, why = held.hold.name(), lifted_by = held.lifted_by, "held");
     }
     // Whoever delivers events or batches throws the report away: what was proved and what is not known stands here alone.
@@ -76,16 +76,39 @@ pub(crate) fn report(report: &Report) {
     }
     info!(
         target: "patchwave",
-        started = report.started.len(), held = report.held.len(), proofs = report.proofs.len(),
+        started = report.started.len(), held = report.waiting().count(), proofs = report.proofs.len(),
         unknown = report.unknown.len(), errors = report.errors.len(), "done"
     );
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use patchwave::plan::Hold;
+    use patchwave_converge::Held;
     use tracing::Level;
 
     use super::*;
+
+    fn logged(report: &Report) -> String {
+        let (log, writer) = std::io::pipe().unwrap();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(writer));
+        tracing::subscriber::with_default(lines.finish(), || super::report(report));
+        std::io::read_to_string(log).unwrap()
+    }
+
+    fn held(image: &str, hold: Hold) -> Held {
+        Held { image: image.parse().unwrap(), hold, lifted_by: String::new(), reasons: Vec::new() }
+    }
+
+    #[test]
+    fn an_image_that_there_is_no_reason_to_rebuild_is_no_line() {
+        let held = vec![held("apps/old:1", Hold::Frozen), held("apps/fresh:1", Hold::Fresh)];
+        let log = logged(&Report { held, ..Report::default() });
+        assert!(log.contains("apps/old:1") && log.contains("Frozen") && log.contains("held=1"), "{log}");
+        assert!(!log.contains("apps/fresh:1"), "{log}");
+    }
 
     #[test]
     fn a_filter_is_read_as_far_as_it_makes_sense() {

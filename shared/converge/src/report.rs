@@ -83,3 +83,10 @@ pub struct Report {
     #[serde(skip)]
     pub is_whole: bool,
 }
+
+impl Report {
+    /// Returns what something holds, without the images that there is no reason to rebuild: most of what is looked at.
+    pub fn waiting(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter(|held| held.hold != Hold::Fresh)
+    }
+}

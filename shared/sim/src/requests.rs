@@ -102,7 +102,7 @@ pub struct Invoked {
     pub invocations: u64,
     /// Images looked at, in all of them.
     pub images: u64,
-    /// Lines logged: one for each image held or started, each proof and each thing unknown, and one for the whole.
+    /// Lines logged: one for each image that waits or starts, each proof and each thing unknown, and one for the whole.
     pub log_lines: u64,
 }
 
@@ -199,8 +199,8 @@ pub(crate) fn key_bytes(image: &ImageId) -> u64 {
 
 /// Counts the lines that a function logs about a report.
 pub(crate) fn lines(report: &Report) -> usize {
-    let Report { started, held, proofs, unknown, doubts, errors, .. } = report;
-    started.len() + held.len() + proofs.len() + unknown.len() + doubts.len() + errors.len() + 1
+    let Report { started, proofs, unknown, doubts, errors, .. } = report;
+    started.len() + report.waiting().count() + proofs.len() + unknown.len() + doubts.len() + errors.len() + 1
 }
 
 /// Tells whether a rule of the deployment hands an event on: no part of an index, and no execution that began.
