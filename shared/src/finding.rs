@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// How bad a finding is. Scanners' other words (`UNDEFINED`, `UNTRIAGED`, `INFORMATIONAL`) are kept apart from `low`:
 /// nobody has rated them yet, so no policy counts them.
@@ -122,6 +122,10 @@ pub struct Finding {
     pub exploited: bool,
 }
 
+/// How long a scan is fresh: basic scanning makes no second one of an image earlier.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
+pub const FRESH: Span = Span::hours(24);
+
 /// What the scanner can see at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -178,6 +182,19 @@ impl Scan {
         match self {
             Self::Complete { findings, .. } => Some(findings.iter().any(|f| f.key == *key)),
             _ => None,
+        }
+    }
+
+    /// Tells whether a new scan would be made if it were asked for. One that failed may succeed; one that is under way needs
+    /// no asking. Enhanced scanning, which alone sees language packages and lets scans expire, makes none by hand.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-enhanced.html>
+    pub fn can_be_repeated(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Missing | Self::Failed(_) => true,
+            Self::Pending | Self::Expired | Self::Complete { coverage: Coverage::OsAndLanguages, .. } => {
+                false
+            }
+            Self::Complete { completed_at, coverage: Coverage::Os, .. } => FRESH.after(*completed_at) <= now,
         }
     }
 

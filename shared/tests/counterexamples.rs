@@ -7,7 +7,7 @@ mod village;
 use std::collections::BTreeSet;
 
 use patchwave::facts::{Current, Execution, ExecutionMode, ExecutionState};
-use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::Line;
 use patchwave::intervention::Intervention;
 use patchwave::line::{Candidate, current};
@@ -205,8 +205,10 @@ fn settling_is_transitive() {
 fn an_old_scan_that_says_clean_is_not_believed() {
     let children: Vec<String> = (0..40).map(|n| format!("a{n:02}: b")).collect();
     let mut village = Village::of(&format!("b: scratch\n{}", children.join("\n")));
+    village.coverage = Coverage::Os;
+    village.scan("b");
     village.infect("b", &finding("CVE-1"));
-    village.wait("60m");
+    village.wait("25h");
     for n in 0..40 {
         village.scan(&format!("a{n:02}"));
     }

@@ -5,7 +5,7 @@
 mod village;
 
 use patchwave::facts::{Current, Execution, ExecutionMode, ExecutionState, PipelineFacts};
-use patchwave::finding::{Finding, Fix, PackageKind, Scan, Severity};
+use patchwave::finding::{Coverage, Finding, Fix, PackageKind, Scan, Severity};
 use patchwave::plan::{Awaited, Evidence, Hold, Limit, Reason, Verdict};
 use patchwave::record::Claim;
 use village::{Village, at, finding, id};
@@ -76,10 +76,14 @@ fn an_introduced_finding_that_the_parent_lost_rebuilds_only_the_child() {
 #[test]
 fn a_parent_that_was_not_scanned_since_the_finding_appeared_is_scanned_first() {
     let mut village = Village::of("b: scratch\n a1: b\n a2: b");
+    village.coverage = Coverage::Os;
+    village.scan("b");
     village.infect("b", &finding("CVE-1"));
-    village.wait("1h");
+    village.wait("23h");
     village.scan("a1");
     village.scan("a2");
+    assert!(village.plan().scans.is_empty(), "it would be refused: one was made that day");
+    village.wait("1h");
     let plan = village.plan();
     assert!(plan.starts.is_empty(), "an old scan that says clean is not believed");
     assert_eq!(plan.scans.len(), 2, "both platforms of b");
@@ -88,6 +92,16 @@ fn a_parent_that_was_not_scanned_since_the_finding_appeared_is_scanned_first() {
     // The scan comes: the reason belongs to the base.
     village.scan("b");
     assert_eq!(village.play(), ["b", "a1", "a2"]);
+}
+
+#[test]
+fn inspector_is_not_asked_for_a_scan() {
+    let mut village = Village::of("b: scratch\n a: b");
+    village.infect("b", &finding("CVE-1"));
+    village.wait("25h");
+    village.scan("a");
+    assert_eq!(village.hold("a"), Hold::WaitingOn { on: id("b"), awaits: Awaited::Scan });
+    assert!(village.plan().scans.is_empty(), "it scans again by itself");
 }
 
 #[test]

@@ -171,6 +171,7 @@ fn only_platforms_without_a_scan_since_the_finding_appeared_are_asked_for() {
         version.platforms.get_mut(&platform.parse().unwrap()).unwrap().scan = scan;
     }
     forget_layers(&mut village, "b");
+    village.wait("25h");
     let asked: Vec<String> = village.plan().scans.into_iter().map(|scan| scan.platform.to_string()).collect();
     assert_eq!(asked, [last]);
 }

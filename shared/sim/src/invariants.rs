@@ -27,6 +27,8 @@ pub(crate) struct Witness {
     pub(crate) builds: u64,
     pub(crate) duplicates: u64,
     pub(crate) lost: u64,
+    /// When a pass last found an image that waits for a scan which nobody can ask for.
+    pub(crate) waited_in_vain: Option<Timestamp>,
     succeeded: BTreeMap<String, u32>,
     days: BTreeMap<String, u32>,
     last: BTreeMap<ImageId, String>,
@@ -88,6 +90,9 @@ impl Witness {
 
     /// Notes what changed in a report.
     pub(crate) fn passed(&mut self, report: &Report, now: Timestamp) {
+        if waits_in_vain(report) {
+            self.waited_in_vain = Some(now);
+        }
         if !self.is_telling {
             return;
         }
@@ -106,6 +111,15 @@ impl Witness {
             self.tell(now, || format!("error: {}", error.message));
         }
     }
+}
+
+fn waits_in_vain(report: &Report) -> bool {
+    report.held.iter().any(|held| match &held.hold {
+        Hold::WaitingOn { on, awaits: Awaited::Scan } => {
+            report.scans_requested.iter().all(|scan| scan.image != *on)
+        }
+        _ => false,
+    })
 }
 
 fn hold_text(hold: &Hold) -> String {

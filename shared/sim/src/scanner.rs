@@ -30,8 +30,6 @@ pub(crate) struct Scanner {
     scanning: BTreeMap<Repository, Scanning>,
     scans: BTreeMap<ManifestAt, Scan>,
     asked: BTreeMap<ManifestAt, Timestamp>,
-    /// When it last refused a scan that was asked for.
-    pub(crate) last_refusal: Option<Timestamp>,
     first_observed: BTreeMap<(ManifestAt, FindingKey), Timestamp>,
 }
 
@@ -66,7 +64,6 @@ impl Scanner {
     pub(crate) fn request(&mut self, at: &ManifestAt, now: Timestamp) -> bool {
         let too_early = self.asked.get(at).is_some_and(|last| now < ONCE_IN.after(*last));
         if self.scanning(&at.0) == Scanning::Enhanced || too_early {
-            self.last_refusal = Some(now);
             return false;
         }
         self.asked.insert(at.clone(), now);

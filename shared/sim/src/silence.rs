@@ -9,7 +9,8 @@
 //!
 //! with `m` builds at once: Graham's bound for any order that leaves no slot free while something could start
 //! (Bounds for Certain Multiprocessing Anomalies, 1966). Without a limit that is one tick plus the longest chain: the
-//! makespan. Where a decision needs a scan that the scanner refuses, because it made one that day, `proofWait` comes before.
+//! makespan. Where a decision needs a scan that nobody can ask for, because one was made that day or Inspector
+//! makes them, `proofWait` comes before.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ pub(crate) fn bound(
     swept: Timestamp,
     tick: Span,
     window: Span,
-    scan_refused: bool,
+    waited_in_vain: bool,
 ) -> Timestamp {
     let mut lengths: BTreeMap<&ImageId, u64> = BTreeMap::new();
     let seen = |took: Span| {
@@ -53,7 +54,7 @@ pub(crate) fn bound(
     let chain = longest.values().max().copied().unwrap_or(0);
     let slots = u64::from(hierarchy.limits().max_concurrent_builds).max(1);
     let seconds = (chain * (slots - 1) + sum).div_ceil(slots);
-    let waits = hierarchy.images().filter(|_| scan_refused).map(|image| image.policy.proof_wait.default);
+    let waits = hierarchy.images().filter(|_| waited_in_vain).map(|image| image.policy.proof_wait.default);
     let waited = waits.max().unwrap_or(Span::ZERO);
     let chain = Span::seconds(u32::try_from(seconds).unwrap_or(u32::MAX));
     tick.plus(waited).plus(chain).plus(window).after(swept)

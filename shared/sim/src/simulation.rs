@@ -529,8 +529,8 @@ impl Simulation {
 
     /// Accuses the world of a silence that was too long: of builds that ended after the bound.
     pub(crate) fn witness_silence(&mut self, builds: &[Build], swept: Timestamp) {
-        let refused = self.world.state.borrow().scanner.last_refusal.is_some_and(|at| at >= swept);
-        let bound = bound(self.hierarchy(), builds, swept, TICK, self.batching_window(), refused);
+        let in_vain = self.world.state.borrow().witness.waited_in_vain.is_some_and(|at| at >= swept);
+        let bound = bound(self.hierarchy(), builds, swept, TICK, self.batching_window(), in_vain);
         for late in builds.iter().filter(|build| build.finished_at > bound) {
             self.accuse(&format!("{} was built at {}, after {bound}", late.image, late.finished_at));
         }

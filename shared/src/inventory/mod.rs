@@ -29,7 +29,7 @@ pub use fold::{Change, Folded, Look, fold};
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metrics};
 pub use named::{Named, NoDigest};
-pub use rescan::{A_DAY, FRESH, Rescan, rescans};
+pub use rescan::{A_DAY, Rescan, rescans};
 pub use resolve::Resolution;
 pub use scanning::{
     Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, SeenInUse, UseIs, Windows, matches,

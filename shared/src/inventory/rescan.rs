@@ -8,14 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::Inventory;
 use crate::facts::Facts;
-use crate::finding::{Coverage, Scan};
+use crate::finding::{Coverage, FRESH, Scan};
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Repository};
 use crate::plan::AwaitedScan;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
-/// How long a scan is fresh: the service makes no second one earlier.
-pub const FRESH: Span = Span::hours(24);
 /// How many scans a sweep asks for, with room for pushes, other tools and the rest of the account.
 pub const A_DAY: usize = 50_000;
 
@@ -63,7 +61,8 @@ pub fn rescans(
                 continue;
             }
             for (platform, manifest) in &version.platforms {
-                if !is_due(&manifest.scan, now) || !taken.insert((&image.repository, &manifest.digest)) {
+                if !manifest.scan.can_be_repeated(now) || !taken.insert((&image.repository, &manifest.digest))
+                {
                     continue;
                 }
                 chosen.push(Rescan {
@@ -99,14 +98,4 @@ fn inspectors<'h>(hierarchy: &'h Hierarchy, facts: &Facts) -> BTreeSet<&'h Repos
         versions.flat_map(|version| version.platforms.values()).any(|manifest| by_inspector(&manifest.scan))
     };
     hierarchy.images().filter(is_watched).map(|image| &image.repository).collect()
-}
-
-/// Tells whether a new scan may say something new. One that failed may succeed; one that is under way will. Only Inspector's
-/// scans expire, and it makes none by hand.
-fn is_due(scan: &Scan, now: Timestamp) -> bool {
-    match scan {
-        Scan::Missing | Scan::Failed(_) => true,
-        Scan::Pending | Scan::Expired => false,
-        Scan::Complete { completed_at, .. } => FRESH.after(*completed_at) <= now,
-    }
 }

@@ -171,7 +171,9 @@ fn await_scan<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, parent: &'a Image,
     let Some(version) = scene.current(&parent.id) else { return };
     let stale =
         version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
-    blames.scans.extend(stale.map(|(platform, manifest)| AwaitedScan {
+    // What would be refused is not asked for, or every push of a child would ask again.
+    let askable = stale.filter(|(_, manifest)| manifest.scan.can_be_repeated(scene.now));
+    blames.scans.extend(askable.map(|(platform, manifest)| AwaitedScan {
         image: parent.id.clone(),
         repository: parent.repository.clone(),
         platform: platform.clone(),

@@ -29,6 +29,8 @@ pub(crate) struct Village {
     pub(crate) layers: BTreeMap<Digest, Vec<Finding>>,
     /// Findings that a rebuild of the image that owns them does not remove.
     pub(crate) stubborn: BTreeSet<FindingKey>,
+    /// How the scanner scans.
+    pub(crate) coverage: Coverage,
     /// All builds that ran, in order.
     pub(crate) builds: Vec<Start>,
     serial: u64,
@@ -104,6 +106,7 @@ impl Village {
             now: at(-3_600),
             layers: BTreeMap::new(),
             stubborn: BTreeSet::new(),
+            coverage: Coverage::OsAndLanguages,
             builds: Vec::new(),
             serial: 0,
         };
@@ -196,16 +199,13 @@ impl Village {
     }
 
     pub(crate) fn scan(&mut self, name: &str) {
-        let (layers, now) = (self.layers.clone(), self.now);
+        let (layers, coverage, now) = (self.layers.clone(), self.coverage, self.now);
         for version in self.image(name).versions.values_mut() {
             for manifest in version.platforms.values_mut() {
                 let findings =
                     manifest.layers.iter().flat_map(|layer| layers.get(layer).into_iter().flatten());
-                manifest.scan = Scan::Complete {
-                    completed_at: now,
-                    coverage: Coverage::OsAndLanguages,
-                    findings: findings.cloned().collect(),
-                };
+                manifest.scan =
+                    Scan::Complete { completed_at: now, coverage, findings: findings.cloned().collect() };
             }
         }
     }
