@@ -26,6 +26,7 @@ def observing():
 @pytest.fixture(scope="session")
 def enforcing():
     """With every condition on."""
-    stack = Stack("enforcing", Mode="enforce", OrganizationId="o-exampleorg", AlarmEmail="ops@example.com")
+    given = {"OrganizationId": "o-exampleorg", "AlarmEmail": "ops@example.com", "Pipelines": "rebuild-*"}
+    stack = Stack("enforcing", Mode="enforce", **given)
     yield stack
     stack.close()

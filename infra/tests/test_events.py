@@ -135,6 +135,12 @@ def test_however_an_execution_ends(rules, state):
     assert "Executions" in let_through(rules, event)
 
 
+def test_only_pipelines_that_may_be_started_are_heard_of(rules):
+    # A member sends what it lets the hub start.
+    event = changed("codepipeline-pipeline-succeeded", detail__pipeline="deploy-everything")
+    assert let_through(rules, event) == ["MemberExecutions"]
+
+
 # The code's side.
 
 
@@ -192,13 +198,15 @@ def test_what_patchwave_says_reaches_people_and_no_function(enforcing, rules):
     [source], [kind] = (re.findall(rf'pub const {name}: &str = "([^"]+)"', adapter) for name in ("SOURCE", "DETAIL_TYPE"))
     notice = {"source": source, "detail-type": kind, "account": SAMPLES, "region": REGION, "detail": {}}
     assert let_through(rules, notice) == [NOTICES]
+    assert let_through(rules, {**notice, "account": "444455556666"}) == [], "a member says nothing in Patchwave's name"
     targets = enforcing.client("events").list_targets_by_rule(
         Rule=enforcing.arn(NOTICES).rsplit("/", 1)[-1], EventBusName="enforcing"
     )["Targets"]
     assert [target["Arn"] for target in targets] == [enforcing.id("Alarms")]
     topic = enforcing.client("sns").get_topic_attributes(TopicArn=enforcing.id("Alarms"))["Attributes"]
     from_rule, from_alarms = json.loads(topic["Policy"])["Statement"]
-    assert from_rule["Condition"] == {"ArnEquals": {"aws:SourceArn": enforcing.arn(NOTICES)}}
+    assert from_rule["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in from_rule, "EventBridge supports none in a topic's policy: no notice would arrive"
     assert from_alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
 
 
@@ -230,9 +238,10 @@ def test_the_schedules(enforcing, schedule, target, dead):
     assert {**kind, "kind": ""} == {**expected, "kind": ""}
 
 
-def test_an_observing_stack_hears_of_no_member(observing):
-    [rule] = observing.client("events").list_rules(EventBusName="observing")["Rules"]
-    assert rule["Arn"] == observing.arn(NOTICES)
+def test_without_an_organisation_no_other_account_reaches_the_bus(observing):
+    # Another Region of the hub's own account does, and needs no policy.
+    rules = observing.client("events").list_rules(EventBusName="observing")["Rules"]
+    assert {rule["Arn"] for rule in rules} == {observing.arn(NOTICES), observing.arn("MemberExecutions")}
     assert "Policy" not in observing.client("events").describe_event_bus(Name="observing")
 
 

@@ -87,6 +87,15 @@ def test_what_is_forwarded_is_what_the_hub_takes(member, enforcing):
     assert listed(statements(member, "ForwardRole")[0]["Resource"]) == [BUS]
 
 
+def test_another_region_of_the_hubs_account_forwards_and_needs_no_role_to_be_started():
+    stack = Stack("own", "member.yaml", HubInventoryRoleArn=INVENTORY, ExternalId="example", HubBusArn=BUS, InventoryRoleName="own")
+    try:
+        made = {name for name in stack.template["Resources"] if stack.exists(name)}
+        assert made == {"InventoryRole", "Executions", "ForwardRole", "Unforwarded", "UnforwardedPolicy"}
+    finally:
+        stack.close()
+
+
 def test_an_account_that_builds_nothing_gets_a_role_to_look_and_nothing_else():
     stack = Stack("quiet", "member.yaml", HubInventoryRoleArn=INVENTORY, ExternalId="example", InventoryRoleName="quiet")
     try:

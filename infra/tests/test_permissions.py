@@ -130,7 +130,7 @@ def test_where_each_action_may_be_used(enforcing):
     where = places(enforcing, "RebuildFanoutRole")
     assert where["s3:GetObject"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
     assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
-    assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:*"]
+    assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
     assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]

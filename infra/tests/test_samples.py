@@ -25,6 +25,8 @@ SETTINGS = {
     "BASE_IMAGE": "111122223333.dkr.ecr.us-east-1.amazonaws.com/base/al2023:2023",
     "PLATFORM": "linux/arm64",
     "FAIL_ON": "CRITICAL",
+    "BUILDKIT_IMAGE": "moby/buildkit:buildx-stable-1",
+    "SBOM_GENERATOR": "docker/buildkit-syft-scanner:stable-1",
     "COMMIT": COMMIT,
     "COMMIT_DATE": "2026-11-19T06:15:44Z",
     "EXECUTION": "12345678-1234-5678-abcd-12345678abcd",
@@ -47,12 +49,12 @@ def scan(status="ACTIVE", findings=()):
     return json.dumps({"imageScanStatus": {"status": status}, "imageScanFindings": {"enhancedFindings": enhanced}})
 
 
-def scanned(candidate, published=(), status="ACTIVE"):
+def scanned(candidate, published=(), status="ACTIVE", looked="2026-11-19T06:20:00+00:00"):
     """What docker and aws answer while a candidate is scanned."""
     return [
         {"if": ["imagetools inspect --raw", CANDIDATE], "out": index(PLATFORM)},
         {"if": ["imagetools inspect --raw", PUBLISHED], "out": index(OLD)},
-        {"if": ["describe-image-scan-findings", PLATFORM, "imageScanStatus.status"], "out": f"{status}\n"},
+        {"if": ["describe-image-scan-findings", PLATFORM, "imageScanStatus.status"], "out": f"{status}\t{looked}\n"},
         {"if": ["describe-image-scan-findings", PLATFORM], "out": scan(findings=candidate)},
         {"if": ["describe-image-scan-findings", OLD], "out": scan(findings=published)},
         {"if": ["batch-get-image", "imageTag=22"], "out": json.dumps({"images": [{"imageId": {"imageDigest": PUBLISHED}}]})},
@@ -114,7 +116,7 @@ def test_what_is_written_about_a_build(bench):
     assert f"index:org.opencontainers.image.revision={COMMIT}" in call
     [created] = [a for a in call if a.startswith("index:org.opencontainers.image.created=")]
     assert re.fullmatch(r".*=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
-    assert "--sbom=true" in call and "--provenance=mode=max" in call
+    assert f"type=sbom,generator={SETTINGS['SBOM_GENERATOR']}" in call and "--provenance=mode=max" in call
     assert "SOURCE_DATE_EPOCH=1795068944" in call
     [output] = [a for a in call if a.startswith("type=image")]
     assert f":candidate-{COMMIT}-{SETTINGS['EXECUTION']}," in output and "rewrite-timestamp=true" in output
@@ -157,6 +159,18 @@ def test_a_candidate_may_not_be_worse_than_what_is_published(bench, candidate, p
 def test_unknown_is_never_clean(bench, status):
     done, said = bench(scanned([], status=status)).run(CI / "scan", **{**SETTINGS, "FAIL_ON": "NEVER"})
     assert not done and "the scan of" in said
+
+
+@pytest.mark.parametrize("fails_on", [CANDIDATE, PUBLISHED])
+def test_a_registry_that_does_not_answer_stops_the_candidate(bench, fails_on):
+    silent = {"if": ["imagetools inspect --raw", fails_on], "err": "429 Too Many Requests", "code": 1}
+    done, said = bench([silent, *scanned([OPENSSL], [OPENSSL])]).run(CI / "scan", **SETTINGS)
+    assert not done, said
+
+
+def test_that_inspector_watches_is_no_scan(bench):
+    done, said = bench(scanned([], looked="None")).run(CI / "scan", **SETTINGS)
+    assert not done and "did not come" in said
 
 
 def test_a_scan_that_has_not_begun_is_waited_for(bench):
@@ -219,6 +233,7 @@ def test_nothing_is_published_before_it_was_tested_and_scanned():
     build = yaml.safe_load((CI / "buildspec.yml").read_text())["phases"]["build"]
     assert build["on-failure"] == "ABORT"
     assert build["commands"][-4:] == [f"ci/{script}" for script in SCRIPTS]
+    assert build["commands"][0].split() == ["chmod", "+x", *build["commands"][-4:], "smoke"]
 
 
 def test_shellcheck_has_nothing_to_say():
@@ -248,7 +263,8 @@ def test_the_build_gets_what_its_scripts_read():
     passed = {variable["name"] for variable in json.loads(build["Configuration"]["EnvironmentVariables"])}
     project = read("samples/pipeline.yaml")["Resources"]["Project"]["Properties"]["Environment"]
     passed |= {variable["Name"] for variable in project["EnvironmentVariables"]}
-    asked = set().union(*(re.findall(r"\$\{?([A-Z][A-Z_]+)", (CI / script).read_text()) for script in SCRIPTS))
+    texts = [(CI / name).read_text() for name in [*SCRIPTS, "buildspec.yml"]]
+    asked = set().union(*(re.findall(r"\$\{?([A-Z][A-Z_]+)", text) for text in texts))
     assert asked - passed <= {"SCAN_TRIES", "SCAN_PAUSE", "SOURCE_DATE_EPOCH"}
     assert passed - asked <= {"PATCHWAVE_REASON"}
 
