@@ -58,6 +58,9 @@ pub(crate) enum Verb {
     Table(Table),
     /// Say why an image is or is not rebuilt, for a snapshot of facts
     Why(Why),
+    /// Print what the deployment's plan is made from, for `plan` and `why`
+    #[cfg(feature = "aws")]
+    Facts,
     /// Let the current version of IMAGE be replaced, where policy asks for approval
     #[cfg(feature = "aws")]
     Approve(Decide),
@@ -149,7 +152,7 @@ pub(crate) struct Impact {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Snapshot {
-    /// The snapshot of facts, as `demo --save-facts` writes it
+    /// The snapshot of facts, as `facts` prints it and `demo --save-facts` writes it
     #[arg(long, value_name = "FILE")]
     pub(crate) facts: PathBuf,
     /// The ceiling: policy can stay below it, never above

@@ -5,6 +5,7 @@ use patchwave_aws::{Acts, Intervened};
 use serde::Serialize;
 
 use crate::args::{Args, Decide};
+use crate::deployment::ask;
 use crate::input::BadInput;
 use crate::output::Answer;
 
@@ -22,10 +23,7 @@ struct Decided<'a> {
 }
 
 pub(crate) fn run(args: &Args, decide: &Decide, decision: Intervention) -> Result<Answer, BadInput> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| BadInput::because(&error))?;
-    let written = runtime.block_on(patchwave_aws::intervene(&decide.image, decision, &decide.by));
-    let Intervened { image, acts } = written.map_err(|not_done| BadInput::because(&not_done))?;
+    let Intervened { image, acts } = ask(patchwave_aws::intervene(&decide.image, decision, &decide.by))?;
     let (look_asked, no_look) = match acts {
         Acts::Look => (true, None),
         Acts::Tick(because) => (false, because.map(|fault| fault.to_string())),

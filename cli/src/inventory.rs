@@ -96,13 +96,10 @@ fn from_files(args: &Args, survey: &std::path::Path, facts: &std::path::Path) ->
 
 #[cfg(feature = "aws")]
 fn from_table() -> Result<Known, BadInput> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| BadInput::because(&error))?;
     let show = |entries| crate::progress::show(&format!("{entries} entries read"));
-    let read = runtime.block_on(patchwave_aws::inventory(show));
+    let read = crate::deployment::ask(patchwave_aws::inventory(show));
     crate::progress::show("");
-    let patchwave_aws::Inventoried { hierarchy, inventory, now } =
-        read.map_err(|not_done| BadInput::because(&not_done))?;
+    let patchwave_aws::Inventoried { hierarchy, inventory, now } = read?;
     Ok(Known { hierarchy: (*hierarchy).clone(), inventory, now })
 }
 

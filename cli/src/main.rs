@@ -4,6 +4,10 @@
 
 mod args;
 mod demo;
+#[cfg(feature = "aws")]
+mod deployment;
+#[cfg(feature = "aws")]
+mod facts;
 mod graph;
 mod impact;
 mod input;
@@ -60,6 +64,8 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Simulate(options) => simulate::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
         Verb::Why(options) => why::run(args, options),
+        #[cfg(feature = "aws")]
+        Verb::Facts => facts::run(),
         #[cfg(feature = "aws")]
         Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
         #[cfg(feature = "aws")]

@@ -6,7 +6,8 @@ import re
 import subprocess
 
 import pytest
-from stack import FUNCTIONS, ROOT
+from stack import ACCOUNT, FUNCTIONS, REGION, ROOT, Stack
+from test_permissions import listed, statements
 
 MINUTES = 60
 
@@ -237,3 +238,22 @@ def test_every_figure_of_the_dashboard_is_one_that_the_inventory_publishes(obser
     ours = {metric[1] for metric in shown(observing) if metric[0] == namespace}
     ours |= {name for metric in alarms(observing) for space, name, *_ in watched(metric) if space == namespace}
     assert len(ours) > 5 and ours <= published, ours - published
+
+
+def test_a_restored_table_takes_the_place_of_the_stacks_own():
+    stack = Stack("restored", RestoredTable="patchwave-restored")
+    try:
+        found = stack.client("lambda").get_function_configuration(FunctionName=stack.id("ScanComplete"))
+        assert found["Environment"]["Variables"]["PATCHWAVE_TABLE"] == "patchwave-restored"
+        may = {
+            resource
+            for role in ("ScanCompleteRole", "InventoryRole")
+            for statement in statements(stack, role)
+            if listed(statement["Action"])[0].startswith("dynamodb:")
+            for resource in listed(statement["Resource"])
+        }
+        table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/patchwave-restored"
+        assert may == {table, f"{table}/index/unsettled"}
+        assert stack.exists("Table"), "the stack's own is kept"
+    finally:
+        stack.close()

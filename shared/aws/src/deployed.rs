@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
@@ -61,7 +62,7 @@ impl Deployed {
     }
 }
 
-/// A person's decision that was not written.
+/// Why what a person asked was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDone {
     /// The environment does not name a deployment.
@@ -114,4 +115,16 @@ pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Resu
         }
     };
     Ok(Intervened { image, acts })
+}
+
+/// Reads all that a plan of the deployment that the environment names is made from, with the pipelines that policy would let
+/// start were the mode `enforce`. Changes nothing.
+///
+/// # Errors
+///
+/// There is no snapshot if the hierarchy or the ledger does not answer. What else does not is unknown in it.
+pub async fn snapshot() -> Result<Facts, NotDone> {
+    let deployed = Deployed::read().await?;
+    let (world, hierarchy) = deployed.world().await?;
+    Ok(patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?)
 }

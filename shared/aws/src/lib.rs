@@ -28,7 +28,7 @@ mod fake;
 #[cfg(test)]
 mod mutated;
 
-pub use deployed::{Acts, Intervened, NotDone, intervene};
+pub use deployed::{Acts, Intervened, NotDone, intervene, snapshot};
 pub use inventory::{Inventoried, read as inventory};
 pub use settings::InvalidSettings;
 pub use world::AwsWorld;

@@ -19,6 +19,8 @@ pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;
 pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
+use std::collections::BTreeSet;
+
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::plan::{Plan, Start, plan};
@@ -53,6 +55,20 @@ pub async fn converge<W: World>(
     let mut report = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     report.trigger = triggers.to_vec();
     Ok(report)
+}
+
+/// Observes every image and asks about the pipelines that would start under the ceiling `mode`: all that a plan is made from.
+/// Changes nothing.
+///
+/// # Errors
+///
+/// A ledger that does not answer. What else cannot be read is unknown in the snapshot.
+pub async fn snapshot<W: World>(world: &W, hierarchy: &Hierarchy, mode: Mode) -> Result<Facts, Fault> {
+    let everything = scope(hierarchy, &[Trigger::Sweep], &BTreeSet::new());
+    let mut facts = observe(world, hierarchy, &everything).await?;
+    // Whoever reads the snapshot makes the plan again: here it only asks about the pipelines.
+    let _ = plan_with_pipelines(world, hierarchy, &mut facts, mode).await;
+    Ok(facts)
 }
 
 /// Plans, asks about the pipelines that would start, and plans again with what they say, until nothing is left to ask: who

@@ -1,4 +1,4 @@
-//! `approve`, `rebuild`, `freeze` and `release`: the compiled command on a deployment, between passes of the functions.
+//! `approve`, `rebuild`, `freeze`, `release` and `facts`: the compiled command on a deployment, between passes of the functions.
 
 #![cfg(feature = "aws")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -11,7 +11,7 @@ use patchwave_tests::schedules;
 use patchwave_tests::settle::{Delivery, settle};
 use patchwave_tests::world::{Setup, World};
 use serde_json::{Value, json};
-use support::{Ran, patchwave_with};
+use support::{Ran, Scratch, patchwave, patchwave_with};
 
 const HIERARCHY: &str = r#"
 version: 1
@@ -25,15 +25,20 @@ images:
 
 const CART: &str = "apps/cart:live";
 
-/// Runs the command beside the test, in which the fakes answer it.
 async fn decide(world: &World, verb: &'static str, image: &'static str) -> Ran {
     decide_with(world.settings().clone(), verb, image).await
 }
 
 async fn decide_with(settings: BTreeMap<String, String>, verb: &'static str, image: &'static str) -> Ran {
+    run(settings, &[verb, image, "--by", "jo", "--format", "json"]).await
+}
+
+/// Runs the command beside the test, in which the fakes answer it.
+async fn run(settings: BTreeMap<String, String>, arguments: &[&'static str]) -> Ran {
+    let arguments = arguments.to_vec();
     let run = move || {
         let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        patchwave_with(&[verb, image, "--by", "jo", "--format", "json"], &settings)
+        patchwave_with(&arguments, &settings)
     };
     tokio::task::spawn_blocking(run).await.unwrap()
 }
@@ -113,4 +118,28 @@ async fn a_decision_asks_for_a_look_and_is_written_whether_or_not_it_gets_one() 
     assert_eq!(schedules::once(world.moto()).await.len(), 1, "and no other");
     let unasked = decide(&world, "freeze", CART).await.json();
     assert_eq!((&unasked["lookAsked"], &unasked["noLook"]), (&json!(false), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_deployment_plans_what_a_pass_would_start() {
+    let mut world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let scratch = Scratch::new("snapshot");
+    let hierarchy = scratch.write("hierarchy.yaml", HIERARCHY);
+    let facts = run(world.settings().clone(), &["facts"]).await;
+    assert_eq!((facts.code, facts.stderr.as_str()), (0, ""));
+    assert_eq!(
+        facts.json()["pipelines"].as_object().unwrap().len(),
+        1,
+        "asked of what would start: {facts:?}"
+    );
+    let snapshot = scratch.write("facts.json", &facts.stdout);
+
+    let planned =
+        patchwave(&["plan", "--hierarchy", &hierarchy, "--facts", &snapshot, "--format", "json"]).json();
+    let starts = planned["starts"].as_array().unwrap();
+    assert_eq!(starts.iter().map(|start| &start["image"]).collect::<Vec<_>>(), ["base/os"]);
+    assert_eq!(world.builds(), [].into(), "nothing is started");
+    let swept = world.sweep().await;
+    assert_eq!(swept["started"][0]["buildKey"], starts[0]["key"], "and a pass starts the same");
 }
