@@ -1,6 +1,5 @@
 """Times processes from their start to their first request for an event. Started by `infra/measure`."""
 
-import io
 import os
 import pathlib
 import socket
@@ -11,6 +10,8 @@ import time
 import zipfile
 
 FUNCTIONS = ["scan-complete", "inventory", "rebuild-fanout"]
+# What the template tells Lambda to start.
+HANDLER = "bootstrap"
 NEXT = "/2018-06-01/runtime/invocation/next"
 # The services that the functions have clients of.
 SERVICES = ["codepipeline", "dynamodb", "ecr", "events", "s3"]
@@ -92,26 +93,22 @@ def many(commands, runs):
     return taken
 
 
-def zipped(path):
-    """Returns the size in MB of the zip that Lambda gets, made of the file named bootstrap."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.write(path, "bootstrap")
-    return held.tell() / 1e6
-
-
-def unpacked(folder, function):
-    """Returns the path of a function's binary, as cargo-lambda left it."""
-    found = pathlib.Path(folder, function)
-    if (found / "bootstrap.zip").exists():
-        with zipfile.ZipFile(found / "bootstrap.zip") as archive:
-            archive.extract("bootstrap", found)
-    (found / "bootstrap").chmod(0o755)
-    return found / "bootstrap"
+def unpacked(package):
+    """Unpacks what Lambda gets and returns the binary's path; refuses a package that Lambda could not start."""
+    with zipfile.ZipFile(package) as archive:
+        entries = archive.infolist()
+        if [entry.filename for entry in entries] != [HANDLER]:
+            sys.exit(f"{package} holds {archive.namelist()}, not {HANDLER} alone")
+        if not entries[0].external_attr >> 16 & 0o111:
+            sys.exit(f"{HANDLER} in {package} cannot be executed")
+        binary = pathlib.Path(archive.extract(HANDLER, package.parent))
+    binary.chmod(0o755)
+    return binary
 
 
 def main(folder, runs):
-    binaries = {function: unpacked(folder, function) for function in FUNCTIONS}
+    packages = {function: pathlib.Path(folder, function, "bootstrap.zip") for function in FUNCTIONS}
+    binaries = {function: unpacked(package) for function, package in packages.items()}
     commands = {function: [str(path)] for function, path in binaries.items()}
     commands["boto3"] = [sys.executable, "-c", PYTHON]
     taken = many(commands, runs)
@@ -121,7 +118,7 @@ def main(folder, runs):
     print(f"{'':16}{'zip MB':>8}{'unpacked':>10}{'to /next, ms':>14}{'best':>8}{'computed':>10}{'RSS MB':>8}")
     for name, (ms, computed, mb) in median.items():
         path = binaries.get(name)
-        size = [zipped(path), path.stat().st_size / 1e6] if path else [float("nan")] * 2
+        size = [file.stat().st_size / 1e6 for file in (packages[name], path)] if path else [float("nan")] * 2
         sizes = f"{size[0]:8.2f}{size[1]:10.2f}" if path else " " * 18
         missed = [f"zip over {SIZE} MB"] * (size[0] > SIZE) + [f"start over {START} ms"] * (bool(path) and ms > START)
         print(f"{name:16}{sizes}{ms:14.2f}{min(taken[name])[0]:8.2f}{computed:10.2f}{mb:8.1f}   {'; '.join(missed)}")

@@ -4,11 +4,16 @@ import json
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import cfn_guard_rs
 import pytest
 from stack import FUNCTIONS, INFRA, ROOT, read, transformed
+
+sys.path.insert(0, str(INFRA))
+
+import measure  # noqa: E402
 
 TEMPLATES = sorted(
     str(path.relative_to(INFRA))
@@ -52,6 +57,25 @@ def test_what_is_built_is_what_is_named(function):
     assert crate in workspace["workspace"]["members"]
     package = tomllib.loads((ROOT / crate / "Cargo.toml").read_text())
     assert package["package"]["name"] == FUNCTIONS[function]
+
+
+def test_what_is_measured_is_what_is_deployed():
+    assert sorted(measure.FUNCTIONS) == sorted(FUNCTIONS.values())
+    assert read("template.yaml")["Globals"]["Function"]["Handler"] == measure.HANDLER
+
+
+@pytest.mark.parametrize(("entry", "mode", "passes"), [("bootstrap", 0o755, True), ("bootstrap", 0o644, False), ("main", 0o755, False)])
+def test_a_package_that_lambda_could_not_start_is_refused(tmp_path, entry, mode, passes):
+    package = tmp_path / "bootstrap.zip"
+    with zipfile.ZipFile(package, "w") as archive:
+        info = zipfile.ZipInfo(entry)
+        info.external_attr = mode << 16
+        archive.writestr(info, b"")
+    if passes:
+        assert measure.unpacked(package) == tmp_path / "bootstrap"
+    else:
+        with pytest.raises(SystemExit):
+            measure.unpacked(package)
 
 
 def test_every_function_of_the_workspace_is_deployed():
