@@ -206,7 +206,7 @@ def test_what_patchwave_says_reaches_people_and_no_function(enforcing, rules):
     topic = enforcing.client("sns").get_topic_attributes(TopicArn=enforcing.id("Alarms"))["Attributes"]
     from_rule, from_alarms = json.loads(topic["Policy"])["Statement"]
     assert from_rule["Principal"] == {"Service": "events.amazonaws.com"}
-    assert "Condition" not in from_rule, "EventBridge supports none in a topic's policy: no notice would arrive"
+    assert "Condition" not in from_rule, "EventBridge's guide says that it supports none in a topic's policy"
     assert from_alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
 
 

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::collections::BTreeMap;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -223,7 +223,7 @@ fn keep(output: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Mutex
 /// Finds a function: in the folder that `PATCHWAVE_FUNCTIONS` names, where `cargo lambda build` left it, or beside the test.
 fn binary(name: &str) -> PathBuf {
     if let Some(packages) = std::env::var_os("PATCHWAVE_FUNCTIONS") {
-        let workspace = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         return workspace.join(packages).join(name).join("bootstrap");
     }
     let test = std::env::current_exe().expect("a test knows its own file");
