@@ -64,7 +64,7 @@ impl Asked {
 /// A notice in the image's record: what was said last, or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct Notified {
     /// Since when the root cause has been there.
     pub since: Timestamp,
     /// The revision that opened it.

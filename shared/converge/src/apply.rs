@@ -28,7 +28,7 @@ pub(crate) async fn apply<W: World>(
     plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, look_again } =
+    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, recheck_at } =
         plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
@@ -67,8 +67,8 @@ pub(crate) async fn apply<W: World>(
     }
     pass.tell(notices).await;
     // If this fails the tick looks, a little later.
-    if let Some(at) = look_again
-        && let Err(fault) = world.wake(at).await
+    if let Some(at) = recheck_at
+        && let Err(fault) = world.recheck(at).await
     {
         pass.fail(None, &fault);
     }
@@ -224,21 +224,24 @@ impl<W: World> Pass<'_, W> {
             Err(fault) => return self.fail(None, &fault),
         };
         let stands = |notice: &Notice| {
-            let told = stored.get(&notice.image).and_then(|record| record.told.get(&notice.root_cause));
-            told.is_some_and(|told| told.revision == notice.revision && !told.sent)
+            let notified =
+                stored.get(&notice.image).and_then(|record| record.notified.get(&notice.root_cause));
+            notified.is_some_and(|notified| notified.revision == notice.revision && !notified.sent)
         };
         let notices: Vec<Notice> = notices.into_iter().filter(stands).collect();
-        let answers = self.world.tell(&notices).await;
+        let answers = self.world.notify(&notices).await;
         let mut sent = BTreeSet::new();
         for (notice, answer) in notices.into_iter().zip(answers) {
             match answer {
                 Ok(()) => {
                     let record = stored.get_mut(&notice.image);
-                    if let Some(told) = record.and_then(|record| record.told.get_mut(&notice.root_cause)) {
-                        told.sent = true;
+                    if let Some(notified) =
+                        record.and_then(|record| record.notified.get_mut(&notice.root_cause))
+                    {
+                        notified.sent = true;
                     }
                     sent.insert(notice.image.clone());
-                    self.report.told.push(notice);
+                    self.report.notified.push(notice);
                 }
                 Err(fault) => self.fail(Some(&notice.image), &fault),
             }

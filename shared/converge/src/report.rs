@@ -69,7 +69,7 @@ pub struct Report {
     pub scans_requested: Vec<AwaitedScan>,
     /// What people were told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<Notice>,
+    pub notified: Vec<Notice>,
     /// What runs, at a sweep: how much of what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Totals>,

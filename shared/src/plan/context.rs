@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::settle::settle;
-use super::{Hold, Proof, pipeline};
+use super::claims::resolve;
+use super::{Hold, Proof};
 use crate::facts::{Current, Facts, ImageFacts, Version};
-use crate::finding::{Finding, FindingKey};
+use crate::finding::Finding;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::policy::{Mode, Rebuild};
@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::time::Timestamp;
 
 /// The planner's inputs, with the records as they are after builds and proofs were settled.
-pub(super) struct Scene<'a> {
+pub(super) struct Context<'a> {
     pub(super) hierarchy: &'a Hierarchy,
     pub(super) facts: &'a Facts,
     pub(super) ceiling: Mode,
@@ -24,25 +24,26 @@ pub(super) struct Scene<'a> {
     pub(super) records: BTreeMap<&'a ImageId, Record>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Context<'a> {
     /// Looks at everything that the facts hold and the hierarchy knows, after builds and proofs are settled; returns the
     /// verdicts beside.
-    pub(super) fn settled(
+    pub(super) fn resolved(
         hierarchy: &'a Hierarchy,
         facts: &'a Facts,
         ceiling: Mode,
         now: Timestamp,
     ) -> (Self, Vec<Proof>) {
-        let mut scene = Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
+        let mut context =
+            Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
         let mut verdicts = Vec::new();
         for image in hierarchy.images() {
             let Some(facts) = facts.images.get(&image.id) else { continue };
-            let (record, proofs) = settle(image, facts, now);
-            scene.images.push(image);
-            scene.records.insert(&image.id, record);
+            let (record, proofs) = resolve(image, facts, now);
+            context.images.push(image);
+            context.records.insert(&image.id, record);
             verdicts.extend(proofs);
         }
-        (scene, verdicts)
+        (context, verdicts)
     }
 
     /// The images in scope, parents before children.
@@ -83,14 +84,6 @@ impl<'a> Scene<'a> {
 
     pub(super) fn mode(&self, image: &Image) -> Mode {
         image.policy.mode.min(self.ceiling)
-    }
-
-    /// Whether Patchwave could start a build of this image at all. What it cannot build, nobody needs to wait for.
-    pub(super) fn is_able(&self, image: &Image) -> bool {
-        self.left_to_people(image).is_none()
-            && self.mode(image) == Mode::Enforce
-            && !pipeline::lacks_revision(self, image)
-            && pipeline::unfit(self, image).is_none()
     }
 
     /// What policy or a person leaves to people.
@@ -134,14 +127,6 @@ impl<'a> Scene<'a> {
             words.push(format!("revision={:?}", self.revision(image)));
         }
         hash(&words)
-    }
-
-    /// A finding as a version's scans list it, on any platform.
-    pub(super) fn finding_in(version: &'a Version, key: &FindingKey) -> Option<&'a Finding> {
-        version
-            .platforms
-            .values()
-            .find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
     }
 }
 

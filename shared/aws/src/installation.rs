@@ -16,7 +16,7 @@ use crate::settings::{InvalidSettings, Settings};
 use crate::world::AwsWorld;
 
 /// A deployment, as the environment names it.
-pub(crate) struct Deployed {
+pub(crate) struct Installation {
     settings: Settings,
     clients: Clients,
     hierarchy: HierarchySource,
@@ -24,7 +24,7 @@ pub(crate) struct Deployed {
     sweeps: Option<Scheduler>,
 }
 
-impl Deployed {
+impl Installation {
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
         let settings = Settings::read()?;
         let clients = Clients::load(settings.own_s3).await;
@@ -85,16 +85,16 @@ pub struct Intervened {
     /// About which image.
     pub image: ImageId,
     /// What acts on it.
-    pub acts: Acts,
+    pub acted_on: ActedOn,
 }
 
 /// What acts on a decision.
 #[derive(Debug)]
-pub enum Acts {
+pub enum ActedOn {
     /// A look that was asked for: at a minute that is at most a minute and a half ahead, which Scheduler keeps to the minute.
-    Look,
+    AtRecheck,
     /// The next event or tick: nobody may ask for a look, or the one who decided may not.
-    Tick(Option<Fault>),
+    AtNextTick(Option<Fault>),
 }
 
 /// Writes the decision of `by` about the image that `name` (an id or a declared `repository:tag`) means, and asks for a
@@ -104,17 +104,18 @@ pub enum Acts {
 ///
 /// Nothing is written if any of the steps fails. That no look could be asked for is no failure.
 pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<Intervened, NotDone> {
-    let deployed = Deployed::read().await?;
-    let (world, hierarchy) = deployed.world().await?;
+    let installation = Installation::read().await?;
+    let (world, hierarchy) = installation.world().await?;
     let image = hierarchy.resolve(name)?.id.clone();
     patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
-    let acts = match &deployed.ticks {
-        None => Acts::Tick(None),
-        Some(_) => {
-            world.wake(world.now()).await.map_or_else(|fault| Acts::Tick(Some(fault)), |()| Acts::Look)
-        }
+    let acted_on = match &installation.ticks {
+        None => ActedOn::AtNextTick(None),
+        Some(_) => world
+            .recheck(world.now())
+            .await
+            .map_or_else(|fault| ActedOn::AtNextTick(Some(fault)), |()| ActedOn::AtRecheck),
     };
-    Ok(Intervened { image, acts })
+    Ok(Intervened { image, acted_on })
 }
 
 /// Reads all that a plan of the deployment that the environment names is made from, with the pipelines that policy would let
@@ -124,7 +125,7 @@ pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Resu
 ///
 /// There is no snapshot if the hierarchy or the ledger does not answer. What else does not is unknown in it.
 pub async fn snapshot() -> Result<Facts, NotDone> {
-    let deployed = Deployed::read().await?;
-    let (world, hierarchy) = deployed.world().await?;
+    let installation = Installation::read().await?;
+    let (world, hierarchy) = installation.world().await?;
     Ok(patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?)
 }

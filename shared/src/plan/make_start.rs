@@ -3,30 +3,34 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bounded;
+use super::context::{Context, hash};
+use super::limits;
 use super::pipeline::sent;
-use super::scene::{Scene, hash};
-use super::{BuildKey, Intent, Reason, SourceRevision, Start};
+use super::{BuildKey, Goal, Reason, SourceRevision, Start, ToProve};
 use crate::finding::FindingKey;
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::image::{Digest, ImageId};
-use crate::record::ToProve;
 use crate::time::Timestamp;
 
 /// CodePipeline's limit for the value of a variable.
 const LONGEST_VALUE: usize = 1_000;
 
 /// Makes the start of `image` for `reasons`; nothing without a pipeline.
-pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: Timestamp) -> Option<Start> {
+pub(super) fn start(
+    context: &Context<'_>,
+    image: &Image,
+    reasons: &[Reason],
+    due: Timestamp,
+) -> Option<Start> {
     let pipeline = image.pipeline.as_ref()?;
-    let parents: BTreeMap<ImageId, Digest> = scene
+    let parents: BTreeMap<ImageId, Digest> = context
         .hierarchy
         .parents(&image.id)
-        .filter_map(|edge| Some((edge.image.id.clone(), scene.current(&edge.image.id)?.digest.clone())))
+        .filter_map(|edge| Some((edge.image.id.clone(), context.current(&edge.image.id)?.digest.clone())))
         .collect();
     let no_cache = reasons.iter().any(|r| matches!(r, Reason::Vulnerable { .. } | Reason::Expired { .. }));
-    let key = build_key(scene, image, reasons, no_cache);
-    let attempt = match &scene.record(&image.id).last_attempt {
+    let key = build_key(context, image, reasons, no_cache);
+    let attempt = match &context.record(&image.id).last_attempt {
         Some(last) if last.key == key => last.number.saturating_add(1),
         _ => 1,
     };
@@ -35,13 +39,13 @@ pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: T
         pipeline: pipeline.name.clone(),
         builder: pipeline.builder.clone(),
         attempt,
-        variables: variables(scene, image, pipeline, reasons, &key, &parents, no_cache),
-        sources: sources(scene, image, pipeline),
-        since: reasons.iter().map(Reason::since).min().unwrap_or(scene.now),
-        replaces: scene.current(&image.id).map(|version| version.digest.clone()),
-        to_prove: bounded::to_prove(to_prove(scene, image, reasons)),
-        inputs: scene.inputs(image),
-        reasons: bounded::reasons(reasons),
+        variables: variables(context, image, pipeline, reasons, &key, &parents, no_cache),
+        sources: sources(context, image, pipeline),
+        since: reasons.iter().map(Reason::since).min().unwrap_or(context.now),
+        replaces: context.current(&image.id).map(|version| version.digest.clone()),
+        to_prove: limits::to_prove(to_prove(context, image, reasons)),
+        inputs: context.inputs(image),
+        reasons: limits::reasons(reasons),
         parents,
         key,
         no_cache,
@@ -49,15 +53,15 @@ pub(super) fn start(scene: &Scene<'_>, image: &Image, reasons: &[Reason], due: T
     })
 }
 
-/// Names the intent: the same wherever, whenever and by whomever it is planned, and another one after every success.
-fn build_key(scene: &Scene<'_>, image: &Image, reasons: &[Reason], no_cache: bool) -> BuildKey {
-    let record = scene.record(&image.id);
+/// Names the goal: the same wherever, whenever and by whomever it is planned, and another one after every success.
+fn build_key(context: &Context<'_>, image: &Image, reasons: &[Reason], no_cache: bool) -> BuildKey {
+    let record = context.record(&image.id);
     let causes: BTreeSet<String> = reasons.iter().flat_map(cause).collect();
     BuildKey(hash(&[
         format!("image {} {:?}", image.id, image.line),
-        format!("replaces {:?}", scene.current(&image.id).map(|version| &version.digest)),
+        format!("replaces {:?}", context.current(&image.id).map(|version| &version.digest)),
         format!("after {:?}", record.success.as_ref().map(|success| (&success.key, success.at))),
-        format!("inputs {}", scene.inputs(image)),
+        format!("inputs {}", context.inputs(image)),
         format!("causes {causes:?}"),
         format!("no cache {no_cache}"),
     ]))
@@ -68,16 +72,16 @@ fn cause(reason: &Reason) -> Vec<String> {
         Reason::Requested { id, .. } => vec![format!("request {id}")],
         _ => reason
             .causes()
-            .map(|cause| match &cause.intent {
-                Intent::Version(version) => format!("{} to {version}", cause.finding.package),
-                Intent::Try(vulnerability) => format!("{} against {vulnerability}", cause.finding.package),
+            .map(|cause| match &cause.goal {
+                Goal::Version(version) => format!("{} to {version}", cause.finding.package),
+                Goal::Try(vulnerability) => format!("{} against {vulnerability}", cause.finding.package),
             })
             .collect(),
     }
 }
 
 fn variables(
-    scene: &Scene<'_>,
+    context: &Context<'_>,
     image: &Image,
     pipeline: &Pipeline,
     reasons: &[Reason],
@@ -87,7 +91,7 @@ fn variables(
 ) -> BTreeMap<String, String> {
     let codes: BTreeSet<&str> = reasons.iter().map(Reason::code).collect();
     let value = |variable: Variable| match variable {
-        Variable::BaseImage => base_image(scene, image),
+        Variable::BaseImage => base_image(context, image),
         Variable::Parents => parents_value(parents, reasons),
         Variable::BuildKey => Some(key.to_string()),
         Variable::Reason => Some(codes.iter().copied().collect::<Vec<_>>().join(",")),
@@ -99,10 +103,10 @@ fn variables(
         .collect()
 }
 
-fn base_image(scene: &Scene<'_>, image: &Image) -> Option<String> {
+fn base_image(context: &Context<'_>, image: &Image) -> Option<String> {
     let Parent::Image(id) = &image.from else { return None };
-    let repository = &scene.hierarchy.image(id).ok()?.repository;
-    Some(format!("{repository}@{}", scene.current(id)?.digest))
+    let repository = &context.hierarchy.image(id).ok()?.repository;
+    Some(format!("{repository}@{}", context.current(id)?.digest))
 }
 
 /// The parents as JSON: all of them, or as many of the changed ones as fit.
@@ -130,8 +134,8 @@ fn parents_value(parents: &BTreeMap<ImageId, Digest>, reasons: &[Reason]) -> Opt
     json(&kept)
 }
 
-fn sources(scene: &Scene<'_>, image: &Image, pipeline: &Pipeline) -> Vec<SourceRevision> {
-    let Some(revision) = scene.revision(image) else { return Vec::new() };
+fn sources(context: &Context<'_>, image: &Image, pipeline: &Pipeline) -> Vec<SourceRevision> {
+    let Some(revision) = context.revision(image) else { return Vec::new() };
     pipeline
         .sources
         .iter()
@@ -144,16 +148,16 @@ fn sources(scene: &Scene<'_>, image: &Image, pipeline: &Pipeline) -> Vec<SourceR
 }
 
 /// How many findings of the current version a record has no room for.
-pub(super) fn not_followed(scene: &Scene<'_>, image: &Image) -> usize {
-    let all = to_prove(scene, image, &[]);
+pub(super) fn not_followed(context: &Context<'_>, image: &Image) -> usize {
+    let all = to_prove(context, image, &[]);
     let number = all.len();
-    number - bounded::to_prove(all).len()
+    number - limits::to_prove(all).len()
 }
 
 /// All findings of the replaced version that policy would count, on each platform, and those that the build is for: these
 /// first, then the worst.
-fn to_prove(scene: &Scene<'_>, image: &Image, reasons: &[Reason]) -> Vec<ToProve> {
-    let Some(version) = scene.current(&image.id) else { return Vec::new() };
+fn to_prove(context: &Context<'_>, image: &Image, reasons: &[Reason]) -> Vec<ToProve> {
+    let Some(version) = context.current(&image.id) else { return Vec::new() };
     let causes: BTreeSet<&FindingKey> =
         reasons.iter().flat_map(Reason::causes).map(|cause| &cause.finding).collect();
     let mut to_prove = Vec::new();

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::scene::Scene;
+use super::judge::{conclude, judge};
 use super::{Cause, Proof, Reason, Verdict};
 use crate::facts::{Execution, ExecutionState, ImageFacts, Version};
-use crate::finding::{Coverage, FindingKey, Fix, PackageKind, Scan, Severity};
+use crate::finding::Severity;
 use crate::hierarchy::Image;
 use crate::image::Digest;
-use crate::record::{Claim, Failures, Ineffective, PendingProof, Record, Success, ToProve};
+use crate::record::{Claim, Failures, PendingProof, Record, Success};
 use crate::time::Timestamp;
 
-/// Settles one image: its claim first, then its proof.
-pub(super) fn settle(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Record, Vec<Proof>) {
+/// Resolves one image: its claim first, then its proof.
+pub(super) fn resolve(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Record, Vec<Proof>) {
     let mut record = facts.record.clone();
     let mut proofs = Vec::new();
     if let Some(claim) = record.claim.take() {
-        settle_claim(image, facts, claim, &mut record, &mut proofs, now);
+        resolve_claim(image, facts, claim, &mut record, &mut proofs, now);
     }
     if let Some(proof) = record.proof.take() {
         judge(image, facts, proof, &mut record, &mut proofs, now);
@@ -32,7 +32,7 @@ pub(super) fn settle(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Reco
     (record, proofs)
 }
 
-fn settle_claim(
+fn resolve_claim(
     image: &Image,
     facts: &ImageFacts,
     mut claim: Claim,
@@ -65,7 +65,7 @@ fn settle_claim(
         Some(Execution::NotFound) if claim.is_confirmed() => {
             fail(&claim, record, false, "its execution is gone".into(), now);
         }
-        // The owner is gone and started nothing: the next start of this intent has a new attempt.
+        // The owner is gone and started nothing: the next start of this goal has a new attempt.
         Some(Execution::NotFound) if claim.lease_until <= now => {}
         _ => record.claim = Some(claim),
     }
@@ -156,88 +156,4 @@ fn changed(facts: &ImageFacts, claim: &Claim, version: &Version) -> bool {
         Some(replaced) => replaced.content() != version.content(),
         None => *replaced != version.digest,
     }
-}
-
-type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
-
-fn judge(
-    image: &Image,
-    facts: &ImageFacts,
-    proof: PendingProof,
-    record: &mut Record,
-    proofs: &mut Vec<Proof>,
-    now: Timestamp,
-) {
-    let Some(version) = facts.current_version() else {
-        record.proof = Some(proof);
-        return;
-    };
-    if version.digest != proof.version {
-        // Somebody pushed another version: its own scan is what counts from here.
-        return;
-    }
-    let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
-    if proof.until > now && judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned) {
-        record.proof = Some(proof);
-        return;
-    }
-    conclude(image, version, &proof, judged, record, proofs);
-}
-
-fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, Option<Coverage>) {
-    let Some(manifest) = version.platforms.get(&item.platform) else { return (item, Verdict::Removed, None) };
-    match &manifest.scan {
-        Scan::Complete { coverage: Coverage::Os, .. } if item.kind == PackageKind::Language => {
-            (item, Verdict::Unscanned, Some(Coverage::Os))
-        }
-        Scan::Complete { coverage, .. } if manifest.scan.lists(&item.finding) == Some(true) => {
-            (item, Verdict::Ineffective, Some(*coverage))
-        }
-        Scan::Complete { coverage, .. } => (item, Verdict::Fixed, Some(*coverage)),
-        Scan::Expired => (item, Verdict::Expired, None),
-        Scan::Missing | Scan::Pending | Scan::Failed(_) => (item, Verdict::Unscanned, None),
-    }
-}
-
-fn conclude(
-    image: &Image,
-    version: &Version,
-    proof: &PendingProof,
-    judged: Judged<'_>,
-    record: &mut Record,
-    proofs: &mut Vec<Proof>,
-) {
-    let of = |wanted: &[Verdict]| -> BTreeSet<&FindingKey> {
-        judged
-            .iter()
-            .filter(|(_, verdict, _)| wanted.contains(verdict))
-            .map(|(item, ..)| &item.finding)
-            .collect()
-    };
-    let ineffective = of(&[Verdict::Ineffective]);
-    let fixed = of(&[Verdict::Fixed, Verdict::Removed]);
-    for finding in &fixed {
-        if !ineffective.contains(finding) {
-            record.ineffective.remove(*finding);
-        }
-    }
-    for finding in proof.causes.iter().filter(|cause| ineffective.contains(cause)) {
-        let fix = Scene::finding_in(version, finding).map_or(Fix::Unknown, |finding| finding.fix.clone());
-        let before = record.ineffective.get(finding).filter(|e| e.inputs == proof.inputs && e.fix == fix);
-        let builds = before.map_or(0, |entry| entry.builds) + 1;
-        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone(), fix });
-    }
-    if let Some(success) = &mut record.success {
-        let helped = |cause: &&FindingKey| fixed.contains(*cause) && !ineffective.contains(*cause);
-        success.fixed_nothing = proof.causes.iter().any(|cause| ineffective.contains(cause))
-            && !proof.causes.iter().any(|cause| helped(&cause));
-    }
-    proofs.extend(judged.into_iter().map(|(item, verdict, coverage)| Proof {
-        image: image.id.clone(),
-        version: version.digest.clone(),
-        platform: item.platform.clone(),
-        finding: item.finding.clone(),
-        verdict,
-        coverage,
-    }));
 }

@@ -1,36 +1,40 @@
 //! Since when, and until when, what runs was vulnerable.
 //!
-//! A clock belongs to an image and a finding. It starts when a version that runs is known to have the finding, and stops when
+//! An exposure belongs to an image and a finding. It starts when a version that runs is known to have the finding, and stops when
 //! the last container that ran such a version was last seen: not when a fixed version is pushed. That nothing runs it any
 //! more is known only when every place where it ran has been read to its end since, for only then do its entries end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fold::{Change, Folded, Look};
-use super::state::{Assessment, Clock, Clocks, Entry, Inventory, MOST_STOPPED, Open, STOPPED_KEPT, Stopped};
+use super::fold::{Change, Folded};
+use super::fold_input::FoldInput;
+use super::state::{
+    Assessment, Entry, Exposure, Exposures, Inventory, MOST_STOPPED, Open, STOPPED_KEPT, Stopped,
+};
 use crate::finding::FindingKey;
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
-/// Starts, moves and stops the clocks of all images.
-pub(super) fn turn(folded: &mut Folded, before: &Inventory, look: &Look<'_>) {
+/// Starts, moves and stops the exposures of all images.
+pub(super) fn turn(folded: &mut Folded, before: &Inventory, look: &FoldInput<'_>) {
     let carried = carried(&folded.inventory);
     let running = running(&folded.inventory);
     let renamed = renamed(before, &folded.inventory);
-    let images: BTreeSet<ImageId> = folded.inventory.clocks.keys().chain(carried.keys()).cloned().collect();
+    let images: BTreeSet<ImageId> =
+        folded.inventory.exposures.keys().chain(carried.keys()).cloned().collect();
     for image in images {
-        let clocks = folded.inventory.clocks.remove(&image).unwrap_or_default();
+        let exposures = folded.inventory.exposures.remove(&image).unwrap_or_default();
         let found = carried.get(&image);
         let runs = Runs { of: running.get(&image), renamed: renamed.get(&image) };
-        let turned = turn_image(&image, clocks, found, &runs, look, &mut folded.changes);
+        let turned = turn_image(&image, exposures, found, &runs, look, &mut folded.changes);
         if !turned.running.is_empty() || !turned.stopped.is_empty() {
-            folded.inventory.clocks.insert(image, turned);
+            folded.inventory.exposures.insert(image, turned);
         }
     }
 }
 
-/// The findings that count on what runs of each image, as clocks that start now.
-type Carried = BTreeMap<ImageId, BTreeMap<FindingKey, Clock>>;
+/// The findings that count on what runs of each image, as exposures that start now.
+type Carried = BTreeMap<ImageId, BTreeMap<FindingKey, Exposure>>;
 
 fn carried(inventory: &Inventory) -> Carried {
     let mut carried = Carried::new();
@@ -39,21 +43,22 @@ fn carried(inventory: &Inventory) -> Carried {
         let Some(assessment) = inventory.versions.get(&key) else { continue };
         let (image, version) = key;
         for (finding, open) in assessment.findings_of(entry).filter(|(_, open)| open.counts) {
-            let clocks = carried.entry(image.clone()).or_default();
+            let exposures = carried.entry(image.clone()).or_default();
             // What was already known when it began to run has been there since it runs.
             let since = open.since.max(entry.since);
-            let clock = clocks.entry(finding.clone()).or_insert_with(|| start(open, since, entry.last_seen));
-            clock.since = clock.since.min(since);
-            clock.last_seen = clock.last_seen.max(entry.last_seen);
-            clock.severity = clock.severity.max(open.severity);
-            clock.versions.insert(version.clone());
+            let exposure =
+                exposures.entry(finding.clone()).or_insert_with(|| start(open, since, entry.last_seen));
+            exposure.since = exposure.since.min(since);
+            exposure.last_seen = exposure.last_seen.max(entry.last_seen);
+            exposure.severity = exposure.severity.max(open.severity);
+            exposure.versions.insert(version.clone());
         }
     }
     carried
 }
 
-fn start(open: &Open, since: Timestamp, last_seen: Timestamp) -> Clock {
-    Clock { severity: open.severity, since, last_seen, versions: BTreeSet::new() }
+fn start(open: &Open, since: Timestamp, last_seen: Timestamp) -> Exposure {
+    Exposure { severity: open.severity, since, last_seen, versions: BTreeSet::new() }
 }
 
 /// The versions of each image that run, and whether all findings of each are known.
@@ -106,27 +111,27 @@ impl Runs<'_> {
 
 fn turn_image(
     image: &ImageId,
-    clocks: Clocks,
-    found: Option<&BTreeMap<FindingKey, Clock>>,
+    exposures: Exposures,
+    found: Option<&BTreeMap<FindingKey, Exposure>>,
     runs: &Runs<'_>,
-    look: &Look<'_>,
+    look: &FoldInput<'_>,
     changes: &mut BTreeSet<Change>,
-) -> Clocks {
-    let Clocks { running, mut stopped } = clocks;
-    let mut turned: BTreeMap<FindingKey, Clock> = BTreeMap::new();
-    for (finding, clock) in running {
-        match next(&clock, found.and_then(|found| found.get(&finding)), runs) {
-            Next::Runs(clock) => {
-                turned.insert(finding, clock);
+) -> Exposures {
+    let Exposures { running, mut stopped } = exposures;
+    let mut turned: BTreeMap<FindingKey, Exposure> = BTreeMap::new();
+    for (finding, exposure) in running {
+        match next(&exposure, found.and_then(|found| found.get(&finding)), runs) {
+            Next::Runs(exposure) => {
+                turned.insert(finding, exposure);
             }
             Next::Stopped => {
                 changes.insert(Change::Patched {
                     image: image.clone(),
                     finding: finding.clone(),
-                    since: clock.since,
-                    vulnerable_until: clock.last_seen,
+                    since: exposure.since,
+                    vulnerable_until: exposure.last_seen,
                 });
-                let Clock { severity, since, last_seen, .. } = clock;
+                let Exposure { severity, since, last_seen, .. } = exposure;
                 stopped.push(Stopped { vulnerable_until: last_seen, finding, severity, since });
             }
             Next::Withdrawn => {
@@ -134,43 +139,43 @@ fn turn_image(
             }
         }
     }
-    for (finding, clock) in found.into_iter().flatten() {
+    for (finding, exposure) in found.into_iter().flatten() {
         if !turned.contains_key(finding) {
             let change =
-                Change::Vulnerable { image: image.clone(), finding: finding.clone(), since: clock.since };
+                Change::Vulnerable { image: image.clone(), finding: finding.clone(), since: exposure.since };
             changes.insert(change);
-            turned.insert(finding.clone(), clock.clone());
+            turned.insert(finding.clone(), exposure.clone());
         }
     }
     stopped.retain(|stopped| STOPPED_KEPT.after(stopped.vulnerable_until) > look.now);
     stopped.sort();
     let too_many = stopped.len().saturating_sub(MOST_STOPPED);
     stopped.drain(..too_many);
-    Clocks { running: turned, stopped }
+    Exposures { running: turned, stopped }
 }
 
 enum Next {
-    Runs(Clock),
+    Runs(Exposure),
     Stopped,
     Withdrawn,
 }
 
-/// What becomes of a clock, given what carries the finding now and what runs.
-fn next(clock: &Clock, found: Option<&Clock>, runs: &Runs<'_>) -> Next {
+/// What becomes of an exposure, given what carries the finding now and what runs.
+fn next(exposure: &Exposure, found: Option<&Exposure>, runs: &Runs<'_>) -> Next {
     if let Some(found) = found {
         // Versions whose scans say nothing now may have it as before.
-        let unknown = clock.versions.iter().filter(|version| runs.is_known(version) == Some(false));
-        return Next::Runs(Clock {
+        let unknown = exposure.versions.iter().filter(|version| runs.is_known(version) == Some(false));
+        return Next::Runs(Exposure {
             severity: found.severity,
-            since: clock.since.min(found.since),
-            last_seen: clock.last_seen.max(found.last_seen),
+            since: exposure.since.min(found.since),
+            last_seen: exposure.last_seen.max(found.last_seen),
             versions: found.versions.iter().chain(unknown).cloned().collect(),
         });
     }
-    let still: Vec<bool> = clock.versions.iter().filter_map(|version| runs.is_known(version)).collect();
+    let still: Vec<bool> = exposure.versions.iter().filter_map(|version| runs.is_known(version)).collect();
     if still.contains(&false) {
-        Next::Runs(clock.clone())
-    } else if still.is_empty() && !clock.versions.iter().any(|version| runs.is_renamed(version)) {
+        Next::Runs(exposure.clone())
+    } else if still.is_empty() && !exposure.versions.iter().any(|version| runs.is_renamed(version)) {
         Next::Stopped
     } else {
         Next::Withdrawn

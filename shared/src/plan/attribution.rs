@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bounded::MOST_INEFFECTIVE;
+use super::context::Context;
+use super::limits::MOST_INEFFECTIVE;
 use super::origin::{Origin, origin};
-use super::scene::Scene;
-use super::{AwaitedScan, Cause, Intent};
+use super::{AwaitedScan, Cause, Goal};
 use crate::finding::{Finding, FindingKey, Fix, PackageKind, Severity};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
@@ -17,11 +17,11 @@ const TRIES: u32 = 2;
 
 /// What the findings mean for one image.
 #[derive(Default)]
-pub(super) struct Blame<'a> {
+pub(super) struct Attribution<'a> {
     /// Findings that a rebuild of this image can help.
     pub(super) causes: BTreeSet<Cause>,
     /// Findings of this image that only a commit or a published fix can help, with what they wait for.
-    pub(super) helpless: BTreeMap<FindingKey, String>,
+    pub(super) unfixable: BTreeMap<FindingKey, String>,
     /// Findings that rebuilds did not fix.
     pub(super) quarantined: BTreeSet<FindingKey>,
     /// Findings that would count, were they not suppressed, with the first suppression's end.
@@ -42,10 +42,10 @@ pub(super) struct Blame<'a> {
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
 }
 
-/// All images' blame, and the scans that it waits for.
+/// All images' attribution, and the scans that it waits for.
 #[derive(Default)]
-pub(super) struct Blames<'a> {
-    pub(super) of: BTreeMap<&'a ImageId, Blame<'a>>,
+pub(super) struct Attributions<'a> {
+    pub(super) of: BTreeMap<&'a ImageId, Attribution<'a>>,
     pub(super) scans: BTreeSet<AwaitedScan>,
 }
 
@@ -62,23 +62,23 @@ struct Counted<'a> {
 }
 
 /// Finds for every finding that counts on any image in scope the image that it belongs to.
-pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
-    let mut blames = Blames::default();
+pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
+    let mut attributions = Attributions::default();
     // Whoever waits for the same parent's scan of the same finding: if it does not come, one of them tries.
     let mut waiting: BTreeMap<(&'a ImageId, FindingKey), Vec<(&'a Image, Counted<'a>)>> = BTreeMap::new();
-    for carrier in scene.images() {
-        for counted in counted(scene, carrier, &mut blames) {
-            match origin(scene, carrier, counted.finding, counted.appeared) {
-                Origin::Introduced(owner) => assign(scene, &mut blames, owner, &counted),
+    for carrier in context.images() {
+        for counted in counted(context, carrier, &mut attributions) {
+            match origin(context, carrier, counted.finding, counted.appeared) {
+                Origin::Introduced(owner) => assign(context, &mut attributions, owner, &counted),
                 Origin::Stale(stale) => {
-                    note_due(scene, &mut blames, &counted);
-                    blames.of.entry(&stale.id).or_default().is_stale = true;
+                    note_due(context, &mut attributions, &counted);
+                    attributions.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
-                        blames.of.entry(&carrier.id).or_default().above.insert(&stale.id);
+                        attributions.of.entry(&carrier.id).or_default().above.insert(&stale.id);
                     }
                 }
                 Origin::Unscanned { parent, owner } => {
-                    await_scan(scene, &mut blames, parent, counted.appeared);
+                    await_scan(context, &mut attributions, parent, counted.appeared);
                     waiting
                         .entry((&parent.id, counted.finding.key.clone()))
                         .or_default()
@@ -90,25 +90,29 @@ pub(super) fn blame<'a>(scene: &Scene<'a>) -> Blames<'a> {
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
         for (owner, counted) in &waiters {
-            if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(scene, owner, counted)) {
-                assign(scene, &mut blames, owner, counted);
-                blames.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
+            if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(context, owner, counted)) {
+                assign(context, &mut attributions, owner, counted);
+                attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
-                blames.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
+                attributions.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
             }
         }
     }
-    blames
+    attributions
 }
 
 /// The findings that count on `carrier`; notes the suppressed ones beside.
-fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -> Vec<Counted<'a>> {
-    let Some(version) = scene.current(&carrier.id) else { return Vec::new() };
+fn counted<'a>(
+    context: &Context<'a>,
+    carrier: &'a Image,
+    attributions: &mut Attributions<'a>,
+) -> Vec<Counted<'a>> {
+    let Some(version) = context.current(&carrier.id) else { return Vec::new() };
     let mut merged: BTreeMap<&FindingKey, Counted<'a>> = BTreeMap::new();
     for manifest in version.platforms.values() {
         let Some(scanned) = manifest.scan.completed_at() else { continue };
         for finding in manifest.scan.findings().iter().filter(|f| f.severity >= carrier.policy.rebuild_at) {
-            let appeared = scene.appeared(&carrier.id, finding, scanned);
+            let appeared = context.appeared(&carrier.id, finding, scanned);
             merged
                 .entry(&finding.key)
                 .and_modify(|counted| {
@@ -125,31 +129,31 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
                 });
         }
     }
-    let blame = blames.of.entry(&carrier.id).or_default();
+    let attribution = attributions.of.entry(&carrier.id).or_default();
     let mut counting = Vec::new();
     for counted in merged.into_values() {
-        if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, scene.now) {
-            blame.suppressed.insert(counted.finding.key.clone(), until);
+        if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, context.now) {
+            attribution.suppressed.insert(counted.finding.key.clone(), until);
             continue;
         }
-        blame.severity = blame.severity.max(Some(counted.severity));
-        blame.seen.insert(counted.finding.key.clone(), counted.appeared);
+        attribution.severity = attribution.severity.max(Some(counted.severity));
+        attribution.seen.insert(counted.finding.key.clone(), counted.appeared);
         counting.push(counted);
     }
     counting
 }
 
 /// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
-fn note_due<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, counted: &Counted<'a>) {
-    let due = due(scene, counted);
-    let blame = blames.of.entry(&counted.carrier.id).or_default();
-    blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
+fn note_due<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, counted: &Counted<'a>) {
+    let due = due(context, counted);
+    let attribution = attributions.of.entry(&counted.carrier.id).or_default();
+    attribution.due = Some(attribution.due.map_or(due, |earlier| earlier.min(due)));
 }
 
-fn due(scene: &Scene<'_>, counted: &Counted<'_>) -> Timestamp {
+fn due(context: &Context<'_>, counted: &Counted<'_>) -> Timestamp {
     let Counted { carrier, severity, exploited, appeared, .. } = *counted;
     let deadline = carrier.policy.deadlines.for_severity(severity);
-    match scene.facts.running.get(&carrier.id) {
+    match context.facts.deployments.get(&carrier.id) {
         // What is being exploited is due at once.
         _ if exploited => appeared,
         // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
@@ -158,22 +162,27 @@ fn due(scene: &Scene<'_>, counted: &Counted<'_>) -> Timestamp {
     }
 }
 
-fn waited_enough(scene: &Scene<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
+fn waited_enough(context: &Context<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
     let since = [&owner.id, &counted.carrier.id]
         .into_iter()
-        .filter_map(|id| scene.record(id).scan_awaited_since)
+        .filter_map(|id| context.record(id).scan_awaited_since)
         .min();
     let wait = owner.policy.proof_wait.for_severity(counted.severity);
-    since.is_some_and(|since| wait.after(since) <= scene.now)
+    since.is_some_and(|since| wait.after(since) <= context.now)
 }
 
-fn await_scan<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, parent: &'a Image, appeared: Timestamp) {
-    let Some(version) = scene.current(&parent.id) else { return };
+fn await_scan<'a>(
+    context: &Context<'a>,
+    attributions: &mut Attributions<'a>,
+    parent: &'a Image,
+    appeared: Timestamp,
+) {
+    let Some(version) = context.current(&parent.id) else { return };
     let stale =
         version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
     // What would be refused is not asked for, or every push of a child would ask again.
-    let askable = stale.filter(|(_, manifest)| manifest.scan.can_be_repeated(scene.now));
-    blames.scans.extend(askable.map(|(platform, manifest)| AwaitedScan {
+    let askable = stale.filter(|(_, manifest)| manifest.scan.can_be_repeated(context.now));
+    attributions.scans.extend(askable.map(|(platform, manifest)| AwaitedScan {
         image: parent.id.clone(),
         repository: parent.repository.clone(),
         platform: platform.clone(),
@@ -182,41 +191,45 @@ fn await_scan<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, parent: &'a Image,
 }
 
 /// Gives the finding to its owner; the carrier, if it is another image, waits for it.
-fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, counted: &Counted<'a>) {
+fn assign<'a>(
+    context: &Context<'a>,
+    attributions: &mut Attributions<'a>,
+    owner: &'a Image,
+    counted: &Counted<'a>,
+) {
     // The owner's own scan knows its own package best: the carrier may have another version of it.
-    let finding = scene
-        .current(&owner.id)
-        .and_then(|v| Scene::finding_in(v, &counted.finding.key))
-        .unwrap_or(counted.finding);
+    let finding =
+        context.current(&owner.id).and_then(|v| v.finding(&counted.finding.key)).unwrap_or(counted.finding);
     if owner.id != counted.carrier.id {
-        blames.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
+        attributions.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
     }
-    let blame = blames.of.entry(&owner.id).or_default();
-    let tries = tried(scene, owner, finding);
-    let intent = match help(owner, finding, tries) {
-        Help::Rebuild(intent) => intent,
+    let attribution = attributions.of.entry(&owner.id).or_default();
+    let tries = tried(context, owner, finding);
+    let goal = match help(owner, finding, tries) {
+        Help::Rebuild(goal) => goal,
         Help::None(because) => {
-            blame.helpless.insert(finding.key.clone(), because.to_owned());
+            attribution.unfixable.insert(finding.key.clone(), because.to_owned());
             return;
         }
         Help::Quarantined => {
-            blame.quarantined.insert(finding.key.clone());
+            attribution.quarantined.insert(finding.key.clone());
             return;
         }
     };
     let cause = Cause {
-        intent,
+        goal,
         finding: finding.key.clone(),
         severity: finding.severity.max(counted.severity),
         exploited: finding.exploited || counted.exploited,
         since: counted.appeared,
     };
     // The same finding may be asked for by many carriers: one cause, as bad and as old as the worst of them.
-    let same = blame.causes.iter().find(|c| c.finding == cause.finding && c.intent == cause.intent).cloned();
+    let same =
+        attribution.causes.iter().find(|c| c.finding == cause.finding && c.goal == cause.goal).cloned();
     let merged = match same {
         None => cause,
         Some(same) => {
-            blame.causes.remove(&same);
+            attribution.causes.remove(&same);
             Cause {
                 severity: same.severity.max(cause.severity),
                 exploited: same.exploited || cause.exploited,
@@ -225,19 +238,19 @@ fn assign<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, owner: &'a Image, coun
             }
         }
     };
-    blame.causes.insert(merged);
-    note_due(scene, blames, counted);
+    attribution.causes.insert(merged);
+    note_due(context, attributions, counted);
 }
 
 enum Help {
-    Rebuild(Intent),
+    Rebuild(Goal),
     None(&'static str),
     Quarantined,
 }
 
 /// Will a rebuild help?
 fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
-    let intent = match (finding.kind, &finding.fix) {
+    let goal = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
             return Help::None(
                 "a commit: the application pins the package, and a rebuild installs the same one",
@@ -246,26 +259,26 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
         (PackageKind::Os, Fix::NotPublished) => {
             return Help::None("a fixed version, which nobody has published");
         }
-        (PackageKind::Os, Fix::Version(version)) => Intent::Version(version.clone()),
+        (PackageKind::Os, Fix::Version(version)) => Goal::Version(version.clone()),
         (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
             UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
-            UnknownFix::TryOnce => Intent::Try(finding.key.vulnerability.to_string()),
+            UnknownFix::TryOnce => Goal::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
                 return Help::None("the next rebuild: the scanner names no fixed version, so it rides along");
             }
             UnknownFix::Hold => return Help::None("a person: the scanner names no fixed version"),
         },
     };
-    if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(intent) }
+    if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(goal) }
 }
 
 /// How many builds from the present inputs were meant to fix this and did not.
-fn tried(scene: &Scene<'_>, owner: &Image, finding: &Finding) -> u32 {
-    let ineffective = &scene.record(&owner.id).ineffective;
+fn tried(context: &Context<'_>, owner: &Image, finding: &Finding) -> u32 {
+    let ineffective = &context.record(&owner.id).ineffective;
     if ineffective.is_empty() {
         return 0;
     }
-    let inputs = scene.inputs(owner);
+    let inputs = context.inputs(owner);
     let given_up = ineffective.values().filter(|entry| entry.inputs == inputs && entry.builds >= TRIES);
     if given_up.count() >= MOST_INEFFECTIVE {
         return TRIES;

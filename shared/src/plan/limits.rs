@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cause, Intent, Reason};
+use super::{Cause, Goal, Reason, ToProve};
 use crate::finding::FindingKey;
-use crate::record::ToProve;
 use crate::time::Timestamp;
 
 /// Bytes of JSON for the findings that a build is for.
@@ -21,7 +20,7 @@ pub(super) const MOST_INEFFECTIVE: usize = 200;
 
 /// Keeps the reasons with the worst of their causes.
 pub(super) fn reasons(reasons: &[Reason]) -> Vec<Reason> {
-    let bounded = |reason: &Reason| match reason {
+    let limits = |reason: &Reason| match reason {
         Reason::Vulnerable { causes, since } => {
             let mut worst: Vec<&Cause> = causes.iter().collect();
             worst.sort_by(|a, b| (b.exploited, b.severity, a.since).cmp(&(a.exploited, a.severity, b.since)));
@@ -30,7 +29,7 @@ pub(super) fn reasons(reasons: &[Reason]) -> Vec<Reason> {
         }
         other => other.clone(),
     };
-    reasons.iter().map(bounded).collect()
+    reasons.iter().map(limits).collect()
 }
 
 /// Keeps the first of `ranked`.
@@ -58,7 +57,7 @@ fn fitting<T>(
 }
 
 fn size_of_cause(cause: &Cause) -> usize {
-    let (Intent::Version(word) | Intent::Try(word)) = &cause.intent;
+    let (Goal::Version(word) | Goal::Try(word)) = &cause.goal;
     word.len() + size_of_key(&cause.finding) + 140
 }
 
