@@ -25,9 +25,7 @@ pub enum Intervention {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decided {
-    /// Who.
     pub by: String,
-    /// When.
     pub at: Timestamp,
 }
 

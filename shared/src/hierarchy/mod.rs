@@ -65,7 +65,6 @@ pub enum Parent {
     Image(ImageId),
     /// Somebody else's image.
     Upstream(Reference),
-    /// Nothing.
     Scratch,
 }
 
@@ -145,7 +144,6 @@ pub struct Source {
 pub struct Builder {
     /// The account's twelve digits.
     pub account: String,
-    /// The region.
     pub region: String,
     /// The role to start with, its name or its ARN; none in the account where Patchwave runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

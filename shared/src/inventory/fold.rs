@@ -28,11 +28,9 @@ pub struct Look<'l> {
     pub began: Timestamp,
     /// Whether it ends with this: only then does a list of clusters say which are no longer there.
     pub ended: bool,
-    /// The images.
     pub hierarchy: &'l Hierarchy,
     /// What the registry says.
     pub catalog: &'l Catalog,
-    /// The time.
     pub now: Timestamp,
 }
 
@@ -42,7 +40,6 @@ pub struct Look<'l> {
 pub enum Change {
     /// A digest runs, or is referred to, that was not.
     Appeared {
-        /// Where.
         place: String,
         /// In which workload.
         workload: String,
@@ -56,7 +53,6 @@ pub enum Change {
     },
     /// A digest no longer runs, or is no longer referred to.
     Disappeared {
-        /// Where.
         place: String,
         /// In which workload.
         workload: String,
@@ -69,49 +65,28 @@ pub enum Change {
         last_seen: Timestamp,
     },
     /// What runs became vulnerable.
-    Vulnerable {
-        /// Which image.
-        image: ImageId,
-        /// To what.
-        finding: FindingKey,
-        /// Since when.
-        since: Timestamp,
-    },
+    Vulnerable { image: ImageId, finding: FindingKey, since: Timestamp },
     /// Nothing that runs has the finding any more.
     Patched {
-        /// Which image.
         image: ImageId,
         /// What it had.
         finding: FindingKey,
-        /// Since when.
         since: Timestamp,
         /// When it was last seen running with it.
         vulnerable_until: Timestamp,
     },
     /// The finding is no longer listed, or no longer counts, on what runs unchanged.
     Withdrawn {
-        /// Which image.
         image: ImageId,
         /// What it had.
         finding: FindingKey,
     },
     /// A place can no longer be read.
-    Unread {
-        /// Which.
-        place: String,
-        /// Why.
-        because: String,
-    },
+    Unread { place: String, because: String },
     /// A place can be read again.
-    ReadAgain {
-        /// Which.
-        place: String,
-    },
+    ReadAgain { place: String },
     /// A cluster no longer exists.
-    PlaceGone {
-        /// Which.
-        place: String,
-    },
+    PlaceGone { place: String },
 }
 
 /// What is known after a look.

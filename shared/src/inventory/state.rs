@@ -34,7 +34,6 @@ pub struct Inventory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceState {
-    /// The place.
     pub place: Place,
     /// When it was last looked at.
     pub tried_at: Timestamp,
@@ -53,7 +52,6 @@ pub struct EntryKey {
     pub place: String,
     /// Whether it runs, or is only referred to.
     pub runs: bool,
-    /// The workload.
     pub workload: String,
     /// The digest, or the image as it was asked for where there is none.
     pub what: String,
@@ -63,7 +61,6 @@ pub struct EntryKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Where.
     pub place: Place,
     /// What it belongs to.
     pub workload: String,
@@ -118,22 +115,15 @@ pub enum Standing {
     /// It is the current version, or has the same content.
     Current,
     /// Another one is current: built, and not deployed.
-    Behind {
-        /// That one.
-        current: Digest,
-    },
+    Behind { current: Digest },
     /// Which version is current is not known.
-    Unknown {
-        /// Why.
-        because: String,
-    },
+    Unknown { because: String },
 }
 
 /// A finding on a version that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
-    /// How bad.
     pub severity: Severity,
     /// What is known of the fix.
     pub fix: Fix,
@@ -152,9 +142,7 @@ pub struct Open {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assessment {
-    /// The image.
     pub image: ImageId,
-    /// The version.
     pub version: Digest,
     /// When this was found out.
     pub at: Timestamp,
@@ -204,7 +192,6 @@ impl Assessment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Clock {
-    /// How bad.
     pub severity: Severity,
     /// When a version that ran was first known to have it.
     pub since: Timestamp,
@@ -222,7 +209,6 @@ pub struct Stopped {
     pub vulnerable_until: Timestamp,
     /// What it was.
     pub finding: FindingKey,
-    /// How bad.
     pub severity: Severity,
     /// When a version that ran was first known to have it.
     pub since: Timestamp,

@@ -15,14 +15,12 @@ use crate::time::Timestamp;
 pub struct Listing {
     /// The repository, and the account of its registry; nothing if there is no image.
     pub of: Option<(String, Repository)>,
-    /// Its images.
     pub images: BTreeMap<Digest, Image>,
 }
 
 /// An image, or a list of images, as lifecycle policies see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Its tags.
     pub tags: BTreeSet<Tag>,
     /// When it was pushed.
     pub pushed_at: Timestamp,

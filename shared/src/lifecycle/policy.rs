@@ -27,7 +27,6 @@ pub struct Rule {
 /// The images that a rule sees, by tags and storage class, and which of them it acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Their tags.
     pub tags: Tags,
     /// Where they are stored.
     pub storage: StorageClass,
@@ -40,7 +39,6 @@ pub struct Selection {
 /// Images by their tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tags {
-    /// All.
     Any,
     /// Those without a tag.
     Untagged,

@@ -43,9 +43,7 @@ use scene::Scene;
 pub struct AwaitedScan {
     /// Of which image.
     pub image: ImageId,
-    /// Its repository.
     pub repository: Repository,
-    /// The platform.
     pub platform: Platform,
     /// The platform manifest.
     pub digest: Digest,

@@ -27,7 +27,6 @@ pub enum Intent {
 pub struct Cause {
     /// What is to change.
     pub intent: Intent,
-    /// The finding.
     pub finding: FindingKey,
     /// How bad it is.
     pub severity: Severity,
@@ -57,14 +56,12 @@ pub enum Evidence {
 pub enum Reason {
     /// It carries findings that policy counts and a rebuild can help.
     Vulnerable {
-        /// The findings.
         causes: BTreeSet<Cause>,
         /// When the first of them appeared.
         since: Timestamp,
     },
     /// A parent's content is not what it was built on.
     ParentChanged {
-        /// Which parent.
         parent: ImageId,
         /// What it was built on; unknown where only time is evidence.
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -78,7 +75,6 @@ pub enum Reason {
     },
     /// It is older than policy allows.
     Expired {
-        /// Its age.
         age: Span,
         /// When it became too old.
         since: Timestamp,
@@ -87,9 +83,7 @@ pub enum Reason {
     Requested {
         /// The request's id.
         id: String,
-        /// Who.
         by: String,
-        /// When.
         since: Timestamp,
     },
     /// Its stable tag does not exist.

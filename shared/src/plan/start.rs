@@ -52,7 +52,6 @@ pub struct Start {
     /// Where that is; nothing if where the registry is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
-    /// The intent.
     pub key: BuildKey,
     /// Which start of it, from 1.
     pub attempt: u32,
@@ -61,7 +60,6 @@ pub struct Start {
     /// The source actions to pin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceRevision>,
-    /// Why.
     pub reasons: Vec<Reason>,
     /// When the earliest reason became true.
     pub since: Timestamp,

@@ -21,9 +21,7 @@ use wire::{ExecutionDetail, Head, ImageDetail, NamedImage, Wire, read, required}
 pub enum Trigger {
     /// A scan finished or failed, or a finding or its coverage changed: look at this image's scans.
     Scanned {
-        /// Whose registry.
         at: Place,
-        /// Which repository.
         repository: Repository,
         /// Which version, where the event names it: a platform manifest or an index.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,9 +31,7 @@ pub enum Trigger {
     },
     /// An image was pushed, deleted, archived, restored, replicated in or cached through.
     RepositoryChanged {
-        /// Whose registry.
         at: Place,
-        /// Which repository.
         repository: Repository,
         /// Which version, where the event names it.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +41,6 @@ pub enum Trigger {
     },
     /// An execution of a pipeline changed state.
     Execution {
-        /// Whose pipeline.
         at: Place,
         /// The pipeline's name; 1 to 100 characters.
         pipeline: String,
@@ -73,7 +68,6 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionState {
-    /// Began.
     Started,
     /// Goes on after a failed stage was retried.
     Resumed,
@@ -81,9 +75,7 @@ pub enum ExecutionState {
     Stopping,
     /// Stopped on request.
     Stopped,
-    /// Ended well.
     Succeeded,
-    /// Ended badly.
     Failed,
     /// A newer execution overtook it.
     Superseded,
@@ -123,7 +115,6 @@ pub enum Schedule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an ignored event must still be reported"]
 pub enum Event {
-    /// Look.
     Trigger(Trigger),
     /// Nothing to do, and that is no error.
     Ignored {

@@ -89,7 +89,6 @@ pub struct Left {
     /// end there as well.
     #[serde(default)]
     pub interrupted: bool,
-    /// The place.
     pub place: Place,
 }
 
