@@ -87,11 +87,8 @@ pub enum Current {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Execution {
-    /// It exists.
     Found {
-        /// Its id.
         id: String,
-        /// Its state.
         state: ExecutionState,
     },
     /// All executions since the claim were read, and none carries its build key.
@@ -106,9 +103,7 @@ pub enum Execution {
 pub enum ExecutionState {
     /// Under way, or being stopped.
     InProgress,
-    /// Done.
     Succeeded,
-    /// Failed.
     Failed,
     /// Stopped or cancelled by somebody: not a failure.
     Stopped,
@@ -150,7 +145,6 @@ pub struct Declaration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PipelineFacts {
-    /// It exists.
     Declared(Declaration),
     /// There is none of this name.
     NotFound,

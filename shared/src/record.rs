@@ -72,7 +72,6 @@ pub struct Record {
 pub struct Claim {
     /// The invocation that took it.
     pub owner: String,
-    /// When.
     pub claimed_at: Timestamp,
     /// Until when only the owner may act on it; after this anybody resolves it.
     pub lease_until: Timestamp,
@@ -87,7 +86,6 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// The intent.
     pub key: BuildKey,
     /// Which start of it, from 1.
     pub number: u32,
@@ -97,7 +95,6 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
-    /// How many.
     pub count: u32,
     /// When the last one was seen.
     pub last: Timestamp,
@@ -114,7 +111,6 @@ pub struct Failures {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Success {
-    /// The intent.
     pub key: BuildKey,
     /// When the success was seen.
     pub at: Timestamp,
@@ -175,9 +171,7 @@ pub struct Ineffective {
 pub struct Request {
     /// The request's id.
     pub id: String,
-    /// Who asked.
     pub by: String,
-    /// When.
     pub at: Timestamp,
 }
 

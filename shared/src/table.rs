@@ -180,7 +180,6 @@ fn fit(sort: String) -> String {
 /// An item that the inventory writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Its key.
     pub key: Key,
     /// The value of [`STATE`].
     pub state: String,

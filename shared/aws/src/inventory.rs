@@ -226,11 +226,9 @@ fn fail(report: &mut Report, image: Option<ImageId>, fault: &Fault) {
 /// A deployment's inventory, as its table holds it.
 #[derive(Debug)]
 pub struct Inventoried {
-    /// The hierarchy.
     pub hierarchy: Arc<Hierarchy>,
     /// What is known of what runs.
     pub inventory: inventory::Inventory,
-    /// The time.
     pub now: Timestamp,
 }
 

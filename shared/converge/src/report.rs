@@ -15,11 +15,8 @@ pub struct Started {
     pub image: ImageId,
     /// By which pipeline.
     pub pipeline: String,
-    /// The execution.
     pub execution_id: String,
-    /// The intent.
     pub build_key: BuildKey,
-    /// Why.
     pub reasons: Vec<Reason>,
 }
 
@@ -27,7 +24,6 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
-    /// Which.
     pub image: ImageId,
     /// Why not: `why` and its details.
     #[serde(flatten)]

@@ -17,9 +17,7 @@ const MOST_CHANGES: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
-    /// When.
     pub at: Timestamp,
-    /// What.
     pub changes: BTreeSet<Change>,
     /// How many more there were.
     #[serde(default)]

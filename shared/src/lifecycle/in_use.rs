@@ -24,7 +24,6 @@ pub enum How {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InUse {
-    /// How.
     pub how: How,
     /// The workload, with its place.
     pub by: String,

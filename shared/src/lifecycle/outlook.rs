@@ -22,9 +22,7 @@ pub const OUTDATED: Span = Span::hours(26);
 pub enum Safety {
     /// Nothing of what is in use.
     Safe,
-    /// Something.
     InUse,
-    /// Nobody knows.
     Unknown,
 }
 
@@ -32,9 +30,7 @@ pub enum Safety {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Goes {
-    /// The image.
     pub digest: Digest,
-    /// Its tags.
     pub tags: BTreeSet<Tag>,
     /// When it was pushed.
     pub pushed_at: Timestamp,

@@ -28,7 +28,6 @@ pub struct Rule {
 /// The images that a rule sees, by tags and storage class, and which of them it acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Their tags.
     pub tags: Tags,
     /// Where they are stored.
     pub storage: StorageClass,
@@ -41,7 +40,6 @@ pub struct Selection {
 /// Images by their tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tags {
-    /// All.
     Any,
     /// Those without a tag.
     Untagged,

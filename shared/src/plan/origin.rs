@@ -21,7 +21,6 @@ pub(super) enum Origin<'a> {
     Stale(&'a Image),
     /// Whether this parent still carries it is not known before it is scanned.
     Unscanned {
-        /// The parent.
         parent: &'a Image,
         /// The image to try if the scan does not come.
         owner: &'a Image,

@@ -37,7 +37,6 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
-    /// Which image.
     pub image: ImageId,
     /// Which version was judged.
     pub version: Digest,
@@ -45,7 +44,6 @@ pub struct Proof {
     pub platform: Platform,
     /// What was judged.
     pub finding: FindingKey,
-    /// The verdict.
     pub verdict: Verdict,
     /// What the scan could see; nothing without a completed scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]

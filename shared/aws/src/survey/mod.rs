@@ -81,7 +81,6 @@ pub struct Left {
     /// end there as well.
     #[serde(default)]
     pub interrupted: bool,
-    /// The place.
     pub place: Place,
 }
 
