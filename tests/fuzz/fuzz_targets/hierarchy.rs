@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/src/parsers.rs"]
+#[path = "../../src/parsers.rs"]
 #[allow(dead_code)]
 mod parsers;
 

@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../shared/aws/src/manifest.rs"]
+#[path = "../../../shared/aws/src/manifest.rs"]
 #[allow(dead_code)]
 mod manifest;
 
