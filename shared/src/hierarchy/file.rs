@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::written::{ShortOr, Written};
+use super::repository::RepositoryName;
+use super::written::{ShortOr, WholeNumber, Written};
 use super::{RevisionType, Tier, Variable};
 use crate::finding::Severity;
-use crate::image::{EcrRegistry, ImageId, Repository, Tag, TagPattern};
+use crate::image::{EcrRegistry, ImageId, Tag, TagPattern};
 use crate::policy::{Mode, Rebuild, UnknownFix};
 use crate::time::{Span, Timestamp};
 
@@ -21,7 +22,7 @@ use crate::time::{Span, Timestamp};
 #[schemars(title = "Patchwave hierarchy")]
 pub(super) struct File {
     /// The version of this format: 1.
-    #[schemars(with = "u64", extend("const" = 1))]
+    #[schemars(with = "WholeNumber", extend("enum" = [1, "1"]))]
     pub(super) version: Spanned<u64>,
     /// The host of the private ECR registry that all images are pushed to.
     pub(super) registry: Written<EcrRegistry>,
@@ -40,7 +41,8 @@ pub(super) struct File {
     pub(super) builders: BTreeMap<String, Spanned<BuilderKeys>>,
     /// The teams that images belong to, by name.
     #[serde(default)]
-    pub(super) owners: BTreeMap<String, OwnerKeys>,
+    #[schemars(with = "std::collections::BTreeMap<String, OwnerKeys>")]
+    pub(super) owners: BTreeMap<String, Spanned<OwnerKeys>>,
     /// Where to look for what runs.
     pub(super) inventory: Option<InventoryKeys>,
 }
@@ -103,10 +105,10 @@ with_policy_keys! {
     /// Policy of every image, and the limits of the fleet.
     struct FleetKeys {
         /// How many builds may run at once.
-        #[schemars(with = "Option<std::num::NonZeroU32>")]
+        #[schemars(with = "Option<WholeNumber>")]
         max_concurrent_builds: Option<Spanned<u32>>,
         /// How many builds may start on one day (UTC).
-        #[schemars(with = "Option<std::num::NonZeroU32>")]
+        #[schemars(with = "Option<WholeNumber>")]
         max_starts_per_day: Option<Spanned<u32>>,
         /// What not to rebuild for, and where.
         #[serde(default)]
@@ -123,9 +125,9 @@ with_policy_keys! {
         tier: Option<Written<Tier>>,
         /// Where its versions are pushed.
         #[schemars(required)]
-        repository: Option<Written<Repository>>,
+        repository: Option<Written<RepositoryName>>,
         /// Its stable tags: the first is tracked, the others must follow it.
-        #[schemars(with = "Option<Vec<Tag>>")]
+        #[schemars(with = "Option<Vec<Written<Tag>>>")]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
         /// Which tags name its versions; the newest is current.
         tag_pattern: Option<Written<TagPattern>>,
@@ -249,7 +251,7 @@ pub(super) struct OwnerKeys {
     /// The SNS topic that notices about its images name.
     pub(super) notify: Option<Written<TopicArn>>,
     /// How many builds of its images may run at once, beside the fleet's own limit.
-    #[schemars(with = "Option<std::num::NonZeroU32>")]
+    #[schemars(with = "Option<WholeNumber>")]
     pub(super) max_concurrent_builds: Option<Spanned<u32>>,
 }
 

@@ -4,6 +4,7 @@
 //! changes; a [`Query`] says where to start and in which [`Direction`]; an [`ImageSet`] is the answer. How the graph
 //! is laid out in memory is nobody's business but this module's.
 
+mod advise;
 mod claims;
 mod declared;
 mod draft;
@@ -18,16 +19,19 @@ mod order;
 mod overlap;
 mod parents;
 mod query;
+mod repository;
 mod schema;
 mod set;
+mod warning;
 mod written;
 
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
 pub use graph::{Edge, Hierarchy};
-pub use inspected::{Account, Inspected};
+pub use inspected::{Account, Inspected, is_production};
 pub use query::{Direction, Query};
 pub use schema::json_schema;
 pub use set::ImageSet;
+pub use warning::{Advice, Warning};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::state::Inventory;
+use crate::hierarchy::is_production;
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
-
-/// Environments that customers meet, whatever the case of their names.
-const PRODUCTION: [&str; 2] = ["prod", "production"];
 
 /// What an environment runs of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +32,7 @@ pub struct Running {
 impl Running {
     /// Tells whether customers meet it.
     pub fn in_production(&self) -> bool {
-        let is = |name: &String| PRODUCTION.iter().any(|production| name.eq_ignore_ascii_case(production));
-        self.environments.keys().any(is)
+        self.environments.keys().any(|name| is_production(name))
     }
 }
 
