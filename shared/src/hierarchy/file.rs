@@ -29,19 +29,18 @@ pub(super) struct File {
     /// The policy of every image, and the limits of the fleet.
     pub(super) policy: Option<FleetKeys>,
     /// What the policy is for all images of a tier.
-    #[serde(default)]
-    pub(super) tiers: TiersKeys,
+    pub(super) tiers: Option<TiersKeys>,
     /// The images, in any order.
     // A file that was cut off after `images:` is not one without images.
     #[schemars(with = "Vec<ImageKeys>")]
     pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
     /// The accounts and regions of pipelines that are not where the registry is, by name.
     #[serde(default)]
-    #[schemars(with = "std::collections::BTreeMap<String, BuilderKeys>")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, BuilderKeys>>")]
     pub(super) builders: BTreeMap<String, Spanned<BuilderKeys>>,
     /// The teams that images belong to, by name.
     #[serde(default)]
-    #[schemars(with = "std::collections::BTreeMap<String, OwnerKeys>")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, Option<OwnerKeys>>>")]
     pub(super) owners: BTreeMap<String, Spanned<OwnerKeys>>,
     /// Where to look for what runs.
     pub(super) inventory: Option<InventoryKeys>,
@@ -51,9 +50,9 @@ pub(super) struct File {
 /// keys.
 macro_rules! with_policy_keys {
     ($($(#[$meta:meta])* struct $name:ident { $($(#[$own_meta:meta])* $own:ident: $own_type:ty,)* })*) => { $(
-        $(#[$meta])*
         #[derive(Debug, Default, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        $(#[$meta])*
         pub(super) struct $name {
             $($(#[$own_meta])* pub(super) $own: $own_type,)*
             /// Whether rebuilds are only planned and reported, or started.
@@ -112,11 +111,12 @@ with_policy_keys! {
         max_starts_per_day: Option<Spanned<u32>>,
         /// What not to rebuild for, and where.
         #[serde(default)]
-        #[schemars(with = "Vec<SuppressKeys>")]
+        #[schemars(with = "Option<Vec<SuppressKeys>>")]
         suppress: Vec<Spanned<SuppressKeys>>,
     }
 
     /// An image: a repository and the versions in it that count.
+    #[schemars(extend("oneOf" = one_of_three()))]
     struct ImageKeys {
         /// Its name; `<repository>:<first tag>` if absent, or `<repository>` with `tagPattern`.
         id: Option<Written<ImageId>>,
@@ -127,12 +127,12 @@ with_policy_keys! {
         #[schemars(required)]
         repository: Option<Written<RepositoryName>>,
         /// Its stable tags: the first is tracked, the others must follow it.
-        #[schemars(with = "Option<Vec<Written<Tag>>>")]
+        #[schemars(with = "Option<Vec<Written<Tag>>>", extend("minItems" = 1))]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
         /// Which tags name its versions; the newest is current.
         tag_pattern: Option<Written<TagPattern>>,
         /// Instead of `tags` and `tagPattern`: several lines of versions, each of which is rebuilt on its own.
-        #[schemars(with = "Option<Vec<LineKeys>>")]
+        #[schemars(with = "Option<Vec<LineKeys>>", extend("minItems" = 1))]
         lines: Option<Spanned<Vec<Spanned<LineKeys>>>>,
         /// The base of its final stage: an id or `repository:tag` of this file, a reference with its registry host,
         /// or `scratch`.
@@ -140,12 +140,20 @@ with_policy_keys! {
         from: Option<Written<String>>,
         /// What its other stages are built on.
         #[serde(default)]
+        #[schemars(with = "Option<Vec<Written<String>>>")]
         copy_from: Vec<Written<String>>,
         /// What builds it.
         pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
         /// Whose it is: a name under `owners`.
         owner: Option<Written<String>>,
     }
+}
+
+/// What the schema says of an image beside its keys: one of three tells which version is current.
+fn one_of_three() -> serde_json::Value {
+    let keys = [("tags", "array"), ("tagPattern", "string"), ("lines", "array")];
+    let form = |(key, kind): (&str, &str)| serde_json::json!({ "required": [key], "properties": { key: { "type": kind } } });
+    keys.map(form).into()
 }
 
 /// A line of versions.
@@ -209,12 +217,14 @@ pub(super) struct DeadlinesKeys {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SuppressKeys {
     /// Its id, such as `CVE-2024-0727`.
+    #[schemars(extend("pattern" = "\\S"))]
     pub(super) vulnerability: Written<String>,
     /// On which images: ids or repositories, with `*` for any run of characters.
     pub(super) images: Vec<Written<String>>,
     /// The last day (UTC) on which it applies.
     pub(super) until: Written<LastDay>,
     /// Why.
+    #[schemars(extend("pattern" = "\\S"))]
     pub(super) reason: Written<String>,
 }
 
@@ -230,6 +240,7 @@ pub(super) struct PipelineKeys {
     pub(super) variables: Option<Vec<Written<Variable>>>,
     /// The source actions to pin to the line's revision.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<SourceKeys>>")]
     pub(super) sources: Vec<SourceKeys>,
 }
 
@@ -276,10 +287,10 @@ pub(super) struct BuilderKeys {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct InventoryKeys {
     /// The regions, such as `us-east-1`.
-    #[schemars(with = "Vec<RegionName>")]
+    #[schemars(with = "Vec<RegionName>", extend("minItems" = 1))]
     pub(super) regions: Spanned<Vec<Written<RegionName>>>,
     /// The accounts.
-    #[schemars(with = "Vec<AccountKeys>")]
+    #[schemars(with = "Vec<AccountKeys>", extend("minItems" = 1))]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
 }
 
@@ -412,7 +423,7 @@ impl TryFrom<String> for CodePipelineName {
 /// A day, kept as the first moment after it (UTC).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String", extend("format" = "date"))]
+#[schemars(with = "String", extend("format" = "date", "pattern" = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
 pub(super) struct LastDay(pub(super) Timestamp);
 
 impl TryFrom<String> for LastDay {

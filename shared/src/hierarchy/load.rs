@@ -55,7 +55,7 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     let registry = file.registry.read(report);
     let mut keys = file.policy.unwrap_or_default();
     let mode_at = keys.mode.as_ref().map_or(Location::UNKNOWN, |mode| mode.at);
-    let fleet = Fleet::new(&mut keys, file.tiers, report);
+    let fleet = Fleet::new(&mut keys, file.tiers.unwrap_or_default(), report);
     let Some(images) = file.images else {
         report.add(Location::UNKNOWN, Problem::MissingKey { key: "images".to_owned() });
         return None;
