@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey, Scan};
+use crate::hierarchy::is_production;
 use crate::image::{Digest, ImageId, Platform};
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -197,9 +198,6 @@ pub struct Slots {
     pub started_today: u32,
 }
 
-/// The names of environments that serve customers, in upper or lower case.
-const PRODUCTION: [&str; 2] = ["prod", "production"];
-
 /// The version of an image that an environment runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -223,8 +221,7 @@ pub struct Deployments {
 impl Deployments {
     /// Returns whether the image runs in an environment that serves customers.
     pub fn in_production(&self) -> bool {
-        let is = |name: &String| PRODUCTION.iter().any(|production| name.eq_ignore_ascii_case(production));
-        self.environments.keys().any(is)
+        self.environments.keys().any(|name| is_production(name))
     }
 }
 
