@@ -261,9 +261,7 @@ enum Help {
 fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
     let goal = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
-            return Help::None(
-                "a commit that updates the package, because the application pins its version",
-            );
+            return Help::None("a commit that updates the package, because the application pins its version");
         }
         (PackageKind::Os, Fix::NotPublished) => {
             return Help::None("a fixed version of the package: none is published yet");

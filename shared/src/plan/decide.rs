@@ -92,7 +92,9 @@ impl<'a> Candidate<'_, 'a> {
         }
         let because = match self.context.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
             Some(Execution::Unknown(why)) => why.clone(),
-            _ => format!("Patchwave has not searched for the execution with build key {} yet", claim.start.key),
+            _ => {
+                format!("Patchwave has not searched for the execution with build key {} yet", claim.start.key)
+            }
         };
         Some(Hold::Unresolved { because })
     }
@@ -305,8 +307,9 @@ impl<'a> Candidate<'_, 'a> {
         let parents = self.context.hierarchy.parents(&self.image.id);
         let above = parents.filter_map(|parent| self.decisions.get(&parent.image.id)?.moving_since).min();
         let awaits_scan = matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. });
-        let own =
-            (awaits_scan && !self.scan_is_overdue()).then(|| self.attribution.seen.values().min().copied()).flatten();
+        let own = (awaits_scan && !self.scan_is_overdue())
+            .then(|| self.attribution.seen.values().min().copied())
+            .flatten();
         above.into_iter().chain(own).min()
     }
 
@@ -335,8 +338,8 @@ impl<'a> Candidate<'_, 'a> {
             }
     }
 
-    /// Whether the next tick may find what is unknown now. A fault passes and a scan ends, but a scan
-    /// that was never requested does not appear.
+    /// Whether the next tick may find what is unknown now. A fault passes and a scan ends, but a
+    /// scan that was never requested does not appear.
     fn may_become_known(&self) -> bool {
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
