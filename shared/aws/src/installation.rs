@@ -49,7 +49,7 @@ impl Installation {
         &self.clients
     }
 
-    /// Returns the scheduler of sweeps in addition to the daily one.
+    /// Returns the scheduler of extra sweeps, beside the daily one.
     pub(crate) fn sweeps(&self) -> Option<&Scheduler> {
         self.sweeps.as_ref()
     }
@@ -89,7 +89,7 @@ pub struct Intervened {
 /// When Patchwave acts on a decision.
 #[derive(Debug)]
 pub enum ActedOn {
-    /// At a recheck, at most a minute and a half from now. Scheduler starts it within that minute.
+    /// At a recheck, at most a minute and a half from now. Scheduler is accurate to the minute.
     AtRecheck,
     /// At the next event or tick. The settings name no schedule that ticks, or this person may not
     /// schedule a recheck.

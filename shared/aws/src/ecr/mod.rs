@@ -1,7 +1,8 @@
 //! Elastic Container Registry: versions, which of them counts, and their scans.
 //!
 //! Tags and push times come from `DescribeImages`. Content comes from `BatchGetImage` by digest:
-//! the digest says which answer belongs to which image, but a tag may move between two calls.
+//! the digest says which answer belongs to which image, but a tag may move from one call to the
+//! next.
 
 mod cache;
 mod configuration;

@@ -199,7 +199,7 @@ fn basic(found: &ImageScanFinding) -> Finding {
 /// longer apply. Findings of other types (code, network) are skipped, because a rebuild does not
 /// fix them.
 fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
-    let is = |word: Option<&str>, expected: &str| word.is_none_or(|word| word == expected);
+    let is = |name: Option<&str>, expected: &str| name.is_none_or(|name| name == expected);
     if !is(found.status(), "ACTIVE") || !is(found.r#type(), "PACKAGE_VULNERABILITY") {
         return Vec::new();
     }
@@ -251,8 +251,8 @@ fn fix(fixed_in: Option<&str>, available: Option<&str>) -> Fix {
     }
 }
 
-fn severity(word: Option<&str>) -> Severity {
-    match word.unwrap_or_default() {
+fn severity(name: Option<&str>) -> Severity {
+    match name.unwrap_or_default() {
         "CRITICAL" => Severity::Critical,
         "HIGH" => Severity::High,
         "MEDIUM" => Severity::Medium,
