@@ -283,7 +283,7 @@ fn errors_have_their_place_and_the_text_its_bounds() {
     };
     assert!(LifecyclePolicy::parse(&text(50, 30_720)).is_ok());
     assert!(errors(&text(1, 30_721))[0].starts_with("the text has 30721 characters"));
-    assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; unite some"]);
+    assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; merge some"]);
     let shortest = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
     assert!(LifecyclePolicy::parse(shortest).is_ok());
     let stored = json!({"registryId": ACCOUNT, "repositoryName": "a", "lifecyclePolicyText": shortest});
@@ -471,7 +471,7 @@ fn what_is_not_known_is_never_safe() {
     assert!(unknown(&with("unread", json!("nobody answers"))).ends_with("was not read: nobody answers"));
     let mut changed = whole.clone();
     changed["places"] = json!([]);
-    assert_eq!(unknown(&changed), "the inventory looked nowhere");
+    assert_eq!(unknown(&changed), "the inventory has no places");
     let mut changed = whole.clone();
     changed["question"] = json!({"environment": "prod"});
     assert!(unknown(&changed).starts_with("the inventory is of a part only"));

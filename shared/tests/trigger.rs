@@ -405,8 +405,8 @@ fn what_it_does_not_know_is_ignored_and_says_so() {
         "CodePipeline Action Execution State Change",
         "only a whole execution's state counts",
     );
-    check("aws.s3", "Object Created", "nothing acts on \"Object Created\" from \"aws.s3\"");
-    check("example", "ECR Image Scan", "nothing acts on \"ECR Image Scan\" from \"example\"");
+    check("aws.s3", "Object Created", "Patchwave does not act on \"Object Created\" from \"aws.s3\"");
+    check("example", "ECR Image Scan", "Patchwave does not act on \"ECR Image Scan\" from \"example\"");
 }
 
 #[test]

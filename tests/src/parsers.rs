@@ -1,7 +1,7 @@
 //! Everything that reads what others wrote, each as a function of bytes that panics if a promise is broken: what can be
 //! read is read back the same, what cannot gives an error of bearable length, and nothing panics.
 //!
-//! `fuzz/` runs them under libFuzzer, `tests/tests/mutated.rs` on changed samples with the stable toolchain.
+//! `tests/fuzz/` runs them under libFuzzer, `tests/tests/mutated.rs` on changed samples with the stable toolchain.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;

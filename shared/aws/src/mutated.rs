@@ -67,7 +67,7 @@ fn scans() {
 #[test]
 fn manifests() {
     let samples = ["index.json", "manifest.json"].map(|name| {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/manifest");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/manifest");
         std::fs::read(folder.join(name)).unwrap()
     });
     mutations(&samples, 20_000, 2, |bytes| {
