@@ -95,7 +95,9 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
         for (owner, counted) in &waiters {
-            if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(context, owner, counted)) {
+            if tries
+                .is_some_and(|tries| tries.id == owner.id && waited_enough(context, parent, owner, counted))
+            {
                 assign(context, &mut attributions, owner, counted);
                 attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
@@ -169,7 +171,11 @@ fn due(context: &Context<'_>, counted: &Counted<'_>) -> Timestamp {
     }
 }
 
-fn waited_enough(context: &Context<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
+/// Whether the scan of `parent` is overdue. One that cannot be read never is: it may say anything.
+fn waited_enough(context: &Context<'_>, parent: &ImageId, owner: &Image, counted: &Counted<'_>) -> bool {
+    if context.unread(parent).next().is_some() {
+        return false;
+    }
     let since = [&owner.id, &counted.carrier.id]
         .into_iter()
         .filter_map(|id| context.record(id).scan_awaited_since)

@@ -19,6 +19,7 @@ mod recheck;
 mod record;
 mod start;
 mod unknown;
+mod unknowns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +95,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
     plan.recheck_at = recheck::recheck_at(&context, &decisions);
-    plan.unknown = unknown(&context);
+    plan.unknown = unknowns::unknowns(&context, &attributions, &plan.records);
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
     for (id, decision) in decisions {
@@ -134,32 +135,4 @@ fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
             })
         })
         .collect()
-}
-
-/// Returns everything that is not known, whether or not a decision waits for it. Unknown is never
-/// clean.
-fn unknown(context: &Context<'_>) -> BTreeSet<Unknown> {
-    let unreadable = context.facts.unreadable.keys().filter(|id| context.hierarchy.image(id).is_ok());
-    let because = |id| context.unknown(id).unwrap_or_default();
-    let mut unknown: BTreeSet<Unknown> =
-        unreadable.map(|id| Unknown { image: id.clone(), platform: None, because: because(id) }).collect();
-    for image in context.images() {
-        if let Some(because) = context.unknown(&image.id) {
-            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
-        }
-        for (platform, manifest) in context.current(&image.id).iter().flat_map(|version| &version.platforms) {
-            if let Some(because) = manifest.scan.unknown_because() {
-                let platform = Some(platform.clone());
-                unknown.insert(Unknown { image: image.id.clone(), platform, because });
-            }
-        }
-        let not_followed = make_start::not_followed(context, image);
-        if not_followed > 0 {
-            let because = format!(
-                "{not_followed} of its findings are not followed to their proof: its record has room for the worst only"
-            );
-            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
-        }
-    }
-    unknown
 }
