@@ -10,8 +10,9 @@ use patchwave::record::Record;
 
 use crate::world::{Fault, ManifestAt, Records, World};
 
-/// Observes the images of `scope`. What cannot be read about an image becomes unknown; only a ledger that does not answer
-/// ends the pass, because without it nothing can be claimed.
+/// Observes the images of `scope`. What cannot be read about an image becomes unknown.
+///
+/// Only a ledger that does not answer ends the pass, because without it nothing can be claimed.
 pub async fn observe<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
@@ -23,14 +24,15 @@ pub async fn observe<W: World>(
     let mut facts = Facts {
         observed_at: world.now(),
         slots: world.slots(world.now()).await?,
-        // What runs only makes some rebuilds more urgent: none has to wait until that is known.
+        // What runs only makes some rebuilds more urgent, so no rebuild waits until that is known.
         deployments: world.deployments(scope).await.unwrap_or_default(),
         has_listener: world.has_listener(),
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
     };
-    // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The
-    // other way round a build that ends in between would count as one that changed nothing, and be made again.
+    // Executions are read before the registry. So the registry shows the version of every build
+    // that is seen to have succeeded. In the other order, a build that ends in between would seem
+    // to have changed nothing, and Patchwave would start it again.
     let mut executions = executions(world, &records).await;
     let mut currents = world.currents(&images).await;
     for image in &images {
@@ -45,7 +47,7 @@ pub async fn observe<W: World>(
     Ok(facts)
 }
 
-/// Says what an answer about a line's current version means.
+/// Turns the registry's answer about a line's current version into facts.
 pub(crate) fn current(
     answer: Option<Result<Option<Version>, Fault>>,
 ) -> (Current, BTreeMap<Digest, Version>) {
@@ -73,7 +75,8 @@ async fn executions<W: World>(
     executions
 }
 
-/// Adds the versions that records and annotations name: what children were built on, and what a build replaced.
+/// Adds the versions that records and annotations name: those that children were built on, and
+/// those that a build replaced.
 async fn add_referenced_versions<W: World>(
     world: &W,
     images: &[&Image],
@@ -107,7 +110,7 @@ async fn add_referenced_versions<W: World>(
     }
     let mut found = world.versions(&wanted.keys().cloned().collect()).await;
     for (at, ids) in wanted {
-        // A version that is gone, or could not be read, leaves the evidence weaker, and the planner knows what to do.
+        // Without a version that is gone or could not be read, the planner uses weaker evidence.
         let Some(Ok(Some(version))) = found.remove(&at) else { continue };
         add_version(facts, &ids, &version);
     }
@@ -121,7 +124,8 @@ fn add_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, version: &Version) {
     }
 }
 
-/// Adds earlier versions of parents whose children say nothing about their base: layers may tell.
+/// Adds earlier versions of parents whose children do not name their base. Their layers may show
+/// which one it was.
 async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarchy, facts: &mut Facts) {
     let mut wanted: BTreeMap<Repository, BTreeSet<ImageId>> = BTreeMap::new();
     for image in images {
@@ -160,7 +164,8 @@ fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
     !(recorded || annotated || inherits)
 }
 
-/// The platform manifests of all versions that the facts hold of these images, each with where it is.
+/// Returns the platform manifests of all versions of these images in the facts, each with its
+/// repository.
 pub(crate) fn manifests<'f>(
     images: impl IntoIterator<Item = &'f Image>,
     facts: &'f Facts,
@@ -172,7 +177,8 @@ pub(crate) fn manifests<'f>(
     })
 }
 
-/// Adds the scans of all platform manifests: of current versions, and of those that children were built on.
+/// Adds the scans of all platform manifests of all versions: the current ones, and those that
+/// children were built on.
 pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
     let wanted: BTreeSet<ManifestAt> = manifests(images.iter().copied(), facts).map(|(at, _)| at).collect();
     let scans = world.scans(&wanted).await;

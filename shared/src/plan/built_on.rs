@@ -1,7 +1,12 @@
 //! Which version of a parent an image's current version was built on.
 //!
-//! Evidence, best first: what we recorded when we started the build; the base digest that the build wrote down; the
-//! layers, which a child inherits as a whole prefix from its `from` parent and never from a `copyFrom` one; and time.
+//! There are four kinds of evidence, best first:
+//!
+//! 1. What Patchwave recorded when it started the build.
+//! 2. The base digest that the build wrote into the image.
+//! 3. The layers: a child's layers start with all those of its `from` parent. Those of a `copyFrom`
+//!    parent are not inherited.
+//! 4. The time: whether the parent's current version was pushed before the child was built.
 
 use super::Evidence;
 use super::context::Context;
@@ -9,19 +14,20 @@ use crate::facts::Version;
 use crate::hierarchy::{Edge, Image, ParentKind};
 use crate::image::{Digest, Platform};
 
-/// What an image's current version was built on, of one parent.
+/// The version of one parent that an image's current version was built on.
 pub(super) struct BuiltOn<'a> {
-    /// The parent's version, where it is known by digest.
+    /// Its digest, if that is known.
     pub(super) digest: Option<Digest>,
-    /// Its facts, where they were observed.
+    /// Its facts, if they were observed.
     pub(super) version: Option<&'a Version>,
     /// Whether its content is the parent's current content, on the platforms that the child uses.
     pub(super) is_current: bool,
-    /// How that is known.
     pub(super) evidence: Evidence,
 }
 
-/// Finds what `image` was built on; nothing if it or the parent has no known version.
+/// Finds which version of `parent` the current version of `image` was built on.
+///
+/// Returns nothing if the current version of either is not known.
 pub(super) fn built_on<'a>(context: &Context<'a>, image: &Image, parent: Edge<'a>) -> Option<BuiltOn<'a>> {
     let child = context.current(&image.id)?;
     let now = context.current(&parent.image.id)?;
@@ -51,7 +57,8 @@ fn annotated<'a>(
 ) -> Option<BuiltOn<'a>> {
     let digest = child.base.as_ref().filter(|_| parent.kind == ParentKind::From)?;
     let built_on = named(context, parent, child, now, digest, Evidence::Annotation);
-    // A digest that the registry does not know any more says less than layers that it does.
+    // The registry may have deleted the version of that digest. Layers that match a known version
+    // are then better evidence.
     if built_on.version.is_some() {
         Some(built_on)
     } else {
@@ -85,7 +92,8 @@ fn by_layers<'a>(
     if parent.kind != ParentKind::From {
         return None;
     }
-    // The longest list wins, so that a grandparent's does not pass for the parent's; then the current version.
+    // The longest list wins: a shorter one may be that of a grandparent. Among equals the current
+    // version wins.
     let (_, version) = context
         .facts_of(&parent.image.id)?
         .versions
@@ -100,7 +108,10 @@ fn by_layers<'a>(
     })
 }
 
-/// How many layers `child` inherits from `parent`: all of the parent's, on every platform that both have; else nothing.
+/// Returns how many layers `child` inherits from `parent`.
+///
+/// It must inherit all of the parent's layers on every platform that both have. Else this returns
+/// nothing.
 fn inherited_layers(child: &Version, parent: &Version) -> Option<usize> {
     let mut inherited = None;
     for (platform, manifest) in &child.platforms {
@@ -123,8 +134,10 @@ fn by_time<'a>(child: &Version, now: &'a Version) -> BuiltOn<'a> {
     }
 }
 
-/// Whether two versions of a parent are the same to `child`: on the platforms that it uses, or as a whole if it shares
-/// none with them (a single manifest does not say its platform).
+/// Whether two versions of a parent have the same content for `child`.
+///
+/// This compares the platforms that the child uses. If the child shares no platform with them, it
+/// compares all content: a single manifest does not name its platform.
 fn same_for(child: &Version, one: &Version, other: &Version) -> bool {
     let shared: Vec<&Platform> = child
         .platforms

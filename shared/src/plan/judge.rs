@@ -9,10 +9,11 @@ use crate::hierarchy::Image;
 use crate::record::{Ineffective, PendingProof, Record};
 use crate::time::Timestamp;
 
-/// Each finding to prove with its verdict, and what the scan could see.
+/// Each finding to prove, its verdict, and the coverage of the scan.
 pub(super) type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
 
-/// Judges a pending proof as far as scans allow; what they do not allow yet stays pending.
+/// Judges a pending proof. It stays pending while a scan is missing, until the time limit of the
+/// proof.
 pub(super) fn judge(
     image: &Image,
     facts: &ImageFacts,
@@ -26,7 +27,7 @@ pub(super) fn judge(
         return;
     };
     if version.digest != proof.version {
-        // Somebody pushed another version: its own scan is what counts from here.
+        // A person or pipeline pushed another version. From now on the scan of that version counts.
         return;
     }
     let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
@@ -52,7 +53,8 @@ fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, O
     }
 }
 
-/// Writes the verdicts into the record: a fix that did not land counts against the next try.
+/// Writes the verdicts into the record. A finding that the build did not fix counts as one of its
+/// tries.
 pub(super) fn conclude(
     image: &Image,
     version: &Version,

@@ -1,4 +1,4 @@
-//! What the plan writes down about each image.
+//! What the plan writes into the record of each image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::image::ImageId;
 use crate::policy::Mode;
 use crate::record::Record;
 
-/// The records that differ from those that were read.
+/// Returns the records that differ from those that were read.
 pub(super) fn changed(
     context: &Context<'_>,
     attributions: &Attributions<'_>,
@@ -35,12 +35,14 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         Mode::Enforce => record.enforced_since.or(Some(context.now)),
         Mode::Observe => None,
     };
-    // A finding that is parked above makes nothing wait: a wait counted from then on would overlook what moves later.
+    // A finding of a parked ancestor begins no wait. A wait is not prolonged by later reasons of an
+    // ancestor, so a wait that begins too early ignores them.
     let awaits_scan = attribution.is_some_and(|b| !b.unscanned.is_empty());
     let above = awaits_scan || attribution.is_some_and(|b| !b.above.is_empty());
     let follows = above && decision.moving_since.is_some();
     let waits = !decision.reasons.is_empty() || follows;
-    // Whatever its hold, the end of what moves above must be seen: a wait that was not ended would begin too early.
+    // Each tick plans an image that follows a moving ancestor, so that it sees the end of that
+    // move. Otherwise the wait would not end, and the next one would begin too early.
     record.unsettled = decision.unsettled || follows;
     let in_flight = record.claim.is_some();
     let lacks_scan = awaits_scan || attribution.is_some_and(|b| b.scan_is_overdue);
@@ -50,7 +52,8 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         .current(id)
         .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
     {
-        // Only what a whole scan lists is remembered: otherwise an unread platform would reset when things were seen.
+        // The record changes only if every platform has a scan. Otherwise a platform that could not
+        // be read would reset the times when findings were first seen.
         record.seen =
             attribution.map(|attribution| limits::seen(attribution.seen.clone())).unwrap_or_default();
         record.ineffective.retain(|finding, _| {
@@ -59,12 +62,15 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         });
     }
     record.notified = notice::notified(context, attribution, decision);
-    // What was not sent is sent by the next pass over the image: the tick makes sure that there is one.
+    // The next pass over the image sends the notices that were not sent. The tick makes that pass.
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
     record
 }
 
-/// Images whose slot ended: nothing of theirs runs, their version was pushed, or they have had it for `maxBuildTime`.
+/// Returns the images that give their slot back.
+///
+/// They have no claim any more, their new version was pushed, or they have held the slot for
+/// `maxBuildTime`.
 pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
     let mut freed = BTreeSet::new();
     for image in context.images().filter(|image| context.facts.slots.held_by.contains(&image.id)) {
@@ -72,7 +78,8 @@ pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
             let is_new = context.current(&image.id).is_some_and(|now| {
                 Some(&now.digest) != claim.start.replaces.as_ref() && now.pushed_at > claim.claimed_at
             });
-            // What is not known to have started pushed nothing: somebody else did, and the start may still be made.
+            // A claim that is not confirmed may have started nothing yet. Then another person or
+            // pipeline pushed the new version, and the start may still follow.
             let pushed = is_new && claim.is_confirmed();
             pushed || image.policy.max_build_time.after(claim.claimed_at) <= context.now
         });
