@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use patchwave::trigger::{Event, InvalidEvent, Place, Schedule, Trigger, parse};
+use patchwave::trigger::{AccountRegion, Event, InvalidEvent, ScheduleKind, Trigger, parse};
 use serde_json::{Value, json};
 
 const CHECKOUT: &str = "sha256:1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a";
@@ -63,8 +63,8 @@ fn expectations() -> BTreeMap<&'static str, Vec<Event>> {
     ])
 }
 
-fn here() -> Place {
-    Place { account: "111122223333".into(), region: "us-east-1".into() }
+fn here() -> AccountRegion {
+    AccountRegion { account: "111122223333".into(), region: "us-east-1".into() }
 }
 
 fn tags(tags: &[&str]) -> Vec<patchwave::image::Tag> {
@@ -137,7 +137,7 @@ fn samples() -> Vec<(String, Value)> {
 }
 
 fn sweep(event: &Value) -> Result<Event, InvalidEvent> {
-    parse(event, Schedule::Sweep)
+    parse(event, ScheduleKind::Sweep)
 }
 
 /// Returns `name`'s event with the value at `pointer` replaced or added.
@@ -197,7 +197,7 @@ fn an_arn_says_whose_registry_it_is_in_every_partition() {
             let arn = format!("arn:{partition}:ecr:{region}:444455556666:repository/apps/checkout{image}");
             let event = with("inspector2-finding-ecr-package.json", "/resources", json!([arn]));
             let expected = Trigger::Scanned {
-                at: Place { account: "444455556666".into(), region: region.into() },
+                at: AccountRegion { account: "444455556666".into(), region: region.into() },
                 repository: "apps/checkout".parse().unwrap(),
                 digest: (!image.is_empty()).then(|| CHECKOUT.parse().unwrap()),
                 tags: vec![],
@@ -250,8 +250,8 @@ fn a_schedule_means_what_its_function_says() {
         fixture("scheduler-universal-input.json"),
     ];
     for event in [rule, scheduler].into_iter().chain(inputs) {
-        assert_eq!(parse(&event, Schedule::Tick), Ok(Event::Trigger(Trigger::Tick)), "{event}");
-        assert_eq!(parse(&event, Schedule::Sweep), Ok(Event::Trigger(Trigger::Sweep)), "{event}");
+        assert_eq!(parse(&event, ScheduleKind::Tick), Ok(Event::Trigger(Trigger::Tick)), "{event}");
+        assert_eq!(parse(&event, ScheduleKind::Sweep), Ok(Event::Trigger(Trigger::Sweep)), "{event}");
     }
 }
 

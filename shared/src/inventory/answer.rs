@@ -32,7 +32,6 @@ pub struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
-    /// What.
     pub finding: FindingKey,
     /// How bad, what is known of the fix, since when.
     #[serde(flatten)]
@@ -71,9 +70,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceRow {
-    /// Its id.
     pub id: String,
-    /// The place.
     #[serde(flatten)]
     pub place: Place,
     /// When it was last read to its end.
@@ -91,11 +88,8 @@ pub struct PlaceRow {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotInspected {
-    /// The account.
     pub account: String,
-    /// The region.
     pub region: String,
-    /// The service.
     pub kind: ConsumerKind,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fold::Look;
+use super::fold_input::FoldInput;
 use super::state::{Assessment, Entry, Inventory, MOST_FINDINGS, Open, Standing};
 use crate::facts::{Current, Version};
 use crate::finding::{Finding, FindingKey};
@@ -11,7 +11,7 @@ use crate::image::{Digest, ImageId, Platform};
 use crate::time::Timestamp;
 
 /// Assesses every version that runs or is referred to. What the registry does not say now stays as it was said last.
-pub(super) fn assess(inventory: &mut Inventory, look: &Look<'_>) {
+pub(super) fn assess(inventory: &mut Inventory, look: &FoldInput<'_>) {
     let known: BTreeSet<(ImageId, Digest)> = inventory.entries.values().filter_map(Entry::known).collect();
     for (id, digest) in known {
         let Ok(image) = look.hierarchy.image(&id) else { continue };
@@ -30,7 +30,12 @@ pub(super) fn assess(inventory: &mut Inventory, look: &Look<'_>) {
     }
 }
 
-fn assessment(look: &Look<'_>, image: &Image, version: &Version, before: Option<&Assessment>) -> Assessment {
+fn assessment(
+    look: &FoldInput<'_>,
+    image: &Image,
+    version: &Version,
+    before: Option<&Assessment>,
+) -> Assessment {
     let mut findings: BTreeMap<FindingKey, Open> = BTreeMap::new();
     let mut unscanned = BTreeMap::new();
     for (platform, manifest) in &version.platforms {
@@ -82,7 +87,7 @@ fn appeared(finding: &Finding, before: Option<&Assessment>, completed: Timestamp
     finding.first_observed.or(seen).unwrap_or(completed)
 }
 
-fn open(look: &Look<'_>, image: &Image, finding: &Finding, since: Timestamp) -> Open {
+fn open(look: &FoldInput<'_>, image: &Image, finding: &Finding, since: Timestamp) -> Open {
     Open {
         severity: finding.severity,
         fix: finding.fix.clone(),
@@ -108,7 +113,7 @@ fn worst(mut findings: BTreeMap<FindingKey, Open>) -> BTreeMap<FindingKey, Open>
 
 /// How a version stands to its line. Two versions of the same content are one: an index changes with every provenance
 /// document.
-fn standing(look: &Look<'_>, image: &Image, version: Option<&Version>, digest: &Digest) -> Standing {
+fn standing(look: &FoldInput<'_>, image: &Image, version: Option<&Version>, digest: &Digest) -> Standing {
     match look.catalog.current(&image.id) {
         Current::Version(current) => {
             let now = look.catalog.version(&image.repository, &current);

@@ -26,14 +26,7 @@ pub enum Doubt {
         images: BTreeSet<ImageId>,
     },
     /// A version runs that is no longer watched.
-    NotWatched {
-        /// The image.
-        image: ImageId,
-        /// The version.
-        version: Digest,
-        /// Why.
-        because: String,
-    },
+    NotWatched { image: ImageId, version: Digest, because: String },
     /// The scanner has seen it run lately, and we have not.
     RunsElsewhere {
         /// Where it lies.

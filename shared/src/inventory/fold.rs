@@ -8,33 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::assess::assess;
-use super::catalog::Catalog;
-use super::clock;
+use super::exposure;
+use super::fold_input::FoldInput;
 use super::named::{self, NoDigest};
 use super::resolve::{Resolution, resolve};
 use super::state::{Entry, EntryKey, Inventory, PlaceState};
 use super::survey::{Place, PlaceRead, Sighting, Survey, Use};
 use crate::finding::FindingKey;
-use crate::hierarchy::Hierarchy;
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
-
-/// One look, and what it takes to understand it.
-#[derive(Debug, Clone, Copy)]
-pub struct Look<'l> {
-    /// What was seen.
-    pub survey: &'l Survey,
-    /// When the survey began that this is a part of, or all of.
-    pub began: Timestamp,
-    /// Whether it ends with this: only then does a list of clusters say which are no longer there.
-    pub ended: bool,
-    /// The images.
-    pub hierarchy: &'l Hierarchy,
-    /// What the registry says.
-    pub catalog: &'l Catalog,
-    /// The time.
-    pub now: Timestamp,
-}
 
 /// Something that is not as it was when it was last looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,7 +110,7 @@ pub struct Folded {
 }
 
 /// Adds a look to what was known.
-pub fn fold(before: &Inventory, look: &Look<'_>) -> Folded {
+pub fn fold(before: &Inventory, look: &FoldInput<'_>) -> Folded {
     let mut folded = Folded { inventory: before.clone(), ..Folded::default() };
     for read in &look.survey.places {
         folded.read(read);
@@ -143,13 +125,13 @@ pub fn fold(before: &Inventory, look: &Look<'_>) -> Folded {
         folded.end_clusters(look);
     }
     assess(&mut folded.inventory, look);
-    clock::turn(&mut folded, before, look);
+    exposure::turn(&mut folded, before, look);
     folded.inventory.forget_versions();
     folded
 }
 
 /// Makes entries of the sightings: one for each digest and workload of a place.
-fn seen(before: &Inventory, look: &Look<'_>) -> BTreeMap<EntryKey, Seen> {
+fn seen(before: &Inventory, look: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
     let earlier = earlier(before);
     let read_at: BTreeMap<String, Timestamp> =
         look.survey.places.iter().map(|read| (read.place.id(), read.at)).collect();
@@ -185,7 +167,7 @@ fn seen(before: &Inventory, look: &Look<'_>) -> BTreeMap<EntryKey, Seen> {
 
 /// Adds what a scanner reports of places that were not read. Of what was seen there, now or when it was last read, it only says
 /// that it still runs.
-fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, look: &Look<'_>) {
+fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, look: &FoldInput<'_>) {
     let earlier = earlier(before);
     for sighting in look.survey.sightings.iter().filter(|sighting| sighting.used.is_report()) {
         let mut entry = entry(look, sighting, &earlier, look.now);
@@ -251,7 +233,7 @@ struct Seen {
 }
 
 fn entry(
-    look: &Look<'_>,
+    look: &FoldInput<'_>,
     sighting: &Sighting,
     earlier: &BTreeMap<&Digest, &ImageId>,
     at: Timestamp,
@@ -359,7 +341,7 @@ impl Folded {
 
     /// Ends the clusters that the list of clusters no longer has: it was read since the survey began, and nobody has looked
     /// at them since.
-    fn end_clusters(&mut self, look: &Look<'_>) {
+    fn end_clusters(&mut self, look: &FoldInput<'_>) {
         let listed = |place: &Place| {
             let list = place.list().and_then(|list| self.inventory.places.get(&list.id()));
             list.is_some_and(|list| list.unread.is_none() && list.read_at.is_some_and(|at| at >= look.began))

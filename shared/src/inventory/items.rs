@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::deployed::Running;
 use super::fold::{Change, Folded};
 use super::state::Inventory;
+use crate::facts::Deployments;
 use crate::table::{AUDIT_KEPT, GONE_KEPT, Item, Key};
 use crate::time::Timestamp;
 
@@ -17,9 +17,7 @@ const MOST_CHANGES: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
-    /// When.
     pub at: Timestamp,
-    /// What.
     pub changes: BTreeSet<Change>,
     /// How many more there were.
     #[serde(default)]
@@ -45,22 +43,24 @@ pub fn items(before: &Inventory, folded: &Folded, now: Timestamp) -> Result<Vec<
             items.put_gone(Key::version(image, digest), assessment)?;
         }
     }
-    for (image, clocks) in &after.clocks {
-        if before.clocks.get(image) != Some(clocks) {
-            items.put(Key::clocks(image), clocks)?;
+    for (image, exposures) in &after.exposures {
+        if before.exposures.get(image) != Some(exposures) {
+            items.put(Key::exposures(image), exposures)?;
         }
     }
-    for (image, clocks) in before.clocks.iter().filter(|(image, _)| !after.clocks.contains_key(*image)) {
-        items.put_gone(Key::clocks(image), clocks)?;
+    for (image, exposures) in
+        before.exposures.iter().filter(|(image, _)| !after.exposures.contains_key(*image))
+    {
+        items.put_gone(Key::exposures(image), exposures)?;
     }
-    let (ran, runs) = (before.running(), after.running());
+    let (ran, runs) = (before.deployments(), after.deployments());
     for (image, running) in &runs {
         if ran.get(image) != Some(running) {
-            items.put(Key::runs(image), running)?;
+            items.put(Key::deployments(image), running)?;
         }
     }
     for image in ran.keys().filter(|image| !runs.contains_key(*image)) {
-        items.put(Key::runs(image), &Running::default())?;
+        items.put(Key::deployments(image), &Deployments::default())?;
     }
     for (key, entry) in &after.entries {
         if before.entries.get(key) != Some(entry) {

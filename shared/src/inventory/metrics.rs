@@ -16,7 +16,7 @@ const SEVERITIES: [Severity; 4] = [Severity::Critical, Severity::High, Severity:
 
 /// Returns the log lines that CloudWatch makes metrics of: one about everything, and one for each severity.
 ///
-/// A mean time is left out while no clock has stopped: nothing is not zero.
+/// A mean time is left out while no exposure has stopped: nothing is not zero.
 pub fn metrics(inventory: &Inventory, answer: &Answer, now: Timestamp) -> Vec<Value> {
     let totals = answer.totals();
     let days = |span: Span| f64::from(span.as_seconds()) / 86_400.0;

@@ -6,10 +6,11 @@
 mod answer;
 mod assess;
 mod catalog;
-mod clock;
-mod deployed;
+mod deployments;
 mod doubts;
+mod exposure;
 mod fold;
+mod fold_input;
 mod items;
 mod metrics;
 mod named;
@@ -23,9 +24,9 @@ mod survey;
 
 pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
 pub use catalog::{Catalog, Missing, seen};
-pub use deployed::{Deployed, Running};
 pub use doubts::{Doubt, doubts};
-pub use fold::{Change, Folded, Look, fold};
+pub use fold::{Change, Folded, fold};
+pub use fold_input::FoldInput;
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metrics};
 pub use named::{Named, NoDigest};
@@ -35,6 +36,7 @@ pub use scanning::{
     Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, SeenInUse, UseIs, Windows, matches,
 };
 pub use state::{
-    Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
+    Assessment, Entry, EntryKey, Exposure, Exposures, Inventory, Open, PlaceState, STOPPED_KEPT, Standing,
+    Stopped,
 };
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};

@@ -30,7 +30,6 @@ pub enum NoDigest {
 /// An image as a reference names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// The registry.
     pub registry: Registry,
     /// The repository. A text: other people's registries need not obey the grammar.
     pub repository: String,

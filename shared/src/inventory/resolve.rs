@@ -15,7 +15,6 @@ use crate::image::{Digest, ImageId, Repository, Tag};
 pub enum Resolution {
     /// A version of an image of the hierarchy.
     Known {
-        /// The image.
         image: ImageId,
         /// Its version: what its tag named, whichever platform of it runs.
         version: Digest,
@@ -31,13 +30,9 @@ pub enum Resolution {
         registry: String,
     },
     /// In the hierarchy's registry, but on no line of the hierarchy.
-    NotInHierarchy {
-        /// The repository.
-        repository: Repository,
-    },
+    NotInHierarchy { repository: Repository },
     /// No longer in the registry: nobody can scan it, and nobody can start it again.
     Gone {
-        /// The repository.
         repository: Repository,
         /// What it was when it was still there, if it was seen then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,16 +46,10 @@ pub enum Resolution {
         /// The image whose line the tag is on, if it is on one. Which version that is, nobody knows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image: Option<ImageId>,
-        /// Why.
         because: NoDigest,
     },
     /// The registry did not answer.
-    Unread {
-        /// The repository.
-        repository: Repository,
-        /// Why.
-        because: String,
-    },
+    Unread { repository: Repository, because: String },
 }
 
 impl Resolution {

@@ -32,7 +32,6 @@ pub enum Frequency {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scanning {
-    /// The scanner.
     pub scanner: Scanner,
     /// Which repositories it looks at, and when.
     pub rules: Vec<ScanningRule>,
@@ -42,7 +41,6 @@ pub struct Scanning {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScanningRule {
-    /// When.
     pub frequency: Frequency,
     /// Which repositories, by [`matches`](fn@matches).
     pub filters: Vec<String>,
@@ -106,7 +104,6 @@ impl Windows {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Covered {
-    /// Its repository.
     pub repository: Repository,
     /// Its digest: a platform manifest's.
     pub digest: Digest,
@@ -127,7 +124,6 @@ pub struct Covered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Covering {
-    /// It does.
     Active,
     /// Its window has ended: what became known since is unknown of this image.
     Expired,
@@ -144,11 +140,9 @@ pub enum Covering {
 pub struct SeenInUse {
     /// The cluster's account.
     pub account: String,
-    /// Its region.
     pub region: String,
     /// ECS or EKS.
     pub kind: ConsumerKind,
-    /// Its name.
     pub cluster: String,
     /// What ran it, named as in a [`Sighting`](super::Sighting).
     pub workload: String,

@@ -10,9 +10,9 @@ use crate::finding::{FindingKey, Fix, Severity};
 use crate::image::{Digest, ImageId, Platform};
 use crate::time::{Span, Timestamp};
 
-/// How long clocks that stopped are kept and counted: a quarter.
+/// How long exposures that stopped are kept and counted: a quarter.
 pub const STOPPED_KEPT: Span = Span::days(90);
-/// Most stopped clocks of one image that are kept, the newest.
+/// Most stopped exposures of one image that are kept, the newest.
 pub(super) const MOST_STOPPED: usize = 500;
 /// Most findings of one version that are kept, the worst. Ten times what most images have.
 pub(super) const MOST_FINDINGS: usize = 1_500;
@@ -27,7 +27,7 @@ pub struct Inventory {
     /// What is known of the versions that run.
     pub versions: BTreeMap<(ImageId, Digest), Assessment>,
     /// Since when and until when images that run were vulnerable.
-    pub clocks: BTreeMap<ImageId, Clocks>,
+    pub exposures: BTreeMap<ImageId, Exposures>,
 }
 
 /// A place, and how well it is known.
@@ -203,7 +203,7 @@ impl Assessment {
 /// A finding on what runs of one image, from the first version that had it to the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Clock {
+pub struct Exposure {
     /// How bad.
     pub severity: Severity,
     /// When a version that ran was first known to have it.
@@ -214,7 +214,7 @@ pub struct Clock {
     pub versions: BTreeSet<Digest>,
 }
 
-/// A clock that stopped: no version with the finding runs any more.
+/// An exposure that stopped: no version with the finding runs any more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stopped {
@@ -228,21 +228,21 @@ pub struct Stopped {
     pub since: Timestamp,
 }
 
-/// The clocks of one image.
+/// The exposures of one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Clocks {
+pub struct Exposures {
     /// Findings that something that runs has.
-    pub running: BTreeMap<FindingKey, Clock>,
+    pub running: BTreeMap<FindingKey, Exposure>,
     /// Those that nothing has any more, the newest last.
     pub stopped: Vec<Stopped>,
 }
 
 impl Inventory {
-    /// Returns the mean time to patched, over all clocks that stopped within [`STOPPED_KEPT`] and, if one is named, have this
+    /// Returns the mean time to patched, over all exposures that stopped within [`STOPPED_KEPT`] and, if one is named, have this
     /// severity; nothing if none did.
     pub fn mean_time_to_patched(&self, severity: Option<Severity>) -> Option<Span> {
-        let stopped = self.clocks.values().flat_map(|clocks| &clocks.stopped);
+        let stopped = self.exposures.values().flat_map(|exposures| &exposures.stopped);
         let times: Vec<u64> = stopped
             .filter(|stopped| severity.is_none_or(|severity| severity == stopped.severity))
             .map(|stopped| u64::from(Span::between(stopped.since, stopped.vulnerable_until).as_seconds()))

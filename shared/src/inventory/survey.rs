@@ -28,9 +28,7 @@ pub enum ConsumerKind {
 pub struct Place {
     /// The account's twelve digits.
     pub account: String,
-    /// The region.
     pub region: String,
-    /// The service.
     pub kind: ConsumerKind,
     /// The cluster's name, where the service has clusters. A place without one, of a service that has clusters, stands for
     /// the list of them.
@@ -66,7 +64,6 @@ pub enum Use {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sighting {
-    /// Where.
     pub place: Place,
     /// What it belongs to: an ECS service or task family, `namespace/kind/name` in Kubernetes, a function's name.
     pub workload: String,
@@ -90,9 +87,7 @@ pub struct Sighting {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceRead {
-    /// The place.
     pub place: Place,
-    /// When.
     pub at: Timestamp,
     /// Why it could not be read whole, if it could not: nothing may then be concluded from what was not seen there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

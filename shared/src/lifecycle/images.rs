@@ -3,12 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
-use super::policy::StorageClass;
 use crate::image::{Digest, Repository, Tag, is_index};
 use crate::time::Timestamp;
+
+/// Where an image is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StorageClass {
+    /// Where it can be pulled from.
+    Standard,
+    /// Where it must be restored before it can be pulled.
+    Archive,
+}
 
 /// The images of one repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,12 +25,12 @@ pub struct Listing {
     /// The repository, and the account of its registry; nothing if there is no image.
     pub of: Option<(String, Repository)>,
     /// Its images.
-    pub images: BTreeMap<Digest, Image>,
+    pub images: BTreeMap<Digest, RepositoryImage>,
 }
 
 /// An image, or a list of images, as lifecycle policies see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub struct RepositoryImage {
     /// Its tags.
     pub tags: BTreeSet<Tag>,
     /// When it was pushed.
@@ -135,7 +144,7 @@ impl Listing {
     }
 }
 
-impl From<Detail> for Image {
+impl From<Detail> for RepositoryImage {
     fn from(detail: Detail) -> Self {
         let at = |moment: Option<Moment>| moment.map(|moment| moment.0);
         Self {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::images::{Image, Listing};
+use super::images::{Listing, RepositoryImage};
 use crate::image::{Digest, EcrRegistry, Tag};
 use crate::inventory::{Named, Row};
 
@@ -24,7 +24,6 @@ pub enum How {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InUse {
-    /// How.
     pub how: How,
     /// The workload, with its place.
     pub by: String,
@@ -83,7 +82,7 @@ impl Listing {
             // What a tag will name is known, what it named is not.
             None => row.entry.runs || self.tag(row).is_none(),
             Some(digest) => {
-                let alone = |image: &Image| !image.is_index && image.tags.is_empty();
+                let alone = |image: &RepositoryImage| !image.is_index && image.tags.is_empty();
                 self.images.get(digest).is_some_and(alone) && self.images.values().any(|image| image.is_index)
             }
         }
@@ -111,7 +110,7 @@ impl Listing {
     /// lines they may be another line's: the registry does not say which version replaced which.
     fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>) -> Vec<&Digest> {
         let Some(image) = self.images.get(digest) else { return Vec::new() };
-        let is_before = |(other, earlier): &(&Digest, &Image)| {
+        let is_before = |(other, earlier): &(&Digest, &RepositoryImage)| {
             let alike = earlier.is_index == image.is_index && !lists.contains_key(other);
             alike && earlier.pushed_at < image.pushed_at
         };

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::images::Image;
-use super::policy::{Action, Count, Policy, Rule, Selection, StorageClass};
+use super::images::RepositoryImage;
+use super::images::StorageClass;
+use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection};
 use crate::image::Digest;
 use crate::time::Timestamp;
 
@@ -24,10 +25,14 @@ pub struct Going {
 /// Every rule counts all the images that it sees, also those that an earlier rule sees too, and acts on those that are its
 /// own. What a list names stays as long as the list does. Of images pushed at the same moment nobody knows which ones a count
 /// spares: none is taken to be.
-pub fn judge(policy: &Policy, images: &BTreeMap<Digest, Image>, now: Timestamp) -> BTreeMap<Digest, Going> {
+pub fn judge(
+    policy: &LifecyclePolicy,
+    images: &BTreeMap<Digest, RepositoryImage>,
+    now: Timestamp,
+) -> BTreeMap<Digest, Going> {
     let limits: BTreeMap<u32, Option<Timestamp>> =
         policy.rules().iter().map(|rule| (rule.priority, limit(rule, images, now))).collect();
-    let goes = |image: &Image| {
+    let goes = |image: &RepositoryImage| {
         let rule = policy.rule_of(image)?;
         let limit = limits.get(&rule.priority).copied().flatten()?;
         (image.counts_from(rule.selection.count) <= limit)
@@ -38,7 +43,7 @@ pub fn judge(policy: &Policy, images: &BTreeMap<Digest, Image>, now: Timestamp) 
 }
 
 /// Returns the moment such that a rule acts on what counts from it or from before it; nothing if it acts on nothing.
-fn limit(rule: &Rule, images: &BTreeMap<Digest, Image>, now: Timestamp) -> Option<Timestamp> {
+fn limit(rule: &Rule, images: &BTreeMap<Digest, RepositoryImage>, now: Timestamp) -> Option<Timestamp> {
     let Selection { count, number, .. } = rule.selection;
     match count {
         Count::ImageCountMoreThan => {
@@ -55,11 +60,11 @@ fn limit(rule: &Rule, images: &BTreeMap<Digest, Image>, now: Timestamp) -> Optio
 /// Takes out what a list names that stays where it can be pulled from.
 fn without_listed(
     mut going: BTreeMap<Digest, Going>,
-    images: &BTreeMap<Digest, Image>,
+    images: &BTreeMap<Digest, RepositoryImage>,
 ) -> BTreeMap<Digest, Going> {
-    let lists = |image: &&Image| image.storage == StorageClass::Standard;
+    let lists = |image: &&RepositoryImage| image.storage == StorageClass::Standard;
     let stay = images.iter().filter(|(digest, _)| !going.contains_key(*digest)).map(|(_, image)| image);
-    let mut staying: Vec<&Image> = stay.filter(lists).collect();
+    let mut staying: Vec<&RepositoryImage> = stay.filter(lists).collect();
     while let Some(list) = staying.pop() {
         let spared = list.children.iter().filter(|child| going.remove(*child).is_some());
         staying.extend(spared.filter_map(|child| images.get(child)).filter(lists));
@@ -67,7 +72,7 @@ fn without_listed(
     going
 }
 
-impl Image {
+impl RepositoryImage {
     /// Returns the moment from which a rule counts. One that was restored is as new as then, except for sinceImagePushed,
     /// of which AWS does not say so.
     fn counts_from(&self, count: Count) -> Timestamp {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::images::{Image, Listing};
+use super::images::{Listing, RepositoryImage};
 use super::in_use::{InUse, by, uses};
 use super::judge::{Going, judge};
-use super::policy::Policy;
+use super::policy::LifecyclePolicy;
 use crate::image::{Digest, Tag};
 use crate::inventory::{Answer, PlaceRow, Row};
 use crate::time::{Span, Timestamp};
@@ -19,12 +19,10 @@ pub const OUTDATED: Span = Span::hours(26);
 /// Whether anything in use would go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Verdict {
+pub enum Safety {
     /// Nothing of what is in use.
     Safe,
-    /// Something.
     InUse,
-    /// Nobody knows.
     Unknown,
 }
 
@@ -32,9 +30,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Goes {
-    /// The image.
     pub digest: Digest,
-    /// Its tags.
     pub tags: BTreeSet<Tag>,
     /// When it was pushed.
     pub pushed_at: Timestamp,
@@ -50,7 +46,7 @@ pub struct Goes {
 #[serde(rename_all = "camelCase")]
 pub struct Outlook {
     /// Whether anything in use would go.
-    pub verdict: Verdict,
+    pub verdict: Safety,
     /// Every image that would go.
     pub going: Vec<Goes>,
     /// What is not known of what runs.
@@ -59,7 +55,12 @@ pub struct Outlook {
 
 /// Says what a policy would do to a repository at `now`, and which of it is in use by the inventory, which also knows
 /// the index of a platform's manifest that runs: the registry does not say what an index lists.
-pub fn outlook(policy: &Policy, listing: &Listing, inventory: Option<&Answer>, now: Timestamp) -> Outlook {
+pub fn outlook(
+    policy: &LifecyclePolicy,
+    listing: &Listing,
+    inventory: Option<&Answer>,
+    now: Timestamp,
+) -> Outlook {
     let mut listing = listing.clone();
     let rows = || inventory.into_iter().flat_map(rows);
     for row in rows() {
@@ -80,17 +81,17 @@ pub fn outlook(policy: &Policy, listing: &Listing, inventory: Option<&Answer>, n
     }));
     let uses = uses(&listing, rows());
     let goes = |(digest, going): (Digest, Going)| {
-        let Image { tags, pushed_at, .. } = listing.images.get(&digest)?.clone();
+        let RepositoryImage { tags, pushed_at, .. } = listing.images.get(&digest)?.clone();
         let in_use = uses.get(&digest).cloned().unwrap_or_default();
         Some(Goes { digest, tags, pushed_at, going, in_use })
     };
     let going: Vec<Goes> = going.into_iter().filter_map(goes).collect();
     let verdict = if going.iter().any(|goes| !goes.in_use.is_empty()) {
-        Verdict::InUse
+        Safety::InUse
     } else if unknown.is_empty() {
-        Verdict::Safe
+        Safety::Safe
     } else {
-        Verdict::Unknown
+        Safety::Unknown
     };
     Outlook { verdict, going, unknown }
 }

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Action, Count, Policy, Rule, Selection, StorageClass, Tags};
+use super::images::StorageClass;
+use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection, Tags};
 use super::written::{TagStatus, WrittenPolicy, WrittenRule, WrittenSelection};
 
 /// How many characters a policy may have. <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>
@@ -65,7 +66,7 @@ struct Stored {
     lifecycle_policy_text: String,
 }
 
-impl Policy {
+impl LifecyclePolicy {
     /// Reads a policy, or what `aws ecr get-lifecycle-policy` prints; lines and columns are then those of the text within.
     pub fn read(text: &str) -> Result<Self, PolicyErrors> {
         match serde_json::from_str::<Stored>(text) {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::images::StorageClass;
 use serde::{Deserialize, Serialize};
 
-use super::images::Image;
+use super::images::RepositoryImage;
 use crate::image::{Tag, glob};
 
 /// A lifecycle policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub struct LifecyclePolicy {
     pub(super) rules: Vec<Rule>,
 }
 
@@ -27,7 +28,6 @@ pub struct Rule {
 /// The images that a rule sees, by tags and storage class, and which of them it acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Their tags.
     pub tags: Tags,
     /// Where they are stored.
     pub storage: StorageClass,
@@ -40,7 +40,6 @@ pub struct Selection {
 /// Images by their tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tags {
-    /// All.
     Any,
     /// Those without a tag.
     Untagged,
@@ -48,16 +47,6 @@ pub enum Tags {
     Prefixes(BTreeSet<String>),
     /// Those of whose tags each of these patterns, with `*` for any run of characters, matches at least one.
     Patterns(BTreeSet<String>),
-}
-
-/// Where an image is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum StorageClass {
-    /// Where it can be pulled from.
-    Standard,
-    /// Where it must be restored before it can be pulled.
-    Archive,
 }
 
 /// What a rule counts.
@@ -84,7 +73,7 @@ pub enum Action {
     Transition,
 }
 
-impl Policy {
+impl LifecyclePolicy {
     /// Returns its rules in order of priority.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -92,14 +81,14 @@ impl Policy {
 
     /// Returns the rule that an image falls under: the first one that sees it. No later one may act on it, even if this one
     /// does not.
-    pub fn rule_of(&self, image: &Image) -> Option<&Rule> {
+    pub fn rule_of(&self, image: &RepositoryImage) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.selection.sees(image))
     }
 }
 
 impl Selection {
     /// Tells whether a rule with this selection sees an image.
-    pub fn sees(&self, image: &Image) -> bool {
+    pub fn sees(&self, image: &RepositoryImage) -> bool {
         self.storage == image.storage && self.tags.matches(&image.tags)
     }
 }

@@ -22,7 +22,7 @@ pub enum Trigger {
     /// A scan finished or failed, or a finding or its coverage changed: look at this image's scans.
     Scanned {
         /// Whose registry.
-        at: Place,
+        at: AccountRegion,
         /// Which repository.
         repository: Repository,
         /// Which version, where the event names it: a platform manifest or an index.
@@ -34,7 +34,7 @@ pub enum Trigger {
     /// An image was pushed, deleted, archived, restored, replicated in or cached through.
     RepositoryChanged {
         /// Whose registry.
-        at: Place,
+        at: AccountRegion,
         /// Which repository.
         repository: Repository,
         /// Which version, where the event names it.
@@ -46,13 +46,13 @@ pub enum Trigger {
     /// An execution of a pipeline changed state.
     Execution {
         /// Whose pipeline.
-        at: Place,
+        at: AccountRegion,
         /// The pipeline's name; 1 to 100 characters.
         pipeline: String,
         /// The execution's id; 1 to 100 characters.
         execution: String,
         /// The state it was in then; a later event may arrive earlier.
-        state: ExecutionState,
+        state: ReportedState,
     },
     /// Time to look at what is unsettled.
     Tick,
@@ -62,7 +62,7 @@ pub enum Trigger {
 
 /// Where it happened. The caller compares it with its own registry and builders.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct AccountRegion {
     /// The account's twelve digits.
     pub account: String,
     /// Such as `us-east-1`.
@@ -72,7 +72,7 @@ pub struct Place {
 /// The state of a pipeline execution, in the words of AWS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ExecutionState {
+pub enum ReportedState {
     /// Began.
     Started,
     /// Goes on after a failed stage was retried.
@@ -94,7 +94,7 @@ pub enum ExecutionState {
     Other(String),
 }
 
-impl From<String> for ExecutionState {
+impl From<String> for ReportedState {
     fn from(word: String) -> Self {
         match word.as_str() {
             "STARTED" => Self::Started,
@@ -112,7 +112,7 @@ impl From<String> for ExecutionState {
 
 /// What a schedule means to the function that it calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Schedule {
+pub enum ScheduleKind {
     /// Look at what is unsettled.
     Tick,
     /// Look at everything.
@@ -177,7 +177,7 @@ fn short(text: &str) -> String {
 }
 
 /// Reads one raw event, as a rule or a schedule delivers it. Fields that it does not need may be anything.
-pub fn parse(event: &Value, schedule: Schedule) -> Result<Event, InvalidEvent> {
+pub fn parse(event: &Value, schedule: ScheduleKind) -> Result<Event, InvalidEvent> {
     if !event.is_object() {
         return Err(InvalidEvent::new(".", "not a JSON object; send an EventBridge event"));
     }
@@ -190,7 +190,7 @@ pub fn parse(event: &Value, schedule: Schedule) -> Result<Event, InvalidEvent> {
 
 /// A schedule that targets a function directly sends its own input, without an event around it: ours holds these keywords.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
-fn without_detail_type(event: &Value, schedule: Schedule) -> Result<Event, InvalidEvent> {
+fn without_detail_type(event: &Value, schedule: ScheduleKind) -> Result<Event, InvalidEvent> {
     let has = |key| event.get(key).is_some();
     if has("schedule_arn") || has("scheduled_time") {
         return Ok(scheduled(schedule));
@@ -208,7 +208,7 @@ fn by_type(
     source: &str,
     detail_type: &str,
     event: &Value,
-    schedule: Schedule,
+    schedule: ScheduleKind,
 ) -> Result<Event, InvalidEvent> {
     match (source, detail_type) {
         ("patchwave", _) => Ok(Event::ignored("Patchwave's own event")),
@@ -237,10 +237,10 @@ fn by_type(
     }
 }
 
-fn scheduled(schedule: Schedule) -> Event {
+fn scheduled(schedule: ScheduleKind) -> Event {
     Event::Trigger(match schedule {
-        Schedule::Tick => Trigger::Tick,
-        Schedule::Sweep => Trigger::Sweep,
+        ScheduleKind::Tick => Trigger::Tick,
+        ScheduleKind::Sweep => Trigger::Sweep,
     })
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::Value;
 
-use super::{InvalidEvent, Place};
+use super::{AccountRegion, InvalidEvent};
 use crate::image::{Digest, InvalidWord, Repository, Tag};
 
 /// What tells one kind of event from another.
@@ -75,7 +75,7 @@ pub(super) struct ExecutionDetail {
 
 /// What an event says about the image it is about.
 pub(super) struct NamedImage {
-    pub(super) at: Place,
+    pub(super) at: AccountRegion,
     pub(super) repository: Repository,
     pub(super) digest: Option<Digest>,
     pub(super) tags: Vec<Tag>,
@@ -83,8 +83,8 @@ pub(super) struct NamedImage {
 
 impl<D> Wire<D> {
     /// Returns where the event was sent.
-    pub(super) fn place(&self) -> Result<Place, InvalidEvent> {
-        Ok(Place {
+    pub(super) fn place(&self) -> Result<AccountRegion, InvalidEvent> {
+        Ok(AccountRegion {
             account: required(self.account.clone(), "account")?.into(),
             region: required(self.region.clone(), "region")?.into(),
         })
@@ -109,7 +109,7 @@ impl Wire<ImageDetail> {
 
 /// A repository, by name or by ARN; `Inspector2 Scan` puts the ARN where ECR puts the name.
 pub(super) struct RepositoryName {
-    at: Option<Place>,
+    at: Option<AccountRegion>,
     repository: Repository,
     digest: Option<Digest>,
 }
@@ -151,8 +151,10 @@ fn ecr_arn(text: &str) -> Result<RepositoryName, InvalidWord> {
         Some((name, digest)) if digest.contains(':') => (name, Some(digest.parse()?)),
         _ => (name, None),
     };
-    let place =
-        Place { account: account.parse::<Account>()?.into(), region: region.parse::<Region>()?.into() };
+    let place = AccountRegion {
+        account: account.parse::<Account>()?.into(),
+        region: region.parse::<Region>()?.into(),
+    };
     Ok(RepositoryName { at: Some(place), repository: name.parse()?, digest })
 }
 

@@ -77,7 +77,7 @@ fn the_deployed_version_is_the_one_that_began_to_run_last() {
         ..checkout(workload, n)
     };
     let deployments = |sightings: &[Sighting]| {
-        first_survey(&catalog, sightings).inventory.running().remove(&id("apps/checkout")).unwrap()
+        first_survey(&catalog, sightings).inventory.deployments().remove(&id("apps/checkout")).unwrap()
     };
     let rolled_back = deployments(&[since("web", 20, 6), since("worker", 20, 7), since("web", 10, 9)]);
     assert_eq!(rolled_back.environments["prod"].version, digest(10));

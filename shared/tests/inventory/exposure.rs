@@ -28,8 +28,8 @@ fn a_known_version_stays_known_when_the_registry_loses_it_or_is_unread() {
         (Some(&id("apps/checkout")), Some(&digest(10)))
     );
     assert!(matches!(entry.resolution, Resolution::Gone { .. }));
-    let clocks = &gone.inventory.clocks[&id("apps/checkout")];
-    assert_eq!(clocks.running[&key("CVE-2026-1")].last_seen, at(4, 0), "it still runs");
+    let exposures = &gone.inventory.exposures[&id("apps/checkout")];
+    assert_eq!(exposures.running[&key("CVE-2026-1")].last_seen, at(4, 0), "it still runs");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn an_exposure_ends_when_its_last_container_was_last_seen_and_not_at_the_push() 
     let image = id("apps/checkout");
     let cve = key("CVE-2026-1");
     assert_eq!(
-        first.inventory.clocks[&image].running[&cve].since,
+        first.inventory.exposures[&image].running[&cve].since,
         at(2, 0),
         "the finding is known since the first day, and the version runs since the second"
     );
@@ -48,14 +48,14 @@ fn an_exposure_ends_when_its_last_container_was_last_seen_and_not_at_the_push() 
     let after = patched();
     let half = [checkout("web", 20), checkout("worker", 10)];
     let second = survey(&first.inventory, &after, &[read(&ecs(), at(4, 0))], &half, at(4, 0));
-    assert!(second.inventory.clocks[&image].stopped.is_empty(), "pushed, but deployed only in part");
+    assert!(second.inventory.exposures[&image].stopped.is_empty(), "pushed, but deployed only in part");
     assert_eq!(second.inventory.mean_time_to_patched(None), None);
 
     let done = [checkout("web", 20), checkout("worker", 20)];
     let third = survey(&second.inventory, &after, &[read(&ecs(), at(5, 0))], &done, at(5, 0));
-    let clocks = &third.inventory.clocks[&image];
-    assert!(clocks.running.is_empty());
-    assert_eq!(clocks.stopped[0].vulnerable_until, at(4, 0), "when the old version was last seen");
+    let exposures = &third.inventory.exposures[&image];
+    assert!(exposures.running.is_empty());
+    assert_eq!(exposures.stopped[0].vulnerable_until, at(4, 0), "when the old version was last seen");
     assert_eq!(third.inventory.mean_time_to_patched(None), Some(Span::days(2)));
     assert_eq!(third.inventory.mean_time_to_patched(Some(Severity::Critical)), None);
     assert!(third.changes.contains(&Change::Patched {
@@ -72,7 +72,7 @@ fn a_place_that_was_not_read_keeps_its_entries() {
     let first = first_survey(&catalog, &[checkout("web", 10)]);
     let second = survey(&first.inventory, &catalog, &[unread(&ecs(), at(3, 0))], &[], at(3, 0));
     assert_eq!(second.inventory.entries, first.inventory.entries);
-    assert_eq!(second.inventory.clocks, first.inventory.clocks);
+    assert_eq!(second.inventory.exposures, first.inventory.exposures);
     let answer = second.inventory.answer(&hierarchy(), &Question::default(), at(4, 0));
     let row = &answer.running[0];
     assert_eq!(row.entry.last_seen, at(2, 0));
@@ -83,9 +83,10 @@ fn a_place_that_was_not_read_keeps_its_entries() {
 
     let third = survey(&second.inventory, &catalog, &[read(&ecs(), at(5, 0))], &[], at(5, 0));
     assert!(
-        third.inventory.entries.is_empty() && third.inventory.clocks[&id("apps/checkout")].running.is_empty()
+        third.inventory.entries.is_empty()
+            && third.inventory.exposures[&id("apps/checkout")].running.is_empty()
     );
-    assert_eq!(third.inventory.clocks[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
+    assert_eq!(third.inventory.exposures[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
     assert!(third.changes.contains(&Change::ReadAgain { place: ecs().id() }));
 }
 
@@ -95,7 +96,7 @@ fn a_container_without_a_digest_ends_no_exposure() {
     let first = first_survey(&catalog, &[checkout("web", 10)]);
     let silent = sighting(&ecs(), "web", "apps/checkout:main-1", None);
     let second = survey(&first.inventory, &catalog, &[read(&ecs(), at(3, 0))], &[silent], at(3, 0));
-    assert_eq!(second.inventory.clocks, first.inventory.clocks);
+    assert_eq!(second.inventory.exposures, first.inventory.exposures);
     assert_eq!(second.inventory.entries.len(), 2, "the old entry and the one without a digest");
 }
 
@@ -115,7 +116,7 @@ fn a_cluster_is_gone_only_when_the_list_says_so_at_the_end_of_a_survey() {
     assert!(kept(&then(&[read(&list(), at(3, 0)), unread(&ecs(), at(3, 0))], true)), "the cluster exists");
     let gone = then(&[read(&list(), at(3, 0))], true);
     assert!(!kept(&gone) && gone.gone.contains(&ecs().id()));
-    assert_eq!(gone.inventory.clocks[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
+    assert_eq!(gone.inventory.exposures[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
 }
 
 #[test]
@@ -126,11 +127,11 @@ fn a_withdrawn_finding_does_not_count_as_patched() {
     let first = survey(&Inventory::default(), &with(&vulnerable()), &place(2), &sightings, at(2, 0));
     for silent in [Scan::Pending, Scan::Expired, Scan::Missing, Scan::Failed("x".into())] {
         let unknown = survey(&first.inventory, &with(&silent), &place(3), &sightings, at(3, 0));
-        let clock = &unknown.inventory.clocks[&id("apps/checkout")].running[&key("CVE-2026-1")];
-        assert_eq!(clock.since, at(2, 0), "{silent:?} proves nothing");
+        let exposure = &unknown.inventory.exposures[&id("apps/checkout")].running[&key("CVE-2026-1")];
+        assert_eq!(exposure.since, at(2, 0), "{silent:?} proves nothing");
     }
     let rescanned = survey(&first.inventory, &with(&clean()), &place(3), &sightings, at(3, 0));
-    assert!(!rescanned.inventory.clocks.contains_key(&id("apps/checkout")));
+    assert!(!rescanned.inventory.exposures.contains_key(&id("apps/checkout")));
     assert!(rescanned.changes.iter().any(|change| matches!(change, Change::Withdrawn { .. })));
 }
 

@@ -10,8 +10,8 @@ use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, 
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, ImageId};
 use patchwave::inventory::{
-    Catalog, ConsumerKind, Folded, Inventory, Look, NoDigest, Place, PlaceRead, Resolution, Sighting, Survey,
-    Use, fold,
+    Catalog, ConsumerKind, FoldInput, Folded, Inventory, NoDigest, Place, PlaceRead, Resolution, Sighting,
+    Survey, Use, fold,
 };
 use patchwave::record::Record;
 use patchwave::time::{Span, Timestamp};
@@ -200,7 +200,7 @@ pub(crate) fn survey_of(
     ended: bool,
     now: Timestamp,
 ) -> Folded {
-    fold(before, &Look { survey, began: now, ended, hierarchy, catalog, now })
+    fold(before, &FoldInput { survey, began: now, ended, hierarchy, catalog, now })
 }
 
 /// The first survey: on the second day, of the ECS cluster.

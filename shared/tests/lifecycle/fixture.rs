@@ -1,7 +1,7 @@
 //! Policies and images of a test, in the JSON of the AWS command line.
 
 use patchwave::image::Digest;
-use patchwave::lifecycle::{Listing, Policy, judge};
+use patchwave::lifecycle::{LifecyclePolicy, Listing, judge};
 use patchwave::time::{Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ pub(super) fn older(status: &str, days: u32) -> Value {
     json!({"tagStatus": status, "countType": "sinceImagePushed", "countUnit": "days", "countNumber": days})
 }
 
-pub(super) fn policy(rules: &[Value]) -> Policy {
-    Policy::parse(&json!({ "rules": rules }).to_string()).unwrap()
+pub(super) fn policy(rules: &[Value]) -> LifecyclePolicy {
+    LifecyclePolicy::parse(&json!({ "rules": rules }).to_string()).unwrap()
 }
 
 pub(super) fn described(name: char, tags: &[&str], days: u32) -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use patchwave::image::Digest;
 use patchwave::inventory::Answer;
-use patchwave::lifecycle::{How, Listing, Outlook, Verdict, outlook};
+use patchwave::lifecycle::{How, Listing, Outlook, Safety, outlook};
 use patchwave::time::Span;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn foresee(images: &[Value], inventory: &Value) -> Outlook {
 }
 
 /// The verdict, and how each image that is deleted is in use.
-fn found(outlook: &Outlook) -> (Verdict, BTreeSet<(char, How)>) {
+fn found(outlook: &Outlook) -> (Safety, BTreeSet<(char, How)>) {
     let letter = |digest: &Digest| ('A'..='Z').find(|name| self::digest(*name) == *digest).unwrap();
     let uses =
         outlook.going.iter().flat_map(|goes| goes.in_use.iter().map(|used| (letter(&goes.digest), used.how)));
@@ -74,18 +74,18 @@ fn running_referenced_and_roll_back_versions_are_in_use() {
         described('D', &["4"], 1),
     ];
     let runs = |rows: &[Value], more: &[Value]| found(&foresee(&images, &inventory(rows, more)));
-    assert_eq!(runs(&[], &[]), (Verdict::Safe, [].into()));
+    assert_eq!(runs(&[], &[]), (Safety::Safe, [].into()));
     let elsewhere = row("nginx:1", Some('Z'), None);
-    assert_eq!(runs(&[elsewhere], &[]), (Verdict::Safe, [].into()));
+    assert_eq!(runs(&[elsewhere], &[]), (Safety::Safe, [].into()));
     let web = row(&asked("3"), Some('C'), Some('C'));
-    assert_eq!(runs(&[web], &[]), (Verdict::InUse, [('C', How::Runs), ('B', How::RollBack)].into()));
+    assert_eq!(runs(&[web], &[]), (Safety::InUse, [('C', How::Runs), ('B', How::RollBack)].into()));
     let newest = row(&asked("4"), Some('D'), Some('D'));
-    assert_eq!(runs(&[newest], &[]), (Verdict::InUse, [('C', How::RollBack)].into()));
+    assert_eq!(runs(&[newest], &[]), (Safety::InUse, [('C', How::RollBack)].into()));
     let mut nightly = row(&asked("1"), None, None);
     nightly["runs"] = json!(false);
     assert_eq!(
         runs(&[], &[nightly]),
-        (Verdict::InUse, [('A', How::WouldRun)].into()),
+        (Safety::InUse, [('A', How::WouldRun)].into()),
         "the image that its tag names"
     );
 }
@@ -101,7 +101,7 @@ fn a_roll_back_goes_to_an_untagged_version_or_to_one_with_its_own_tag() {
     ];
     let web = row(&asked("3"), Some('E'), Some('E'));
     let outlook = foresee(&images, &inventory(&[web], &[]));
-    assert_eq!(found(&outlook), (Verdict::InUse, [('B', How::RollBack), ('D', How::RollBack)].into()));
+    assert_eq!(found(&outlook), (Safety::InUse, [('B', How::RollBack), ('D', How::RollBack)].into()));
 }
 
 #[test]
@@ -116,11 +116,11 @@ fn a_reference_matches_by_repository_tag_and_digest() {
         found(&outlook_of(&listing, &inventory)).0
     };
     let repository = asked("latest").replace(":latest", "");
-    assert_eq!(refers(&repository, None), Verdict::InUse, "without a tag, latest is meant");
-    assert_eq!(refers(&format!("{repository}@{}", digest('Z')), Some('Z')), Verdict::Safe);
-    assert_eq!(refers(&format!("{repository}@{}", digest('B')), Some('B')), Verdict::InUse, "A lists B");
-    assert_eq!(refers(&repository.replace("checkout", "other"), None), Verdict::Safe);
-    assert_eq!(refers(&repository.replace(ACCOUNT, "999900001111"), None), Verdict::Safe);
+    assert_eq!(refers(&repository, None), Safety::InUse, "without a tag, latest is meant");
+    assert_eq!(refers(&format!("{repository}@{}", digest('Z')), Some('Z')), Safety::Safe);
+    assert_eq!(refers(&format!("{repository}@{}", digest('B')), Some('B')), Safety::InUse, "A lists B");
+    assert_eq!(refers(&repository.replace("checkout", "other"), None), Safety::Safe);
+    assert_eq!(refers(&repository.replace(ACCOUNT, "999900001111"), None), Safety::Safe);
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn an_index_is_in_use_with_its_platforms() {
     let web = row(&asked("1"), Some('B'), Some('A'));
     let kept = [&[indexed('A', &["1"], 1)][..], &platforms].concat();
     let outlook = foresee(&kept, &inventory(std::slice::from_ref(&web), &[]));
-    assert_eq!(found(&outlook), (Verdict::Safe, [].into()), "B stays with its index");
+    assert_eq!(found(&outlook), (Safety::Safe, [].into()), "B stays with its index");
     assert_eq!(outlook.going.len(), 1, "C is deleted: no index is known to list it");
     let gone = [&[indexed('A', &["1"], 9)][..], &platforms].concat();
     let outlook = foresee(&gone, &inventory(&[web], &[]));
-    assert_eq!(found(&outlook), (Verdict::InUse, [('A', How::Runs), ('B', How::Runs)].into()));
+    assert_eq!(found(&outlook), (Safety::InUse, [('A', How::Runs), ('B', How::Runs)].into()));
     let by_index = row(&asked("1"), Some('A'), Some('A'));
     let mut listing = listing(&gone);
     listing.note(&digest('A'), &digest('C'));
@@ -141,7 +141,7 @@ fn an_index_is_in_use_with_its_platforms() {
     let all = outlook_of(&listing, &inventory);
     assert_eq!(
         found(&all),
-        (Verdict::InUse, [('A', How::Runs), ('C', How::Runs)].into()),
+        (Safety::InUse, [('A', How::Runs), ('C', How::Runs)].into()),
         "the index and the manifest that it lists"
     );
 }
@@ -151,7 +151,7 @@ fn an_unknown_use_is_never_safe() {
     let images = [indexed('A', &["1"], 9), described('B', &[], 1)];
     let unknown = |inventory: &Value| {
         let outlook = foresee(&images, inventory);
-        assert_eq!((outlook.verdict, outlook.unknown.len()), (Verdict::Unknown, 1), "{:?}", outlook.unknown);
+        assert_eq!((outlook.verdict, outlook.unknown.len()), (Safety::Unknown, 1), "{:?}", outlook.unknown);
         outlook.unknown[0].clone()
     };
     let whole = inventory(&[], &[]);
@@ -160,10 +160,7 @@ fn an_unknown_use_is_never_safe() {
         changed["places"][0][path] = value;
         changed
     };
-    assert_eq!(
-        foresee(&images, &with("readAt", json!(Span::hours(26).before(now())))).verdict,
-        Verdict::Safe
-    );
+    assert_eq!(foresee(&images, &with("readAt", json!(Span::hours(26).before(now())))).verdict, Safety::Safe);
     assert!(
         unknown(&with("readAt", json!(Span::seconds(26 * 3_600 + 1).before(now()))))
             .ends_with("was last read 26 hours ago")
@@ -189,10 +186,10 @@ fn an_unknown_use_is_never_safe() {
         "it is unknown which index B belongs to"
     );
     for known in [row(&asked("9"), Some('Z'), None), row("public.ecr.aws/apps/checkout:1", None, None)] {
-        assert_eq!(foresee(&images, &inventory(&[known], &[])).verdict, Verdict::Safe);
+        assert_eq!(foresee(&images, &inventory(&[known], &[])).verdict, Safety::Safe);
     }
     let nothing = outlook(&policy(&[rule(1, older("any", 5))]), &listing(&images), None, now());
-    assert_eq!(nothing.verdict, Verdict::Unknown, "it is unknown what runs");
+    assert_eq!(nothing.verdict, Safety::Unknown, "it is unknown what runs");
     let nothing = outlook(&policy(&[rule(1, older("any", 50))]), &listing(&images), None, now());
-    assert_eq!(nothing.verdict, Verdict::Safe, "nothing is deleted");
+    assert_eq!(nothing.verdict, Safety::Safe, "nothing is deleted");
 }

@@ -1,13 +1,13 @@
 //! What is refused in the text of a policy and in a listing.
 
-use patchwave::lifecycle::{Listing, Policy};
+use patchwave::lifecycle::{LifecyclePolicy, Listing};
 use serde_json::{Value, json};
 
 use super::fixture::*;
 
 /// The errors of an invalid policy.
 fn errors(text: &str) -> Vec<String> {
-    Policy::read(text).unwrap_err().0.iter().map(ToString::to_string).collect()
+    LifecyclePolicy::read(text).unwrap_err().0.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn every_violation_of_every_rule_is_reported_at_once() {
     ];
     for (rules, expected) in cases {
         let text = json!({ "rules": rules, }).to_string() + &" ".repeat(100);
-        let errors = Policy::parse(&text).expect_err(expected).0;
+        let errors = LifecyclePolicy::parse(&text).expect_err(expected).0;
         let expected: Vec<&str> = expected.split('|').collect();
         assert_eq!(errors.len(), expected.len(), "{errors:?}");
         for (error, expected) in errors.iter().zip(expected) {
@@ -125,13 +125,13 @@ fn errors_name_their_place_and_the_text_has_bounds() {
         let filler = filler.saturating_sub(text.chars().count());
         text + &" ".repeat(filler)
     };
-    assert!(Policy::parse(&text(50, 30_720)).is_ok());
+    assert!(LifecyclePolicy::parse(&text(50, 30_720)).is_ok());
     assert!(errors(&text(1, 30_721))[0].starts_with("the text has 30721 characters"));
     assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; unite some"]);
     let shortest = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
-    assert!(Policy::parse(shortest).is_ok());
+    assert!(LifecyclePolicy::parse(shortest).is_ok());
     let stored = json!({"registryId": ACCOUNT, "repositoryName": "a", "lifecyclePolicyText": shortest});
-    assert_eq!(Policy::read(&stored.to_string()), Policy::parse(shortest));
+    assert_eq!(LifecyclePolicy::read(&stored.to_string()), LifecyclePolicy::parse(shortest));
 }
 
 #[test]

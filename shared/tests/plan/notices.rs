@@ -16,7 +16,7 @@ fn notify(fleet: &mut Fleet) -> Vec<String> {
     for notice in &plan.notices {
         let record = &mut fleet.image(notice.image.as_str()).record;
         assert!(record.unsettled, "{}: the tick must find an unsent notice", notice.image);
-        record.told.get_mut(&notice.root_cause).unwrap().sent = true;
+        record.notified.get_mut(&notice.root_cause).unwrap().sent = true;
     }
     plan.notices.iter().map(line).collect()
 }
@@ -270,7 +270,7 @@ fn a_plan_of_a_part_closes_no_notice_of_images_outside_it() {
     assert_eq!(notify(&mut fleet), [""; 0]);
     fleet.facts.images.insert(application, outside);
     assert_eq!(notify(&mut fleet), [""; 0]);
-    assert!(fleet.image("b").record.told.contains_key(&RootCause::Vulnerable));
+    assert!(fleet.image("b").record.notified.contains_key(&RootCause::Vulnerable));
 }
 
 const TWO_FAMILIES: &str = "b1: scratch\n a: b1\n b2: scratch";

@@ -1,8 +1,7 @@
 //! What is built first, and which children wait for it.
 
-use patchwave::facts::ExecutionState;
+use patchwave::facts::{DeployedVersion, Deployments, ExecutionState};
 use patchwave::finding::{Finding, PackageKind};
-use patchwave::inventory::{Deployed, Running};
 use patchwave::plan::{Awaited, Hold};
 
 use crate::fleet::{Fleet, at, finding, finding_in, high, id, pinned};
@@ -100,16 +99,16 @@ fn an_image_deployed_in_production_goes_first() {
     fleet.scan_all();
     let first = |fleet: &Fleet| fleet.plan().starts[0].image.clone();
     assert_eq!(first(&fleet), id("a1"), "they differ only by name");
-    let deployed = |image: &str| Deployed {
+    let deployed = |image: &str| DeployedVersion {
         version: fleet.current(image).digest.clone(),
         since: at(0),
         last_seen: at(0),
     };
-    let environment = |name: &str| Running { environments: [(name.to_owned(), deployed("a2"))].into() };
+    let environment = |name: &str| Deployments { environments: [(name.to_owned(), deployed("a2"))].into() };
     let (test, prod) = (environment("test"), environment("Prod"));
-    fleet.facts.running.insert(id("a2"), test);
+    fleet.facts.deployments.insert(id("a2"), test);
     assert_eq!(first(&fleet), id("a1"));
-    fleet.facts.running.insert(id("a2"), prod);
+    fleet.facts.deployments.insert(id("a2"), prod);
     assert_eq!(first(&fleet), id("a2"));
 }
 

@@ -7,7 +7,7 @@ use crate::fleet::{Fleet, finding, id};
 
 /// How long from now a plan asks for a recheck.
 fn recheck(fleet: &Fleet) -> Option<Span> {
-    fleet.plan().look_again.map(|at| Span::between(fleet.now, at))
+    fleet.plan().recheck_at.map(|at| Span::between(fleet.now, at))
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_recheck_comes_at_the_end_of_a_quiet_period() {
     fleet.push(&id("b"));
     fleet.scan_all();
     let Hold::QuietPeriod { until, .. } = fleet.hold("a") else { unreachable!("a person pushed") };
-    assert_eq!(fleet.plan().look_again, Some(until));
+    assert_eq!(fleet.plan().recheck_at, Some(until));
 }
 
 #[test]

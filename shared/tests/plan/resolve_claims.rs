@@ -87,7 +87,7 @@ fn the_end_of_an_earlier_attempt_does_not_end_a_claim_that_has_not_started() {
     facts.record.claim.as_mut().unwrap().execution = None;
     facts.execution = before;
     assert_eq!(fleet.pass(), [""; 0]);
-    assert_eq!((fleet.hold("b").name(), fleet.facts.slots.running.len()), ("InFlight", 1));
+    assert_eq!((fleet.hold("b").name(), fleet.facts.slots.held_by.len()), ("InFlight", 1));
     fleet.wait("16m");
     fleet.pass();
     assert_eq!(fleet.hold("b").name(), "BackOff", "the owner is gone");
