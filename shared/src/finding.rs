@@ -177,6 +177,15 @@ pub enum Scan {
 }
 
 impl Scan {
+    /// Makes a completed scan in which nothing is unclear.
+    pub fn complete(
+        completed_at: Timestamp,
+        coverage: Coverage,
+        findings: impl Into<Arc<[Finding]>>,
+    ) -> Self {
+        Self::Complete { completed_at, coverage, findings: findings.into(), unclear: BTreeMap::new() }
+    }
+
     /// Returns the findings; none unless the scan is complete.
     pub fn findings(&self) -> &[Finding] {
         match self {

@@ -241,7 +241,7 @@ impl World for Faulty<'_> {
     async fn execution(&self, claim: &Claim) -> Execution {
         match self.before(Service::Pipelines) {
             Ok(()) => self.world.execution(claim).await,
-            Err(fault) => Execution::Unknown(fault.to_string()),
+            Err(fault) => Execution::Unread(fault.to_string()),
         }
     }
 

@@ -277,7 +277,7 @@ impl World for Puppet {
                 state: if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress },
             },
             Answer::NotFound => Execution::NotFound,
-            _ => Execution::Unknown("no answer".into()),
+            _ => Execution::Unread("no answer".into()),
         }
     }
 
