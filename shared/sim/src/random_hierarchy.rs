@@ -1,52 +1,43 @@
-//! Small random hierarchies: a few images, diamonds, and policies of every kind in the middle of a chain.
+//! Small random hierarchies: a few images, diamonds, and any policy anywhere in a chain.
 
 use crate::draw::{Draws, Seed};
-use crate::faults::{Level, Trouble};
+use crate::faults::{InjectedFault, Level};
 use crate::size::Size;
 
-/// A hierarchy file, the same with other policies, and what is unusual in the first.
+/// A random hierarchy file.
 #[derive(Debug)]
-pub(crate) struct Hamlet {
+pub(crate) struct RandomHierarchy {
     pub(crate) yaml: String,
+    /// The same hierarchy with other policies.
     pub(crate) edited: String,
-    pub(crate) troubles: Vec<Trouble>,
+    /// What is unusual in `yaml`.
+    pub(crate) faults: Vec<InjectedFault>,
 }
 
-/// Writes the hierarchy of a seed.
-pub(crate) fn hamlet(seed: Seed, size: Size, level: Level) -> Hamlet {
-    let mut draws = seed.draws("hamlet", "");
-    let mut draft =
-        Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), troubles: Vec::new() };
-    let [bases, platforms, applications] = size.images().map(|[fewest, most]| draws.between(fewest, most));
-    let upstream = "public.ecr.aws/docker/library/debian:12";
-    for number in 0..bases {
-        let from = if number > 0 && draws.percent(40) { "base/0" } else { upstream };
-        draft.image(&mut draws, "base", number, [from, ""], "tags: [\"12\", \"12.1\"]");
+impl RandomHierarchy {
+    /// Draws the hierarchy of a seed.
+    pub(crate) fn draw(seed: Seed, size: Size, level: Level) -> Self {
+        let mut draws = seed.draws("hamlet", "");
+        let mut draft =
+            Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), faults: Vec::new() };
+        let [bases, platforms, applications] =
+            size.images().map(|[fewest, most]| draws.between(fewest, most));
+        draft.bases(&mut draws, bases);
+        draft.platforms(&mut draws, platforms, bases);
+        draft.applications(&mut draws, applications, platforms);
+        let yaml = draft.yaml();
+        let faults = std::mem::take(&mut draft.faults);
+        draft.edit(&mut seed.draws("edited", ""));
+        Self { yaml, edited: draft.yaml(), faults }
     }
-    for number in 0..platforms {
-        let from = format!("base/{}", draws.between(0, bases - 1));
-        let copied = draws.percent(30).then(|| format!("base/{}", draws.between(0, bases - 1)));
-        let copied = copied.filter(|copied| *copied != from).unwrap_or_default();
-        draft.image(&mut draws, "platform", number, [&from, &copied], "tags: [\"22\", \"22.9\"]");
-    }
-    for number in 0..applications {
-        let from = format!("platform/{}", draws.between(0, platforms - 1));
-        let copied = draws.percent(50).then(|| format!("platform/{}", draws.between(0, platforms - 1)));
-        let copied = copied.filter(|copied| *copied != from).unwrap_or_default();
-        let line = if draws.percent(40) { "tagPattern: \"main-*\"" } else { "tags: [prod]" };
-        draft.image(&mut draws, "application", number, [&from, &copied], line);
-    }
-    let yaml = draft.yaml();
-    let troubles = std::mem::take(&mut draft.troubles);
-    draft.edit(&mut seed.draws("edited", ""));
-    Hamlet { yaml, edited: draft.yaml(), troubles }
 }
 
+/// A hierarchy before it is written as YAML.
 struct Draft {
     level: Level,
     head: Head,
     rows: Vec<Row>,
-    troubles: Vec<Trouble>,
+    faults: Vec<InjectedFault>,
 }
 
 /// The policies of the whole file.
@@ -59,7 +50,7 @@ struct Head {
     starts_a_day: u32,
 }
 
-/// One image, and the policies of its own.
+/// One image, and its own policies.
 struct Row {
     image: String,
     policy: String,
@@ -68,19 +59,42 @@ struct Row {
 
 impl Head {
     fn draw(draws: &mut Draws, level: Level) -> Self {
-        let is_short_lived = draws.percent(15) && level != Level::Silence;
+        let is_short_lived = draws.percent(15) && level != Level::NoEvents;
         Self {
             rebuild_at: draws.pick(&["medium", "high"]).copied().unwrap_or("high"),
             unknown_fix: draws.pick(&["tryWithNextRebuild", "tryOnce", "hold"]).copied().unwrap_or("hold"),
             max_age: if is_short_lived { "4d" } else { "30d" },
             is_suppressed: draws.percent(25),
             builds_at_once: draws.between(1, 4),
-            starts_a_day: if level == Level::Silence { 1_000 } else { draws.between(6, 30) },
+            starts_a_day: if level == Level::NoEvents { 1_000 } else { draws.between(6, 30) },
         }
     }
 }
 
 impl Draft {
+    fn bases(&mut self, draws: &mut Draws, count: u32) {
+        let upstream = "public.ecr.aws/docker/library/debian:12";
+        for number in 0..count {
+            let from = if number > 0 && draws.percent(40) { "base/0" } else { upstream };
+            self.image(draws, "base", number, [from, ""], "tags: [\"12\", \"12.1\"]");
+        }
+    }
+
+    fn platforms(&mut self, draws: &mut Draws, count: u32, bases: u32) {
+        for number in 0..count {
+            let [from, copied] = parents(draws, "base", bases, 30);
+            self.image(draws, "platform", number, [&from, &copied], "tags: [\"22\", \"22.9\"]");
+        }
+    }
+
+    fn applications(&mut self, draws: &mut Draws, count: u32, platforms: u32) {
+        for number in 0..count {
+            let [from, copied] = parents(draws, "platform", platforms, 50);
+            let line = if draws.percent(40) { "tagPattern: \"main-*\"" } else { "tags: [prod]" };
+            self.image(draws, "application", number, [&from, &copied], line);
+        }
+    }
+
     fn image(&mut self, draws: &mut Draws, tier: &str, number: u32, [from, copied]: [&str; 2], line: &str) {
         let short = if tier == "application" { "apps" } else { tier };
         let name = format!("{short}/{number}");
@@ -88,7 +102,7 @@ impl Draft {
         let mut pipeline = format!("{short}-{number}");
         if self.level.is_hostile() && draws.percent(15) {
             pipeline = format!("{{ name: {pipeline}, variables: [] }}");
-            self.troubles.push(Trouble::WithoutVariables);
+            self.faults.push(InjectedFault::WithoutVariables);
         }
         if line.starts_with("tagPattern") && draws.percent(50) {
             let name = format!("{short}-{number}");
@@ -99,13 +113,13 @@ impl Draft {
         self.rows.push(Row { image, policy, pipeline });
     }
 
-    /// One in four is only observed, or left to people.
+    /// Draws the policy of an image: one in four is only observed, or left to people.
     fn policy(&mut self, draws: &mut Draws) -> String {
         if self.level.is_hostile() && draws.percent(10) {
-            self.troubles.push(Trouble::Observed);
+            self.faults.push(InjectedFault::Observed);
             "mode: observe, ".to_owned()
         } else if self.level.is_hostile() && draws.percent(15) {
-            self.troubles.push(Trouble::LeftToPeople);
+            self.faults.push(InjectedFault::LeftToPeople);
             let rebuild = draws.pick(&["approval", "nextCommit", "never"]).copied().unwrap_or("never");
             format!("rebuild: {rebuild}, ")
         } else {
@@ -113,7 +127,7 @@ impl Draft {
         }
     }
 
-    /// Changes some policies, and nothing about what is built on what.
+    /// Changes some policies. What is built on what stays the same.
     fn edit(&mut self, draws: &mut Draws) {
         let other = Head::draw(draws, self.level);
         match draws.between(1, 5) {
@@ -151,4 +165,13 @@ impl Draft {
         };
         self.rows.iter().map(row).fold(head, |yaml, row| yaml + &row)
     }
+}
+
+/// Draws the image that another is built on and, in so many of a hundred cases, a second one that it
+/// copies from.
+fn parents(draws: &mut Draws, tier: &str, count: u32, percent: u32) -> [String; 2] {
+    let from = format!("{tier}/{}", draws.between(0, count - 1));
+    let copied = draws.percent(percent).then(|| format!("{tier}/{}", draws.between(0, count - 1)));
+    let copied = copied.filter(|copied| *copied != from).unwrap_or_default();
+    [from, copied]
 }

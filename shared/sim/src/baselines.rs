@@ -1,9 +1,11 @@
-//! What simpler handlers make of the same events in the same worlds.
+//! Baselines: two simpler handlers that get the same events in the same worlds.
 //!
-//! The naive one is what everybody writes first: a finding that can be fixed rebuilds the image that brought it in, a push
-//! rebuilds the children, once for a batch of events. (One that rebuilt every image with a finding, or for each platform's scan,
-//! would never end: a child's rebuild does not fix its base, and its scan says so again.)
-//! The other remembers the ids of the events that it has seen. Neither keeps a ledger of what it does.
+//! The naive one is what everybody writes first. A finding that can be fixed rebuilds the image that
+//! introduced it, and a push rebuilds the children, once for a batch of events. (A handler that
+//! rebuilt every image with a finding would never end: rebuilding a child does not fix its base, so
+//! the scan of the child lists the finding again.)
+//!
+//! The other one also remembers the ids of the events that it has seen. Neither keeps a ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,28 +19,27 @@ use patchwave_converge::{Fault, NotStarted, World};
 use serde::Serialize;
 
 use crate::draw::hex;
-use crate::faulty::Faulty;
+use crate::faulty_world::FaultyWorld;
 use crate::incident::can_be_rebuilt;
 
 /// Who handles the events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Handler {
-    /// Patchwave's functions.
     #[default]
     Patchwave,
-    /// Every event starts what it calls for.
+    /// Every event starts the builds that it asks for.
     Naive,
-    /// The same, once for each event's id.
+    /// The same, once for each event id.
     ByEventId,
 }
 
-/// Images to build, each with the fixes that are out for it.
+/// The images to build, each with the fixes that are published for it.
 type Wanted<'h> = BTreeMap<&'h ImageId, (&'h Image, BTreeSet<String>)>;
 
-/// Handles a batch. A fault ends it, and its queue hands all of it over again.
+/// Handles a batch. A fault ends it, and the queue delivers the whole batch again.
 pub(crate) async fn handle(
-    world: &Faulty<'_>,
+    world: &FaultyWorld<'_>,
     handler: Handler,
     batch: &[(u64, Trigger)],
 ) -> Result<(), Fault> {
@@ -63,7 +64,12 @@ pub(crate) async fn handle(
     Ok(())
 }
 
-async fn scanned<'w>(world: &Faulty<'w>, repository: &Repository, digest: &Digest, wanted: &mut Wanted<'w>) {
+async fn scanned<'w>(
+    world: &FaultyWorld<'w>,
+    repository: &Repository,
+    digest: &Digest,
+    wanted: &mut Wanted<'w>,
+) {
     let images: Vec<&Image> = world.hierarchy().in_repository(repository).collect();
     let currents = world.currents(&images).await;
     for image in images {
@@ -83,8 +89,8 @@ async fn scanned<'w>(world: &Faulty<'w>, repository: &Repository, digest: &Diges
     }
 }
 
-/// The layers of the parents' current versions.
-async fn inherited(world: &Faulty<'_>, image: &Image) -> BTreeSet<Digest> {
+/// Returns the layers of the parents' current versions.
+async fn inherited(world: &FaultyWorld<'_>, image: &Image) -> BTreeSet<Digest> {
     let parents: Vec<&Image> = world.hierarchy().parents(&image.id).map(|parent| parent.image).collect();
     let versions = world.currents(&parents).await.into_values().filter_map(|answer| answer.ok().flatten());
     versions
@@ -101,7 +107,7 @@ fn fix(image: &Image, finding: &Finding) -> Option<String> {
     }
 }
 
-fn pushed<'w>(world: &Faulty<'w>, repository: &Repository, tags: &[Tag], wanted: &mut Wanted<'w>) {
+fn pushed<'w>(world: &FaultyWorld<'w>, repository: &Repository, tags: &[Tag], wanted: &mut Wanted<'w>) {
     let hierarchy = world.hierarchy();
     let moved =
         hierarchy.in_repository(repository).filter(|image| tags.iter().any(|tag| is_on(&image.line, tag)));
@@ -114,13 +120,14 @@ fn is_on(line: &Line, tag: &Tag) -> bool {
     match line {
         Line::Stable(tags) => tags.contains(tag),
         Line::Newest(pattern) => pattern.matches(tag),
-        // No push moves what an environment runs.
+        // A push does not change what an environment runs.
         Line::Deployed { .. } => false,
     }
 }
 
-/// Starts a build of what is current. Its key names what it is for, so that a second one for the same can be told.
-async fn start(world: &Faulty<'_>, image: &Image, fixes: &BTreeSet<String>) -> Result<(), Fault> {
+/// Starts a build on the current parents. Its key names the reasons, so that the checker finds a
+/// second build for the same reasons.
+async fn start(world: &FaultyWorld<'_>, image: &Image, fixes: &BTreeSet<String>) -> Result<(), Fault> {
     let Some(pipeline) = &image.pipeline else { return Ok(()) };
     let current = world.currents(&[image]).await.remove(&image.id).and_then(|answer| answer.ok().flatten());
     let parents = parents(world, world.hierarchy(), image).await;
@@ -130,7 +137,7 @@ async fn start(world: &Faulty<'_>, image: &Image, fixes: &BTreeSet<String>) -> R
         pipeline: pipeline.name.clone(),
         builder: None,
         key,
-        // Every start is a new one.
+        // Every start has a token of its own.
         attempt: world.executions() + 1,
         variables: [(Variable::NoCache.name().to_owned(), "true".to_owned())].into(),
         sources: Vec::new(),
@@ -149,13 +156,13 @@ async fn start(world: &Faulty<'_>, image: &Image, fixes: &BTreeSet<String>) -> R
     }
 }
 
-async fn parents(world: &Faulty<'_>, hierarchy: &Hierarchy, image: &Image) -> BTreeMap<ImageId, Digest> {
+async fn parents(world: &FaultyWorld<'_>, hierarchy: &Hierarchy, image: &Image) -> BTreeMap<ImageId, Digest> {
     let parents: Vec<&Image> = hierarchy.parents(&image.id).map(|parent| parent.image).collect();
     let current = |(id, answer): (ImageId, Result<Option<Version>, Fault>)| Some((id, answer.ok()??.digest));
     world.currents(&parents).await.into_iter().filter_map(current).collect()
 }
 
 fn key(image: &Image, parents: &BTreeMap<ImageId, Digest>, fixes: &BTreeSet<String>) -> Option<BuildKey> {
-    let intent = hex(&format!("{} on {parents:?} for {fixes:?}", image.id));
-    serde_json::from_value(intent.get(..40)?.into()).ok()
+    let reasons = hex(&format!("{} on {parents:?} for {fixes:?}", image.id));
+    serde_json::from_value(reasons.get(..40)?.into()).ok()
 }

@@ -1,4 +1,4 @@
-//! What a simulation tells whoever watches it.
+//! What a simulation reports to its caller as it happens.
 
 use std::collections::BTreeMap;
 
@@ -15,71 +15,55 @@ use crate::clusters::Workload;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Function {
-    /// Scans and findings reach it.
+    /// Handles scans and findings.
     ScanComplete,
-    /// Pushes, pipelines' results and the tick reach it.
+    /// Handles pushes, ends of executions and ticks.
     RebuildFanout,
-    /// The daily sweep reaches it.
+    /// Handles the daily sweep.
     Inventory,
 }
 
-/// A build that ended.
+/// A build that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Build {
-    /// What was built.
     pub image: ImageId,
-    /// By which pipeline.
     pub pipeline: String,
-    /// The execution.
     pub execution_id: String,
-    /// The intent.
+    /// The idempotency key.
     pub build_key: BuildKey,
-    /// Why.
     pub reasons: Vec<Reason>,
-    /// When it started.
     pub started_at: Timestamp,
-    /// When it ended.
     pub finished_at: Timestamp,
     /// The version that was current before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Digest>,
     /// The version that it pushed.
     pub version: Digest,
-    /// The versions of its parents that it was really built on.
+    /// The versions of the parents that the build pulled.
     pub parents: BTreeMap<ImageId, Digest>,
 }
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Moment {
-    /// An event reached its function.
+pub enum Observation {
+    /// An event reached the queue of its function.
     Delivered {
-        /// When.
         at: Timestamp,
-        /// To which.
         to: Function,
-        /// The event, as EventBridge wrote it.
+        /// As EventBridge writes it.
         event: Value,
     },
     /// A function observed, planned and applied.
-    Passed {
-        /// When.
-        at: Timestamp,
-        /// Which.
-        function: Function,
-        /// What it did.
-        report: Box<Report>,
-    },
-    /// A pipeline's execution ended.
+    Passed { at: Timestamp, function: Function, report: Box<Report> },
+    /// A build succeeded.
     Built(Box<Build>),
-    /// The last task that ran a workload's old version stopped.
+    /// The last task of a workload's old version stopped.
     Deployed {
-        /// When.
         at: Timestamp,
         /// The workload, as it is now.
         workload: Workload,
-        /// What it ran before.
+        /// The version that it ran before.
         replaced: Digest,
     },
 }

@@ -1,4 +1,5 @@
-//! The world on the day that the simulation begins: everything was built once, scanned, and runs.
+//! The world when the simulation begins: every image was built once and scanned, and applications
+//! run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +8,21 @@ use patchwave::hierarchy::{Hierarchy, Image, Tier};
 use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
 
-use crate::build::Order;
+use crate::build::BuildInputs;
 use crate::clusters::{Orchestrator, Workload};
 use crate::draw::Seed;
 use crate::packages::Vulnerability;
 use crate::scanner::Scanning;
-use crate::state::{Happening, State};
+use crate::state::{Scheduled, State};
 
-/// How old the oldest image is, unless policy would call that too old.
+/// The age of the oldest image, unless policy calls that too old.
 const OLDEST: Span = Span::days(6);
 
 const ECS_CLUSTERS: [&str; 2] = ["shop-prod", "core-prod"];
 const EKS_CLUSTERS: [&str; 2] = ["eks-prod-east", "eks-prod-west"];
 
-/// Founds the world of a hierarchy.
-pub(crate) fn found(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> State {
+/// Creates the world of a hierarchy.
+pub(crate) fn bootstrap(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> State {
     let mut state = State::new(hierarchy, seed);
     state.scanner.known = known_before(now);
     for image in hierarchy.images() {
@@ -31,18 +32,18 @@ pub(crate) fn found(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> State 
     for image in hierarchy.images().filter(|image| image.tier == Tier::Application) {
         deploy(&mut state, image);
     }
-    state.plan(now, Happening::Sweep);
-    state.plan(now, Happening::Tick);
+    state.schedule(now, Scheduled::Sweep);
+    state.schedule(now, Scheduled::Tick);
     state
 }
 
-/// One in five application repositories has not moved to enhanced scanning yet.
+/// One in five application repositories still uses basic scanning.
 fn scanning(seed: Seed, image: &Image) -> Scanning {
     let basic = seed.draws("scanning", image.repository.as_str()).percent(20);
     if image.tier == Tier::Application && basic { Scanning::Basic } else { Scanning::Enhanced }
 }
 
-/// What the scanner knew before: nothing that a rebuild can help today.
+/// The vulnerabilities that the scanner knows already. No rebuild can fix any of them today.
 fn known_before(now: Timestamp) -> Vec<Vulnerability> {
     let known = |id: &str, package: &str, severity, fixed: bool| Vulnerability {
         id: id.to_owned(),
@@ -51,7 +52,7 @@ fn known_before(now: Timestamp) -> Vec<Vulnerability> {
         severity,
         exploited: false,
         known_from: Span::days(60).before(now),
-        // Where a fix exists, it is a library's: the owner's next commit brings it.
+        // The one with a fix is in a pinned library, which only a commit of the owner updates.
         fixed: fixed.then(|| (2, Span::days(50).before(now))),
     };
     vec![
@@ -64,13 +65,13 @@ fn known_before(now: Timestamp) -> Vec<Vulnerability> {
 
 fn build_everything(state: &mut State, hierarchy: &Hierarchy, now: Timestamp) {
     let strictest = hierarchy.images().map(|image| image.policy.max_age).min().unwrap_or(OLDEST);
-    let founded = strictest.share(1, 3).min(OLDEST).before(now);
+    let first_build = strictest.share(1, 3).min(OLDEST).before(now);
     let mut pushed_at: BTreeMap<ImageId, Timestamp> = BTreeMap::new();
     for image in hierarchy.images() {
         let after = hierarchy.parents(&image.id).filter_map(|edge| pushed_at.get(&edge.image.id)).max();
         let pause =
             state.seed.draws("founding", image.id.as_str()).span(Span::minutes(20), Span::minutes(90));
-        let at = pause.after(*after.unwrap_or(&founded)).min(now);
+        let at = pause.after(*after.unwrap_or(&first_build)).min(now);
         build(state, hierarchy, image, at);
         pushed_at.insert(image.id.clone(), at);
     }
@@ -78,19 +79,19 @@ fn build_everything(state: &mut State, hierarchy: &Hierarchy, now: Timestamp) {
 
 fn build(state: &mut State, hierarchy: &Hierarchy, image: &Image, at: Timestamp) {
     let parents = state.current_parents(hierarchy, image);
-    let order = Order { parents, revision: None, cached: false, stuck: false, number: 0, now: at };
-    let pushed = state.build(hierarchy, image, &order);
+    let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number: 0, now: at };
+    let pushed = state.build(hierarchy, image, &inputs);
     let layers = pushed.layers.clone();
     let manifests = pushed.version.platforms.clone();
     state.registry.push(&image.repository, pushed);
     for (platform, manifest) in manifests {
-        let (place, scanned) = ((image.repository.clone(), manifest.digest), Span::minutes(3).after(at));
-        state.scanner.enqueue(&place, at);
-        state.scanner.complete(&place, &layers[&platform], scanned);
+        let (key, scanned) = ((image.repository.clone(), manifest.digest), Span::minutes(3).after(at));
+        state.scanner.enqueue(&key, at);
+        state.scanner.complete(&key, &layers[&platform], scanned);
     }
 }
 
-/// Two of five applications run twice, one of ten nowhere.
+/// Of ten applications, four have two workloads, five have one, and one has none.
 fn deploy(state: &mut State, image: &Image) {
     let mut draws = state.seed.draws("workloads", image.id.as_str());
     let count = match draws.between(1, 10) {
@@ -108,7 +109,7 @@ fn deploy(state: &mut State, image: &Image) {
         let follows_after = if draws.percent(88) {
             draws.span(Span::minutes(2), Span::minutes(10))
         } else {
-            // It waits for its release window.
+            // These wait for a release window.
             draws.span(Span::hours(2), Span::hours(5))
         };
         let workload = Workload {
@@ -126,7 +127,7 @@ fn deploy(state: &mut State, image: &Image) {
     }
 }
 
-/// Returns the last word of the repository, or the whole id where that is taken.
+/// Returns the last part of the repository's name, or the whole image id if that name is taken.
 fn workload_name(image: &Image, number: u32, taken: &BTreeSet<&String>) -> String {
     let suffix = if number == 0 { "" } else { "-worker" };
     let word = image.repository.as_str().rsplit('/').next().unwrap_or_default();

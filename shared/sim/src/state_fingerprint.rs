@@ -1,23 +1,23 @@
-//! The shape of ledger and world: what is the same in another world at another time.
+//! Fingerprints of states, to count how many distinct states a run visits.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use patchwave::hierarchy::{Hierarchy, Image};
 
-use crate::state::{Happening, State};
+use crate::state::{Scheduled, State};
 
 impl State {
-    /// Hashes what is written down about each image, what is built, and what is going to happen, without names, digests and
-    /// times: two steps that differ in these alone are one state.
-    pub(crate) fn shape(&self, hierarchy: &Hierarchy) -> u64 {
-        // Without a key of its own, so that it is the same everywhere.
+    /// Hashes the record of each image, its builds, and what is scheduled. Names, digests and times
+    /// are left out: states that differ only in these count as one.
+    pub(crate) fn fingerprint(&self, hierarchy: &Hierarchy) -> u64 {
+        // This hasher has no random key, so fingerprints are the same everywhere.
         let mut hasher = DefaultHasher::new();
         for image in hierarchy.images() {
-            self.shape_of(image, hierarchy, &mut hasher);
+            self.hash_image(image, hierarchy, &mut hasher);
         }
         let mut kinds = [0_u8; 8];
-        for happening in self.agenda.values() {
-            if let Some(kind) = kinds.get_mut(kind(happening)) {
+        for scheduled in self.agenda.entries() {
+            if let Some(kind) = kinds.get_mut(kind(scheduled)) {
                 *kind = kind.saturating_add(1);
             }
         }
@@ -25,11 +25,11 @@ impl State {
         hasher.finish()
     }
 
-    fn shape_of(&self, image: &Image, hierarchy: &Hierarchy, hasher: &mut DefaultHasher) {
+    fn hash_image(&self, image: &Image, hierarchy: &Hierarchy, hasher: &mut DefaultHasher) {
         (image.tier as u8, image.policy.mode as u8, image.policy.rebuild as u8).hash(hasher);
         hierarchy.parents(&image.id).map(|edge| edge.kind as u8).collect::<Vec<_>>().hash(hasher);
         let running = self.pipelines.running().filter(|execution| execution.start.image == image.id).count();
-        (running, self.ledger.running().contains(&image.id)).hash(hasher);
+        (running, self.ledger.held_by().contains(&image.id)).hash(hasher);
         let Some(record) = self.ledger.record(&image.id) else { return };
         let claim = record.claim.as_ref();
         (record.unsettled, record.waiting_since.is_some(), record.scan_awaited_since.is_some()).hash(hasher);
@@ -47,19 +47,19 @@ impl State {
     }
 }
 
-fn kind(happening: &Happening) -> usize {
-    match happening {
-        Happening::Delivery(_) => 0,
-        Happening::ExecutionEnds(_) => 1,
-        Happening::Scan(_) => 2,
-        Happening::Invocation(_) => 3,
-        Happening::Redelivery(..) => 4,
-        Happening::Deed(_) | Happening::Commit(_) => 5,
-        Happening::Published(_) | Happening::Rescan => 6,
-        Happening::Deployment(_)
-        | Happening::LastTaskStops(..)
-        | Happening::Wake
-        | Happening::Tick
-        | Happening::Sweep => 7,
+fn kind(scheduled: &Scheduled) -> usize {
+    match scheduled {
+        Scheduled::Delivery(_) => 0,
+        Scheduled::ExecutionEnds(_) => 1,
+        Scheduled::Scan(_) => 2,
+        Scheduled::Invocation(_) => 3,
+        Scheduled::Redelivery(..) => 4,
+        Scheduled::PersonAction(_) | Scheduled::Commit(_) => 5,
+        Scheduled::Published(_) | Scheduled::Rescan => 6,
+        Scheduled::Deployment(_)
+        | Scheduled::LastTaskStops(..)
+        | Scheduled::Recheck
+        | Scheduled::Tick
+        | Scheduled::Sweep => 7,
     }
 }
