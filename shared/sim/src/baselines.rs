@@ -1,9 +1,9 @@
 //! Baselines: two simpler handlers that get the same events in the same worlds.
 //!
-//! The naive one is what everybody writes first. A finding that can be fixed rebuilds the image that
-//! introduced it, and a push rebuilds the children, once for a batch of events. (A handler that
-//! rebuilt every image with a finding would never end: rebuilding a child does not fix its base, so
-//! the scan of the child lists the finding again.)
+//! The naive one is what everybody writes first. A finding that can be fixed rebuilds the image
+//! that introduced it, and a push rebuilds the children, once for a batch of events. (A handler
+//! that rebuilt every image with a finding would never end: rebuilding a child does not fix its
+//! base, so the scan of the child lists the finding again.)
 //!
 //! The other one also remembers the ids of the events that it has seen. Neither keeps a ledger.
 

@@ -203,8 +203,8 @@ pub(crate) fn installs(seed: Seed, image: &Image) -> BTreeSet<&'static str> {
     (0..count).filter_map(|_| draws.pick(choice).copied()).collect()
 }
 
-/// Tells whether an image introduces an operating system: it is built on an upstream image, or it is
-/// a base image from scratch.
+/// Tells whether an image introduces an operating system: it is built on an upstream image, or it
+/// is a base image from scratch.
 fn brings_system(image: &Image) -> bool {
     match image.from {
         Parent::Upstream(_) => true,

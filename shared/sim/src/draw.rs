@@ -1,8 +1,8 @@
 //! Random numbers that depend only on the seed and on what they are for.
 //!
-//! A world in which one event comes earlier still has the same build times, and two runs of one seed
-//! are equal byte for byte. The purpose of a draw is part of the seed: renaming one changes the
-//! worlds of all seeds.
+//! A world in which one event comes earlier still has the same build times, and two runs of one
+//! seed are equal byte for byte. The purpose of a draw is part of the seed: renaming one changes
+//! the worlds of all seeds.
 
 use patchwave::image::Digest;
 use patchwave::time::Span;

@@ -29,7 +29,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Returns the index of the unsettled.
+    /// Returns the index of unsettled images.
     pub(crate) fn unsettled(&self) -> BTreeSet<ImageId> {
         self.records.iter().filter(|(_, record)| record.unsettled).map(|(id, _)| id.clone()).collect()
     }

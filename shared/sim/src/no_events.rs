@@ -2,18 +2,18 @@
 //!
 //! No event says that a build ended or that a scan completed, so a recheck or tick must find out. A
 //! recheck comes after at most a quarter more of the time that the build took, or two minutes, and
-//! never later than the next tick. The *length* of a build is its own time and the time of its scan,
-//! each with the time until a recheck sees it. After the sweep that sees the findings, all builds end
-//! within
+//! never later than the next tick. The *length* of a build is its own time and the time of its
+//! scan, each with the time until a recheck sees it. After the sweep that sees the findings, all
+//! builds end within
 //!
 //! `one tick + the longest chain of lengths × (1 − 1/m) + the sum of all lengths / m`
 //!
 //! with `m` builds at once. This is Graham's bound for any order that leaves no slot free while a
-//! build could start (Bounds for Certain Multiprocessing Anomalies, 1966). Without a limit it is one
-//! tick plus the longest chain: the makespan.
+//! build could start (Bounds for Certain Multiprocessing Anomalies, 1966). Without a limit it is
+//! one tick plus the longest chain: the makespan.
 //!
-//! `proofWait` is added if a decision needs a scan that nobody can request: because Inspector makes
-//! the scans, or because the image was already scanned that day.
+//! `proofWait` is added if a decision needs a scan that Patchwave cannot request: because Inspector
+//! makes the scans, or because the image was already scanned that day.
 
 use std::collections::BTreeMap;
 

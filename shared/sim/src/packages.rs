@@ -92,8 +92,8 @@ pub struct Vulnerability {
     /// Such as `CVE-2026-31337`.
     pub id: String,
     pub package: String,
-    /// Limits the vulnerability to the package that this image installs, as if other images installed
-    /// it from another vendor.
+    /// Limits the vulnerability to the package that this image installs, as if other images
+    /// installed it from another vendor.
     pub installed_by: Option<ImageId>,
     pub severity: Severity,
     pub exploited: bool,

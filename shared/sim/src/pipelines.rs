@@ -138,7 +138,7 @@ impl Pipelines {
     }
 
     /// Returns the executions under way.
-    pub(crate) fn running(&self) -> impl Iterator<Item = &Execution> {
+    pub(crate) fn in_progress(&self) -> impl Iterator<Item = &Execution> {
         self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)
     }
 
@@ -146,7 +146,8 @@ impl Pipelines {
     pub(crate) fn of(&self, claim: &Claim) -> Seen {
         let found = match &claim.execution {
             Some(id) => self.executions.get(id),
-            // The first one since the claim: while a claim is unresolved, Patchwave starts no other.
+            // The first one since the claim: while a claim is unresolved, Patchwave starts no
+            // other.
             None => self
                 .executions
                 .values()
@@ -170,8 +171,8 @@ fn duration(seed: Seed, start: &Start, number: u32) -> Span {
     Span::seconds(usual_duration(seed, &start.image).as_seconds() * percent / 100)
 }
 
-/// Tells whether an execution belongs to a claim: by its build key if the pipeline takes one, else by
-/// pipeline and time.
+/// Tells whether an execution belongs to a claim: by its build key if the pipeline takes one, else
+/// by pipeline and time.
 fn is_of(execution: &Execution, claim: &Claim) -> bool {
     let same_pipeline = execution.start.pipeline == claim.start.pipeline
         && execution.started_at >= SKEW.before(claim.claimed_at);

@@ -167,8 +167,8 @@ impl Draft {
     }
 }
 
-/// Draws the image that another is built on and, in so many of a hundred cases, a second one that it
-/// copies from.
+/// Draws the image that another is built on and, in so many of a hundred cases, a second one that
+/// it copies from.
 fn parents(draws: &mut Draws, tier: &str, count: u32, percent: u32) -> [String; 2] {
     let from = format!("{tier}/{}", draws.between(0, count - 1));
     let copied = draws.percent(percent).then(|| format!("{tier}/{}", draws.between(0, count - 1)));

@@ -72,8 +72,8 @@ impl Registry {
         versions.iter().find(|pushed| pushed.version.digest == *digest)
     }
 
-    /// Returns a version by its own digest. By the digest of a manifest, it returns the version with
-    /// that platform only.
+    /// Returns a version by its own digest. By the digest of a manifest, it returns the version
+    /// with that platform only.
     pub(crate) fn version(&self, repository: &Repository, digest: &Digest) -> Option<Version> {
         let versions = self.repositories.get(repository)?;
         let named = versions.iter().find(|pushed| pushed.version.is_named_by(digest))?;
@@ -90,8 +90,8 @@ impl Registry {
         self.repositories.get(repository)?.iter().find(|pushed| pushed.version.is_named_by(digest))
     }
 
-    /// Moves the tracked tags back by so many pushes from the current version, or with 0 to the newest
-    /// version. Returns the version that has the tags now, if it is another.
+    /// Moves the tracked tags back by so many pushes from the current version, or with 0 to the
+    /// newest version. Returns the version that has the tags now, if it is another.
     pub(crate) fn move_tags(&mut self, repository: &Repository, line: &Line, back: u32) -> Option<Digest> {
         let Line::Stable(tags) = line else { return None };
         let now = self.current(repository, line)?.version.digest.clone();

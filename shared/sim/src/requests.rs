@@ -1,7 +1,7 @@
 //! Counts what Patchwave asks of AWS, which bills for it.
 //!
-//! DynamoDB bills by size. Records are weighed only where requests are counted, because writing JSON
-//! takes longer than most scenarios.
+//! DynamoDB bills by size. Records are weighed only where requests are counted, because writing
+//! JSON takes longer than most scenarios.
 
 use patchwave::facts::Version;
 use patchwave::image::ImageId;

@@ -104,7 +104,8 @@ impl Scanner {
     }
 }
 
-/// Returns the finding about a vulnerable package, or nothing if this scanning type does not see it.
+/// Returns the finding about a vulnerable package, or nothing if this scanning type does not see
+/// it.
 fn finding(
     scanning: Scanning,
     vulnerability: &Vulnerability,

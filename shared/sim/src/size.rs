@@ -6,11 +6,11 @@ use patchwave::time::Span;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// Two to four images in a chain or diamond, one vulnerability, and less than half an hour of
-    /// faults. Twelve run in the time of a large one. Most defects show in a world as small as this:
-    /// the small scope hypothesis (Jackson, Software Abstractions, 2006).
+    /// faults. Twelve run in the time of a large one. Most defects show in a world as small as
+    /// this: the small scope hypothesis (Jackson, Software Abstractions, 2006).
     Small,
-    /// Three to eight images, several vulnerabilities, and hours of faults: for the defects that need
-    /// more.
+    /// Three to eight images, several vulnerabilities, and hours of faults: for the defects that
+    /// need more.
     Large,
 }
 

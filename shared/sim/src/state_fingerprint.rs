@@ -6,10 +6,31 @@ use patchwave::hierarchy::{Hierarchy, Image};
 
 use crate::state::{Scheduled, State};
 
+/// The fingerprints of all states so far.
+#[derive(Debug, Default)]
+pub(crate) struct Fingerprints {
+    seen: Vec<u64>,
+    changes_at_last: u64,
+}
+
+impl Fingerprints {
+    /// Adds the state if it changed. Only hostile worlds are recorded: a run counts no others.
+    pub(crate) fn record(&mut self, state: &State, hierarchy: &Hierarchy) {
+        if state.faults.is_hostile() && self.changes_at_last != state.changes() {
+            self.changes_at_last = state.changes();
+            self.seen.push(state.fingerprint(hierarchy));
+        }
+    }
+
+    pub(crate) fn into_seen(self) -> Vec<u64> {
+        self.seen
+    }
+}
+
 impl State {
     /// Hashes the record of each image, its builds, and what is scheduled. Names, digests and times
     /// are left out: states that differ only in these count as one.
-    pub(crate) fn fingerprint(&self, hierarchy: &Hierarchy) -> u64 {
+    fn fingerprint(&self, hierarchy: &Hierarchy) -> u64 {
         // This hasher has no random key, so fingerprints are the same everywhere.
         let mut hasher = DefaultHasher::new();
         for image in hierarchy.images() {
@@ -28,8 +49,9 @@ impl State {
     fn hash_image(&self, image: &Image, hierarchy: &Hierarchy, hasher: &mut DefaultHasher) {
         (image.tier as u8, image.policy.mode as u8, image.policy.rebuild as u8).hash(hasher);
         hierarchy.parents(&image.id).map(|edge| edge.kind as u8).collect::<Vec<_>>().hash(hasher);
-        let running = self.pipelines.running().filter(|execution| execution.start.image == image.id).count();
-        (running, self.ledger.held_by().contains(&image.id)).hash(hasher);
+        let builds =
+            self.pipelines.in_progress().filter(|execution| execution.start.image == image.id).count();
+        (builds, self.ledger.held_by().contains(&image.id)).hash(hasher);
         let Some(record) = self.ledger.record(&image.id) else { return };
         let claim = record.claim.as_ref();
         (record.unsettled, record.waiting_since.is_some(), record.scan_awaited_since.is_some()).hash(hasher);

@@ -20,8 +20,8 @@ use crate::state::{Scheduled, State};
 
 /// A world in memory with its own clock.
 ///
-/// All calls of Patchwave, and nothing else, come through the methods of [`World`] below. Faults are
-/// injected around them.
+/// All calls of Patchwave, and nothing else, come through the methods of [`World`] below. Faults
+/// are injected around them.
 #[derive(Debug)]
 pub struct SimulatedWorld {
     /// The hierarchy, and the edition that a person may deploy instead.

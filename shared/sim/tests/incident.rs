@@ -1,5 +1,5 @@
-//! After a critical vulnerability in a base image, every image that carries it is rebuilt once, on the
-//! current parents.
+//! After a critical vulnerability in a base image, every image that carries it is rebuilt once, on
+//! the current parents.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 

@@ -1,5 +1,5 @@
-//! Every interleaving of two workers that keep a diamond of four images patched: the real passes on a
-//! small model of the world.
+//! Every interleaving of two workers that keep a diamond of four images patched: the real passes on
+//! a small model of the world.
 //!
 //! A step is one call of [`patchwave_converge::World`]. The search decides whose call is answered
 //! next, whether the call or its answer is lost, whether the worker crashes after it, which build
@@ -9,15 +9,16 @@
 //! These reductions hide no violation:
 //! - Versions and scans never change, so reading them by digest commutes with every other step.
 //! - A crash before a call equals a crash after the last effect, because reads change nothing.
-//! - A pass begins with its first reads: before them it has no effect. It is always a sweep, because
-//!   the scope of a sweep does not depend on the index of unsettled images. The ticks of the quiet
-//!   model use that index.
-//! - Records and slots are read in one step. Only giving back depends on the slots, and it is fenced.
+//! - A pass begins with its first reads: before them it has no effect. It is always a sweep,
+//!   because the scope of a sweep does not depend on the index of unsettled images. The ticks of
+//!   the quiet model use that index.
+//! - Records and slots are read in one step. Only giving back depends on the slots, and it is
+//!   fenced.
 //! - A write with an old fence stays late, and a build that is over stays over, so such a call is
 //!   answered at once.
 //! - The two workers are interchangeable.
-//! - If all workers have made their reads and no pass may begin, no worker notices that a build ends.
-//!   It ends when they are idle.
+//! - If all workers have made their reads and no pass may begin, no worker notices that a build
+//!   ends. It ends when they are idle.
 //! - Builds succeed, and only leases move the clock: no other deadline is near. No invocation lasts
 //!   longer than a lease.
 

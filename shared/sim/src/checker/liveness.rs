@@ -60,16 +60,16 @@ impl State {
 
     /// Finds where the ledger disagrees with the world.
     fn disagreements(&self, hierarchy: &Hierarchy) -> Vec<String> {
-        let running: BTreeSet<&ImageId> =
-            self.pipelines.running().map(|execution| &execution.start.image).collect();
+        let building: BTreeSet<&ImageId> =
+            self.pipelines.in_progress().map(|execution| &execution.start.image).collect();
         let slots = self.ledger.held_by();
         let mut violations = Vec::new();
         for image in hierarchy.images() {
             let claimed = self.ledger.record(&image.id).is_some_and(|record| record.claim.is_some());
-            if claimed != running.contains(&image.id) {
+            if claimed != building.contains(&image.id) {
                 violations.push(format!("{}: claim {claimed}, execution {}", image.id, !claimed));
             }
-            if slots.contains(&image.id) && !running.contains(&image.id) {
+            if slots.contains(&image.id) && !building.contains(&image.id) {
                 violations.push(format!("{} holds a slot, and no build runs", image.id));
             }
             violations.extend(self.wrong_notices(image));

@@ -1,4 +1,4 @@
-//! What must be true whatever goes wrong.
+//! What must be true, even while faults are injected.
 //!
 //! [`Checker`] checks each execution and each report as it happens, [`start`] checks each start
 //! before it is made, and [`liveness`] checks the quiet world at the end.
@@ -27,7 +27,7 @@ pub(crate) struct Checker {
     pub(crate) builds: u64,
     pub(crate) duplicates: u64,
     pub(crate) lost: u64,
-    /// When a pass last found an image that waits for a scan which nobody can request.
+    /// When a pass last found an image that waits for a scan that Patchwave cannot request.
     pub(crate) waited_for_unrequested_scan: Option<Timestamp>,
     successes_by_key: BTreeMap<String, u32>,
     starts_by_day: BTreeMap<String, u32>,

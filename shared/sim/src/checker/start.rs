@@ -33,7 +33,7 @@ impl State {
         let mut violations = self.forbidden(image, check);
         violations.extend(self.over_limit(hierarchy, check));
         violations.extend(self.stale_parents(hierarchy, check));
-        let already = self.pipelines.running().find(|execution| execution.start.image == image.id);
+        let already = self.pipelines.in_progress().find(|execution| execution.start.image == image.id);
         if let Some(already) = already {
             violations.push(format!("{} runs already, since {}", image.id, already.started_at));
             self.checker.duplicates += 1;
@@ -67,10 +67,10 @@ impl State {
     fn over_limit(&mut self, hierarchy: &Hierarchy, check: &StartCheck<'_>) -> Vec<String> {
         let StartCheck { start, limits, .. } = check;
         let mut violations = Vec::new();
-        let running = self.pipelines.running();
-        let running = running.filter(|execution| self.holds_slot(hierarchy, execution, check.now)).count();
-        if running >= limits.max_concurrent_builds as usize {
-            violations.push(format!("{} starts beside {running} others", start.image));
+        let others = self.pipelines.in_progress();
+        let others = others.filter(|execution| self.holds_slot(hierarchy, execution, check.now)).count();
+        if others >= limits.max_concurrent_builds as usize {
+            violations.push(format!("{} starts beside {others} others", start.image));
         }
         let day: String = check.day.to_string().chars().take(10).collect();
         let today = self.checker.starts_by_day.entry(day).or_default();
@@ -82,7 +82,8 @@ impl State {
     }
 
     /// An execution takes its slot with the claim, which may be older than the start by a lease. It
-    /// gives the slot back with the next push, whoever pushes, or after the longest build time.
+    /// gives the slot back with the next push, of Patchwave or a person, or after the longest build
+    /// time.
     fn holds_slot(&self, hierarchy: &Hierarchy, execution: &Execution, now: Timestamp) -> bool {
         let Ok(image) = hierarchy.image(&execution.start.image) else { return false };
         let claimed_at = LEASE.before(execution.started_at);

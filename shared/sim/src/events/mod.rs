@@ -17,7 +17,7 @@ pub(crate) struct Delivery {
     pub(crate) trigger: Trigger,
     /// The same on every copy, like the event id of AWS.
     pub(crate) number: u64,
-    /// Nothing if nobody reads it.
+    /// Nothing where no function or test reads it.
     pub(crate) json: Option<Value>,
 }
 

@@ -17,7 +17,7 @@ impl EventWriter {
         self.execution_of(&start.pipeline, id, (*started_at, *state), now)
     }
 
-    /// An execution changed its state, whoever started it.
+    /// An execution changed its state, by Patchwave or a person.
     pub(crate) fn execution_of(
         &mut self,
         pipeline: &str,

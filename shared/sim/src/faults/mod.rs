@@ -1,4 +1,4 @@
-//! What goes wrong in a world, and when.
+//! The faults of a world, and when each is injected.
 //!
 //! Every fault comes from the seed. A world draws in the order in which things happen, and that
 //! order is the same each time.
@@ -18,18 +18,18 @@ use crate::pipelines::BuildResult;
 /// How hostile a world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Nothing goes wrong.
+    /// No faults.
     None,
-    /// Things go wrong as on a bad day.
+    /// A third of the faults of `Many`: a bad day.
     Some,
-    /// Hardly anything works.
+    /// So many faults that hardly anything works.
     Many,
-    /// Nothing goes wrong except that no event is ever delivered: ticks and sweeps must suffice.
+    /// No event is ever delivered, and there is no other fault: ticks and sweeps must suffice.
     NoEvents,
 }
 
 impl Level {
-    /// Tells whether anything goes wrong apart from lost events.
+    /// Tells whether there are faults apart from lost events.
     pub(crate) fn is_hostile(self) -> bool {
         matches!(self, Self::Some | Self::Many)
     }
@@ -88,7 +88,7 @@ impl FaultPlan {
         }
     }
 
-    /// Draws what goes wrong between `from` and `until`.
+    /// Draws the faults between `from` and `until`.
     pub(crate) fn new(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
         if level.is_hostile() {
             return Self::hostile(level, seed, from, until);
@@ -119,7 +119,7 @@ impl FaultPlan {
         Outage { service, begins, ends }
     }
 
-    /// Tells whether anything ever goes wrong in this world apart from lost events.
+    /// Tells whether this world has faults apart from lost events.
     pub(crate) fn is_hostile(&self) -> bool {
         self.level.is_hostile()
     }

@@ -1,4 +1,4 @@
-//! What goes wrong with one invocation.
+//! The faults of one invocation.
 
 use crate::faults::{FaultPlan, InjectedFault};
 use crate::world::SimulatedWorld;
@@ -6,7 +6,7 @@ use crate::world::SimulatedWorld;
 /// Faults of an invocation concern one of its first calls that change something.
 const CALLS: u32 = 8;
 
-/// What goes wrong with one invocation. Calls are counted from 1, and only those that change
+/// The faults of one invocation. Calls are counted from 1, and only those that change
 /// something.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct InvocationFaults {
@@ -19,7 +19,7 @@ pub(crate) struct InvocationFaults {
 }
 
 impl InvocationFaults {
-    /// Draws what goes wrong with the next invocation.
+    /// Draws the faults of the next invocation.
     pub(crate) fn draw(world: &SimulatedWorld, may_pause: bool) -> Self {
         let mut state = world.state.borrow_mut();
         let (now, plan) = (world.clock.get(), &mut state.faults);

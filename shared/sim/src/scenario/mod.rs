@@ -61,7 +61,7 @@ pub enum ScenarioError {
 }
 
 /// One scenario on its way: the world, and what was observed in it so far.
-struct Running<'s> {
+struct ScenarioRun<'s> {
     scenario: Scenario,
     setup: &'s Setup,
     simulation: Simulation,
@@ -80,11 +80,11 @@ impl Scenario {
     fn run_in(self, setup: &Setup) -> Result<Ended, ScenarioError> {
         let simulation = Simulation::new(setup.hierarchy.clone(), self.seed);
         let simulation = simulation.with(self.handler, setup.edited.clone());
-        let running = Running { scenario: self, setup, simulation, observed: Observed::default() };
+        let run = ScenarioRun { scenario: self, setup, simulation, observed: Observed::default() };
         let ended = match (self.level, self.handler) {
-            (Level::NoEvents, _) => running.run_without_events(),
-            (_, Handler::Patchwave) => running.run_with_faults(),
-            _ => running.run_baseline(),
+            (Level::NoEvents, _) => run.run_without_events(),
+            (_, Handler::Patchwave) => run.run_with_faults(),
+            _ => run.run_baseline(),
         };
         ended.map_err(|broken| ScenarioError::Broken(self.seed, broken))
     }
@@ -99,7 +99,7 @@ impl Scenario {
     }
 }
 
-impl Running<'_> {
+impl ScenarioRun<'_> {
     fn run_with_faults(mut self) -> Result<Ended, Broken> {
         self.inject_faults()?;
         self.run_to_liveness()?;
@@ -116,7 +116,7 @@ impl Running<'_> {
         Ok(self.end())
     }
 
-    /// No event is ever delivered, and nothing else goes wrong: all builds must end in time.
+    /// No event is ever delivered, and there is no other fault: all builds must end in time.
     fn run_without_events(mut self) -> Result<Ended, Broken> {
         let begins = self.simulation.now();
         // The first sweep sees the images as they were bootstrapped. By the second, a day later,
@@ -205,7 +205,7 @@ impl Running<'_> {
     fn end(self) -> Ended {
         let (seed, yaml) = (self.scenario.seed, &self.setup.random.yaml);
         let outcome = self.simulation.outcome(seed, self.observed.passes, yaml);
-        (outcome, self.simulation.fingerprints().to_vec())
+        (outcome, self.simulation.into_fingerprints())
     }
 }
 

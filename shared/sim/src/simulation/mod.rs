@@ -3,6 +3,7 @@
 //! [`clock`] runs the two schedules, [`queues`] collects events into batches, [`invocation`] runs
 //! Patchwave's functions, and [`verdict`] checks the world at the end of a scenario.
 
+mod broken;
 mod clock;
 mod invocation;
 mod queues;
@@ -16,8 +17,9 @@ use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
-use patchwave::trigger::InvalidEvent;
-use patchwave_converge::{Fault, World, observe};
+use patchwave_converge::{World, observe};
+
+pub use broken::Broken;
 
 use crate::baselines::Handler;
 use crate::bootstrap::bootstrap;
@@ -31,6 +33,7 @@ use crate::packages::Vulnerability;
 use crate::pipelines::usual_duration;
 use crate::requests::Requests;
 use crate::state::Scheduled;
+use crate::state_fingerprint::Fingerprints;
 use crate::world::SimulatedWorld;
 use clock::TickClock;
 use queues::Queues;
@@ -45,29 +48,6 @@ const WRITTEN_IN: u64 = 64;
 /// A function that sees everything that happens in a simulation.
 pub(crate) type Watch<'w> = dyn FnMut(&Simulation, &Observation) + 'w;
 
-/// Why a simulation could not go on. Each is a defect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Broken {
-    /// Patchwave cannot parse an event of the simulated AWS.
-    Event(InvalidEvent),
-    /// Patchwave parses an event into another trigger than the simulator meant.
-    Misread(String),
-    /// A pass failed although no fault was injected.
-    Pass(Fault),
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Event(invalid) => invalid.fmt(f),
-            Self::Misread(event) => write!(f, "the parser takes this event for another: {event}"),
-            Self::Pass(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Broken {}
-
 /// A simulated world and Patchwave's functions in it.
 #[derive(Debug)]
 pub struct Simulation {
@@ -76,13 +56,6 @@ pub struct Simulation {
     queues: Queues,
     clock: TickClock,
     fingerprints: Fingerprints,
-}
-
-/// The fingerprints of all states so far, and the number of changes at the last one.
-#[derive(Debug, Default)]
-struct Fingerprints {
-    seen: Vec<u64>,
-    changes: u64,
 }
 
 impl Simulation {
@@ -107,7 +80,7 @@ impl Simulation {
     pub(crate) fn counted(self) -> Self {
         let mut state = self.world.state.borrow_mut();
         state.ledger.weights = Some(BTreeMap::new());
-        // Nobody reads the events' JSON.
+        // The JSON of the events is not needed.
         state.event_writer.is_writing = false;
         drop(state);
         self
@@ -192,7 +165,7 @@ impl Simulation {
         let Some((at, scheduled)) = self.world.state.borrow_mut().agenda.pop() else { return Ok(()) };
         self.world.clock.set(at);
         self.dispatch(scheduled, at, watch)?;
-        self.record_fingerprint();
+        self.fingerprints.record(&self.world.state.borrow(), self.world.hierarchy());
         let observations = std::mem::take(&mut self.world.state.borrow_mut().observations);
         for observation in &observations {
             watch(self, observation);
@@ -235,18 +208,9 @@ impl Simulation {
         self.clock.is_moving || self.world.state.borrow().agenda.has_more_than_schedules()
     }
 
-    /// Only hostile worlds: nobody counts the states of the others.
-    fn record_fingerprint(&mut self) {
-        let state = self.world.state.borrow();
-        if state.faults.is_hostile() && self.fingerprints.changes != state.changes() {
-            self.fingerprints.changes = state.changes();
-            self.fingerprints.seen.push(state.fingerprint(self.world.hierarchy()));
-        }
-    }
-
     /// Returns the fingerprints of the states that ledger and world were in.
-    pub(crate) fn fingerprints(&self) -> &[u64] {
-        &self.fingerprints.seen
+    pub(crate) fn into_fingerprints(self) -> Vec<u64> {
+        self.fingerprints.into_seen()
     }
 
     /// Returns what Patchwave asked for so far.

@@ -14,7 +14,7 @@ use crate::requests::{is_handed_on, lines};
 use crate::state::{Batch, Scheduled};
 
 /// How long a queue collects events before it invokes its function: a second for this many images,
-/// because a pass looks at all unsettled images. The lower bound is the template's, the upper one
+/// because a pass observes all unsettled images. The lower bound is the template's, the upper one
 /// Lambda's.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const IMAGES_PER_SECOND: usize = 50;

@@ -23,8 +23,8 @@ impl Call {
         matches!(self, Self::Save(..) | Self::Claim(..) | Self::Free(..) | Self::Start(_))
     }
 
-    /// Tells whether the worker goes on without the answer. A pass that ends before it wrote anything
-    /// is the same as an event that was never delivered.
+    /// Tells whether the worker goes on without the answer. A pass that ends before it wrote
+    /// anything is the same as an event that was never delivered.
     pub(crate) fn is_survivable(self) -> bool {
         self.is_effect() || matches!(self, Self::Currents(_) | Self::Execution(_))
     }

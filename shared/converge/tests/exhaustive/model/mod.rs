@@ -1,4 +1,5 @@
-//! The state of the model: ledger, registry and pipelines of the diamond, cheap to copy and compare.
+//! The state of the model: ledger, registry and pipelines of the diamond, cheap to copy and
+//! compare.
 
 mod call;
 mod checks;
@@ -59,8 +60,8 @@ pub(crate) struct ModelState {
 pub(crate) type Violation = String;
 
 impl ModelState {
-    /// Returns the first state: every image is built on the vulnerable base, whose new scan completed
-    /// a minute ago, and the ledger is empty.
+    /// Returns the first state: every image is built on the vulnerable base, whose new scan
+    /// completed a minute ago, and the ledger is empty.
     pub(crate) fn first(diamond: &Diamond) -> Self {
         let long_ago = |image: u8| time(FOUND - 86_400 + 60 * i64::from(image));
         let push = |image, base: Option<u32>| {
@@ -88,8 +89,8 @@ impl ModelState {
         })
     }
 
-    /// Tells whether the answer is the same at any later time and changes nothing. Fences only rise,
-    /// so a late write stays late; and a build that is over stays over.
+    /// Tells whether the answer is the same at any later time and changes nothing. Fences only
+    /// rise, so a late write stays late; and a build that is over stays over.
     pub(crate) fn is_settled(&self, diamond: &Diamond, call: Call) -> bool {
         if diamond.defect != Defect::None {
             return false;
@@ -189,8 +190,8 @@ impl ModelState {
         self.record(diamond, image).map_or(0, |record| record.fence)
     }
 
-    /// Starts a build, even if its token is known: AWS does not publish how long CodePipeline remembers
-    /// tokens.
+    /// Starts a build, even if its token is known: AWS does not publish how long CodePipeline
+    /// remembers tokens.
     fn start(&mut self, diamond: &Diamond, number: u32) -> Result<Answer, Violation> {
         let start = diamond.starts.get(number);
         let image = place(&start.image);
@@ -215,8 +216,9 @@ impl ModelState {
         Ok(Answer::Started(run.id()))
     }
 
-    /// Ends a build: its version is pushed and becomes current. Only leases that pass move the clock,
-    /// so the order in which builds end makes no difference. The registry's clock is a second ahead.
+    /// Ends a build: its version is pushed and becomes current. Only leases that pass move the
+    /// clock, so the order in which builds end makes no difference. The registry's clock is a
+    /// second ahead.
     pub(crate) fn end(&mut self, diamond: &Diamond, run: u8) -> Result<(), Violation> {
         let ended = &mut self.runs[usize::from(run)];
         ended.is_over = true;

@@ -9,7 +9,7 @@ use crate::model::{ModelState, Violation};
 const ROUNDS: u32 = 24;
 
 impl Search {
-    /// Checks that the model converges if nothing goes wrong any more and no event arrives.
+    /// Checks that the model converges if no fault happens any more and no event arrives.
     pub(super) fn check_liveness(&mut self, model: &ModelState) -> Result<(), Violation> {
         let mut model = model.clone();
         let mut visited = Vec::new();

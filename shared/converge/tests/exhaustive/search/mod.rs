@@ -180,7 +180,7 @@ impl Search {
     /// Begins a pass, and answers its first reads.
     fn begin(&mut self, state: &mut State, worker: usize) -> Result<(), Violation> {
         state.workers[worker] = Some(self.passes.begin(Trigger::Sweep, WORKER));
-        // A sweep reads all records, whatever the index of unsettled images says.
+        // A sweep reads all records, not only those in the index of unsettled images.
         self.answer(state, worker, Answer::Unsettled(Images::default()));
         state.passes -= 1;
         state.events -= 1;

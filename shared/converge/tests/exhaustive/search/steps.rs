@@ -46,10 +46,10 @@ impl Search {
         steps
     }
 
-    /// Tells whether a busy worker may notice that a build of `image` ends now. If no pass may begin
-    /// and all workers have read what they read, the end commutes with their remaining steps, so it
-    /// comes when they are idle. (A start that they make meanwhile is wrong before and after the end:
-    /// beside a running build, or on a stale parent for the second time.)
+    /// Tells whether a busy worker may notice that a build of `image` ends now. If no pass may
+    /// begin and all workers have read what they read, the end commutes with their remaining steps,
+    /// so it comes when they are idle. (A start that they make meanwhile is wrong before and after
+    /// the end: beside a running build, or on a stale parent for the second time.)
     fn is_noticed(&self, state: &State, image: u8) -> bool {
         let mut calls = state.workers.iter().flatten().filter_map(|node| self.passes.call(*node)).peekable();
         state.passes > 0
