@@ -53,7 +53,7 @@ impl Ledger {
     /// Returns how much of the limits is used on the day of `now`.
     pub(crate) fn slots(&self, now: Timestamp) -> Slots {
         let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);
-        Slots { running: self.held_by.clone(), started_today }
+        Slots { held_by: self.held_by.clone(), started_today }
     }
 
     /// Returns the bytes of an image's record, or none where requests are not counted.

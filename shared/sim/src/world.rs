@@ -7,7 +7,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::{Deployed, Running};
+use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -53,18 +53,18 @@ impl World for SimulatedWorld {
         Ok(ledger.records(images).into())
     }
 
-    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+    async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         let State { requests, workloads, .. } = &mut *self.state.borrow_mut();
         requests.deployments.about(images.len());
         // The versions of a few environments are far smaller than a read unit.
         for _ in images {
             requests.read(0);
         }
-        let mut deployments: BTreeMap<ImageId, Running> = BTreeMap::new();
+        let mut deployments: BTreeMap<ImageId, Deployments> = BTreeMap::new();
         for workload in workloads.values().filter(|workload| images.contains(&workload.image)) {
             // All workloads run in production.
             let (version, since) = (workload.digest.clone(), workload.since);
-            let deployed = Deployed { version, since, last_seen: self.now() };
+            let deployed = DeployedVersion { version, since, last_seen: self.now() };
             let environments = &mut deployments.entry(workload.image.clone()).or_default().environments;
             let last = environments.entry("prod".to_owned()).or_insert_with(|| deployed.clone());
             if last.since < since {
@@ -168,14 +168,14 @@ impl World for SimulatedWorld {
         true
     }
 
-    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut state = self.state.borrow_mut();
         state.requests.notices.about(notices.len());
         state.notified.extend_from_slice(notices);
         vec![Ok(()); notices.len()]
     }
 
-    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
         state.requests.rechecks_requested += 1;
         state.schedule_recheck(at);

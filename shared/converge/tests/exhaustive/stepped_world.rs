@@ -11,7 +11,7 @@ use patchwave::facts::{
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::Running;
+use patchwave::facts::Deployments;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
@@ -104,13 +104,13 @@ impl World for SteppedWorld {
             .into())
     }
 
-    async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+    async fn deployments(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         Ok(BTreeMap::new())
     }
 
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
         match self.call(Call::Slots).await {
-            Answer::Slots(held_by) => Ok(Slots { running: ids(held_by), started_today: 0 }),
+            Answer::Slots(held_by) => Ok(Slots { held_by: ids(held_by), started_today: 0 }),
             _ => Err(lost()),
         }
     }
@@ -208,11 +208,11 @@ impl World for SteppedWorld {
         false
     }
 
-    async fn tell(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
         panic!("no notice is sent without a listener")
     }
 
-    async fn wake(&self, _at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, _at: Timestamp) -> Result<(), Fault> {
         // A pass may begin at any time, with or without a recheck.
         Ok(())
     }

@@ -80,7 +80,7 @@ impl State {
     /// Finds notices that were not sent, or that say otherwise than the record.
     fn wrong_notices(&self, image: &Image) -> Vec<String> {
         let record = self.ledger.record(&image.id);
-        let recorded = record.map(|record| record.told.clone()).unwrap_or_default();
+        let recorded = record.map(|record| record.notified.clone()).unwrap_or_default();
         let mut violations = Vec::new();
         for cause in [RootCause::Vulnerable, RootCause::Failing] {
             let sent = self.notified.iter().filter(|n| n.image == image.id && n.root_cause == cause);

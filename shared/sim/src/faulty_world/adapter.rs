@@ -6,7 +6,7 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::Running;
+use patchwave::facts::Deployments;
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -35,8 +35,8 @@ impl World for FaultyWorld<'_> {
     }
 
     /// Never fails: deployments only change the order in which builds start.
-    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
-        self.world.running(images).await
+    async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
+        self.world.deployments(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
@@ -144,21 +144,21 @@ impl World for FaultyWorld<'_> {
         self.world.has_listener()
     }
 
-    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let all = |fault: &Fault| vec![Err(fault.clone()); notices.len()];
         if let Err(fault) = self.before_change(Service::Bus).await {
             return all(&fault);
         }
-        let sent = self.world.tell(notices).await;
+        let sent = self.world.notify(notices).await;
         match self.after(Service::Bus).await {
             Ok(()) => sent,
             Err(fault) => all(&fault),
         }
     }
 
-    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         self.before_change(Service::Schedules).await?;
-        self.world.wake(at).await?;
+        self.world.recheck(at).await?;
         self.after(Service::Schedules).await
     }
 

@@ -25,7 +25,7 @@ impl Simulation {
     ) -> Result<Option<Report>, Broken> {
         self.queues.invocations += 1;
         let owner = format!("invocation-{}", self.queues.invocations);
-        let settings = Settings { mode: Mode::Enforce, owner };
+        let settings = PassSettings { mode: Mode::Enforce, owner };
         let world = Rc::clone(&self.world);
         let plan = InvocationFaults::draw(&world, !self.queues.has_paused);
         let faulty = FaultyWorld::new(&world, plan, settings.mode);

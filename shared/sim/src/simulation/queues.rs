@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchwave::time::Span;
-use patchwave::trigger::{self, Event, Schedule, Trigger};
+use patchwave::trigger::{self, Event, ScheduleKind, Trigger};
 use patchwave_converge::Report;
 
 use super::{Broken, Simulation, Watch};
@@ -142,7 +142,7 @@ impl Simulation {
 
 /// Checks that Patchwave parses an event into the trigger that the simulator meant.
 fn parses_to(event: &serde_json::Value, to: Function, trigger: &Trigger) -> Result<(), Broken> {
-    let schedule = if to == Function::Inventory { Schedule::Sweep } else { Schedule::Tick };
+    let schedule = if to == Function::Inventory { ScheduleKind::Sweep } else { ScheduleKind::Tick };
     if trigger::parse(event, schedule).map_err(Broken::Event)? == Event::Trigger(trigger.clone()) {
         Ok(())
     } else {
