@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;

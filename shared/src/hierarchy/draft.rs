@@ -9,7 +9,9 @@ use super::error::{Problem, Report};
 use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which};
 use super::inherit::Fleet;
 use super::inspected::Inspected;
-use super::written::{ShortOr, Written};
+use super::repository::{RepositoryName, host_like};
+use super::warning::Advice;
+use super::written::{ShortOr, Written, required};
 use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
 use crate::policy::Policy;
@@ -50,7 +52,7 @@ impl Draft {
         let policy = fleet.policy(tier.unwrap_or(Tier::Base), policy_keys, report);
         let repository = required("repository", at, keys.repository, report);
         let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
-        let repository = repository.and_then(|repository| repository.read(report));
+        let repository = repository.and_then(|repository| read_repository(repository, report));
         let lines = match keys.lines {
             Some(lines) => {
                 if keys.tags.is_some() || keys.tag_pattern.is_some() {
@@ -117,11 +119,13 @@ fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
     }
 }
 
-pub(super) fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
-    if written.is_none() {
-        report.add(at, Problem::MissingKey(key.to_owned()));
+fn read_repository(written: Written<RepositoryName>, report: &mut Report<'_>) -> Option<Repository> {
+    let (at, RepositoryName(name)) = place(written, report)?;
+    if let Some((host, rest)) = host_like(&name) {
+        let (host, repository) = (host.to_owned(), rest.to_owned());
+        report.warn(at, Advice::HostInRepository { host, repository });
     }
-    written
+    Some(name)
 }
 
 fn place<T>(written: Written<T>, report: &mut Report<'_>) -> Option<(Location, T)> {

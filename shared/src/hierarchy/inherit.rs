@@ -6,7 +6,8 @@ use super::Tier;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::file::{DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, SuppressKeys, TiersKeys};
-use super::written::{ShortOr, Written};
+use super::warning::Advice;
+use super::written::{ShortOr, Written, at_least_one};
 use crate::image::glob;
 use crate::policy::{Deadlines, Limits, Patience, Policy, Suppression};
 use crate::time::Span;
@@ -39,14 +40,6 @@ impl Fleet {
         };
         inherit(inherited, keys, report)
     }
-}
-
-/// Reads a limit: 0 would start nothing.
-pub(super) fn at_least_one(key: &'static str, written: &Spanned<u32>, report: &mut Report<'_>) -> u32 {
-    if written.value == 0 {
-        report.add(written.referenced, Problem::ZeroLimit(key));
-    }
-    written.value
 }
 
 fn limits(keys: &FleetKeys, report: &mut Report<'_>) -> Limits {
@@ -131,8 +124,10 @@ impl Suppress {
         let reason = text("reason", reason, report);
         let globs = images.into_iter().filter_map(|glob| glob.read(report)).collect();
         let LastDay(until) = until.read(report)?;
-        let suppression = Suppression { vulnerability: vulnerability?, until, reason: reason? };
-        Some(Self { at: keys.referenced, globs, suppression })
+        let (at, vulnerability) = (keys.referenced, vulnerability?);
+        report.warn(at, Advice::SuppressionEnded { vulnerability: vulnerability.clone(), until });
+        let suppression = Suppression { vulnerability, until, reason: reason? };
+        Some(Self { at, globs, suppression })
     }
 
     /// Adds the suppression to the policy of each image that it lists.

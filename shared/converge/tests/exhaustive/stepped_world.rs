@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::task::Poll;
 
+use patchwave::facts::Deployments;
 use patchwave::facts::{
     Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
 };
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::facts::Deployments;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
@@ -104,7 +104,10 @@ impl World for SteppedWorld {
             .into())
     }
 
-    async fn deployments(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
+    async fn deployments(
+        &self,
+        _images: &BTreeSet<ImageId>,
+    ) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         Ok(BTreeMap::new())
     }
 

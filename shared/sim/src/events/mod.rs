@@ -6,7 +6,7 @@ mod scans;
 
 use patchwave::image::{EcrRegistry, Repository};
 use patchwave::time::Timestamp;
-use patchwave::trigger::{Place, Trigger};
+use patchwave::trigger::{AccountRegion, Trigger};
 use serde_json::{Value, json};
 
 use crate::draw::{hex, uuid};
@@ -45,8 +45,11 @@ impl EventWriter {
         })
     }
 
-    fn place(&self) -> Place {
-        Place { account: self.registry.account().to_owned(), region: self.registry.region().to_owned() }
+    fn account_region(&self) -> AccountRegion {
+        AccountRegion {
+            account: self.registry.account().to_owned(),
+            region: self.registry.region().to_owned(),
+        }
     }
 
     /// Numbers an event, and writes it if anybody reads it.

@@ -33,7 +33,7 @@ impl EventWriter {
             ExecutionState::Superseded => "SUPERSEDED",
         };
         let trigger = Trigger::Execution {
-            at: self.place(),
+            at: self.account_region(),
             pipeline: pipeline.to_owned(),
             execution: id.to_owned(),
             state: state.to_owned().into(),

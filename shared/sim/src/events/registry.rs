@@ -20,7 +20,7 @@ impl EventWriter {
         now: Timestamp,
     ) -> Delivery {
         let trigger = Trigger::RepositoryChanged {
-            at: self.place(),
+            at: self.account_region(),
             repository: repository.clone(),
             digest: Some(digest.clone()),
             tags: tag.into_iter().cloned().collect(),

@@ -18,7 +18,7 @@ use crate::draw::hex;
 impl EventWriter {
     fn scanned(&self, (repository, digest): &ManifestAt, tags: &[Tag]) -> Trigger {
         Trigger::Scanned {
-            at: self.place(),
+            at: self.account_region(),
             repository: repository.clone(),
             digest: Some(digest.clone()),
             tags: tags.to_vec(),

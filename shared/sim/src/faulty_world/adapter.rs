@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::facts::Deployments;
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;

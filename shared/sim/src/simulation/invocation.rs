@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
-use patchwave_converge::{Report, Settings, converge};
+use patchwave_converge::{PassSettings, Report, converge};
 
 use super::{Broken, Simulation, Watch};
 use crate::baselines::{Handler, handle};
