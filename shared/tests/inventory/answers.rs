@@ -1,6 +1,5 @@
 //! What the inventory answers, measures, and asks to be scanned again.
 
-
 use patchwave::facts::Facts;
 use patchwave::finding::{Coverage, Scan, Severity};
 use patchwave::inventory::{
