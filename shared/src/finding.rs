@@ -160,6 +160,9 @@ pub enum Scan {
     },
 }
 
+/// Why a scan that nobody made is no evidence.
+pub(crate) const NEVER_SCANNED: &str = "never scanned";
+
 impl Scan {
     /// Returns the findings; none unless the scan is complete.
     pub fn findings(&self) -> &[Finding] {
@@ -201,7 +204,7 @@ impl Scan {
     /// Says why the scan is no evidence; nothing if it is complete.
     pub fn unknown_because(&self) -> Option<String> {
         match self {
-            Self::Missing => Some("never scanned".to_owned()),
+            Self::Missing => Some(NEVER_SCANNED.to_owned()),
             Self::Pending => Some("scan not finished".to_owned()),
             Self::Failed(why) => Some(format!("scan failed: {why}")),
             Self::Expired => Some("scan expired".to_owned()),

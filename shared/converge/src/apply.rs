@@ -28,8 +28,19 @@ pub(crate) async fn apply<W: World>(
     plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, look_again } =
-        plan;
+    let Plan {
+        starts,
+        holds,
+        reasons,
+        due: _,
+        proofs,
+        unknown,
+        scans,
+        mut records,
+        freed,
+        notices,
+        look_again,
+    } = plan;
     let mut pass =
         Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
     for (image, why) in &facts.unreadable {
@@ -75,11 +86,9 @@ pub(crate) async fn apply<W: World>(
 
     let mut report = pass.report;
     report.is_whole = pass.is_whole;
-    let held = holds.into_iter().map(|(image, hold)| Held {
-        lifted_by: hold.lifted_by(),
-        reasons: reasons.get(&image).cloned().unwrap_or_default(),
-        image,
-        hold,
+    let held = holds.into_iter().map(|(image, hold)| {
+        let reasons = reasons.get(&image).cloned().unwrap_or_default();
+        Held::new(image, hold, reasons)
     });
     report.held.extend(held);
     report.held.sort_by(|a, b| a.image.cmp(&b.image));
@@ -252,11 +261,6 @@ impl<W: World> Pass<'_, W> {
     }
 
     fn hold(&mut self, start: &Start, hold: Hold) {
-        self.report.held.push(Held {
-            image: start.image.clone(),
-            lifted_by: hold.lifted_by(),
-            hold,
-            reasons: start.reasons.clone(),
-        });
+        self.report.held.push(Held::new(start.image.clone(), hold, start.reasons.clone()));
     }
 }

@@ -32,11 +32,18 @@ pub struct Held {
     /// Why not: `why` and its details.
     #[serde(flatten)]
     pub hold: Hold,
-    /// What ends the hold, and who can.
+    /// What to do about it.
     pub lifted_by: String,
     /// The reasons that are waiting.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+}
+
+impl Held {
+    /// Holds `image` for `hold`, in spite of these reasons.
+    pub fn new(image: ImageId, hold: Hold, reasons: Vec<Reason>) -> Self {
+        Self { lifted_by: hold.lifted_by(&image), image, hold, reasons }
+    }
 }
 
 /// Something that went wrong, with the image that it was about.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounded::MOST_INEFFECTIVE;
+use super::due::{Deadline, Due};
 use super::origin::{Origin, origin};
 use super::scene::Scene;
 use super::{AwaitedScan, Cause, Intent};
@@ -37,7 +38,7 @@ pub(super) struct Blame<'a> {
     /// The highest severity among the findings that count here.
     pub(super) severity: Option<Severity>,
     /// When the most urgent of those that a rebuild can help is due.
-    pub(super) due: Option<Timestamp>,
+    pub(super) due: Option<Due>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
 }
@@ -141,20 +142,31 @@ fn counted<'a>(scene: &Scene<'a>, carrier: &'a Image, blames: &mut Blames<'a>) -
 
 /// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
 fn note_due<'a>(scene: &Scene<'a>, blames: &mut Blames<'a>, counted: &Counted<'a>) {
-    let due = due(scene, counted);
+    let (at, in_production) = due(scene, counted);
     let blame = blames.of.entry(&counted.carrier.id).or_default();
-    blame.due = Some(blame.due.map_or(due, |earlier| earlier.min(due)));
+    if blame.due.as_ref().is_none_or(|earlier| at < earlier.at) {
+        let Counted { carrier, severity, exploited, .. } = *counted;
+        let finding = counted.finding.key.clone();
+        let because = if exploited {
+            Deadline::Exploited { finding }
+        } else {
+            let within = carrier.policy.deadlines.for_severity(severity);
+            Deadline::Severity { finding, severity, within, in_production }
+        };
+        blame.due = Some(Due { at, because, needed_by: None });
+    }
 }
 
-fn due(scene: &Scene<'_>, counted: &Counted<'_>) -> Timestamp {
+/// When the finding is due, and whether its carrier runs in production.
+fn due(scene: &Scene<'_>, counted: &Counted<'_>) -> (Timestamp, bool) {
     let Counted { carrier, severity, exploited, appeared, .. } = *counted;
     let deadline = carrier.policy.deadlines.for_severity(severity);
     match scene.facts.running.get(&carrier.id) {
         // What is being exploited is due at once.
-        _ if exploited => appeared,
+        _ if exploited => (appeared, false),
         // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
-        Some(running) if running.in_production() => deadline.share(1, 2).after(appeared),
-        _ => deadline.after(appeared),
+        Some(running) if running.in_production() => (deadline.share(1, 2).after(appeared), true),
+        _ => (deadline.after(appeared), false),
     }
 }
 
@@ -240,20 +252,26 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
     let intent = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
             return Help::None(
-                "a commit: the application pins the package, and a rebuild installs the same one",
+                "update the package in the image's source: it is pinned there, so a rebuild installs the same version",
             );
         }
         (PackageKind::Os, Fix::NotPublished) => {
-            return Help::None("a fixed version, which nobody has published");
+            return Help::None("wait for a fixed version: none is published yet");
         }
         (PackageKind::Os, Fix::Version(version)) => Intent::Version(version.clone()),
         (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
             UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
             UnknownFix::TryOnce => Intent::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
-                return Help::None("the next rebuild: the scanner names no fixed version, so it rides along");
+                return Help::None(
+                    "nothing to do: the next rebuild may fix it; the scanner names no fixed version",
+                );
             }
-            UnknownFix::Hold => return Help::None("a person: the scanner names no fixed version"),
+            UnknownFix::Hold => {
+                return Help::None(
+                    "run patchwave rebuild for this image: the scanner names no fixed version",
+                );
+            }
         },
     };
     if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(intent) }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::blame::{Blame, Blames};
+use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
 use super::scene::Scene;
@@ -336,16 +337,16 @@ impl<'a> Case<'_, 'a> {
 /// starves. Among equals the longest chain of builds below goes first.
 pub(super) fn order<'a>(
     scene: &Scene<'a>,
-    blames: &Blames<'a>,
+    due: &BTreeMap<&'a ImageId, Due>,
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
-    let due = due(scene, blames, decisions);
+    let due = |image: &Image| due.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
     // The chains are the whole hierarchy's: not worth a look where there is nothing to compare.
     let below = if ready.len() > 1 { scene.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
+    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
     let mut slots = Slots::free(scene, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
@@ -358,7 +359,7 @@ pub(super) fn order<'a>(
         }
     }
     hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(scene.now))).collect()
+    starting.into_iter().map(|image| (image, due(image).unwrap_or(scene.now))).collect()
 }
 
 /// What is left of the limits.
@@ -419,28 +420,4 @@ fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
             _ => {}
         }
     }
-}
-
-/// When each image's rebuild is due: its own findings' or reasons' deadline, or that of any child that needs it.
-fn due<'a>(
-    scene: &Scene<'a>,
-    blames: &Blames<'a>,
-    decisions: &Decisions<'a>,
-) -> BTreeMap<&'a ImageId, Timestamp> {
-    let mut due: BTreeMap<&ImageId, Timestamp> = BTreeMap::new();
-    for image in scene.images().rev() {
-        let Some(decision) = decisions.get(&image.id) else { continue };
-        let findings = blames.of.get(&image.id).and_then(|blame| blame.due);
-        let reasons =
-            decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
-        let below = due.get(&image.id).copied();
-        let Some(mine) = findings.into_iter().chain(reasons).chain(below).min() else {
-            continue;
-        };
-        due.insert(&image.id, mine);
-        for parent in scene.hierarchy.parents(&image.id) {
-            due.entry(&parent.image.id).and_modify(|theirs| *theirs = mine.min(*theirs)).or_insert(mine);
-        }
-    }
-    due
 }

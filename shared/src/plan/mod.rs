@@ -4,6 +4,7 @@ mod blame;
 mod bounded;
 mod built_on;
 mod decide;
+mod due;
 mod hold;
 mod key;
 mod look;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use due::{Deadline, Due};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, Verdict};
 pub use reason::{Cause, Evidence, Intent, Reason};
@@ -75,6 +77,9 @@ pub struct Plan {
     pub holds: BTreeMap<ImageId, Hold>,
     /// The reasons of every image that has any, started or not.
     pub reasons: BTreeMap<ImageId, Vec<Reason>>,
+    /// When the rebuild of every image that is not fresh is due, where a deadline is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub due: BTreeMap<ImageId, Due>,
     /// Verdicts that this plan reached.
     pub proofs: Vec<Proof>,
     /// What is not known.
@@ -107,7 +112,8 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let mut decisions = decide::decide(&scene, &blames, reasons);
     plan.freed = record::freed(&scene);
     let running: Vec<&ImageId> = facts.slots.running.difference(&plan.freed).collect();
-    let ready = decide::order(&scene, &blames, &mut decisions, &running);
+    let mut due = due::due(&scene, &blames, &decisions);
+    let ready = decide::order(&scene, &due, &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
@@ -121,6 +127,9 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.scans = blames.scans;
     plan.scans.extend(unscanned_proofs(&scene));
     for (id, decision) in decisions {
+        if let Some(due) = due.remove(id).filter(|_| decision.hold != Some(Hold::Fresh)) {
+            plan.due.insert(id.clone(), due);
+        }
         if let Some(hold) = decision.hold {
             plan.holds.insert(id.clone(), hold);
         }

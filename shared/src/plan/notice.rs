@@ -78,7 +78,7 @@ fn vulnerable(scene: &Scene<'_>, blame: &Blame<'_>, decision: &Decision<'_>) -> 
     let image = decision.image;
     let record = scene.record(&image.id);
     let before = record.told.get(&RootCause::Vulnerable).filter(|told| !told.closed);
-    let asked = asked(blame, decision.hold.as_ref());
+    let asked = asked(&image.id, blame, decision.hold.as_ref());
     if asked.needs.is_empty() {
         let is_judged = record.claim.is_none() && record.proof.is_none() && blame.unscanned.is_empty();
         return if is_judged && is_clean(scene, image) { Now::Gone } else { Now::Unclear };
@@ -92,14 +92,17 @@ fn vulnerable(scene: &Scene<'_>, blame: &Blame<'_>, decision: &Decision<'_>) -> 
     }
 }
 
-fn asked(blame: &Blame<'_>, hold: Option<&Hold>) -> Asked {
+fn asked(image: &ImageId, blame: &Blame<'_>, hold: Option<&Hold>) -> Asked {
     let mut asked = Asked {
         exploited: blame.causes.iter().any(|cause| cause.exploited),
         needs: blame.helpless.values().cloned().collect(),
         ..Asked::default()
     };
     if !blame.causes.is_empty() {
-        asked.needs.insert(hold.and_then(for_a_person).unwrap_or_else(|| "a rebuild by Patchwave".into()));
+        asked.needs.insert(
+            hold.and_then(|hold| for_a_person(image, hold))
+                .unwrap_or_else(|| "a rebuild by Patchwave".into()),
+        );
     }
     if !blame.quarantined.is_empty() {
         asked.needs.insert("a look at the build: rebuilding did not fix it".into());
@@ -111,7 +114,7 @@ fn asked(blame: &Blame<'_>, hold: Option<&Hold>) -> Asked {
 }
 
 /// What a hold waits for, if it waits for somebody.
-fn for_a_person(hold: &Hold) -> Option<String> {
+fn for_a_person(image: &ImageId, hold: &Hold) -> Option<String> {
     match hold {
         Hold::RolledBack
         | Hold::UnknownRevision
@@ -119,7 +122,7 @@ fn for_a_person(hold: &Hold) -> Option<String> {
         | Hold::NeedsApproval
         | Hold::NextCommit
         | Hold::Frozen
-        | Hold::Observing => Some(hold.lifted_by()),
+        | Hold::Observing => Some(hold.lifted_by(image)),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 //! CodePipeline refuses a start that sends what the pipeline does not declare, and a refused start every quarter of an hour
 //! helps nobody: what would be refused is held, with the reason.
 
+use super::hold::NAMES_NO_PIPELINE;
 use super::scene::Scene;
 use crate::facts::{Declaration, ExecutionMode, PipelineFacts};
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
@@ -15,7 +16,7 @@ pub(super) fn lacks_revision(scene: &Scene<'_>, image: &Image) -> bool {
 
 /// Why no pipeline can build the image; nothing if one can, or if nobody has asked yet.
 pub(super) fn unfit(scene: &Scene<'_>, image: &Image) -> Option<String> {
-    let Some(pipeline) = &image.pipeline else { return Some("the hierarchy names no pipeline".into()) };
+    let Some(pipeline) = &image.pipeline else { return Some(NAMES_NO_PIPELINE.into()) };
     match facts(scene, image)? {
         PipelineFacts::NotFound => Some(format!("CodePipeline has no pipeline {}", pipeline.name)),
         PipelineFacts::Declared(declared) => refused(image, pipeline, declared),
