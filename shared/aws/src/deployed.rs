@@ -12,7 +12,7 @@ use patchwave_converge::{Fault, NotIntervened, World};
 use crate::clients::Clients;
 use crate::hierarchy::HierarchySource;
 use crate::scheduler::{Schedule, Scheduler};
-use crate::settings::{InvalidSettings, Settings};
+use crate::settings::{InvalidSettings, Settings, Source};
 use crate::world::AwsWorld;
 
 /// A deployment, as the environment names it.
@@ -26,7 +26,12 @@ pub(crate) struct Deployed {
 
 impl Deployed {
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
-        let settings = Settings::read()?;
+        Self::with(None).await
+    }
+
+    /// Reads the deployment; `hierarchy`, if a person names one, takes the place of the environment's.
+    pub(crate) async fn with(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
+        let settings = Settings::read(hierarchy)?;
         let clients = Clients::load(settings.own_s3).await;
         let scheduler = |schedule: &Option<Schedule>| {
             schedule.clone().map(|schedule| Scheduler::new(clients.scheduler(), schedule))
@@ -103,8 +108,13 @@ pub enum Acts {
 /// # Errors
 ///
 /// Nothing is written if any of the steps fails. That no look could be asked for is no failure.
-pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<Intervened, NotDone> {
-    let deployed = Deployed::read().await?;
+pub async fn intervene(
+    hierarchy: Option<Source>,
+    name: &str,
+    intervention: Intervention,
+    by: &str,
+) -> Result<Intervened, NotDone> {
+    let deployed = Deployed::with(hierarchy).await?;
     let (world, hierarchy) = deployed.world().await?;
     let image = hierarchy.resolve(name)?.id.clone();
     patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
@@ -123,8 +133,8 @@ pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Resu
 /// # Errors
 ///
 /// There is no snapshot if the hierarchy or the ledger does not answer. What else does not is unknown in it.
-pub async fn snapshot() -> Result<Facts, NotDone> {
-    let deployed = Deployed::read().await?;
+pub async fn snapshot(hierarchy: Option<Source>) -> Result<Facts, NotDone> {
+    let deployed = Deployed::with(hierarchy).await?;
     let (world, hierarchy) = deployed.world().await?;
     Ok(patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?)
 }

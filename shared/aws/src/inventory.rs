@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::deployed::{Deployed, NotDone};
 use crate::fault::invalid;
 use crate::scheduler::Scheduler;
+use crate::settings::Source;
 use crate::survey::{Cursor, RoleToAssume, Surveyor, Target};
 use crate::telemetry;
 use crate::world::AwsWorld;
@@ -242,8 +243,8 @@ pub struct Inventoried {
 /// # Errors
 ///
 /// Where the hierarchy or the table do not answer.
-pub async fn read(progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
-    let deployed = Deployed::read().await?;
+pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
+    let deployed = Deployed::with(hierarchy).await?;
     let (world, hierarchy) = deployed.world().await?;
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory_with(&images, progress).await?;
