@@ -1,4 +1,5 @@
-//! `lifecycle`: is a lifecycle policy of ECR right, what would it delete or archive, and is any of that in use?
+//! `lifecycle`: checks an ECR lifecycle policy, and says what it would delete or archive, and whether
+//! any of that is in use.
 
 use std::fmt::{self, Write};
 
@@ -41,7 +42,7 @@ struct Foreseen {
 }
 
 pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> {
-    let file = options.policy.display().to_string();
+    let file = input::name(&options.policy);
     let policy = match Policy::read(&input::text(&options.policy)?) {
         Ok(policy) => policy,
         Err(errors) if args.format == Format::Text => {
@@ -65,18 +66,25 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
 fn foresee(policy: &Policy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
     let Some(images) = &options.images else { return Ok(None) };
     let listing = Listing::parse(&input::text(images)?)
-        .map_err(|error| BadInput(format!("{}: {error}", images.display())))?;
+        .map_err(|error| BadInput(format!("{}: {error}", input::name(images))))?;
     let running = options
         .running
         .as_deref()
         .map(|file| input::json(file, "what `patchwave inventory --format json` prints"));
     let running: Option<inventory::Answer> = running.transpose()?;
     let at = options.at.unwrap_or_else(now);
+    let mut outlook = outlook(policy, &listing, running.as_ref(), at);
+    if listing.images.is_empty() {
+        outlook
+            .unknown
+            .push(format!("{} lists no image; check its repository and region", input::name(images)));
+        outlook.verdict = Verdict::Unknown;
+    }
     Ok(Some(Foreseen {
         repository: listing.of.as_ref().map(|(_, repository)| repository.to_string()),
         at,
         images: listing.images.len(),
-        outlook: outlook(policy, &listing, running.as_ref(), at),
+        outlook,
         running,
     }))
 }
@@ -95,7 +103,7 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
     writeln!(text, "{file}: {}", paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
     let Some(Foreseen { repository, at, images, outlook, running }) = repository else { return Ok(()) };
     let (name, going) = (repository.as_deref().unwrap_or("the repository"), outlook.going.len());
-    writeln!(text, "{name}: {going} of {} would go, as of {at}", count(*images, "image"))?;
+    writeln!(text, "{name}: {going} of {} would go, as of {at:.0}", count(*images, "image"))?;
     for goes in &outlook.going {
         write_goes(goes, text)?;
     }
@@ -111,7 +119,7 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
         match outlook.verdict {
             Verdict::Safe => paint(GOOD, "nothing in use would go"),
             Verdict::InUse => paint(BAD, "something in use would go"),
-            Verdict::Unknown => paint(CAREFUL, "whether something in use would go is not known"),
+            Verdict::Unknown => paint(CAREFUL, "it is not known whether something in use would go"),
         }
     )
 }

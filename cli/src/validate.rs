@@ -47,10 +47,10 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
         None => input::hierarchy_file(args)?,
     };
     let yaml = input::text(file)?;
-    let name = file.to_string_lossy();
+    let name = input::name(file);
     match Hierarchy::parse(&name, &yaml) {
         Ok(hierarchy) => Ok(Answer::render(args.format, &good(&name, &hierarchy), text)),
-        // For people the errors go where errors go; programs asked for an answer and get one.
+        // People read errors on standard error; programs read the answer on standard output.
         Err(errors) if args.format == Format::Text => Err(BadInput::because(&errors)),
         Err(errors) => Ok(Answer::render(args.format, &bad(&name, &errors), text).about_bad_input()),
     }
