@@ -115,7 +115,7 @@ def events_a_day(counted):
 
 
 def table(scenarios, listed):
-    """Returns the README's table."""
+    """Returns the table of COSTS.md."""
     prices = listed["prices"]
     found = [costs(counted, prices) for counted in scenarios.values()]
     builds = {name: round(counted["requests"]["builds"] * DAYS / counted["days"]) for name, counted in scenarios.items()}

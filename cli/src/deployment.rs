@@ -3,7 +3,7 @@
 use patchwave::facts::Facts;
 use patchwave::intervention::Intervention;
 use patchwave_aws::settings::Source;
-use patchwave_aws::{Acts, Intervened, Inventoried, NotDone};
+use patchwave_aws::{ActedOn, Intervened, Inventoried, NotDone};
 
 use crate::args::{Args, Decide};
 use crate::input::{self, BadInput};
@@ -23,10 +23,10 @@ pub(crate) fn intervene<'a>(
     decision: Intervention,
 ) -> Result<Decided<'a>, BadInput> {
     let intervened = patchwave_aws::intervene(hierarchy(args)?, &decide.image, decision, &decide.by);
-    let Intervened { image, acts } = ask(intervened)?;
-    let (recheck, no_recheck) = match acts {
-        Acts::Look => (true, None),
-        Acts::Tick(because) => (false, because.map(|fault| fault.to_string())),
+    let Intervened { image, acted_on } = ask(intervened)?;
+    let (recheck, no_recheck) = match acted_on {
+        ActedOn::AtRecheck => (true, None),
+        ActedOn::AtNextTick(because) => (false, because.map(|fault| fault.to_string())),
     };
     Ok(Decided { image: image.to_string(), decision, by: &decide.by, recheck, no_recheck })
 }

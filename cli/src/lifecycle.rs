@@ -4,7 +4,9 @@
 use std::fmt::{self, Write};
 
 use patchwave::inventory;
-use patchwave::lifecycle::{Action, Goes, How, Listing, Outlook, Policy, PolicyError, Verdict, outlook};
+use patchwave::lifecycle::{
+    Action, Goes, How, LifecyclePolicy, Listing, Outlook, PolicyError, Safety, outlook,
+};
 use patchwave::time::Timestamp;
 use serde::Serialize;
 
@@ -43,7 +45,7 @@ struct Foreseen {
 
 pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> {
     let file = input::name(&options.policy);
-    let policy = match Policy::read(&input::text(&options.policy)?) {
+    let policy = match LifecyclePolicy::read(&input::text(&options.policy)?) {
         Ok(policy) => policy,
         Err(errors) if args.format == Format::Text => {
             let place = |error: &PolicyError| {
@@ -58,12 +60,12 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
         }
     };
     let repository = foresee(&policy, options)?;
-    let safe = repository.as_ref().is_none_or(|repository| repository.outlook.verdict == Verdict::Safe);
+    let safe = repository.as_ref().is_none_or(|repository| repository.outlook.verdict == Safety::Safe);
     let checked = Checked { file, valid: true, errors: Vec::new(), rules: policy.rules().len(), repository };
     Ok(Answer::render(args.format, &checked, text).with_findings(!safe))
 }
 
-fn foresee(policy: &Policy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
+fn foresee(policy: &LifecyclePolicy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
     let Some(images) = &options.images else { return Ok(None) };
     let listing = Listing::parse(&input::text(images)?)
         .map_err(|error| BadInput(format!("{}: {error}", input::name(images))))?;
@@ -78,7 +80,7 @@ fn foresee(policy: &Policy, options: &Lifecycle) -> Result<Option<Foreseen>, Bad
         outlook
             .unknown
             .push(format!("{} lists no image; check its repository and region", input::name(images)));
-        outlook.verdict = Verdict::Unknown;
+        outlook.verdict = Safety::Unknown;
     }
     Ok(Some(Foreseen {
         repository: listing.of.as_ref().map(|(_, repository)| repository.to_string()),
@@ -117,9 +119,9 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
         text,
         "{}",
         match outlook.verdict {
-            Verdict::Safe => paint(GOOD, "nothing in use would go"),
-            Verdict::InUse => paint(BAD, "something in use would go"),
-            Verdict::Unknown => paint(CAREFUL, "it is not known whether something in use would go"),
+            Safety::Safe => paint(GOOD, "nothing in use would go"),
+            Safety::InUse => paint(BAD, "something in use would go"),
+            Safety::Unknown => paint(CAREFUL, "it is not known whether something in use would go"),
         }
     )
 }

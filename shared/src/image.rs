@@ -240,7 +240,6 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 pub struct Reference {
     /// Where it is.
     pub registry: Registry,
-    /// Which repository.
     pub repository: Repository,
     /// Which tag; absent only beside a digest.
     pub tag: Option<Tag>,

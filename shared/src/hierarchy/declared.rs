@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
-use super::draft::required;
 use super::error::{Problem, Report};
-use super::file::{BuilderKeys, OwnerKeys};
-use super::inherit::at_least_one;
+use super::file::{BuilderKeys, ExternalId, OwnerKeys, RoleName};
 use super::names::near;
-use super::written::Written;
-use super::{Builder, Owner};
+use super::written::{Written, at_least_one, required};
+use super::{Builder, Owner, Role};
 
 /// The declarations of one kind. One whose own words are wrong is reported, and known by its name all the same.
 pub(super) struct Declared<T> {
@@ -61,10 +59,20 @@ fn builder(written: Spanned<BuilderKeys>, report: &mut Report<'_>) -> Option<Bui
     let (at, keys) = (written.referenced, written.value);
     let account = required("account", at, keys.account, report).and_then(|account| account.read(report));
     let region = required("region", at, keys.region, report).and_then(|region| region.read(report));
-    if let (None, Some(external_id)) = (&keys.role, &keys.external_id) {
+    let role = role(keys.role, keys.external_id, report);
+    Some(Builder { account: account?.into(), region: region?.into(), role })
+}
+
+/// Reads a role and its external id, which nothing else can have.
+pub(super) fn role(
+    name: Option<Written<RoleName>>,
+    external_id: Option<Written<ExternalId>>,
+    report: &mut Report<'_>,
+) -> Option<Role> {
+    if let (None, Some(external_id)) = (&name, &external_id) {
         report.add(external_id.at, Problem::ExternalIdOfNobody);
     }
-    let role = keys.role.and_then(|role| role.read(report)).map(String::from);
-    let external_id = keys.external_id.and_then(|id| id.read(report)).map(String::from);
-    Some(Builder { account: account?.into(), region: region?.into(), role, external_id })
+    let name = name.and_then(|name| name.read(report)).map(String::from);
+    let external_id = external_id.and_then(|id| id.read(report)).map(String::from);
+    name.map(|name| Role { name, external_id })
 }

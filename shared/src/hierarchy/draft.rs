@@ -9,7 +9,7 @@ use super::error::{Problem, Report};
 use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which};
 use super::inherit::Fleet;
 use super::inspected::Inspected;
-use super::written::{ShortOr, Written};
+use super::written::{ShortOr, Written, required};
 use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
 use crate::policy::Policy;
@@ -115,13 +115,6 @@ fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
         Line::Deployed { environment } => format!("{id}@{environment}").parse().ok(),
         Line::Stable(_) | Line::Newest(_) => Some(id.clone()),
     }
-}
-
-pub(super) fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
-    if written.is_none() {
-        report.add(at, Problem::MissingKey(key.to_owned()));
-    }
-    written
 }
 
 fn place<T>(written: Written<T>, report: &mut Report<'_>) -> Option<(Location, T)> {

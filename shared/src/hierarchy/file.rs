@@ -162,7 +162,6 @@ pub(super) struct LineKeys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Which {
-    /// The newest.
     Newest,
     /// The one that runs.
     Deployed,
@@ -186,7 +185,6 @@ pub(super) struct TiersKeys {
 pub(super) struct PatienceKeys {
     /// With a critical finding.
     pub(super) critical: Option<Written<Span>>,
-    /// Otherwise.
     pub(super) default: Option<Written<Span>>,
 }
 
@@ -212,7 +210,6 @@ pub(super) struct SuppressKeys {
     pub(super) images: Vec<Written<String>>,
     /// The last day (UTC) on which it applies.
     pub(super) until: Written<LastDay>,
-    /// Why.
     pub(super) reason: Written<String>,
 }
 
@@ -276,7 +273,6 @@ pub(super) struct InventoryKeys {
     /// The regions, such as `us-east-1`.
     #[schemars(with = "Vec<RegionName>")]
     pub(super) regions: Spanned<Vec<Written<RegionName>>>,
-    /// The accounts.
     #[schemars(with = "Vec<AccountKeys>")]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
 }

@@ -6,7 +6,7 @@ use super::Tier;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::file::{DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, SuppressKeys, TiersKeys};
-use super::written::{ShortOr, Written};
+use super::written::{ShortOr, Written, at_least_one};
 use crate::image::glob;
 use crate::policy::{Deadlines, Limits, Patience, Policy, Suppression};
 use crate::time::Span;
@@ -39,14 +39,6 @@ impl Fleet {
         };
         inherit(inherited, keys, report)
     }
-}
-
-/// Reads a limit: 0 would start nothing.
-pub(super) fn at_least_one(key: &'static str, written: &Spanned<u32>, report: &mut Report<'_>) -> u32 {
-    if written.value == 0 {
-        report.add(written.referenced, Problem::ZeroLimit(key));
-    }
-    written.value
 }
 
 fn limits(keys: &FleetKeys, report: &mut Report<'_>) -> Limits {

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use super::Role;
+use super::declared::role;
 use super::error::{Problem, Report};
 use super::file::{AccountKeys, InventoryKeys, RegionName};
 use super::written::Written;
@@ -25,10 +27,8 @@ pub struct Inspected {
 pub struct Account {
     /// Its twelve digits.
     pub id: String,
-    /// The role to look with, its name or its ARN; none in the account where Patchwave runs.
-    pub role: Option<String>,
-    /// What the role's trust policy asks for.
-    pub external_id: Option<String>,
+    /// The role to read with; none in the account where Patchwave runs.
+    pub role: Option<Role>,
     /// What people call it, such as `prod`.
     pub environment: Option<String>,
 }
@@ -66,19 +66,14 @@ fn accounts(written: Spanned<Vec<AccountKeys>>, report: &mut Report<'_>) -> Vec<
     for keys in written.value {
         let at = keys.id.at;
         let id = keys.id.read(report).map(String::from);
-        let role = keys.role.map(|role| (role.at, role.read(report).map(String::from)));
-        let external_id = keys.external_id.map(|id| (id.at, id.read(report).map(String::from)));
-        if let (None, Some((at, _))) = (&role, &external_id) {
-            report.add(*at, Problem::ExternalIdOfNobody);
-        }
+        let role = role(keys.role, keys.external_id, report);
         let environment = keys.environment.and_then(|environment| environment.read(report)).map(String::from);
         let Some(id) = id else { continue };
         if !seen.insert(id.clone()) {
             report.add(at, Problem::Twice { what: "account", name: id });
             continue;
         }
-        let (role, external_id) = (role.and_then(|(_, role)| role), external_id.and_then(|(_, id)| id));
-        accounts.push(Account { id, role, external_id, environment });
+        accounts.push(Account { id, role, environment });
     }
     accounts
 }

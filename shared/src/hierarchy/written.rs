@@ -150,3 +150,19 @@ impl serde::de::Error for Mismatch {
         Self::custom(format_args!("{variant:?} is not one of {}", expected.join(", ")))
     }
 }
+
+/// Reports a key that must be there and is not.
+pub(super) fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
+    if written.is_none() {
+        report.add(at, Problem::MissingKey(key.to_owned()));
+    }
+    written
+}
+
+/// Reads a limit: 0 would start nothing.
+pub(super) fn at_least_one(key: &'static str, written: &Spanned<u32>, report: &mut Report<'_>) -> u32 {
+    if written.value == 0 {
+        report.add(written.referenced, Problem::ZeroLimit(key));
+    }
+    written.value
+}

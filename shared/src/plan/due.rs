@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::blame::Blames;
+use super::attribution::Attributions;
+use super::context::Context;
 use super::decide::Decisions;
-use super::scene::Scene;
 use crate::finding::{FindingKey, Severity};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
@@ -59,14 +59,14 @@ pub enum Deadline {
 /// When each image's rebuild is due: its own findings' or reasons' deadline, or that of any child
 /// that needs it.
 pub(super) fn due<'a>(
-    scene: &Scene<'a>,
-    blames: &Blames<'a>,
+    context: &Context<'a>,
+    attributions: &Attributions<'a>,
     decisions: &Decisions<'a>,
 ) -> BTreeMap<&'a ImageId, Due> {
     let mut due: BTreeMap<&ImageId, Due> = BTreeMap::new();
-    for image in scene.images().rev() {
+    for image in context.images().rev() {
         let Some(decision) = decisions.get(&image.id) else { continue };
-        let findings = blames.of.get(&image.id).and_then(|blame| blame.due.clone());
+        let findings = attributions.of.get(&image.id).and_then(|attribution| attribution.due.clone());
         let reasons = decision.reasons.iter().map(|reason| {
             let within = image.policy.deadlines.medium;
             let because = Deadline::Reason { code: reason.code().to_owned(), within };
@@ -76,16 +76,16 @@ pub(super) fn due<'a>(
         let Some(mine) = findings.into_iter().chain(reasons).chain(below).min_by_key(|due| due.at) else {
             continue;
         };
-        pass_on(scene, image, &mine, &mut due);
+        pass_on(context, image, &mine, &mut due);
         due.insert(&image.id, mine);
     }
     due
 }
 
 /// What an image needs by then, its parents are needed for.
-fn pass_on<'a>(scene: &Scene<'a>, image: &'a Image, mine: &Due, due: &mut BTreeMap<&'a ImageId, Due>) {
+fn pass_on<'a>(context: &Context<'a>, image: &'a Image, mine: &Due, due: &mut BTreeMap<&'a ImageId, Due>) {
     let needed_by = mine.needed_by.as_ref().unwrap_or(&image.id);
-    for parent in scene.hierarchy.parents(&image.id) {
+    for parent in context.hierarchy.parents(&image.id) {
         let theirs = due.get(&parent.image.id);
         if theirs.is_none_or(|theirs| mine.at < theirs.at) {
             due.insert(&parent.image.id, Due { needed_by: Some(needed_by.clone()), ..mine.clone() });
