@@ -1,26 +1,34 @@
-//! `validate`: is the hierarchy file right, and if not, where and what to do?
+//! `validate`: is the hierarchy file right, and if not, where is it wrong and what should it say?
 
-use patchwave::hierarchy::{Hierarchy, HierarchyErrors, Tier, json_schema};
+use std::fmt::Write;
+
+use patchwave::hierarchy::{Hierarchy, HierarchyErrors, Tier, Warning, json_schema};
+use patchwave::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Args, Format, Validate};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{GOOD, count, paint, tier};
+use crate::render::{CAREFUL, GOOD, count, paint, tier, written};
+
+/// So many warnings a person reads; `--format json` lists all of them.
+const SHOWN: usize = 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict {
     file: String,
     valid: bool,
-    errors: Vec<ErrorAt>,
+    errors: Vec<Message>,
+    /// What a valid file probably does not mean.
+    warnings: Vec<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorAt {
+struct Message {
     file: String,
     line: u64,
     column: u64,
@@ -48,15 +56,38 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
     };
     let yaml = input::text(file)?;
     let name = input::name(file);
-    match Hierarchy::parse(&name, &yaml) {
-        Ok(hierarchy) => Ok(Answer::render(args.format, &good(&name, &hierarchy), text)),
+    match Hierarchy::parse_with_warnings(&name, &yaml, now()) {
+        Ok((hierarchy, warnings)) => {
+            let answer = Answer::render(args.format, &good(&name, &hierarchy, &warnings), text);
+            // JSON has the warnings; text leaves them to standard error, so that scripts can read
+            // the answer.
+            Ok(if args.format == Format::Text { answer.with_note(note(&warnings)) } else { answer })
+        }
         // People read errors on standard error; programs read the answer on standard output.
         Err(errors) if args.format == Format::Text => Err(BadInput::because(&errors)),
         Err(errors) => Ok(Answer::render(args.format, &bad(&name, &errors), text).about_bad_input()),
     }
 }
 
-fn good(file: &str, hierarchy: &Hierarchy) -> Verdict {
+#[expect(clippy::disallowed_methods, reason = "the edge reads the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn note(warnings: &[Warning]) -> String {
+    written(|note| {
+        for warning in warnings.iter().take(SHOWN) {
+            let Warning { file, line, column, advice } = warning;
+            writeln!(note, "{file}:{line}:{column}: {}: {advice}", paint(CAREFUL, "warning"))?;
+        }
+        match warnings.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(note, "{} not shown; --format json lists all", count(more, "more warning")),
+        }
+    })
+}
+
+fn good(file: &str, hierarchy: &Hierarchy, warnings: &[Warning]) -> Verdict {
     let in_tier = |tier: Tier| hierarchy.images().filter(|image| image.tier == tier).count();
     let summary = Summary {
         images: hierarchy.len(),
@@ -65,20 +96,38 @@ fn good(file: &str, hierarchy: &Hierarchy) -> Verdict {
         application: in_tier(Tier::Application),
         waves: hierarchy.all().waves().len(),
     };
-    Verdict { file: file.to_owned(), valid: true, errors: Vec::new(), summary: Some(summary) }
+    let warnings = warnings.iter().map(|warning| Message {
+        file: warning.file.clone(),
+        line: warning.line,
+        column: warning.column,
+        message: warning.advice.to_string(),
+    });
+    Verdict {
+        file: file.to_owned(),
+        valid: true,
+        errors: Vec::new(),
+        warnings: warnings.collect(),
+        summary: Some(summary),
+    }
 }
 
 fn bad(file: &str, errors: &HierarchyErrors) -> Verdict {
     let place = |error: &patchwave::hierarchy::HierarchyError| {
         format!("{}:{}:{}: ", error.file, error.line, error.column)
     };
-    let errors = errors.iter().map(|error| ErrorAt {
+    let errors = errors.iter().map(|error| Message {
         file: error.file.clone(),
         line: error.line,
         column: error.column,
         message: error.to_string().split_off(place(error).len()),
     });
-    Verdict { file: file.to_owned(), valid: false, errors: errors.collect(), summary: None }
+    Verdict {
+        file: file.to_owned(),
+        valid: false,
+        errors: errors.collect(),
+        warnings: Vec::new(),
+        summary: None,
+    }
 }
 
 fn text(verdict: &Verdict) -> String {
@@ -89,8 +138,12 @@ fn text(verdict: &Verdict) -> String {
         (summary.application, Tier::Application),
     ];
     let tiers: Vec<String> = tiers.map(|(number, of)| format!("{number} {}", tier(of))).into();
+    let warned = match verdict.warnings.len() {
+        0 => String::new(),
+        warnings => format!("; {}", count(warnings, "warning")),
+    };
     format!(
-        "{}: {} ({}; {})\n",
+        "{}: {} ({}; {}{warned})\n",
         verdict.file,
         paint(GOOD, format!("OK, {}", count(summary.images, "image"))),
         tiers.join(", "),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey, Scan};
+use crate::hierarchy::is_production;
 use crate::image::{Digest, ImageId, Platform};
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -196,9 +197,6 @@ pub struct Slots {
     pub started_today: u32,
 }
 
-/// Environments that customers meet, whatever the case of their names.
-const PRODUCTION: [&str; 2] = ["prod", "production"];
-
 /// What an environment runs of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -222,8 +220,7 @@ pub struct Deployments {
 impl Deployments {
     /// Tells whether customers meet it.
     pub fn in_production(&self) -> bool {
-        let is = |name: &String| PRODUCTION.iter().any(|production| name.eq_ignore_ascii_case(production));
-        self.environments.keys().any(is)
+        self.environments.keys().any(|name| is_production(name))
     }
 }
 

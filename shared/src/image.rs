@@ -25,14 +25,14 @@ impl InvalidWord {
     }
 }
 
-/// Declares a checked string type: parsed on the way in, plain text on the way out. Facts name the same few things again and
+/// Declares a checked string type with a pattern for JSON Schema: parsed on the way in, plain text on the way out. Facts name the same few things again and
 /// again, so that copies share their text.
 macro_rules! word {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -77,6 +77,7 @@ word!(
     /// A content digest, `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other algorithm.
     Digest,
     "a digest (sha256: and 64 lower-case hexadecimal digits)",
+    "^sha256:[0-9a-f]{64}$",
     |text| text.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
@@ -86,6 +87,7 @@ word!(
     /// A repository's name without its registry, such as `platform/node`; at most 256 characters.
     Repository,
     "a repository name (lower-case words joined by / . _ or -, at most 256 characters)",
+    "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$",
     |text| {
         text.len() <= 256
             && text.split('/').all(|part| {
@@ -103,6 +105,7 @@ word!(
     /// A tag; at most 128 characters.
     Tag,
     "a tag (letters, digits, _ . -, not starting with . or -, at most 128 characters)",
+    "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$",
     |text| {
         (1..=128).contains(&text.len())
             && !text.starts_with(['.', '-'])
@@ -116,6 +119,7 @@ word!(
     /// A host holds a dot or a port, or is `localhost`: this is how the reference grammar tells it from a path.
     Registry,
     "a registry host (a name with a dot or a port)",
+    "^(localhost|[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*)$",
     |text| {
         (text.contains(['.', ':']) || text == "localhost")
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
@@ -127,6 +131,7 @@ word!(
     /// Names an image of the hierarchy, such as `platform/node:22`; unique in its file.
     ImageId,
     "an image id (1 to 385 characters, no spaces)",
+    "^[!-~]{1,385}$",
     |text| (1..=385).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
@@ -135,6 +140,7 @@ word!(
     /// containerd does: `linux/arm64`, not `linux/arm64/v8`.
     Platform,
     "a platform (os/architecture or os/architecture/variant)",
+    "^[!-.0-~]+(/[!-.0-~]+){1,2}$",
     |text| {
         (2..=3).contains(&text.split('/').count())
             && text.split('/').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic()))
@@ -145,6 +151,7 @@ word!(
     /// A tag pattern with `*` for any run of characters, such as `main-*`.
     TagPattern,
     "a tag pattern (a tag with at least one *)",
+    "^([A-Za-z0-9_][A-Za-z0-9_.-]*)?\\*[A-Za-z0-9_.*-]*$",
     |text| {
         text.contains('*')
             // No tag starts with these, so nothing could ever match.
@@ -161,6 +168,7 @@ word!(
     /// the domain only.
     EcrRegistry,
     "an ECR registry (<12-digit account>.dkr.ecr.<region>.amazonaws.com)",
+    "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.[a-z0-9.-]+$",
     |text| {
         let mut parts = text.splitn(5, '.');
         let mut next = || parts.next().unwrap_or_default();

@@ -281,7 +281,9 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
                 );
             }
             UnknownFix::Hold => {
-                return Help::None("run patchwave rebuild for this image: the scanner names no fixed version");
+                return Help::None(
+                    "run patchwave rebuild for this image: the scanner names no fixed version",
+                );
             }
         },
     };
