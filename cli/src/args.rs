@@ -77,7 +77,7 @@ pub(crate) enum Verb {
     /// Explain why an image is rebuilt, or why not
     #[command(after_help = examples::WHY)]
     Why(Why),
-    /// Count the AWS calls of an ordinary month, in a simulation
+    /// Count the AWS calls of a simulated month
     #[command(after_help = examples::REQUESTS)]
     Requests(Requests),
     /// Test Patchwave in random small fleets with injected faults

@@ -33,8 +33,8 @@ Examples:
   patchwave impact platform/node:22 --hierarchy hierarchy.yaml --format json";
 
 pub(crate) const INVENTORY: &str = "\
-Without --survey, this verb reads a deployment's table. That needs the feature
-`aws`: cargo install --path cli --features aws
+Without --survey, this verb reads a deployment's table, which needs the feature
+`aws`. To install it: cargo install --path cli --features aws.
 
 Examples:
   patchwave inventory --env prod
@@ -90,7 +90,8 @@ Examples:
 
 pub(crate) const FACTS: &str = "\
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
-This verb needs the feature `aws`: cargo install --path cli --features aws
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
 
 Examples:
   patchwave facts > facts.json
@@ -99,7 +100,8 @@ Examples:
 pub(crate) const APPROVE: &str = "\
 An approval ends when the current version is replaced.
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
-This verb needs the feature `aws`: cargo install --path cli --features aws
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
 
 Examples:
   patchwave approve apps/web
@@ -107,7 +109,8 @@ Examples:
 
 pub(crate) const REBUILD: &str = "\
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
-This verb needs the feature `aws`: cargo install --path cli --features aws
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
 
 Examples:
   patchwave rebuild base/al2023
@@ -115,7 +118,8 @@ Examples:
 
 pub(crate) const RELEASE: &str = "\
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
-This verb needs the feature `aws`: cargo install --path cli --features aws
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
 
 Examples:
   patchwave release apps/web
@@ -123,7 +127,8 @@ Examples:
 
 pub(crate) const FREEZE: &str = "\
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
-This verb needs the feature `aws`: cargo install --path cli --features aws
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
 
 Examples:
   patchwave freeze apps/web

@@ -105,7 +105,7 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
     writeln!(text, "{file}: {}", paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
     let Some(Foreseen { repository, at, images, outlook, running }) = repository else { return Ok(()) };
     let (name, going) = (repository.as_deref().unwrap_or("the repository"), outlook.going.len());
-    writeln!(text, "{name}: {going} of {} would go, as of {at:.0}", count(*images, "image"))?;
+    writeln!(text, "{name}: the policy would act on {going} of {}, as of {at:.0}", count(*images, "image"))?;
     for goes in &outlook.going {
         write_goes(goes, text)?;
     }
@@ -119,9 +119,10 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
         text,
         "{}",
         match outlook.verdict {
-            Safety::Safe => paint(GOOD, "nothing in use would go"),
-            Safety::InUse => paint(BAD, "something in use would go"),
-            Safety::Unknown => paint(CAREFUL, "it is not known whether something in use would go"),
+            Safety::Safe => paint(GOOD, "nothing in use would be deleted or archived"),
+            Safety::InUse => paint(BAD, "something in use would be deleted or archived"),
+            Safety::Unknown =>
+                paint(CAREFUL, "it is not known whether something in use would be deleted or archived"),
         }
     )
 }
@@ -138,7 +139,7 @@ fn write_goes(goes: &Goes, text: &mut String) -> fmt::Result {
         let uses = goes.in_use.iter().map(|used| match used.how {
             How::Runs => format!("runs as {}", used.by),
             How::WouldRun => format!("would be run by {}", used.by),
-            How::RollBack => format!("the roll-back of {}", used.by),
+            How::RollBack => format!("a roll-back of {} would start it", used.by),
         });
         write!(text, " {}", paint(BAD, some(uses, SHOWN)))?;
     }

@@ -148,7 +148,7 @@ fn an_owner_is_told_once_of_a_package_that_a_commit_pins() {
     village.scan_all();
     let first = told(&mut village);
     assert!(
-        matches!(first.as_slice(), [line] if line.starts_with("a Opened critical: a commit")),
+        matches!(first.as_slice(), [line] if line.starts_with("a Opened critical: update the package")),
         "{first:?}"
     );
     for _ in 0..3 {
@@ -169,7 +169,7 @@ fn what_rebuilding_does_not_fix_is_updated_not_opened_again() {
     assert_eq!(told(&mut village), [""; 0], "one retry");
     build(&mut village, "b");
     let quarantined = told(&mut village);
-    assert_eq!(quarantined, ["b Updated critical: a look at the build: rebuilding did not fix it"]);
+    assert_eq!(quarantined, ["b Updated critical: find out why the rebuild did not fix it"]);
 }
 
 /// Ends the build that runs badly, and waits until the next has begun; returns what was told.
@@ -187,7 +187,7 @@ fn three_failures_in_a_row_are_one_story_until_a_build_succeeds() {
     village.scan_all();
     told(&mut village);
     let stories: Vec<Vec<String>> = (0..5).map(|_| fail(&mut village)).collect();
-    let opened = "b Opened: a look at the pipeline b: its last builds failed";
+    let opened = "b Opened: repair the pipeline b: its last builds failed";
     assert_eq!(stories, [vec![], vec![], vec![opened.to_owned()], vec![], vec![]]);
     build(&mut village, "b");
     let closed = told(&mut village);
@@ -220,7 +220,7 @@ fn whoever_keeps_an_image_from_being_rebuilt_is_asked() {
     let mut village = listened("b: scratch | rebuild: approval");
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
-    let asked = "b Opened critical: the image's owner: patchwave approve, or a new version";
+    let asked = "b Opened critical: to approve it: patchwave approve b";
     assert_eq!(told(&mut village), [asked]);
 }
 

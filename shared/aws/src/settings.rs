@@ -29,13 +29,13 @@ pub const MODE: Variable = Variable {
 /// Where Patchwave's own events go.
 pub const EVENT_BUS: Variable = Variable {
     name: "PATCHWAVE_EVENT_BUS",
-    meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
+    meaning: "the name or ARN of the EventBridge bus for notifications; without it Patchwave sends no notices",
 };
 
 /// Which schedule ticks.
 pub const TICK: Variable = Variable {
     name: "PATCHWAVE_TICK",
-    meaning: "the group/name of the schedule that ticks; without it nobody asks for a tick between two",
+    meaning: "the group/name of the schedule that ticks; without it Patchwave schedules no rechecks",
 };
 
 /// Which schedule sweeps.

@@ -277,12 +277,12 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
             UnknownFix::TryOnce => Goal::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
                 return Help::None(
-                    "nothing to do: the next rebuild may fix it; the scanner names no fixed version",
+                    "nothing to do: the next rebuild may fix it; the scanner does not name a fixed version",
                 );
             }
             UnknownFix::Hold => {
                 return Help::None(
-                    "run patchwave rebuild for this image: the scanner names no fixed version",
+                    "run patchwave rebuild for this image: the scanner does not name a fixed version",
                 );
             }
         },

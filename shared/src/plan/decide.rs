@@ -92,7 +92,7 @@ impl<'a> Candidate<'_, 'a> {
         }
         let because = match self.context.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
             Some(Execution::Unknown(why)) => why.clone(),
-            _ => format!("nobody has looked for an execution with build key {}", claim.start.key),
+            _ => format!("no pass has searched for the execution with build key {} yet", claim.start.key),
         };
         Some(Hold::Unresolved { because })
     }

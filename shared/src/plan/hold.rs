@@ -8,8 +8,8 @@ use crate::finding::{FindingKey, NEVER_SCANNED};
 use crate::image::ImageId;
 use crate::time::Timestamp;
 
-/// Why there is no pipeline where the hierarchy names none.
-pub(super) const NAMES_NO_PIPELINE: &str = "the hierarchy names no pipeline";
+/// Why there is no pipeline, where the hierarchy file names none.
+pub(super) const NAMES_NO_PIPELINE: &str = "the hierarchy does not name a pipeline";
 
 /// What a waiting image waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

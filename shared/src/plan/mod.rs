@@ -20,6 +20,7 @@ mod recheck;
 mod record;
 mod start;
 mod unknown;
+mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,7 +90,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let mut decisions = decide::decide(&context, &attributions, reasons);
     plan.freed = record::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
-    let mut due = due::due(&context, &attributions, &decisions);
+    let mut due = urgency::due(&context, &attributions, &decisions);
     let ready = decide::order(&context, &due, &mut decisions, &running);
 
     for (image, due) in ready {

@@ -105,7 +105,7 @@ fn asked(image: &ImageId, attribution: &Attribution<'_>, hold: Option<&Hold>) ->
         );
     }
     if !attribution.quarantined.is_empty() {
-        asked.needs.insert("a look at the build: rebuilding did not fix it".into());
+        asked.needs.insert("find out why the rebuild did not fix it".into());
     }
     if !asked.needs.is_empty() {
         asked.severity =
@@ -162,7 +162,7 @@ fn failing(record: &Record, image: &Image) -> Now {
         return Now::Unclear;
     }
     let pipeline = image.pipeline.as_ref().map_or("", |pipeline| pipeline.name.as_str());
-    let needs = [format!("a look at the pipeline {pipeline}: its last builds failed")].into();
+    let needs = [format!("repair the pipeline {pipeline}: its last builds failed")].into();
     Now::Present(Asked { needs, ..Asked::default() }, row.last)
 }
 
