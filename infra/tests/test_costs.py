@@ -1,4 +1,4 @@
-"""The cost table: counted requests, dated prices, and the one that the runbook shows."""
+"""The cost table: counted requests, dated prices, and the table that the documentation shows."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""What can be said of the templates without deploying them."""
+"""Checks of the templates that need no deployment."""
 
 import json
 import re
