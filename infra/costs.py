@@ -84,15 +84,15 @@ VARYING = {
     "Logs": ["logsGb"],
 }
 FIXED = {
-    "Asking empty queues": ["sqsRequest"],
-    "Alarms, figures, dashboard": ["alarmMonth", "alarmMetricMonth", "customMetricMonth", "dashboardMonth"],
+    "Polling empty queues": ["sqsRequest"],
+    "Alarms, metrics, dashboard": ["alarmMonth", "alarmMetricMonth", "customMetricMonth", "dashboardMonth"],
 }
 CAUSED = {
     "CodePipeline": ["codePipelineActionMinute"],
     "CodeBuild": ["codeBuildMinuteSmallArm"],
     "Inspector, if scanning is enhanced": ["inspectorFirstScan"],
 }
-PARTS = {"what varies": VARYING, "what does not": FIXED, "its rebuilds": CAUSED}
+PARTS = {"what varies": VARYING, "what is fixed": FIXED, "the rebuilds": CAUSED}
 
 
 def costs(counted, prices):
@@ -116,7 +116,7 @@ def events_a_day(counted):
 
 
 def table(scenarios, listed):
-    """Returns the README's table."""
+    """Returns the table of COSTS.md."""
     prices = listed["prices"]
     found = [costs(counted, prices) for counted in scenarios.values()]
     builds = {name: round(counted["requests"]["builds"] * DAYS / counted["days"]) for name, counted in scenarios.items()}

@@ -1,7 +1,7 @@
 //! `approve`, `rebuild`, `release` and `freeze`: a person decides about one image of a deployment.
 
 use patchwave::intervention::Intervention;
-use patchwave_aws::{Acts, Intervened};
+use patchwave_aws::{ActedOn, Intervened};
 use serde::Serialize;
 
 use crate::args::{Args, Decide};
@@ -23,10 +23,10 @@ struct Decided<'a> {
 }
 
 pub(crate) fn run(args: &Args, decide: &Decide, decision: Intervention) -> Result<Answer, BadInput> {
-    let Intervened { image, acts } = ask(patchwave_aws::intervene(&decide.image, decision, &decide.by))?;
-    let (look_asked, no_look) = match acts {
-        Acts::Look => (true, None),
-        Acts::Tick(because) => (false, because.map(|fault| fault.to_string())),
+    let Intervened { image, acted_on } = ask(patchwave_aws::intervene(&decide.image, decision, &decide.by))?;
+    let (look_asked, no_look) = match acted_on {
+        ActedOn::AtRecheck => (true, None),
+        ActedOn::AtNextTick(because) => (false, because.map(|fault| fault.to_string())),
     };
     let decided = Decided { image: image.to_string(), decision, by: &decide.by, look_asked, no_look };
     Ok(Answer::render(args.format, &decided, text))

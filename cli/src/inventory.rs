@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::inventory::{
-    self, Catalog, Entry, Inventory, Look, NoDigest, NotInspected, Question, Resolution, Row, Standing,
+    self, Catalog, Entry, FoldInput, Inventory, NoDigest, NotInspected, Question, Resolution, Row, Standing,
     Survey, Totals,
 };
 use patchwave::time::Timestamp;
@@ -88,9 +88,9 @@ fn from_files(args: &Args, survey: &std::path::Path, facts: &std::path::Path) ->
     let facts: Facts = input::json(facts, "a snapshot of facts")?;
     let catalog = Catalog::new(&hierarchy, &facts);
     let now = survey.places.iter().map(|read| read.at).max().unwrap_or(facts.observed_at);
-    let look =
-        Look { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
-    let inventory = inventory::fold(&Inventory::default(), &look).inventory;
+    let input =
+        FoldInput { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
+    let inventory = inventory::fold(&Inventory::default(), &input).inventory;
     Ok(Known { hierarchy, inventory, now })
 }
 

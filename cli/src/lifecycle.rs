@@ -3,7 +3,9 @@
 use std::fmt::{self, Write};
 
 use patchwave::inventory;
-use patchwave::lifecycle::{Action, Goes, How, Listing, Outlook, Policy, PolicyError, Verdict, outlook};
+use patchwave::lifecycle::{
+    Action, Goes, How, LifecyclePolicy, Listing, Outlook, PolicyError, Safety, outlook,
+};
 use patchwave::time::Timestamp;
 use serde::Serialize;
 
@@ -42,7 +44,7 @@ struct Foreseen {
 
 pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> {
     let file = options.policy.display().to_string();
-    let policy = match Policy::read(&input::text(&options.policy)?) {
+    let policy = match LifecyclePolicy::read(&input::text(&options.policy)?) {
         Ok(policy) => policy,
         Err(errors) if args.format == Format::Text => {
             let place = |error: &PolicyError| {
@@ -57,12 +59,12 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
         }
     };
     let repository = foresee(&policy, options)?;
-    let safe = repository.as_ref().is_none_or(|repository| repository.outlook.verdict == Verdict::Safe);
+    let safe = repository.as_ref().is_none_or(|repository| repository.outlook.verdict == Safety::Safe);
     let checked = Checked { file, valid: true, errors: Vec::new(), rules: policy.rules().len(), repository };
     Ok(Answer::render(args.format, &checked, text).with_findings(!safe))
 }
 
-fn foresee(policy: &Policy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
+fn foresee(policy: &LifecyclePolicy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
     let Some(images) = &options.images else { return Ok(None) };
     let listing = Listing::parse(&input::text(images)?)
         .map_err(|error| BadInput(format!("{}: {error}", images.display())))?;
@@ -109,9 +111,9 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
         text,
         "{}",
         match outlook.verdict {
-            Verdict::Safe => paint(GOOD, "nothing in use would go"),
-            Verdict::InUse => paint(BAD, "something in use would go"),
-            Verdict::Unknown => paint(CAREFUL, "whether something in use would go is not known"),
+            Safety::Safe => paint(GOOD, "nothing in use would go"),
+            Safety::InUse => paint(BAD, "something in use would go"),
+            Safety::Unknown => paint(CAREFUL, "whether something in use would go is not known"),
         }
     )
 }

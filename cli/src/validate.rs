@@ -58,7 +58,8 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
     let name = file.to_string_lossy();
     match Hierarchy::parse_with_warnings(&name, &yaml, now()) {
         Ok((hierarchy, warnings)) => {
-            // Standard output is the answer; a script that reads it does not stumble over a warning.
+            // Standard output is the answer; a script that reads it does not stumble over a
+            // warning.
             if args.format == Format::Text {
                 show(&warnings);
             }

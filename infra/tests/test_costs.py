@@ -1,4 +1,4 @@
-"""The cost table: counted requests, dated prices, and the table that the documentation shows."""
+"""The cost table: counted requests, dated prices, and the table that COSTS.md shows."""
 
 import datetime
 import json
@@ -16,8 +16,8 @@ PRICES = json.loads((INFRA / "prices.json").read_text())
 COUNTED = json.loads((INFRA / "requests.json").read_text())
 
 
-def test_the_runbook_shows_the_computed_table():
-    assert costs.table(COUNTED, PRICES) in (INFRA / "README.md").read_text(), "run infra/costs.py"
+def test_the_page_about_costs_shows_the_computed_table():
+    assert costs.table(COUNTED, PRICES) in (INFRA / "COSTS.md").read_text(), "run infra/costs.py"
 
 
 def test_the_smallest_scenario_is_counted_as_it_says():

@@ -127,8 +127,8 @@ def test_batches_fail_in_parts_and_come_again(observing, function, queue):
 
 
 def shortest_quiet_period():
-    """`{ critical: 1m, default: 10m }`, as the README has it."""
-    return int(constant("README.md", r"`quietPeriod` \| `\{ critical: (\d+)m")) * MINUTES
+    """`{ critical: 1m, default: 10m }`, as the page about the hierarchy has it."""
+    return int(constant("shared/HIERARCHY.md", r"`quietPeriod` \| `\{ critical: (\d+)m")) * MINUTES
 
 
 @pytest.mark.parametrize("queue", WAKES.values())

@@ -251,8 +251,8 @@ def pipeline():
 
 
 def test_every_variable_that_patchwave_sends_is_declared_with_a_default():
-    readme = (ROOT / "README.md").read_text()
-    sent = set(re.findall(r"^\| `(PATCHWAVE_\w+)` \|", readme.split("## What your pipelines get")[1].split("\n## ")[0], re.M))
+    page = (ROOT / "shared/HIERARCHY.md").read_text()
+    sent = set(re.findall(r"^\| `(PATCHWAVE_\w+)` \|", page.split("## What your pipelines get")[1].split("\n## ")[0], re.M))
     declared = {variable["Name"]: variable["DefaultValue"] for variable in pipeline()["Variables"]}
     assert set(declared) == sent and all(declared.values())
     assert (pipeline()["PipelineType"], pipeline()["ExecutionMode"]) == ("V2", "QUEUED")

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Scan;
+use crate::finding::{Finding, FindingKey, Scan};
+use crate::hierarchy::is_production;
 use crate::image::{Digest, ImageId, Platform};
-use crate::inventory::Running;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -61,6 +61,11 @@ impl Version {
         platforms.all(|platform| digest(self, platform) == digest(other, platform))
     }
 
+    /// Finds what any platform's scan says of `key`.
+    pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
+        self.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
+    }
+
     /// Returns the identity of the content: the platform manifests' digests, sorted.
     pub fn content(&self) -> BTreeSet<&Digest> {
         self.platforms.values().map(|manifest| &manifest.digest).collect()
@@ -83,11 +88,8 @@ pub enum Current {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Execution {
-    /// It exists.
     Found {
-        /// Its id.
         id: String,
-        /// Its state.
         state: ExecutionState,
     },
     /// All executions since the claim were read, and none carries its build key.
@@ -102,9 +104,7 @@ pub enum Execution {
 pub enum ExecutionState {
     /// Under way, or being stopped.
     InProgress,
-    /// Done.
     Succeeded,
-    /// Failed.
     Failed,
     /// Stopped or cancelled by somebody: not a failure.
     Stopped,
@@ -146,7 +146,6 @@ pub struct Declaration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PipelineFacts {
-    /// It exists.
     Declared(Declaration),
     /// There is none of this name.
     NotFound,
@@ -193,9 +192,36 @@ impl ImageFacts {
 #[serde(rename_all = "camelCase")]
 pub struct Slots {
     /// Images whose builds hold a slot.
-    pub running: BTreeSet<ImageId>,
+    pub held_by: BTreeSet<ImageId>,
     /// Starts of the current day (UTC).
     pub started_today: u32,
+}
+
+/// What an environment runs of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployedVersion {
+    /// The version that was deployed there last, of those that run.
+    pub version: Digest,
+    /// Since when it runs there.
+    pub since: Timestamp,
+    /// When it was last seen there.
+    pub last_seen: Timestamp,
+}
+
+/// Where an image ran when it was last looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Deployments {
+    /// By environment.
+    pub environments: BTreeMap<String, DeployedVersion>,
+}
+
+impl Deployments {
+    /// Tells whether customers meet it.
+    pub fn in_production(&self) -> bool {
+        self.environments.keys().any(|name| is_production(name))
+    }
 }
 
 /// Everything that a plan is made from, beside the hierarchy and the time.
@@ -216,7 +242,7 @@ pub struct Facts {
     pub slots: Slots,
     /// Where the images ran when it was last looked; those that ran nowhere, or are not known to, are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub running: BTreeMap<ImageId, Running>,
+    pub deployments: BTreeMap<ImageId, Deployments>,
     /// Whether notifications reach anybody.
     #[serde(default)]
     pub has_listener: bool,

@@ -17,13 +17,9 @@ pub enum Severity {
     /// Not rated, or informational.
     #[schemars(skip)]
     Unrated,
-    /// Low.
     Low,
-    /// Medium.
     Medium,
-    /// High.
     High,
-    /// Critical.
     Critical,
 }
 
@@ -102,7 +98,6 @@ pub enum Fix {
 pub struct Finding {
     /// What it is.
     pub key: FindingKey,
-    /// How bad.
     pub severity: Severity,
     /// The installed version, where the scanner names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +146,6 @@ pub enum Scan {
     /// Made, all pages read.
     #[serde(rename_all = "camelCase")]
     Complete {
-        /// When.
         completed_at: Timestamp,
         /// What it could see.
         coverage: Coverage,

@@ -1,7 +1,7 @@
 //! Words of the OCI specifications, parsed once and valid from then on.
 //!
-//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository, tag) and
-//! <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
+//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository,
+//! tag) and <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,8 +25,8 @@ impl InvalidWord {
     }
 }
 
-/// Declares a checked string type with a pattern for JSON Schema: parsed on the way in, plain text on the way out. Facts name the same few things again and
-/// again, so that copies share their text.
+/// Declares a checked string type with a pattern for JSON Schema: parsed on the way in, plain text
+/// on the way out. Facts name the same few things again and again, so that copies share their text.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $valid:expr) => {
         $(#[$doc])*
@@ -74,7 +74,8 @@ macro_rules! word {
 }
 
 word!(
-    /// A content digest, `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other algorithm.
+    /// A content digest, `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other
+    /// algorithm.
     Digest,
     "a digest (sha256: and 64 lower-case hexadecimal digits)",
     "^sha256:[0-9a-f]{64}$",
@@ -116,7 +117,8 @@ word!(
 word!(
     /// A registry's host, such as `public.ecr.aws` or `localhost:5000`.
     ///
-    /// A host holds a dot or a port, or is `localhost`: this is how the reference grammar tells it from a path.
+    /// A host holds a dot or a port, or is `localhost`. This is how the reference grammar distinguishes
+    /// it from a path.
     Registry,
     "a registry host (a name with a dot or a port)",
     "^(localhost|[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*)$",
@@ -136,8 +138,8 @@ word!(
 );
 
 word!(
-    /// A platform: `linux/amd64`, `linux/arm/v7`. A variant that every machine of the architecture has is left out, as
-    /// containerd does: `linux/arm64`, not `linux/arm64/v8`.
+    /// A platform: `linux/amd64`, `linux/arm/v7`. A variant that every machine of the architecture
+    /// has is left out, as containerd does: `linux/arm64`, not `linux/arm64/v8`.
     Platform,
     "a platform (os/architecture or os/architecture/variant)",
     "^[!-.0-~]+(/[!-.0-~]+){1,2}$",
@@ -164,8 +166,8 @@ word!(
 word!(
     /// The host of a private ECR registry, such as `111122223333.dkr.ecr.us-east-1.amazonaws.com`.
     ///
-    /// Form: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>; the other partitions differ in
-    /// the domain only.
+    /// Form: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>; the other
+    /// partitions differ in the domain only.
     EcrRegistry,
     "an ECR registry (<12-digit account>.dkr.ecr.<region>.amazonaws.com)",
     "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.[a-z0-9.-]+$",
@@ -182,7 +184,8 @@ word!(
     }
 );
 
-/// One for each AWS partition that has ECR: commercial and GovCloud, China, Europe, and the isolated ones.
+/// One for each AWS partition that has ECR: commercial and GovCloud, China, Europe, and the
+/// isolated ones.
 const ECR_DOMAINS: [&str; 7] = [
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -222,13 +225,13 @@ impl Digest {
 }
 
 impl TagPattern {
-    /// Tells whether the whole of `tag` matches.
+    /// Returns whether the whole of `tag` matches.
     pub fn matches(&self, tag: &Tag) -> bool {
         glob(&self.0, tag.as_str())
     }
 }
 
-/// Tells whether all of `text` matches `pattern`, in which `*` stands for any run of characters.
+/// Returns whether all of `text` matches `pattern`, in which `*` is any run of characters.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -248,7 +251,6 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 pub struct Reference {
     /// Where it is.
     pub registry: Registry,
-    /// Which repository.
     pub repository: Repository,
     /// Which tag; absent only beside a digest.
     pub tag: Option<Tag>,
@@ -309,8 +311,8 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Tells whether a manifest of this media type is a list of manifests: Docker's manifest list or an OCI image index.
-/// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
+/// Returns whether a manifest of this media type is a list of manifests: Docker's manifest list or an
+/// OCI image index. <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
 pub fn is_index(media_type: &str) -> bool {
     media_type.contains("manifest.list") || media_type.contains("image.index")
 }

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Current;
-use crate::image::Digest;
-use crate::record::{Record, Request};
-use crate::time::Timestamp;
+use crate::record::{Approval, Decided, Record, Request};
 
 /// A person's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,28 +17,6 @@ pub enum Intervention {
     Release,
     /// Leave it alone until it is released.
     Freeze,
-}
-
-/// Who decided, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Decided {
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// An approval. It is bound to the version that is replaced: causes that appear later do not end it, a new version does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Approval {
-    /// The version that may be replaced; nothing if there is none yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Digest>,
-    /// Who approved.
-    #[serde(flatten)]
-    pub decided: Decided,
 }
 
 /// A decision that cannot be written.

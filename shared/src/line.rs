@@ -9,7 +9,6 @@ use crate::time::Timestamp;
 /// A tagged version, as far as a line needs to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its digest.
     pub digest: Digest,
     /// All its tags.
     pub tags: Vec<Tag>,

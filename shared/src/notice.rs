@@ -64,7 +64,7 @@ impl Asked {
 /// A notice in the image's record: what was said last, or is about to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct Notified {
     /// Since when the root cause has been there.
     pub since: Timestamp,
     /// The revision that opened it.
@@ -108,7 +108,6 @@ pub struct Notice {
     pub root_cause: RootCause,
     /// The image that introduced it.
     pub image: ImageId,
-    /// Its tier.
     pub tier: Tier,
     /// Whose it is, if the hierarchy says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +115,6 @@ pub struct Notice {
     /// The SNS topic that its owner wants to be told at, for a rule that sends it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<String>,
-    /// Since when.
     pub since: Timestamp,
     /// What it asks.
     #[serde(flatten)]

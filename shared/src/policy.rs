@@ -51,7 +51,6 @@ pub enum Rebuild {
 pub struct Patience {
     /// With a critical finding.
     pub critical: Span,
-    /// Otherwise.
     pub default: Span,
 }
 

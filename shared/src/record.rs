@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{FindingKey, Fix, PackageKind};
-use crate::image::{Digest, ImageId, Platform};
-use crate::intervention::{Approval, Decided};
-use crate::notice::{RootCause, Told};
-use crate::plan::{BuildKey, Reason, Start};
+use crate::finding::{FindingKey, Fix};
+use crate::image::{Digest, ImageId};
+use crate::notice::{Notified, RootCause};
+use crate::plan::{BuildKey, Reason, Start, ToProve};
 use crate::time::Timestamp;
 
 /// The record of one image. The default is the record of an image that was never written.
@@ -55,7 +54,7 @@ pub struct Record {
     pub ineffective: BTreeMap<FindingKey, Ineffective>,
     /// What people were told of it, or are about to be.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub told: BTreeMap<RootCause, Told>,
+    pub notified: BTreeMap<RootCause, Notified>,
     /// A person's request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
@@ -73,7 +72,6 @@ pub struct Record {
 pub struct Claim {
     /// The invocation that took it.
     pub owner: String,
-    /// When.
     pub claimed_at: Timestamp,
     /// Until when only the owner may act on it; after this anybody resolves it.
     pub lease_until: Timestamp,
@@ -88,7 +86,6 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// The intent.
     pub key: BuildKey,
     /// Which start of it, from 1.
     pub number: u32,
@@ -98,7 +95,6 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
-    /// How many.
     pub count: u32,
     /// When the last one was seen.
     pub last: Timestamp,
@@ -115,7 +111,6 @@ pub struct Failures {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Success {
-    /// The intent.
     pub key: BuildKey,
     /// When the success was seen.
     pub at: Timestamp,
@@ -140,18 +135,6 @@ pub struct Success {
     /// what is built next is another intent than what built this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed: Option<Digest>,
-}
-
-/// A finding of the replaced version on one platform, to be judged on the new one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToProve {
-    /// Where it was found.
-    pub platform: Platform,
-    /// What was found.
-    pub finding: FindingKey,
-    /// Operating system or language: a scan that sees no language packages proves nothing about one.
-    pub kind: PackageKind,
 }
 
 /// A proof that is still to come.
@@ -188,10 +171,30 @@ pub struct Ineffective {
 pub struct Request {
     /// The request's id.
     pub id: String,
-    /// Who asked.
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// Who decided, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decided {
+    /// Who.
     pub by: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// An approval. It is bound to the version that is replaced: causes that appear later do not end it, a new version does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// The version that may be replaced; nothing if there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Digest>,
+    /// Who approved.
+    #[serde(flatten)]
+    pub decided: Decided,
 }
 
 impl Failures {

@@ -5,15 +5,15 @@
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
 //! | `image#<id>` | `record` | an image's [`Record`](crate::record::Record) |
-//! | `slots` | `running` | the images whose builds hold a slot |
+//! | `slots` | `held-by` | the images whose builds hold a slot |
 //! | `slots` | `day#<YYYY-MM-DD>` | how many builds started on that day (UTC) |
 //! | `audit#<id>` | `<time>#<build key>-<attempt>` | a start that was claimed; nothing rewrites it |
 //! | `places` | `<place>` | a [place](crate::inventory::PlaceState), and when it was last read |
 //! | `place#<place>` | `runs#` or `refers#`, then `<workload>#<digest>` | what [runs](crate::inventory::Entry) there |
 //! | `image#<id>` | `version#<digest>` | what is known of a [version](crate::inventory::Assessment) that runs |
-//! | `image#<id>` | `clocks` | since when what runs was [vulnerable](crate::inventory::Clocks), and until when |
-//! | `image#<id>` | `running` | which version each environment [runs](crate::inventory::Running): what a pass reads |
-//! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the look before; nothing rewrites it |
+//! | `image#<id>` | `exposures` | from when to when what runs was [vulnerable](crate::inventory::Exposures) |
+//! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments): what a pass reads |
+//! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
 //! | `inventory` | `cursor` | where the survey goes on that an invocation could not end |
 //!
 //! What the inventory writes is JSON in [`STATE`]. What is gone stays for [`GONE_KEPT`], with [`EXPIRES_AT`], and nobody reads
@@ -38,11 +38,11 @@ pub const SORT: &str = "sk";
 pub const FENCE: &str = "fence";
 /// A record's JSON: a string.
 pub const RECORD: &str = "record";
-/// The format of a record: a number; absent on those of the first format. It rises with a field that must not be lost where
-/// an older Patchwave, which does not know it, writes the record again: that one leaves the record alone.
+/// The format of a record: a number; absent in the first format. It rises when a field is renamed, or when a field is added
+/// that an older Patchwave must not drop by writing the record again: an older Patchwave leaves a newer record alone.
 pub const FORMAT: &str = "format";
-/// The format that this version writes; it reads all up to it.
-pub const CURRENT_FORMAT: u32 = 1;
+/// The format that this version writes, and the only one that it reads.
+pub const CURRENT_FORMAT: u32 = 2;
 /// Present, with the value [`YES`], on the records of unsettled images and on nothing else.
 pub const UNSETTLED: &str = "unsettled";
 /// The one value of [`UNSETTLED`].
@@ -50,7 +50,7 @@ pub const YES: &str = "yes";
 /// The sparse index of the unsettled records: keys only.
 pub const UNSETTLED_INDEX: &str = "unsettled";
 /// The images whose builds hold a slot: a set of strings.
-pub const RUNNING: &str = "images";
+pub const HELD_BY: &str = "images";
 /// How many builds started on a day: a number.
 pub const STARTS: &str = "starts";
 /// A claimed start's JSON: a string.
@@ -92,9 +92,9 @@ impl Key {
         Self::new(format!("{IMAGE}{image}"), RECORD)
     }
 
-    /// Returns the key of the set of running builds.
-    pub fn running() -> Self {
-        Self::new("slots", "running")
+    /// Returns the key of the set of images whose builds hold a slot.
+    pub fn slots() -> Self {
+        Self::new("slots", "held-by")
     }
 
     /// Returns the key of the count of the day of `now` (UTC).
@@ -134,17 +134,17 @@ impl Key {
         Self::new(format!("{IMAGE}{image}"), format!("version#{version}"))
     }
 
-    /// Returns the key of an image's clocks.
-    pub fn clocks(image: &ImageId) -> Self {
-        Self::new(format!("{IMAGE}{image}"), "clocks")
+    /// Returns the key of an image's exposures.
+    pub fn exposures(image: &ImageId) -> Self {
+        Self::new(format!("{IMAGE}{image}"), "exposures")
     }
 
     /// Returns the key of where an image runs.
-    pub fn runs(image: &ImageId) -> Self {
-        Self::new(format!("{IMAGE}{image}"), "running")
+    pub fn deployments(image: &ImageId) -> Self {
+        Self::new(format!("{IMAGE}{image}"), "deployments")
     }
 
-    /// Returns the key of what a look changed.
+    /// Returns the key of what a sweep changed.
     pub fn changes(now: Timestamp) -> Self {
         Self::new(INVENTORY, format!("audit#{now:.3}"))
     }
@@ -180,7 +180,6 @@ fn fit(sort: String) -> String {
 /// An item that the inventory writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Its key.
     pub key: Key,
     /// The value of [`STATE`].
     pub state: String,
@@ -215,7 +214,7 @@ mod tests {
     fn a_records_key_names_its_image_and_no_other_key_does() {
         let id: ImageId = "platform/node:22".parse().unwrap();
         assert_eq!(Key::image(&Key::record(&id).partition), Some(id));
-        assert_eq!(Key::image(&Key::running().partition), None);
+        assert_eq!(Key::image(&Key::slots().partition), None);
         let now: Timestamp = "2026-01-02T23:59:59Z".parse().unwrap();
         assert_eq!(Key::day(now).sort, "day#2026-01-02");
     }

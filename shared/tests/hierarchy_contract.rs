@@ -71,8 +71,9 @@ fn the_inventory_looks_in_each_account_and_region() {
     let inspected = hierarchy.inspected();
     assert_eq!(inspected.regions, ["us-east-1"]);
     let account = &inspected.accounts[0];
-    assert_eq!((account.id.as_str(), account.role.as_deref()), ("444455556666", Some("patchwave-inventory")));
-    assert_eq!((account.environment.as_deref(), &account.external_id), (Some("prod"), &None));
+    assert_eq!((account.id.as_str(), account.environment.as_deref()), ("444455556666", Some("prod")));
+    let role = account.role.as_ref().unwrap();
+    assert_eq!((role.name.as_str(), &role.external_id), ("patchwave-inventory", &None));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What holds for every hierarchy, checked on random ones against a model made of plain sets and loops.
+//! What holds for every hierarchy, checked on random ones against a model made of plain sets and
+//! loops.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 

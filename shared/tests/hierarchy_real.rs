@@ -1,4 +1,5 @@
-//! Hierarchies of real size: the real one of Docker's official images, generated ones, and hostile ones.
+//! Hierarchies of real size: the real one of Docker's official images, generated ones, and hostile
+//! ones.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -70,7 +71,8 @@ fn names<'h>(set: &ImageSet<'h>) -> BTreeSet<&'h str> {
     set.ids().map(ImageId::as_str).collect()
 }
 
-/// Everything that is built on `start`, and itself, found by going over all edges until nothing is added.
+/// Everything that is built on `start`, and itself, found by going over all edges until nothing is
+/// added.
 fn built_on<'o>(parents: &BTreeMap<&'o str, BTreeSet<&'o str>>, start: &'o str) -> BTreeSet<&'o str> {
     let mut found = BTreeSet::from([start]);
     loop {
@@ -135,7 +137,8 @@ fn every_tag_of_dockers_official_images_finds_its_image() {
     assert!(upstream > 0);
 }
 
-/// Writes a file with a base image and `count` images in tens on top of each other, each with all keys.
+/// Writes a file with a base image and `count` images in tens on top of each other, each with all
+/// keys.
 fn generated(count: usize) -> String {
     let mut yaml = HEAD.to_owned();
     yaml.push_str("  - { id: base, tier: base, repository: base, tags: [x], from: scratch }\n");

@@ -236,8 +236,8 @@ fn what_was_known_stays_known_when_the_registry_loses_it_or_is_silent() {
         (Some(&id("apps/checkout")), Some(&digest(10)))
     );
     assert!(matches!(entry.resolution, Resolution::Gone { .. }));
-    let clocks = &gone.inventory.clocks[&id("apps/checkout")];
-    assert_eq!(clocks.running[&key("CVE-2026-1")].last_seen, at(4, 0), "it still runs");
+    let exposures = &gone.inventory.exposures[&id("apps/checkout")];
+    assert_eq!(exposures.running[&key("CVE-2026-1")].last_seen, at(4, 0), "it still runs");
 }
 
 /// `apps/checkout`: version 10 has a finding, version 20 has none and is current.
@@ -256,7 +256,7 @@ fn a_clock_stops_when_the_last_container_was_last_seen_and_not_at_the_push() {
     let image = id("apps/checkout");
     let cve = key("CVE-2026-1");
     assert_eq!(
-        first.inventory.clocks[&image].running[&cve].since,
+        first.inventory.exposures[&image].running[&cve].since,
         at(2, 0),
         "known since the first, running since the second"
     );
@@ -264,14 +264,14 @@ fn a_clock_stops_when_the_last_container_was_last_seen_and_not_at_the_push() {
     let after = patched();
     let half = [checkout("web", 20), checkout("worker", 10)];
     let second = look(&first.inventory, &after, &[read(&ecs(), at(4, 0))], &half, at(4, 0));
-    assert!(second.inventory.clocks[&image].stopped.is_empty(), "pushed, deployed in part");
+    assert!(second.inventory.exposures[&image].stopped.is_empty(), "pushed, deployed in part");
     assert_eq!(second.inventory.mean_time_to_patched(None), None);
 
     let done = [checkout("web", 20), checkout("worker", 20)];
     let third = look(&second.inventory, &after, &[read(&ecs(), at(5, 0))], &done, at(5, 0));
-    let clocks = &third.inventory.clocks[&image];
-    assert!(clocks.running.is_empty());
-    assert_eq!(clocks.stopped[0].vulnerable_until, at(4, 0), "when it was last seen");
+    let exposures = &third.inventory.exposures[&image];
+    assert!(exposures.running.is_empty());
+    assert_eq!(exposures.stopped[0].vulnerable_until, at(4, 0), "when it was last seen");
     assert_eq!(third.inventory.mean_time_to_patched(None), Some(Span::days(2)));
     assert_eq!(third.inventory.mean_time_to_patched(Some(Severity::Critical)), None);
     assert!(third.changes.contains(&Change::Patched {
@@ -289,7 +289,7 @@ fn a_place_that_was_not_read_keeps_what_it_had() {
         look(&Inventory::default(), &catalog, &[read(&ecs(), at(2, 0))], &[checkout("web", 10)], at(2, 0));
     let second = look(&first.inventory, &catalog, &[unread(&ecs(), at(3, 0))], &[], at(3, 0));
     assert_eq!(second.inventory.entries, first.inventory.entries);
-    assert_eq!(second.inventory.clocks, first.inventory.clocks);
+    assert_eq!(second.inventory.exposures, first.inventory.exposures);
     let answer = second.inventory.answer(&hierarchy(), &Question::default(), at(4, 0));
     let row = &answer.running[0];
     assert_eq!(row.entry.last_seen, at(2, 0));
@@ -300,9 +300,10 @@ fn a_place_that_was_not_read_keeps_what_it_had() {
 
     let third = look(&second.inventory, &catalog, &[read(&ecs(), at(5, 0))], &[], at(5, 0));
     assert!(
-        third.inventory.entries.is_empty() && third.inventory.clocks[&id("apps/checkout")].running.is_empty()
+        third.inventory.entries.is_empty()
+            && third.inventory.exposures[&id("apps/checkout")].running.is_empty()
     );
-    assert_eq!(third.inventory.clocks[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
+    assert_eq!(third.inventory.exposures[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
     assert!(third.changes.contains(&Change::ReadAgain { place: ecs().id() }));
 }
 
@@ -313,7 +314,7 @@ fn a_container_that_does_not_say_what_it_runs_ends_nothing() {
         look(&Inventory::default(), &catalog, &[read(&ecs(), at(2, 0))], &[checkout("web", 10)], at(2, 0));
     let silent = sighting(&ecs(), "web", "apps/checkout:main-1", None);
     let second = look(&first.inventory, &catalog, &[read(&ecs(), at(3, 0))], &[silent], at(3, 0));
-    assert_eq!(second.inventory.clocks, first.inventory.clocks);
+    assert_eq!(second.inventory.exposures, first.inventory.exposures);
     assert_eq!(second.inventory.entries.len(), 2, "the old one, and the one that nobody knows");
 }
 
@@ -327,7 +328,7 @@ fn a_cluster_is_gone_only_when_the_list_says_so_at_the_end_of_a_survey() {
         |places: &[_]| patchwave::inventory::Survey { places: places.to_vec(), sightings: Vec::new() };
     let then = |places: &[_], ended| {
         let survey = survey(places);
-        let look = patchwave::inventory::Look {
+        let look = patchwave::inventory::FoldInput {
             survey: &survey,
             began: at(3, 0),
             ended,
@@ -344,7 +345,7 @@ fn a_cluster_is_gone_only_when_the_list_says_so_at_the_end_of_a_survey() {
     assert!(kept(&then(&[read(&list(), at(3, 0)), unread(&ecs(), at(3, 0))], true)), "it is there");
     let gone = then(&[read(&list(), at(3, 0))], true);
     assert!(!kept(&gone) && gone.gone.contains(&ecs().id()));
-    assert_eq!(gone.inventory.clocks[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
+    assert_eq!(gone.inventory.exposures[&id("apps/checkout")].stopped[0].vulnerable_until, at(2, 0));
 }
 
 #[test]
@@ -356,11 +357,11 @@ fn a_finding_that_is_withdrawn_is_not_patched() {
     let first = look(&Inventory::default(), &with(&vulnerable), &place(2), &sightings, at(2, 0));
     for silent in [Scan::Pending, Scan::Expired, Scan::Missing, Scan::Failed("x".into())] {
         let unknown = look(&first.inventory, &with(&silent), &place(3), &sightings, at(3, 0));
-        let clock = &unknown.inventory.clocks[&id("apps/checkout")].running[&key("CVE-2026-1")];
-        assert_eq!(clock.since, at(2, 0), "{silent:?} proves nothing");
+        let exposure = &unknown.inventory.exposures[&id("apps/checkout")].running[&key("CVE-2026-1")];
+        assert_eq!(exposure.since, at(2, 0), "{silent:?} proves nothing");
     }
     let rescanned = look(&first.inventory, &with(&clean()), &place(3), &sightings, at(3, 0));
-    assert!(!rescanned.inventory.clocks.contains_key(&id("apps/checkout")));
+    assert!(!rescanned.inventory.exposures.contains_key(&id("apps/checkout")));
     assert!(rescanned.changes.iter().any(|change| matches!(change, Change::Withdrawn { .. })));
 }
 
@@ -376,7 +377,7 @@ fn a_version_that_passes_for_something_else_is_not_patched() {
         sightings: vec![checkout("web", 10)],
     };
     let catalog = Catalog::new(&hierarchy, &facts(&[]));
-    let look = patchwave::inventory::Look {
+    let look = patchwave::inventory::FoldInput {
         survey: &survey,
         began: at(3, 0),
         ended: true,
@@ -456,7 +457,7 @@ fn what_is_deployed_is_what_began_to_run_last() {
     };
     let running = |sightings: &[Sighting]| {
         let folded = look(&Inventory::default(), &catalog, &[read(&ecs(), at(2, 0))], sightings, at(2, 0));
-        folded.inventory.running().remove(&id("apps/checkout")).unwrap()
+        folded.inventory.deployments().remove(&id("apps/checkout")).unwrap()
     };
     let rolled_back = running(&[since("web", 20, 6), since("worker", 20, 7), since("web", 10, 9)]);
     assert_eq!(rolled_back.environments["prod"].version, digest(10));
@@ -574,7 +575,7 @@ fn what_production_runs_is_its_own_line_whatever_the_version() {
         places: vec![read(&ecs(), at(2, 0)), read(&test, at(2, 0))],
         sightings: vec![checkout("web", 10), checkout("canary", 20), elsewhere],
     };
-    let look = patchwave::inventory::Look {
+    let look = patchwave::inventory::FoldInput {
         survey: &survey,
         began: at(2, 0),
         ended: true,

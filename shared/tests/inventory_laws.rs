@@ -69,11 +69,11 @@ proptest! {
         let blind = Day { whole: [false; 3], seen: Vec::new() };
         let then = then(&known, &blind, 20);
         prop_assert_eq!(&then.inventory.entries, &known.entries);
-        prop_assert_eq!(&then.inventory.clocks, &known.clocks);
+        prop_assert_eq!(&then.inventory.exposures, &known.exposures);
         prop_assert!(then.ended.is_empty() && then.gone.is_empty());
     }
 
-    /// Whatever is seen elsewhere, a place that was not read loses nothing, and no clock of a version there stops.
+    /// Whatever is seen elsewhere, a place that was not read loses nothing, and no exposure of a version there stops.
     #[test]
     fn an_unread_place_closes_nothing(days in prop::collection::vec(day(), 1..5), mut last in day(), blind in 0..3_usize) {
         let known = after(&days);
@@ -83,10 +83,10 @@ proptest! {
         for (key, entry) in known.entries.iter().filter(|(key, _)| key.place == id) {
             prop_assert!(then.inventory.entries.contains_key(key), "{:?} is lost", key);
             let Some((image, version)) = entry.known() else { continue };
-            for (finding, clock) in known.clocks.get(&image).into_iter().flat_map(|clocks| &clocks.running) {
-                if clock.versions.contains(&version) && known.versions[&(image.clone(), version.clone())].findings.contains_key(finding) {
-                    let runs = then.inventory.clocks[&image].running.get(finding);
-                    prop_assert!(runs.is_some_and(|runs| runs.since == clock.since), "{} stopped", finding);
+            for (finding, exposure) in known.exposures.get(&image).into_iter().flat_map(|exposures| &exposures.running) {
+                if exposure.versions.contains(&version) && known.versions[&(image.clone(), version.clone())].findings.contains_key(finding) {
+                    let runs = then.inventory.exposures[&image].running.get(finding);
+                    prop_assert!(runs.is_some_and(|runs| runs.since == exposure.since), "{} stopped", finding);
                 }
             }
         }
@@ -114,22 +114,22 @@ proptest! {
         prop_assert!(second.changes.is_empty(), "{:?}", second.changes);
     }
 
-    /// What runs with a finding that counts has a clock for it, and what has a clock may run; a stopped clock stopped before now.
+    /// What runs with a finding that counts has a exposure for it, and what has a exposure may run; a stopped exposure stopped before now.
     #[test]
     fn clocks_and_entries_agree(days in prop::collection::vec(day(), 1..6)) {
         let known = after(&days);
         for entry in known.entries.values().filter(|entry| entry.runs) {
             let Some(key) = entry.known() else { continue };
             for (finding, open) in &known.versions[&key].findings {
-                prop_assert!(!open.counts || known.clocks[&key.0].running.contains_key(finding));
+                prop_assert!(!open.counts || known.exposures[&key.0].running.contains_key(finding));
             }
         }
-        for clocks in known.clocks.values() {
-            for clock in clocks.running.values() {
+        for exposures in known.exposures.values() {
+            for exposure in exposures.running.values() {
                 let runs = |version| known.entries.values().any(|entry| entry.resolution.version() == Some(version));
-                prop_assert!(clock.versions.iter().any(runs));
+                prop_assert!(exposure.versions.iter().any(runs));
             }
-            prop_assert!(clocks.stopped.iter().all(|stopped| stopped.since <= stopped.vulnerable_until));
+            prop_assert!(exposures.stopped.iter().all(|stopped| stopped.since <= stopped.vulnerable_until));
         }
     }
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use estate::*;
 use patchwave::image::{Digest, Repository};
 use patchwave::inventory::{
-    Catalog, Change, ConsumerKind, Entry, Folded, Inventory, Look, Place, PlaceRead, Question, SeenInUse,
-    Sighting, Survey, fold,
+    Catalog, Change, ConsumerKind, Entry, FoldInput, Folded, Inventory, Place, PlaceRead, Question,
+    SeenInUse, Sighting, Survey, fold,
 };
 use patchwave::time::Timestamp;
 
@@ -43,7 +43,7 @@ fn look_with_reports(before: &Inventory, places: &[PlaceRead], reports: &Reports
     let mut survey = Survey { places: places.to_vec(), ..survey };
     survey.add_reports(&hierarchy, reports, now);
     let look =
-        Look { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
+        FoldInput { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
     fold(before, &look)
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use patchwave::image::Digest;
 use patchwave::inventory::Answer;
-use patchwave::lifecycle::{How, Listing, Outlook, Policy, Verdict, judge, outlook};
+use patchwave::lifecycle::{How, LifecyclePolicy, Listing, Outlook, Safety, judge, outlook};
 use patchwave::time::{Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -42,8 +42,8 @@ fn older(status: &str, days: u32) -> Value {
     json!({"tagStatus": status, "countType": "sinceImagePushed", "countUnit": "days", "countNumber": days})
 }
 
-fn policy(rules: &[Value]) -> Policy {
-    Policy::parse(&json!({ "rules": rules }).to_string()).unwrap()
+fn policy(rules: &[Value]) -> LifecyclePolicy {
+    LifecyclePolicy::parse(&json!({ "rules": rules }).to_string()).unwrap()
 }
 
 fn described(name: char, tags: &[&str], days: u32) -> Value {
@@ -163,7 +163,7 @@ fn what_an_index_lists_stays_as_long_as_the_index() {
 
 /// Each line of a wrong policy's errors.
 fn errors(text: &str) -> Vec<String> {
-    Policy::read(text).unwrap_err().0.iter().map(ToString::to_string).collect()
+    LifecyclePolicy::read(text).unwrap_err().0.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn every_violation_of_every_rule_is_told_at_once() {
     ];
     for (rules, expected) in cases {
         let text = json!({ "rules": rules, }).to_string() + &" ".repeat(100);
-        let errors = Policy::parse(&text).expect_err(expected).0;
+        let errors = LifecyclePolicy::parse(&text).expect_err(expected).0;
         let expected: Vec<&str> = expected.split('|').collect();
         assert_eq!(errors.len(), expected.len(), "{errors:?}");
         for (error, expected) in errors.iter().zip(expected) {
@@ -281,13 +281,13 @@ fn errors_have_their_place_and_the_text_its_bounds() {
         let filler = filler.saturating_sub(text.chars().count());
         text + &" ".repeat(filler)
     };
-    assert!(Policy::parse(&text(50, 30_720)).is_ok());
+    assert!(LifecyclePolicy::parse(&text(50, 30_720)).is_ok());
     assert!(errors(&text(1, 30_721))[0].starts_with("the text has 30721 characters"));
-    assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; unite some"]);
+    assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; merge some"]);
     let shortest = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
-    assert!(Policy::parse(shortest).is_ok());
+    assert!(LifecyclePolicy::parse(shortest).is_ok());
     let stored = json!({"registryId": ACCOUNT, "repositoryName": "a", "lifecyclePolicyText": shortest});
-    assert_eq!(Policy::read(&stored.to_string()), Policy::parse(shortest));
+    assert_eq!(LifecyclePolicy::read(&stored.to_string()), LifecyclePolicy::parse(shortest));
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn foresee(images: &[Value], inventory: &Value) -> Outlook {
 }
 
 /// The verdict, and how which image that goes is in use.
-fn found(outlook: &Outlook) -> (Verdict, BTreeSet<(char, How)>) {
+fn found(outlook: &Outlook) -> (Safety, BTreeSet<(char, How)>) {
     let letter = |digest: &Digest| ('A'..='Z').find(|name| self::digest(*name) == *digest).unwrap();
     let uses =
         outlook.going.iter().flat_map(|goes| goes.in_use.iter().map(|used| (letter(&goes.digest), used.how)));
@@ -372,18 +372,18 @@ fn what_runs_what_would_run_and_what_it_rolls_back_to_are_in_use() {
         described('D', &["4"], 1),
     ];
     let runs = |rows: &[Value], more: &[Value]| found(&foresee(&images, &inventory(rows, more)));
-    assert_eq!(runs(&[], &[]), (Verdict::Safe, [].into()));
+    assert_eq!(runs(&[], &[]), (Safety::Safe, [].into()));
     let elsewhere = row("nginx:1", Some('Z'), None);
-    assert_eq!(runs(&[elsewhere], &[]), (Verdict::Safe, [].into()));
+    assert_eq!(runs(&[elsewhere], &[]), (Safety::Safe, [].into()));
     let web = row(&asked("3"), Some('C'), Some('C'));
-    assert_eq!(runs(&[web], &[]), (Verdict::InUse, [('C', How::Runs), ('B', How::RollBack)].into()));
+    assert_eq!(runs(&[web], &[]), (Safety::InUse, [('C', How::Runs), ('B', How::RollBack)].into()));
     let newest = row(&asked("4"), Some('D'), Some('D'));
-    assert_eq!(runs(&[newest], &[]), (Verdict::InUse, [('C', How::RollBack)].into()));
+    assert_eq!(runs(&[newest], &[]), (Safety::InUse, [('C', How::RollBack)].into()));
     let mut nightly = row(&asked("1"), None, None);
     nightly["runs"] = json!(false);
     assert_eq!(
         runs(&[], &[nightly]),
-        (Verdict::InUse, [('A', How::WouldRun)].into()),
+        (Safety::InUse, [('A', How::WouldRun)].into()),
         "by what its tag names"
     );
 }
@@ -399,7 +399,7 @@ fn a_roll_back_is_to_what_lost_its_tag_or_to_what_has_one_of_its_own() {
     ];
     let web = row(&asked("3"), Some('E'), Some('E'));
     let outlook = foresee(&images, &inventory(&[web], &[]));
-    assert_eq!(found(&outlook), (Verdict::InUse, [('B', How::RollBack), ('D', How::RollBack)].into()));
+    assert_eq!(found(&outlook), (Safety::InUse, [('B', How::RollBack), ('D', How::RollBack)].into()));
 }
 
 #[test]
@@ -414,11 +414,11 @@ fn a_reference_is_to_its_repository_its_tag_and_its_digest() {
         found(&outlook_of(&listing, &inventory)).0
     };
     let repository = asked("latest").replace(":latest", "");
-    assert_eq!(refers(&repository, None), Verdict::InUse, "without a tag it is the latest");
-    assert_eq!(refers(&format!("{repository}@{}", digest('Z')), Some('Z')), Verdict::Safe);
-    assert_eq!(refers(&format!("{repository}@{}", digest('B')), Some('B')), Verdict::InUse, "A lists it");
-    assert_eq!(refers(&repository.replace("checkout", "other"), None), Verdict::Safe);
-    assert_eq!(refers(&repository.replace(ACCOUNT, "999900001111"), None), Verdict::Safe);
+    assert_eq!(refers(&repository, None), Safety::InUse, "without a tag it is the latest");
+    assert_eq!(refers(&format!("{repository}@{}", digest('Z')), Some('Z')), Safety::Safe);
+    assert_eq!(refers(&format!("{repository}@{}", digest('B')), Some('B')), Safety::InUse, "A lists it");
+    assert_eq!(refers(&repository.replace("checkout", "other"), None), Safety::Safe);
+    assert_eq!(refers(&repository.replace(ACCOUNT, "999900001111"), None), Safety::Safe);
 }
 
 #[test]
@@ -427,11 +427,11 @@ fn an_index_is_in_use_with_its_platforms() {
     let web = row(&asked("1"), Some('B'), Some('A'));
     let kept = [&[indexed('A', &["1"], 1)][..], &platforms].concat();
     let outlook = foresee(&kept, &inventory(std::slice::from_ref(&web), &[]));
-    assert_eq!(found(&outlook), (Verdict::Safe, [].into()), "B stays with its index");
+    assert_eq!(found(&outlook), (Safety::Safe, [].into()), "B stays with its index");
     assert_eq!(outlook.going.len(), 1, "C, which nothing is known to list");
     let gone = [&[indexed('A', &["1"], 9)][..], &platforms].concat();
     let outlook = foresee(&gone, &inventory(&[web], &[]));
-    assert_eq!(found(&outlook), (Verdict::InUse, [('A', How::Runs), ('B', How::Runs)].into()));
+    assert_eq!(found(&outlook), (Safety::InUse, [('A', How::Runs), ('B', How::Runs)].into()));
     let by_index = row(&asked("1"), Some('A'), Some('A'));
     let mut listing = listing(&gone);
     listing.note(&digest('A'), &digest('C'));
@@ -439,7 +439,7 @@ fn an_index_is_in_use_with_its_platforms() {
     let all = outlook_of(&listing, &inventory);
     assert_eq!(
         found(&all),
-        (Verdict::InUse, [('A', How::Runs), ('C', How::Runs)].into()),
+        (Safety::InUse, [('A', How::Runs), ('C', How::Runs)].into()),
         "and what it lists"
     );
 }
@@ -453,7 +453,7 @@ fn what_is_not_known_is_never_safe() {
     let images = [indexed('A', &["1"], 9), described('B', &[], 1)];
     let unknown = |inventory: &Value| {
         let outlook = foresee(&images, inventory);
-        assert_eq!((outlook.verdict, outlook.unknown.len()), (Verdict::Unknown, 1), "{:?}", outlook.unknown);
+        assert_eq!((outlook.verdict, outlook.unknown.len()), (Safety::Unknown, 1), "{:?}", outlook.unknown);
         outlook.unknown[0].clone()
     };
     let whole = inventory(&[], &[]);
@@ -462,10 +462,7 @@ fn what_is_not_known_is_never_safe() {
         changed["places"][0][path] = value;
         changed
     };
-    assert_eq!(
-        foresee(&images, &with("readAt", json!(Span::hours(26).before(now())))).verdict,
-        Verdict::Safe
-    );
+    assert_eq!(foresee(&images, &with("readAt", json!(Span::hours(26).before(now())))).verdict, Safety::Safe);
     assert!(
         unknown(&with("readAt", json!(Span::seconds(26 * 3_600 + 1).before(now()))))
             .ends_with("was last read 26 hours ago")
@@ -474,7 +471,7 @@ fn what_is_not_known_is_never_safe() {
     assert!(unknown(&with("unread", json!("nobody answers"))).ends_with("was not read: nobody answers"));
     let mut changed = whole.clone();
     changed["places"] = json!([]);
-    assert_eq!(unknown(&changed), "the inventory looked nowhere");
+    assert_eq!(unknown(&changed), "the inventory has no places");
     let mut changed = whole.clone();
     changed["question"] = json!({"environment": "prod"});
     assert!(unknown(&changed).starts_with("the inventory is of a part only"));
@@ -485,10 +482,10 @@ fn what_is_not_known_is_never_safe() {
     assert!(told(row("sha256:odd", None, None)).starts_with(because), "it may be any image");
     assert!(told(row(&asked("9"), Some('B'), None)).starts_with(because), "which index B belongs to");
     for known in [row(&asked("9"), Some('Z'), None), row("public.ecr.aws/apps/checkout:1", None, None)] {
-        assert_eq!(foresee(&images, &inventory(&[known], &[])).verdict, Verdict::Safe);
+        assert_eq!(foresee(&images, &inventory(&[known], &[])).verdict, Safety::Safe);
     }
     let nothing = outlook(&policy(&[rule(1, older("any", 5))]), &listing(&images), None, now());
-    assert_eq!(nothing.verdict, Verdict::Unknown, "nobody said what runs");
+    assert_eq!(nothing.verdict, Safety::Unknown, "nobody said what runs");
     let nothing = outlook(&policy(&[rule(1, older("any", 50))]), &listing(&images), None, now());
-    assert_eq!(nothing.verdict, Verdict::Safe, "nothing goes");
+    assert_eq!(nothing.verdict, Safety::Safe, "nothing goes");
 }

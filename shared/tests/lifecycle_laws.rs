@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::image::Digest;
-use patchwave::lifecycle::{Image, Policy, StorageClass, judge};
+use patchwave::lifecycle::{LifecyclePolicy, RepositoryImage, StorageClass, judge};
 use patchwave::time::{Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,14 +26,14 @@ fn moment() -> impl Strategy<Value = Timestamp> {
     (0..20_u32).prop_map(|halves| Span::hours(12 * halves).before(now()))
 }
 
-fn image(others: usize) -> impl Strategy<Value = Image> {
+fn image(others: usize) -> impl Strategy<Value = RepositoryImage> {
     let moments = (moment(), any::<[bool; 3]>(), moment(), moment(), 80..100_u32);
     let tags = proptest::sample::subsequence(TAGS.to_vec(), 0..3);
     let children = proptest::collection::btree_set(0..others, 0..3);
     (moments, tags, children, proptest::bool::weighted(0.2)).prop_map(
         |(moments, tags, children, archived)| {
             let (pushed_at, has, pulled, restored, archived_for) = moments;
-            Image {
+            RepositoryImage {
                 tags: tags.into_iter().map(|tag| tag.parse().unwrap()).collect(),
                 pushed_at,
                 pulled_at: has[0].then_some(pulled),
@@ -47,7 +47,7 @@ fn image(others: usize) -> impl Strategy<Value = Image> {
     )
 }
 
-fn images() -> impl Strategy<Value = BTreeMap<Digest, Image>> {
+fn images() -> impl Strategy<Value = BTreeMap<Digest, RepositoryImage>> {
     let number = |(number, image)| (digest(number), image);
     (1..9_usize)
         .prop_flat_map(|size| proptest::collection::vec(image(size), size))
@@ -111,7 +111,7 @@ fn wild(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-fn sees(rule: &Value, image: &Image) -> bool {
+fn sees(rule: &Value, image: &RepositoryImage) -> bool {
     let selection = &rule["selection"];
     let class =
         if selection["storageClass"] == "archive" { StorageClass::Archive } else { StorageClass::Standard };
@@ -127,14 +127,14 @@ fn sees(rule: &Value, image: &Image) -> bool {
 }
 
 /// Tells whether a rule marks an image that it sees, if nothing else is asked.
-fn marks(rule: &Value, image: &Image, images: &BTreeMap<Digest, Image>) -> bool {
+fn marks(rule: &Value, image: &RepositoryImage, images: &BTreeMap<Digest, RepositoryImage>) -> bool {
     let number = rule["selection"]["countNumber"].as_u64().unwrap();
     let days_since =
         |at: Timestamp| now().duration_since(at).as_hours() / 24 >= i64::try_from(number).unwrap();
-    let age = |image: &Image| image.restored_at.unwrap_or(image.pushed_at);
+    let age = |image: &RepositoryImage| image.restored_at.unwrap_or(image.pushed_at);
     match rule["selection"]["countType"].as_str().unwrap() {
         "imageCountMoreThan" => {
-            let not_older = |other: &&Image| sees(rule, other) && age(other) >= age(image);
+            let not_older = |other: &&RepositoryImage| sees(rule, other) && age(other) >= age(image);
             images.values().filter(not_older).count() as u64 > number
         }
         "sinceImagePushed" => days_since(image.pushed_at),
@@ -147,7 +147,7 @@ fn marks(rule: &Value, image: &Image, images: &BTreeMap<Digest, Image>) -> bool 
 }
 
 /// Which rule acts on which image.
-fn model(rules: &[Value], images: &BTreeMap<Digest, Image>) -> BTreeMap<Digest, u64> {
+fn model(rules: &[Value], images: &BTreeMap<Digest, RepositoryImage>) -> BTreeMap<Digest, u64> {
     let mut acted = BTreeMap::new();
     let mut shielded = BTreeSet::new();
     for rule in rules {
@@ -158,7 +158,7 @@ fn model(rules: &[Value], images: &BTreeMap<Digest, Image>) -> BTreeMap<Digest, 
         }
     }
     loop {
-        let stays = |digest: &Digest, image: &Image| {
+        let stays = |digest: &Digest, image: &RepositoryImage| {
             image.storage == StorageClass::Standard && !acted.contains_key(digest)
         };
         let held: Vec<Digest> = images
@@ -181,7 +181,7 @@ proptest! {
     #[test]
     fn policies_do_what_the_page_says(rules in rules(), images in images()) {
         let text = json!({ "rules": rules }).to_string() + &" ".repeat(100);
-        let policy = Policy::parse(&text).unwrap();
+        let policy = LifecyclePolicy::parse(&text).unwrap();
         let judged = judge(&policy, &images, now());
         let judged: BTreeMap<Digest, u64> = judged.into_iter().map(|(digest, going)| (digest, going.rule.into())).collect();
         prop_assert_eq!(judged, model(&rules, &images));

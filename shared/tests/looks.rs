@@ -10,7 +10,7 @@ use village::{Village, finding, id};
 
 /// How long after its making the plan of now asks for a look.
 fn look(village: &Village) -> Option<Span> {
-    village.plan().look_again.map(|at| Span::between(village.now, at))
+    village.plan().recheck_at.map(|at| Span::between(village.now, at))
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_end_of_a_quiet_period_is_not_missed() {
     village.push(&id("b"));
     village.scan_all();
     let Hold::QuietPeriod { until, .. } = village.hold("a") else { unreachable!("a person pushed") };
-    assert_eq!(village.plan().look_again, Some(until));
+    assert_eq!(village.plan().recheck_at, Some(until));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn told(village: &mut Village) -> Vec<String> {
     for notice in &plan.notices {
         let record = &mut village.image(notice.image.as_str()).record;
         assert!(record.unsettled, "{}: what is not sent must be found by the tick", notice.image);
-        record.told.get_mut(&notice.root_cause).unwrap().sent = true;
+        record.notified.get_mut(&notice.root_cause).unwrap().sent = true;
     }
     plan.notices.iter().map(line).collect()
 }
@@ -281,7 +281,7 @@ fn who_sees_only_a_part_closes_nothing_on_behalf_of_what_it_does_not_see() {
     assert_eq!(told(&mut village), [""; 0]);
     village.facts.images.insert(application, hidden);
     assert_eq!(told(&mut village), [""; 0]);
-    assert!(village.image("b").record.told.contains_key(&RootCause::Vulnerable));
+    assert!(village.image("b").record.notified.contains_key(&RootCause::Vulnerable));
 }
 
 const TWO_FAMILIES: &str = "b1: scratch\n a: b1\n b2: scratch";

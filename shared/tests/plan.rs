@@ -596,18 +596,18 @@ fn what_runs_in_production_goes_first() {
     village.scan_all();
     let first = |village: &Village| village.plan().starts[0].image.clone();
     assert_eq!(first(&village), id("a1"), "nothing tells them apart but their names");
-    let deployed = |image: &str| patchwave::inventory::Deployed {
+    let deployed = |image: &str| patchwave::facts::DeployedVersion {
         version: village.current(image).digest.clone(),
         since: at(0),
         last_seen: at(0),
     };
-    let environment = |name: &str| patchwave::inventory::Running {
+    let environment = |name: &str| patchwave::facts::Deployments {
         environments: [(name.to_owned(), deployed("a2"))].into(),
     };
     let (test, prod) = (environment("test"), environment("Prod"));
-    village.facts.running.insert(id("a2"), test);
+    village.facts.deployments.insert(id("a2"), test);
     assert_eq!(first(&village), id("a1"));
-    village.facts.running.insert(id("a2"), prod);
+    village.facts.deployments.insert(id("a2"), prod);
     assert_eq!(first(&village), id("a2"));
 }
 

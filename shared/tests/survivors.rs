@@ -380,7 +380,7 @@ fn the_end_of_the_attempt_before_is_not_the_end_of_one_that_is_about_to_start() 
     facts.record.claim.as_mut().unwrap().execution = None;
     facts.execution = before;
     assert_eq!(village.pass(), [""; 0]);
-    assert_eq!((village.hold("b").name(), village.facts.slots.running.len()), ("InFlight", 1));
+    assert_eq!((village.hold("b").name(), village.facts.slots.held_by.len()), ("InFlight", 1));
     village.wait("16m");
     village.pass();
     assert_eq!(village.hold("b").name(), "BackOff", "the owner is gone");

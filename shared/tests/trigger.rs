@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use patchwave::trigger::{Event, InvalidEvent, Place, Schedule, Trigger, parse};
+use patchwave::trigger::{AccountRegion, Event, InvalidEvent, ScheduleKind, Trigger, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -69,8 +69,8 @@ fn expectations() -> BTreeMap<&'static str, Vec<Event>> {
     ])
 }
 
-fn here() -> Place {
-    Place { account: "111122223333".into(), region: "us-east-1".into() }
+fn here() -> AccountRegion {
+    AccountRegion { account: "111122223333".into(), region: "us-east-1".into() }
 }
 
 fn tags(tags: &[&str]) -> Vec<patchwave::image::Tag> {
@@ -143,7 +143,7 @@ fn samples() -> Vec<(String, Value)> {
 }
 
 fn sweep(event: &Value) -> Result<Event, InvalidEvent> {
-    parse(event, Schedule::Sweep)
+    parse(event, ScheduleKind::Sweep)
 }
 
 /// Returns `name`'s event with the value at `pointer` replaced or added.
@@ -333,7 +333,7 @@ fn an_arn_says_whose_registry_it_is_in_every_partition() {
             let arn = format!("arn:{partition}:ecr:{region}:444455556666:repository/apps/checkout{image}");
             let event = with("inspector2-finding-ecr-package.json", "/resources", json!([arn]));
             let expected = Trigger::Scanned {
-                at: Place { account: "444455556666".into(), region: region.into() },
+                at: AccountRegion { account: "444455556666".into(), region: region.into() },
                 repository: "apps/checkout".parse().unwrap(),
                 digest: (!image.is_empty()).then(|| CHECKOUT.parse().unwrap()),
                 tags: vec![],
@@ -382,8 +382,8 @@ fn schedules_mean_what_the_function_says() {
         fixture("scheduler-universal-input.json"),
     ];
     for event in [rule, scheduler].into_iter().chain(inputs) {
-        assert_eq!(parse(&event, Schedule::Tick), Ok(Event::Trigger(Trigger::Tick)), "{event}");
-        assert_eq!(parse(&event, Schedule::Sweep), Ok(Event::Trigger(Trigger::Sweep)), "{event}");
+        assert_eq!(parse(&event, ScheduleKind::Tick), Ok(Event::Trigger(Trigger::Tick)), "{event}");
+        assert_eq!(parse(&event, ScheduleKind::Sweep), Ok(Event::Trigger(Trigger::Sweep)), "{event}");
     }
 }
 
@@ -405,8 +405,8 @@ fn what_it_does_not_know_is_ignored_and_says_so() {
         "CodePipeline Action Execution State Change",
         "only a whole execution's state counts",
     );
-    check("aws.s3", "Object Created", "nothing acts on \"Object Created\" from \"aws.s3\"");
-    check("example", "ECR Image Scan", "nothing acts on \"ECR Image Scan\" from \"example\"");
+    check("aws.s3", "Object Created", "Patchwave does not act on \"Object Created\" from \"aws.s3\"");
+    check("example", "ECR Image Scan", "Patchwave does not act on \"ECR Image Scan\" from \"example\"");
 }
 
 #[test]

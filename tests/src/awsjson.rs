@@ -18,7 +18,6 @@ use crate::traffic::Traffic;
 pub struct Refusal {
     /// The exception's name.
     pub code: String,
-    /// Its message.
     pub message: String,
     /// 400 for the caller's fault, 500 for the service's.
     pub status: u16,

@@ -22,7 +22,6 @@ pub type Annotations = BTreeMap<String, String>;
 pub struct Document {
     /// The bytes, which are JSON.
     pub text: String,
-    /// Their digest.
     pub digest: String,
     /// What it is.
     pub media_type: &'static str,

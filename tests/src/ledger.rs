@@ -61,7 +61,7 @@ async fn read<W: World>(ledger: &W, image: &ImageId) -> Option<Record> {
 }
 
 async fn running<W: World>(ledger: &W) -> BTreeSet<ImageId> {
-    ledger.slots(now()).await.expect("it answers").running
+    ledger.slots(now()).await.expect("it answers").held_by
 }
 
 async fn a_write_is_fenced<W: World>(ledger: &W) {
@@ -94,7 +94,7 @@ async fn of_many_claimers_one_wins<W: World>(ledger: &W) {
     let lost = outcomes.iter().filter(|outcome| **outcome == Err(NotClaimed::Conflict)).count();
     assert_eq!((won, lost), (1, 7), "{outcomes:?}");
     let slots = ledger.slots(now()).await.expect("it answers");
-    assert_eq!((slots.running, slots.started_today), (BTreeSet::from([image]), 1), "losers take no slot");
+    assert_eq!((slots.held_by, slots.started_today), (BTreeSet::from([image]), 1), "losers take no slot");
 }
 
 async fn limits_hold_and_slots_come_back<W: World>(ledger: &W) {

@@ -1,7 +1,7 @@
 //! Everything that reads what others wrote, each as a function of bytes that panics if a promise is broken: what can be
 //! read is read back the same, what cannot gives an error of bearable length, and nothing panics.
 //!
-//! `fuzz/` runs them under libFuzzer, `tests/tests/mutated.rs` on changed samples with the stable toolchain.
+//! `tests/fuzz/` runs them under libFuzzer, `tests/tests/mutated.rs` on changed samples with the stable toolchain.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -12,12 +12,12 @@ use patchwave::finding::FindingKey;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Reference, Repository, Tag};
 use patchwave::inventory::Answer;
-use patchwave::lifecycle::{Listing, Policy, outlook};
+use patchwave::lifecycle::{LifecyclePolicy, Listing, outlook};
 use patchwave::plan::plan;
 use patchwave::policy::Mode;
 use patchwave::record::Record;
 use patchwave::time::Span;
-use patchwave::trigger::{self, Schedule};
+use patchwave::trigger::{self, ScheduleKind};
 use serde_json::Value;
 
 /// The longest text of errors: what is wrong is quoted, and must not be repeated without end.
@@ -29,8 +29,8 @@ static ORGANISATION: LazyLock<Hierarchy> = LazyLock::new(|| {
 });
 
 /// A lifecycle policy, the images that it is about, and what runs of them: three files, each with the other two of a sample.
-static LIFECYCLE: LazyLock<(Policy, Listing, Answer)> = LazyLock::new(|| {
-    let policy = Policy::read(include_str!("../fixtures/lifecycle/policy.json"));
+static LIFECYCLE: LazyLock<(LifecyclePolicy, Listing, Answer)> = LazyLock::new(|| {
+    let policy = LifecyclePolicy::read(include_str!("../fixtures/lifecycle/policy.json"));
     let listing = Listing::parse(include_str!("../fixtures/lifecycle/images.json"));
     let running = serde_json::from_str(include_str!("../fixtures/lifecycle/running.json"));
     (policy.expect("a policy"), listing.expect("a listing"), running.expect("an inventory"))
@@ -39,7 +39,7 @@ static LIFECYCLE: LazyLock<(Policy, Listing, Answer)> = LazyLock::new(|| {
 /// An event, as EventBridge writes it.
 pub fn event(bytes: &[u8]) {
     let Ok(event) = serde_json::from_slice::<Value>(bytes) else { return };
-    for schedule in [Schedule::Tick, Schedule::Sweep] {
+    for schedule in [ScheduleKind::Tick, ScheduleKind::Sweep] {
         match trigger::parse(&event, schedule) {
             Ok(parsed) => assert_eq!(Ok(parsed), trigger::parse(&event, schedule)),
             Err(invalid) => assert!(invalid.to_string().len() < LONGEST_ERROR),
@@ -82,14 +82,14 @@ pub fn record(bytes: &[u8]) {
 pub fn lifecycle(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (policy, listing, running) = &*LIFECYCLE;
-    let answers = |policy: &Policy, listing: &Listing, running: &Answer| {
+    let answers = |policy: &LifecyclePolicy, listing: &Listing, running: &Answer| {
         let outlook = outlook(policy, listing, Some(running), running.at);
         for goes in &outlook.going {
             assert!(listing.images.contains_key(&goes.digest));
             assert!(policy.rules().iter().any(|rule| rule.priority == goes.going.rule));
         }
     };
-    match Policy::read(text) {
+    match LifecyclePolicy::read(text) {
         Ok(policy) => {
             assert!(policy.rules().windows(2).all(|two| two[0].priority < two[1].priority));
             answers(&policy, listing, running);

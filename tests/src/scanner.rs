@@ -21,9 +21,7 @@ pub enum Scanning {
 /// A package in a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: String,
     /// Inspector's word for where it comes from: `OS`, `NODEPKG`, `PYTHONPKG` …
     pub manager: String,
@@ -34,7 +32,6 @@ pub struct Package {
 pub struct Vulnerability {
     /// Such as `CVE-2026-1000`.
     pub id: String,
-    /// Whose.
     pub package: String,
     /// In which version.
     pub affects: String,
@@ -49,7 +46,6 @@ pub struct Vulnerability {
 /// What became of the scan of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It completed.
     Complete(Timestamp),
     /// It did not: the status word of `DescribeImageScanFindings`.
     Other(&'static str),

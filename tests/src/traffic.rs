@@ -9,7 +9,6 @@ use crate::settle::Dice;
 /// Which calls are refused as throttled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Throttle {
-    /// None.
     #[default]
     Never,
     /// One in five of the calls that were not made before, and never its repetition: a limit that backing off gets under.

@@ -33,23 +33,23 @@ fn hierarchies() {
 
 #[test]
 fn facts() {
-    mutations(&samples(&["fuzz/seeds/facts"], "json"), TIMES, 3, parsers::facts);
+    mutations(&samples(&["tests/fuzz/seeds/facts"], "json"), TIMES, 3, parsers::facts);
 }
 
 #[test]
 fn records() {
-    mutations(&samples(&["fuzz/seeds/record"], "json"), TIMES, 4, parsers::record);
+    mutations(&samples(&["tests/fuzz/seeds/record"], "json"), TIMES, 4, parsers::record);
 }
 
 #[test]
 fn lifecycle_policies() {
-    let folders = ["tests/fixtures/lifecycle", "fuzz/seeds/lifecycle"];
+    let folders = ["tests/fixtures/lifecycle", "tests/fuzz/seeds/lifecycle"];
     mutations(&samples(&folders, "json"), TIMES, 6, parsers::lifecycle);
 }
 
 #[test]
 fn names() {
-    mutations(&samples(&["fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
+    mutations(&samples(&["tests/fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
 }
 
 #[test]

@@ -15,12 +15,12 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use patchwave::hierarchy::Role;
 use patchwave::image::EcrRegistry;
 use patchwave_converge::Fault;
 
 use crate::credentials::with_default_credentials;
 use crate::fault::denied;
-use crate::survey::RoleToAssume;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -93,10 +93,10 @@ impl Clients {
     pub(crate) async fn assume(
         &self,
         account: &str,
-        role: &RoleToAssume,
+        role: &Role,
         session: &str,
     ) -> Result<SharedCredentialsProvider, Fault> {
-        let arn = role_arn(account, &role.role, self.config.region().map_or("", Region::as_ref));
+        let arn = role_arn(account, &role.name, self.config.region().map_or("", Region::as_ref));
         let provider = AssumeRoleProvider::builder(&arn).session_name(session).configure(&self.config);
         let provider = match &role.external_id {
             Some(id) => provider.external_id(id),

@@ -23,7 +23,6 @@ use patchwave_converge::{Fault, FaultKind, NotStarted};
 
 use crate::clients::Clients;
 use crate::fault::{fault, invalid};
-use crate::survey::RoleToAssume;
 use crate::time::timestamp;
 
 /// How far CodePipeline's clock and ours may differ.
@@ -61,10 +60,7 @@ impl Pipelines {
             return Ok(client.clone());
         }
         let credentials = match &builder.role {
-            Some(role) => {
-                let role = RoleToAssume { role: role.clone(), external_id: builder.external_id.clone() };
-                Some(self.clients.assume(&builder.account, &role, SESSION).await?)
-            }
+            Some(role) => Some(self.clients.assume(&builder.account, role, SESSION).await?),
             None => None,
         };
         let client = self.clients.elsewhere(&builder.region, credentials).codepipeline();

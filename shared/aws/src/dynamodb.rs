@@ -96,11 +96,11 @@ impl Ledger {
     pub(crate) async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         let operation = "read the slots";
         let mut slots = Slots::default();
-        for item in self.read(operation, vec![Key::running(), Key::day(now)]).await? {
-            if let Some(set) = item.get(table::RUNNING) {
-                let set = set.as_ss().map_err(|_| malformed(operation, &item, table::RUNNING))?;
+        for item in self.read(operation, vec![Key::slots(), Key::day(now)]).await? {
+            if let Some(set) = item.get(table::HELD_BY) {
+                let set = set.as_ss().map_err(|_| malformed(operation, &item, table::HELD_BY))?;
                 let images = set.iter().map(|id| id.parse()).collect::<Result<_, _>>();
-                slots.running = images.map_err(|_| malformed(operation, &item, table::RUNNING))?;
+                slots.held_by = images.map_err(|_| malformed(operation, &item, table::HELD_BY))?;
             }
             if item.contains_key(table::STARTS) {
                 slots.started_today = number(operation, &item, table::STARTS)?;
@@ -179,12 +179,12 @@ impl Ledger {
             .expression_attribute_values(":read", put.read);
         let slot = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(item_of(&Key::running())))
+            .set_key(Some(item_of(&Key::slots())))
             .update_expression("ADD #images :image")
             .condition_expression(
                 "attribute_not_exists(#images) OR size(#images) < :most OR contains(#images, :id)",
             )
-            .expression_attribute_names("#images", table::RUNNING)
+            .expression_attribute_names("#images", table::HELD_BY)
             .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]))
             .expression_attribute_values(":id", text(image.as_str()))
             .expression_attribute_values(":most", numeral(limits.max_concurrent_builds));
@@ -233,9 +233,9 @@ impl Ledger {
             .expression_attribute_values(":read", numeral(fence));
         let slot = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(item_of(&Key::running())))
+            .set_key(Some(item_of(&Key::slots())))
             .update_expression("DELETE #images :image")
-            .expression_attribute_names("#images", table::RUNNING)
+            .expression_attribute_names("#images", table::HELD_BY)
             .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]));
         Ok(vec![
             TransactWriteItem::builder().condition_check(unchanged.build()?).build(),
@@ -372,8 +372,16 @@ fn image_of(operation: &str, item: &Item) -> Result<ImageId, Fault> {
 fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
     let format = if item.contains_key(table::FORMAT) { number(operation, item, table::FORMAT)? } else { 1 };
     if format > table::CURRENT_FORMAT {
-        let newer = format!("{} {format} is of a newer Patchwave; deploy that one again", table::FORMAT);
-        return Err(malformed(operation, item, &newer));
+        let newer =
+            format!("a newer Patchwave wrote it ({} {format}); deploy that version again", table::FORMAT);
+        return Err(unreadable(operation, item, &newer));
+    }
+    if format < table::CURRENT_FORMAT {
+        let older = format!(
+            "a Patchwave before its first release wrote it ({} {format}); delete it, and the next sweep writes it anew",
+            table::FORMAT
+        );
+        return Err(unreadable(operation, item, &older));
     }
     let json = item.get(table::RECORD).and_then(|value| value.as_s().ok());
     let json = json.ok_or_else(|| malformed(operation, item, table::RECORD))?;
@@ -390,9 +398,12 @@ fn number<N: std::str::FromStr>(operation: &str, item: &Item, field: &str) -> Re
 }
 
 fn malformed(operation: &str, item: &Item, field: &str) -> Fault {
+    unreadable(operation, item, &format!("it is malformed: {field}; repair or delete it"))
+}
+
+fn unreadable(operation: &str, item: &Item, why: &str) -> Fault {
     let part = |name| item.get(name).and_then(|v: &AttributeValue| v.as_s().ok()).map_or("?", String::as_str);
-    let key = format!("{} / {}", part(table::PARTITION), part(table::SORT));
-    invalid(operation, format!("the item {key} is malformed: {field}; repair or delete it"))
+    invalid(operation, format!("item {} / {}: {why}", part(table::PARTITION), part(table::SORT)))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Bus {
     }
 
     /// Sends notices and says, in their order, which were taken.
-    pub(crate) async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    pub(crate) async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut answers = Vec::with_capacity(notices.len());
         for some in notices.chunks(ENTRIES) {
             match self.put(some).await {
@@ -108,7 +108,7 @@ mod tests {
         let (config, asked) =
             fake::config(1, |_, _| (200, json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]})));
         let bus = Bus::new(Client::new(&config), "patchwave".into());
-        assert_eq!(bus.tell(&[notice(1)]).await, [Ok(())]);
+        assert_eq!(bus.notify(&[notice(1)]).await, [Ok(())]);
         let entry = asked.lock().unwrap()[0].1["Entries"][0].clone();
         assert_eq!((&entry["EventBusName"], &entry["Source"]), (&json!("patchwave"), &json!("patchwave")));
         let detail: serde_json::Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
@@ -128,7 +128,7 @@ mod tests {
             (200, json!({"FailedEntryCount": 1, "Entries": (0..sent).map(answer).collect::<Vec<_>>()}))
         });
         let bus = Bus::new(Client::new(&config), "patchwave".into());
-        let answers = bus.tell(&(0..25).map(notice).collect::<Vec<_>>()).await;
+        let answers = bus.notify(&(0..25).map(notice).collect::<Vec<_>>()).await;
         assert_eq!(count(&asked, "PutEvents"), 3, "ten a call");
         let failed: Vec<usize> = (0..25).filter(|n| answers[*n].is_err()).collect();
         assert_eq!(failed, [3, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 23]);

@@ -17,10 +17,10 @@ use patchwave_converge::{
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::deployed::{Deployed, NotDone};
 use crate::fault::invalid;
+use crate::installation::{Installation, NotDone};
 use crate::scheduler::Scheduler;
-use crate::survey::{Cursor, RoleToAssume, Surveyor, Target};
+use crate::survey::{Cursor, Surveyor, Target};
 use crate::telemetry;
 use crate::world::AwsWorld;
 
@@ -35,7 +35,7 @@ struct Unfinished {
 }
 
 /// What a look brought.
-pub(crate) struct Looked {
+pub(crate) struct Swept {
     understood: Understood,
     totals: Totals,
     /// What went wrong beside it.
@@ -44,16 +44,16 @@ pub(crate) struct Looked {
 
 /// Looks at everything that the hierarchy names, or at what the last invocation left of it, understands it and writes it
 /// down. Nothing is concluded from what could not be read.
-pub(crate) async fn look(
-    deployed: &Deployed,
+pub(crate) async fn sweep(
+    installation: &Installation,
     world: &AwsWorld,
     hierarchy: &Hierarchy,
     deadline: Option<Timestamp>,
-) -> Result<Looked, Fault> {
+) -> Result<Swept, Fault> {
     let ledger = world.ledger();
     let resume: Option<Unfinished> = ledger.state::<Option<Unfinished>>(Key::cursor()).await?.flatten();
     let began = resume.as_ref().map_or_else(|| world.now(), |unfinished| unfinished.began);
-    let surveyor = Surveyor::new(deployed.clients().clone(), crate::settings::kube_endpoint());
+    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint());
     let until = deadline.and_then(|deadline| most_of_the_time(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
@@ -74,14 +74,14 @@ pub(crate) async fn look(
     let operation = "write the inventory";
     let written = items(&before, &understood.folded, now).map_err(|e| invalid(operation, e.to_string()))?;
     ledger.write(&written).await?;
-    // Only after what was seen is written: what is cut off before this is looked at again.
+    // Only after what was seen is written: what is cut off before this is swept at again.
     if resumed || left.is_some() {
         let unfinished = left.map(|cursor| Unfinished { began, cursor });
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
     if !surveyed.ended {
-        faults.extend(go_on(deployed.sweeps(), world.now(), got_on).await.err());
+        faults.extend(go_on(installation.sweeps(), world.now(), got_on).await.err());
     }
 
     let inventory = &understood.folded.inventory;
@@ -98,9 +98,9 @@ pub(crate) async fn look(
     info!(
         target: "patchwave",
         namespace = NAMESPACE, running = totals.running, vulnerable = totals.vulnerable, unknown = totals.unknown,
-        changes = understood.folded.changes.len(), ended = surveyed.ended, "looked"
+        changes = understood.folded.changes.len(), ended = surveyed.ended, "swept"
     );
-    Ok(Looked { understood, totals, faults })
+    Ok(Swept { understood, totals, faults })
 }
 
 /// Adds what Inspector saw in the clusters that could not be read, where Inspector scans. Of many questions that fail one is
@@ -137,7 +137,7 @@ fn got_on(survey: &Survey, before: Option<&Cursor>, left: &Cursor) -> bool {
 async fn go_on(sweeps: Option<&Scheduler>, now: Timestamp, got_on: bool) -> Result<(), Fault> {
     if got_on {
         return match sweeps {
-            Some(sweeps) => sweeps.wake(now, now).await,
+            Some(sweeps) => sweeps.schedule_once(now, now).await,
             None => Ok(()),
         };
     }
@@ -162,10 +162,7 @@ fn targets(hierarchy: &Hierarchy) -> Vec<Target> {
     let target = |account: &patchwave::hierarchy::Account| Target {
         account: account.id.clone(),
         environment: account.environment.clone(),
-        role: account
-            .role
-            .clone()
-            .map(|role| RoleToAssume { role, external_id: account.external_id.clone() }),
+        role: account.role.clone(),
         regions: inspected.regions.clone(),
     };
     inspected.accounts.iter().map(target).collect()
@@ -176,11 +173,11 @@ fn targets(hierarchy: &Hierarchy) -> Vec<Target> {
 pub(crate) async fn finish(
     world: &AwsWorld,
     hierarchy: &Hierarchy,
-    looked: Result<Looked, Fault>,
+    swept: Result<Swept, Fault>,
     report: &mut Report,
 ) {
-    let Looked { understood, totals, faults } = match looked {
-        Ok(looked) => looked,
+    let Swept { understood, totals, faults } = match swept {
+        Ok(swept) => swept,
         Err(fault) => return fail(report, None, &fault),
     };
     report.inventory = Some(totals);
@@ -229,11 +226,9 @@ fn fail(report: &mut Report, image: Option<ImageId>, fault: &Fault) {
 /// A deployment's inventory, as its table holds it.
 #[derive(Debug)]
 pub struct Inventoried {
-    /// The hierarchy.
     pub hierarchy: Arc<Hierarchy>,
     /// What is known of what runs.
     pub inventory: inventory::Inventory,
-    /// The time.
     pub now: Timestamp,
 }
 
@@ -243,8 +238,8 @@ pub struct Inventoried {
 ///
 /// Where the hierarchy or the table do not answer.
 pub async fn read(progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
-    let deployed = Deployed::read().await?;
-    let (world, hierarchy) = deployed.world().await?;
+    let installation = Installation::read().await?;
+    let (world, hierarchy) = installation.world().await?;
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory_with(&images, progress).await?;
     Ok(Inventoried { hierarchy, inventory, now: world.now() })

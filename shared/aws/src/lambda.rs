@@ -8,12 +8,12 @@ use futures::future::LocalBoxFuture;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
-use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
-use patchwave_converge::{Fault, FaultKind, Report, Settings as PassSettings, converge};
+use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
+use patchwave_converge::{Fault, FaultKind, PassSettings, Report, converge};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
-use crate::deployed::Deployed;
+use crate::installation::Installation;
 use crate::inventory;
 use crate::settings::InvalidSettings;
 use crate::telemetry;
@@ -26,20 +26,20 @@ use crate::world::AwsWorld;
 #[derive(Clone, Copy)]
 pub struct Role {
     name: &'static str,
-    schedule: Schedule,
-    pass: for<'a> fn(Pass<'a>) -> LocalBoxFuture<'a, Result<Report, Fault>>,
+    schedule: ScheduleKind,
+    pass: for<'a> fn(Invocation<'a>) -> LocalBoxFuture<'a, Result<Report, Fault>>,
 }
 
 impl Role {
-    /// Acts on scans and findings.
+    /// ActedOn on scans and findings.
     pub const SCAN_COMPLETE: Self =
-        Self { name: "scan-complete", schedule: Schedule::Tick, pass: |pass| Box::pin(pass.make()) };
+        Self { name: "scan-complete", schedule: ScheduleKind::Tick, pass: |pass| Box::pin(pass.make()) };
     /// Looks at everything, daily.
     pub const INVENTORY: Self =
-        Self { name: "inventory", schedule: Schedule::Sweep, pass: |pass| Box::pin(pass.sweep()) };
-    /// Acts on pushes, build results and ticks.
+        Self { name: "inventory", schedule: ScheduleKind::Sweep, pass: |pass| Box::pin(pass.sweep()) };
+    /// ActedOn on pushes, build results and ticks.
     pub const REBUILD_FANOUT: Self =
-        Self { name: "rebuild-fanout", schedule: Schedule::Tick, pass: |pass| Box::pin(pass.make()) };
+        Self { name: "rebuild-fanout", schedule: ScheduleKind::Tick, pass: |pass| Box::pin(pass.make()) };
 }
 
 /// Runs a function until Lambda stops it.
@@ -61,7 +61,7 @@ async fn serve(role: Role) -> Result<(), lambda_runtime::Error> {
 /// What lives as long as the function's process.
 struct Function {
     role: Role,
-    deployed: Result<Deployed, InvalidSettings>,
+    installation: Result<Installation, InvalidSettings>,
 }
 
 /// An invocation that failed as a whole.
@@ -101,7 +101,7 @@ impl From<Failed> for Diagnostic {
 
 impl Function {
     async fn new(role: Role) -> Self {
-        Self { role, deployed: Deployed::read().await }
+        Self { role, installation: Installation::read().await }
     }
 
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Failed> {
@@ -153,18 +153,18 @@ impl Function {
         if triggers.is_empty() {
             return Ok(Report { is_whole: true, ..Report::default() });
         }
-        let deployed = self.deployed.as_ref().map_err(Clone::clone)?;
-        let (world, hierarchy) = deployed.world().await?;
-        let settings = PassSettings { mode: deployed.mode(), owner };
-        let pass = Pass {
-            deployed,
+        let installation = self.installation.as_ref().map_err(Clone::clone)?;
+        let (world, hierarchy) = installation.world().await?;
+        let settings = PassSettings { mode: installation.mode(), owner };
+        let invocation = Invocation {
+            installation,
             world: &world,
             hierarchy: &hierarchy,
             triggers: &triggers,
             settings: &settings,
             deadline,
         };
-        let report = (self.role.pass)(pass).await?;
+        let report = (self.role.pass)(invocation).await?;
         telemetry::report(&report);
         Ok(report)
     }
@@ -172,8 +172,8 @@ impl Function {
 
 /// A pass that is about to be made.
 #[derive(Clone, Copy)]
-struct Pass<'a> {
-    deployed: &'a Deployed,
+struct Invocation<'a> {
+    installation: &'a Installation,
     world: &'a AwsWorld,
     hierarchy: &'a Hierarchy,
     triggers: &'a [Trigger],
@@ -181,7 +181,7 @@ struct Pass<'a> {
     deadline: Option<Timestamp>,
 }
 
-impl Pass<'_> {
+impl Invocation<'_> {
     async fn make(self) -> Result<Report, Fault> {
         Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
     }
@@ -191,10 +191,10 @@ impl Pass<'_> {
         if !self.triggers.contains(&Trigger::Sweep) {
             return self.make().await;
         }
-        let looked =
-            Box::pin(inventory::look(self.deployed, self.world, self.hierarchy, self.deadline)).await;
+        let swept =
+            Box::pin(inventory::sweep(self.installation, self.world, self.hierarchy, self.deadline)).await;
         let mut report = self.make().await?;
-        Box::pin(inventory::finish(self.world, self.hierarchy, looked, &mut report)).await;
+        Box::pin(inventory::finish(self.world, self.hierarchy, swept, &mut report)).await;
         Ok(report)
     }
 }
@@ -212,7 +212,7 @@ fn ignored(because: &str) -> Result<Value, serde_json::Error> {
 #[derive(Debug, Default)]
 struct Batch {
     /// Those that ask for a look.
-    looks: Vec<(Message, Trigger)>,
+    triggers: Vec<(Message, Trigger)>,
     /// Those that cannot be read: they fail alone.
     bad: Vec<Message>,
 }
@@ -240,12 +240,12 @@ impl Message {
 }
 
 impl Batch {
-    fn read(records: Vec<SqsMessage>, schedule: Schedule) -> Self {
+    fn read(records: Vec<SqsMessage>, schedule: ScheduleKind) -> Self {
         let mut batch = Self::default();
         for mut record in records {
             let message = Message::new(&mut record);
             match read_body(record.body.as_deref().unwrap_or_default(), schedule) {
-                Ok(Event::Trigger(trigger)) => batch.looks.push((message, trigger)),
+                Ok(Event::Trigger(trigger)) => batch.triggers.push((message, trigger)),
                 Ok(Event::Ignored { because }) => {
                     info!(target: "patchwave", message_id = message.id, because, "ignored");
                 }
@@ -260,7 +260,7 @@ impl Batch {
 
     /// Returns what to look at, each once: one scan of many platforms tells the same many times.
     fn triggers(&self) -> Vec<Trigger> {
-        let each: BTreeSet<&Trigger> = self.looks.iter().map(|(_, trigger)| trigger).collect();
+        let each: BTreeSet<&Trigger> = self.triggers.iter().map(|(_, trigger)| trigger).collect();
         each.into_iter().cloned().collect()
     }
 
@@ -268,7 +268,7 @@ impl Batch {
     fn response(self, passed: Result<(), Failed>) -> SqsBatchResponse {
         let mut again = self.bad;
         if let Err(failed) = passed {
-            for (message, _) in self.looks {
+            for (message, _) in self.triggers {
                 message.log(&failed);
                 again.push(message);
             }
@@ -285,7 +285,7 @@ fn failure(message_id: String) -> BatchItemFailure {
     failure
 }
 
-fn read_body(body: &str, schedule: Schedule) -> Result<Event, BadBody> {
+fn read_body(body: &str, schedule: ScheduleKind) -> Result<Event, BadBody> {
     Ok(trigger::parse(&serde_json::from_str(body)?, schedule)?)
 }
 
@@ -299,7 +299,7 @@ enum BadBody {
 
 /// Reads a batch as a function does, and returns how many of its messages fail alone.
 #[cfg(test)]
-pub(crate) fn read_batch(payload: Value, schedule: Schedule) -> Result<usize, serde_json::Error> {
+pub(crate) fn read_batch(payload: Value, schedule: ScheduleKind) -> Result<usize, serde_json::Error> {
     let batch: SqsEvent = serde_json::from_value(payload)?;
     Ok(Batch::read(batch.records, schedule).response(Ok(())).batch_item_failures.len())
 }

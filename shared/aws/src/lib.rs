@@ -6,13 +6,13 @@
 mod clients;
 mod codepipeline;
 mod credentials;
-mod deployed;
 mod dynamodb;
 mod ecr;
 pub mod eventbridge;
 mod fault;
 mod hierarchy;
 mod inspector;
+mod installation;
 mod inventory;
 pub mod lambda;
 mod manifest;
@@ -28,7 +28,7 @@ mod fake;
 #[cfg(test)]
 mod mutated;
 
-pub use deployed::{Acts, Intervened, NotDone, intervene, snapshot};
+pub use installation::{ActedOn, Intervened, NotDone, intervene, snapshot};
 pub use inventory::{Inventoried, read as inventory};
 pub use settings::InvalidSettings;
 pub use world::AwsWorld;

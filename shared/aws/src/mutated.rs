@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_ecr::Client;
 use patchwave::finding::Scan;
-use patchwave::trigger::Schedule;
+use patchwave::trigger::ScheduleKind;
 use patchwave_tests::mutate::mutations;
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn scans() {
 #[test]
 fn manifests() {
     let samples = ["index.json", "manifest.json"].map(|name| {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/manifest");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/manifest");
         std::fs::read(folder.join(name)).unwrap()
     });
     mutations(&samples, 20_000, 2, |bytes| {
@@ -85,7 +85,7 @@ fn batches() {
     mutations(&samples, 20_000, 3, |bytes| {
         let Ok(payload) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
         let messages = payload["Records"].as_array().map_or(0, Vec::len);
-        if let Ok(failures) = read_batch(payload, Schedule::Tick) {
+        if let Ok(failures) = read_batch(payload, ScheduleKind::Tick) {
             assert!(failures <= messages, "no message fails twice");
         }
     });

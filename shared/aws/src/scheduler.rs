@@ -45,7 +45,7 @@ impl Scheduler {
 
     /// Asks to be woken at the first whole minute from `at` on that is still ahead. However many ask for the same minute,
     /// they are woken once.
-    pub(crate) async fn wake(&self, at: Timestamp, now: Timestamp) -> Result<(), Fault> {
+    pub(crate) async fn schedule_once(&self, at: Timestamp, now: Timestamp) -> Result<(), Fault> {
         let Schedule { group, name } = &self.schedule;
         let target = self.target().await?;
         let minute = minute(at, now);
@@ -168,10 +168,10 @@ mod tests {
         let now = at("2026-01-01T12:00:00Z");
 
         for seconds in ["01", "02", "59"] {
-            one.wake(at(&format!("2026-01-01T12:06:{seconds}Z")), now).await.unwrap();
-            other.wake(at("2026-01-01T12:07:00Z"), now).await.unwrap();
+            one.schedule_once(at(&format!("2026-01-01T12:06:{seconds}Z")), now).await.unwrap();
+            other.schedule_once(at("2026-01-01T12:07:00Z"), now).await.unwrap();
         }
-        one.wake(at("2026-01-01T12:09:00Z"), now).await.unwrap();
+        one.schedule_once(at("2026-01-01T12:09:00Z"), now).await.unwrap();
 
         let client = Client::new(&config);
         let listed = client.list_schedules().group_name("patchwave").send().await.unwrap();
@@ -205,10 +205,10 @@ mod tests {
         });
         let scheduler = Scheduler::new(Client::new(&config), daily());
         let now = at("2026-01-01T12:00:00Z");
-        let refused = scheduler.clone().wake(at("2026-01-01T12:07:00Z"), now).await.unwrap_err();
+        let refused = scheduler.clone().schedule_once(at("2026-01-01T12:07:00Z"), now).await.unwrap_err();
         assert_eq!(refused.kind, FaultKind::Denied);
         assert_eq!(refused.operation, "schedule a look at 2026-01-01T12:07:00Z");
-        scheduler.wake(at("2026-01-01T12:09:00Z"), now).await.unwrap();
+        scheduler.schedule_once(at("2026-01-01T12:09:00Z"), now).await.unwrap();
         assert_eq!(reads.load(Ordering::Relaxed), 1);
     }
 }

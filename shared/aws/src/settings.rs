@@ -9,7 +9,6 @@ use crate::scheduler::Schedule;
 /// An environment variable of Patchwave's own, as the README lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
     pub name: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -89,12 +88,7 @@ pub enum InvalidSettings {
     Missing(Variable),
     /// Its value is not one of its values.
     #[error("{} is {found:?}; set it to {}", .variable.name, .variable.meaning)]
-    Wrong {
-        /// Which.
-        variable: Variable,
-        /// Its value.
-        found: String,
-    },
+    Wrong { variable: Variable, found: String },
 }
 
 impl Settings {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
-use patchwave::inventory::{Covered, Running, Scanning, SeenInUse, Windows};
+use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -99,8 +100,8 @@ impl World for AwsWorld {
         self.ledger.records(images).await
     }
 
-    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
-        self.ledger.running(images).await
+    async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
+        self.ledger.deployments(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
@@ -111,7 +112,7 @@ impl World for AwsWorld {
         let deployed = images.iter().filter(|image| matches!(image.line, Line::Deployed { .. }));
         let deployed: BTreeSet<ImageId> = deployed.map(|image| image.id.clone()).collect();
         let running =
-            if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.running(&deployed).await };
+            if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.deployments(&deployed).await };
         self.registry.currents(images, &running).await
     }
 
@@ -167,16 +168,16 @@ impl World for AwsWorld {
         self.bus.is_some()
     }
 
-    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         match &self.bus {
-            Some(bus) => bus.tell(notices).await,
+            Some(bus) => bus.notify(notices).await,
             None => vec![Ok(()); notices.len()],
         }
     }
 
-    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         match &self.ticks {
-            Some(ticks) => ticks.wake(at, self.now()).await,
+            Some(ticks) => ticks.schedule_once(at, self.now()).await,
             None => Ok(()),
         }
     }

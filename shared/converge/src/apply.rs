@@ -1,8 +1,8 @@
 //! Does what a plan says, in the order that loses nothing if it is cut off between any two calls.
 //!
-//! First the records that enter the index of the unsettled, then the starts, then the records that leave it: whatever is
-//! interrupted is found again by the next tick. A start is claimed with its whole request before it is made, and
-//! confirmed after.
+//! Records that enter the index of the unsettled are written first, then the starts are made, then the
+//! records that leave the index are written. So the next tick finds whatever was interrupted. A start
+//! is claimed with its whole request before it is made, and confirmed after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::notice::Notice;
-use patchwave::plan::{Hold, Limit, Plan, Start};
+use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
 use patchwave::record::{Attempt, Claim, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
@@ -25,80 +25,122 @@ pub(crate) async fn apply<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     facts: &Facts,
-    plan: Plan,
+    mut plan: Plan,
     owner: &str,
 ) -> Report {
-    let Plan { starts, holds, reasons, proofs, unknown, scans, mut records, freed, notices, look_again } =
-        plan;
-    let mut pass =
-        Pass { world, hierarchy, owner, now: facts.observed_at, report: Report::default(), is_whole: true };
-    for (image, why) in &facts.unreadable {
-        pass.report.errors.push(Failure { image: Some(image.clone()), message: why.clone() });
-    }
-    let starting: Vec<(Start, Record)> = starts
-        .into_iter()
-        .map(|start| {
-            let record =
-                records.remove(&start.image).or_else(|| Some(facts.images.get(&start.image)?.record.clone()));
-            (start, record.unwrap_or_default())
-        })
-        .collect();
-    let (entering, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        records.into_iter().partition(|(_, record)| record.unsettled);
+    let mut pass = Pass { world, hierarchy, facts, owner, report: Report::default(), is_whole: true };
+    pass.report_unreadable_records();
+    let starts = with_their_records(&mut plan, facts);
+    let (entering, leaving) = by_index(plan.records);
 
     let entered = pass.save_all(&entering).await;
-    for image in freed.iter().filter(|image| starting.iter().all(|(start, _)| start.image != **image)) {
-        // Whoever starts keeps its slot for the new claim.
-        let read = facts.images.get(image).map_or(0, |image| image.record.fence);
-        pass.free(image, read + u64::from(entered.contains(image))).await;
-    }
-    for (start, record) in starting {
-        pass.start(start, record).await;
-    }
+    pass.free_slots(&plan.freed, &starts, &entered).await;
+    pass.start_all(starts).await;
     if pass.is_whole {
         pass.save_all(&leaving).await;
     }
-    for scan in scans {
-        match world.request_scan(&scan.repository, &scan.digest).await {
-            Ok(true) => pass.report.scans_requested.push(scan),
-            Ok(false) => {}
-            Err(fault) => pass.fail(Some(&scan.image), &fault),
-        }
-    }
-    pass.tell(notices).await;
-    // If this fails the tick looks, a little later.
-    if let Some(at) = look_again
-        && let Err(fault) = world.wake(at).await
-    {
-        pass.fail(None, &fault);
-    }
+    pass.request_scans(plan.scans).await;
+    pass.notify(plan.notices).await;
+    pass.request_recheck(plan.recheck_at).await;
 
-    let mut report = pass.report;
-    report.is_whole = pass.is_whole;
-    let held = holds.into_iter().map(|(image, hold)| Held {
-        lifted_by: hold.lifted_by(),
-        reasons: reasons.get(&image).cloned().unwrap_or_default(),
-        image,
-        hold,
-    });
-    report.held.extend(held);
-    report.held.sort_by(|a, b| a.image.cmp(&b.image));
-    report.proofs = proofs;
-    report.unknown = unknown.into_iter().collect();
-    report
+    pass.report_holds(plan.holds, &plan.reasons);
+    pass.report.proofs = plan.proofs;
+    pass.report.unknown = plan.unknown.into_iter().collect();
+    Report { is_whole: pass.is_whole, ..pass.report }
+}
+
+/// Takes each start out of the plan together with the record that its claim is written into.
+fn with_their_records(plan: &mut Plan, facts: &Facts) -> Vec<(Start, Record)> {
+    let starts = std::mem::take(&mut plan.starts);
+    let record = |records: &mut BTreeMap<ImageId, Record>, image: &ImageId| {
+        records.remove(image).or_else(|| Some(facts.images.get(image)?.record.clone())).unwrap_or_default()
+    };
+    starts
+        .into_iter()
+        .map(|start| {
+            let record = record(&mut plan.records, &start.image);
+            (start, record)
+        })
+        .collect()
+}
+
+type Records = BTreeMap<ImageId, Record>;
+
+/// Splits records into those that are in the index of the unsettled once written, and those that leave it.
+fn by_index(records: Records) -> (Records, Records) {
+    records.into_iter().partition(|(_, record)| record.unsettled)
 }
 
 struct Pass<'p, W> {
     world: &'p W,
     hierarchy: &'p Hierarchy,
+    facts: &'p Facts,
     owner: &'p str,
-    now: Timestamp,
     report: Report,
-    /// Whether everything so far was written: if not, nothing may leave the index of the unsettled.
+    /// Whether every write so far succeeded. If not, no record may leave the index of the unsettled.
     is_whole: bool,
 }
 
 impl<W: World> Pass<'_, W> {
+    fn now(&self) -> Timestamp {
+        self.facts.observed_at
+    }
+
+    fn report_unreadable_records(&mut self) {
+        for (image, why) in &self.facts.unreadable {
+            self.report.errors.push(Failure { image: Some(image.clone()), message: why.clone() });
+        }
+    }
+
+    /// Frees the slots of builds that ended. An image that starts again keeps its slot for the new claim.
+    async fn free_slots(
+        &mut self,
+        freed: &BTreeSet<ImageId>,
+        starts: &[(Start, Record)],
+        entered: &BTreeSet<ImageId>,
+    ) {
+        for image in freed.iter().filter(|image| starts.iter().all(|(start, _)| start.image != **image)) {
+            let read = self.facts.images.get(image).map_or(0, |image| image.record.fence);
+            self.free(image, read + u64::from(entered.contains(image))).await;
+        }
+    }
+
+    async fn start_all(&mut self, starts: Vec<(Start, Record)>) {
+        for (start, record) in starts {
+            self.start(start, record).await;
+        }
+    }
+
+    async fn request_scans(&mut self, scans: BTreeSet<AwaitedScan>) {
+        for scan in scans {
+            match self.world.request_scan(&scan.repository, &scan.digest).await {
+                Ok(true) => self.report.scans_requested.push(scan),
+                Ok(false) => {}
+                Err(fault) => self.fail(Some(&scan.image), &fault),
+            }
+        }
+    }
+
+    /// Requests a recheck. If that fails, the tick comes a little later.
+    async fn request_recheck(&mut self, at: Option<Timestamp>) {
+        if let Some(at) = at
+            && let Err(fault) = self.world.recheck(at).await
+        {
+            self.fail(None, &fault);
+        }
+    }
+
+    fn report_holds(&mut self, holds: BTreeMap<ImageId, Hold>, reasons: &BTreeMap<ImageId, Vec<Reason>>) {
+        let held = holds.into_iter().map(|(image, hold)| Held {
+            lifted_by: hold.lifted_by(),
+            reasons: reasons.get(&image).cloned().unwrap_or_default(),
+            image,
+            hold,
+        });
+        self.report.held.extend(held);
+        self.report.held.sort_by(|a, b| a.image.cmp(&b.image));
+    }
+
     fn fail(&mut self, image: Option<&ImageId>, error: &dyn std::error::Error) {
         self.report.errors.push(Failure { image: image.cloned(), message: error.to_string() });
     }
@@ -138,15 +180,15 @@ impl<W: World> Pass<'_, W> {
     async fn start(&mut self, start: Start, record: Record) {
         let claim = Claim {
             owner: self.owner.to_owned(),
-            claimed_at: self.now,
-            lease_until: LEASE.after(self.now),
+            claimed_at: self.now(),
+            lease_until: LEASE.after(self.now()),
             start: start.clone(),
             execution: None,
         };
         let attempt = Attempt { key: start.key.clone(), number: start.attempt };
         let claimed =
             Record { claim: Some(claim), last_attempt: Some(attempt), waiting_since: None, ..record.clone() };
-        match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now).await {
+        match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
             Ok(()) => self.make(start, Record { fence: claimed.fence + 1, ..claimed }).await,
             Err(NotClaimed::AtLimit(limit)) => {
                 self.save(&start.image, &record).await;
@@ -199,11 +241,11 @@ impl<W: World> Pass<'_, W> {
     async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
         let later = refused.kind == FaultKind::Throttled;
         let failures =
-            Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now);
+            Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now());
         let hold = if later {
             Hold::AtLimit { limit: Limit::Pipeline }
         } else {
-            Hold::BackOff { failures: failures.count, until: self.now, because: failures.because.clone() }
+            Hold::BackOff { failures: failures.count, until: self.now(), because: failures.because.clone() }
         };
         record.claim = None;
         record.failures = Some(failures);
@@ -213,8 +255,9 @@ impl<W: World> Pass<'_, W> {
         self.hold(start, hold);
     }
 
-    /// Sends what stands unsent in the ledger, and marks it there. What is cut off in between is sent again.
-    async fn tell(&mut self, notices: Vec<Notice>) {
+    /// Sends the notices that are unsent in the ledger, and marks them there. If the pass is cut off in between, the next one
+    /// sends them again.
+    async fn notify(&mut self, notices: Vec<Notice>) {
         if notices.is_empty() {
             return;
         }
@@ -224,21 +267,24 @@ impl<W: World> Pass<'_, W> {
             Err(fault) => return self.fail(None, &fault),
         };
         let stands = |notice: &Notice| {
-            let told = stored.get(&notice.image).and_then(|record| record.told.get(&notice.root_cause));
-            told.is_some_and(|told| told.revision == notice.revision && !told.sent)
+            let notified =
+                stored.get(&notice.image).and_then(|record| record.notified.get(&notice.root_cause));
+            notified.is_some_and(|notified| notified.revision == notice.revision && !notified.sent)
         };
         let notices: Vec<Notice> = notices.into_iter().filter(stands).collect();
-        let answers = self.world.tell(&notices).await;
+        let answers = self.world.notify(&notices).await;
         let mut sent = BTreeSet::new();
         for (notice, answer) in notices.into_iter().zip(answers) {
             match answer {
                 Ok(()) => {
                     let record = stored.get_mut(&notice.image);
-                    if let Some(told) = record.and_then(|record| record.told.get_mut(&notice.root_cause)) {
-                        told.sent = true;
+                    if let Some(notified) =
+                        record.and_then(|record| record.notified.get_mut(&notice.root_cause))
+                    {
+                        notified.sent = true;
                     }
                     sent.insert(notice.image.clone());
-                    self.report.told.push(notice);
+                    self.report.notified.push(notice);
                 }
                 Err(fault) => self.fail(Some(&notice.image), &fault),
             }

@@ -2,7 +2,8 @@
 
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
 use patchwave::image::ImageId;
-use patchwave::intervention::{Decided, Intervention, NotDecided};
+use patchwave::intervention::{Intervention, NotDecided};
+use patchwave::record::Decided;
 
 use crate::observe::observe;
 use crate::world::{Fault, NotSaved, World};

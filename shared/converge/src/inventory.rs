@@ -7,7 +7,7 @@ use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
-    A_DAY, Catalog, Folded, Inventory, Look, Missing, Rescan, Survey, fold, rescans, seen,
+    A_DAY, Catalog, FoldInput, Folded, Inventory, Missing, Rescan, Survey, fold, rescans, seen,
 };
 use patchwave::plan::AwaitedScan;
 use patchwave::record::Record;
@@ -77,7 +77,7 @@ impl Described {
         while let Some(((repository, digest), why)) = missing.pop_first() {
             catalog.miss(&repository, &digest, why);
         }
-        let look = Look {
+        let input = FoldInput {
             survey: &surveyed.survey,
             began: surveyed.began,
             ended: surveyed.ended,
@@ -85,7 +85,7 @@ impl Described {
             catalog: &catalog,
             now: facts.observed_at,
         };
-        Understood { folded: fold(before, &look), facts }
+        Understood { folded: fold(before, &input), facts }
     }
 }
 

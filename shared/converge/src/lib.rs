@@ -29,7 +29,7 @@ use patchwave::trigger::Trigger;
 
 /// What a pass is allowed to do, and in whose name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct PassSettings {
     /// The ceiling: policy can stay below it, never above.
     pub mode: Mode,
     /// Who claims: unique to the invocation.
@@ -46,7 +46,7 @@ pub async fn converge<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     triggers: &[Trigger],
-    settings: &Settings,
+    settings: &PassSettings,
 ) -> Result<Report, Fault> {
     let unsettled = world.unsettled().await?;
     let scope = scope(hierarchy, triggers, &unsettled);

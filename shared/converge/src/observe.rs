@@ -24,7 +24,7 @@ pub async fn observe<W: World>(
         observed_at: world.now(),
         slots: world.slots(world.now()).await?,
         // What runs only makes some rebuilds more urgent: none has to wait until that is known.
-        running: world.running(scope).await.unwrap_or_default(),
+        deployments: world.deployments(scope).await.unwrap_or_default(),
         has_listener: world.has_listener(),
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()

@@ -15,11 +15,8 @@ pub struct Started {
     pub image: ImageId,
     /// By which pipeline.
     pub pipeline: String,
-    /// The execution.
     pub execution_id: String,
-    /// The intent.
     pub build_key: BuildKey,
-    /// Why.
     pub reasons: Vec<Reason>,
 }
 
@@ -27,7 +24,6 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
-    /// Which.
     pub image: ImageId,
     /// Why not: `why` and its details.
     #[serde(flatten)]
@@ -69,7 +65,7 @@ pub struct Report {
     pub scans_requested: Vec<AwaitedScan>,
     /// What people were told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<Notice>,
+    pub notified: Vec<Notice>,
     /// What runs, at a sweep: how much of what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Totals>,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use patchwave::hierarchy::{Direction, Hierarchy, Image, Line, Pipeline};
 use patchwave::image::{ImageId, Repository, Tag};
-use patchwave::trigger::{Place, Trigger};
+use patchwave::trigger::{AccountRegion, Trigger};
 
 /// Returns the images that `triggers` and the index of the unsettled are about, with their children, which may have to
 /// follow, and all ancestors, without which nothing can be decided.
@@ -52,7 +52,7 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
     }
 }
 
-fn is_here(hierarchy: &Hierarchy, place: &Place) -> bool {
+fn is_here(hierarchy: &Hierarchy, place: &AccountRegion) -> bool {
     let registry = hierarchy.registry();
     place.account == registry.account() && place.region == registry.region()
 }

@@ -5,11 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
+use patchwave::facts::{Deployments, Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
@@ -114,7 +113,7 @@ pub trait World {
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault>;
 
     /// Reads where these images ran when it was last looked; an image of which nothing is known is left out.
-    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault>;
+    async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault>;
 
     /// Reads how much of the limits is used on the day of `now` (UTC).
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
@@ -168,10 +167,10 @@ pub trait World {
     fn has_listener(&self) -> bool;
 
     /// Sends notifications and says, in their order, which were taken.
-    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>>;
+    async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>>;
 
     /// Asks for a tick at this time or a little later. Whoever asks for the same time asks for the same tick.
-    async fn wake(&self, at: Timestamp) -> Result<(), Fault>;
+    async fn recheck(&self, at: Timestamp) -> Result<(), Fault>;
 
     /// Asks for a scan of a platform manifest. `Ok(false)`: not possible now (once a day at most with basic scanning,
     /// never by hand with enhanced), which is nobody's error.

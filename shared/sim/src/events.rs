@@ -10,7 +10,7 @@ use patchwave::facts::ExecutionState;
 use patchwave::finding::{Finding, Fix, PackageKind, Severity};
 use patchwave::image::{Digest, EcrRegistry, Repository, Tag};
 use patchwave::time::Timestamp;
-use patchwave::trigger::{Place, Trigger};
+use patchwave::trigger::{AccountRegion, Trigger};
 use patchwave_converge::ManifestAt;
 use serde_json::{Value, json};
 
@@ -41,8 +41,11 @@ impl Envelope {
         Self { registry, written: 0, is_writing: true }
     }
 
-    fn place(&self) -> Place {
-        Place { account: self.registry.account().to_owned(), region: self.registry.region().to_owned() }
+    fn place(&self) -> AccountRegion {
+        AccountRegion {
+            account: self.registry.account().to_owned(),
+            region: self.registry.region().to_owned(),
+        }
     }
 
     /// Numbers an event, and writes it if anybody is going to read it.

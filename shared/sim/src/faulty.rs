@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::task::Poll;
 
+use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode};
@@ -178,8 +178,8 @@ impl World for Faulty<'_> {
     }
 
     /// It only puts what waits in another order, so that a pass without it is as good a history.
-    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
-        self.world.running(images).await
+    async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
+        self.world.deployments(images).await
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
@@ -297,21 +297,21 @@ impl World for Faulty<'_> {
         self.world.has_listener()
     }
 
-    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let all = |fault: &Fault| vec![Err(fault.clone()); notices.len()];
         if let Err(fault) = self.before_change(Service::Bus).await {
             return all(&fault);
         }
-        let told = self.world.tell(notices).await;
+        let told = self.world.notify(notices).await;
         match self.after(Service::Bus).await {
             Ok(()) => told,
             Err(fault) => all(&fault),
         }
     }
 
-    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         self.before_change(Service::Schedules).await?;
-        self.world.wake(at).await?;
+        self.world.recheck(at).await?;
         self.after(Service::Schedules).await
     }
 

@@ -255,7 +255,7 @@ impl State {
     fn disagreements(&self, hierarchy: &Hierarchy) -> Vec<String> {
         let running: BTreeSet<&ImageId> =
             self.pipelines.running().map(|execution| &execution.start.image).collect();
-        let slots = self.ledger.running();
+        let slots = self.ledger.held_by();
         let mut violations = Vec::new();
         for image in hierarchy.images() {
             let claimed = self.ledger.record(&image.id).is_some_and(|record| record.claim.is_some());
@@ -272,7 +272,7 @@ impl State {
 
     /// Every story that was opened is still true, or was closed.
     fn untold(&self, image: &Image) -> Vec<String> {
-        let told = self.ledger.record(&image.id).map(|record| record.told.clone()).unwrap_or_default();
+        let told = self.ledger.record(&image.id).map(|record| record.notified.clone()).unwrap_or_default();
         let mut violations = Vec::new();
         for cause in [RootCause::Vulnerable, RootCause::Failing] {
             let words = self.told.iter().filter(|n| n.image == image.id && n.root_cause == cause);

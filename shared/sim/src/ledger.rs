@@ -45,14 +45,14 @@ impl Ledger {
     }
 
     /// Returns the images that hold a slot.
-    pub(crate) fn running(&self) -> &BTreeSet<ImageId> {
+    pub(crate) fn held_by(&self) -> &BTreeSet<ImageId> {
         &self.running
     }
 
     /// Returns how much of the limits is used on the day of `now`.
     pub(crate) fn slots(&self, now: Timestamp) -> Slots {
         let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);
-        Slots { running: self.running.clone(), started_today }
+        Slots { held_by: self.running.clone(), started_today }
     }
 
     /// Returns the bytes of an image's record; none where nobody asks.

@@ -8,7 +8,7 @@ use patchwave::image::ImageId;
 use patchwave::record::Record;
 use patchwave::table;
 use patchwave::time::Span;
-use patchwave::trigger::{ExecutionState, Trigger};
+use patchwave::trigger::{ReportedState, Trigger};
 use patchwave_converge::Report;
 use serde::Serialize;
 
@@ -207,7 +207,7 @@ pub(crate) fn lines(report: &Report) -> usize {
 pub(crate) fn is_handed_on(trigger: &Trigger) -> bool {
     match trigger {
         Trigger::RepositoryChanged { tags, .. } => !tags.is_empty(),
-        Trigger::Execution { state, .. } => *state != ExecutionState::Started,
+        Trigger::Execution { state, .. } => *state != ReportedState::Started,
         Trigger::Scanned { .. } | Trigger::Tick | Trigger::Sweep => true,
     }
 }

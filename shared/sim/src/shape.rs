@@ -29,7 +29,7 @@ impl State {
         (image.tier as u8, image.policy.mode as u8, image.policy.rebuild as u8).hash(hasher);
         hierarchy.parents(&image.id).map(|edge| edge.kind as u8).collect::<Vec<_>>().hash(hasher);
         let running = self.pipelines.running().filter(|execution| execution.start.image == image.id).count();
-        (running, self.ledger.running().contains(&image.id)).hash(hasher);
+        (running, self.ledger.held_by().contains(&image.id)).hash(hasher);
         let Some(record) = self.ledger.record(&image.id) else { return };
         let claim = record.claim.as_ref();
         (record.unsettled, record.waiting_since.is_some(), record.scan_awaited_since.is_some()).hash(hasher);

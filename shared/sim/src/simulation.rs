@@ -11,8 +11,8 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
-use patchwave::trigger::{self, Event, InvalidEvent, Schedule, Trigger};
-use patchwave_converge::{Fault, Report, Settings, World, converge, intervene, observe};
+use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
+use patchwave_converge::{Fault, PassSettings, Report, World, converge, intervene, observe};
 
 use crate::clusters::Workload;
 use crate::draw::Seed;
@@ -335,7 +335,7 @@ impl Simulation {
         let to = target(&trigger);
         self.delivered += 1;
         if let Some(event) = json {
-            let schedule = if to == Function::Inventory { Schedule::Sweep } else { Schedule::Tick };
+            let schedule = if to == Function::Inventory { ScheduleKind::Sweep } else { ScheduleKind::Tick };
             if trigger::parse(&event, schedule).map_err(Broken::Event)? != Event::Trigger(trigger.clone()) {
                 return Err(Broken::Misread(event.to_string()));
             }
@@ -422,7 +422,8 @@ impl Simulation {
         watch: &mut dyn FnMut(&Simulation, &Moment),
     ) -> Result<Option<Result<Report, Fault>>, Broken> {
         self.invocations += 1;
-        let settings = Settings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
+        let settings =
+            PassSettings { mode: Mode::Enforce, owner: format!("invocation-{}", self.invocations) };
         let world = Rc::clone(&self.world);
         let faulty = Faulty::new(&world, Script::draw(&world, !self.stands), settings.mode);
         let triggers: Vec<Trigger> = batch.iter().map(|(_, trigger)| trigger.clone()).collect();

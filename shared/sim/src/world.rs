@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::{Deployed, Running};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
@@ -53,18 +53,18 @@ impl World for SimulatedWorld {
         Ok(ledger.records(images).into())
     }
 
-    async fn running(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+    async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         let State { requests, workloads, .. } = &mut *self.state.borrow_mut();
         requests.running.about(images.len());
         // Some environments' versions are far below a unit.
         for _ in images {
             requests.read(0);
         }
-        let mut running: BTreeMap<ImageId, Running> = BTreeMap::new();
+        let mut running: BTreeMap<ImageId, Deployments> = BTreeMap::new();
         for workload in workloads.values().filter(|workload| images.contains(&workload.image)) {
             // Nobody runs anything but production here.
             let (version, since) = (workload.digest.clone(), workload.since);
-            let deployed = Deployed { version, since, last_seen: self.now() };
+            let deployed = DeployedVersion { version, since, last_seen: self.now() };
             let environments = &mut running.entry(workload.image.clone()).or_default().environments;
             let last = environments.entry("prod".to_owned()).or_insert_with(|| deployed.clone());
             if last.since < since {
@@ -77,7 +77,7 @@ impl World for SimulatedWorld {
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
         requests.slots.about(2);
-        requests.read(ledger.running().iter().map(key_bytes).sum());
+        requests.read(ledger.held_by().iter().map(key_bytes).sum());
         requests.read(0);
         Ok(ledger.slots(now))
     }
@@ -168,14 +168,14 @@ impl World for SimulatedWorld {
         true
     }
 
-    async fn tell(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut state = self.state.borrow_mut();
         state.requests.notices.about(notices.len());
         state.told.extend_from_slice(notices);
         vec![Ok(()); notices.len()]
     }
 
-    async fn wake(&self, at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
         state.requests.looks_asked += 1;
         state.wake(at);

@@ -1,27 +1,26 @@
-//! What the file declares once, by name, for many images to name: builders and owners.
+//! What the file declares once and many images use by name: builders and owners.
 
 use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
-use super::draft::required;
 use super::error::{Problem, Report};
-use super::file::{BuilderKeys, OwnerKeys};
-use super::inherit::at_least_one;
+use super::file::{BuilderKeys, ExternalId, OwnerKeys, RoleName};
 use super::names::near;
 use super::warning::Advice;
-use super::written::Written;
-use super::{Builder, Owner};
+use super::written::{Written, at_least_one, required};
+use super::{Builder, Owner, Role};
 
-/// The declarations of one kind. One whose own words are wrong is reported, and known by its name all the same.
+/// The declarations of one kind. A declaration with an error keeps its name, so that its users are
+/// not errors too.
 pub(super) struct Declared<T> {
-    /// The kind: the key that declares is its plural.
+    /// The kind. Its plural is the key in the file.
     kind: &'static str,
     by_name: BTreeMap<String, Option<T>>,
 }
 
 impl<T: Clone> Declared<T> {
-    /// Returns what an image names; nothing if it names none, or none that is right.
+    /// Returns the declaration that an image names; nothing if it names none or has an error.
     pub(super) fn named(&self, name: Option<Written<String>>, report: &mut Report<'_>) -> Option<T> {
         let name = name?;
         let at = name.at;
@@ -69,10 +68,20 @@ fn builder(written: Spanned<BuilderKeys>, report: &mut Report<'_>) -> Option<Bui
     let (at, keys) = (written.referenced, written.value);
     let account = required("account", at, keys.account, report).and_then(|account| account.read(report));
     let region = required("region", at, keys.region, report).and_then(|region| region.read(report));
-    if let (None, Some(external_id)) = (&keys.role, &keys.external_id) {
+    let role = role(keys.role, keys.external_id, report);
+    Some(Builder { account: account?.into(), region: region?.into(), role })
+}
+
+/// Reads a role and its external id, which nothing else can have.
+pub(super) fn role(
+    name: Option<Written<RoleName>>,
+    external_id: Option<Written<ExternalId>>,
+    report: &mut Report<'_>,
+) -> Option<Role> {
+    if let (None, Some(external_id)) = (&name, &external_id) {
         report.add(external_id.at, Problem::ExternalIdOfNobody);
     }
-    let role = keys.role.and_then(|role| role.read(report)).map(String::from);
-    let external_id = keys.external_id.and_then(|id| id.read(report)).map(String::from);
-    Some(Builder { account: account?.into(), region: region?.into(), role, external_id })
+    let name = name.and_then(|name| name.read(report)).map(String::from);
+    let external_id = external_id.and_then(|id| id.read(report)).map(String::from);
+    name.map(|name| Role { name, external_id })
 }

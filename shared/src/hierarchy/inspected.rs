@@ -1,40 +1,40 @@
-//! Where the inventory looks.
+//! The accounts and Regions that the inventory surveys.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use super::Role;
+use super::declared::role;
 use super::error::{Problem, Report};
 use super::file::{AccountKeys, InventoryKeys, RegionName};
 use super::warning::Advice;
 use super::written::Written;
 
-/// The accounts and regions in which the inventory looks for what runs.
+/// The accounts and Regions whose containers the inventory surveys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspected {
-    /// In each of these regions.
+    /// The Regions. Each account is surveyed in each of them.
     pub regions: Vec<String>,
-    /// In each of these accounts.
+    /// The accounts, each with its role.
     pub accounts: Vec<Account>,
 }
 
-/// An account that the inventory looks at.
+/// An account that the inventory surveys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
     /// Its twelve digits.
     pub id: String,
-    /// The role to look with, its name or its ARN; none in the account where Patchwave runs.
-    pub role: Option<String>,
-    /// What the role's trust policy asks for.
-    pub external_id: Option<String>,
-    /// What people call it, such as `prod`.
+    /// The role to read with; none in the account where Patchwave runs.
+    pub role: Option<Role>,
+    /// Its environment, such as `prod`.
     pub environment: Option<String>,
 }
 
-/// Tells whether people meet what runs in an environment of this name, in whatever case it is written.
+/// Returns whether this environment is production: `prod` or `production`, in any case.
 pub fn is_production(environment: &str) -> bool {
     ["prod", "production"].iter().any(|name| environment.eq_ignore_ascii_case(name))
 }
@@ -73,19 +73,14 @@ fn accounts(written: Spanned<Vec<AccountKeys>>, report: &mut Report<'_>) -> Vec<
     for keys in written.value {
         let at = keys.id.at;
         let id = keys.id.read(report).map(String::from);
-        let role = keys.role.map(|role| (role.at, role.read(report).map(String::from)));
-        let external_id = keys.external_id.map(|id| (id.at, id.read(report).map(String::from)));
-        if let (None, Some((at, _))) = (&role, &external_id) {
-            report.add(*at, Problem::ExternalIdOfNobody);
-        }
+        let role = role(keys.role, keys.external_id, report);
         let environment = keys.environment.and_then(|environment| environment.read(report)).map(String::from);
         let Some(id) = id else { continue };
         if !seen.insert(id.clone()) {
             report.add(at, Problem::Twice { what: "account", name: id });
             continue;
         }
-        let (role, external_id) = (role.and_then(|(_, role)| role), external_id.and_then(|(_, id)| id));
-        accounts.push(Account { id, role, external_id, environment });
+        accounts.push(Account { id, role, environment });
     }
     let environments: Vec<&String> =
         accounts.iter().filter_map(|account| account.environment.as_ref()).collect();

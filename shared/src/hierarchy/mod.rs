@@ -1,8 +1,8 @@
 //! The hierarchy: which image is built on which, and what policy each is under.
 //!
-//! Three words, as in the graph crates that do this well: a [`Hierarchy`] is loaded and checked once and never
-//! changes; a [`Query`] says where to start and in which [`Direction`]; an [`ImageSet`] is the answer. How the graph
-//! is laid out in memory is nobody's business but this module's.
+//! A [`Hierarchy`] is loaded and checked once and never changes. A [`Query`] says where to start
+//! and in which [`Direction`] to go. An [`ImageSet`] is the answer. Only this module knows the
+//! graph's layout in memory.
 
 mod advise;
 mod claims;
@@ -11,6 +11,7 @@ mod draft;
 mod error;
 mod file;
 mod graph;
+mod image;
 mod inherit;
 mod inspected;
 mod load;
@@ -27,195 +28,11 @@ mod written;
 
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
 pub use graph::{Edge, Hierarchy};
+pub use image::{
+    Builder, Image, Line, Owner, Parent, ParentKind, Pipeline, RevisionType, Role, Source, Tier, Variable,
+};
 pub use inspected::{Account, Inspected, is_production};
 pub use query::{Direction, Query};
 pub use schema::json_schema;
 pub use set::ImageSet;
 pub use warning::{Advice, Warning};
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::image::{ImageId, Reference, Repository, Tag, TagPattern};
-use crate::policy::Policy;
-
-/// Where an image stands. A parent is never in a later tier than its child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Tier {
-    /// Operating systems and the like, built on other people's images.
-    Base,
-    /// Language runtimes and frameworks.
-    Platform,
-    /// What the organisation sells.
-    Application,
-}
-
-/// What a child takes from its parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ParentKind {
-    /// The base of the final stage: its layers are inherited.
-    From,
-    /// Another stage, `COPY --from` or `RUN --mount=from`: files are taken, layers are not.
-    CopyFrom,
-}
-
-/// What an image is built on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Parent {
-    /// Another image of this hierarchy.
-    Image(ImageId),
-    /// Somebody else's image.
-    Upstream(Reference),
-    /// Nothing.
-    Scratch,
-}
-
-/// Which version of an image counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Line {
-    /// The version that the first stable tag names; the other tags must follow it. Never empty.
-    Stable(Vec<Tag>),
-    /// The newest commit's newest push whose tag matches.
-    Newest(TagPattern),
-    /// What an environment runs: the newest build of the commit that was seen to run there.
-    Deployed {
-        /// The environment, as the inventory's accounts name it.
-        environment: String,
-    },
-}
-
-/// A pipeline variable that Patchwave can send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum Variable {
-    /// `repository@digest` of the `from` parent.
-    #[serde(rename = "PATCHWAVE_BASE_IMAGE")]
-    BaseImage,
-    /// JSON object from parent id to digest.
-    #[serde(rename = "PATCHWAVE_PARENTS")]
-    Parents,
-    /// The build key: how an execution is found again.
-    #[serde(rename = "PATCHWAVE_BUILD_KEY")]
-    BuildKey,
-    /// The codes of the reasons.
-    #[serde(rename = "PATCHWAVE_REASON")]
-    Reason,
-    /// `true` if cached layers would bring the old packages back.
-    #[serde(rename = "PATCHWAVE_NO_CACHE")]
-    NoCache,
-}
-
-impl Variable {
-    /// All five, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::BaseImage, Self::Parents, Self::BuildKey, Self::Reason, Self::NoCache];
-
-    /// Returns the name that the pipeline declares.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BaseImage => "PATCHWAVE_BASE_IMAGE",
-            Self::Parents => "PATCHWAVE_PARENTS",
-            Self::BuildKey => "PATCHWAVE_BUILD_KEY",
-            Self::Reason => "PATCHWAVE_REASON",
-            Self::NoCache => "PATCHWAVE_NO_CACHE",
-        }
-    }
-}
-
-/// How a source action's revision is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum RevisionType {
-    /// A full commit id.
-    CommitId,
-}
-
-/// A source action that is pinned to the line's revision.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Source {
-    /// The action's name in the pipeline.
-    pub action: String,
-    /// How its revision is written.
-    #[serde(rename = "type")]
-    pub revision_type: RevisionType,
-}
-
-/// Where a pipeline is, if it is not in the account and region of the registry.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Builder {
-    /// The account's twelve digits.
-    pub account: String,
-    /// The region.
-    pub region: String,
-    /// The role to start with, its name or its ARN; none in the account where Patchwave runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<String>,
-    /// What the role's trust policy asks for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<String>,
-}
-
-/// Whose images these are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Owner {
-    /// The team's name.
-    pub name: String,
-    /// The SNS topic that notices about its images name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notify: Option<String>,
-    /// How many builds of its images may run at once, beside the fleet's own limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_concurrent_builds: Option<u32>,
-}
-
-/// What builds an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pipeline {
-    /// Its name in CodePipeline.
-    pub name: String,
-    /// Where it is; nothing if where the registry is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub builder: Option<Builder>,
-    /// The variables that it declares; no others are sent.
-    pub variables: Vec<Variable>,
-    /// The source actions to pin. Empty: the pipeline builds its mainline.
-    pub sources: Vec<Source>,
-}
-
-impl Pipeline {
-    /// Tells whether the pipeline declares `variable`.
-    pub fn takes(&self, variable: Variable) -> bool {
-        self.variables.contains(&variable)
-    }
-}
-
-/// One build target: a repository and the line of versions that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Image {
-    /// Its name in the hierarchy.
-    pub id: ImageId,
-    /// Where it stands.
-    pub tier: Tier,
-    /// Where its versions are pushed.
-    pub repository: Repository,
-    /// Which version counts.
-    pub line: Line,
-    /// The base of its final stage.
-    pub from: Parent,
-    /// What its other stages are built on.
-    pub copy_from: Vec<Parent>,
-    /// What builds it; nothing if Patchwave cannot.
-    pub pipeline: Option<Pipeline>,
-    /// Whose it is, if the file says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Owner>,
-    /// The policy it is under.
-    pub policy: Policy,
-}

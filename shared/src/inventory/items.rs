@@ -1,37 +1,35 @@
-//! What the table keeps of a look: only what is not as it was.
+//! Makes the table's items after a survey: only those that changed.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::deployed::Running;
-use super::fold::{Change, Folded};
+use super::folded::{Change, Folded};
 use super::state::Inventory;
+use crate::facts::Deployments;
 use crate::table::{AUDIT_KEPT, GONE_KEPT, Item, Key};
 use crate::time::Timestamp;
 
-/// Most changes that one entry of the audit trail names: far below what an item may hold.
+/// The most changes in one entry of the audit trail, far below the size limit of an item.
 const MOST_CHANGES: usize = 500;
 
-/// What a look changed, for the audit trail.
+/// What a survey changed, for the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
-    /// When.
     pub at: Timestamp,
-    /// What.
     pub changes: BTreeSet<Change>,
-    /// How many more there were.
+    /// How many more changes there were.
     #[serde(default)]
     pub left_out: usize,
 }
 
-/// Returns the items to write after a look, in their order: a place is last, for it says how old all of the others are. A
-/// write that is cut off is made good by the next look.
+/// Returns the items to write after a survey, in their order. Places are last, because a place says
+/// how old all the others are. If writing stops early, the next survey writes the rest.
 ///
 /// # Errors
 ///
-/// Where something cannot be written as JSON.
+/// Fails if something cannot be written as JSON.
 pub fn items(before: &Inventory, folded: &Folded, now: Timestamp) -> Result<Vec<Item>, serde_json::Error> {
     let after = &folded.inventory;
     let mut items = Items { now, items: Vec::new() };
@@ -45,22 +43,24 @@ pub fn items(before: &Inventory, folded: &Folded, now: Timestamp) -> Result<Vec<
             items.put_gone(Key::version(image, digest), assessment)?;
         }
     }
-    for (image, clocks) in &after.clocks {
-        if before.clocks.get(image) != Some(clocks) {
-            items.put(Key::clocks(image), clocks)?;
+    for (image, exposures) in &after.exposures {
+        if before.exposures.get(image) != Some(exposures) {
+            items.put(Key::exposures(image), exposures)?;
         }
     }
-    for (image, clocks) in before.clocks.iter().filter(|(image, _)| !after.clocks.contains_key(*image)) {
-        items.put_gone(Key::clocks(image), clocks)?;
+    for (image, exposures) in
+        before.exposures.iter().filter(|(image, _)| !after.exposures.contains_key(*image))
+    {
+        items.put_gone(Key::exposures(image), exposures)?;
     }
-    let (ran, runs) = (before.running(), after.running());
+    let (ran, runs) = (before.deployments(), after.deployments());
     for (image, running) in &runs {
         if ran.get(image) != Some(running) {
-            items.put(Key::runs(image), running)?;
+            items.put(Key::deployments(image), running)?;
         }
     }
     for image in ran.keys().filter(|image| !runs.contains_key(*image)) {
-        items.put(Key::runs(image), &Running::default())?;
+        items.put(Key::deployments(image), &Deployments::default())?;
     }
     for (key, entry) in &after.entries {
         if before.entries.get(key) != Some(entry) {

@@ -1,15 +1,18 @@
-//! What runs where: what was seen of it, and what that says about the images of the hierarchy.
+//! What runs where, and which images of the hierarchy that is.
 //!
-//! [`Survey`] is what a look brought back, in the services' own words. [`Catalog`] is what the registry says about the digests
-//! in it. [`fold`] adds both to the [`Inventory`] that was known, and says what changed.
+//! [`Survey`] holds what the services report, in their own words. [`Catalog`] holds what the
+//! registry says about the digests in it. [`fold`] adds both to the [`Inventory`] that was known
+//! before, and returns what changed.
 
 mod answer;
 mod assess;
 mod catalog;
-mod clock;
-mod deployed;
+mod deployments;
 mod doubts;
+mod exposure;
 mod fold;
+mod fold_input;
+mod folded;
 mod items;
 mod metrics;
 mod named;
@@ -23,9 +26,10 @@ mod survey;
 
 pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
 pub use catalog::{Catalog, Missing, seen};
-pub use deployed::{Deployed, Running};
 pub use doubts::{Doubt, doubts};
-pub use fold::{Change, Folded, Look, fold};
+pub use fold::fold;
+pub use fold_input::FoldInput;
+pub use folded::{Change, Folded};
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metrics};
 pub use named::{Named, NoDigest};
@@ -35,6 +39,7 @@ pub use scanning::{
     Covered, Covering, Frequency, Scanner, Scanning, ScanningRule, SeenInUse, UseIs, Windows, matches,
 };
 pub use state::{
-    Assessment, Clock, Clocks, Entry, EntryKey, Inventory, Open, PlaceState, STOPPED_KEPT, Standing, Stopped,
+    Assessment, Entry, EntryKey, Exposure, Exposures, Inventory, Open, PlaceState, STOPPED_KEPT, Standing,
+    Stopped,
 };
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};

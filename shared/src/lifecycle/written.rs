@@ -1,10 +1,11 @@
-//! A policy as it is written: every key optional, so that everything that is wrong can be said at once.
+//! A policy as it is written. Every key is optional, so that all errors can be reported at once.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::policy::{Action, Count, StorageClass};
+use super::images::StorageClass;
+use super::policy::{Action, Count};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

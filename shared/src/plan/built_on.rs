@@ -4,7 +4,7 @@
 //! layers, which a child inherits as a whole prefix from its `from` parent and never from a `copyFrom` one; and time.
 
 use super::Evidence;
-use super::scene::Scene;
+use super::context::Context;
 use crate::facts::Version;
 use crate::hierarchy::{Edge, Image, ParentKind};
 use crate::image::{Digest, Platform};
@@ -22,45 +22,45 @@ pub(super) struct BuiltOn<'a> {
 }
 
 /// Finds what `image` was built on; nothing if it or the parent has no known version.
-pub(super) fn built_on<'a>(scene: &Scene<'a>, image: &Image, parent: Edge<'a>) -> Option<BuiltOn<'a>> {
-    let child = scene.current(&image.id)?;
-    let now = scene.current(&parent.image.id)?;
-    recorded(scene, image, parent, child, now)
-        .or_else(|| annotated(scene, parent, child, now))
-        .or_else(|| by_layers(scene, parent, child, now))
+pub(super) fn built_on<'a>(context: &Context<'a>, image: &Image, parent: Edge<'a>) -> Option<BuiltOn<'a>> {
+    let child = context.current(&image.id)?;
+    let now = context.current(&parent.image.id)?;
+    recorded(context, image, parent, child, now)
+        .or_else(|| annotated(context, parent, child, now))
+        .or_else(|| by_layers(context, parent, child, now))
         .or_else(|| Some(by_time(child, now)))
 }
 
 fn recorded<'a>(
-    scene: &Scene<'a>,
+    context: &Context<'a>,
     image: &Image,
     parent: Edge<'a>,
     child: &Version,
     now: &'a Version,
 ) -> Option<BuiltOn<'a>> {
-    let success = scene.record(&image.id).success.as_ref()?;
+    let success = context.record(&image.id).success.as_ref()?;
     let digest = success.parents.get(&parent.image.id)?;
-    (success.version == child.digest).then(|| named(scene, parent, child, now, digest, Evidence::Recorded))
+    (success.version == child.digest).then(|| named(context, parent, child, now, digest, Evidence::Recorded))
 }
 
 fn annotated<'a>(
-    scene: &Scene<'a>,
+    context: &Context<'a>,
     parent: Edge<'a>,
     child: &Version,
     now: &'a Version,
 ) -> Option<BuiltOn<'a>> {
     let digest = child.base.as_ref().filter(|_| parent.kind == ParentKind::From)?;
-    let built_on = named(scene, parent, child, now, digest, Evidence::Annotation);
+    let built_on = named(context, parent, child, now, digest, Evidence::Annotation);
     // A digest that the registry does not know any more says less than layers that it does.
     if built_on.version.is_some() {
         Some(built_on)
     } else {
-        by_layers(scene, parent, child, now).or(Some(built_on))
+        by_layers(context, parent, child, now).or(Some(built_on))
     }
 }
 
 fn named<'a>(
-    scene: &Scene<'a>,
+    context: &Context<'a>,
     parent: Edge<'a>,
     child: &Version,
     now: &'a Version,
@@ -70,14 +70,14 @@ fn named<'a>(
     let version = if now.is_named_by(digest) {
         Some(now)
     } else {
-        scene.facts_of(&parent.image.id).and_then(|facts| facts.version_named(digest))
+        context.facts_of(&parent.image.id).and_then(|facts| facts.version_named(digest))
     };
     let is_current = version.is_some_and(|version| same_for(child, version, now));
     BuiltOn { digest: Some(digest.clone()), version, is_current, evidence }
 }
 
 fn by_layers<'a>(
-    scene: &Scene<'a>,
+    context: &Context<'a>,
     parent: Edge<'a>,
     child: &Version,
     now: &'a Version,
@@ -86,7 +86,7 @@ fn by_layers<'a>(
         return None;
     }
     // The longest list wins, so that a grandparent's does not pass for the parent's; then the current version.
-    let (_, version) = scene
+    let (_, version) = context
         .facts_of(&parent.image.id)?
         .versions
         .values()

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::blame::{Blame, Blames};
+use super::attribution::{Attribution, Attributions};
+use super::context::Context;
 use super::pipeline;
 use super::reasons::Reasons;
-use super::scene::Scene;
 use super::{Awaited, Hold, Limit, Reason};
 use crate::facts::{Execution, Version};
 use crate::finding::{Scan, Severity};
@@ -32,31 +32,32 @@ pub(super) type Decisions<'a> = BTreeMap<&'a ImageId, Decision<'a>>;
 
 /// Decides about every image in scope, as if no limit existed.
 pub(super) fn decide<'a>(
-    scene: &Scene<'a>,
-    blames: &Blames<'a>,
+    context: &Context<'a>,
+    attributions: &Attributions<'a>,
     mut reasons: BTreeMap<&'a ImageId, Reasons>,
 ) -> Decisions<'a> {
     let mut decisions = Decisions::new();
-    let nothing = Blame::default();
-    for image in scene.images() {
-        let blame = blames.of.get(&image.id).unwrap_or(&nothing);
+    let nothing = Attribution::default();
+    for image in context.images() {
+        let attribution = attributions.of.get(&image.id).unwrap_or(&nothing);
         let reasons = reasons.remove(&image.id).unwrap_or_default();
-        let decision = Case { scene, image, blame, reasons: &reasons, decisions: &decisions }.decide();
+        let decision =
+            Candidate { context, image, attribution, reasons: &reasons, decisions: &decisions }.decide();
         decisions.insert(&image.id, Decision { reasons: reasons.active, ..decision });
     }
     decisions
 }
 
 /// One image, and all that its decision looks at.
-struct Case<'c, 'a> {
-    scene: &'c Scene<'a>,
+struct Candidate<'c, 'a> {
+    context: &'c Context<'a>,
     image: &'a Image,
-    blame: &'c Blame<'a>,
+    attribution: &'c Attribution<'a>,
     reasons: &'c Reasons,
     decisions: &'c Decisions<'a>,
 }
 
-impl<'a> Case<'_, 'a> {
+impl<'a> Candidate<'_, 'a> {
     fn decide(&self) -> Decision<'a> {
         let hold = self.hold();
         Decision {
@@ -80,15 +81,15 @@ impl<'a> Case<'_, 'a> {
     }
 
     fn in_flight(&self) -> Option<Hold> {
-        let claim = self.scene.record(&self.image.id).claim.as_ref()?;
-        if claim.is_confirmed() || claim.lease_until > self.scene.now {
+        let claim = self.context.record(&self.image.id).claim.as_ref()?;
+        if claim.is_confirmed() || claim.lease_until > self.context.now {
             return Some(Hold::InFlight {
                 pipeline: claim.start.pipeline.clone(),
                 execution: claim.execution.clone(),
                 until: self.image.policy.max_build_time.after(claim.claimed_at),
             });
         }
-        let because = match self.scene.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
+        let because = match self.context.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
             Some(Execution::Unknown(why)) => why.clone(),
             _ => format!("nobody has looked for an execution with build key {}", claim.start.key),
         };
@@ -96,24 +97,26 @@ impl<'a> Case<'_, 'a> {
     }
 
     fn unknown(&self) -> Option<Hold> {
-        let because = self.scene.unknown(&self.image.id).or_else(|| {
+        let because = self.context.unknown(&self.image.id).or_else(|| {
             if self.reasons.active.is_empty() {
                 return self.unknown_scan();
             }
-            let mut parents = self.scene.hierarchy.parents(&self.image.id);
+            let mut parents = self.context.hierarchy.parents(&self.image.id);
             parents
-                .find_map(|parent| self.scene.unknown(&parent.image.id))
-                .or_else(|| pipeline::unknown(self.scene, self.image))
+                .find_map(|parent| self.context.unknown(&parent.image.id))
+                .or_else(|| pipeline::unknown(self.context, self.image))
         })?;
         Some(Hold::Unknown { because })
     }
 
     /// Why an image without reasons is not known to be clean.
     fn unknown_scan(&self) -> Option<String> {
-        let blame = self.blame;
+        let attribution = self.attribution;
         // What it waits for explains it better.
-        let known = !blame.above.is_empty() || !blame.unscanned.is_empty() || self.awaiting_proof().is_some();
-        let Some(version) = self.scene.current(&self.image.id) else {
+        let known = !attribution.above.is_empty()
+            || !attribution.unscanned.is_empty()
+            || self.awaiting_proof().is_some();
+        let Some(version) = self.context.current(&self.image.id) else {
             return Some("no version matches its tag pattern".into());
         };
         if version.platforms.is_empty() {
@@ -130,10 +133,10 @@ impl<'a> Case<'_, 'a> {
         if self.is_rolled_back() {
             return Some(Hold::RolledBack);
         }
-        if pipeline::lacks_revision(self.scene, self.image) {
+        if pipeline::lacks_revision(self.context, self.image) {
             return Some(Hold::UnknownRevision);
         }
-        pipeline::unfit(self.scene, self.image).map(|because| Hold::NoPipeline { because })
+        pipeline::unfit(self.context, self.image).map(|because| Hold::NoPipeline { because })
     }
 
     /// A version that was pushed before ours stands where ours stood: a person put it back.
@@ -142,8 +145,8 @@ impl<'a> Case<'_, 'a> {
         if matches!(self.image.line, Line::Deployed { .. }) {
             return false;
         }
-        let Some(success) = &self.scene.record(&self.image.id).success else { return false };
-        self.scene.current(&self.image.id).is_some_and(|now| {
+        let Some(success) = &self.context.record(&self.image.id).success else { return false };
+        self.context.current(&self.image.id).is_some_and(|now| {
             now.digest != success.version
                 && now.pushed_at < success.pushed_at
                 && success.followed.as_ref() != Some(&now.digest)
@@ -151,21 +154,22 @@ impl<'a> Case<'_, 'a> {
     }
 
     fn nothing_helps(&self) -> Option<Hold> {
-        let blame = self.blame;
-        if let Some(because) = blame.helpless.values().next() {
-            let findings = blame.helpless.keys().cloned().collect();
+        let attribution = self.attribution;
+        if let Some(because) = attribution.unfixable.values().next() {
+            let findings = attribution.unfixable.keys().cloned().collect();
             return Some(Hold::CannotHelp { findings, because: because.clone() });
         }
-        if let Some(until) = blame.suppressed.values().min()
-            && blame.above.is_empty()
-            && blame.quarantined.is_empty()
+        if let Some(until) = attribution.suppressed.values().min()
+            && attribution.above.is_empty()
+            && attribution.quarantined.is_empty()
         {
             return Some(Hold::Suppressed {
-                findings: blame.suppressed.keys().cloned().collect(),
+                findings: attribution.suppressed.keys().cloned().collect(),
                 until: *until,
             });
         }
-        (!blame.quarantined.is_empty()).then(|| Hold::Quarantined { findings: blame.quarantined.clone() })
+        (!attribution.quarantined.is_empty())
+            .then(|| Hold::Quarantined { findings: attribution.quarantined.clone() })
     }
 
     fn waiting(&self) -> Option<Hold> {
@@ -174,12 +178,12 @@ impl<'a> Case<'_, 'a> {
 
     /// A parent that is about to change, for reasons older than this image's own wait; or one that has no version.
     fn waiting_on_moving(&self) -> Option<Hold> {
-        let since = self.scene.record(&self.image.id).waiting_since.unwrap_or(self.scene.now);
-        let parent = self.scene.hierarchy.parents(&self.image.id).find(|parent| {
+        let since = self.context.record(&self.image.id).waiting_since.unwrap_or(self.context.now);
+        let parent = self.context.hierarchy.parents(&self.image.id).find(|parent| {
             let id = &parent.image.id;
             let is_moving =
                 self.decisions.get(id).and_then(|d| d.moving_since).is_some_and(|moving| moving <= since);
-            is_moving || (!self.reasons.active.is_empty() && self.scene.current(id).is_none())
+            is_moving || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
         })?;
         Some(self.waiting_on(&parent.image.id))
     }
@@ -189,10 +193,10 @@ impl<'a> Case<'_, 'a> {
         if !self.reasons.active.is_empty() {
             return None;
         }
-        if let Some(parent) = self.blame.unscanned.iter().next() {
+        if let Some(parent) = self.attribution.unscanned.iter().next() {
             return Some(Hold::WaitingOn { on: (*parent).clone(), awaits: Awaited::Scan });
         }
-        let on = self.blame.above.iter().copied().chain(self.reasons.withheld.iter()).next()?;
+        let on = self.attribution.above.iter().copied().chain(self.reasons.withheld.iter()).next()?;
         Some(self.waiting_on(on))
     }
 
@@ -207,8 +211,8 @@ impl<'a> Case<'_, 'a> {
     }
 
     fn awaiting_proof(&self) -> Option<Hold> {
-        let proof = self.scene.record(&self.image.id).proof.as_ref()?;
-        (!proof.causes.is_empty() && proof.until > self.scene.now)
+        let proof = self.context.record(&self.image.id).proof.as_ref()?;
+        (!proof.causes.is_empty() && proof.until > self.context.now)
             .then_some(Hold::AwaitingProof { until: proof.until })
     }
 
@@ -217,34 +221,35 @@ impl<'a> Case<'_, 'a> {
         if let Some(hold) = self.quiet_period().or_else(|| self.back_off()) {
             return Some(hold);
         }
-        let observing = self.scene.mode(self.image) == Mode::Observe;
-        let busy = pipeline::is_busy(self.scene, self.image);
-        self.scene
+        let observing = self.context.mode(self.image) == Mode::Observe;
+        let busy = pipeline::is_busy(self.context, self.image);
+        self.context
             .left_to_people(self.image)
             .or_else(|| busy.then_some(Hold::AtLimit { limit: Limit::Pipeline }))
             .or_else(|| observing.then_some(Hold::Observing))
     }
 
     fn quiet_period(&self) -> Option<Hold> {
-        let scene = self.scene;
-        let severity = self.blame.severity.unwrap_or(Severity::Unrated);
+        let context = self.context;
+        let severity = self.attribution.severity.unwrap_or(Severity::Unrated);
         let policy = &self.image.policy;
-        let longest = policy.max_wait.after(scene.record(&self.image.id).waiting_since.unwrap_or(scene.now));
+        let longest =
+            policy.max_wait.after(context.record(&self.image.id).waiting_since.unwrap_or(context.now));
         self.reasons.active.iter().find_map(|reason| {
             let Reason::ParentChanged { parent, .. } = reason else { return None };
-            let now = scene.current(parent)?;
+            let now = context.current(parent)?;
             // Our own push is whole once its execution has succeeded.
             let ours =
-                scene.record(parent).success.as_ref().is_some_and(|success| success.version == now.digest);
+                context.record(parent).success.as_ref().is_some_and(|success| success.version == now.digest);
             let until = policy.quiet_period.for_severity(severity).after(now.pushed_at).min(longest);
-            (!ours && until > scene.now).then(|| Hold::QuietPeriod { parent: parent.clone(), until })
+            (!ours && until > context.now).then(|| Hold::QuietPeriod { parent: parent.clone(), until })
         })
     }
 
     /// 1, 2, 4 … 32 hours after the second failure in a row on the same inputs; a stopped build pauses for the quiet period.
     fn back_off(&self) -> Option<Hold> {
-        let failures = self.scene.record(&self.image.id).failures.as_ref()?;
-        if failures.inputs != self.scene.inputs(self.image) {
+        let failures = self.context.record(&self.image.id).failures.as_ref()?;
+        if failures.inputs != self.context.inputs(self.image) {
             return None;
         }
         let wait = match failures.count {
@@ -253,7 +258,7 @@ impl<'a> Case<'_, 'a> {
             count => Span::hours(1 << (count - 2).min(5)),
         };
         let until = wait.after(failures.last);
-        (until > self.scene.now).then(|| Hold::BackOff {
+        (until > self.context.now).then(|| Hold::BackOff {
             failures: failures.count,
             until,
             because: failures.because.clone(),
@@ -262,14 +267,14 @@ impl<'a> Case<'_, 'a> {
 
     /// Since when children have had something to wait for, whatever the hold is called.
     fn moving_since(&self, hold: Option<&Hold>) -> Option<Timestamp> {
-        let record = self.scene.record(&self.image.id);
+        let record = self.context.record(&self.image.id);
         if let Some(claim) = &record.claim {
             return Some(claim.start.since);
         }
         if self.awaiting_proof().is_some() {
             return record.success.as_ref().map(|success| success.since);
         }
-        if !self.scene.is_able(self.image) {
+        if !pipeline::can_start(self.context, self.image) {
             return None;
         }
         match hold {
@@ -283,31 +288,32 @@ impl<'a> Case<'_, 'a> {
     }
 
     fn has_waited_long(&self) -> bool {
-        let since = self.scene.record(&self.image.id).waiting_since;
-        since.is_some_and(|since| self.image.policy.max_wait.after(since) <= self.scene.now)
+        let since = self.context.record(&self.image.id).waiting_since;
+        since.is_some_and(|since| self.image.policy.max_wait.after(since) <= self.context.now)
     }
 
     /// What moves above this image moves it too, as long as it could follow: so settling is transitive.
     fn following_since(&self, hold: &Hold) -> Option<Timestamp> {
-        let parents = self.scene.hierarchy.parents(&self.image.id);
+        let parents = self.context.hierarchy.parents(&self.image.id);
         let above = parents.filter_map(|parent| self.decisions.get(&parent.image.id)?.moving_since).min();
         let awaits_scan = matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. });
-        let own = (awaits_scan && !self.is_late()).then(|| self.blame.seen.values().min().copied()).flatten();
+        let own =
+            (awaits_scan && !self.is_late()).then(|| self.attribution.seen.values().min().copied()).flatten();
         above.into_iter().chain(own).min()
     }
 
     /// Whether the wait for a parent's scan has lasted longer than a child should have to wait for its end.
     fn is_late(&self) -> bool {
-        let since = self.scene.record(&self.image.id).scan_awaited_since;
-        let severity = self.blame.severity.unwrap_or(Severity::Unrated);
+        let since = self.context.record(&self.image.id).scan_awaited_since;
+        let severity = self.attribution.severity.unwrap_or(Severity::Unrated);
         since.is_some_and(|since| {
-            self.image.policy.proof_wait.for_severity(severity).after(since) <= self.scene.now
+            self.image.policy.proof_wait.for_severity(severity).after(since) <= self.context.now
         })
     }
 
     fn is_unsettled(&self, hold: Option<&Hold>) -> bool {
-        let waits = !self.reasons.active.is_empty() || !self.blame.above.is_empty();
-        let judged_later = self.scene.record(&self.image.id).proof.is_some();
+        let waits = !self.reasons.active.is_empty() || !self.attribution.above.is_empty();
+        let judged_later = self.context.record(&self.image.id).proof.is_some();
         judged_later
             || match hold {
                 None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
@@ -325,8 +331,8 @@ impl<'a> Case<'_, 'a> {
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
         !self.reasons.active.is_empty()
-            || self.scene.unknown(&self.image.id).is_some()
-            || self.scene.current(&self.image.id).is_some_and(pending)
+            || self.context.unknown(&self.image.id).is_some()
+            || self.context.current(&self.image.id).is_some_and(pending)
     }
 }
 
@@ -335,18 +341,18 @@ impl<'a> Case<'_, 'a> {
 /// Urgency is the earliest deadline among an image and all that wait for it: it comes closer by itself, so nothing
 /// starves. Among equals the longest chain of builds below goes first.
 pub(super) fn order<'a>(
-    scene: &Scene<'a>,
-    blames: &Blames<'a>,
+    context: &Context<'a>,
+    attributions: &Attributions<'a>,
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
-    let due = due(scene, blames, decisions);
+    let due = due(context, attributions, decisions);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
     // The chains are the whole hierarchy's: not worth a look where there is nothing to compare.
-    let below = if ready.len() > 1 { scene.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
+    let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
-    let mut slots = Slots::free(scene, running);
+    let mut slots = Slots::free(context, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
     for image in ready {
@@ -358,7 +364,7 @@ pub(super) fn order<'a>(
         }
     }
     hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(scene.now))).collect()
+    starting.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(context.now))).collect()
 }
 
 /// What is left of the limits.
@@ -370,17 +376,17 @@ struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    fn free(scene: &Scene<'a>, running: &[&'a ImageId]) -> Self {
-        let limits = scene.hierarchy.limits();
+    fn free(context: &Context<'a>, running: &[&'a ImageId]) -> Self {
+        let limits = context.hierarchy.limits();
         let mut of_owners = BTreeMap::new();
-        for image in running.iter().filter_map(|id| scene.hierarchy.image(id).ok()) {
+        for image in running.iter().filter_map(|id| context.hierarchy.image(id).ok()) {
             if let Some(owner) = &image.owner {
                 *of_owners.entry(owner.name.as_str()).or_default() += 1;
             }
         }
         Self {
             builds: (limits.max_concurrent_builds as usize).saturating_sub(running.len()),
-            today: limits.max_starts_per_day.saturating_sub(scene.facts.slots.started_today) as usize,
+            today: limits.max_starts_per_day.saturating_sub(context.facts.slots.started_today) as usize,
             of_owners,
         }
     }
@@ -423,14 +429,14 @@ fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
 
 /// When each image's rebuild is due: its own findings' or reasons' deadline, or that of any child that needs it.
 fn due<'a>(
-    scene: &Scene<'a>,
-    blames: &Blames<'a>,
+    context: &Context<'a>,
+    attributions: &Attributions<'a>,
     decisions: &Decisions<'a>,
 ) -> BTreeMap<&'a ImageId, Timestamp> {
     let mut due: BTreeMap<&ImageId, Timestamp> = BTreeMap::new();
-    for image in scene.images().rev() {
+    for image in context.images().rev() {
         let Some(decision) = decisions.get(&image.id) else { continue };
-        let findings = blames.of.get(&image.id).and_then(|blame| blame.due);
+        let findings = attributions.of.get(&image.id).and_then(|attribution| attribution.due);
         let reasons =
             decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
         let below = due.get(&image.id).copied();
@@ -438,7 +444,7 @@ fn due<'a>(
             continue;
         };
         due.insert(&image.id, mine);
-        for parent in scene.hierarchy.parents(&image.id) {
+        for parent in context.hierarchy.parents(&image.id) {
             due.entry(&parent.image.id).and_modify(|theirs| *theirs = mine.min(*theirs)).or_insert(mine);
         }
     }

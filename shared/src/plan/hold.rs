@@ -41,7 +41,6 @@ pub enum Limit {
 pub enum Hold {
     /// Its build is under way.
     InFlight {
-        /// The pipeline.
         pipeline: String,
         /// The execution, once confirmed.
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -55,10 +54,7 @@ pub enum Hold {
         because: String,
     },
     /// Something that the decision needs is not known.
-    Unknown {
-        /// What.
-        because: String,
-    },
+    Unknown { because: String },
     /// A person put an earlier version back.
     RolledBack,
     /// The pipeline is pinned to the line's commit, and the commit is not known.
@@ -70,30 +66,20 @@ pub enum Hold {
     },
     /// Only a commit or a published fix can help.
     CannotHelp {
-        /// The findings.
         findings: BTreeSet<FindingKey>,
         /// What they wait for.
         because: String,
     },
     /// All its findings that would count are suppressed.
     Suppressed {
-        /// The findings.
         findings: BTreeSet<FindingKey>,
         /// When the first suppression ends.
         until: Timestamp,
     },
     /// Rebuilds did not fix it, twice.
-    Quarantined {
-        /// The findings.
-        findings: BTreeSet<FindingKey>,
-    },
+    Quarantined { findings: BTreeSet<FindingKey> },
     /// An ancestor comes first.
-    WaitingOn {
-        /// Which.
-        on: ImageId,
-        /// What for.
-        awaits: Awaited,
-    },
+    WaitingOn { on: ImageId, awaits: Awaited },
     /// Its last build waits for the scan that proves it.
     AwaitingProof {
         /// When it stops waiting.
@@ -101,7 +87,6 @@ pub enum Hold {
     },
     /// A parent's tag was moved a moment ago and may move again.
     QuietPeriod {
-        /// The parent.
         parent: ImageId,
         /// When it has been still for long enough.
         until: Timestamp,
@@ -122,10 +107,7 @@ pub enum Hold {
     /// Policy says never, or a person froze it.
     Frozen,
     /// A limit is reached.
-    AtLimit {
-        /// Which limit.
-        limit: Limit,
-    },
+    AtLimit { limit: Limit },
     /// It would start, but the mode is `observe`.
     Observing,
     /// There is no reason to rebuild it.

@@ -1,68 +1,44 @@
 //! The planner: from hierarchy, facts, mode and time to a [`Plan`].
 
-mod blame;
-mod bounded;
+mod attribution;
 mod built_on;
+mod claims;
+mod context;
 mod decide;
 mod hold;
-mod key;
-mod look;
+mod judge;
+mod limits;
+mod make_start;
 mod notice;
 mod origin;
 mod pipeline;
 mod proof;
 mod reason;
 mod reasons;
+mod recheck;
 mod record;
-mod scene;
-mod settle;
 mod start;
+mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 pub use hold::{Awaited, Hold, Limit};
-pub use proof::{Proof, Verdict};
-pub use reason::{Cause, Evidence, Intent, Reason};
+pub use proof::{Proof, ToProve, Verdict};
+pub use reason::{Cause, Evidence, Goal, Reason};
 pub use start::{BuildKey, SourceRevision, Start};
+pub use unknown::{AwaitedScan, Unknown};
 
 use crate::facts::Facts;
 use crate::finding::Scan;
 use crate::hierarchy::{Hierarchy, Image};
-use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::image::ImageId;
 use crate::notice::Notice;
 use crate::policy::Mode;
 use crate::record::Record;
 use crate::time::Timestamp;
-use scene::Scene;
-
-/// A manifest whose scan a decision waits for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AwaitedScan {
-    /// Of which image.
-    pub image: ImageId,
-    /// Its repository.
-    pub repository: Repository,
-    /// The platform.
-    pub platform: Platform,
-    /// The platform manifest.
-    pub digest: Digest,
-}
-
-/// Something that is not known, and therefore not clean.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Unknown {
-    /// About which image.
-    pub image: ImageId,
-    /// On which platform, if it is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// What, and why.
-    pub because: String,
-}
+use context::Context;
 
 /// What to do, and why nothing else. The executor walks it and decides nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +67,7 @@ pub struct Plan {
     pub notices: Vec<Notice>,
     /// When something may have ended of which no event tells, if that is before the next tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub look_again: Option<Timestamp>,
+    pub recheck_at: Option<Timestamp>,
 }
 
 /// Decides what to start and what keeps everything else, for every image that the facts hold.
@@ -99,27 +75,28 @@ pub struct Plan {
 /// `ceiling` is the deployment's mode: policy can stay below it, never above. The answer depends on nothing but the
 /// arguments, and not on any order in them.
 pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp) -> Plan {
-    let (scene, proofs) = Scene::settled(hierarchy, facts, ceiling, now);
+    let (context, proofs) = Context::resolved(hierarchy, facts, ceiling, now);
     let mut plan = Plan { proofs, ..Plan::default() };
 
-    let blames = blame::blame(&scene);
-    let reasons = scene.images().map(|image| (&image.id, reasons_of(&scene, image, &blames))).collect();
-    let mut decisions = decide::decide(&scene, &blames, reasons);
-    plan.freed = record::freed(&scene);
-    let running: Vec<&ImageId> = facts.slots.running.difference(&plan.freed).collect();
-    let ready = decide::order(&scene, &blames, &mut decisions, &running);
+    let attributions = attribution::attribution(&context);
+    let reasons =
+        context.images().map(|image| (&image.id, reasons_of(&context, image, &attributions))).collect();
+    let mut decisions = decide::decide(&context, &attributions, reasons);
+    plan.freed = record::freed(&context);
+    let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
+    let ready = decide::order(&context, &attributions, &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
             decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
-        plan.starts.extend(key::start(&scene, image, reasons, due));
+        plan.starts.extend(make_start::start(&context, image, reasons, due));
     }
-    plan.records = record::changed(&scene, &blames, &decisions);
-    plan.notices = notice::unsent(&scene, &blames, &decisions, &plan.records);
-    plan.look_again = look::again(&scene, &decisions);
-    plan.unknown = unknown(&scene);
-    plan.scans = blames.scans;
-    plan.scans.extend(unscanned_proofs(&scene));
+    plan.records = record::changed(&context, &attributions, &decisions);
+    plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
+    plan.recheck_at = recheck::recheck_at(&context, &decisions);
+    plan.unknown = unknown(&context);
+    plan.scans = attributions.scans;
+    plan.scans.extend(unscanned_proofs(&context));
     for (id, decision) in decisions {
         if let Some(hold) = decision.hold {
             plan.holds.insert(id.clone(), hold);
@@ -131,17 +108,21 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan
 }
 
-fn reasons_of<'a>(scene: &Scene<'a>, image: &'a Image, blames: &blame::Blames<'a>) -> reasons::Reasons {
-    let nothing = blame::Blame::default();
-    reasons::reasons(scene, image, blames.of.get(&image.id).unwrap_or(&nothing))
+fn reasons_of<'a>(
+    context: &Context<'a>,
+    image: &'a Image,
+    attributions: &attribution::Attributions<'a>,
+) -> reasons::Reasons {
+    let nothing = attribution::Attribution::default();
+    reasons::reasons(context, image, attributions.of.get(&image.id).unwrap_or(&nothing))
 }
 
 /// Platform manifests that a proof waits for and that nobody has begun to scan: not every repository scans on push.
-fn unscanned_proofs(scene: &Scene<'_>) -> BTreeSet<AwaitedScan> {
-    let awaited = scene.images().filter(|image| scene.record(&image.id).proof.is_some());
+fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
+    let awaited = context.images().filter(|image| context.record(&image.id).proof.is_some());
     awaited
         .flat_map(|image| {
-            let version = scene.current(&image.id);
+            let version = context.current(&image.id);
             let missing =
                 version.into_iter().flat_map(|v| &v.platforms).filter(|(_, m)| m.scan == Scan::Missing);
             missing.map(|(platform, manifest)| AwaitedScan {
@@ -155,22 +136,22 @@ fn unscanned_proofs(scene: &Scene<'_>) -> BTreeSet<AwaitedScan> {
 }
 
 /// Everything that is not known, whether or not a decision waits for it: unknown is never clean.
-fn unknown(scene: &Scene<'_>) -> BTreeSet<Unknown> {
-    let unreadable = scene.facts.unreadable.keys().filter(|id| scene.hierarchy.image(id).is_ok());
-    let because = |id| scene.unknown(id).unwrap_or_default();
+fn unknown(context: &Context<'_>) -> BTreeSet<Unknown> {
+    let unreadable = context.facts.unreadable.keys().filter(|id| context.hierarchy.image(id).is_ok());
+    let because = |id| context.unknown(id).unwrap_or_default();
     let mut unknown: BTreeSet<Unknown> =
         unreadable.map(|id| Unknown { image: id.clone(), platform: None, because: because(id) }).collect();
-    for image in scene.images() {
-        if let Some(because) = scene.unknown(&image.id) {
+    for image in context.images() {
+        if let Some(because) = context.unknown(&image.id) {
             unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
         }
-        for (platform, manifest) in scene.current(&image.id).iter().flat_map(|version| &version.platforms) {
+        for (platform, manifest) in context.current(&image.id).iter().flat_map(|version| &version.platforms) {
             if let Some(because) = manifest.scan.unknown_because() {
                 let platform = Some(platform.clone());
                 unknown.insert(Unknown { image: image.id.clone(), platform, because });
             }
         }
-        let not_followed = key::not_followed(scene, image);
+        let not_followed = make_start::not_followed(context, image);
         if not_followed > 0 {
             let because = format!(
                 "{not_followed} of its findings are not followed to their proof: a record has room for the worst"

@@ -6,7 +6,7 @@
 //! the image is only stale. Nobody knows: the parent must be scanned first.
 
 use super::built_on::{BuiltOn, built_on};
-use super::scene::Scene;
+use super::context::Context;
 use crate::facts::Version;
 use crate::finding::{Finding, FindingKey, PackageKind};
 use crate::hierarchy::{Edge, Image, ParentKind};
@@ -21,7 +21,6 @@ pub(super) enum Origin<'a> {
     Stale(&'a Image),
     /// Whether this parent still carries it is not known before it is scanned.
     Unscanned {
-        /// The parent.
         parent: &'a Image,
         /// The image to try if the scan does not come.
         owner: &'a Image,
@@ -38,7 +37,7 @@ enum Step<'a> {
 
 /// Walks from `image`, which carries `finding` since `appeared`, up to where the finding comes from.
 pub(super) fn origin<'a>(
-    scene: &Scene<'a>,
+    context: &Context<'a>,
     image: &'a Image,
     finding: &Finding,
     appeared: Timestamp,
@@ -46,7 +45,7 @@ pub(super) fn origin<'a>(
     let mut carrier = image;
     let mut owner = image;
     loop {
-        match step(scene, carrier, finding, appeared) {
+        match step(context, carrier, finding, appeared) {
             Step::Own => return Origin::Introduced(owner),
             Step::Stale => return Origin::Stale(carrier),
             Step::Unscanned(parent) => return Origin::Unscanned { parent, owner },
@@ -60,11 +59,11 @@ pub(super) fn origin<'a>(
     }
 }
 
-fn step<'a>(scene: &Scene<'a>, carrier: &'a Image, finding: &Finding, appeared: Timestamp) -> Step<'a> {
-    let steps: Vec<Step<'a>> = scene
+fn step<'a>(context: &Context<'a>, carrier: &'a Image, finding: &Finding, appeared: Timestamp) -> Step<'a> {
+    let steps: Vec<Step<'a>> = context
         .hierarchy
         .parents(&carrier.id)
-        .map(|parent| through(scene, carrier, parent, finding, appeared))
+        .map(|parent| through(context, carrier, parent, finding, appeared))
         .collect();
     let rank = |step: &Step<'_>| match step {
         Step::Above(_) => 0,
@@ -77,21 +76,21 @@ fn step<'a>(scene: &Scene<'a>, carrier: &'a Image, finding: &Finding, appeared: 
 
 /// What one parent has to do with the finding.
 fn through<'a>(
-    scene: &Scene<'a>,
+    context: &Context<'a>,
     carrier: &'a Image,
     parent: Edge<'a>,
     finding: &Finding,
     appeared: Timestamp,
 ) -> Step<'a> {
-    let Some(now) = scene.current(&parent.image.id) else {
+    let Some(now) = context.current(&parent.image.id) else {
         // Without a version there is nothing to inherit; a version that is not known may hold anything.
-        return if scene.unknown(&parent.image.id).is_some() {
+        return if context.unknown(&parent.image.id).is_some() {
             Step::Unscanned(parent.image)
         } else {
             Step::Own
         };
     };
-    let Some(built_on) = built_on(scene, carrier, parent) else { return Step::Own };
+    let Some(built_on) = built_on(context, carrier, parent) else { return Step::Own };
     if introduced(&built_on, parent.kind, finding, appeared) == Some(false) {
         return Step::Own;
     }
@@ -147,5 +146,5 @@ fn is_scanned_since(version: &Version, appeared: Timestamp) -> bool {
 }
 
 fn lists(version: &Version, key: &FindingKey) -> bool {
-    Scene::finding_in(version, key).is_some()
+    version.finding(key).is_some()
 }

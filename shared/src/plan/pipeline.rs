@@ -3,20 +3,29 @@
 //! CodePipeline refuses a start that sends what the pipeline does not declare, and a refused start every quarter of an hour
 //! helps nobody: what would be refused is held, with the reason.
 
-use super::scene::Scene;
+use super::context::Context;
 use crate::facts::{Declaration, ExecutionMode, PipelineFacts};
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
+use crate::policy::Mode;
+
+/// Whether Patchwave could start a build of this image at all. Children do not wait for what it cannot build.
+pub(super) fn can_start(context: &Context<'_>, image: &Image) -> bool {
+    context.left_to_people(image).is_none()
+        && context.mode(image) == Mode::Enforce
+        && !lacks_revision(context, image)
+        && unfit(context, image).is_none()
+}
 
 /// Whether the pipeline is pinned to the line's commit, and the commit is not known.
-pub(super) fn lacks_revision(scene: &Scene<'_>, image: &Image) -> bool {
+pub(super) fn lacks_revision(context: &Context<'_>, image: &Image) -> bool {
     image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty())
-        && scene.revision(image).is_none()
+        && context.revision(image).is_none()
 }
 
 /// Why no pipeline can build the image; nothing if one can, or if nobody has asked yet.
-pub(super) fn unfit(scene: &Scene<'_>, image: &Image) -> Option<String> {
+pub(super) fn unfit(context: &Context<'_>, image: &Image) -> Option<String> {
     let Some(pipeline) = &image.pipeline else { return Some("the hierarchy names no pipeline".into()) };
-    match facts(scene, image)? {
+    match facts(context, image)? {
         PipelineFacts::NotFound => Some(format!("CodePipeline has no pipeline {}", pipeline.name)),
         PipelineFacts::Declared(declared) => refused(image, pipeline, declared),
         PipelineFacts::Unknown(_) => None,
@@ -24,23 +33,23 @@ pub(super) fn unfit(scene: &Scene<'_>, image: &Image) -> Option<String> {
 }
 
 /// Why it is not known whether the pipeline takes the start.
-pub(super) fn unknown(scene: &Scene<'_>, image: &Image) -> Option<String> {
-    match facts(scene, image)? {
+pub(super) fn unknown(context: &Context<'_>, image: &Image) -> Option<String> {
+    match facts(context, image)? {
         PipelineFacts::Unknown(because) => Some(because.clone()),
         PipelineFacts::Declared(_) | PipelineFacts::NotFound => None,
     }
 }
 
 /// Whether a start would overtake what the pipeline has under way: a developer's release that waits there.
-pub(super) fn is_busy(scene: &Scene<'_>, image: &Image) -> bool {
+pub(super) fn is_busy(context: &Context<'_>, image: &Image) -> bool {
     matches!(
-        facts(scene, image),
+        facts(context, image),
         Some(PipelineFacts::Declared(Declaration { mode: ExecutionMode::Superseded { busy: true }, .. }))
     )
 }
 
-fn facts<'a>(scene: &Scene<'a>, image: &Image) -> Option<&'a PipelineFacts> {
-    scene.facts.pipelines.get(&image.id)
+fn facts<'a>(context: &Context<'a>, image: &Image) -> Option<&'a PipelineFacts> {
+    context.facts.pipelines.get(&image.id)
 }
 
 /// What of the start the pipeline would refuse.

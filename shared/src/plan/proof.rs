@@ -2,8 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Coverage, FindingKey};
+use crate::finding::{Coverage, FindingKey, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
+
+/// A finding of the replaced version on one platform, to be judged on the new one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToProve {
+    /// Where it was found.
+    pub platform: Platform,
+    /// What was found.
+    pub finding: FindingKey,
+    /// Operating system or language: a scan that sees no language packages proves nothing about one.
+    pub kind: PackageKind,
+}
 
 /// What a scan of the new version says about a finding of the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,7 +37,6 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
-    /// Which image.
     pub image: ImageId,
     /// Which version was judged.
     pub version: Digest,
@@ -33,7 +44,6 @@ pub struct Proof {
     pub platform: Platform,
     /// What was judged.
     pub finding: FindingKey,
-    /// The verdict.
     pub verdict: Verdict,
     /// What the scan could see; nothing without a completed scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,11 +10,11 @@ use crate::time::{Span, Timestamp};
 
 /// What a build is to change about a package: part of the build key.
 ///
-/// Where the fix is known, the fixed version is the intent, whatever vulnerabilities it answers; where it is not, each
-/// vulnerability is its own intent, so that a second one in the same package is not taken for the first.
+/// Where the fix is known, the fixed version is the goal, whatever vulnerabilities it answers; where it is not, each
+/// vulnerability is its own goal, so that a second one in the same package is not taken for the first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Intent {
+pub enum Goal {
     /// Bring the package to this version.
     Version(String),
     /// See whether a rebuild helps against this vulnerability.
@@ -26,7 +26,7 @@ pub enum Intent {
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
     /// What is to change.
-    pub intent: Intent,
+    pub goal: Goal,
     /// The finding.
     pub finding: FindingKey,
     /// How bad it is.

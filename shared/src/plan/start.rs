@@ -5,13 +5,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Reason;
+use super::{Reason, ToProve};
 use crate::hierarchy::{Builder, RevisionType};
 use crate::image::{Digest, ImageId};
-use crate::record::ToProve;
 use crate::time::Timestamp;
 
-/// Names the intent of a build: 40 hexadecimal digits.
+/// Names the goal of a build: 40 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BuildKey(pub(super) String);
@@ -52,7 +51,7 @@ pub struct Start {
     /// Where that is; nothing if where the registry is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
-    /// The intent.
+    /// The goal.
     pub key: BuildKey,
     /// Which start of it, from 1.
     pub attempt: u32,

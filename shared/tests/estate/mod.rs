@@ -12,7 +12,8 @@ use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, 
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, ImageId};
 use patchwave::inventory::{
-    Catalog, ConsumerKind, Folded, Inventory, Look, Place, PlaceRead, Resolution, Sighting, Survey, Use, fold,
+    Catalog, ConsumerKind, FoldInput, Folded, Inventory, Place, PlaceRead, Resolution, Sighting, Survey, Use,
+    fold,
 };
 use patchwave::record::Record;
 use patchwave::time::{Span, Timestamp};
@@ -170,7 +171,7 @@ pub(crate) fn look(
 ) -> Folded {
     let survey = Survey { places: places.to_vec(), sightings: sightings.to_vec() };
     let hierarchy = hierarchy();
-    fold(before, &Look { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog, now })
+    fold(before, &FoldInput { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog, now })
 }
 
 /// The same organisation, with a line of its own for what production runs of `apps/checkout`.

@@ -13,9 +13,10 @@ use patchwave::facts::{
 use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Platform};
-use patchwave::intervention::{Decided, Intervention};
+use patchwave::intervention::Intervention;
 use patchwave::plan::{Hold, Plan, Start, plan};
 use patchwave::policy::Mode;
+use patchwave::record::Decided;
 use patchwave::record::{Attempt, Claim};
 use patchwave::time::{Span, Timestamp};
 
@@ -231,7 +232,7 @@ impl Village {
             self.facts.images.get_mut(id).unwrap().record = record.clone();
         }
         for id in &plan.freed {
-            self.facts.slots.running.remove(id);
+            self.facts.slots.held_by.remove(id);
         }
         for start in &plan.starts {
             let facts = self.facts.images.get_mut(&start.image).unwrap();
@@ -247,7 +248,7 @@ impl Village {
             facts.record.last_attempt = Some(Attempt { key: start.key.clone(), number: start.attempt });
             facts.record.waiting_since = None;
             facts.execution = Some(Execution::Found { id: execution, state: ExecutionState::InProgress });
-            self.facts.slots.running.insert(start.image.clone());
+            self.facts.slots.held_by.insert(start.image.clone());
             self.facts.slots.started_today += 1;
             self.builds.push(start.clone());
         }

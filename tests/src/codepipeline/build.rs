@@ -15,7 +15,6 @@ use crate::scanner::Package;
 /// What one build was told and what it pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// Which image.
     pub image: String,
     /// The digest that `PATCHWAVE_BASE_IMAGE` named.
     pub told_base: Option<String>,

@@ -23,11 +23,8 @@ const PAGE: usize = 2;
 /// Where an execution stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Under way.
     InProgress,
-    /// Done.
     Succeeded,
-    /// Failed.
     Failed,
 }
 
@@ -52,7 +49,6 @@ impl Status {
 /// One execution of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Execution {
-    /// Its id.
     pub id: String,
     /// Of which pipeline.
     pub pipeline: String,

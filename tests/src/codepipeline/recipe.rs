@@ -25,7 +25,6 @@ pub enum Tagging {
 pub struct Recipe {
     /// The image's id in the hierarchy.
     pub image: String,
-    /// The pipeline.
     pub pipeline: String,
     /// Where it pushes.
     pub repository: String,

@@ -10,13 +10,11 @@ use crate::awsjson::{Answer, Refusal, text};
 /// A cluster of ECS. Entries are as ECS describes them.
 #[derive(Debug, Clone, Default)]
 pub struct EcsCluster {
-    /// Its ARN.
     pub arn: String,
     /// Its tasks that are to run.
     pub tasks: Vec<Value>,
     /// Tasks that are listed and cannot be described, with the reason.
     pub failures: Vec<(String, String)>,
-    /// Its services.
     pub services: Vec<Value>,
     /// Its services' revisions.
     pub revisions: Vec<Value>,

@@ -28,9 +28,7 @@ use crate::http::Server;
 /// What there is in one region of an account. Entries are as the services write them.
 #[derive(Debug, Clone, Default)]
 pub struct Region {
-    /// ECS's clusters.
     pub ecs: Vec<EcsCluster>,
-    /// EKS's clusters.
     pub eks: Vec<Value>,
     /// Lambda's functions: `GetFunction`'s answers, `$LATEST` and all other versions.
     pub functions: Vec<Value>,

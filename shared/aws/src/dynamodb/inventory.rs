@@ -6,8 +6,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use patchwave::facts::Deployments;
 use patchwave::image::{Digest, ImageId};
-use patchwave::inventory::{Assessment, Clocks, Entry, EntryKey, Inventory, PlaceState, Running};
+use patchwave::inventory::{Assessment, Entry, EntryKey, Exposures, Inventory, PlaceState};
 use patchwave::table::{self, Item as StateItem, Key};
 use patchwave_converge::{Fault, FaultKind};
 use serde::de::DeserializeOwned;
@@ -20,7 +21,7 @@ use crate::fault::invalid;
 const MOST_WRITES: usize = 25;
 
 impl Ledger {
-    /// Reads everything that is known of what runs. `images` are the hierarchy's: their clocks are read even if nothing runs.
+    /// Reads everything that is known of what runs. `images` are the hierarchy's: their exposures are read even if nothing runs.
     pub(crate) async fn inventory(&self, images: &BTreeSet<ImageId>) -> Result<Inventory, Fault> {
         self.inventory_with(images, |_| ()).await
     }
@@ -35,8 +36,8 @@ impl Ledger {
         let entries = self.all_entries(&places, progress).await?;
         let known: BTreeSet<(ImageId, Digest)> = entries.values().filter_map(Entry::known).collect();
         let images: BTreeSet<&ImageId> = images.iter().chain(known.iter().map(|(image, _)| image)).collect();
-        let (versions, clocks) = (self.assessments(&known).await?, self.clocks(&images).await?);
-        Ok(Inventory { places, entries, versions, clocks })
+        let (versions, exposures) = (self.assessments(&known).await?, self.exposures(&images).await?);
+        Ok(Inventory { places, entries, versions, exposures })
     }
 
     async fn all_entries(
@@ -87,21 +88,21 @@ impl Ledger {
         Ok(versions)
     }
 
-    async fn clocks(&self, images: &BTreeSet<&ImageId>) -> Result<BTreeMap<ImageId, Clocks>, Fault> {
+    async fn exposures(&self, images: &BTreeSet<&ImageId>) -> Result<BTreeMap<ImageId, Exposures>, Fault> {
         let operation = "read since when what runs is vulnerable";
-        let keys = images.iter().map(|image| Key::clocks(image)).collect();
+        let keys = images.iter().map(|image| Key::exposures(image)).collect();
         let items = self.read(operation, keys).await?;
         let there = items.iter().filter(|item| is_there(item));
         there.map(|item| Ok((image_of(operation, item)?, state_of(operation, item)?))).collect()
     }
 
     /// Reads where these images run; an image of which nothing is known is left out.
-    pub(crate) async fn running(
+    pub(crate) async fn deployments(
         &self,
         images: &BTreeSet<ImageId>,
-    ) -> Result<BTreeMap<ImageId, Running>, Fault> {
+    ) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         let operation = "read where images run";
-        let items = self.read(operation, images.iter().map(Key::runs).collect()).await?;
+        let items = self.read(operation, images.iter().map(Key::deployments).collect()).await?;
         let there = items.iter().filter(|item| is_there(item));
         there.map(|item| Ok((image_of(operation, item)?, state_of(operation, item)?))).collect()
     }

@@ -6,7 +6,7 @@ use std::future::Future;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
-    Catalog, ConsumerKind, Folded, Inventory, Look, Place, PlaceRead, Sighting, Survey, Use, fold, items,
+    Catalog, ConsumerKind, FoldInput, Folded, Inventory, Place, PlaceRead, Sighting, Survey, Use, fold, items,
 };
 use patchwave::table;
 use patchwave::time::Timestamp;
@@ -84,8 +84,14 @@ fn looked(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) 
     let sightings = (0..clusters).flat_map(|n| (0..workloads).map(move |w| sighting(n, w))).collect();
     let survey = Survey { places: (0..3).map(place).collect(), sightings };
     let catalog = catalog(&hierarchy);
-    let look =
-        Look { survey: &survey, began: at, ended: true, hierarchy: &hierarchy, catalog: &catalog, now: at };
+    let look = FoldInput {
+        survey: &survey,
+        began: at,
+        ended: true,
+        hierarchy: &hierarchy,
+        catalog: &catalog,
+        now: at,
+    };
     fold(before, &look)
 }
 
@@ -102,8 +108,8 @@ async fn an_inventory_is_read_back_whole() {
         assert_eq!(folded.inventory.entries.len(), 150, "six batches and more");
         ledger.write(&items(&empty, &folded, now()).unwrap()).await.unwrap();
         assert_eq!(ledger.inventory(&app()).await.unwrap(), folded.inventory);
-        let running = ledger.running(&app()).await.unwrap();
-        assert_eq!(running, folded.inventory.running());
+        let running = ledger.deployments(&app()).await.unwrap();
+        assert_eq!(running, folded.inventory.deployments());
         assert!(running[&"app".parse::<ImageId>().unwrap()].in_production());
     })
     .await;
@@ -122,8 +128,8 @@ async fn what_is_gone_is_kept_for_people_and_nobody_reads_it() {
         assert!(read.entries.is_empty() && read.versions.is_empty());
         assert_eq!(read.places.len(), 3);
         let image: ImageId = "app".parse().unwrap();
-        assert_eq!(read.clocks[&image].stopped[0].vulnerable_until, now());
-        assert!(!ledger.running(&app()).await.unwrap()[&image].in_production());
+        assert_eq!(read.exposures[&image].stopped[0].vulnerable_until, now());
+        assert!(!ledger.deployments(&app()).await.unwrap()[&image].in_production());
         let gone = ledger.client.scan().table_name(TABLE).filter_expression("attribute_exists(expiresAt)");
         let gone = gone.send().await.unwrap();
         let entries = gone.items().iter().filter(|item| item["pk"].as_s().unwrap().starts_with("place#"));

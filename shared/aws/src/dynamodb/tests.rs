@@ -210,12 +210,12 @@ async fn a_claim_is_one_transaction_with_a_token_and_none_is_sent_where_nothing_
 #[tokio::test]
 async fn slots_are_read_together() {
     let (ledger, _) = ledger(|_, _| {
-        let running = json!({"pk": {"S": "slots"}, "sk": {"S": "running"}, "images": {"SS": ["base/os:1"]}});
+        let running = json!({"pk": {"S": "slots"}, "sk": {"S": "held-by"}, "images": {"SS": ["base/os:1"]}});
         let day = json!({"pk": {"S": "slots"}, "sk": {"S": "day#2026-01-01"}, "starts": {"N": "12"}});
         (200, json!({"Responses": {"patchwave": [running, day]}}))
     });
     let slots = ledger.slots(now()).await.unwrap();
-    assert_eq!((slots.running, slots.started_today), (BTreeSet::from([id(1)]), 12));
+    assert_eq!((slots.held_by, slots.started_today), (BTreeSet::from([id(1)]), 12));
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn unwritten_items_are_sent_again_and_hundreds_are_split() {
         let left = &writes[writes.len().min(20)..];
         (200, json!({"UnprocessedItems": {"patchwave": left}}))
     });
-    let item = |n| table::Item { key: Key::clocks(&id(n)), state: "{}".into(), expires_at: None };
+    let item = |n| table::Item { key: Key::exposures(&id(n)), state: "{}".into(), expires_at: None };
     ledger.write(&(0..60).map(item).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(count(&asked, "BatchWriteItem"), 5, "25, 25 and 10, and the rests of the first two");
 }

@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::types::TagStatus;
 use futures::stream::{self, StreamExt};
+use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Manifest, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository};
-use patchwave::inventory::{Deployed, Running};
 use patchwave::line::{self, Candidate};
 use patchwave_converge::{Fault, ManifestAt};
 
@@ -56,7 +56,7 @@ impl Ecr {
     pub(crate) async fn currents(
         &self,
         images: &[&Image],
-        running: &Result<BTreeMap<ImageId, Running>, Fault>,
+        running: &Result<BTreeMap<ImageId, Deployments>, Fault>,
     ) -> BTreeMap<ImageId, Found> {
         let mut by_repository: BTreeMap<&Repository, Vec<&Image>> = BTreeMap::new();
         for image in images {
@@ -72,7 +72,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         images: Vec<&Image>,
-        running: &Result<BTreeMap<ImageId, Running>, Fault>,
+        running: &Result<BTreeMap<ImageId, Deployments>, Fault>,
     ) -> Vec<(ImageId, Found)> {
         let pushed = match self.pushed(repository, &images).await {
             Ok(pushed) => pushed,
@@ -110,7 +110,7 @@ impl Ecr {
         &self,
         image: &Image,
         pushed: &[Candidate],
-        running: &Result<BTreeMap<ImageId, Running>, Fault>,
+        running: &Result<BTreeMap<ImageId, Deployments>, Fault>,
     ) -> Result<Option<Candidate>, Fault> {
         let pattern = match &image.line {
             Line::Stable(_) => return Ok(line::current(&image.line, pushed).cloned()),
@@ -132,7 +132,7 @@ impl Ecr {
         &self,
         image: &Image,
         environment: &str,
-        deployed: Option<&Deployed>,
+        deployed: Option<&DeployedVersion>,
         pushed: &[Candidate],
     ) -> Result<Option<Candidate>, Fault> {
         let operation = format!("find what {environment} runs of {}", image.repository);

@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::{Deployed, Frequency, Running, Scanner};
+use patchwave::inventory::{Frequency, Scanner};
 use patchwave_converge::FaultKind;
 use serde_json::{Value, json};
 
@@ -148,8 +149,8 @@ async fn deployed(running: Option<usize>) -> [Result<Option<String>, String>; 2]
     let hierarchy = with_a_deployed_line();
     let (ecr, _) = two_commits().connect();
     let at = "2026-01-01T12:00:00Z".parse().unwrap();
-    let runs = |n| Deployed { version: digest(n).parse().unwrap(), since: at, last_seen: at };
-    let runs = |n| Running { environments: BTreeMap::from([("prod".to_owned(), runs(n))]) };
+    let runs = |n| DeployedVersion { version: digest(n).parse().unwrap(), since: at, last_seen: at };
+    let runs = |n| Deployments { environments: BTreeMap::from([("prod".to_owned(), runs(n))]) };
     let id: ImageId = "apps/web@prod".parse().unwrap();
     let running = Ok(running.map(|n| (id.clone(), runs(n))).into_iter().collect());
     let mut currents = ecr.currents(&images(&hierarchy), &running).await;

@@ -1,4 +1,4 @@
-use patchwave::trigger::Schedule;
+use patchwave::trigger::ScheduleKind;
 use serde_json::{Value, json};
 
 use super::*;
@@ -12,7 +12,10 @@ fn tick() -> String {
 }
 
 fn function() -> Function {
-    Function { role: Role::REBUILD_FANOUT, deployed: Err(InvalidSettings::Missing(crate::settings::TABLE)) }
+    Function {
+        role: Role::REBUILD_FANOUT,
+        installation: Err(InvalidSettings::Missing(crate::settings::TABLE)),
+    }
 }
 
 fn event(payload: Value) -> LambdaEvent<Value> {
@@ -29,7 +32,7 @@ fn one_bad_body_fails_alone_and_the_same_look_is_made_once() {
         message("d", &ignored),
         message("e", "{}"),
     ];
-    let batch = Batch::read(records, Schedule::Tick);
+    let batch = Batch::read(records, ScheduleKind::Tick);
     assert_eq!(batch.triggers(), [Trigger::Tick]);
     let answer = serde_json::to_value(batch.response(Ok(()))).unwrap();
     assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "b"}, {"itemIdentifier": "e"}]}));

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
+use patchwave::hierarchy::Role;
 use patchwave::inventory::{ConsumerKind, Place, Survey};
 use patchwave::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,18 +53,9 @@ pub struct Target {
     /// The environment that the hierarchy gives the account.
     pub environment: Option<String>,
     /// The role to look with; none in the account where this runs.
-    pub role: Option<RoleToAssume>,
+    pub role: Option<Role>,
     /// Where to look.
     pub regions: Vec<String>,
-}
-
-/// A role of another account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleToAssume {
-    /// Its name, or its whole ARN.
-    pub role: String,
-    /// What the role's trust policy may ask for.
-    pub external_id: Option<String>,
 }
 
 /// The places that are still to be read, for the next invocation.
@@ -89,7 +81,6 @@ pub struct Left {
     /// end there as well.
     #[serde(default)]
     pub interrupted: bool,
-    /// The place.
     pub place: Place,
 }
 

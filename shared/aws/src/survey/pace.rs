@@ -28,7 +28,6 @@ pub(crate) enum Meter {
     EcsRevisions,
     /// ECS's task definitions.
     EcsTaskDefinitions,
-    /// EKS's clusters.
     Eks,
     /// Kubernetes: its own server says when it has enough.
     Kubernetes,
@@ -36,7 +35,6 @@ pub(crate) enum Meter {
     LambdaFunction,
     /// Every other call of Lambda's control plane.
     Lambda,
-    /// Batch.
     Batch,
     /// EventBridge's rules.
     Events,
@@ -79,7 +77,6 @@ pub(super) enum Missed {
     Gone,
     /// Nobody is there to answer: another attempt would only cost another wait.
     Silent(Fault),
-    /// It failed.
     Failed(Fault),
 }
 

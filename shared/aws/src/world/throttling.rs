@@ -3,7 +3,7 @@
 use patchwave::hierarchy::Hierarchy;
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
-use patchwave_converge::{Settings, converge};
+use patchwave_converge::{PassSettings, converge};
 use patchwave_tests::traffic::Throttle;
 use patchwave_tests::world::{Setup, World as Account};
 
@@ -45,7 +45,7 @@ async fn wave(throttle: Throttle) -> Cost {
 }
 
 async fn pass_over(world: &AwsWorld, hierarchy: &Hierarchy, trigger: Trigger, pass: usize) {
-    let settings = Settings { mode: Mode::Enforce, owner: format!("pass-{pass}") };
+    let settings = PassSettings { mode: Mode::Enforce, owner: format!("pass-{pass}") };
     let report = Box::pin(converge(world, hierarchy, &[trigger], &settings)).await.unwrap();
     assert_eq!(report.errors, [], "no call ran out of attempts");
 }

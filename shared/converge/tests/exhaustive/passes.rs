@@ -10,13 +10,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use patchwave::facts::Deployments;
 use patchwave::facts::{
     Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
 };
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::Running;
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::{Limits, Mode};
@@ -24,7 +24,7 @@ use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave::trigger::Trigger;
 use patchwave_converge::{
-    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, Settings, World, converge,
+    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, PassSettings, Records, World, converge,
 };
 
 use crate::diamond::{Diamond, id, place, time};
@@ -136,7 +136,7 @@ impl Live {
         });
         let world = Rc::clone(&puppet);
         let triggers = [trigger.clone()];
-        let settings = Settings { mode: Mode::Enforce, owner: (*owner).to_owned() };
+        let settings = PassSettings { mode: Mode::Enforce, owner: (*owner).to_owned() };
         let pass = Box::pin(async move {
             // Nothing is learnt from the report: what counts is what became of the town.
             let _ = converge(&*world, &world.diamond.hierarchy, &triggers, &settings).await;
@@ -216,13 +216,16 @@ impl World for Puppet {
             .into())
     }
 
-    async fn running(&self, _images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Running>, Fault> {
+    async fn deployments(
+        &self,
+        _images: &BTreeSet<ImageId>,
+    ) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         Ok(BTreeMap::new())
     }
 
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
         match self.ask(Ask::Slots).await {
-            Answer::Slots(running) => Ok(Slots { running: ids(running), started_today: 0 }),
+            Answer::Slots(running) => Ok(Slots { held_by: ids(running), started_today: 0 }),
             _ => Err(lost()),
         }
     }
@@ -320,11 +323,11 @@ impl World for Puppet {
         false
     }
 
-    async fn tell(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
+    async fn notify(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
         panic!("nobody listens")
     }
 
-    async fn wake(&self, _at: Timestamp) -> Result<(), Fault> {
+    async fn recheck(&self, _at: Timestamp) -> Result<(), Fault> {
         // Any pass may begin at any time as it is.
         Ok(())
     }

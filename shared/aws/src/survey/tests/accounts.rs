@@ -1,21 +1,22 @@
 //! Other accounts, and invocations that end too early.
 
+use patchwave::hierarchy::Role;
 use patchwave::inventory::{ConsumerKind, Survey};
 use patchwave::time::Timestamp;
 use patchwave_tests::estate::Region;
 
-use super::super::{Cursor, RoleToAssume, Target};
+use super::super::{Cursor, Target};
 use super::{ACCOUNT, REGION, World, cluster, digest, own, place, task};
 
 const OTHER: &str = "444455556666";
 const ROLE: &str = "arn:aws:iam::444455556666:role/patchwave-inventory";
 
 fn other(external_id: Option<&str>) -> Target {
-    let role = "patchwave-inventory".to_owned();
+    let name = "patchwave-inventory".to_owned();
     Target {
         account: OTHER.to_owned(),
         environment: None,
-        role: Some(RoleToAssume { role, external_id: external_id.map(str::to_owned) }),
+        role: Some(Role { name, external_id: external_id.map(str::to_owned) }),
         regions: vec![REGION.to_owned(), "eu-west-1".to_owned()],
     }
 }

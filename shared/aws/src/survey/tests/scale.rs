@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use patchwave::hierarchy::Role;
 use patchwave::inventory::ConsumerKind;
 use patchwave_tests::estate::{EcsCluster, Kubernetes, Region, Trust};
 use serde_json::{Value, json};
 
-use super::super::{RoleToAssume, Target};
+use super::super::Target;
 use super::{REGION, World, cluster, digest, revision, service, task};
 
 const ACCOUNTS: [&str; 3] = ["111122223333", "444455556666", "777788889999"];
@@ -96,7 +97,7 @@ async fn a_large_estate_costs_little_more_than_its_pages() {
     let targets = ACCOUNTS.map(|account| Target {
         account: account.to_owned(),
         environment: None,
-        role: Some(RoleToAssume { role: "look".to_owned(), external_id: Some("word".to_owned()) }),
+        role: Some(Role { name: "look".to_owned(), external_id: Some("word".to_owned()) }),
         regions: vec![REGION.to_owned()],
     });
 

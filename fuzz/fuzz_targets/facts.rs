@@ -1,7 +1,0 @@
-#![no_main]
-
-#[path = "../../tests/src/parsers.rs"]
-#[allow(dead_code)]
-mod parsers;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::facts(bytes));

@@ -1,0 +1,288 @@
+//! Collects the findings that count and puts each where a rebuild can do something about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::Context;
+use super::limits::MOST_INEFFECTIVE;
+use super::origin::{Origin, origin};
+use super::{AwaitedScan, Cause, Goal};
+use crate::finding::{Finding, FindingKey, Fix, PackageKind, Severity};
+use crate::hierarchy::Image;
+use crate::image::ImageId;
+use crate::policy::UnknownFix;
+use crate::time::Timestamp;
+
+/// Rebuilds that may be tried for one finding before it is quarantined: one, and one retry.
+const TRIES: u32 = 2;
+
+/// What the findings mean for one image.
+#[derive(Default)]
+pub(super) struct Attribution<'a> {
+    /// Findings that a rebuild of this image can help.
+    pub(super) causes: BTreeSet<Cause>,
+    /// Findings of this image that only a commit or a published fix can help, with what they wait for.
+    pub(super) unfixable: BTreeMap<FindingKey, String>,
+    /// Findings that rebuilds did not fix.
+    pub(super) quarantined: BTreeSet<FindingKey>,
+    /// Findings that would count, were they not suppressed, with the first suppression's end.
+    pub(super) suppressed: BTreeMap<FindingKey, Timestamp>,
+    /// Ancestors that have to be rebuilt first.
+    pub(super) above: BTreeSet<&'a ImageId>,
+    /// Whether a finding that counts here or below is gone from a parent already: a rebuild brings that fix.
+    pub(super) is_stale: bool,
+    /// Ancestors that have to be scanned first.
+    pub(super) unscanned: BTreeSet<&'a ImageId>,
+    /// Whether an ancestor's scan was awaited in vain: forgetting that would begin the wait again.
+    pub(super) scan_is_overdue: bool,
+    /// The highest severity among the findings that count here.
+    pub(super) severity: Option<Severity>,
+    /// When the most urgent of those that a rebuild can help is due.
+    pub(super) due: Option<Timestamp>,
+    /// When each finding that counts here appeared.
+    pub(super) seen: BTreeMap<FindingKey, Timestamp>,
+}
+
+/// All images' attribution, and the scans that it waits for.
+#[derive(Default)]
+pub(super) struct Attributions<'a> {
+    pub(super) of: BTreeMap<&'a ImageId, Attribution<'a>>,
+    pub(super) scans: BTreeSet<AwaitedScan>,
+}
+
+/// One finding that counts on the image that carries it.
+struct Counted<'a> {
+    carrier: &'a Image,
+    /// As one of the platforms lists it.
+    finding: &'a Finding,
+    /// The highest of any platform.
+    severity: Severity,
+    /// Whether any platform says so.
+    exploited: bool,
+    appeared: Timestamp,
+}
+
+/// Finds for every finding that counts on any image in scope the image that it belongs to.
+pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
+    let mut attributions = Attributions::default();
+    // Whoever waits for the same parent's scan of the same finding: if it does not come, one of them tries.
+    let mut waiting: BTreeMap<(&'a ImageId, FindingKey), Vec<(&'a Image, Counted<'a>)>> = BTreeMap::new();
+    for carrier in context.images() {
+        for counted in counted(context, carrier, &mut attributions) {
+            match origin(context, carrier, counted.finding, counted.appeared) {
+                Origin::Introduced(owner) => assign(context, &mut attributions, owner, &counted),
+                Origin::Stale(stale) => {
+                    note_due(context, &mut attributions, &counted);
+                    attributions.of.entry(&stale.id).or_default().is_stale = true;
+                    if stale.id != carrier.id {
+                        attributions.of.entry(&carrier.id).or_default().above.insert(&stale.id);
+                    }
+                }
+                Origin::Unscanned { parent, owner } => {
+                    await_scan(context, &mut attributions, parent, counted.appeared);
+                    waiting
+                        .entry((&parent.id, counted.finding.key.clone()))
+                        .or_default()
+                        .push((owner, counted));
+                }
+            }
+        }
+    }
+    for ((parent, _), waiters) in waiting {
+        let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
+        for (owner, counted) in &waiters {
+            if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(context, owner, counted)) {
+                assign(context, &mut attributions, owner, counted);
+                attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
+            } else {
+                attributions.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
+            }
+        }
+    }
+    attributions
+}
+
+/// The findings that count on `carrier`; notes the suppressed ones beside.
+fn counted<'a>(
+    context: &Context<'a>,
+    carrier: &'a Image,
+    attributions: &mut Attributions<'a>,
+) -> Vec<Counted<'a>> {
+    let Some(version) = context.current(&carrier.id) else { return Vec::new() };
+    let mut merged: BTreeMap<&FindingKey, Counted<'a>> = BTreeMap::new();
+    for manifest in version.platforms.values() {
+        let Some(scanned) = manifest.scan.completed_at() else { continue };
+        for finding in manifest.scan.findings().iter().filter(|f| f.severity >= carrier.policy.rebuild_at) {
+            let appeared = context.appeared(&carrier.id, finding, scanned);
+            merged
+                .entry(&finding.key)
+                .and_modify(|counted| {
+                    counted.appeared = counted.appeared.min(appeared);
+                    counted.exploited |= finding.exploited;
+                    counted.severity = counted.severity.max(finding.severity);
+                })
+                .or_insert_with(|| Counted {
+                    carrier,
+                    finding,
+                    severity: finding.severity,
+                    exploited: finding.exploited,
+                    appeared,
+                });
+        }
+    }
+    let attribution = attributions.of.entry(&carrier.id).or_default();
+    let mut counting = Vec::new();
+    for counted in merged.into_values() {
+        if let Some(until) = carrier.policy.suppressed_until(&counted.finding.key, context.now) {
+            attribution.suppressed.insert(counted.finding.key.clone(), until);
+            continue;
+        }
+        attribution.severity = attribution.severity.max(Some(counted.severity));
+        attribution.seen.insert(counted.finding.key.clone(), counted.appeared);
+        counting.push(counted);
+    }
+    counting
+}
+
+/// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
+fn note_due<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, counted: &Counted<'a>) {
+    let due = due(context, counted);
+    let attribution = attributions.of.entry(&counted.carrier.id).or_default();
+    attribution.due = Some(attribution.due.map_or(due, |earlier| earlier.min(due)));
+}
+
+fn due(context: &Context<'_>, counted: &Counted<'_>) -> Timestamp {
+    let Counted { carrier, severity, exploited, appeared, .. } = *counted;
+    let deadline = carrier.policy.deadlines.for_severity(severity);
+    match context.facts.deployments.get(&carrier.id) {
+        // What is being exploited is due at once.
+        _ if exploited => appeared,
+        // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
+        Some(running) if running.in_production() => deadline.share(1, 2).after(appeared),
+        _ => deadline.after(appeared),
+    }
+}
+
+fn waited_enough(context: &Context<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
+    let since = [&owner.id, &counted.carrier.id]
+        .into_iter()
+        .filter_map(|id| context.record(id).scan_awaited_since)
+        .min();
+    let wait = owner.policy.proof_wait.for_severity(counted.severity);
+    since.is_some_and(|since| wait.after(since) <= context.now)
+}
+
+fn await_scan<'a>(
+    context: &Context<'a>,
+    attributions: &mut Attributions<'a>,
+    parent: &'a Image,
+    appeared: Timestamp,
+) {
+    let Some(version) = context.current(&parent.id) else { return };
+    let stale =
+        version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
+    // What would be refused is not asked for, or every push of a child would ask again.
+    let askable = stale.filter(|(_, manifest)| manifest.scan.can_be_repeated(context.now));
+    attributions.scans.extend(askable.map(|(platform, manifest)| AwaitedScan {
+        image: parent.id.clone(),
+        repository: parent.repository.clone(),
+        platform: platform.clone(),
+        digest: manifest.digest.clone(),
+    }));
+}
+
+/// Gives the finding to its owner; the carrier, if it is another image, waits for it.
+fn assign<'a>(
+    context: &Context<'a>,
+    attributions: &mut Attributions<'a>,
+    owner: &'a Image,
+    counted: &Counted<'a>,
+) {
+    // The owner's own scan knows its own package best: the carrier may have another version of it.
+    let finding =
+        context.current(&owner.id).and_then(|v| v.finding(&counted.finding.key)).unwrap_or(counted.finding);
+    if owner.id != counted.carrier.id {
+        attributions.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
+    }
+    let attribution = attributions.of.entry(&owner.id).or_default();
+    let tries = tried(context, owner, finding);
+    let goal = match help(owner, finding, tries) {
+        Help::Rebuild(goal) => goal,
+        Help::None(because) => {
+            attribution.unfixable.insert(finding.key.clone(), because.to_owned());
+            return;
+        }
+        Help::Quarantined => {
+            attribution.quarantined.insert(finding.key.clone());
+            return;
+        }
+    };
+    let cause = Cause {
+        goal,
+        finding: finding.key.clone(),
+        severity: finding.severity.max(counted.severity),
+        exploited: finding.exploited || counted.exploited,
+        since: counted.appeared,
+    };
+    // The same finding may be asked for by many carriers: one cause, as bad and as old as the worst of them.
+    let same =
+        attribution.causes.iter().find(|c| c.finding == cause.finding && c.goal == cause.goal).cloned();
+    let merged = match same {
+        None => cause,
+        Some(same) => {
+            attribution.causes.remove(&same);
+            Cause {
+                severity: same.severity.max(cause.severity),
+                exploited: same.exploited || cause.exploited,
+                since: same.since.min(cause.since),
+                ..cause
+            }
+        }
+    };
+    attribution.causes.insert(merged);
+    note_due(context, attributions, counted);
+}
+
+enum Help {
+    Rebuild(Goal),
+    None(&'static str),
+    Quarantined,
+}
+
+/// Will a rebuild help?
+fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
+    let goal = match (finding.kind, &finding.fix) {
+        (PackageKind::Language, _) => {
+            return Help::None(
+                "a commit: the application pins the package, and a rebuild installs the same one",
+            );
+        }
+        (PackageKind::Os, Fix::NotPublished) => {
+            return Help::None("a fixed version, which nobody has published");
+        }
+        (PackageKind::Os, Fix::Version(version)) => Goal::Version(version.clone()),
+        (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
+            UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
+            UnknownFix::TryOnce => Goal::Try(finding.key.vulnerability.to_string()),
+            UnknownFix::TryWithNextRebuild => {
+                return Help::None("the next rebuild: the scanner names no fixed version, so it rides along");
+            }
+            UnknownFix::Hold => return Help::None("a person: the scanner names no fixed version"),
+        },
+    };
+    if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(goal) }
+}
+
+/// How many builds from the present inputs were meant to fix this and did not.
+fn tried(context: &Context<'_>, owner: &Image, finding: &Finding) -> u32 {
+    let ineffective = &context.record(&owner.id).ineffective;
+    if ineffective.is_empty() {
+        return 0;
+    }
+    let inputs = context.inputs(owner);
+    let given_up = ineffective.values().filter(|entry| entry.inputs == inputs && entry.builds >= TRIES);
+    if given_up.count() >= MOST_INEFFECTIVE {
+        return TRIES;
+    }
+    let entry = ineffective.get(&finding.key);
+    entry.filter(|entry| entry.inputs == inputs && entry.fix == finding.fix).map_or(0, |entry| entry.builds)
+}

@@ -1,0 +1,146 @@
+//! What every step of the planner looks at.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+
+use super::claims::resolve;
+use super::{Hold, Proof};
+use crate::facts::{Current, Facts, ImageFacts, Version};
+use crate::finding::Finding;
+use crate::hierarchy::{Hierarchy, Image};
+use crate::image::ImageId;
+use crate::policy::{Mode, Rebuild};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// The planner's inputs, with the records as they are after builds and proofs were settled.
+pub(super) struct Context<'a> {
+    pub(super) hierarchy: &'a Hierarchy,
+    pub(super) facts: &'a Facts,
+    pub(super) ceiling: Mode,
+    pub(super) now: Timestamp,
+    images: Vec<&'a Image>,
+    pub(super) records: BTreeMap<&'a ImageId, Record>,
+}
+
+impl<'a> Context<'a> {
+    /// Looks at everything that the facts hold and the hierarchy knows, after builds and proofs are settled; returns the
+    /// verdicts beside.
+    pub(super) fn resolved(
+        hierarchy: &'a Hierarchy,
+        facts: &'a Facts,
+        ceiling: Mode,
+        now: Timestamp,
+    ) -> (Self, Vec<Proof>) {
+        let mut context =
+            Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
+        let mut verdicts = Vec::new();
+        for image in hierarchy.images() {
+            let Some(facts) = facts.images.get(&image.id) else { continue };
+            let (record, proofs) = resolve(image, facts, now);
+            context.images.push(image);
+            context.records.insert(&image.id, record);
+            verdicts.extend(proofs);
+        }
+        (context, verdicts)
+    }
+
+    /// The images in scope, parents before children.
+    pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
+        self.images.iter().copied()
+    }
+
+    pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {
+        self.facts.images.get(id)
+    }
+
+    /// The current version, if it is known.
+    pub(super) fn current(&self, id: &ImageId) -> Option<&'a Version> {
+        self.facts_of(id)?.current_version()
+    }
+
+    /// Why the current version is not known; nothing if it is, or if there is none.
+    pub(super) fn unknown(&self, id: &ImageId) -> Option<String> {
+        match self.facts_of(id) {
+            None => Some(match self.facts.unreadable.get(id) {
+                Some(why) => format!("the record of {id} cannot be read: {why}"),
+                None => format!("{id} was not observed"),
+            }),
+            Some(facts) => match &facts.current {
+                Current::Unknown(why) => Some(format!("the current version of {id} is not known: {why}")),
+                Current::Version(digest) if facts.current_version().is_none() => {
+                    Some(format!("the current version of {id}, {digest}, was not described"))
+                }
+                Current::Version(_) | Current::Absent => None,
+            },
+        }
+    }
+
+    pub(super) fn record(&self, id: &ImageId) -> &Record {
+        static EMPTY: std::sync::LazyLock<Record> = std::sync::LazyLock::new(Record::default);
+        self.records.get(id).unwrap_or(&EMPTY)
+    }
+
+    pub(super) fn mode(&self, image: &Image) -> Mode {
+        image.policy.mode.min(self.ceiling)
+    }
+
+    /// What policy or a person leaves to people.
+    pub(super) fn left_to_people(&self, image: &Image) -> Option<Hold> {
+        let record = self.record(&image.id);
+        let current = self.current(&image.id).map(|version| &version.digest);
+        let approved = record.approval.as_ref().is_some_and(|approval| approval.replaces.as_ref() == current);
+        match image.policy.rebuild {
+            Rebuild::Approval if !approved => Some(Hold::NeedsApproval),
+            Rebuild::NextCommit => Some(Hold::NextCommit),
+            Rebuild::Never => Some(Hold::Frozen),
+            Rebuild::Auto | Rebuild::Approval => record.frozen.as_ref().map(|_| Hold::Frozen),
+        }
+    }
+
+    /// The line's commit.
+    pub(super) fn revision(&self, image: &Image) -> Option<&'a str> {
+        self.current(&image.id)?.revision.as_deref()
+    }
+
+    /// When `finding` appeared on `id`: as the scanner says, else as first seen, else as of this scan.
+    pub(super) fn appeared(&self, id: &ImageId, finding: &Finding, scanned: Timestamp) -> Timestamp {
+        finding.first_observed.or_else(|| self.record(id).seen.get(&finding.key).copied()).unwrap_or(scanned)
+    }
+
+    /// What a build is made from: the content of all parents, the pipeline with what policy asks of it and, where that is
+    /// pinned, the commit. Failures and quarantine hold for these inputs and no others.
+    pub(super) fn inputs(&self, image: &Image) -> String {
+        let mut words = Vec::new();
+        for edge in self.hierarchy.parents(&image.id) {
+            let content = self.current(&edge.image.id).map(Version::content).unwrap_or_default();
+            words.push(format!("{}={content:?}", edge.image.id));
+        }
+        words.sort();
+        words.dedup();
+        words.push(format!(
+            "{:?} {:?} {:?}",
+            image.pipeline, image.policy.rebuild_at, image.policy.unknown_fix
+        ));
+        if image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty()) {
+            words.push(format!("revision={:?}", self.revision(image)));
+        }
+        hash(&words)
+    }
+}
+
+/// The first 40 hexadecimal digits of the SHA-256 of `words`, each ended by a byte that none contains.
+pub(super) fn hash(words: &[String]) -> String {
+    let mut sha = Sha256::new();
+    for word in words {
+        sha.update(word.as_bytes());
+        sha.update([0]);
+    }
+    sha.finalize().iter().take(20).fold(String::with_capacity(40), |mut hex, byte| {
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
+        hex
+    })
+}

@@ -1,0 +1,97 @@
+//! Judges the findings that a rebuild had to fix, once the new version is scanned.
+
+use std::collections::BTreeSet;
+
+use super::{Proof, ToProve, Verdict};
+use crate::facts::{ImageFacts, Version};
+use crate::finding::{Coverage, FindingKey, Fix, PackageKind, Scan};
+use crate::hierarchy::Image;
+use crate::record::{Ineffective, PendingProof, Record};
+use crate::time::Timestamp;
+
+/// Each finding to prove with its verdict, and what the scan could see.
+pub(super) type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
+
+/// Judges a pending proof as far as scans allow; what they do not allow yet stays pending.
+pub(super) fn judge(
+    image: &Image,
+    facts: &ImageFacts,
+    proof: PendingProof,
+    record: &mut Record,
+    proofs: &mut Vec<Proof>,
+    now: Timestamp,
+) {
+    let Some(version) = facts.current_version() else {
+        record.proof = Some(proof);
+        return;
+    };
+    if version.digest != proof.version {
+        // Somebody pushed another version: its own scan is what counts from here.
+        return;
+    }
+    let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
+    if proof.until > now && judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned) {
+        record.proof = Some(proof);
+        return;
+    }
+    conclude(image, version, &proof, judged, record, proofs);
+}
+
+fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, Option<Coverage>) {
+    let Some(manifest) = version.platforms.get(&item.platform) else { return (item, Verdict::Removed, None) };
+    match &manifest.scan {
+        Scan::Complete { coverage: Coverage::Os, .. } if item.kind == PackageKind::Language => {
+            (item, Verdict::Unscanned, Some(Coverage::Os))
+        }
+        Scan::Complete { coverage, .. } if manifest.scan.lists(&item.finding) == Some(true) => {
+            (item, Verdict::Ineffective, Some(*coverage))
+        }
+        Scan::Complete { coverage, .. } => (item, Verdict::Fixed, Some(*coverage)),
+        Scan::Expired => (item, Verdict::Expired, None),
+        Scan::Missing | Scan::Pending | Scan::Failed(_) => (item, Verdict::Unscanned, None),
+    }
+}
+
+/// Writes the verdicts into the record: a fix that did not land counts against the next try.
+pub(super) fn conclude(
+    image: &Image,
+    version: &Version,
+    proof: &PendingProof,
+    judged: Judged<'_>,
+    record: &mut Record,
+    proofs: &mut Vec<Proof>,
+) {
+    let of = |wanted: &[Verdict]| -> BTreeSet<&FindingKey> {
+        judged
+            .iter()
+            .filter(|(_, verdict, _)| wanted.contains(verdict))
+            .map(|(item, ..)| &item.finding)
+            .collect()
+    };
+    let ineffective = of(&[Verdict::Ineffective]);
+    let fixed = of(&[Verdict::Fixed, Verdict::Removed]);
+    for finding in &fixed {
+        if !ineffective.contains(finding) {
+            record.ineffective.remove(*finding);
+        }
+    }
+    for finding in proof.causes.iter().filter(|cause| ineffective.contains(cause)) {
+        let fix = version.finding(finding).map_or(Fix::Unknown, |finding| finding.fix.clone());
+        let before = record.ineffective.get(finding).filter(|e| e.inputs == proof.inputs && e.fix == fix);
+        let builds = before.map_or(0, |entry| entry.builds) + 1;
+        record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone(), fix });
+    }
+    if let Some(success) = &mut record.success {
+        let helped = |cause: &&FindingKey| fixed.contains(*cause) && !ineffective.contains(*cause);
+        success.fixed_nothing = proof.causes.iter().any(|cause| ineffective.contains(cause))
+            && !proof.causes.iter().any(|cause| helped(&cause));
+    }
+    proofs.extend(judged.into_iter().map(|(item, verdict, coverage)| Proof {
+        image: image.id.clone(),
+        version: version.digest.clone(),
+        platform: item.platform.clone(),
+        finding: item.finding.clone(),
+        verdict,
+        coverage,
+    }));
+}
