@@ -474,7 +474,7 @@ fn what_is_not_known_is_never_safe() {
     assert_eq!(unknown(&changed), "the inventory has no places");
     let mut changed = whole.clone();
     changed["question"] = json!({"environment": "prod"});
-    assert!(unknown(&changed).starts_with("the inventory is of a part only"));
+    assert!(unknown(&changed).starts_with("the inventory has only a part"));
 
     let told = |row: Value| unknown(&inventory(&[row], &[]));
     let because = "444455556666/us-east-1/ecs/shop service/web uses";

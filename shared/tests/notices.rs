@@ -169,7 +169,7 @@ fn what_rebuilding_does_not_fix_is_updated_not_opened_again() {
     assert_eq!(told(&mut village), [""; 0], "one retry");
     build(&mut village, "b");
     let quarantined = told(&mut village);
-    assert_eq!(quarantined, ["b Updated critical: a look at the build: rebuilding did not fix it"]);
+    assert_eq!(quarantined, ["b Updated critical: a check of the build: rebuilds did not fix the finding"]);
 }
 
 /// Ends the build that runs badly, and waits until the next has begun; returns what was told.
@@ -187,7 +187,7 @@ fn three_failures_in_a_row_are_one_story_until_a_build_succeeds() {
     village.scan_all();
     told(&mut village);
     let stories: Vec<Vec<String>> = (0..5).map(|_| fail(&mut village)).collect();
-    let opened = "b Opened: a look at the pipeline b: its last builds failed";
+    let opened = "b Opened: a repair of the pipeline b: its last builds failed";
     assert_eq!(stories, [vec![], vec![], vec![opened.to_owned()], vec![], vec![]]);
     build(&mut village, "b");
     let closed = told(&mut village);

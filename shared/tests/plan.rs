@@ -349,7 +349,10 @@ fn a_parent_without_a_pipeline_leaves_its_finding_to_the_highest_carrier_that_ha
     village.infect("b", &finding("CVE-1"));
     village.scan_all();
     assert_eq!(village.pass(), ["p"]);
-    assert_eq!(village.hold("b"), Hold::NoPipeline { because: "the hierarchy names no pipeline".into() });
+    assert_eq!(
+        village.hold("b"),
+        Hold::NoPipeline { because: "the hierarchy does not name a pipeline for it".into() }
+    );
 }
 
 #[test]

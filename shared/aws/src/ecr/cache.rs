@@ -1,8 +1,8 @@
-//! What an invocation has read of the registry and need not read again.
+//! Caches what an invocation has read from the registry.
 //!
-//! A document is what its digest says, whenever it is read. A scan is not: those of a look that was just made serve the pass
-//! that follows it, and no other. Which versions count is never kept: a pass reads its executions first, and the tags after
-//! them.
+//! A document never changes, because its digest identifies its content. A scan changes: the scans
+//! that a survey read serve only the pass that follows it. Which versions count is never cached,
+//! because a pass reads its executions first and the tags after them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +14,9 @@ use patchwave_converge::ManifestAt;
 use super::read::Documents;
 use crate::manifest::Document;
 
-/// For as long as an invocation lasts.
+/// Lasts as long as an invocation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<State>>);
+pub(super) struct Cache(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -24,12 +24,12 @@ struct State {
     scans: BTreeMap<ManifestAt, Scan>,
 }
 
-impl Kept {
+impl Cache {
     pub(super) fn document(&self, repository: &Repository, digest: &Digest) -> Option<Document> {
         self.state().documents.get(&(repository.clone(), digest.clone())).cloned()
     }
 
-    /// Keeps those that were read; what is not there may be there next time.
+    /// Keeps the documents that were read. A missing document may exist at the next read.
     pub(super) fn keep_documents(&self, repository: &Repository, read: &Documents) {
         let mut state = self.state();
         for (digest, document) in read {
@@ -39,13 +39,13 @@ impl Kept {
         }
     }
 
-    /// Keeps finished scans; one that says nothing may say something next time.
+    /// Keeps finished scans. An unfinished scan may be finished at the next read.
     pub(super) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
         let finished = scans.into_iter().filter(|(_, scan)| matches!(scan, Scan::Complete { .. }));
         self.state().scans.extend(finished);
     }
 
-    /// Takes a scan: it serves once.
+    /// Removes the scan from the cache, because it serves once.
     pub(super) fn take_scan(&self, at: &ManifestAt) -> Option<Scan> {
         self.state().scans.remove(at)
     }
@@ -68,22 +68,23 @@ mod tests {
         let completed_at = "2026-01-01T12:00:00Z".parse().unwrap();
         let finished = Scan::Complete { completed_at, coverage: Coverage::Os, findings: Arc::default() };
         let unfinished = [Scan::Missing, Scan::Pending, Scan::Failed("no answer".into()), Scan::Expired];
-        let kept = Kept::default();
-        kept.keep_scans(unfinished.into_iter().enumerate().map(|(n, scan)| (at(n), scan)));
-        kept.keep_scans([(at(9), finished.clone())]);
-        assert_eq!((0..5).filter_map(|n| kept.take_scan(&at(n))).count(), 0);
-        assert_eq!([kept.take_scan(&at(9)), kept.take_scan(&at(9))], [Some(finished), None]);
+        let cache = Cache::default();
+        cache.keep_scans(unfinished.into_iter().enumerate().map(|(n, scan)| (at(n), scan)));
+        cache.keep_scans([(at(9), finished.clone())]);
+        assert_eq!((0..5).filter_map(|n| cache.take_scan(&at(n))).count(), 0);
+        assert_eq!([cache.take_scan(&at(9)), cache.take_scan(&at(9))], [Some(finished), None]);
     }
 
     #[test]
-    fn a_document_is_kept_by_its_repository_and_what_was_not_read_is_not_kept() {
-        let (kept, here) = (Kept::default(), "base/os".parse().unwrap());
+    fn a_document_is_cached_by_its_repository_and_what_was_not_read_is_not_cached() {
+        let (cache, here) = (Cache::default(), "base/os".parse().unwrap());
         let of = |n: usize| -> Digest { digest(n).parse().unwrap() };
         let artifact = Document::Artifact("text/plain".into());
         let failed = Err(crate::fault::invalid("read", "nothing"));
-        kept.keep_documents(&here, &[(of(1), Ok(Some(artifact))), (of(2), Ok(None)), (of(3), failed)].into());
-        assert!(kept.document(&here, &of(1)).is_some());
-        assert!(kept.document(&"base/slim".parse().unwrap(), &of(1)).is_none());
-        assert!(kept.document(&here, &of(2)).is_none() && kept.document(&here, &of(3)).is_none());
+        cache
+            .keep_documents(&here, &[(of(1), Ok(Some(artifact))), (of(2), Ok(None)), (of(3), failed)].into());
+        assert!(cache.document(&here, &of(1)).is_some());
+        assert!(cache.document(&"base/slim".parse().unwrap(), &of(1)).is_none());
+        assert!(cache.document(&here, &of(2)).is_none() && cache.document(&here, &of(3)).is_none());
     }
 }
