@@ -13,6 +13,7 @@ use crate::hierarchy::is_production;
 use crate::image::{Digest, ImageId, Platform};
 use crate::record::Record;
 use crate::time::Timestamp;
+use crate::unread::Unread;
 
 /// One platform's manifest of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,13 @@ pub struct Manifest {
     /// Its layers, from the base up. Copies of a manifest share them.
     pub layers: Arc<[Digest]>,
     pub scan: Scan,
+}
+
+impl Manifest {
+    /// Returns how many layers `base` has, if this manifest starts with all of them.
+    fn inherits(&self, base: &Self) -> Option<usize> {
+        (!base.layers.is_empty() && self.layers.starts_with(&base.layers)).then_some(base.layers.len())
+    }
 }
 
 /// One pushed digest of an image.
@@ -63,6 +71,32 @@ impl Version {
         platforms.all(|platform| digest(self, platform) == digest(other, platform))
     }
 
+    /// Returns how many layers this version inherits from `parent`.
+    ///
+    /// It must start with all of the parent's layers, on every platform that both have. Else this
+    /// returns nothing. A single manifest does not name its platform: it is compared with each of the
+    /// other's.
+    pub fn layers_inherited_from(&self, parent: &Self) -> Option<usize> {
+        let shared =
+            self.platforms.iter().filter_map(|(platform, m)| Some((m, parent.platforms.get(platform)?)));
+        let on_each: Vec<Option<usize>> = shared.map(|(manifest, base)| manifest.inherits(base)).collect();
+        if !on_each.is_empty() {
+            return on_each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max();
+        }
+        let is_unnamed = |version: &Self| version.platforms.keys().any(Platform::is_unnamed);
+        if !is_unnamed(self) && !is_unnamed(parent) {
+            return None;
+        }
+        let pairs =
+            self.platforms.values().flat_map(|m| parent.platforms.values().map(move |base| (m, base)));
+        pairs.filter_map(|(manifest, base)| manifest.inherits(base)).max()
+    }
+
+    /// Returns when it was built. A build is never newer than its push, whatever the image claims.
+    pub fn built(&self) -> Timestamp {
+        self.built_at.unwrap_or(self.pushed_at).min(self.pushed_at)
+    }
+
     /// Finds the finding `key` in the scan of any platform.
     pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
         self.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
@@ -82,8 +116,10 @@ pub enum Current {
     Version(Digest),
     /// The registry answered that there is none.
     Absent,
-    /// It is not known; the text says why.
-    Unknown(String),
+    /// The registry has no such repository. The text names the registry's account and Region.
+    NoRepository(String),
+    /// It could not be read.
+    Unread(Unread),
 }
 
 /// What CodePipeline answers about the execution of an image's claim.
@@ -96,8 +132,8 @@ pub enum Execution {
     },
     /// All executions since the claim were read, and none has its build key.
     NotFound,
-    /// CodePipeline could not be asked; the text says why.
-    Unknown(String),
+    /// It could not be read.
+    Unread(Unread),
 }
 
 /// The state of a pipeline execution.
@@ -163,6 +199,12 @@ pub struct ImageFacts {
     /// All versions that were read, the current one among them.
     #[serde(default)]
     pub versions: BTreeMap<Digest, Version>,
+    /// Versions that a record or an annotation names and that could not be read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread_versions: BTreeMap<Digest, Unread>,
+    /// Why the earlier versions could not be read, if a decision needs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_history: Option<Unread>,
     /// The execution of the claim, if the record has a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
@@ -172,11 +214,21 @@ pub struct ImageFacts {
 }
 
 impl ImageFacts {
+    /// Puts the facts of an image together, before its earlier versions are read.
+    pub fn new(
+        current: Current,
+        versions: BTreeMap<Digest, Version>,
+        execution: Option<Execution>,
+        record: Record,
+    ) -> Self {
+        Self { current, versions, unread_versions: BTreeMap::new(), unread_history: None, execution, record }
+    }
+
     /// Returns the current version, if it is known.
     pub fn current_version(&self) -> Option<&Version> {
         match &self.current {
             Current::Version(digest) => self.versions.get(digest),
-            Current::Absent | Current::Unknown(_) => None,
+            Current::Absent | Current::NoRepository(_) | Current::Unread(_) => None,
         }
     }
 

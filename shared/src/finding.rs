@@ -1,5 +1,6 @@
 //! What a scan says about one platform manifest.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
 use crate::time::{Span, Timestamp};
+use crate::unread::Unread;
 
 /// How bad a finding is. A scanner's other values (`UNDEFINED`, `UNTRIAGED`, `INFORMATIONAL`) are
 /// not `low` but unrated: no policy counts them.
@@ -128,6 +130,25 @@ pub enum Coverage {
     OsAndLanguages,
 }
 
+/// Why an answer about a finding is no evidence, neither that the finding is there nor that it is not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unclear {
+    /// The scanner lists the finding with this status, such as `SUPPRESSED` or `CLOSED`.
+    Status(String),
+    /// The scanner rates the finding with a word that Patchwave does not know.
+    Severity(String),
+}
+
+impl fmt::Display for Unclear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(word) => write!(f, "the scanner lists it as {word}"),
+            Self::Severity(word) => write!(f, "the scanner rates it with the unknown word {word:?}"),
+        }
+    }
+}
+
 /// The state of a platform manifest's scan. Only [`Scan::Complete`] is evidence of anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,6 +161,8 @@ pub enum Scan {
     Failed(String),
     /// The scanner no longer watches the image. It closed the findings without a fix.
     Expired,
+    /// Not read, or the answer contradicts itself: the scan may say anything.
+    Unread(Unread),
     /// Made, and all its pages were read.
     #[serde(rename_all = "camelCase")]
     Complete {
@@ -147,10 +170,25 @@ pub enum Scan {
         coverage: Coverage,
         /// All findings, at any severity. Copies of a scan share them.
         findings: Arc<[Finding]>,
+        /// Findings of which the answer is no evidence.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unclear: BTreeMap<FindingKey, Unclear>,
     },
 }
 
+/// Why a scan that nobody made is no evidence.
+pub(crate) const NEVER_SCANNED: &str = "never scanned";
+
 impl Scan {
+    /// Makes a completed scan in which nothing is unclear.
+    pub fn complete(
+        completed_at: Timestamp,
+        coverage: Coverage,
+        findings: impl Into<Arc<[Finding]>>,
+    ) -> Self {
+        Self::Complete { completed_at, coverage, findings: findings.into(), unclear: BTreeMap::new() }
+    }
+
     /// Returns the findings; none unless the scan is complete.
     pub fn findings(&self) -> &[Finding] {
         match self {
@@ -167,10 +205,32 @@ impl Scan {
         }
     }
 
-    /// Returns whether this scan lists `key`, or nothing if the scan is not complete.
+    /// Returns whether this scan lists `key`. Returns nothing if the scan is not complete, or if its
+    /// answer about `key` is no evidence.
     pub fn lists(&self, key: &FindingKey) -> Option<bool> {
         match self {
-            Self::Complete { findings, .. } => Some(findings.iter().any(|f| f.key == *key)),
+            Self::Complete { findings, unclear, .. } => {
+                let is_listed = findings.iter().any(|f| f.key == *key);
+                (is_listed || !unclear.contains_key(key)).then_some(is_listed)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the findings of which the answer is no evidence.
+    pub fn unclear(&self) -> impl Iterator<Item = (&FindingKey, &Unclear)> {
+        match self {
+            Self::Complete { unclear, .. } => Some(unclear),
+            _ => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// Returns why the scan could not be read.
+    pub fn unread(&self) -> Option<&Unread> {
+        match self {
+            Self::Unread(unread) => Some(unread),
             _ => None,
         }
     }
@@ -184,9 +244,10 @@ impl Scan {
     pub fn can_be_repeated(&self, now: Timestamp) -> bool {
         match self {
             Self::Missing | Self::Failed(_) => true,
-            Self::Pending | Self::Expired | Self::Complete { coverage: Coverage::OsAndLanguages, .. } => {
-                false
-            }
+            Self::Pending
+            | Self::Expired
+            | Self::Unread(_)
+            | Self::Complete { coverage: Coverage::OsAndLanguages, .. } => false,
             Self::Complete { completed_at, coverage: Coverage::Os, .. } => FRESH.after(*completed_at) <= now,
         }
     }
@@ -194,10 +255,11 @@ impl Scan {
     /// Says why the scan is no evidence. Returns nothing if it is complete.
     pub fn unknown_because(&self) -> Option<String> {
         match self {
-            Self::Missing => Some("never scanned".to_owned()),
+            Self::Missing => Some(NEVER_SCANNED.to_owned()),
             Self::Pending => Some("scan not finished".to_owned()),
             Self::Failed(why) => Some(format!("scan failed: {why}")),
             Self::Expired => Some("scan expired".to_owned()),
+            Self::Unread(why) => Some(format!("scan not read: {why}")),
             Self::Complete { .. } => None,
         }
     }

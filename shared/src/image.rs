@@ -224,6 +224,16 @@ impl Digest {
     }
 }
 
+impl Platform {
+    /// The platform of a single manifest, which does not name one.
+    pub const UNNAMED: &'static str = "unknown/single";
+
+    /// Returns whether this stands for the platform of a single manifest, which does not name one.
+    pub fn is_unnamed(&self) -> bool {
+        self.as_str() == Self::UNNAMED
+    }
+}
+
 impl TagPattern {
     /// Returns whether the whole of `tag` matches.
     pub fn matches(&self, tag: &Tag) -> bool {

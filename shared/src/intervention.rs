@@ -39,7 +39,10 @@ impl Intervention {
                 let replaces = match current {
                     Current::Version(digest) => Some(digest.clone()),
                     Current::Absent => None,
-                    Current::Unknown(why) => return Err(NotDecided(why.clone())),
+                    Current::NoRepository(registry) => {
+                        return Err(NotDecided(format!("{registry} has no such repository")));
+                    }
+                    Current::Unread(why) => return Err(NotDecided(why.to_string())),
                 };
                 record.approval = Some(Approval { replaces, decided });
             }

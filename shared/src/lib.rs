@@ -28,3 +28,4 @@ pub mod record;
 pub mod table;
 pub mod time;
 pub mod trigger;
+pub mod unread;

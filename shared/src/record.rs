@@ -30,6 +30,9 @@ pub struct Record {
     /// start, because such a scan may never complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scan_awaited_since: Option<Timestamp>,
+    /// Since when something that a decision about it needs could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<UnreadSince>,
     /// Since when the mode of the image is `enforce`. What was overdue by then is spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_since: Option<Timestamp>,
@@ -66,6 +69,15 @@ pub struct Record {
     /// A person's decision to freeze it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Decided>,
+}
+
+/// Since when a fact could not be read, and when to read it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadSince {
+    pub since: Timestamp,
+    /// A tick before this time leaves the image alone, if nothing else about it is unsettled.
+    pub next: Timestamp,
 }
 
 /// A start that an invocation makes or has made. An image has at most one claim.
@@ -196,6 +208,15 @@ pub struct Approval {
     pub replaces: Option<Digest>,
     #[serde(flatten)]
     pub decided: Decided,
+}
+
+impl Record {
+    /// Returns whether a tick at `now` must plan the image. What a person must make readable first is
+    /// read at growing distances.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let waits = self.claim.is_some() || self.proof.is_some();
+        waits || self.unread.as_ref().is_none_or(|unread| unread.next <= now)
+    }
 }
 
 impl Failures {

@@ -35,7 +35,7 @@ const UNKNOWN: &str = "unknown";
 /// each version. So all single manifests have this platform, and compare with each other. If only
 /// one of a child and its parent is an index, they have no platform in common. Then only their
 /// layers can be compared.
-pub(crate) const SINGLE: &str = "unknown/single";
+pub(crate) const SINGLE: &str = Platform::UNNAMED;
 
 /// A manifest document.
 #[derive(Debug, Clone, PartialEq, Eq)]

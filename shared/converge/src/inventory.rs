@@ -57,7 +57,7 @@ pub async fn describe<W: World>(
     let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
     for image in &images {
         let (current, versions) = current(currents.remove(&image.id));
-        let known = ImageFacts { current, versions, execution: None, record: Record::default() };
+        let known = ImageFacts::new(current, versions, None, Record::default());
         facts.images.insert(image.id.clone(), known);
     }
     let missing = add_running(world, hierarchy, before, survey, &mut facts).await;

@@ -15,14 +15,16 @@ pub use apply::LEASE;
 pub use intervene::{NotIntervened, intervene};
 pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
+use observe::observe_with;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;
-pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+pub use world::{Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use std::collections::BTreeSet;
 
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
 use patchwave::plan::{Plan, Start, plan};
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
@@ -50,12 +52,33 @@ pub async fn converge<W: World>(
     settings: &PassSettings,
 ) -> Result<Report, Fault> {
     let unsettled = world.unsettled().await?;
-    let scope = scope(hierarchy, triggers, &unsettled);
-    let mut facts = observe(world, hierarchy, &scope).await?;
+    let (scope, records) = due(world, hierarchy, triggers, unsettled).await?;
+    let mut facts = observe_with(world, hierarchy, &scope, records).await?;
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut report = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     report.trigger = triggers.to_vec();
     Ok(report)
+}
+
+/// Reads the records of the images in scope. Unsettled images that are not due yet are left out: a
+/// person must first make readable what could not be read.
+async fn due<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    triggers: &[Trigger],
+    mut unsettled: BTreeSet<ImageId>,
+) -> Result<(BTreeSet<ImageId>, Records), Fault> {
+    let mut scope = scope::scope(hierarchy, triggers, &unsettled);
+    let mut records = world.records(&scope).await?;
+    let now = world.now();
+    let before = unsettled.len();
+    unsettled.retain(|id| records.read.get(id).is_none_or(|record| record.is_due(now)));
+    if unsettled.len() < before {
+        scope = scope::scope(hierarchy, triggers, &unsettled);
+        records.read.retain(|id, _| scope.contains(id));
+        records.unreadable.retain(|id, _| scope.contains(id));
+    }
+    Ok((scope, records))
 }
 
 /// Observes every image, and asks about the pipelines that would start under the ceiling `mode`.

@@ -7,8 +7,9 @@ use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::record::Record;
+use patchwave::unread::Unread;
 
-use crate::world::{Fault, ManifestAt, Records, World};
+use crate::world::{Fault, Found, ManifestAt, Records, World};
 
 /// Observes the images of `scope`. What cannot be read about an image becomes unknown.
 ///
@@ -18,7 +19,18 @@ pub async fn observe<W: World>(
     hierarchy: &Hierarchy,
     scope: &BTreeSet<ImageId>,
 ) -> Result<Facts, Fault> {
-    let Records { read: mut records, unreadable } = world.records(scope).await?;
+    let records = world.records(scope).await?;
+    observe_with(world, hierarchy, scope, records).await
+}
+
+/// Observes the images of `scope`, whose records were just read.
+pub(crate) async fn observe_with<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    scope: &BTreeSet<ImageId>,
+    records: Records,
+) -> Result<Facts, Fault> {
+    let Records { read: mut records, unreadable } = records;
     let is_known = |image: &&Image| scope.contains(&image.id) && !unreadable.contains_key(&image.id);
     let images: Vec<&Image> = hierarchy.images().filter(is_known).collect();
     let mut facts = Facts {
@@ -39,7 +51,7 @@ pub async fn observe<W: World>(
         let record = records.remove(&image.id).unwrap_or_default();
         let execution = executions.remove(&image.id);
         let (current, versions) = current(currents.remove(&image.id));
-        facts.images.insert(image.id.clone(), ImageFacts { current, versions, execution, record });
+        facts.images.insert(image.id.clone(), ImageFacts::new(current, versions, execution, record));
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, &images, hierarchy, &mut facts).await;
@@ -48,17 +60,18 @@ pub async fn observe<W: World>(
 }
 
 /// Turns the registry's answer about a line's current version into facts.
-pub(crate) fn current(
-    answer: Option<Result<Option<Version>, Fault>>,
-) -> (Current, BTreeMap<Digest, Version>) {
-    match answer {
-        Some(Ok(Some(version))) => {
-            (Current::Version(version.digest.clone()), BTreeMap::from([(version.digest.clone(), version)]))
+pub(crate) fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMap<Digest, Version>) {
+    let current = match answer {
+        Some(Ok(Found::Version(version))) => {
+            let digest = version.digest.clone();
+            return (Current::Version(digest.clone()), BTreeMap::from([(digest, version)]));
         }
-        Some(Ok(None)) => (Current::Absent, BTreeMap::new()),
-        Some(Err(fault)) => (Current::Unknown(fault.to_string()), BTreeMap::new()),
-        None => (Current::Unknown("the registry was not asked".into()), BTreeMap::new()),
-    }
+        Some(Ok(Found::Absent)) => Current::Absent,
+        Some(Ok(Found::NoRepository(registry))) => Current::NoRepository(registry),
+        Some(Err(fault)) => Current::Unread(fault.into()),
+        None => Current::Unread("the registry was not asked".into()),
+    };
+    (current, BTreeMap::new())
 }
 
 /// Reads the state of every claim's execution.
@@ -110,9 +123,13 @@ async fn add_referenced_versions<W: World>(
     }
     let mut found = world.versions(&wanted.keys().cloned().collect()).await;
     for (at, ids) in wanted {
-        // Without a version that is gone or could not be read, the planner uses weaker evidence.
-        let Some(Ok(Some(version))) = found.remove(&at) else { continue };
-        add_version(facts, &ids, &version);
+        match found.remove(&at) {
+            Some(Ok(Some(version))) => add_version(facts, &ids, &version),
+            // Without a version that is gone, the planner uses weaker evidence.
+            Some(Ok(None)) => {}
+            Some(Err(fault)) => add_unread_version(facts, &ids, &at.1, &fault.into()),
+            None => add_unread_version(facts, &ids, &at.1, &"the registry was not asked".into()),
+        }
     }
 }
 
@@ -120,6 +137,14 @@ fn add_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, version: &Version) {
     for id in ids {
         if let Some(image) = facts.images.get_mut(id) {
             image.versions.entry(version.digest.clone()).or_insert_with(|| version.clone());
+        }
+    }
+}
+
+fn add_unread_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, digest: &Digest, unread: &Unread) {
+    for id in ids {
+        if let Some(image) = facts.images.get_mut(id) {
+            image.unread_versions.insert(digest.clone(), unread.clone());
         }
     }
 }
@@ -140,9 +165,20 @@ async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarc
     }
     let mut histories = world.history(&wanted.keys().cloned().collect()).await;
     for (repository, ids) in wanted {
-        let Some(Ok(versions)) = histories.remove(&repository) else { continue };
-        for version in versions {
-            add_version(facts, &ids, &version);
+        let unread = match histories.remove(&repository) {
+            Some(Ok(versions)) => {
+                for version in versions {
+                    add_version(facts, &ids, &version);
+                }
+                continue;
+            }
+            Some(Err(fault)) => Unread::from(fault),
+            None => "the registry was not asked".into(),
+        };
+        for id in &ids {
+            if let Some(image) = facts.images.get_mut(id) {
+                image.unread_history = Some(unread.clone());
+            }
         }
     }
 }
@@ -155,13 +191,11 @@ fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
         return false;
     };
     let recorded = child.record.success.as_ref().is_some_and(|success| success.version == version.digest);
-    let annotated = version.base.as_ref().is_some_and(|base| parent.version_named(base).is_some());
-    let inherits = version.platforms.iter().all(|(platform, manifest)| {
-        now.platforms
-            .get(platform)
-            .is_some_and(|base| !base.layers.is_empty() && manifest.layers.starts_with(&base.layers))
-    });
-    !(recorded || annotated || inherits)
+    // Earlier versions show whether the layers contradict what the annotation claims.
+    let claimed = version.base.as_ref().and_then(|base| parent.version_named(base));
+    let confirmed = claimed.is_some_and(|claimed| version.layers_inherited_from(claimed).is_some());
+    let inherits = version.layers_inherited_from(now).is_some();
+    !(recorded || confirmed || inherits)
 }
 
 /// Returns the platform manifests of all versions of these images in the facts, each with its
@@ -188,7 +222,7 @@ pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mu
         for manifest in versions.flat_map(|version| version.platforms.values_mut()) {
             let at = (image.repository.clone(), manifest.digest.clone());
             manifest.scan =
-                scans.get(&at).cloned().unwrap_or_else(|| Scan::Failed("the scanner was not asked".into()));
+                scans.get(&at).cloned().unwrap_or_else(|| Scan::Unread("the scanner was not asked".into()));
         }
     }
 }

@@ -15,6 +15,7 @@ use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave::unread::Unread;
 use serde::{Deserialize, Serialize};
 
 /// Why the world did not answer.
@@ -93,6 +94,39 @@ pub enum NotStarted {
     Unclear(Fault),
 }
 
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        let needs_person = matches!(fault.kind, FaultKind::Denied | FaultKind::Invalid);
+        Self { because: fault.to_string(), needs_person }
+    }
+}
+
+/// What the registry answers about the version that counts on an image's line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Version(Version),
+    /// The repository has no such version.
+    Absent,
+    /// There is no such repository. The text names the registry's account and Region.
+    NoRepository(String),
+}
+
+impl Found {
+    /// Returns the version, if there is one.
+    pub fn version(self) -> Option<Version> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Absent | Self::NoRepository(_) => None,
+        }
+    }
+}
+
+impl From<Option<Version>> for Found {
+    fn from(version: Option<Version>) -> Self {
+        version.map_or(Self::Absent, Self::Version)
+    }
+}
+
 /// A manifest, by where it is.
 pub type ManifestAt = (Repository, Digest);
 
@@ -118,9 +152,8 @@ pub trait World {
     /// Reads how much of the limits is used on the day of `now` (UTC).
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
 
-    /// Reads the version that counts on each image's line, without scans. `None`: the registry
-    /// answers that there is none.
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>>;
+    /// Reads the version that counts on each image's line, without scans.
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>>;
 
     /// Reads versions by the digest of an index or a manifest, without scans. `None`: the registry
     /// has no such version.
@@ -137,7 +170,7 @@ pub trait World {
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>>;
 
     /// Reads all pages of the scans of platform manifests. A scan that could not be read is
-    /// [`Scan::Failed`], never clean.
+    /// [`Scan::Unread`], never clean and never failed.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
 
     /// Reads for each image how the pipeline of its start is declared, and whether the start would

@@ -1,18 +1,20 @@
 //! What every step of the planner reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
+use super::built_on::built_on;
 use super::claims::resolve;
 use super::{Hold, Proof};
-use crate::facts::{Current, Facts, ImageFacts, Version};
+use crate::facts::{Current, Execution, Facts, ImageFacts, Version};
 use crate::finding::Finding;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::policy::{Mode, Rebuild};
 use crate::record::Record;
 use crate::time::Timestamp;
+use crate::unread::Unread;
 
 /// The planner's inputs. The records are those after builds and proofs were settled.
 pub(super) struct Context<'a> {
@@ -69,13 +71,60 @@ impl<'a> Context<'a> {
                 None => format!("{id} was not observed"),
             }),
             Some(facts) => match &facts.current {
-                Current::Unknown(why) => Some(format!("the current version of {id} is not known: {why}")),
+                Current::Unread(why) => Some(format!("the current version of {id} is not known: {why}")),
                 Current::Version(digest) if facts.current_version().is_none() => {
                     Some(format!("the current version of {id}, {digest}, was not described"))
                 }
-                Current::Version(_) | Current::Absent => None,
+                Current::Version(_) | Current::Absent | Current::NoRepository(_) => None,
             },
         }
+    }
+
+    /// Returns what could not be read of this image: its current version, the scans of that version
+    /// and the execution of its claim.
+    pub(super) fn unread(&self, id: &ImageId) -> impl Iterator<Item = &'a Unread> + use<'a> {
+        let facts = self.facts_of(id);
+        let current = facts.and_then(|facts| match &facts.current {
+            Current::Unread(unread) => Some(unread),
+            _ => None,
+        });
+        let platforms = self.current(id).into_iter().flat_map(|version| version.platforms.values());
+        let scans = platforms.filter_map(|manifest| manifest.scan.unread());
+        current.into_iter().chain(self.unread_execution(id)).chain(scans)
+    }
+
+    /// Says why the execution of the image's claim could not be read.
+    pub(super) fn unread_execution(&self, id: &ImageId) -> Option<&'a Unread> {
+        match &self.facts_of(id)?.execution {
+            Some(Execution::Unread(unread)) => Some(unread),
+            _ => None,
+        }
+    }
+
+    /// Says why it is not known which version of a parent the image was built on.
+    pub(super) fn unread_base(&self, image: &Image) -> Option<Unread> {
+        self.hierarchy.parents(&image.id).find_map(|parent| {
+            let unread = built_on(self, image, parent).err()?;
+            let because =
+                format!("which version of {} it was built on is not known: {unread}", parent.image.id);
+            Some(Unread { because, ..unread.clone() })
+        })
+    }
+
+    /// Says why a parent whose scan the image needs could not be read.
+    pub(super) fn unread_parent(&self, parents: &BTreeSet<&ImageId>) -> Option<Unread> {
+        parents.iter().find_map(|parent| {
+            let unread = self.unread(parent).next()?;
+            let because = format!("whether {parent} still has its findings is not known: {unread}");
+            Some(Unread { because, ..unread.clone() })
+        })
+    }
+
+    /// Returns everything that a decision about the image needs and that could not be read.
+    /// `unscanned` are the parents whose scans it needs.
+    pub(super) fn all_unread(&self, image: &Image, unscanned: &BTreeSet<&ImageId>) -> Vec<Unread> {
+        let own = self.unread(&image.id).cloned();
+        own.chain(self.unread_base(image)).chain(self.unread_parent(unscanned)).collect()
     }
 
     pub(super) fn record(&self, id: &ImageId) -> &Record {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
+use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
 use super::{Awaited, Hold, Limit, Reason};
-use crate::facts::{Execution, Version};
+use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
@@ -74,6 +75,7 @@ impl<'a> Candidate<'_, 'a> {
     fn hold(&self) -> Option<Hold> {
         let has_reason = !self.reasons.active.is_empty();
         self.in_flight()
+            .or_else(|| self.no_repository())
             .or_else(|| self.unknown())
             .or_else(|| if has_reason { self.cannot_start() } else { self.hold_without_reason() })
             .or_else(|| self.waiting())
@@ -83,26 +85,35 @@ impl<'a> Candidate<'_, 'a> {
 
     fn in_flight(&self) -> Option<Hold> {
         let claim = self.context.record(&self.image.id).claim.as_ref()?;
-        if claim.is_confirmed() || claim.lease_until > self.context.now {
+        let unread = self.context.unread_execution(&self.image.id);
+        if claim.lease_until > self.context.now || (claim.is_confirmed() && unread.is_none()) {
             return Some(Hold::InFlight {
                 pipeline: claim.start.pipeline.clone(),
                 execution: claim.execution.clone(),
                 until: self.image.policy.max_build_time.after(claim.claimed_at),
             });
         }
-        let because = match self.context.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
-            Some(Execution::Unknown(why)) => why.clone(),
-            _ => {
-                format!("Patchwave has not searched for the execution with build key {} yet", claim.start.key)
-            }
-        };
+        let because = unread.map_or_else(
+            || format!("Patchwave has not searched for the execution with build key {} yet", claim.start.key),
+            ToString::to_string,
+        );
         Some(Hold::Unresolved { because })
+    }
+
+    fn no_repository(&self) -> Option<Hold> {
+        match &self.context.facts_of(&self.image.id)?.current {
+            Current::NoRepository(registry) => Some(Hold::NoRepository {
+                repository: self.image.repository.clone(),
+                registry: registry.clone(),
+            }),
+            _ => None,
+        }
     }
 
     fn unknown(&self) -> Option<Hold> {
         let because = self.context.unknown(&self.image.id).or_else(|| {
             if self.reasons.active.is_empty() {
-                return self.unknown_scan();
+                return self.unread_above().or_else(|| self.unknown_scan());
             }
             let mut parents = self.context.hierarchy.parents(&self.image.id);
             parents
@@ -110,6 +121,12 @@ impl<'a> Candidate<'_, 'a> {
                 .or_else(|| pipeline::unknown(self.context, self.image))
         })?;
         Some(Hold::Unknown { because })
+    }
+
+    /// Says what about the parents could not be read, if the image has no reasons.
+    fn unread_above(&self) -> Option<String> {
+        let unread = self.context.unread_parent(&self.attribution.unscanned);
+        unread.or_else(|| self.context.unread_base(self.image)).map(|unread| unread.because)
     }
 
     /// Says why an image without reasons is not known to be clean.
@@ -188,9 +205,26 @@ impl<'a> Candidate<'_, 'a> {
             let id = &parent.image.id;
             let is_moving =
                 self.decisions.get(id).and_then(|d| d.moving_since).is_some_and(|moving| moving <= since);
-            is_moving || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
+            (is_moving && !(self.is_hung(id) && self.has_reason_besides(id)))
+                || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
         })?;
         Some(self.waiting_on(&parent.image.id))
+    }
+
+    /// Whether the build of a parent has run longer than `maxBuildTime`. Such a build may never end.
+    fn is_hung(&self, parent: &ImageId) -> bool {
+        let claimed_at = self.context.record(parent).claim.as_ref().map(|claim| claim.claimed_at);
+        let longest = self.context.hierarchy.image(parent).map(|parent| parent.policy.max_build_time);
+        claimed_at.zip(longest.ok()).is_some_and(|(at, longest)| longest.after(at) <= self.context.now)
+    }
+
+    /// Whether the image has a reason that the build of `parent` does not answer. Age alone can wait.
+    fn has_reason_besides(&self, parent: &ImageId) -> bool {
+        self.reasons.active.iter().any(|reason| match reason {
+            Reason::Vulnerable { .. } | Reason::Requested { .. } => true,
+            Reason::ParentChanged { parent: changed, .. } => changed != parent,
+            Reason::NeverBuilt { .. } | Reason::Expired { .. } => false,
+        })
     }
 
     /// Holds the image for an ancestor that introduced its findings. An image with reasons of its
@@ -279,7 +313,7 @@ impl<'a> Candidate<'_, 'a> {
         if let Some(claim) = &record.claim {
             return Some(claim.start.since);
         }
-        if self.awaiting_proof().is_some() {
+        if self.awaiting_proof().is_some() || self.awaits_unread_proof() {
             return record.success.as_ref().map(|success| success.since);
         }
         if !pipeline::can_start(self.context, self.image) {
@@ -296,6 +330,17 @@ impl<'a> Candidate<'_, 'a> {
         }
     }
 
+    /// Whether the scan that proves the last build could not be read. Children wait for it no longer
+    /// than `maxWait`.
+    fn awaits_unread_proof(&self) -> bool {
+        let record = self.context.record(&self.image.id);
+        let judges = record.proof.as_ref().is_some_and(|proof| !proof.causes.is_empty());
+        let longest = record.success.as_ref().map(|success| self.image.policy.max_wait.after(success.at));
+        judges
+            && longest.is_some_and(|longest| longest > self.context.now)
+            && self.context.unread(&self.image.id).next().is_some()
+    }
+
     fn has_waited_long(&self) -> bool {
         let since = self.context.record(&self.image.id).waiting_since;
         since.is_some_and(|since| self.image.policy.max_wait.after(since) <= self.context.now)
@@ -306,27 +351,35 @@ impl<'a> Candidate<'_, 'a> {
     fn following_since(&self, hold: &Hold) -> Option<Timestamp> {
         let parents = self.context.hierarchy.parents(&self.image.id);
         let above = parents.filter_map(|parent| self.decisions.get(&parent.image.id)?.moving_since).min();
-        let awaits_scan = matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. });
+        let awaits_scan =
+            matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. } | Hold::Unknown { .. });
         let own = (awaits_scan && !self.scan_is_overdue())
             .then(|| self.attribution.seen.values().min().copied())
             .flatten();
         above.into_iter().chain(own).min()
     }
 
-    /// Whether this image has waited for a parent's scan longer than `proofWait`. Its children then
-    /// stop waiting.
+    /// Whether this image has waited for a parent's scan longer than `proofWait`, or longer than
+    /// `maxWait` if that scan cannot be read. Its children then stop waiting.
     fn scan_is_overdue(&self) -> bool {
-        let since = self.context.record(&self.image.id).scan_awaited_since;
+        if self.attribution.unscanned.is_empty() {
+            return true;
+        }
+        let policy = &self.image.policy;
         let severity = self.attribution.severity.unwrap_or(Severity::Unrated);
-        since.is_some_and(|since| {
-            self.image.policy.proof_wait.for_severity(severity).after(since) <= self.context.now
-        })
+        let longest = match self.context.unread_parent(&self.attribution.unscanned) {
+            Some(_) => policy.max_wait,
+            None => policy.proof_wait.for_severity(severity),
+        };
+        let since = self.context.record(&self.image.id).scan_awaited_since;
+        since.is_some_and(|since| longest.after(since) <= self.context.now)
     }
 
     fn is_unsettled(&self, hold: Option<&Hold>) -> bool {
         let waits = !self.reasons.active.is_empty() || !self.attribution.above.is_empty();
         let judged_later = self.context.record(&self.image.id).proof.is_some();
         judged_later
+            || !self.context.all_unread(self.image, &self.attribution.unscanned).is_empty()
             || match hold {
                 None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
                 Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,
@@ -357,16 +410,16 @@ impl<'a> Candidate<'_, 'a> {
 /// of builds below it goes first.
 pub(super) fn order<'a>(
     context: &Context<'a>,
-    attributions: &Attributions<'a>,
+    due: &BTreeMap<&'a ImageId, Due>,
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
-    let due = due(context, attributions, decisions);
+    let due = |image: &Image| due.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
     // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
     let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
+    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
     let mut slots = Slots::free(context, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
@@ -379,7 +432,7 @@ pub(super) fn order<'a>(
         }
     }
     hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(context.now))).collect()
+    starting.into_iter().map(|image| (image, due(image).unwrap_or(context.now))).collect()
 }
 
 /// What is left of the limits.
@@ -441,29 +494,4 @@ fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
             _ => {}
         }
     }
-}
-
-/// Returns when each image's rebuild is due: the earliest deadline of its own findings, of its own
-/// reasons, or of a child that needs it.
-fn due<'a>(
-    context: &Context<'a>,
-    attributions: &Attributions<'a>,
-    decisions: &Decisions<'a>,
-) -> BTreeMap<&'a ImageId, Timestamp> {
-    let mut due: BTreeMap<&ImageId, Timestamp> = BTreeMap::new();
-    for image in context.images().rev() {
-        let Some(decision) = decisions.get(&image.id) else { continue };
-        let findings = attributions.of.get(&image.id).and_then(|attribution| attribution.due);
-        let reasons =
-            decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
-        let below = due.get(&image.id).copied();
-        let Some(earliest) = findings.into_iter().chain(reasons).chain(below).min() else {
-            continue;
-        };
-        due.insert(&image.id, earliest);
-        for parent in context.hierarchy.parents(&image.id) {
-            due.entry(&parent.image.id).and_modify(|due| *due = earliest.min(*due)).or_insert(earliest);
-        }
-    }
-    due
 }

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 pub(super) type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
 
 /// Judges a pending proof. It stays pending while a scan is missing, until the time limit of the
-/// proof.
+/// proof. A scan that could not be read does not count against that limit.
 pub(super) fn judge(
     image: &Image,
     facts: &ImageFacts,
@@ -31,7 +31,9 @@ pub(super) fn judge(
         return;
     }
     let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
-    if proof.until > now && judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned) {
+    let is_unread = version.platforms.values().any(|manifest| manifest.scan.unread().is_some());
+    let lacks_scan = judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned);
+    if lacks_scan && (is_unread || proof.until > now) {
         record.proof = Some(proof);
         return;
     }
@@ -44,12 +46,16 @@ fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, O
         Scan::Complete { coverage: Coverage::Os, .. } if item.kind == PackageKind::Language => {
             (item, Verdict::Unscanned, Some(Coverage::Os))
         }
-        Scan::Complete { coverage, .. } if manifest.scan.lists(&item.finding) == Some(true) => {
-            (item, Verdict::Ineffective, Some(*coverage))
+        Scan::Complete { coverage, .. } => {
+            let verdict = match manifest.scan.lists(&item.finding) {
+                Some(true) => Verdict::Ineffective,
+                Some(false) => Verdict::Fixed,
+                None => Verdict::Unknown,
+            };
+            (item, verdict, Some(*coverage))
         }
-        Scan::Complete { coverage, .. } => (item, Verdict::Fixed, Some(*coverage)),
         Scan::Expired => (item, Verdict::Expired, None),
-        Scan::Missing | Scan::Pending | Scan::Failed(_) => (item, Verdict::Unscanned, None),
+        Scan::Missing | Scan::Pending | Scan::Failed(_) | Scan::Unread(_) => (item, Verdict::Unscanned, None),
     }
 }
 

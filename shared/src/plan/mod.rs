@@ -5,6 +5,7 @@ mod built_on;
 mod claims;
 mod context;
 mod decide;
+mod due;
 mod hold;
 mod judge;
 mod limits;
@@ -19,11 +20,14 @@ mod recheck;
 mod record;
 mod start;
 mod unknown;
+mod unknowns;
+mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use due::{Deadline, Due};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use reason::{Cause, Evidence, Goal, Reason};
@@ -51,6 +55,9 @@ pub struct Plan {
     pub holds: BTreeMap<ImageId, Hold>,
     /// The reasons of every image that has any, started or not.
     pub reasons: BTreeMap<ImageId, Vec<Reason>>,
+    /// When the rebuild of every image that is not fresh is due, where a deadline is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub due: BTreeMap<ImageId, Due>,
     /// Verdicts that this plan reached.
     pub proofs: Vec<Proof>,
     pub unknown: BTreeSet<Unknown>,
@@ -84,7 +91,8 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let mut decisions = decide::decide(&context, &attributions, reasons);
     plan.freed = record::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
-    let ready = decide::order(&context, &attributions, &mut decisions, &running);
+    let mut due = urgency::due(&context, &attributions, &decisions);
+    let ready = decide::order(&context, &due, &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
@@ -94,10 +102,13 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
     plan.recheck_at = recheck::recheck_at(&context, &decisions);
-    plan.unknown = unknown(&context);
+    plan.unknown = unknowns::unknowns(&context, &attributions, &plan.records);
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
     for (id, decision) in decisions {
+        if let Some(due) = due.remove(id).filter(|_| decision.hold != Some(Hold::Fresh)) {
+            plan.due.insert(id.clone(), due);
+        }
         if let Some(hold) = decision.hold {
             plan.holds.insert(id.clone(), hold);
         }
@@ -134,32 +145,4 @@ fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
             })
         })
         .collect()
-}
-
-/// Returns everything that is not known, whether or not a decision waits for it. Unknown is never
-/// clean.
-fn unknown(context: &Context<'_>) -> BTreeSet<Unknown> {
-    let unreadable = context.facts.unreadable.keys().filter(|id| context.hierarchy.image(id).is_ok());
-    let because = |id| context.unknown(id).unwrap_or_default();
-    let mut unknown: BTreeSet<Unknown> =
-        unreadable.map(|id| Unknown { image: id.clone(), platform: None, because: because(id) }).collect();
-    for image in context.images() {
-        if let Some(because) = context.unknown(&image.id) {
-            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
-        }
-        for (platform, manifest) in context.current(&image.id).iter().flat_map(|version| &version.platforms) {
-            if let Some(because) = manifest.scan.unknown_because() {
-                let platform = Some(platform.clone());
-                unknown.insert(Unknown { image: image.id.clone(), platform, because });
-            }
-        }
-        let not_followed = make_start::not_followed(context, image);
-        if not_followed > 0 {
-            let because = format!(
-                "{not_followed} of its findings are not followed to their proof: its record has room for the worst only"
-            );
-            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
-        }
-    }
-    unknown
 }

@@ -98,7 +98,17 @@ fn through<'a>(
             Step::Own
         };
     };
-    let Some(built_on) = built_on(context, carrier, parent) else { return Step::Own };
+    let built_on = match built_on(context, carrier, parent) {
+        Ok(Some(built_on)) => built_on,
+        Ok(None) => return Step::Own,
+        // The parent still counts as carrier if its current version lists the finding.
+        Err(_) => {
+            return match carried(now, parent.kind, finding, appeared) {
+                Some(true) => Step::Above(parent.image),
+                _ => Step::Unscanned(parent.image),
+            };
+        }
+    };
     if introduced(&built_on, parent.kind, finding, appeared) == Some(false) {
         return Step::Own;
     }

@@ -25,6 +25,9 @@ pub enum Verdict {
     Ineffective,
     /// No scan of the new version completed in time.
     Unscanned,
+    /// A completed scan of the new version lists it with a status that proves nothing, such as
+    /// suppressed.
+    Unknown,
     /// The scan of the new version expired.
     Expired,
     /// The new version has no such platform.

@@ -60,7 +60,7 @@ fn vulnerable(attribution: &Attribution<'_>) -> Option<Reason> {
 }
 
 fn parent_changed<'a>(context: &Context<'a>, image: &Image, parent: Edge<'a>) -> Option<Reason> {
-    let built_on = built_on(context, image, parent)?;
+    let built_on = built_on(context, image, parent).ok()??;
     if built_on.is_current {
         return None;
     }
@@ -113,7 +113,7 @@ fn per_mille_of_chain(context: &Context<'_>, image: &Image) -> u32 {
 
 fn expired(context: &Context<'_>, image: &Image) -> Option<Reason> {
     let version = context.current(&image.id)?;
-    let built = restarted(context, image, version).max(version.built_at.unwrap_or(version.pushed_at));
+    let built = restarted(context, image, version).max(version.built());
     let jitter = image.policy.max_age.share(per_mille_of_chain(context, image) * JITTER / 100, 1_000);
     let since = spread(context, image, jitter.before(image.policy.max_age.after(built)));
     (context.now >= since).then(|| Reason::Expired { age: Span::between(built, context.now), since })

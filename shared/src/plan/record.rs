@@ -9,7 +9,14 @@ use super::limits;
 use super::notice;
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::Record;
+use crate::record::{Record, UnreadSince};
+use crate::time::{Span, Timestamp};
+use crate::unread::Unread;
+
+/// The shortest and the longest time after which Patchwave reads again what a person must make
+/// readable first: one tick, and one sweep.
+const SHORTEST_DISTANCE: Span = Span::minutes(15);
+const LONGEST_DISTANCE: Span = Span::days(1);
 
 /// Returns the records that differ from those that were read.
 pub(super) fn changed(
@@ -57,14 +64,30 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         record.seen =
             attribution.map(|attribution| limits::seen(attribution.seen.clone())).unwrap_or_default();
         record.ineffective.retain(|finding, _| {
-            let version = context.current(id);
-            version.is_some_and(|version| version.finding(finding).is_some())
+            let platforms = context.current(id).into_iter().flat_map(|version| version.platforms.values());
+            platforms.into_iter().any(|manifest| manifest.scan.lists(finding) != Some(false))
         });
     }
+    let nothing = BTreeSet::new();
+    let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
+    record.unread = unread(&context.all_unread(decision.image, unscanned), record.unread.take(), context.now);
+    record.unsettled |= record.unread.is_some();
     record.notified = notice::notified(context, attribution, decision);
     // The next pass over the image sends the notices that were not sent. The tick makes that pass.
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
     record
+}
+
+/// Returns since when something could not be read, and when to read it again: at every tick, or at
+/// growing distances if a person must act first.
+fn unread(unread: &[Unread], before: Option<UnreadSince>, now: Timestamp) -> Option<UnreadSince> {
+    if unread.is_empty() {
+        return None;
+    }
+    let since = before.map_or(now, |before| before.since);
+    let needs_person = unread.iter().all(|unread| unread.needs_person);
+    let distance = Span::between(since, now).max(SHORTEST_DISTANCE).min(LONGEST_DISTANCE);
+    Some(UnreadSince { since, next: if needs_person { distance.after(now) } else { now } })
 }
 
 /// Returns the images that give their slot back.

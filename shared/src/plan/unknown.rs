@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::time::Timestamp;
 
 /// A manifest whose scan a decision waits for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,4 +26,7 @@ pub struct Unknown {
     pub platform: Option<Platform>,
     /// What is not known, and why.
     pub because: String,
+    /// Since when, if it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }

@@ -119,9 +119,7 @@ impl Server {
         match pace.retry(Meter::Kubernetes, ask).await {
             Ok(Err(NoPage::Unauthorized(_))) => {
                 self.forget_token();
-                pace.retry(Meter::Kubernetes, ask)
-                    .await
-                    .unwrap_or_else(|missed| Err(NoPage::Missed(missed)))
+                pace.retry(Meter::Kubernetes, ask).await.unwrap_or_else(|missed| Err(NoPage::Missed(missed)))
             }
             Ok(answer) => answer,
             Err(missed) => Err(NoPage::Missed(missed)),

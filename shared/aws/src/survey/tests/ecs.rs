@@ -90,7 +90,8 @@ async fn a_digest_that_tasks_do_not_report_is_the_one_of_their_services_revision
     let world = World::of(region(vec![one.clone()])).await;
     let survey = world.survey().await;
     let app = digest(1);
-    let expected = [("service:shop", "app", Some(app.as_str())), ("service:shop", "ecs-service-connect-x", None)];
+    let expected =
+        [("service:shop", "app", Some(app.as_str())), ("service:shop", "ecs-service-connect-x", None)];
     assert_eq!(seen(&survey), expected);
 
     // While two revisions of the same task definition differ, it is not known which of them a task runs.
