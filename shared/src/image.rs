@@ -1,7 +1,7 @@
-//! Words of the OCI specifications, parsed once and valid from then on.
+//! The names of the OCI specifications as types: each is checked when it is parsed.
 //!
-//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository, tag) and
-//! <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
+//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository,
+//! tag) and <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A text that is not the OCI word it was taken for.
+/// A text that is not a valid name of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is not {expected}")]
 pub struct InvalidWord {
@@ -20,13 +20,13 @@ pub struct InvalidWord {
 
 impl InvalidWord {
     pub(crate) fn new(found: &str, expected: &'static str) -> Self {
-        // Outside text ends up in messages and logs: keep it short.
+        // Text from outside appears in messages and logs, so it is cut.
         Self { found: found.chars().take(200).collect(), expected }
     }
 }
 
-/// Declares a checked string type with a pattern for JSON Schema: parsed on the way in, plain text on the way out. Facts name the same few things again and
-/// again, so that copies share their text.
+/// Declares a string type that is checked when it is parsed and written as plain text. Its pattern
+/// is for JSON Schema. Copies share the text, because facts repeat the same few names.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $valid:expr) => {
         $(#[$doc])*
@@ -74,7 +74,8 @@ macro_rules! word {
 }
 
 word!(
-    /// A content digest, `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other algorithm.
+    /// A content digest: `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other
+    /// algorithm.
     Digest,
     "a digest (sha256: and 64 lower-case hexadecimal digits)",
     "^sha256:[0-9a-f]{64}$",
@@ -116,7 +117,8 @@ word!(
 word!(
     /// A registry's host, such as `public.ecr.aws` or `localhost:5000`.
     ///
-    /// A host holds a dot or a port, or is `localhost`: this is how the reference grammar tells it from a path.
+    /// A host has a dot or a port, or is `localhost`. The reference grammar distinguishes it from a
+    /// path by that.
     Registry,
     "a registry host (a name with a dot or a port)",
     "^(localhost|[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*)$",
@@ -128,7 +130,7 @@ word!(
 );
 
 word!(
-    /// Names an image of the hierarchy, such as `platform/node:22`; unique in its file.
+    /// The name of an image in the hierarchy, such as `platform/node:22`. It is unique in its file.
     ImageId,
     "an image id (1 to 385 characters, no spaces)",
     "^[!-~]{1,385}$",
@@ -136,8 +138,8 @@ word!(
 );
 
 word!(
-    /// A platform: `linux/amd64`, `linux/arm/v7`. A variant that every machine of the architecture has is left out, as
-    /// containerd does: `linux/arm64`, not `linux/arm64/v8`.
+    /// A platform: `linux/amd64`, `linux/arm/v7`. As in containerd, a variant that every machine of
+    /// the architecture has is left out: `linux/arm64`, not `linux/arm64/v8`.
     Platform,
     "a platform (os/architecture or os/architecture/variant)",
     "^[!-.0-~]+(/[!-.0-~]+){1,2}$",
@@ -148,13 +150,13 @@ word!(
 );
 
 word!(
-    /// A tag pattern with `*` for any run of characters, such as `main-*`.
+    /// A tag pattern, in which `*` matches any characters, such as `main-*`.
     TagPattern,
     "a tag pattern (a tag with at least one *)",
     "^([A-Za-z0-9_][A-Za-z0-9_.-]*)?\\*[A-Za-z0-9_.*-]*$",
     |text| {
         text.contains('*')
-            // No tag starts with these, so nothing could ever match.
+            // No tag starts with these, so such a pattern matches nothing.
             && !text.starts_with(['.', '-'])
             && text.len() <= 128
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'*'))
@@ -164,8 +166,8 @@ word!(
 word!(
     /// The host of a private ECR registry, such as `111122223333.dkr.ecr.us-east-1.amazonaws.com`.
     ///
-    /// Form: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>; the other partitions differ in
-    /// the domain only.
+    /// Format: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>. In the
+    /// other partitions only the domain differs.
     EcrRegistry,
     "an ECR registry (<12-digit account>.dkr.ecr.<region>.amazonaws.com)",
     "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.[a-z0-9.-]+$",
@@ -182,7 +184,8 @@ word!(
     }
 );
 
-/// One for each AWS partition that has ECR: commercial and GovCloud, China, Europe, and the isolated ones.
+/// The domains of the AWS partitions that have ECR: commercial and GovCloud, China, Europe, and the
+/// isolated ones.
 const ECR_DOMAINS: [&str; 7] = [
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -221,14 +224,24 @@ impl Digest {
     }
 }
 
+impl Platform {
+    /// The platform of a single manifest, which does not name one.
+    pub const UNNAMED: &'static str = "unknown/single";
+
+    /// Returns whether this stands for the platform of a single manifest, which does not name one.
+    pub fn is_unnamed(&self) -> bool {
+        self.as_str() == Self::UNNAMED
+    }
+}
+
 impl TagPattern {
-    /// Tells whether the whole of `tag` matches.
+    /// Returns whether the whole of `tag` matches.
     pub fn matches(&self, tag: &Tag) -> bool {
         glob(&self.0, tag.as_str())
     }
 }
 
-/// Tells whether all of `text` matches `pattern`, in which `*` stands for any run of characters.
+/// Returns whether all of `text` matches `pattern`, in which `*` matches any characters.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -246,12 +259,11 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Reference {
-    /// Where it is.
     pub registry: Registry,
     pub repository: Repository,
-    /// Which tag; absent only beside a digest.
+    /// The tag. It may be absent only if there is a digest.
     pub tag: Option<Tag>,
-    /// The digest it is pinned to. A rebuild cannot move a pinned reference.
+    /// The digest that it is pinned to. A rebuild cannot change a pinned reference.
     pub digest: Option<Digest>,
 }
 
@@ -308,8 +320,8 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Tells whether a manifest of this media type is a list of manifests: Docker's manifest list or an OCI image index.
-/// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
+/// Returns whether a manifest of this media type is a list of manifests: Docker's manifest list or
+/// an OCI image index. <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
 pub fn is_index(media_type: &str) -> bool {
     media_type.contains("manifest.list") || media_type.contains("image.index")
 }

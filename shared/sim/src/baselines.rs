@@ -9,13 +9,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::Version;
 use patchwave::finding::{Finding, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image, Line, Variable};
 use patchwave::image::{Digest, ImageId, Repository, Tag};
 use patchwave::plan::{BuildKey, Start};
 use patchwave::trigger::Trigger;
-use patchwave_converge::{Fault, NotStarted, World};
+use patchwave_converge::{Fault, Found, NotStarted, World};
 use serde::Serialize;
 
 use crate::draw::hex;
@@ -73,7 +72,7 @@ async fn scanned<'w>(
     let images: Vec<&Image> = world.hierarchy().in_repository(repository).collect();
     let currents = world.currents(&images).await;
     for image in images {
-        let Some(Ok(Some(current))) = currents.get(&image.id) else { continue };
+        let Some(Ok(Found::Version(current))) = currents.get(&image.id) else { continue };
         let first = current.platforms.values().next();
         if first.is_none_or(|manifest| manifest.digest != *digest) {
             continue;
@@ -92,7 +91,7 @@ async fn scanned<'w>(
 /// Returns the layers of the parents' current versions.
 async fn inherited(world: &FaultyWorld<'_>, image: &Image) -> BTreeSet<Digest> {
     let parents: Vec<&Image> = world.hierarchy().parents(&image.id).map(|parent| parent.image).collect();
-    let versions = world.currents(&parents).await.into_values().filter_map(|answer| answer.ok().flatten());
+    let versions = world.currents(&parents).await.into_values().filter_map(|answer| answer.ok()?.version());
     versions
         .flat_map(|version| version.platforms.into_values())
         .flat_map(|manifest| manifest.layers.to_vec())
@@ -129,7 +128,7 @@ fn is_on(line: &Line, tag: &Tag) -> bool {
 /// second build for the same reasons.
 async fn start(world: &FaultyWorld<'_>, image: &Image, fixes: &BTreeSet<String>) -> Result<(), Fault> {
     let Some(pipeline) = &image.pipeline else { return Ok(()) };
-    let current = world.currents(&[image]).await.remove(&image.id).and_then(|answer| answer.ok().flatten());
+    let current = world.currents(&[image]).await.remove(&image.id).and_then(|answer| answer.ok()?.version());
     let parents = parents(world, world.hierarchy(), image).await;
     let Some(key) = key(image, &parents, fixes) else { return Ok(()) };
     let start = Start {
@@ -158,7 +157,10 @@ async fn start(world: &FaultyWorld<'_>, image: &Image, fixes: &BTreeSet<String>)
 
 async fn parents(world: &FaultyWorld<'_>, hierarchy: &Hierarchy, image: &Image) -> BTreeMap<ImageId, Digest> {
     let parents: Vec<&Image> = hierarchy.parents(&image.id).map(|parent| parent.image).collect();
-    let current = |(id, answer): (ImageId, Result<Option<Version>, Fault>)| Some((id, answer.ok()??.digest));
+    let current = |(id, answer): (ImageId, Result<Found, Fault>)| match answer {
+        Ok(Found::Version(version)) => Some((id, version.digest)),
+        _ => None,
+    };
     world.currents(&parents).await.into_iter().filter_map(current).collect()
 }
 

@@ -98,8 +98,7 @@ impl Scanner {
             Scanning::Basic => Coverage::Os,
             Scanning::Enhanced => Coverage::OsAndLanguages,
         };
-        self.scans
-            .insert(at.clone(), Scan::Complete { completed_at: now, coverage, findings: findings.into() });
+        self.scans.insert(at.clone(), Scan::complete(now, coverage, findings));
         new
     }
 }

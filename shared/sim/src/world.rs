@@ -13,7 +13,9 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+};
 
 use crate::requests::{json_bytes, key_bytes};
 use crate::state::{Scheduled, State};
@@ -82,12 +84,12 @@ impl World for SimulatedWorld {
         Ok(ledger.slots(now))
     }
 
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let State { requests, registry, .. } = &mut *self.state.borrow_mut();
         requests.currents.about(images.len());
         let current =
             |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
-        images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
+        images.iter().map(|image| (image.id.clone(), Ok(current(image).into()))).collect()
     }
 
     async fn versions(

@@ -54,7 +54,7 @@ fn assessment(
         image: image.id.clone(),
         version: version.digest.clone(),
         at: input.now,
-        built_at: version.built_at.unwrap_or(version.pushed_at),
+        built_at: version.built(),
         revision: version.revision.clone(),
         standing: standing(input, image, Some(version), &version.digest),
         platforms: version.platforms.keys().cloned().collect(),
@@ -124,6 +124,9 @@ fn standing(input: &FoldInput<'_>, image: &Image, version: Option<&Version>, dig
             if current == *digest || same { Standing::Current } else { Standing::Behind { current } }
         }
         Current::Absent => Standing::Unknown { because: "no version is current on its line".to_owned() },
-        Current::Unknown(because) => Standing::Unknown { because },
+        Current::NoRepository(registry) => {
+            Standing::Unknown { because: format!("{registry} has no such repository") }
+        }
+        Current::Unread(why) => Standing::Unknown { because: why.to_string() },
     }
 }

@@ -66,7 +66,7 @@ impl Catalog {
 
     /// Returns which version is current on an image's line.
     pub(super) fn current(&self, image: &ImageId) -> Current {
-        let unread = || Current::Unknown("the registry was not asked".to_owned());
+        let unread = || Current::Unread("the registry was not asked".into());
         self.currents.get(image).cloned().unwrap_or_else(unread)
     }
 

@@ -146,11 +146,8 @@ impl Pushed {
             first_observed: None,
             exploited: false,
         };
-        Scan::Complete {
-            completed_at: self.version.pushed_at.max(time(FOUND)),
-            coverage: Coverage::Os,
-            findings: self.is_vulnerable.then_some(finding).into_iter().collect(),
-        }
+        let findings: Vec<Finding> = self.is_vulnerable.then_some(finding).into_iter().collect();
+        Scan::complete(self.version.pushed_at.max(time(FOUND)), Coverage::Os, findings)
     }
 }
 

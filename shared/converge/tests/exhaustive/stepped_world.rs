@@ -17,7 +17,9 @@ use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+};
 
 use crate::diamond::{Diamond, id, place, time};
 use crate::model::{Answer, Call, Images};
@@ -118,10 +120,10 @@ impl World for SteppedWorld {
         }
     }
 
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let answer = self.call(Call::Currents(places(images.iter().map(|image| &image.id)))).await;
         let current = |image: &ImageId| match answer {
-            Answer::Currents(current) => Ok(Some(self.version(current[usize::from(place(image))]))),
+            Answer::Currents(current) => Ok(Found::Version(self.version(current[usize::from(place(image))]))),
             _ => Err(lost()),
         };
         images.iter().map(|image| (image.id.clone(), current(&image.id))).collect()
@@ -165,7 +167,7 @@ impl World for SteppedWorld {
                 state: if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress },
             },
             Answer::NotFound => Execution::NotFound,
-            _ => Execution::Unknown("no answer".into()),
+            _ => Execution::Unread("no answer".into()),
         }
     }
 

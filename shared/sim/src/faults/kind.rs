@@ -24,6 +24,8 @@ pub enum InjectedFault {
     ClockSkewed,
     /// A service refuses a call because there are too many.
     Throttled,
+    /// A service refuses to read one item of a call, because a permission is missing.
+    ReadDenied,
     /// A service does what a call asks for, and its answer is lost.
     AnswerLost,
     /// A service does not answer for minutes to hours.
@@ -76,7 +78,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -87,6 +89,7 @@ impl InjectedFault {
         Self::Interleaved,
         Self::ClockSkewed,
         Self::Throttled,
+        Self::ReadDenied,
         Self::AnswerLost,
         Self::Outage,
         Self::BuildFailed,
@@ -123,6 +126,7 @@ impl InjectedFault {
             Self::CrashedBefore | Self::CrashedAfter => 250,
             Self::Interleaved => 300,
             Self::Throttled => 8,
+            Self::ReadDenied => 12,
             Self::AnswerLost => 20,
             Self::BuildFailed => 120,
             Self::BuildHung | Self::ScanExpired => 25,

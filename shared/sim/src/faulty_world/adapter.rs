@@ -12,7 +12,9 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+};
 
 use super::FaultyWorld;
 use crate::faults::Service;
@@ -44,13 +46,14 @@ impl World for FaultyWorld<'_> {
         self.world.slots(now).await
     }
 
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let mut answers = BTreeMap::new();
         if let Err(fault) = self.before(Service::Registry) {
             return images.iter().map(|image| (image.id.clone(), Err(fault.clone()))).collect();
         }
         for (id, answer) in self.world.currents(images).await {
-            if let Ok(Some(version)) = &answer {
+            let answer = self.item(Service::Registry).and(answer);
+            if let Ok(Found::Version(version)) = &answer {
                 self.seen.borrow_mut().insert(id.clone(), version.digest.clone());
             }
             answers.insert(id, answer);
@@ -63,7 +66,10 @@ impl World for FaultyWorld<'_> {
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
         match self.before(Service::Registry) {
-            Ok(()) => self.world.versions(wanted).await,
+            Ok(()) => {
+                let answers = self.world.versions(wanted).await.into_iter();
+                answers.map(|(at, answer)| (at, self.item(Service::Registry).and(answer))).collect()
+            }
             Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
         }
     }
@@ -73,15 +79,24 @@ impl World for FaultyWorld<'_> {
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
         match self.before(Service::Registry) {
-            Ok(()) => self.world.history(repositories).await,
+            Ok(()) => {
+                let answers = self.world.history(repositories).await.into_iter();
+                answers.map(|(name, answer)| (name, self.item(Service::Registry).and(answer))).collect()
+            }
             Err(fault) => repositories.iter().map(|name| (name.clone(), Err(fault.clone()))).collect(),
         }
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         match self.before(Service::Scanner) {
-            Ok(()) => self.world.scans(wanted).await,
-            Err(fault) => wanted.iter().map(|at| (at.clone(), Scan::Failed(fault.to_string()))).collect(),
+            Ok(()) => {
+                let scans = self.world.scans(wanted).await.into_iter();
+                let scan = |scan| {
+                    self.item(Service::Scanner).map_or_else(|denied| Scan::Unread(denied.into()), |()| scan)
+                };
+                scans.map(|(at, answer)| (at, scan(answer))).collect()
+            }
+            Err(fault) => wanted.iter().map(|at| (at.clone(), Scan::Unread(fault.clone().into()))).collect(),
         }
     }
 
@@ -96,9 +111,9 @@ impl World for FaultyWorld<'_> {
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
-        match self.before(Service::Pipelines) {
+        match self.before(Service::Pipelines).and_then(|()| self.item(Service::Pipelines)) {
             Ok(()) => self.world.execution(claim).await,
-            Err(fault) => Execution::Unknown(fault.to_string()),
+            Err(fault) => Execution::Unread(fault.into()),
         }
     }
 

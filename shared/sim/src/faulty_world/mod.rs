@@ -112,6 +112,15 @@ impl<'w> FaultyWorld<'w> {
         Ok(())
     }
 
+    /// One item of a call may be refused, although the service answers for the others.
+    fn item(&self, service: Service) -> Result<(), Fault> {
+        let now = self.world.clock.get();
+        if self.world.state.borrow_mut().faults.injects(InjectedFault::ReadDenied, now) {
+            return Err(fault(service, FaultKind::Denied, "access denied"));
+        }
+        Ok(())
+    }
+
     /// After a call that changed something, the invocation may crash or the answer may be lost.
     async fn after(&self, service: Service) -> Result<(), Fault> {
         if self.faults.crashes_after == Some(self.changes.get()) {

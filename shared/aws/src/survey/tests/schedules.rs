@@ -24,7 +24,7 @@ fn schedule(name: &str, target: &Value) -> Value {
     json!({ "Name": name, "GroupName": "jobs", "Target": target })
 }
 
-fn estate() -> Region {
+fn with_schedules() -> Region {
     let on_a_cluster = |family: &str| {
         json!({ "Arn": arn("cluster/web"), "RoleArn": "r",
             "EcsParameters": { "TaskDefinitionArn": definition(family) } })
@@ -50,7 +50,7 @@ fn estate() -> Region {
 
 #[tokio::test]
 async fn what_only_a_rule_or_a_schedule_starts_is_referred_to() {
-    let world = World::of(estate()).await;
+    let world = World::of(with_schedules()).await;
     world.estate.page(1);
     let survey = world.survey().await;
     assert_eq!(unread(&survey, &place(ConsumerKind::Schedules, None)), None);
@@ -65,13 +65,13 @@ async fn what_only_a_rule_or_a_schedule_starts_is_referred_to() {
     ];
     assert_eq!(seen, expected);
     assert!(survey.sightings.iter().all(|sighting| sighting.used == Use::Referenced));
-    // Those that can start no task are not asked about.
+    // Schedules that cannot start a task are not read.
     assert_eq!(world.estate.calls("GetSchedule"), 2);
 }
 
 #[tokio::test]
 async fn what_was_deleted_since_refers_to_nothing_and_what_fails_is_unread() {
-    let world = World::of(estate()).await;
+    let world = World::of(with_schedules()).await;
     world.estate.refuse("ListTargetsByRule", "ResourceNotFoundException", 1);
     world.estate.refuse("GetSchedule", "ResourceNotFoundException", 1);
     let survey = world.survey().await;
@@ -93,7 +93,7 @@ async fn what_was_deleted_since_refers_to_nothing_and_what_fails_is_unread() {
 
 #[tokio::test]
 async fn a_task_definition_that_was_deleted_is_no_reference_and_one_that_may_not_be_read_is_unread() {
-    let world = World::of(estate()).await;
+    let world = World::of(with_schedules()).await;
     world.estate.refuse_saying(
         "DescribeTaskDefinition",
         "ClientException",
