@@ -5,7 +5,7 @@ use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::inventory::{Frequency, Scanner};
-use patchwave_converge::FaultKind;
+use patchwave_converge::{FaultKind, Found};
 use serde_json::{Value, json};
 
 use super::Ecr;
@@ -158,7 +158,7 @@ async fn deployed(running: Option<usize>) -> [Result<Option<String>, String>; 2]
     let mut currents = ecr.currents(&images(&hierarchy), &running).await;
     [id, "apps/web".parse().unwrap()].map(|id| {
         let version = currents.remove(&id).unwrap().map_err(|fault| fault.message)?;
-        Ok(version.map(|version| version.digest.to_string()))
+        Ok(version.version().map(|version| version.digest.to_string()))
     })
 }
 
@@ -198,7 +198,7 @@ async fn a_table_that_does_not_say_what_runs_leaves_a_deployed_line_unknown() {
     let [production, newest] =
         ["apps/web@prod", "apps/web"].map(|id| &currents[&id.parse::<ImageId>().unwrap()]);
     assert_eq!(production.as_ref().unwrap_err().message, "no answer");
-    assert!(newest.as_ref().unwrap().is_some(), "the other line does not depend on the table");
+    assert!(newest.clone().unwrap().version().is_some(), "the other line does not depend on the table");
 }
 
 #[tokio::test]
@@ -213,21 +213,21 @@ async fn one_missing_tag_among_many_costs_a_few_calls_and_affects_no_other() {
     let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     for (id, current) in &currents {
         let missing = id.as_str() == "base/os:t37";
-        assert_eq!(current.as_ref().unwrap().is_none(), missing, "{id}");
+        assert_eq!(current.clone().unwrap().version().is_none(), missing, "{id}");
     }
     assert_eq!(currents.len(), 64);
     assert!(count(&asked, "DescribeImages") <= 13, "{}", count(&asked, "DescribeImages"));
 }
 
 #[tokio::test]
-async fn a_repository_that_does_not_exist_has_no_version_and_each_image_gets_the_fault() {
+async fn a_repository_that_does_not_exist_is_not_one_without_images_and_each_image_gets_the_fault() {
     let hierarchy = hierarchy(&[stable("base/os", "1"), stable("base/os", "2")]);
     let (none, _) = Registry::default().connect();
     assert!(
         none.currents(&images(&hierarchy), &Ok(BTreeMap::new()))
             .await
             .into_values()
-            .all(|current| current == Ok(None))
+            .all(|current| matches!(current, Ok(Found::NoRepository(_))))
     );
     let (denied, _) = ecr(|_, _| error("AccessDeniedException"));
     let currents = denied.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
@@ -257,7 +257,7 @@ async fn an_index_is_read_by_its_platforms_and_the_first_platforms_notes_count()
     let hierarchy = hierarchy(&[stable("base/os", "1")]);
     let (ecr, _) = registry.connect();
     let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
-    let version = currents.into_values().next().unwrap().unwrap().unwrap();
+    let version = currents.into_values().next().unwrap().unwrap().version().unwrap();
     assert_eq!(version.digest.as_str(), digest(3));
     assert_eq!(version.revision.as_deref(), Some("abc"));
     let platforms: Vec<_> = version.platforms.iter().map(|(p, m)| (p.as_str(), m.digest.as_str())).collect();
@@ -276,7 +276,7 @@ async fn a_pattern_line_follows_all_pages_and_keeps_its_commits_in_order() {
     let hierarchy = hierarchy(&[application]);
     let (ecr, asked) = registry.connect();
     let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
-    let version = currents.into_values().next().unwrap().unwrap().unwrap();
+    let version = currents.into_values().next().unwrap().unwrap().version().unwrap();
     assert_eq!(version.digest.as_str(), digest(2), "the rebuild of a keeps a's place");
     assert_eq!(count(&asked, "DescribeImages"), 4);
 }
