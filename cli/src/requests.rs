@@ -1,4 +1,4 @@
-//! `requests`: what Patchwave asks of AWS in an ordinary time, counted while its own code runs in a simulated organisation.
+//! `requests`: counts the calls to AWS while the functions' own code runs in a simulation without faults.
 
 use std::fmt::{self, Write};
 
@@ -26,7 +26,10 @@ pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
     let (hierarchy, _) = input::to_play(&name, &yaml)?;
     let Requests { days, commits_a_day, vulnerabilities_a_month, seed } = *options;
     let images = hierarchy.len();
-    let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.play(hierarchy)?;
+    if images == 0 {
+        return Err(BadInput(format!("{name}: nothing to simulate: the hierarchy names no image")));
+    }
+    let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.run(hierarchy)?;
     let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests };
     Ok(Answer::render(args.format, &counted, text))
 }
@@ -55,7 +58,7 @@ fn text(counted: &Counted) -> String {
         for (name, asked) in [
             ("unsettled", requests.unsettled),
             ("records", requests.records),
-            ("running", requests.running),
+            ("deployments", requests.deployments),
             ("slots", requests.slots),
             ("current versions", requests.currents),
             ("other versions", requests.versions),
@@ -73,8 +76,8 @@ fn text(counted: &Counted) -> String {
             ("slots freed", requests.frees),
             ("starts", requests.starts),
             ("scans asked for", requests.scan_requests),
-            ("looks asked for", requests.looks_asked),
-            ("looks", requests.looks),
+            ("rechecks scheduled", requests.rechecks_requested),
+            ("rechecks", requests.rechecks),
             ("ticks", requests.ticks),
         ];
         let amounts = [
@@ -84,7 +87,7 @@ fn text(counted: &Counted) -> String {
             ("audit bytes", requests.audit_bytes),
             ("builds", requests.builds),
             ("build minutes", requests.build_minutes),
-            ("deployments", requests.deployments),
+            ("rollouts", requests.rollouts),
         ];
         numbers(out, &calls)?;
         writeln!(out)?;

@@ -214,6 +214,16 @@ pub struct ImageFacts {
 }
 
 impl ImageFacts {
+    /// Puts the facts of an image together, before its earlier versions are read.
+    pub fn new(
+        current: Current,
+        versions: BTreeMap<Digest, Version>,
+        execution: Option<Execution>,
+        record: Record,
+    ) -> Self {
+        Self { current, versions, unread_versions: BTreeMap::new(), unread_history: None, execution, record }
+    }
+
     /// Returns the current version, if it is known.
     pub fn current_version(&self) -> Option<&Version> {
         match &self.current {

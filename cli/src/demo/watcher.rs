@@ -1,17 +1,17 @@
-//! What is seen while the story plays.
+//! Notes what happens while the simulation runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::image::{Digest, ImageId};
 use patchwave::time::Timestamp;
 use patchwave_converge::Report;
-use patchwave_sim::{Build, Function, Moment, Workload};
+use patchwave_sim::{Build, Function, Observation, Workload};
 use serde_json::Value;
 
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
     pub(crate) builds: Vec<Build>,
-    /// When the last old task of which workload stopped, and what it ran.
+    /// When the last old task of a workload stopped, and which digest it ran.
     pub(crate) deployed: Vec<(Timestamp, Workload, Digest)>,
     pub(crate) first_scan: Option<Value>,
     /// When each event about a scan or a finding arrived.
@@ -19,19 +19,19 @@ pub(crate) struct Watcher {
     /// How many events of each detail type arrived.
     pub(crate) events: BTreeMap<String, usize>,
     pub(crate) passes: usize,
-    /// Which images were ever held for what.
+    /// Which images each hold ever held.
     pub(crate) waited: BTreeMap<&'static str, BTreeSet<ImageId>>,
     pub(crate) errors: Vec<String>,
 }
 
 impl Watcher {
-    /// Remembers what counts of a moment.
-    pub(crate) fn see(&mut self, moment: &Moment) {
-        match moment {
-            Moment::Delivered { at, to, event } => self.delivered(*at, *to, event),
-            Moment::Passed { report, .. } => self.passed(report),
-            Moment::Built(build) => self.builds.push((**build).clone()),
-            Moment::Deployed { at, workload, replaced } => {
+    /// Counts an observation.
+    pub(crate) fn see(&mut self, observation: &Observation) {
+        match observation {
+            Observation::Delivered { at, to, event } => self.delivered(*at, *to, event),
+            Observation::Passed { report, .. } => self.passed(report),
+            Observation::Built(build) => self.builds.push((**build).clone()),
+            Observation::Deployed { at, workload, replaced } => {
                 self.deployed.push((*at, workload.clone(), replaced.clone()));
             }
         }

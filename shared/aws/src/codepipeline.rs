@@ -109,7 +109,7 @@ impl Pipelines {
         match found {
             Ok(Some((id, status))) => named(id, status.as_ref()),
             Ok(None) => Execution::NotFound,
-            Err(fault) => Execution::Unknown(fault.to_string()),
+            Err(fault) => Execution::Unread(fault.to_string()),
         }
     }
 
@@ -211,7 +211,7 @@ fn named(id: String, status: Option<&PipelineExecutionStatus>) -> Execution {
         "Failed" => ExecutionState::Failed,
         "Stopped" | "Cancelled" => ExecutionState::Stopped,
         "Superseded" => ExecutionState::Superseded,
-        other => return Execution::Unknown(format!("the execution {id} has the unknown status {other:?}")),
+        other => return Execution::Unread(format!("the execution {id} has the unknown status {other:?}")),
     };
     Execution::Found { id, state }
 }

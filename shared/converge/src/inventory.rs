@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Facts, Version};
+use patchwave::facts::{Facts, ImageFacts, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{ImageId, Repository};
@@ -14,7 +14,7 @@ use patchwave::plan::AwaitedScan;
 use patchwave::record::Record;
 use patchwave::time::Timestamp;
 
-use crate::observe::{add_scans, current, image_facts, manifests};
+use crate::observe::{add_scans, current, manifests};
 use crate::world::{Fault, ManifestAt, World};
 
 /// A survey, or the part of one that an invocation reached.
@@ -57,7 +57,7 @@ pub async fn describe<W: World>(
     let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
     for image in &images {
         let (current, versions) = current(currents.remove(&image.id));
-        let known = image_facts(current, versions, None, Record::default());
+        let known = ImageFacts::new(current, versions, None, Record::default());
         facts.images.insert(image.id.clone(), known);
     }
     let missing = add_running(world, hierarchy, before, survey, &mut facts).await;

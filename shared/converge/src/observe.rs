@@ -51,7 +51,7 @@ pub(crate) async fn observe_with<W: World>(
         let record = records.remove(&image.id).unwrap_or_default();
         let execution = executions.remove(&image.id);
         let (current, versions) = current(currents.remove(&image.id));
-        facts.images.insert(image.id.clone(), image_facts(current, versions, execution, record));
+        facts.images.insert(image.id.clone(), ImageFacts::new(current, versions, execution, record));
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, &images, hierarchy, &mut facts).await;
@@ -72,23 +72,6 @@ pub(crate) fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMa
         None => Current::Unread("the registry was not asked".into()),
     };
     (current, BTreeMap::new())
-}
-
-/// Puts the facts of an image together, before anything else is read of it.
-pub(crate) fn image_facts(
-    current: Current,
-    versions: BTreeMap<Digest, Version>,
-    execution: Option<Execution>,
-    record: Record,
-) -> ImageFacts {
-    ImageFacts {
-        current,
-        versions,
-        unread_versions: BTreeMap::new(),
-        unread_history: None,
-        execution,
-        record,
-    }
 }
 
 /// Reads the state of every claim's execution.

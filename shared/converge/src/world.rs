@@ -111,6 +111,16 @@ pub enum Found {
     NoRepository(String),
 }
 
+impl Found {
+    /// Returns the version, if there is one.
+    pub fn version(self) -> Option<Version> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Absent | Self::NoRepository(_) => None,
+        }
+    }
+}
+
 impl From<Option<Version>> for Found {
     fn from(version: Option<Version>) -> Self {
         version.map_or(Self::Absent, Self::Version)

@@ -139,11 +139,11 @@ async fn a_confirmed_execution_is_asked_for_and_nothing_else_is_guessed() {
     for (word, state) in [("Stopping", ExecutionState::InProgress), ("Cancelled", ExecutionState::Stopped)] {
         assert_eq!(status(word).execution(&claim).await, Execution::Found { id: "e-1".into(), state });
     }
-    assert!(matches!(status("Pausing").execution(&claim).await, Execution::Unknown(_)));
+    assert!(matches!(status("Pausing").execution(&claim).await, Execution::Unread(_)));
     let (gone, _) = pipelines(1, |_, _| error("PipelineExecutionNotFoundException"));
     assert_eq!(gone.execution(&claim).await, Execution::NotFound);
     let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
-    assert!(matches!(denied.execution(&claim).await, Execution::Unknown(_)));
+    assert!(matches!(denied.execution(&claim).await, Execution::Unread(_)));
 }
 
 /// A pipeline as `GetPipeline` has it; its state as `GetPipelineState` has it.

@@ -66,7 +66,7 @@ mod tests {
     fn a_finished_scan_serves_once_and_an_unfinished_one_never() {
         let at = |n| -> ManifestAt { ("base/os".parse().unwrap(), digest(n).parse().unwrap()) };
         let completed_at = "2026-01-01T12:00:00Z".parse().unwrap();
-        let finished = Scan::Complete { completed_at, coverage: Coverage::Os, findings: Arc::default() };
+        let finished = Scan::complete(completed_at, Coverage::Os, []);
         let unfinished = [Scan::Missing, Scan::Pending, Scan::Failed("no answer".into()), Scan::Expired];
         let cache = Cache::default();
         cache.keep_scans(unfinished.into_iter().enumerate().map(|(n, scan)| (at(n), scan)));

@@ -1,0 +1,12 @@
+//! The hierarchy file and what can be asked of it.
+
+mod contract;
+mod invalid;
+mod laws;
+mod real;
+
+use patchwave::image::ImageId;
+
+fn id(text: &str) -> ImageId {
+    text.parse().unwrap()
+}

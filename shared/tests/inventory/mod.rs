@@ -1,0 +1,8 @@
+//! Which containers run which versions, and with which findings.
+
+mod answers;
+mod exposure;
+mod fixture;
+mod laws;
+mod reports;
+mod resolution;

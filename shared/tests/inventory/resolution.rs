@@ -1,0 +1,197 @@
+//! Which version a container runs, and how sure that is.
+
+use patchwave::image::Digest;
+use patchwave::inventory::{Missing, NoDigest, Resolution, Sighting, Standing, Use};
+
+use super::fixture::*;
+
+#[test]
+fn an_index_digest_and_a_platform_digest_are_the_same_version() {
+    let catalog = two_versions();
+    assert_eq!(resolved(&catalog, &checkout("web", 20)), known("apps/checkout", 20));
+    assert_eq!(
+        resolved(&catalog, &checkout("web", 22)),
+        known("apps/checkout", 20),
+        "arm64's manifest names the index"
+    );
+}
+
+#[test]
+fn one_manifest_under_two_indexes_is_the_current_version() {
+    let old = version(10, at(1, 0), &clean());
+    let mut again = version(30, at(1, 9), &clean());
+    again.platforms.clone_from(&old.platforms);
+    let bare = Digest::clone(&amd64(10));
+    let catalog = catalog(&[("apps/checkout", &old, &[&again])]);
+    let sighting = sighting(&ecs(), "web", "apps/checkout:main-1", Some(bare.to_string()));
+    assert_eq!(
+        resolved(&catalog, &sighting),
+        known("apps/checkout", 10),
+        "the current version, although it is older"
+    );
+}
+
+#[test]
+fn the_same_content_under_another_index_is_not_behind() {
+    let old = version(10, at(1, 0), &clean());
+    let mut again = version(30, at(1, 9), &clean());
+    again.platforms.clone_from(&old.platforms);
+    let catalog = catalog(&[("apps/checkout", &again, &[&old])]);
+    let folded = first_survey(&catalog, &[checkout("web", 10)]);
+    let assessment = folded.inventory.versions.values().next().unwrap();
+    assert_eq!((&assessment.version, &assessment.standing), (&digest(10), &Standing::Current));
+}
+
+#[test]
+fn an_old_version_resolves_to_its_image_and_is_behind() {
+    let catalog = two_versions();
+    let folded = first_survey(&catalog, &[checkout("web", 10)]);
+    let entry = folded.inventory.entries.values().next().unwrap();
+    assert_eq!(entry.resolution, known("apps/checkout", 10));
+    let assessment = folded.inventory.versions.values().next().unwrap();
+    assert_eq!(assessment.standing, Standing::Behind { current: digest(20) }, "built, and not deployed");
+}
+
+#[test]
+fn a_version_whose_tag_moved_on_stays_the_version_that_runs() {
+    // Tag `22` is on version 20 now. The container that was started from `22` runs version 10.
+    let (old, new) = (version(10, at(1, 0), &clean()), version(20, at(1, 5), &clean()));
+    let catalog = catalog(&[("platform/node:22", &new, &[&old])]);
+    let pinned = |tag: &str| {
+        let image = format!("platform/node:{tag}");
+        resolved(
+            &catalog,
+            &sighting(&eks(), "shop/Deployment/web", &image, Some(format!("x/y@{}", digest(10)))),
+        )
+    };
+    assert_eq!(pinned("22.9"), known("platform/node:22", 10));
+    assert_eq!(
+        pinned("20"),
+        known("platform/node:20", 10),
+        "a digest on two lines belongs to the one whose tag the container names"
+    );
+    assert_eq!(
+        pinned("nightly"),
+        Resolution::NotInHierarchy { repository: "platform/node".parse().unwrap() },
+        "a tag on no line is not guessed"
+    );
+}
+
+#[test]
+fn a_version_that_lost_its_tags_resolves_as_before() {
+    let (old, new) = (version(10, at(1, 0), &clean()), version(20, at(1, 5), &clean()));
+    let before = catalog(&[("platform/node:22", &old, &[])]);
+    let by_digest = sighting(&ecs(), "web", &format!("platform/node@{}", digest(10)), None);
+    let sightings = [by_digest];
+    let first = first_survey(&before, &sightings);
+    let after = catalog(&[("platform/node:22", &new, &[&old])]);
+    let second = survey(&first.inventory, &after, &[read(&ecs(), at(3, 0))], &sightings, at(3, 0));
+    let entry = second.inventory.entries.values().next().unwrap();
+    assert_eq!(entry.resolution, known("platform/node:22", 10), "two lines share the repository");
+}
+
+#[test]
+fn a_tag_never_resolves_to_the_current_version() {
+    let catalog = two_versions();
+    let running = sighting(&ecs(), "web", "apps/checkout:main-1", None);
+    assert_eq!(resolved(&catalog, &running), unresolvable(NoDigest::NotReported));
+    let reference = Sighting { used: Use::Referenced, ..running };
+    assert_eq!(resolved(&catalog, &reference), unresolvable(NoDigest::OnlyTag));
+    let pinned = Sighting { image: format!("{OWN}/apps/checkout:main-1@{}", digest(10)), ..reference };
+    assert_eq!(
+        resolved(&catalog, &pinned),
+        known("apps/checkout", 10),
+        "the digest in a reference is what runs"
+    );
+}
+
+#[test]
+fn kubernetes_image_ids_of_every_form_are_read() {
+    let catalog = two_versions();
+    let of = |id: &str| {
+        resolved(
+            &catalog,
+            &sighting(&eks(), "shop/Deployment/web", "apps/checkout:main-1", Some(id.to_owned())),
+        )
+    };
+    let repository = format!("{OWN}/apps/checkout@{}", digest(10));
+    assert_eq!(of(&repository), known("apps/checkout", 10));
+    assert_eq!(of(&format!("docker-pullable://{repository}")), known("apps/checkout", 10));
+    let configuration = digest(10).to_string();
+    assert_eq!(
+        of(&configuration),
+        unresolvable(NoDigest::OnlyConfiguration),
+        "although a version has that digest"
+    );
+    assert_eq!(of(&format!("docker://{configuration}")), unresolvable(NoDigest::OnlyConfiguration));
+    assert_eq!(of(""), unresolvable(NoDigest::NotReported));
+    assert_eq!(of(&format!("{OWN}/apps/checkout:main-1")), unresolvable(NoDigest::OnlyTag));
+    assert_eq!(of("sha256:short"), unresolvable(NoDigest::Malformed("sha256:short".to_owned())));
+}
+
+#[test]
+fn images_outside_the_hierarchy_are_told_apart() {
+    let catalog = two_versions();
+    let of = |image: &str| {
+        let sighting = Sighting { image: image.to_owned(), ..checkout("web", 10) };
+        resolved(&catalog, &sighting)
+    };
+    assert_eq!(of("nginx:1.27"), Resolution::Unapproved { registry: "docker.io".to_owned() });
+    assert_eq!(
+        of("public.ecr.aws/debian/debian:11"),
+        Resolution::Upstream { repository: "public.ecr.aws/debian/debian".to_owned() }
+    );
+    assert_eq!(
+        of("public.ecr.aws/debian/debian-evil:12"),
+        Resolution::Unapproved { registry: "public.ecr.aws".to_owned() }
+    );
+    assert_eq!(
+        of(&format!("{OWN}/tools/backup:1")),
+        Resolution::NotInHierarchy { repository: "tools/backup".parse().unwrap() }
+    );
+    assert_eq!(
+        of(&format!("{OWN}/apps/checkout:dev-7")),
+        Resolution::NotInHierarchy { repository: "apps/checkout".parse().unwrap() },
+        "a push of another branch is on no line"
+    );
+    let replica = OWN.replace("us-east-1", "eu-west-1");
+    assert_eq!(of(&format!("{replica}/apps/checkout:main-1")), known("apps/checkout", 10));
+    assert_eq!(
+        of("999900001111.dkr.ecr.us-east-1.amazonaws.com/apps/checkout:main-1"),
+        Resolution::Unapproved { registry: "999900001111.dkr.ecr.us-east-1.amazonaws.com".to_owned() }
+    );
+}
+
+#[test]
+fn sidecars_of_ecs_have_no_digest_and_are_not_unknown() {
+    let catalog = two_versions();
+    for (container, image) in [
+        ("ecs-service-connect-abc", "ecs-service-connect-agent:interface-v1"),
+        (
+            "aws-guardduty-agent-xyz",
+            "593207742271.dkr.ecr.us-east-1.amazonaws.com/aws-guardduty-agent-fargate:v1",
+        ),
+    ] {
+        let sidecar = Sighting {
+            container: container.to_owned(),
+            image: image.to_owned(),
+            ..sighting(&ecs(), "web", "", None)
+        };
+        let of = resolved(&catalog, &sidecar);
+        assert_eq!(of, Resolution::Unresolvable { image: None, because: NoDigest::Sidecar });
+        assert!(!of.is_unknown());
+    }
+}
+
+#[test]
+fn gone_from_the_registry_is_not_the_same_as_unread() {
+    let mut catalog = two_versions();
+    let repository = "apps/checkout".parse().unwrap();
+    assert!(
+        matches!(resolved(&catalog, &checkout("web", 50)), Resolution::Unread { .. }),
+        "the registry was not asked"
+    );
+    catalog.miss(&repository, &digest(50), Missing::Gone);
+    let gone = Resolution::Gone { repository: repository.clone(), image: None, version: None };
+    assert_eq!(resolved(&catalog, &checkout("web", 50)), gone);
+}

@@ -1,0 +1,18 @@
+//! The planner, step by step.
+
+mod attribution;
+mod evidence;
+mod hold_texts;
+mod holds;
+mod laws;
+mod limits;
+mod notices;
+mod order;
+mod pipeline;
+mod proof;
+mod reasons;
+mod recheck;
+mod records;
+mod resolve_claims;
+mod slots;
+mod starts;

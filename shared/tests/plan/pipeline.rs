@@ -1,0 +1,111 @@
+//! What a pipeline must declare to be started, and what is sent to it.
+
+use patchwave::facts::{ExecutionMode, PipelineFacts};
+use patchwave::plan::{Hold, Limit};
+
+use crate::fleet::{Fleet, finding, finding_in, id, pinned};
+
+#[test]
+fn a_start_that_codepipeline_would_refuse_is_held_and_its_slot_goes_to_another() {
+    let because = |fleet: &Fleet| match fleet.hold("b1") {
+        Hold::NoPipeline { because } => because,
+        other => panic!("{other:?}"),
+    };
+    let mut fleet = Fleet::of("b1: scratch\n b2: scratch\n p: b1");
+    for base in ["b1", "b2"] {
+        fleet.add_finding(base, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    fleet.facts.pipelines.insert(id("b1"), PipelineFacts::NotFound);
+    assert_eq!(because(&fleet), "CodePipeline has no pipeline b1");
+    fleet.declare("b1", ExecutionMode::Queued).variables.remove("PATCHWAVE_NO_CACHE");
+    assert!(because(&fleet).starts_with("b1 does not declare the variable PATCHWAVE_NO_CACHE"));
+    fleet.declare("b1", ExecutionMode::Queued).variables.insert("BRANCH".into(), false);
+    assert!(because(&fleet).starts_with("the variable BRANCH of b1 has no default"));
+    // A base image has no parents, so the variables about parents are not sent and need no
+    // declaration.
+    let declared = fleet.declare("b1", ExecutionMode::Parallel);
+    for variable in ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_PARENTS"] {
+        declared.variables.remove(variable);
+    }
+    assert_eq!(fleet.plan().starts.len(), 2);
+    fleet.facts.pipelines.insert(id("b1"), PipelineFacts::Unknown("denied".into()));
+    assert_eq!(fleet.hold("b1"), Hold::Unknown { because: "denied".into() });
+    assert_eq!(fleet.pass(), ["b2"]);
+}
+
+#[test]
+fn a_pinned_pipeline_builds_the_lines_commit_or_nothing() {
+    let mut fleet = Fleet::with_finding(&format!("b: scratch {}", pinned("b")), "b");
+    assert_eq!(fleet.hold("b"), Hold::UnknownRevision);
+    fleet.set_revision("b", Some(&"0123abcd".repeat(5)));
+    fleet.pass();
+    assert_eq!(fleet.builds[0].sources[0].revision, "0123abcd".repeat(5));
+}
+
+#[test]
+fn only_declared_variables_are_sent() {
+    let mut fleet = Fleet::of(
+        "b: scratch\n a: b | pipeline: { name: a, variables: [PATCHWAVE_BASE_IMAGE, PATCHWAVE_BUILD_KEY] }",
+    );
+    fleet.add_finding("a", &finding("CVE-1"));
+    fleet.scan_all();
+    fleet.pass();
+    let start = &fleet.builds[0];
+    let names: Vec<&str> = start.variables.keys().map(String::as_str).collect();
+    assert_eq!(names, ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_BUILD_KEY"]);
+    assert_eq!(start.variables["PATCHWAVE_BASE_IMAGE"], format!("r/b@{}", fleet.current("b").digest));
+    assert_eq!(start.variables["PATCHWAVE_BUILD_KEY"], start.key.to_string());
+    assert!(start.token().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+}
+
+#[test]
+fn a_release_that_waits_in_a_superseded_pipeline_is_not_overtaken() {
+    let mut fleet = Fleet::with_finding("b: scratch\n p: b\n a: p\n p2: b", "p");
+    fleet.declare("p", ExecutionMode::Superseded { busy: true });
+    assert_eq!(fleet.pass(), [""; 0]);
+    assert_eq!(fleet.hold("p"), Hold::AtLimit { limit: Limit::Pipeline });
+    assert!(matches!(fleet.hold("a"), Hold::WaitingOn { on, .. } if on == id("p")));
+    fleet.declare("p", ExecutionMode::Superseded { busy: false });
+    assert_eq!(fleet.pass(), ["p"]);
+}
+
+/// A release may wait a week for its approval.
+#[test]
+fn a_child_with_its_own_finding_does_not_wait_for_a_busy_pipeline_for_ever() {
+    let mut fleet = Fleet::of("b: scratch\n p: b\n a: p");
+    fleet.add_finding("p", &finding("CVE-1"));
+    fleet.add_finding("a", &finding_in("CVE-2", "left-pad"));
+    fleet.scan_all();
+    fleet.declare("p", ExecutionMode::Superseded { busy: true });
+    assert_eq!(fleet.pass(), [""; 0]);
+    fleet.wait("2h");
+    assert_eq!(fleet.pass(), ["a"]);
+}
+
+#[test]
+fn a_pipeline_gets_the_variables_of_the_parents_that_its_image_has() {
+    let base = ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_PARENTS"];
+    for (parents, sent) in [("b", &base[..]), ("scratch + b", &base[1..]), ("scratch", &base[..0])] {
+        let fleet = Fleet::with_finding(&format!("b: scratch\na: {parents}"), "a");
+        let start = fleet.only_start();
+        let of_parents: Vec<&str> =
+            start.variables.keys().map(String::as_str).filter(|name| base.contains(name)).collect();
+        assert_eq!(of_parents, sent, "on {parents}");
+    }
+}
+
+#[test]
+fn a_pipeline_with_every_declared_source_and_variable_is_started() {
+    let mut fleet = Fleet::with_finding(&format!("b: scratch {}", pinned("b")), "b");
+    fleet.set_revision("b", Some(&"0123abcd".repeat(5)));
+    let declared = fleet.declare("b", ExecutionMode::Queued);
+    // A variable that is sent needs no default, and one with a default need not be sent.
+    declared.variables.insert("PATCHWAVE_REASON".into(), false);
+    declared.variables.insert("BRANCH".into(), true);
+    declared.sources.insert("Other".into());
+    let Hold::NoPipeline { because } = fleet.hold("b") else { panic!("{:?}", fleet.hold("b")) };
+    assert!(because.starts_with("b has no source action \"Source\""), "{because}");
+    fleet.declare("b", ExecutionMode::Queued).sources.insert("Source".into());
+    fleet.only_start();
+}

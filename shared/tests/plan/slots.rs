@@ -1,0 +1,122 @@
+//! The limits on concurrent builds and on starts per day.
+
+use patchwave::facts::Execution;
+use patchwave::plan::{Awaited, Hold, Limit};
+
+use crate::fleet::{Fleet, at, family, finding, high, id};
+
+#[test]
+fn the_limits_hold_the_less_urgent() {
+    let mut fleet = Fleet::with_policy(
+        "b1: scratch\n b2: scratch\n p: b2\n a: p",
+        "maxConcurrentBuilds: 1, maxStartsPerDay: 2",
+    );
+    fleet.add_finding("b1", &finding("CVE-1"));
+    fleet.add_finding("b2", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["b2"], "the longer chain goes first");
+    assert_eq!(fleet.hold("b1"), Hold::AtLimit { limit: Limit::ConcurrentBuilds });
+    fleet.finish("b2");
+    assert_eq!(fleet.pass(), ["p"], "its child is as urgent, and the chain is still longer");
+    fleet.finish("p");
+    assert_eq!(fleet.pass(), Vec::<String>::new());
+    assert_eq!(fleet.hold("b1"), Hold::AtLimit { limit: Limit::StartsPerDay });
+}
+
+#[test]
+fn an_owner_with_many_images_leaves_slots_to_others() {
+    let yaml = family("a1: scratch | owner: shop\n a2: scratch | owner: shop\n a3: scratch | owner: pay");
+    let mut fleet = Fleet::new(
+        &yaml.replace("images:\n", "owners: { shop: { maxConcurrentBuilds: 1 }, pay: {} }\nimages:\n"),
+    );
+    for name in ["a1", "a2", "a3"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["a1", "a3"]);
+    assert_eq!(fleet.hold("a2"), Hold::AtLimit { limit: Limit::OwnersBuilds });
+    fleet.finish("a1");
+    assert_eq!(fleet.pass(), ["a2"], "the slot is free although the proof may still come");
+}
+
+#[test]
+fn a_free_slot_goes_to_the_most_urgent_of_all_images() {
+    let mut fleet = Fleet::with_policy(
+        "b1: scratch\n b2: scratch\n a1: b1\n a2: b1\n a3: b1\n a4: b1",
+        "maxConcurrentBuilds: 1",
+    );
+    fleet.add_finding("b1", &high("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["b1"]);
+    fleet.add_finding("b2", &finding("CVE-2"));
+    fleet.scan_all();
+    fleet.pass();
+    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::ConcurrentBuilds });
+    fleet.finish("b1");
+    assert_eq!(fleet.pass(), ["b2"]);
+}
+
+#[test]
+fn a_push_frees_no_slot_of_a_claim_that_has_not_started() {
+    let mut fleet = Fleet::with_policy("b1: scratch\n b2: scratch", "maxConcurrentBuilds: 1");
+    fleet.add_finding("b1", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["b1"]);
+    let execution = fleet.image("b1").record.claim.as_mut().unwrap().execution.take();
+    let found = fleet.image("b1").execution.replace(Execution::NotFound);
+    fleet.wait("1m");
+    fleet.push(&id("b1"));
+    fleet.add_finding("b2", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), [""; 0], "the owner of the claim may still start it");
+    fleet.image("b1").record.claim.as_mut().unwrap().execution = execution;
+    fleet.image("b1").execution = found;
+    assert_eq!(fleet.pass(), ["b2"], "any push after the start frees the slot");
+}
+
+/// Pipelines that wait for a manual approval do not stop the fleet.
+#[test]
+fn a_build_that_exceeds_max_build_time_gives_its_slot_back() {
+    let mut fleet =
+        Fleet::with_policy("b1: scratch\n b2: scratch", "maxConcurrentBuilds: 1, maxBuildTime: 2h");
+    fleet.add_finding("b1", &finding("CVE-1"));
+    fleet.add_finding("b2", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["b1"]);
+    fleet.wait("121m");
+    assert_eq!(fleet.pass(), ["b2"]);
+    assert!(matches!(fleet.hold("b1"), Hold::InFlight { .. }), "b1 is not started again");
+}
+
+#[test]
+fn one_plan_keeps_to_the_limits_and_names_them_in_its_holds() {
+    for (limit, limited) in
+        [("maxStartsPerDay: 2", Limit::StartsPerDay), ("maxConcurrentBuilds: 2", Limit::ConcurrentBuilds)]
+    {
+        let lines = "b1: scratch\nb2: scratch\nb3: scratch\np1: b1\np2: b2\np3: b3";
+        let mut fleet = Fleet::with_policy(lines, limit);
+        for name in ["b1", "b2", "b3"] {
+            fleet.add_finding(name, &finding("CVE-1"));
+        }
+        fleet.scan_all();
+        let plan = fleet.plan();
+        let started: Vec<String> = plan.starts.iter().map(|start| start.image.to_string()).collect();
+        assert_eq!(started, ["b1", "b2"]);
+        let limited = Hold::AtLimit { limit: limited };
+        assert_eq!(plan.holds[&id("b3")], limited);
+        let waits = Hold::WaitingOn { on: id("b3"), awaits: Awaited::Hold(Box::new(limited)) };
+        assert_eq!(plan.holds[&id("p3")], waits);
+    }
+}
+
+#[test]
+fn only_a_push_after_its_claim_frees_a_slot() {
+    for (pushed, frees) in [(-1, false), (0, false), (1, true)] {
+        let mut fleet = Fleet::with_finding("b: scratch", "b");
+        assert_eq!(fleet.pass(), ["b"]);
+        fleet.wait("1m");
+        fleet.push(&id("b"));
+        fleet.current_mut("b").pushed_at = at(pushed);
+        assert_eq!(fleet.plan().freed.contains(&id("b")), frees, "{pushed} seconds after its claim");
+    }
+}
