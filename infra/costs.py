@@ -48,10 +48,10 @@ def requests(counted):
         "lambdaRequest": invocations,
         "lambdaGbSecondArm": seconds(*queued) * MEMORY_GB + seconds(sweeps) * INVENTORY_GB,
         "sqsRequest": REQUESTS_A_MESSAGE * sum(function["messages"] for function in queued),
-        "schedulerInvocation": asked["ticks"] + asked["looks"] + sweeps["messages"],
+        "schedulerInvocation": asked["ticks"] + asked["rechecks"] + sweeps["messages"],
         "eventBridgeCustomEvent": asked["notices"]["items"],
         "dynamodbReadUnit": asked["halfReadUnits"] / 2 + surveyed * SURVEY_READS,
-        "dynamodbWriteUnit": asked["writeUnits"] + surveyed * SURVEY_WRITES + asked["deployments"] * DEPLOYMENT_WRITES,
+        "dynamodbWriteUnit": asked["writeUnits"] + surveyed * SURVEY_WRITES + asked["rollouts"] * DEPLOYMENT_WRITES,
         "s3Get": invocations,
         "logsGb": (lines + invocations) * LOG_KB / 1e6,
     }
@@ -111,7 +111,7 @@ def events_a_day(counted):
     """Returns how many events of other services arrive a day, for each image."""
     asked = counted["requests"]
     queued = asked["scanComplete"]["messages"] + asked["rebuildFanout"]["messages"]
-    return (queued - asked["ticks"] - asked["looks"]) / counted["images"] / counted["days"]
+    return (queued - asked["ticks"] - asked["rechecks"]) / counted["images"] / counted["days"]
 
 
 def table(scenarios, listed):

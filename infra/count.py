@@ -64,12 +64,17 @@ def name_of(parameters):
     return f"hierarchy({parameters['hierarchy']})" if "hierarchy" in parameters else None
 
 
-def count(parameters):
-    """Plays one scenario and returns what `patchwave requests` prints."""
+def patchwave():
+    """Returns the built binary."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
     binary = pathlib.Path(os.environ.get("PATCHWAVE", target / "debug" / "patchwave"))
     if not binary.exists():
         raise SystemExit(f"{binary} does not exist: run `cargo build`, or name the binary in PATCHWAVE")
+    return binary
+
+
+def count(parameters):
+    """Plays one scenario and returns what `patchwave requests` prints."""
     with tempfile.TemporaryDirectory() as scratch:
         file = None
         if "hierarchy" in parameters:
@@ -77,7 +82,7 @@ def count(parameters):
             file.write_text(hierarchy(parameters["hierarchy"]))
         # Without the caller's own hierarchy.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PATCHWAVE_")}
-        ran = subprocess.run([binary, *command(parameters, file)], env=environment, stdout=subprocess.PIPE, check=True, timeout=3600)
+        ran = subprocess.run([patchwave(), *command(parameters, file)], env=environment, stdout=subprocess.PIPE, check=True, timeout=3600)
     return json.loads(ran.stdout)
 
 

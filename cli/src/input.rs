@@ -7,7 +7,7 @@ use std::path::Path;
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
 use patchwave::policy::Mode;
-use patchwave_sim::{Broken, ORGANISATION};
+use patchwave_sim::{Broken, DEMO_HIERARCHY};
 use serde::de::DeserializeOwned;
 
 use crate::args::{Args, Snapshot};
@@ -59,7 +59,7 @@ pub(crate) fn hierarchy(args: &Args) -> Result<Hierarchy, BadInput> {
 pub(crate) fn file_to_play(args: &Args) -> Result<(String, String), BadInput> {
     match &args.hierarchy {
         Some(file) => Ok((file.display().to_string(), text(file)?)),
-        None => Ok(("organisation.yaml".to_owned(), ORGANISATION.to_owned())),
+        None => Ok(("demo_hierarchy.yaml".to_owned(), DEMO_HIERARCHY.to_owned())),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
     let (hierarchy, _) = input::to_play(&name, &yaml)?;
     let Requests { days, commits_a_day, vulnerabilities_a_month, seed } = *options;
     let images = hierarchy.len();
-    let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.play(hierarchy)?;
+    let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.run(hierarchy)?;
     let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests };
     Ok(Answer::render(args.format, &counted, text))
 }
@@ -55,7 +55,7 @@ fn text(counted: &Counted) -> String {
         for (name, asked) in [
             ("unsettled", requests.unsettled),
             ("records", requests.records),
-            ("running", requests.running),
+            ("deployments", requests.deployments),
             ("slots", requests.slots),
             ("current versions", requests.currents),
             ("other versions", requests.versions),
@@ -73,8 +73,8 @@ fn text(counted: &Counted) -> String {
             ("slots freed", requests.frees),
             ("starts", requests.starts),
             ("scans asked for", requests.scan_requests),
-            ("looks asked for", requests.looks_asked),
-            ("looks", requests.looks),
+            ("rechecks asked for", requests.rechecks_requested),
+            ("rechecks", requests.rechecks),
             ("ticks", requests.ticks),
         ];
         let amounts = [
@@ -84,7 +84,7 @@ fn text(counted: &Counted) -> String {
             ("audit bytes", requests.audit_bytes),
             ("builds", requests.builds),
             ("build minutes", requests.build_minutes),
-            ("deployments", requests.deployments),
+            ("rollouts", requests.rollouts),
         ];
         numbers(out, &calls)?;
         writeln!(out)?;

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::{mem, thread};
 
 use clap::ValueEnum;
-use patchwave_sim::{Handler, Level, Play, Rival, Run, Size, Tally, Trouble};
+use patchwave_sim::{Baseline, Handler, InjectedFault, Level, Run, Scenario, Size, Tally};
 use serde::Serialize;
 
 use crate::args::{Args, Faults, Simulate};
@@ -33,7 +33,7 @@ struct Totals {
     #[serde(flatten)]
     tally: Tally,
     /// Kinds that should have struck and did not.
-    never_struck: Vec<Trouble>,
+    never_struck: Vec<InjectedFault>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     story: Vec<String>,
 }
@@ -46,12 +46,12 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (first, seeds, size) = (options.first, options.seeds, size(options));
         let run =
-            Run { first, seeds, size, level, rivals: !options.alone && level != Level::Silence, threads };
-        (run.play(&|done| show(done, options.seeds)).map_err(|error| BadInput::because(&error))?, Vec::new())
+            Run { first, seeds, size, level, baselines: !options.alone && level != Level::NoEvents, threads };
+        (run.run(&|done| show(done, options.seeds)).map_err(|error| BadInput::because(&error))?, Vec::new())
     };
-    let struck = |trouble: &Trouble| tally.faults.contains_key(trouble);
+    let struck = |fault: &InjectedFault| tally.faults.contains_key(fault);
     let must_strike = options.seeds >= ENOUGH && matches!(options.faults, Faults::Some | Faults::Many);
-    let never_struck = Trouble::ALL.into_iter().filter(|trouble| must_strike && !struck(trouble)).collect();
+    let never_struck = InjectedFault::ALL.into_iter().filter(|fault| must_strike && !struck(fault)).collect();
     let totals = Totals { first: options.first, worlds: worlds(options), tally, never_struck, story };
     let found = totals.tally.violations > 0 || !totals.never_struck.is_empty();
     Ok(Answer::render(args.format, &totals, text).with_findings(found))
@@ -63,9 +63,9 @@ fn told(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInp
     let (mut tally, mut told) = (Tally::default(), Vec::new());
     for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
         let (size, handler) = (size(options), Handler::Patchwave);
-        let play = Play { seed, size, level, handler, planted: None, tell: true };
-        let mut outcome = play.run().map_err(|error| BadInput::because(&error))?;
-        let story = mem::take(&mut outcome.story);
+        let scenario = Scenario { seed, size, level, handler, planted: None, with_log: true };
+        let mut outcome = scenario.run().map_err(|error| BadInput::because(&error))?;
+        let story = mem::take(&mut outcome.log);
         if tally.failing.is_empty() || !outcome.violations.is_empty() {
             told = story;
         }
@@ -89,7 +89,7 @@ fn level(faults: Faults) -> Level {
         Faults::None => Level::None,
         Faults::Some => Level::Some,
         Faults::Many => Level::Many,
-        Faults::Silence => Level::Silence,
+        Faults::Silence => Level::NoEvents,
     }
 }
 
@@ -119,29 +119,29 @@ fn text(totals: &Totals) -> String {
         for (name, number) in counts {
             writeln!(out, "  {name:<18}{number:>10}")?;
         }
-        rivals(out, tally)?;
+        baselines(out, tally)?;
         writeln!(out, "\n{}", paint(STRONG, "faults that struck"))?;
-        for (trouble, times) in &tally.faults {
-            writeln!(out, "  {:<18}{times:>10}", format!("{trouble:?}"))?;
+        for (fault, times) in &tally.faults {
+            writeln!(out, "  {:<18}{times:>10}", format!("{fault:?}"))?;
         }
-        for trouble in &totals.never_struck {
-            writeln!(out, "  {:<18}{:>10}", format!("{trouble:?}"), paint(BAD, "never"))?;
+        for fault in &totals.never_struck {
+            writeln!(out, "  {:<18}{:>10}", format!("{fault:?}"), paint(BAD, "never"))?;
         }
         failing(out, totals)
     })
 }
 
 /// The same worlds with handlers that keep no ledger.
-fn rivals(out: &mut String, tally: &Tally) -> fmt::Result {
-    if tally.rivals.is_empty() {
+fn baselines(out: &mut String, tally: &Tally) -> fmt::Result {
+    if tally.baselines.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{}", paint(STRONG, "the same worlds"))?;
     writeln!(out, "  {:<18}{:>10}{:>10}{:>12}", "", "builds", "lost", "duplicates")?;
-    let ours = Rival { builds: tally.builds, lost: tally.lost, duplicates: tally.duplicates };
-    let rivals = tally.rivals.iter().map(|(handler, rival)| (*handler, *rival));
-    for (handler, Rival { builds, lost, duplicates }) in
-        [(Handler::Patchwave, ours)].into_iter().chain(rivals)
+    let ours = Baseline { builds: tally.builds, lost: tally.lost, duplicates: tally.duplicates };
+    let baselines = tally.baselines.iter().map(|(handler, baseline)| (*handler, *baseline));
+    for (handler, Baseline { builds, lost, duplicates }) in
+        [(Handler::Patchwave, ours)].into_iter().chain(baselines)
     {
         let name = match handler {
             Handler::Patchwave => "patchwave",

@@ -1,26 +1,34 @@
-//! `validate`: is the hierarchy file right, and if not, where and what to do?
+//! `validate`: is the hierarchy file right, and if not, where is it wrong and what should it say?
 
-use patchwave::hierarchy::{Hierarchy, HierarchyErrors, Tier, json_schema};
+use std::io::Write as _;
+
+use patchwave::hierarchy::{Hierarchy, HierarchyErrors, Tier, Warning, json_schema};
+use patchwave::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Args, Format, Validate};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{GOOD, count, paint, tier};
+use crate::render::{CAREFUL, GOOD, count, paint, tier};
+
+/// So many warnings a person reads; `--format json` lists all of them.
+const SHOWN: usize = 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict {
     file: String,
     valid: bool,
-    errors: Vec<ErrorAt>,
+    errors: Vec<Message>,
+    /// What a valid file probably does not mean.
+    warnings: Vec<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorAt {
+struct Message {
     file: String,
     line: u64,
     column: u64,
@@ -48,15 +56,40 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
     };
     let yaml = input::text(file)?;
     let name = file.to_string_lossy();
-    match Hierarchy::parse(&name, &yaml) {
-        Ok(hierarchy) => Ok(Answer::render(args.format, &good(&name, &hierarchy), text)),
+    match Hierarchy::parse_with_warnings(&name, &yaml, now()) {
+        Ok((hierarchy, warnings)) => {
+            // Standard output is the answer; a script that reads it does not stumble over a warning.
+            if args.format == Format::Text {
+                show(&warnings);
+            }
+            Ok(Answer::render(args.format, &good(&name, &hierarchy, &warnings), text))
+        }
         // For people the errors go where errors go; programs asked for an answer and get one.
         Err(errors) if args.format == Format::Text => Err(BadInput::because(&errors)),
         Err(errors) => Ok(Answer::render(args.format, &bad(&name, &errors), text).about_bad_input()),
     }
 }
 
-fn good(file: &str, hierarchy: &Hierarchy) -> Verdict {
+#[expect(clippy::disallowed_methods, reason = "the edge reads the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn show(warnings: &[Warning]) {
+    let mut stderr = anstream::stderr().lock();
+    for warning in warnings.iter().take(SHOWN) {
+        let Warning { file, line, column, advice } = warning;
+        let warning = paint(CAREFUL, "warning");
+        // A closed standard error is no reason to fail: the answer goes to standard output.
+        let _ = writeln!(stderr, "{file}:{line}:{column}: {warning}: {advice}");
+    }
+    let more = warnings.len().saturating_sub(SHOWN);
+    if more > 0 {
+        let _ = writeln!(stderr, "{} not shown; --format json lists all", count(more, "more warning"));
+    }
+}
+
+fn good(file: &str, hierarchy: &Hierarchy, warnings: &[Warning]) -> Verdict {
     let in_tier = |tier: Tier| hierarchy.images().filter(|image| image.tier == tier).count();
     let summary = Summary {
         images: hierarchy.len(),
@@ -65,20 +98,38 @@ fn good(file: &str, hierarchy: &Hierarchy) -> Verdict {
         application: in_tier(Tier::Application),
         waves: hierarchy.all().waves().len(),
     };
-    Verdict { file: file.to_owned(), valid: true, errors: Vec::new(), summary: Some(summary) }
+    let warnings = warnings.iter().map(|warning| Message {
+        file: warning.file.clone(),
+        line: warning.line,
+        column: warning.column,
+        message: warning.advice.to_string(),
+    });
+    Verdict {
+        file: file.to_owned(),
+        valid: true,
+        errors: Vec::new(),
+        warnings: warnings.collect(),
+        summary: Some(summary),
+    }
 }
 
 fn bad(file: &str, errors: &HierarchyErrors) -> Verdict {
     let place = |error: &patchwave::hierarchy::HierarchyError| {
         format!("{}:{}:{}: ", error.file, error.line, error.column)
     };
-    let errors = errors.iter().map(|error| ErrorAt {
+    let errors = errors.iter().map(|error| Message {
         file: error.file.clone(),
         line: error.line,
         column: error.column,
         message: error.to_string().split_off(place(error).len()),
     });
-    Verdict { file: file.to_owned(), valid: false, errors: errors.collect(), summary: None }
+    Verdict {
+        file: file.to_owned(),
+        valid: false,
+        errors: errors.collect(),
+        warnings: Vec::new(),
+        summary: None,
+    }
 }
 
 fn text(verdict: &Verdict) -> String {
@@ -89,8 +140,12 @@ fn text(verdict: &Verdict) -> String {
         (summary.application, Tier::Application),
     ];
     let tiers: Vec<String> = tiers.map(|(number, of)| format!("{number} {}", tier(of))).into();
+    let warned = match verdict.warnings.len() {
+        0 => String::new(),
+        warnings => format!("; {}", count(warnings, "warning")),
+    };
     format!(
-        "{}: {} ({}; {})\n",
+        "{}: {} ({}; {}{warned})\n",
         verdict.file,
         paint(GOOD, format!("OK, {}", count(summary.images, "image"))),
         tiers.join(", "),

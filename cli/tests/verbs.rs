@@ -385,7 +385,7 @@ fn a_lifecycle_policy_is_held_against_what_runs() {
     let part = scratch.write("part.json", &inventory(&["--env", "test", "--format", "json"]).stdout);
     let ran = at("2026-03-20T04:00:00Z", &["--running", &part]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stdout.contains("unknown the inventory is of a part only"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("unknown the inventory has only a part"), "{}", ran.stdout);
 
     let swapped = at("2026-03-20T04:00:00Z", &["--running", &images]);
     assert_eq!(swapped.code, 2);

@@ -4,10 +4,15 @@ import datetime
 import json
 import re
 import subprocess
+import sys
 
 import pytest
-from stack import ACCOUNT, FUNCTIONS, REGION, ROOT, Stack
+from stack import ACCOUNT, FUNCTIONS, INFRA, REGION, ROOT, Stack
 from test_permissions import listed, statements
+
+sys.path.insert(0, str(INFRA))
+
+import count  # noqa: E402
 
 MINUTES = 60
 
@@ -29,8 +34,8 @@ def attributes(stack, queue):
 
 def test_the_table_is_the_one_that_the_code_describes(observing):
     name = observing.id("Table")
-    command = ["cargo", "run", "--quiet", "--package", "patchwave-cli", "--", "table", "--name", name]
-    wanted = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    command = [count.patchwave(), "table", "--name", name]
+    wanted = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     client = observing.client("dynamodb")
     found = client.describe_table(TableName=name)["Table"]
     assert found["TableName"] == wanted.pop("TableName")

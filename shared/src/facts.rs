@@ -1,6 +1,7 @@
-//! What was observed: the planner's whole input beside the hierarchy and the time.
+//! What was observed: all input of the planner, except the hierarchy, the mode and the time.
 //!
-//! A snapshot of facts is plain JSON. The same file serves `plan` and `why`, bug reports, golden tests and replay.
+//! A snapshot of facts is plain JSON. `plan`, `why`, bug reports, golden tests and replay use the
+//! same file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,31 +9,41 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey, Scan};
+use crate::hierarchy::is_production;
 use crate::image::{Digest, ImageId, Platform};
 use crate::record::Record;
 use crate::time::Timestamp;
+use crate::unread::Unread;
 
 /// One platform's manifest of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// Its digest: what is scanned and what content is compared by.
+    /// The scanner scans this digest, and the content of versions is compared by it.
     pub digest: Digest,
     /// Its layers, from the base up. Copies of a manifest share them.
     pub layers: Arc<[Digest]>,
-    /// What its scan says.
     pub scan: Scan,
+}
+
+impl Manifest {
+    /// Returns how many layers `base` has, if this manifest starts with all of them.
+    fn inherits(&self, base: &Self) -> Option<usize> {
+        (!base.layers.is_empty() && self.layers.starts_with(&base.layers)).then_some(base.layers.len())
+    }
 }
 
 /// One pushed digest of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Version {
-    /// What the tag names: an index or a single manifest.
+    /// The digest that the tag points to: an index or a single manifest.
     pub digest: Digest,
-    /// When it was pushed. On a pattern line a rebuild keeps its commit's place whatever this says.
+    /// When it was pushed. On a pattern line a rebuild keeps its commit's place, even if it was
+    /// pushed later.
     pub pushed_at: Timestamp,
-    /// When it was built, from provenance or `org.opencontainers.image.created`; never from the config, which may say 1970.
+    /// When it was built, from provenance or `org.opencontainers.image.created`. Never from the
+    /// config, where it may be 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_at: Option<Timestamp>,
     /// The commit, from `org.opencontainers.image.revision`.
@@ -46,21 +57,47 @@ pub struct Version {
 }
 
 impl Version {
-    /// Tells whether `digest` names this version: its index, or one of its platform manifests.
+    /// Returns whether `digest` is this version's digest or that of one of its platform manifests.
     pub fn is_named_by(&self, digest: &Digest) -> bool {
         self.digest == *digest || self.platforms.values().any(|manifest| manifest.digest == *digest)
     }
 
-    /// Tells whether both versions hold the same content on `platforms`.
+    /// Returns whether both versions have the same content on `platforms`.
     ///
-    /// An index digest changes with every provenance document, so it never takes part.
+    /// This does not compare index digests, because they change with every provenance document.
     pub fn same_content<'p>(&self, other: &Self, mut platforms: impl Iterator<Item = &'p Platform>) -> bool {
         let digest =
             |version: &Self, platform: &Platform| version.platforms.get(platform).map(|m| m.digest.clone());
         platforms.all(|platform| digest(self, platform) == digest(other, platform))
     }
 
-    /// Finds what any platform's scan says of `key`.
+    /// Returns how many layers this version inherits from `parent`.
+    ///
+    /// It must start with all of the parent's layers, on every platform that both have. Else this
+    /// returns nothing. A single manifest does not name its platform: it is compared with each of the
+    /// other's.
+    pub fn layers_inherited_from(&self, parent: &Self) -> Option<usize> {
+        let shared =
+            self.platforms.iter().filter_map(|(platform, m)| Some((m, parent.platforms.get(platform)?)));
+        let on_each: Vec<Option<usize>> = shared.map(|(manifest, base)| manifest.inherits(base)).collect();
+        if !on_each.is_empty() {
+            return on_each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max();
+        }
+        let is_unnamed = |version: &Self| version.platforms.keys().any(Platform::is_unnamed);
+        if !is_unnamed(self) && !is_unnamed(parent) {
+            return None;
+        }
+        let pairs =
+            self.platforms.values().flat_map(|m| parent.platforms.values().map(move |base| (m, base)));
+        pairs.filter_map(|(manifest, base)| manifest.inherits(base)).max()
+    }
+
+    /// Returns when it was built. A build is never newer than its push, whatever the image claims.
+    pub fn built(&self) -> Timestamp {
+        self.built_at.unwrap_or(self.pushed_at).min(self.pushed_at)
+    }
+
+    /// Finds the finding `key` in the scan of any platform.
     pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
         self.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
     }
@@ -75,15 +112,17 @@ impl Version {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Current {
-    /// This one; its facts are among the image's versions.
+    /// This one. Its facts are among the image's versions.
     Version(Digest),
-    /// The registry answered, and there is none.
+    /// The registry answered that there is none.
     Absent,
-    /// Nobody knows: the text says why.
-    Unknown(String),
+    /// The registry has no such repository. The text names the registry's account and Region.
+    NoRepository(String),
+    /// It could not be read.
+    Unread(Unread),
 }
 
-/// What CodePipeline says about the execution of an image's claim.
+/// What CodePipeline answers about the execution of an image's claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Execution {
@@ -91,38 +130,38 @@ pub enum Execution {
         id: String,
         state: ExecutionState,
     },
-    /// All executions since the claim were read, and none carries its build key.
+    /// All executions since the claim were read, and none has its build key.
     NotFound,
-    /// It could not be asked: the text says why.
-    Unknown(String),
+    /// It could not be read.
+    Unread(Unread),
 }
 
 /// The state of a pipeline execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ExecutionState {
-    /// Under way, or being stopped.
+    /// Under way, or stopping.
     InProgress,
     Succeeded,
     Failed,
-    /// Stopped or cancelled by somebody: not a failure.
+    /// A person stopped or cancelled it, which is not a failure.
     Stopped,
-    /// Overtaken by a later execution while it waited: not a failure.
+    /// A later execution superseded it while it waited, which is not a failure.
     Superseded,
 }
 
-/// What happens when a pipeline is started while another execution of it is under way.
+/// What CodePipeline does with a start while another execution of the pipeline is under way.
 /// <https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ExecutionMode {
-    /// Each waits its turn.
+    /// Each waits for the one before.
     Queued,
-    /// They run side by side.
+    /// They run at the same time.
     Parallel,
-    /// The later one overtakes the one that waits.
+    /// The later one supersedes the one that waits.
     Superseded {
-        /// Whether an execution is under way: a release that waits for an approval is one.
+        /// Whether an execution is under way. A release that waits for an approval is one.
         busy: bool,
     },
 }
@@ -131,9 +170,9 @@ pub enum ExecutionMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Declaration {
-    /// What a second start does.
     pub mode: ExecutionMode,
-    /// The variables that it declares, each with whether it has a default. A pipeline of type V1 declares none.
+    /// The variables that it declares, each with whether it has a default. A pipeline of type V1
+    /// declares none.
     #[serde(default)]
     pub variables: BTreeMap<String, bool>,
     /// The names of its source actions.
@@ -141,14 +180,14 @@ pub struct Declaration {
     pub sources: BTreeSet<String>,
 }
 
-/// What CodePipeline says about a pipeline.
+/// What CodePipeline answers about a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PipelineFacts {
     Declared(Declaration),
-    /// There is none of this name.
+    /// There is no pipeline with this name.
     NotFound,
-    /// It could not be asked: the text says why.
+    /// CodePipeline could not be asked; the text says why.
     Unknown(String),
 }
 
@@ -156,29 +195,44 @@ pub enum PipelineFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageFacts {
-    /// Which version counts.
     pub current: Current,
-    /// All versions that were looked at, the current one among them.
+    /// All versions that were read, the current one among them.
     #[serde(default)]
     pub versions: BTreeMap<Digest, Version>,
-    /// The execution of the claim, if the record holds one.
+    /// Versions that a record or an annotation names and that could not be read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread_versions: BTreeMap<Digest, Unread>,
+    /// Why the earlier versions could not be read, if a decision needs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_history: Option<Unread>,
+    /// The execution of the claim, if the record has a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
-    /// What Patchwave itself wrote down.
+    /// What Patchwave itself recorded.
     #[serde(default)]
     pub record: Record,
 }
 
 impl ImageFacts {
+    /// Puts the facts of an image together, before its earlier versions are read.
+    pub fn new(
+        current: Current,
+        versions: BTreeMap<Digest, Version>,
+        execution: Option<Execution>,
+        record: Record,
+    ) -> Self {
+        Self { current, versions, unread_versions: BTreeMap::new(), unread_history: None, execution, record }
+    }
+
     /// Returns the current version, if it is known.
     pub fn current_version(&self) -> Option<&Version> {
         match &self.current {
             Current::Version(digest) => self.versions.get(digest),
-            Current::Absent | Current::Unknown(_) => None,
+            Current::Absent | Current::NoRepository(_) | Current::Unread(_) => None,
         }
     }
 
-    /// Finds a version by its own digest or one of its platform manifests'.
+    /// Finds a version by its own digest, or by that of one of its platform manifests.
     pub fn version_named(&self, digest: &Digest) -> Option<&Version> {
         self.versions
             .get(digest)
@@ -192,18 +246,15 @@ impl ImageFacts {
 pub struct Slots {
     /// Images whose builds hold a slot.
     pub held_by: BTreeSet<ImageId>,
-    /// Starts of the current day (UTC).
+    /// How many builds started on the current day (UTC).
     pub started_today: u32,
 }
 
-/// Environments that customers meet, whatever the case of their names.
-const PRODUCTION: [&str; 2] = ["prod", "production"];
-
-/// What an environment runs of an image.
+/// The version of an image that an environment runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeployedVersion {
-    /// The version that was deployed there last, of those that run.
+    /// Of the versions that run there, the one that was deployed last.
     pub version: Digest,
     /// Since when it runs there.
     pub since: Timestamp,
@@ -211,7 +262,7 @@ pub struct DeployedVersion {
     pub last_seen: Timestamp,
 }
 
-/// Where an image ran when it was last looked.
+/// Where an image ran at the last sweep.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Deployments {
@@ -220,37 +271,38 @@ pub struct Deployments {
 }
 
 impl Deployments {
-    /// Tells whether customers meet it.
+    /// Returns whether the image runs in an environment that serves customers.
     pub fn in_production(&self) -> bool {
-        let is = |name: &String| PRODUCTION.iter().any(|production| name.eq_ignore_ascii_case(production));
-        self.environments.keys().any(is)
+        self.environments.keys().any(|name| is_production(name))
     }
 }
 
-/// Everything that a plan is made from, beside the hierarchy and the time.
+/// Everything that a plan is made from, except the hierarchy, the mode and the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
-    /// When they were observed; a snapshot is planned as of this moment.
+    /// When they were observed. A snapshot is planned as of this time.
     #[serde(default)]
     pub observed_at: Timestamp,
     /// One entry for each image in scope, with all its ancestors.
     pub images: BTreeMap<ImageId, ImageFacts>,
-    /// Images of the scope that are left out because their record exists and cannot be read, with why: nothing may be
-    /// decided about them.
+    /// Images in scope that are left out because their record cannot be read, with the error.
+    /// Patchwave decides nothing about them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unreadable: BTreeMap<ImageId, String>,
-    /// The fleet's limits.
     #[serde(default)]
     pub slots: Slots,
-    /// Where the images ran when it was last looked; those that ran nowhere, or are not known to, are left out.
+    /// Where the images ran at the last sweep. Images that ran nowhere, or for which this is not
+    /// known, are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployments: BTreeMap<ImageId, Deployments>,
-    /// Whether notifications reach anybody.
+    /// Whether the deployment sends notifications to a listener.
     #[serde(default)]
     pub has_listener: bool,
-    /// The pipelines that were asked about, by the image that they build. Only those of images that would start are: one
-    /// that is not here stands in nobody's way yet.
+    /// What CodePipeline answered about each pipeline, by the image that the pipeline builds.
+    ///
+    /// Patchwave asks only about the pipelines of images that would start. A pipeline that is
+    /// missing here holds no image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pipelines: BTreeMap<ImageId, PipelineFacts>,
 }

@@ -1,5 +1,6 @@
 //! What a scan says about one platform manifest.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
 use crate::time::{Span, Timestamp};
+use crate::unread::Unread;
 
-/// How bad a finding is. Scanners' other words (`UNDEFINED`, `UNTRIAGED`, `INFORMATIONAL`) are kept apart from `low`:
-/// nobody has rated them yet, so no policy counts them.
+/// How bad a finding is. A scanner's other values (`UNDEFINED`, `UNTRIAGED`, `INFORMATIONAL`) are
+/// not `low` but unrated: no policy counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
@@ -35,9 +37,9 @@ impl fmt::Display for Severity {
     }
 }
 
-/// A vulnerability in a package: the finding's identity from scan to scan and from image to image.
+/// A vulnerability in a package. It identifies a finding in all scans and images.
 ///
-/// Its words are shared among copies: a plan puts the same finding into many of its answers.
+/// Copies share the text, because a plan repeats the same finding many times.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FindingKey {
@@ -70,25 +72,25 @@ impl TryFrom<String> for FindingKey {
     }
 }
 
-/// Where a package comes from, which decides whether building again can replace it.
+/// Where a package comes from, which decides whether a rebuild can replace it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PackageKind {
-    /// Of the operating system: a rebuild installs the newest.
+    /// A package of the operating system: a rebuild installs the newest version.
     Os,
-    /// Of a language (pip, npm, jar, Go): pinned by the application's commit.
+    /// A package of a language (pip, npm, jar, Go): the application's commit pins its version.
     Language,
 }
 
-/// What is known of a finding's fix.
+/// What is known about a finding's fix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fix {
     /// Fixed in this version of the package.
     Version(String),
-    /// The scanner says that none is published.
+    /// The scanner reports that none is published.
     NotPublished,
-    /// The scanner does not say. Basic scanning never does.
+    /// The scanner does not report it. Basic scanning never does.
     Unknown,
 }
 
@@ -96,20 +98,17 @@ pub enum Fix {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// What it is.
     pub key: FindingKey,
     pub severity: Severity,
-    /// The installed version, where the scanner names it.
+    /// The installed version, if the scanner names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<String>,
-    /// Operating system or language.
     pub kind: PackageKind,
-    /// What is known of the fix.
     pub fix: Fix,
-    /// The layer that holds the package, where the scanner names it.
+    /// The layer that contains the package, if the scanner names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Digest>,
-    /// When the scanner first saw it here, where it says so.
+    /// When the scanner first saw it in this image, if the scanner reports that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_observed: Option<Timestamp>,
     /// Whether an exploit is known.
@@ -117,11 +116,11 @@ pub struct Finding {
     pub exploited: bool,
 }
 
-/// How long a scan is fresh: basic scanning makes no second one of an image earlier.
+/// How long a scan is fresh. Basic scanning makes no second scan of an image within this time.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
 pub const FRESH: Span = Span::hours(24);
 
-/// What the scanner can see at all.
+/// Which packages the scanner covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Coverage {
@@ -131,30 +130,62 @@ pub enum Coverage {
     OsAndLanguages,
 }
 
+/// Why an answer about a finding is no evidence, neither that the finding is there nor that it is not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unclear {
+    /// The scanner lists the finding with this status, such as `SUPPRESSED` or `CLOSED`.
+    Status(String),
+    /// The scanner rates the finding with a word that Patchwave does not know.
+    Severity(String),
+}
+
+impl fmt::Display for Unclear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(word) => write!(f, "the scanner lists it as {word}"),
+            Self::Severity(word) => write!(f, "the scanner rates it with the unknown word {word:?}"),
+        }
+    }
+}
+
 /// The state of a platform manifest's scan. Only [`Scan::Complete`] is evidence of anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Scan {
-    /// Never made, or not known to the registry any more.
+    /// Never made, or deleted from the registry.
     Missing,
-    /// Asked for or under way.
+    /// Requested or under way.
     Pending,
-    /// Made without success; the scanner's word for it. A scratch image's scan is unsupported for ever.
+    /// Made without success, with the scanner's reason. The scanner never supports a scratch image.
     Failed(String),
-    /// The scanner's window ended: its findings are closed without a fix.
+    /// The scanner no longer watches the image. It closed the findings without a fix.
     Expired,
-    /// Made, all pages read.
+    /// Not read, or the answer contradicts itself: the scan may say anything.
+    Unread(Unread),
+    /// Made, and all its pages were read.
     #[serde(rename_all = "camelCase")]
     Complete {
         completed_at: Timestamp,
-        /// What it could see.
         coverage: Coverage,
-        /// All that it found, at any severity. Copies of a scan share them.
+        /// All findings, at any severity. Copies of a scan share them.
         findings: Arc<[Finding]>,
+        /// Findings of which the answer is no evidence.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unclear: BTreeMap<FindingKey, Unclear>,
     },
 }
 
 impl Scan {
+    /// Makes a completed scan in which nothing is unclear.
+    pub fn complete(
+        completed_at: Timestamp,
+        coverage: Coverage,
+        findings: impl Into<Arc<[Finding]>>,
+    ) -> Self {
+        Self::Complete { completed_at, coverage, findings: findings.into(), unclear: BTreeMap::new() }
+    }
+
     /// Returns the findings; none unless the scan is complete.
     pub fn findings(&self) -> &[Finding] {
         match self {
@@ -171,34 +202,61 @@ impl Scan {
         }
     }
 
-    /// Tells whether this scan, if it is complete, lists `key`; nothing if it is not.
+    /// Returns whether this scan lists `key`. Returns nothing if the scan is not complete, or if its
+    /// answer about `key` is no evidence.
     pub fn lists(&self, key: &FindingKey) -> Option<bool> {
         match self {
-            Self::Complete { findings, .. } => Some(findings.iter().any(|f| f.key == *key)),
+            Self::Complete { findings, unclear, .. } => {
+                let is_listed = findings.iter().any(|f| f.key == *key);
+                (is_listed || !unclear.contains_key(key)).then_some(is_listed)
+            }
             _ => None,
         }
     }
 
-    /// Tells whether a new scan would be made if it were asked for. One that failed may succeed; one that is under way needs
-    /// no asking. Enhanced scanning, which alone sees language packages and lets scans expire, makes none by hand.
+    /// Returns the findings of which the answer is no evidence.
+    pub fn unclear(&self) -> impl Iterator<Item = (&FindingKey, &Unclear)> {
+        match self {
+            Self::Complete { unclear, .. } => Some(unclear),
+            _ => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// Returns why the scan could not be read.
+    pub fn unread(&self) -> Option<&Unread> {
+        match self {
+            Self::Unread(unread) => Some(unread),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the registry would make a new scan on request.
+    ///
+    /// A scan that failed may succeed, and a pending one needs no request. Enhanced scanning makes
+    /// no scan on request. Only enhanced scanning covers language packages, and only its scans
+    /// expire.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-enhanced.html>
     pub fn can_be_repeated(&self, now: Timestamp) -> bool {
         match self {
             Self::Missing | Self::Failed(_) => true,
-            Self::Pending | Self::Expired | Self::Complete { coverage: Coverage::OsAndLanguages, .. } => {
-                false
-            }
+            Self::Pending
+            | Self::Expired
+            | Self::Unread(_)
+            | Self::Complete { coverage: Coverage::OsAndLanguages, .. } => false,
             Self::Complete { completed_at, coverage: Coverage::Os, .. } => FRESH.after(*completed_at) <= now,
         }
     }
 
-    /// Says why the scan is no evidence; nothing if it is complete.
+    /// Says why the scan is no evidence. Returns nothing if it is complete.
     pub fn unknown_because(&self) -> Option<String> {
         match self {
             Self::Missing => Some("never scanned".to_owned()),
             Self::Pending => Some("scan not finished".to_owned()),
             Self::Failed(why) => Some(format!("scan failed: {why}")),
             Self::Expired => Some("scan expired".to_owned()),
+            Self::Unread(why) => Some(format!("scan not read: {why}")),
             Self::Complete { .. } => None,
         }
     }

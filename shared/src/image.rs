@@ -1,7 +1,7 @@
-//! Words of the OCI specifications, parsed once and valid from then on.
+//! The names of the OCI specifications as types: each is checked when it is parsed.
 //!
-//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository, tag) and
-//! <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
+//! Grammar: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md> (repository,
+//! tag) and <https://github.com/opencontainers/image-spec/blob/main/descriptor.md> (digest).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A text that is not the OCI word it was taken for.
+/// A text that is not a valid name of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is not {expected}")]
 pub struct InvalidWord {
@@ -20,19 +20,19 @@ pub struct InvalidWord {
 
 impl InvalidWord {
     pub(crate) fn new(found: &str, expected: &'static str) -> Self {
-        // Outside text ends up in messages and logs: keep it short.
+        // Text from outside appears in messages and logs, so it is cut.
         Self { found: found.chars().take(200).collect(), expected }
     }
 }
 
-/// Declares a checked string type: parsed on the way in, plain text on the way out. Facts name the same few things again and
-/// again, so that copies share their text.
+/// Declares a string type that is checked when it is parsed and written as plain text. Its pattern
+/// is for JSON Schema. Copies share the text, because facts repeat the same few names.
 macro_rules! word {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -74,9 +74,11 @@ macro_rules! word {
 }
 
 word!(
-    /// A content digest, `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other algorithm.
+    /// A content digest: `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other
+    /// algorithm.
     Digest,
     "a digest (sha256: and 64 lower-case hexadecimal digits)",
+    "^sha256:[0-9a-f]{64}$",
     |text| text.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
@@ -86,6 +88,7 @@ word!(
     /// A repository's name without its registry, such as `platform/node`; at most 256 characters.
     Repository,
     "a repository name (lower-case words joined by / . _ or -, at most 256 characters)",
+    "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$",
     |text| {
         text.len() <= 256
             && text.split('/').all(|part| {
@@ -103,6 +106,7 @@ word!(
     /// A tag; at most 128 characters.
     Tag,
     "a tag (letters, digits, _ . -, not starting with . or -, at most 128 characters)",
+    "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$",
     |text| {
         (1..=128).contains(&text.len())
             && !text.starts_with(['.', '-'])
@@ -113,9 +117,11 @@ word!(
 word!(
     /// A registry's host, such as `public.ecr.aws` or `localhost:5000`.
     ///
-    /// A host holds a dot or a port, or is `localhost`: this is how the reference grammar tells it from a path.
+    /// A host has a dot or a port, or is `localhost`. The reference grammar distinguishes it from a
+    /// path by that.
     Registry,
     "a registry host (a name with a dot or a port)",
+    "^(localhost|[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*)$",
     |text| {
         (text.contains(['.', ':']) || text == "localhost")
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
@@ -124,17 +130,19 @@ word!(
 );
 
 word!(
-    /// Names an image of the hierarchy, such as `platform/node:22`; unique in its file.
+    /// The name of an image in the hierarchy, such as `platform/node:22`. It is unique in its file.
     ImageId,
     "an image id (1 to 385 characters, no spaces)",
+    "^[!-~]{1,385}$",
     |text| (1..=385).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
 word!(
-    /// A platform: `linux/amd64`, `linux/arm/v7`. A variant that every machine of the architecture has is left out, as
-    /// containerd does: `linux/arm64`, not `linux/arm64/v8`.
+    /// A platform: `linux/amd64`, `linux/arm/v7`. As in containerd, a variant that every machine of
+    /// the architecture has is left out: `linux/arm64`, not `linux/arm64/v8`.
     Platform,
     "a platform (os/architecture or os/architecture/variant)",
+    "^[!-.0-~]+(/[!-.0-~]+){1,2}$",
     |text| {
         (2..=3).contains(&text.split('/').count())
             && text.split('/').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic()))
@@ -142,12 +150,13 @@ word!(
 );
 
 word!(
-    /// A tag pattern with `*` for any run of characters, such as `main-*`.
+    /// A tag pattern, in which `*` matches any characters, such as `main-*`.
     TagPattern,
     "a tag pattern (a tag with at least one *)",
+    "^([A-Za-z0-9_][A-Za-z0-9_.-]*)?\\*[A-Za-z0-9_.*-]*$",
     |text| {
         text.contains('*')
-            // No tag starts with these, so nothing could ever match.
+            // No tag starts with these, so such a pattern matches nothing.
             && !text.starts_with(['.', '-'])
             && text.len() <= 128
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'*'))
@@ -157,10 +166,11 @@ word!(
 word!(
     /// The host of a private ECR registry, such as `111122223333.dkr.ecr.us-east-1.amazonaws.com`.
     ///
-    /// Form: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>; the other partitions differ in
-    /// the domain only.
+    /// Format: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>. In the
+    /// other partitions only the domain differs.
     EcrRegistry,
     "an ECR registry (<12-digit account>.dkr.ecr.<region>.amazonaws.com)",
+    "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.[a-z0-9.-]+$",
     |text| {
         let mut parts = text.splitn(5, '.');
         let mut next = || parts.next().unwrap_or_default();
@@ -174,7 +184,8 @@ word!(
     }
 );
 
-/// One for each AWS partition that has ECR: commercial and GovCloud, China, Europe, and the isolated ones.
+/// The domains of the AWS partitions that have ECR: commercial and GovCloud, China, Europe, and the
+/// isolated ones.
 const ECR_DOMAINS: [&str; 7] = [
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -213,14 +224,24 @@ impl Digest {
     }
 }
 
+impl Platform {
+    /// The platform of a single manifest, which does not name one.
+    pub const UNNAMED: &'static str = "unknown/single";
+
+    /// Returns whether this stands for the platform of a single manifest, which does not name one.
+    pub fn is_unnamed(&self) -> bool {
+        self.as_str() == Self::UNNAMED
+    }
+}
+
 impl TagPattern {
-    /// Tells whether the whole of `tag` matches.
+    /// Returns whether the whole of `tag` matches.
     pub fn matches(&self, tag: &Tag) -> bool {
         glob(&self.0, tag.as_str())
     }
 }
 
-/// Tells whether all of `text` matches `pattern`, in which `*` stands for any run of characters.
+/// Returns whether all of `text` matches `pattern`, in which `*` matches any characters.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -238,12 +259,11 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Reference {
-    /// Where it is.
     pub registry: Registry,
     pub repository: Repository,
-    /// Which tag; absent only beside a digest.
+    /// The tag. It may be absent only if there is a digest.
     pub tag: Option<Tag>,
-    /// The digest it is pinned to. A rebuild cannot move a pinned reference.
+    /// The digest that it is pinned to. A rebuild cannot change a pinned reference.
     pub digest: Option<Digest>,
 }
 
@@ -300,8 +320,8 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Tells whether a manifest of this media type is a list of manifests: Docker's manifest list or an OCI image index.
-/// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
+/// Returns whether a manifest of this media type is a list of manifests: Docker's manifest list or
+/// an OCI image index. <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
 pub fn is_index(media_type: &str) -> bool {
     media_type.contains("manifest.list") || media_type.contains("image.index")
 }

@@ -1,4 +1,5 @@
-//! What a person decides about one image. It is written into the image's record, and the next pass acts on it.
+//! What a person decides about one image. Patchwave writes it into the image's record, and the next
+//! pass acts on it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,27 +10,28 @@ use crate::record::{Approval, Decided, Record, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Intervention {
-    /// Let the current version be replaced, where policy asks for approval.
+    /// Approve that a rebuild replaces the current version, if policy asks for approval.
     Approve,
-    /// Rebuild it whether or not there is another reason.
+    /// Rebuild it, even without another reason.
     Rebuild,
-    /// End quarantine, back-off and freeze, and follow what was rolled back as if it had been pushed.
+    /// End quarantine, back-off and freeze, and accept the version that a person put back as the
+    /// one that counts.
     Release,
-    /// Leave it alone until it is released.
+    /// Rebuild it no more until a person releases it.
     Freeze,
 }
 
-/// A decision that cannot be written.
+/// A decision that cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot approve: the version that would be replaced is not known: {0}")]
 pub struct NotDecided(String);
 
 impl Intervention {
-    /// Returns `record` with the decision in it. The tick looks at the image from then on.
+    /// Returns `record` with the decision in it. From then on each tick plans the image.
     ///
     /// # Errors
     ///
-    /// An approval of a version that nobody knows is none.
+    /// An approval needs the current version, so it fails if that is not known.
     pub fn write(self, record: &Record, current: &Current, decided: Decided) -> Result<Record, NotDecided> {
         let mut record = Record { unsettled: true, ..record.clone() };
         match self {
@@ -37,12 +39,15 @@ impl Intervention {
                 let replaces = match current {
                     Current::Version(digest) => Some(digest.clone()),
                     Current::Absent => None,
-                    Current::Unknown(why) => return Err(NotDecided(why.clone())),
+                    Current::NoRepository(registry) => {
+                        return Err(NotDecided(format!("{registry} has no such repository")));
+                    }
+                    Current::Unread(why) => return Err(NotDecided(why.to_string())),
                 };
                 record.approval = Some(Approval { replaces, decided });
             }
             Self::Rebuild => {
-                // One request is one build: asking again while it waits changes nothing.
+                // One request is one build. A second request while the first waits changes nothing.
                 record.request.get_or_insert(Request {
                     id: format!("{}-{}", decided.by, decided.at),
                     by: decided.by,
@@ -55,7 +60,7 @@ impl Intervention {
                 record.frozen = None;
                 if let Some(success) = &mut record.success {
                     success.fixed_nothing = false;
-                    // Ours was replaced by an earlier one: from now on that one counts.
+                    // An earlier version replaced Patchwave's. From now on the earlier one counts.
                     success.followed = match current {
                         Current::Version(digest) if *digest != success.version => Some(digest.clone()),
                         _ => None,

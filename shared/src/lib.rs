@@ -1,14 +1,17 @@
 //! The image hierarchy, the facts about it, and the planner that decides what to rebuild.
 //!
-//! Everything moves one way: `event → Trigger → observe → Facts → plan(hierarchy, facts, policy, now) → Plan → apply →
-//! Outcome → record`. This crate holds the words and the decisions; it observes and applies nothing.
+//! Data flows in one direction: `event → Trigger → observe → Facts → plan(hierarchy, facts, mode,
+//! now) → Plan → apply → Report`. This crate contains the types and the decisions. It observes and
+//! applies nothing.
 //!
 //! # Invariants
 //!
-//! - No AWS, no async, no clock, no environment, no randomness and no unordered iteration. Time is an argument.
-//! - A plan is data and leaves its executor no choices. Every image that it does not start has a typed reason why not.
+//! - No AWS, no async, no clock, no environment, no randomness and no unordered iteration. Time is
+//!   an argument.
+//! - A plan is data and leaves its executor no choices. Every image that it does not start has one
+//!   hold, which says why.
 //! - Unknown is never clean.
-//! - Planning again after apply, on unchanged facts, starts nothing.
+//! - A second plan after apply, from unchanged facts, starts nothing.
 
 pub mod facts;
 pub mod finding;
@@ -25,3 +28,4 @@ pub mod record;
 pub mod table;
 pub mod time;
 pub mod trigger;
+pub mod unread;

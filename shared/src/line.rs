@@ -1,4 +1,4 @@
-//! Which version of an image counts.
+//! Decides which version of an image counts.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,20 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     pub digest: Digest,
-    /// All its tags.
     pub tags: Vec<Tag>,
-    /// When it was pushed.
     pub pushed_at: Timestamp,
-    /// The commit that it was built from, if it says so.
+    /// The commit that it was built from, if it names one.
     pub revision: Option<String>,
 }
 
 /// Returns the candidate that counts on `line`.
 ///
-/// On a pattern line versions are ordered by the first push of their *commit*, then by their own: a rebuild of an old
-/// commit keeps that commit's place, so that patching it never moves the line backwards. A version that does not name its
-/// commit is a commit of its own.
+/// On a pattern line versions are ordered by the first push of their *commit*, then by their own
+/// push. A rebuild of an old commit keeps that commit's place. So a rebuild never moves the line
+/// backwards. A version that does not name its commit counts as a commit of its own.
 pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
     match line {
-        // What runs is seen elsewhere: `deployed` takes it from there.
+        // The caller knows what runs and calls `deployed`.
         Line::Deployed { .. } => None,
         Line::Stable(tags) => {
             let tracked = tags.first()?;
@@ -44,8 +42,10 @@ pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candi
     }
 }
 
-/// Returns the candidate that counts where `running` is deployed: the newest push of its commit, so that its rebuild counts
-/// before somebody has deployed it. A version that does not name its commit counts itself.
+/// Returns the candidate that counts if `running` is deployed: the newest push of the same commit.
+///
+/// So a rebuild counts before its owner has deployed it. If the version does not name its commit,
+/// the version itself counts.
 pub fn deployed<'c>(running: &Digest, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
     let runs = candidates.iter().find(|candidate| candidate.digest == *running)?;
     let same = candidates.iter().filter(|candidate| commit(candidate) == commit(runs));

@@ -1,8 +1,11 @@
-//! What people are told: one notification for each root cause, updated when what it asks of them changes, and closed on
-//! proof. Never one for each vulnerability and image.
+//! The notices that Patchwave sends to people.
 //!
-//! A notice is written into the image's record before it is sent and marked after, so that none is lost; whoever is cut off
-//! in between leaves it to be sent again, under the same id and revision.
+//! There is one notice for each root cause, and not one for each vulnerability and image. Patchwave
+//! updates it when it asks something else of people, and closes it on proof.
+//!
+//! Patchwave writes a notice into the image's record before it sends it, and marks it as sent
+//! after. So no notice is lost. If a pass stops in between, the next one sends the notice again
+//! with the same id and revision.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +16,10 @@ use crate::hierarchy::Tier;
 use crate::image::ImageId;
 use crate::time::Timestamp;
 
-/// Most findings that a notice lists: the worst.
+/// How many findings a notice lists at most: the worst.
 pub const MOST_FINDINGS: usize = 20;
 
-/// What a notice is about. An image has at most one open notice for each.
+/// What a notice is about. An image has at most one open notice for each kind of root cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RootCause {
@@ -35,22 +38,22 @@ impl RootCause {
     }
 }
 
-/// What a notice asks of people: when this changes, and only then, it is sent again.
+/// What a notice asks of people. Patchwave sends the notice again when this changes, and only then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Asked {
-    /// The worst of its findings.
+    /// The severity of the worst finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// Whether any of them is known to be exploited.
+    /// Whether an exploit of any of the findings is known.
     #[serde(default)]
     pub exploited: bool,
-    /// What it waits for: a rebuild, a commit, an approval.
+    /// What the findings or failures need: a rebuild, a commit, an approval.
     pub needs: BTreeSet<String>,
 }
 
 impl Asked {
-    /// Returns what both ask: the worse severity, and the needs of either.
+    /// Returns what both ask together: the worse severity, and the needs of both.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
         Self {
@@ -61,35 +64,35 @@ impl Asked {
     }
 }
 
-/// A notice in the image's record: what was said last, or is about to be.
+/// A notice in the image's record, as it was sent last or is about to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notified {
-    /// Since when the root cause has been there.
+    /// Since when the root cause has existed.
     pub since: Timestamp,
-    /// The revision that opened it.
+    /// The revision that opened the notice.
     pub opened: u32,
-    /// Which word this is on the image's root causes of this kind: it rises from story to story.
+    /// Rises with every notice about this image and kind of root cause, also after one is closed.
     pub revision: u32,
-    /// What it asks.
     pub asked: Asked,
-    /// Whether the root cause is gone. A closed story is kept, so that a late word on it is not taken for a new one.
+    /// Whether the root cause is gone. The record keeps a closed notice, so that revisions go on
+    /// rising after it.
     #[serde(default)]
     pub closed: bool,
-    /// Whether it was sent.
+    /// Whether this revision was sent.
     #[serde(default)]
     pub sent: bool,
 }
 
-/// Where the story of a root cause stands.
+/// The state of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NoticeState {
     /// It is new.
     Opened,
-    /// What it asks has changed.
+    /// It asks something else than before.
     Updated,
-    /// It is proven to be gone.
+    /// Its root cause is proven to be gone.
     Closed,
 }
 
@@ -97,26 +100,23 @@ pub enum NoticeState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// The same from opening to closing.
+    /// It stays the same until the notice is closed.
     pub id: String,
-    /// Rises with every word on this image and kind of root cause. A notice is sent at least once, and a late one may come
-    /// after its successor: the highest revision counts.
+    /// Rises with every notice about this image and kind of root cause. A notice may arrive more
+    /// than once, and after a later one. The highest revision counts.
     pub revision: u32,
-    /// Where its story stands.
     pub state: NoticeState,
-    /// What it is about.
     pub root_cause: RootCause,
-    /// The image that introduced it.
+    /// The image that introduced the root cause.
     pub image: ImageId,
     pub tier: Tier,
-    /// Whose it is, if the hierarchy says so.
+    /// The image's owner, if the hierarchy names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The SNS topic that its owner wants to be told at, for a rule that sends it there.
+    /// The owner's SNS topic, for an EventBridge rule that sends the notice there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<String>,
     pub since: Timestamp,
-    /// What it asks.
     #[serde(flatten)]
     pub asked: Asked,
     /// The findings, the worst [`MOST_FINDINGS`] of them.
@@ -124,12 +124,12 @@ pub struct Notice {
     pub findings: Vec<FindingKey>,
     /// How many findings there are.
     pub finding_count: usize,
-    /// How many images carry it or may: this one and all that are built on it.
+    /// How many images the root cause may affect: this one and all that are built on it.
     pub affected_images: usize,
 }
 
 impl Notice {
-    /// Names the story of a root cause.
+    /// Returns the id of the notice about a root cause.
     pub fn id(image: &ImageId, root_cause: RootCause, since: Timestamp) -> String {
         format!("{image}/{}/{since:.0}", root_cause.name())
     }

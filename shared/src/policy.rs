@@ -1,4 +1,5 @@
-//! What the hierarchy file asks for, resolved for one image: file, then tier, then image.
+//! The policy that the hierarchy file sets for one image. The tier's values override the file's,
+//! and the image's override the tier's.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{Finding, FindingKey, Severity};
 use crate::time::{Span, Timestamp};
 
-/// Whether starts are only planned and reported, or made.
+/// Whether Patchwave starts rebuilds, or only plans and reports them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
@@ -17,16 +18,17 @@ pub enum Mode {
     Enforce,
 }
 
-/// What a finding without a known fix is worth. Basic scanning names no fixed versions.
+/// What Patchwave does for a finding without a known fix. Basic scanning does not name fixed
+/// versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum UnknownFix {
-    /// Rides along with the next rebuild and starts none.
+    /// Starts no rebuild. The next rebuild for another reason may fix the finding.
     #[default]
     TryWithNextRebuild,
     /// Starts one rebuild, once for each package and vulnerability.
     TryOnce,
-    /// Waits for a person.
+    /// Starts no rebuild until a person requests one.
     Hold,
 }
 
@@ -34,28 +36,27 @@ pub enum UnknownFix {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rebuild {
-    /// Patchwave does.
+    /// Patchwave decides.
     #[default]
     Auto,
-    /// A person approves each one.
+    /// A person approves each rebuild.
     Approval,
-    /// The next commit brings it.
+    /// The image's owner decides: the next commit rebuilds the image.
     NextCommit,
-    /// Nobody: Patchwave leaves the image alone.
+    /// Patchwave never rebuilds the image.
     Never,
 }
 
-/// A span that is shorter when a critical finding waits for it.
+/// A length of time that may be shorter for a critical finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Patience {
-    /// With a critical finding.
     pub critical: Span,
     pub default: Span,
 }
 
 impl Patience {
-    /// The same for every severity.
+    /// Makes the same length of time for every severity.
     pub const fn always(span: Span) -> Self {
         Self { critical: span, default: span }
     }
@@ -70,11 +71,9 @@ impl Patience {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deadlines {
-    /// For critical findings.
     pub critical: Span,
-    /// For high findings.
     pub high: Span,
-    /// For medium findings and everything below.
+    /// For medium findings and all below.
     pub medium: Span,
 }
 
@@ -89,15 +88,15 @@ impl Deadlines {
     }
 }
 
-/// One vulnerability that somebody decided not to rebuild for, on the images that the hierarchy resolved it to.
+/// One vulnerability that the hierarchy's owner decided not to rebuild this image for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Suppression {
     /// The vulnerability's id, such as `CVE-2024-0727`.
     pub vulnerability: String,
-    /// The first moment at which it no longer applies.
+    /// The first time at which it no longer applies.
     pub until: Timestamp,
-    /// Why, for the auditor.
+    /// Why the owner decided so, for the auditor.
     pub reason: String,
 }
 
@@ -105,37 +104,35 @@ pub struct Suppression {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
-    /// Observe or enforce, before the deployment's ceiling.
+    /// Observe or enforce. The deployment's mode may lower it.
     pub mode: Mode,
     /// The lowest severity that counts.
     pub rebuild_at: Severity,
-    /// What to do about findings without a known fix.
     pub unknown_fix: UnknownFix,
-    /// No version stays longer than this.
+    /// The age at which Patchwave rebuilds a version.
     pub max_age: Span,
-    /// How long a parent that somebody else pushes must have been still.
+    /// How long the tag of a parent that Patchwave did not push must be unchanged before children
+    /// start.
     pub quiet_period: Patience,
     /// How long a rebuild waits for the scan that proves it, and a finding for its parent's scan.
     pub proof_wait: Patience,
-    /// The longest that quiet periods may delay a start.
+    /// How long quiet periods may delay a start at most.
     pub max_wait: Span,
-    /// How long a build may occupy a slot.
+    /// How long a build may hold a slot.
     pub max_build_time: Span,
-    /// When fixes are due.
     pub deadlines: Deadlines,
-    /// Who decides.
     pub rebuild: Rebuild,
-    /// What does not count on this image.
+    /// The vulnerabilities that do not count on this image.
     pub suppress: Vec<Suppression>,
 }
 
 impl Policy {
-    /// Tells whether a finding counts: it is bad enough, and nobody has decided otherwise for now.
+    /// Returns whether a finding counts: its severity is high enough, and no suppression applies.
     pub fn counts(&self, finding: &Finding, now: Timestamp) -> bool {
         finding.severity >= self.rebuild_at && self.suppressed_until(&finding.key, now).is_none()
     }
 
-    /// Returns until when the finding is suppressed; nothing if it is not.
+    /// Returns until when the finding is suppressed, or nothing if it is not.
     pub fn suppressed_until(&self, key: &FindingKey, now: Timestamp) -> Option<Timestamp> {
         let of_it = |s: &&Suppression| *s.vulnerability == *key.vulnerability && s.until > now;
         self.suppress.iter().filter(of_it).map(|suppression| suppression.until).max()
@@ -160,7 +157,7 @@ impl Default for Policy {
     }
 }
 
-/// Limits of the whole fleet: they belong to the file, not to a tier or an image.
+/// Limits of the whole fleet. The file sets them, and not a tier or an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {

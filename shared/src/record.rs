@@ -1,4 +1,4 @@
-//! What Patchwave writes down about an image: one small item each, fenced by its version.
+//! What Patchwave records about an image: one small item for each, protected by a fence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,21 +14,26 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Record {
-    /// Rises with every write; a write names the fence it read, so that nobody overwrites what they have not seen.
+    /// Rises with every write. A write succeeds only if the fence is still the one that the writer
+    /// read. So a writer never overwrites what it has not read.
     pub fence: u64,
-    /// Whether the tick must look at the image.
+    /// Whether each tick must plan the image.
     pub unsettled: bool,
-    /// The current version when last observed.
+    /// The current version at the last observation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<Digest>,
-    /// Since when it has had a reason and was not started: later reasons of its parents do not prolong this wait.
+    /// Since when the image has waited with a reason to rebuild it. Later reasons of its parents do
+    /// not prolong this wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<Timestamp>,
-    /// Since when a finding here has waited for the scan of an ancestor. Apart from the wait for a start, for such a scan
-    /// may never come.
+    /// Since when a finding here has waited for the scan of an ancestor. This is not the wait for a
+    /// start, because such a scan may never complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scan_awaited_since: Option<Timestamp>,
-    /// Since when it has been enforced: what was overdue by then is spread.
+    /// Since when something that a decision about it needs could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<UnreadSince>,
+    /// Since when the mode of the image is `enforce`. What was overdue by then is spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_since: Option<Timestamp>,
     /// When each finding that counts was first seen here.
@@ -37,57 +42,66 @@ pub struct Record {
     /// The start that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// The last start's key and attempt: the attempt rises when the same intent is started again.
+    /// The last start's key and attempt. The attempt rises when a build starts for the same goal
+    /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_attempt: Option<Attempt>,
-    /// Failures in a row on the same inputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<Failures>,
-    /// The last success.
+    /// The last build that succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success: Option<Success>,
-    /// The proof that is still to come.
+    /// The proof that waits for a scan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<PendingProof>,
-    /// Builds that were meant to fix a finding and did not.
+    /// Builds that were made for a finding and did not fix it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ineffective: BTreeMap<FindingKey, Ineffective>,
-    /// What people were told of it, or are about to be.
+    /// The notices about it that were sent, or are about to be sent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notified: BTreeMap<RootCause, Notified>,
-    /// A person's request.
+    /// A person's request to rebuild it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
-    /// A person's approval.
+    /// A person's approval to replace its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
-    /// A person's wish to leave it alone.
+    /// A person's decision to freeze it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Decided>,
 }
 
-/// A start that somebody is making or has made. One an image.
+/// Since when a fact could not be read, and when to read it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadSince {
+    pub since: Timestamp,
+    /// A tick before this time leaves the image alone, if nothing else about it is unsettled.
+    pub next: Timestamp,
+}
+
+/// A start that an invocation makes or has made. An image has at most one claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// The invocation that took it.
     pub owner: String,
     pub claimed_at: Timestamp,
-    /// Until when only the owner may act on it; after this anybody resolves it.
+    /// Until when only the owner may act on it. After that any invocation may resolve it.
     pub lease_until: Timestamp,
-    /// The whole start, so that whoever resolves the claim need not plan it again.
+    /// The whole start, so that an invocation that resolves the claim need not plan it again.
     pub start: Start,
     /// The execution, once confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
 }
 
-/// A start of an intent.
+/// One start for a goal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     pub key: BuildKey,
-    /// Which start of it, from 1.
+    /// The number of the start with this key, from 1.
     pub number: u32,
 }
 
@@ -96,13 +110,13 @@ pub struct Attempt {
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
     pub count: u32,
-    /// When the last one was seen.
+    /// When Patchwave saw the last one.
     pub last: Timestamp,
-    /// What was built from: other inputs start a new row.
+    /// A hash of what the build was made from. After a change of the inputs the count begins again.
     pub inputs: String,
-    /// Whether the last end was a failure; stopped and superseded executions only pause.
+    /// Whether the last execution failed. After a stopped or superseded one Patchwave only pauses.
     pub failed: bool,
-    /// How the last one ended, for people.
+    /// How the last execution ended, for people.
     #[serde(default)]
     pub because: String,
 }
@@ -112,56 +126,58 @@ pub struct Failures {
 #[serde(rename_all = "camelCase")]
 pub struct Success {
     pub key: BuildKey,
-    /// When the success was seen.
+    /// When Patchwave saw the success.
     pub at: Timestamp,
-    /// The version that was current then; the replaced one if the build pushed nothing new.
+    /// The version that was current then. If the build pushed nothing new, that is the replaced
+    /// one.
     pub version: Digest,
-    /// When that version was pushed: an earlier one in its place was put back by a person.
+    /// When that version was pushed. If an earlier version replaces it, a person put that one back.
     pub pushed_at: Timestamp,
-    /// What it was built on, by parent.
+    /// The parents' versions that it was built on.
     pub parents: BTreeMap<ImageId, Digest>,
-    /// When its earliest reason became true: the children's reasons inherit it.
+    /// When its earliest reason became true. The reasons of its children inherit that time.
     pub since: Timestamp,
-    /// Whether it was for age alone: its children then wait for their own deadlines.
+    /// Whether it was made for age alone. Then its children wait for their own maximum age.
     pub for_age: bool,
-    /// Whether it was for findings and its proof said that none was fixed: the fix does not roll on.
+    /// Whether it was made for findings, and its proof is that none was fixed. Then it does not
+    /// rebuild its children.
     #[serde(default)]
     pub fixed_nothing: bool,
-    /// The versions that this one and those just before it replaced without bringing anything, for age or in vain: only a
-    /// child that was built on one of them has nothing to gain.
+    /// The versions that this build, and the builds just before it, replaced without a fix: for
+    /// age, or without effect. A child that was built on one of them gains nothing from a rebuild.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub no_better_than: BTreeSet<Digest>,
-    /// The version that was put back in place of this one, once a person released the image to follow it. The success stays:
-    /// what is built next is another intent than what built this.
+    /// The version that a person put back in place of this one and then released the image to
+    /// follow. The success stays in the record, so that the next build has another key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed: Option<Digest>,
 }
 
-/// A proof that is still to come.
+/// A proof that waits for a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingProof {
-    /// The version that is to be judged.
+    /// The version to judge.
     pub version: Digest,
-    /// Until when it is awaited.
+    /// Until when Patchwave waits for the scan.
     pub until: Timestamp,
     /// The findings to judge.
     pub to_prove: BTreeSet<ToProve>,
-    /// Those among them that the build was for; empty if it was not for findings, and then nothing waits for the proof.
+    /// The findings that the build was made for. If there are none, no image waits for the proof.
     pub causes: BTreeSet<FindingKey>,
-    /// What the build was made from, for the quarantine.
+    /// A hash of what the build was made from, for the quarantine.
     pub inputs: String,
 }
 
-/// Builds that did not fix what they were for.
+/// Builds that did not fix the finding that they were made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ineffective {
     /// How many, on the same inputs.
     pub builds: u32,
-    /// What they were made from: a changed parent ends the quarantine.
+    /// A hash of what they were made from. A changed parent ends the quarantine.
     pub inputs: String,
-    /// What was known of the fix: a newly published one ends the quarantine.
+    /// What was known about the fix. A newly published fix ends the quarantine.
     pub fix: Fix,
 }
 
@@ -169,7 +185,6 @@ pub struct Ineffective {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// The request's id.
     pub id: String,
     pub by: String,
     pub at: Timestamp,
@@ -179,26 +194,34 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decided {
-    /// Who.
     pub by: String,
-    /// When.
     pub at: Timestamp,
 }
 
-/// An approval. It is bound to the version that is replaced: causes that appear later do not end it, a new version does.
+/// An approval to replace one version. Findings that appear later do not end it, but a new version
+/// does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Approval {
-    /// The version that may be replaced; nothing if there is none yet.
+    /// The version that may be replaced; nothing if the image has no version yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Digest>,
-    /// Who approved.
     #[serde(flatten)]
     pub decided: Decided,
 }
 
+impl Record {
+    /// Returns whether a tick at `now` must plan the image. What a person must make readable first is
+    /// read at growing distances.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let waits = self.claim.is_some() || self.proof.is_some();
+        waits || self.unread.as_ref().is_none_or(|unread| unread.next <= now)
+    }
+}
+
 impl Failures {
-    /// Returns the row with one more end in it. Other inputs start a new row; only failures count.
+    /// Returns the failures after one more execution ended without success. Only failures count,
+    /// and other inputs begin a new count.
     pub fn after(before: Option<Self>, inputs: &str, failed: bool, because: String, now: Timestamp) -> Self {
         let before = before.filter(|row| row.inputs == inputs).map_or(0, |row| row.count);
         Self { count: before + u32::from(failed), last: now, inputs: inputs.to_owned(), failed, because }
@@ -206,12 +229,12 @@ impl Failures {
 }
 
 impl Claim {
-    /// Tells whether the claim's start is known to have been made.
+    /// Returns whether the execution of the claim's start is known.
     pub fn is_confirmed(&self) -> bool {
         self.execution.is_some()
     }
 
-    /// Tells whether the build was for age alone.
+    /// Returns whether the build is made for age alone.
     pub fn for_age(&self) -> bool {
         self.start.reasons.iter().all(|reason| matches!(reason, Reason::Expired { .. }))
     }

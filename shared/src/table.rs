@@ -1,6 +1,7 @@
-//! How the table is laid out: the one source that the adapter, the template and the documentation are compared with.
+//! The layout of the table. The adapter uses it, and tests compare the template and the
+//! documentation with it.
 //!
-//! One table holds everything. An item's kind is told by its key:
+//! One table holds everything. An item's key names its kind:
 //!
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
@@ -10,17 +11,17 @@
 //! | `audit#<id>` | `<time>#<build key>-<attempt>` | a start that was claimed; nothing rewrites it |
 //! | `places` | `<place>` | a [place](crate::inventory::PlaceState), and when it was last read |
 //! | `place#<place>` | `runs#` or `refers#`, then `<workload>#<digest>` | what [runs](crate::inventory::Entry) there |
-//! | `image#<id>` | `version#<digest>` | what is known of a [version](crate::inventory::Assessment) that runs |
+//! | `image#<id>` | `version#<digest>` | what is known about a [version](crate::inventory::Assessment) that runs |
 //! | `image#<id>` | `exposures` | from when to when what runs was [vulnerable](crate::inventory::Exposures) |
 //! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments): what a pass reads |
 //! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
-//! | `inventory` | `cursor` | where the survey goes on that an invocation could not end |
+//! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
 //!
-//! What the inventory writes is JSON in [`STATE`]. What is gone stays for [`GONE_KEPT`], with [`EXPIRES_AT`], and nobody reads
-//! it but people.
+//! The inventory writes JSON into [`STATE`]. Items about what no longer runs stay for
+//! [`GONE_KEPT`], with [`EXPIRES_AT`]. Only people read them.
 //!
-//! Point-in-time recovery and time to live are calls of their own: the first protects all items, the second deletes those
-//! whose [`EXPIRES_AT`] has passed.
+//! `CreateTable` does not switch on point-in-time recovery and time to live. The first protects all
+//! items. The second deletes those whose [`EXPIRES_AT`] has passed.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -38,12 +39,14 @@ pub const SORT: &str = "sk";
 pub const FENCE: &str = "fence";
 /// A record's JSON: a string.
 pub const RECORD: &str = "record";
-/// The format of a record: a number; absent in the first format. It rises when a field is renamed, or when a field is added
-/// that an older Patchwave must not drop by writing the record again: an older Patchwave leaves a newer record alone.
+/// The format of a record: a number; absent in the first format.
+///
+/// It rises when a field is renamed. It also rises with a new field that an older Patchwave must
+/// not drop when it writes the record. An older Patchwave does not read or write a newer record.
 pub const FORMAT: &str = "format";
 /// The format that this version writes, and the only one that it reads.
 pub const CURRENT_FORMAT: u32 = 2;
-/// Present, with the value [`YES`], on the records of unsettled images and on nothing else.
+/// The attribute of unsettled images' records, with the value [`YES`]. No other item has it.
 pub const UNSETTLED: &str = "unsettled";
 /// The one value of [`UNSETTLED`].
 pub const YES: &str = "yes";
@@ -57,14 +60,15 @@ pub const STARTS: &str = "starts";
 pub const START: &str = "start";
 /// The JSON of what the inventory knows: a string.
 pub const STATE: &str = "state";
-/// When an item may be deleted: a number, seconds since 1970. The attribute to name when time to live is switched on.
+/// When an item may be deleted: a number, seconds since 1970. Time to live is switched on for this
+/// attribute.
 pub const EXPIRES_AT: &str = "expiresAt";
 
-/// How long the audit trail is kept: a year and a month's grace for the auditor.
+/// How long the audit trail is kept: a year, and about a month more for the auditor.
 pub const AUDIT_KEPT: Span = Span::days(400);
 /// How long a day's count is kept.
 pub const DAY_KEPT: Span = Span::days(3);
-/// How long it is kept what ran and no longer does.
+/// How long items about what no longer runs are kept.
 pub const GONE_KEPT: Span = Span::days(90);
 
 const IMAGE: &str = "image#";
@@ -117,19 +121,19 @@ impl Key {
         PLACES
     }
 
-    /// Returns the partition that holds what runs in a place.
+    /// Returns the partition with everything that runs in a place.
     pub fn in_place(id: &str) -> String {
         format!("place#{id}")
     }
 
-    /// Returns the key of something that runs, or is referred to.
+    /// Returns the key of a version that runs, or that something refers to.
     pub fn entry(key: &EntryKey) -> Self {
         let kind = if key.runs { "runs" } else { "refers" };
         let sort = format!("{kind}#{}#{}", key.workload, key.what);
         Self::new(Self::in_place(&key.place), fit(sort))
     }
 
-    /// Returns the key of what is known of a version that runs.
+    /// Returns the key of what is known about a version that runs.
     pub fn version(image: &ImageId, version: &Digest) -> Self {
         Self::new(format!("{IMAGE}{image}"), format!("version#{version}"))
     }
@@ -139,7 +143,7 @@ impl Key {
         Self::new(format!("{IMAGE}{image}"), "exposures")
     }
 
-    /// Returns the key of where an image runs.
+    /// Returns the key of an image's deployments.
     pub fn deployments(image: &ImageId) -> Self {
         Self::new(format!("{IMAGE}{image}"), "deployments")
     }
@@ -160,7 +164,8 @@ impl Key {
     }
 }
 
-/// Cuts a sort key that is too long, and ends it with what tells it from others that begin alike.
+/// Cuts a sort key that is too long, and appends a hash. So it differs from others with the same
+/// beginning.
 fn fit(sort: String) -> String {
     if sort.len() <= LONGEST_SORT {
         return sort;
@@ -183,7 +188,7 @@ pub struct Item {
     pub key: Key,
     /// The value of [`STATE`].
     pub state: String,
-    /// The value of [`EXPIRES_AT`], if it may be deleted one day.
+    /// The value of [`EXPIRES_AT`]; nothing if it is never deleted.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! Time as the planner sees it: an argument, never a clock.
+//! The planner's types of time. The planner gets the time as an argument and never reads a clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ const UNITS: [(char, u32); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 const LONGEST: u32 = 10 * 366 * 86_400;
 
 impl Span {
-    /// Nothing.
+    /// No time.
     pub const ZERO: Self = Self(0);
 
     /// Makes a span of `n` seconds, at most ten years.
@@ -46,30 +46,30 @@ impl Span {
         self.0
     }
 
-    /// Returns both spans together, at most ten years.
+    /// Returns the sum of both spans, at most ten years.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self::seconds(self.0.saturating_add(other.0))
     }
 
-    /// Returns this share of the span; `numerator` is taken to be at most `denominator`.
+    /// Returns this share of the span. A `numerator` above `denominator` gives the whole span.
     #[must_use]
     pub fn share(self, numerator: u32, denominator: u32) -> Self {
         let part = u64::from(self.0) * u64::from(numerator) / u64::from(denominator.max(1));
         Self(u32::try_from(part).unwrap_or(self.0).min(self.0))
     }
 
-    /// Returns the moment this long after `start`, or the last representable one.
+    /// Returns the time this long after `start`, or the last representable time.
     pub fn after(self, start: Timestamp) -> Timestamp {
         start.saturating_add(SignedDuration::from_secs(i64::from(self.0))).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the moment this long before `end`, or the first representable one.
+    /// Returns the time this long before `end`, or the first representable time.
     pub fn before(self, end: Timestamp) -> Timestamp {
         end.saturating_sub(SignedDuration::from_secs(i64::from(self.0))).unwrap_or(Timestamp::MIN)
     }
 
-    /// Returns how long after `start` the moment `end` is; nothing if it is not after it.
+    /// Returns how long `end` is after `start`, or no time if it is not after it.
     pub fn between(start: Timestamp, end: Timestamp) -> Self {
         let seconds = end.as_second().saturating_sub(start.as_second()).max(0);
         Self::seconds(u32::try_from(seconds).unwrap_or(LONGEST))
@@ -113,7 +113,7 @@ impl From<Span> for String {
 }
 
 impl fmt::Display for Span {
-    /// Writes the span in its largest unit that divides it, so that parsing gives the same span back.
+    /// Writes the span in the largest unit that divides it. Parsing that text gives the same span.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, seconds) =
             UNITS.iter().find(|(_, s)| self.0.is_multiple_of(*s) && self.0 > 0).unwrap_or(&('s', 1));

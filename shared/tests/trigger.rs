@@ -273,8 +273,8 @@ fn an_unknown_event_is_ignored_with_a_reason() {
         "CodePipeline Action Execution State Change",
         "only a whole execution's state counts",
     );
-    check("aws.s3", "Object Created", "nothing acts on \"Object Created\" from \"aws.s3\"");
-    check("example", "ECR Image Scan", "nothing acts on \"ECR Image Scan\" from \"example\"");
+    check("aws.s3", "Object Created", "Patchwave does not act on \"Object Created\" from \"aws.s3\"");
+    check("example", "ECR Image Scan", "Patchwave does not act on \"ECR Image Scan\" from \"example\"");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod watcher;
 
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Span;
-use patchwave_sim::{Moment, Simulation};
+use patchwave_sim::{Observation, Simulation};
 
 use crate::args::{Args, Demo};
 use crate::input::{self, BadInput};
@@ -42,8 +42,8 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
     let mut simulation = Simulation::new(hierarchy, options.seed);
     let mut watcher = Watcher::default();
     let strikes_at = QUIET_MORNING.after(simulation.now());
-    simulation.run_until(strikes_at, &mut |_, moment| watcher.see(moment))?;
-    let Some(incident) = simulation.strike() else {
+    simulation.run_until(strikes_at, &mut |_, observation| watcher.see(observation))?;
+    let Some(incident) = simulation.publish_incident() else {
         return Err(BadInput(
             "nothing to play: no image installs a package that could be vulnerable; add one that is not built on scratch"
                 .to_owned(),
@@ -52,7 +52,7 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
 
     let mut watcher = Watcher::default();
     while watcher.first_scan.is_none() {
-        simulation.step(&mut |_, moment| watcher.see(moment))?;
+        simulation.step(&mut |_, observation| watcher.see(observation))?;
     }
     let facts = simulation.facts()?;
     if let Some(file) = &options.save_facts {
@@ -69,8 +69,8 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         incident,
     };
     let mut progress = Progress::new(prediction.rebuilt.len());
-    let mut watch = |simulation: &Simulation, moment: &Moment| {
-        watcher.see(moment);
+    let mut watch = |simulation: &Simulation, observation: &Observation| {
+        watcher.see(observation);
         progress.show(simulation.now(), watcher.builds.len());
     };
     let is_quiet = simulation.run_until_quiet(LONGEST_STORY, &mut watch)?;

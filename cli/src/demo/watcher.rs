@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::image::{Digest, ImageId};
 use patchwave::time::Timestamp;
 use patchwave_converge::Report;
-use patchwave_sim::{Build, Function, Moment, Workload};
+use patchwave_sim::{Build, Function, Observation, Workload};
 use serde_json::Value;
 
 #[derive(Debug, Default)]
@@ -25,13 +25,13 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Remembers what counts of a moment.
-    pub(crate) fn see(&mut self, moment: &Moment) {
-        match moment {
-            Moment::Delivered { at, to, event } => self.delivered(*at, *to, event),
-            Moment::Passed { report, .. } => self.passed(report),
-            Moment::Built(build) => self.builds.push((**build).clone()),
-            Moment::Deployed { at, workload, replaced } => {
+    /// Counts an observation.
+    pub(crate) fn see(&mut self, observation: &Observation) {
+        match observation {
+            Observation::Delivered { at, to, event } => self.delivered(*at, *to, event),
+            Observation::Passed { report, .. } => self.passed(report),
+            Observation::Built(build) => self.builds.push((**build).clone()),
+            Observation::Deployed { at, workload, replaced } => {
                 self.deployed.push((*at, workload.clone(), replaced.clone()));
             }
         }

@@ -1,4 +1,4 @@
-//! Looks at everything, daily.
+//! Sweeps everything once a day.
 
 use patchwave_aws::lambda::{Role, run};
 

@@ -31,13 +31,13 @@ const OPERATION: Duration = Duration::from_secs(30);
 /// The first attempt and its retries.
 const ATTEMPTS: u32 = 4;
 
-/// Says how calls are made again: here alone. Whatever is above them makes none again by itself, for each layer that does
-/// multiplies the calls of those below.
+/// Configures the SDK's retries. Only one layer may retry: each further one would multiply the
+/// calls of the layers below it.
 pub(crate) fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
-/// The clients' common ground. Region, credentials and endpoints are the SDK's own settings.
+/// What all clients share. Region, credentials and endpoints are the SDK's own settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     config: SdkConfig,
@@ -45,7 +45,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Reads the SDK's settings. Nothing is connected and no credentials are fetched yet.
+    /// Reads the SDK's settings. It opens no connection and fetches no credentials yet.
     pub(crate) async fn load(own_s3: bool) -> Self {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
@@ -71,14 +71,15 @@ impl Clients {
         Self { config, own_s3: false }
     }
 
-    /// Returns the clients of another region, and of another account if they are given its credentials. A call is tried
-    /// once: who looks around at a pace tries again at that pace.
+    /// Returns the clients of another region, and of another account if the caller passes its
+    /// credentials. They try each call once, because the survey retries at its own pace.
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
         let Self { config, own_s3 } = self.elsewhere(region, credentials);
         Self { config: config.to_builder().retry_config(RetryConfig::disabled()).build(), own_s3 }
     }
 
-    /// Returns the clients of another region, and of another account if they are given its credentials.
+    /// Returns the clients of another region, and of another account if the caller passes its
+    /// credentials.
     pub(crate) fn elsewhere(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
         let config = self.config.to_builder().region(Region::new(region.to_owned()));
         let config = match credentials {
@@ -88,8 +89,8 @@ impl Clients {
         Self { config: config.build(), own_s3: self.own_s3 }
     }
 
-    /// Takes a role of another account, for as long as an invocation lasts; `session` is its name in that account's audit
-    /// trail.
+    /// Assumes a role of another account for the time of an invocation. `session` is the session's
+    /// name in that account's audit trail.
     pub(crate) async fn assume(
         &self,
         account: &str,
@@ -113,7 +114,7 @@ impl Clients {
         aws_sdk_ecr::Client::from_conf(config.region(Region::new(registry.region().to_owned())).build())
     }
 
-    /// Returns a client of the region whose registry Inspector looks at.
+    /// Returns a client of the region whose registry Inspector scans.
     pub(crate) fn inspector(&self, registry: &EcrRegistry) -> aws_sdk_inspector2::Client {
         let config = aws_sdk_inspector2::config::Builder::from(&self.config);
         let config = config.region(Region::new(registry.region().to_owned()));
@@ -163,16 +164,18 @@ impl Clients {
     }
 }
 
-/// The SDK's HTTP client, which connects for all of them, without its preparations: for each client of a service that is made,
-/// it would parse all of the system's root certificates and throw them away.
+/// The HTTP client that connects for all service clients, without its validation. The SDK validates
+/// it for each service client: it would parse all of the system's root certificates and discard
+/// them.
 #[derive(Debug)]
 struct OnDemand(SharedHttpClient);
 
 impl OnDemand {
-    /// The certificates are read from the disk meanwhile: the first call waits for what is left of that.
+    /// Another thread reads the certificates from the disk meanwhile. The first call waits only for
+    /// the rest of that.
     fn new(http: SharedHttpClient) -> Self {
         let prepared = http.clone();
-        // Without a thread they are read when they are needed.
+        // If no thread can be started, the first call reads them.
         let _ = Builder::new().name("roots".to_owned()).spawn(move || {
             let (components, config) = (RuntimeComponentsBuilder::new("roots"), ConfigBag::base());
             prepared.validate_base_client_config(&components, &config)
@@ -221,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is prepared.
+    /// Counts how often the SDK validates it.
     #[derive(Debug)]
     struct Counting(Arc<AtomicUsize>);
 
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_clients_are_made_the_roots_are_read_once() {
+    fn many_clients_read_the_root_certificates_once() {
         let prepared = Arc::new(AtomicUsize::new(0));
         let http = OnDemand::new(SharedHttpClient::new(Counting(prepared.clone())));
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::v2026_01_12()).http_client(http);
@@ -251,11 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn a_roles_name_is_enough() {
+    fn a_role_name_becomes_an_arn_in_the_partition_of_its_region() {
         let arn = |role, region| role_arn("444455556666", role, region);
-        assert_eq!(arn("look", "us-east-1"), "arn:aws:iam::444455556666:role/look");
-        assert_eq!(arn("look", "cn-north-1"), "arn:aws-cn:iam::444455556666:role/look");
-        assert_eq!(arn("look", "us-gov-west-1"), "arn:aws-us-gov:iam::444455556666:role/look");
+        assert_eq!(arn("reader", "us-east-1"), "arn:aws:iam::444455556666:role/reader");
+        assert_eq!(arn("reader", "cn-north-1"), "arn:aws-cn:iam::444455556666:role/reader");
+        assert_eq!(arn("reader", "us-gov-west-1"), "arn:aws-us-gov:iam::444455556666:role/reader");
         assert_eq!(arn("arn:aws:iam::1:role/a/b", "us-east-1"), "arn:aws:iam::1:role/a/b");
     }
 }

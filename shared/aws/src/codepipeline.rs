@@ -25,19 +25,20 @@ use crate::clients::Clients;
 use crate::fault::{fault, invalid};
 use crate::time::timestamp;
 
-/// How far CodePipeline's clock and ours may differ.
+/// How far CodePipeline's clock and Patchwave's may differ.
 ///
-/// An execution that started before its claim by more than this belongs to an earlier attempt of the same intent: that one
-/// was seen to end before the next attempt was claimed.
+/// An execution that started more than this before its claim belongs to an earlier attempt of the
+/// same build. Patchwave saw that attempt end before it claimed the next one.
 const SKEW: Span = Span::seconds(30);
-/// The list is in order of start, newest first; this is how far that is not relied on.
+/// The list is in order of start, newest first. Within this span Patchwave does not rely on the
+/// order.
 const DISORDER: Span = Span::minutes(5);
 /// Most executions that one page holds.
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListPipelineExecutions.html>
 const PAGE: i32 = 100;
 /// How a builder's audit trail names this session.
 const SESSION: &str = "patchwave-build";
-/// Pages that are read since a claim; more are an endless loop.
+/// Most pages to read since a claim. More pages mean an endless loop.
 const MOST_PAGES: usize = 50;
 
 /// The pipelines of the account, and those of the builders.
@@ -52,7 +53,7 @@ impl Pipelines {
         Self { clients, builders: Arc::default() }
     }
 
-    /// Returns a client of the place where a pipeline is. A builder's role is taken once.
+    /// Returns a client of a pipeline's account and region. A builder's role is assumed once.
     async fn client(&self, builder: Option<&Builder>) -> Result<Client, Fault> {
         let Some(builder) = builder else { return Ok(self.clients.codepipeline()) };
         let known = || self.builders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +89,7 @@ impl Pipelines {
             Ok(output) => output.pipeline_execution_id.ok_or_else(|| {
                 NotStarted::Unclear(invalid(
                     operation(),
-                    "the answer names no execution: pipelineExecutionId is missing",
+                    "pipelineExecutionId is missing, so the execution is unknown",
                 ))
             }),
             Err(error) => {
@@ -99,7 +100,7 @@ impl Pipelines {
         }
     }
 
-    /// Reads the state of a claim's execution, or looks for it.
+    /// Reads the state of a claim's execution, or finds the execution first.
     pub(crate) async fn execution(&self, claim: &Claim) -> Execution {
         let found = match &claim.execution {
             Some(id) => self.get(&claim.start, id).await.map(|found| found.map(|e| (id.clone(), e.status))),
@@ -108,15 +109,16 @@ impl Pipelines {
         match found {
             Ok(Some((id, status))) => named(id, status.as_ref()),
             Ok(None) => Execution::NotFound,
-            Err(fault) => Execution::Unknown(fault.to_string()),
+            Err(fault) => Execution::Unread(fault.to_string()),
         }
     }
 
-    /// Looks for the execution that the claim started: its build key says which one it is.
+    /// Finds the execution that the claim started: it carries the claim's build key.
     ///
-    /// Summaries hold no variables, so each execution since the claim is asked for. A pipeline that does not take the key
-    /// leaves only this: somebody called `StartPipelineExecution`, not before the claim. The first such start is the
-    /// claim's; while it is unresolved Patchwave makes no other.
+    /// Summaries hold no variables, so Patchwave reads each execution since the claim. If the
+    /// pipeline does not take the key, only the start is left to compare: a call of
+    /// `StartPipelineExecution` that is not before the claim. The first such start is the claim's,
+    /// because Patchwave starts no other while the claim is unresolved.
     async fn find(&self, claim: &Claim) -> Result<Option<(String, Option<PipelineExecutionStatus>)>, Fault> {
         let since = self.started_since(claim).await?;
         let called =
@@ -138,7 +140,8 @@ impl Pipelines {
         Ok(None)
     }
 
-    /// Lists the executions that started since the claim, the newest first. A pipeline that does not exist runs nothing.
+    /// Lists the executions that started since the claim, newest first. A pipeline that does not
+    /// exist has none.
     async fn started_since(&self, claim: &Claim) -> Result<Vec<PipelineExecutionSummary>, Fault> {
         let operation = || format!("list the executions of the pipeline {}", claim.start.pipeline);
         let client = self.client(claim.start.builder.as_ref()).await?;
@@ -188,7 +191,7 @@ impl Pipelines {
     }
 }
 
-/// An execution that does not say when it started may have started since.
+/// An execution without a start time may have started since, so it counts.
 fn started_after(summary: &PipelineExecutionSummary, earliest: Timestamp) -> bool {
     summary.start_time().and_then(timestamp).is_none_or(|start| start >= earliest)
 }
@@ -208,7 +211,7 @@ fn named(id: String, status: Option<&PipelineExecutionStatus>) -> Execution {
         "Failed" => ExecutionState::Failed,
         "Stopped" | "Cancelled" => ExecutionState::Stopped,
         "Superseded" => ExecutionState::Superseded,
-        other => return Execution::Unknown(format!("the execution {id} has the unknown status {other:?}")),
+        other => return Execution::Unread(format!("the execution {id} has the unknown status {other:?}")),
     };
     Execution::Found { id, state }
 }
@@ -229,10 +232,10 @@ fn source(
     pinned.revision_value(&source.revision).build()
 }
 
-/// Remembers whether any attempt of a call got no answer that refuses it.
+/// Remembers whether any attempt of a call ended without an answer that refuses it.
 ///
-/// A retry may be refused (throttled, busy) although the attempt before it, which nobody answered, started the build. Only
-/// a call whose every attempt was refused has certainly started nothing.
+/// A retry may be refused (throttled, busy) although an unanswered attempt before it started the
+/// build. Only a call whose every attempt was refused has certainly started nothing.
 #[derive(Debug, Clone, Default)]
 struct Unanswered(Arc<AtomicBool>);
 

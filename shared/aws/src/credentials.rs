@@ -1,4 +1,4 @@
-//! The SDK's own credentials, made when they are needed.
+//! The SDK's own credentials, created when they are needed.
 
 use aws_config::SdkConfig;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -9,25 +9,27 @@ use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use tokio::sync::OnceCell;
 
-/// Gives a configuration that has none the credentials that the SDK finds by default: in the environment, where Lambda puts
-/// them, else wherever its default chain looks.
+/// Gives a configuration without credentials those that the SDK finds by default. It tries the
+/// environment first, where Lambda puts them, and then the SDK's default chain.
 pub(crate) fn with_default_credentials(config: &SdkConfig) -> SdkConfig {
-    let elsewhere = Elsewhere { config: config.clone(), chain: OnceCell::new() };
+    let default = DefaultChain { config: config.clone(), chain: OnceCell::new() };
     let chain =
         CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
-            .or_else("Elsewhere", elsewhere);
+            .or_else("DefaultChain", default);
     config.to_builder().credentials_provider(SharedCredentialsProvider::new(chain)).build()
 }
 
-/// The default chain, once the environment has turned out to have no credentials. Making it makes clients of STS and of the
-/// instance's metadata as well, which was two thirds of what a function's main thread computed until its first event.
+/// The default chain, created only if the environment has no credentials.
+///
+/// Creating it also creates clients of STS and of the instance's metadata. That was two thirds of
+/// what a function's main thread computed until its first event.
 #[derive(Debug)]
-struct Elsewhere {
+struct DefaultChain {
     config: SdkConfig,
     chain: OnceCell<DefaultCredentialsChain>,
 }
 
-impl Elsewhere {
+impl DefaultChain {
     async fn chain(&self) -> DefaultCredentialsChain {
         let config = &self.config;
         let mut provider = ProviderConfig::without_region()
@@ -51,7 +53,7 @@ impl Elsewhere {
     }
 }
 
-impl ProvideCredentials for Elsewhere {
+impl ProvideCredentials for DefaultChain {
     fn provide_credentials<'a>(&'a self) -> Provided<'a>
     where
         Self: 'a,

@@ -1,4 +1,4 @@
-//! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] says how it is laid out.
+//! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] describes its layout.
 
 mod inventory;
 
@@ -28,16 +28,18 @@ use crate::settings;
 /// Most keys that one call takes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
 const MOST_KEYS: usize = 100;
-/// How often what a call left unread is asked for again, each time after twice the pause.
+/// How often Patchwave asks for the keys that a call left unread. Each pause is twice as long as
+/// the one before.
 const ROUNDS: u32 = 8;
 /// The first pause, in milliseconds.
 const PAUSE: u64 = 50;
 /// Calls that are under way at once.
 const AT_ONCE: usize = 8;
-/// Pages of the index that are read; more are an endless loop.
+/// Most pages of the index to read. More pages mean an endless loop.
 const MOST_PAGES: usize = 1_000;
 
-/// An item as the SDK has it. It is looked into and never walked.
+/// An item, as the SDK returns it. Patchwave gets its attributes by name and never iterates over
+/// it.
 #[expect(clippy::disallowed_types, reason = "the SDK's own type")]
 type Item = std::collections::HashMap<String, AttributeValue>;
 
@@ -69,15 +71,16 @@ impl Ledger {
             for item in page.map_err(|e| self.fault(operation, &e))?.items() {
                 match image_of(operation, item) {
                     Ok(image) => drop(images.insert(image)),
-                    // It is about no image, so no image is lost by leaving it alone.
+                    // The item is about no image, so no image is lost without it.
                     Err(fault) => warn!(target: "patchwave", "{fault}"),
                 }
             }
         }
-        Err(invalid(operation, format!("it does not end after {MOST_PAGES} pages")))
+        Err(invalid(operation, format!("the index does not end after {MOST_PAGES} pages")))
     }
 
-    /// Reads the records of these images. A malformed one is left as it is, for a person to look at.
+    /// Reads the records of these images. A malformed record stays unchanged, so that a person can
+    /// inspect it.
     pub(crate) async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         let operation = "read records";
         let keys = images.iter().map(Key::record).collect();
@@ -129,9 +132,10 @@ impl Ledger {
         }
     }
 
-    /// Writes a record that holds a new claim, takes a slot and adds to the audit trail, all or nothing.
+    /// Writes a record with a new claim, takes a slot and adds to the audit trail: all or nothing.
     ///
-    /// The SDK sends a token of its own with the transaction, so that a retry of one that was made is no conflict.
+    /// The SDK sends its own token with the transaction. So a retry of a transaction that succeeded
+    /// is no conflict.
     pub(crate) async fn claim(
         &self,
         image: &ImageId,
@@ -140,7 +144,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<(), NotClaimed> {
         let operation = format!("claim {image}");
-        // An item that does not exist has room for one; none at all needs no item.
+        // The conditions let a missing item pass, so limits of zero are checked here.
         if limits.max_concurrent_builds == 0 {
             return Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds));
         }
@@ -207,9 +211,9 @@ impl Ledger {
         ])
     }
 
-    /// Gives an image's slot back if its record still has this fence.
+    /// Frees an image's slot if its record still has this fence.
     pub(crate) async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
-        let operation = format!("give the slot of {image} back");
+        let operation = format!("free the slot of {image}");
         let writes = self.free_writes(image, fence).map_err(|e| invalid(&operation, e.to_string()))?;
         match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => Ok(()),
@@ -243,7 +247,7 @@ impl Ledger {
         ])
     }
 
-    /// Reads items consistently; those that do not exist are left out.
+    /// Reads items consistently. Items that do not exist are left out.
     async fn read(&self, operation: &str, keys: Vec<Key>) -> Result<Vec<Item>, Fault> {
         let keys: Vec<Item> = keys.iter().map(item_of).collect();
         let calls = keys.chunks(MOST_KEYS).map(|chunk| self.batch(operation, chunk));
@@ -270,7 +274,7 @@ impl Ledger {
         Err(Fault { kind: FaultKind::Throttled, ..invalid(operation, message) })
     }
 
-    /// Makes a fault; where the table does not exist, of words that say what to do.
+    /// Makes a fault. If the table does not exist, the message says what to do.
     fn fault<E>(&self, operation: impl Into<String>, error: &SdkError<E>) -> Fault
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -308,12 +312,13 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
     Ok(RecordPut { item, condition: condition(record.fence), read: numeral(record.fence) })
 }
 
-/// That nobody wrote the record since this fence was read. A record that was never written has none.
+/// The condition that the stored fence is still this one. A record that was never written has no
+/// fence.
 fn condition(fence: u64) -> &'static str {
     if fence == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" }
 }
 
-/// Tells whether the condition of that write did not hold.
+/// Returns whether DynamoDB cancelled because the condition of this write did not hold.
 fn is_refused(reasons: &[CancellationReason], at: usize) -> bool {
     reasons.get(at).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
 }
@@ -326,7 +331,7 @@ fn audit_item(start: &Start, now: Timestamp) -> Result<Item, String> {
     Ok(item)
 }
 
-/// Says why a claim's transaction was cancelled: its reasons stand in the order of its writes.
+/// Returns why a claim's transaction was cancelled. The reasons are in the order of its writes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 fn not_claimed(operation: &str, reasons: &[CancellationReason]) -> NotClaimed {
     match [0, 1, 2].map(|at| is_refused(reasons, at)) {
@@ -360,8 +365,8 @@ fn numeral(n: impl std::fmt::Display) -> AttributeValue {
     AttributeValue::N(n.to_string())
 }
 
-fn expiry(now: Timestamp, kept: Span) -> AttributeValue {
-    numeral(kept.after(now).as_second())
+fn expiry(now: Timestamp, retention: Span) -> AttributeValue {
+    numeral(retention.after(now).as_second())
 }
 
 fn image_of(operation: &str, item: &Item) -> Result<ImageId, Fault> {
@@ -378,7 +383,7 @@ fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
     }
     if format < table::CURRENT_FORMAT {
         let older = format!(
-            "a Patchwave before its first release wrote it ({} {format}); delete it, and the next sweep writes it anew",
+            "a Patchwave before its first release wrote it ({} {format}); delete it, and the next sweep writes it again",
             table::FORMAT
         );
         return Err(unreadable(operation, item, &older));
@@ -387,7 +392,7 @@ fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
     let json = json.ok_or_else(|| malformed(operation, item, table::RECORD))?;
     let record: Record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
         .map_err(|e| malformed(operation, item, &format!("{}: {e}", table::RECORD)))?;
-    // The attributes are what conditions and the index go by.
+    // Conditions and the index use the attributes, so the attributes count and not the JSON.
     let fence = number(operation, item, table::FENCE)?;
     Ok(Record { fence, unsettled: item.contains_key(table::UNSETTLED), ..record })
 }

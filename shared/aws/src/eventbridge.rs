@@ -1,4 +1,4 @@
-//! EventBridge: Patchwave's own events, which tell people what they have to know.
+//! EventBridge: the events that notify people.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -7,15 +7,16 @@ use patchwave_converge::{Fault, FaultKind};
 
 use crate::fault::{fault, invalid, kind_of_code};
 
-/// The `source` of Patchwave's events.
+/// The `source` of all events that Patchwave sends.
 pub const SOURCE: &str = "patchwave";
-/// Their `detail-type`.
+/// The `detail-type` of notices.
 pub const DETAIL_TYPE: &str = "Patchwave Root Cause";
 
-/// Most entries of one call: <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
+/// Most entries of one call.
+/// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
 const ENTRIES: usize = 10;
 
-/// The bus that the events go to.
+/// The bus that Patchwave sends notices to.
 #[derive(Debug, Clone)]
 pub(crate) struct Bus {
     client: Client,
@@ -28,7 +29,7 @@ impl Bus {
         Self { client, name }
     }
 
-    /// Sends notices and says, in their order, which were taken.
+    /// Sends notices. Returns for each, in their order, whether the bus took it.
     pub(crate) async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut answers = Vec::with_capacity(notices.len());
         for some in notices.chunks(ENTRIES) {
@@ -51,7 +52,7 @@ impl Bus {
             let message = format!("{} entries were sent and {} answered", notices.len(), answers.len());
             return Err(invalid(operation(), message));
         }
-        // The call succeeds although entries failed: each says so itself.
+        // The call succeeds even if entries failed. Each entry has its own error.
         Ok(answers
             .iter()
             .map(|answer| match answer.error_code() {

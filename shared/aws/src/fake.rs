@@ -1,4 +1,5 @@
-//! A service on the other end of the wire, for tests: it answers operations with JSON and remembers what it was asked.
+//! A fake service on the wire, for tests. It answers operations with JSON and records what it was
+//! asked.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
-/// A connection that leads to a function instead of a network.
+/// An HTTP connection that calls a function instead of a network.
 struct Connection<F>(F);
 
 impl<F> std::fmt::Debug for Connection<F> {
@@ -44,8 +45,8 @@ pub(crate) type Answer = (u16, Value);
 /// What was asked: an operation and its input.
 pub(crate) type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
-/// Makes a configuration whose every call is answered by `answer`, given the operation and its input. Calls are tried
-/// `attempts` times.
+/// Makes a configuration whose every call `answer` answers, given the operation and its input.
+/// Calls are tried `attempts` times.
 pub(crate) fn config(
     attempts: u32,
     answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
@@ -66,7 +67,7 @@ pub(crate) fn config(
     (connected(http, attempts), asked)
 }
 
-/// Makes a configuration whose every call is answered by `answer`, as HTTP has it.
+/// Makes a configuration whose every HTTP request `answer` answers.
 pub(crate) fn raw(answer: impl Fn(Request) -> http::Response<String> + Send + Sync + 'static) -> SdkConfig {
     connected(client(answer), 1)
 }
@@ -88,7 +89,7 @@ fn connected(http: SharedHttpClient, attempts: u32) -> SdkConfig {
 
 /// Answers that an operation failed.
 pub(crate) fn error(code: &str) -> Answer {
-    (400, json!({"__type": code, "message": format!("{code} it is")}))
+    (400, json!({"__type": code, "message": format!("the fake answers {code}")}))
 }
 
 /// Counts the calls of an operation.

@@ -1,11 +1,11 @@
-//! What the SDK says when a call fails, in the seam's words.
+//! Turns the SDK's errors into faults.
 
 use std::error::Error;
 
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use patchwave_converge::{Fault, FaultKind};
 
-/// Longest message that is kept, in characters: services echo what they were sent.
+/// Longest message to keep, in characters. Services echo what they received.
 const LONGEST: usize = 1_000;
 
 /// Makes a fault of a failed call. `operation` fits "failed to ...".
@@ -16,17 +16,17 @@ where
     Fault { operation: operation.into(), kind: kind(error), message: shorten(&message(error)) }
 }
 
-/// Makes a fault of an answer, or a question, that makes no sense.
+/// Makes a fault of an answer, or a request, that makes no sense.
 pub(crate) fn invalid(operation: impl Into<String>, message: impl AsRef<str>) -> Fault {
     Fault { operation: operation.into(), kind: FaultKind::Invalid, message: shorten(message.as_ref()) }
 }
 
-/// Makes a fault of credentials that were not given.
+/// Makes a fault of credentials that AWS does not give.
 pub(crate) fn denied(operation: impl Into<String>, error: &dyn Error) -> Fault {
     Fault { operation: operation.into(), kind: FaultKind::Denied, message: shorten(&chain(error)) }
 }
 
-/// Makes a fault of nobody answering.
+/// Makes a fault of a service that does not answer.
 pub(crate) fn unavailable(operation: impl Into<String>, error: &dyn Error) -> Fault {
     Fault { operation: operation.into(), kind: FaultKind::Unavailable, message: shorten(&chain(error)) }
 }
@@ -40,7 +40,8 @@ fn kind<E: ProvideErrorMetadata>(error: &SdkError<E>) -> FaultKind {
     }
 }
 
-/// Classifies a service's error code. Codes differ from service to service, but no code means two kinds.
+/// Classifies a service's error code. Codes differ from service to service, but no code means two
+/// kinds.
 pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
     match code {
         "ThrottlingException"
@@ -76,7 +77,7 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
     }
 }
 
-/// Returns the service's own words if it said any, else the whole chain of causes.
+/// Returns the service's own message if it has one, else the whole chain of causes.
 fn message<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> String {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),

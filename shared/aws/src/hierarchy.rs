@@ -1,4 +1,5 @@
-//! Where the hierarchy comes from: a file or an object in S3, read for every invocation so that a change needs no deployment.
+//! Where the hierarchy comes from: a file or an object in S3. Every invocation reads it, so that a
+//! change needs no deployment.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,25 +13,25 @@ use patchwave_converge::Fault;
 use crate::fault::{fault, invalid};
 use crate::settings::{HIERARCHY, Source};
 
-/// Largest file that is read, in bytes: ten thousand images need two million.
+/// Largest file to read, in bytes. Ten thousand images need two million.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Reads the hierarchy and keeps what has not changed.
+/// Reads the hierarchy, and caches it until it changes.
 #[derive(Debug)]
 pub(crate) struct HierarchySource {
     source: Source,
-    kept: Mutex<Option<Kept>>,
+    cached: Mutex<Option<Cached>>,
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct Cached {
     etag: String,
     hierarchy: Arc<Hierarchy>,
 }
 
 impl HierarchySource {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, kept: Mutex::new(None) }
+        Self { source, cached: Mutex::new(None) }
     }
 
     /// Reads the hierarchy as it is now. `s3` makes the client, if one is needed.
@@ -48,14 +49,14 @@ impl HierarchySource {
     async fn object(&self, s3: Client, bucket: &str, key: &str) -> Result<Arc<Hierarchy>, Fault> {
         let name = format!("s3://{bucket}/{key}");
         let operation = format!("read the hierarchy {name}");
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known = kept.as_ref().map(|kept| kept.etag.clone());
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = cached.as_ref().map(|cached| cached.etag.clone());
         let output = match s3.get_object().bucket(bucket).key(key).set_if_none_match(known).send().await {
             Ok(output) => output,
             Err(error) => {
                 let unchanged = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 304);
-                return match kept {
-                    Some(kept) if unchanged => Ok(kept.hierarchy),
+                return match cached {
+                    Some(cached) if unchanged => Ok(cached.hierarchy),
                     _ => Err(fault(format!("{operation}, which {} names,", HIERARCHY.name), &error)),
                 };
             }
@@ -63,8 +64,8 @@ impl HierarchySource {
         let etag = output.e_tag().map(str::to_owned);
         let yaml = body(output).await.map_err(|problem| wrong(&operation, &problem))?;
         let hierarchy = parse(&name, &yaml).map_err(|problem| invalid(operation, problem))?;
-        let kept = etag.map(|etag| Kept { etag, hierarchy: Arc::clone(&hierarchy) });
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        let cached = etag.map(|etag| Cached { etag, hierarchy: Arc::clone(&hierarchy) });
+        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = cached;
         Ok(hierarchy)
     }
 }

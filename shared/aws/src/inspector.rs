@@ -1,4 +1,4 @@
-//! Inspector: which images it looks at, for how long, and what it sees running.
+//! Inspector: which images it scans, for how long, and where it sees them run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,9 +26,9 @@ const MOST_VALUES: usize = 10;
 /// Most clusters on a page.
 /// <https://docs.aws.amazon.com/inspector/v2/APIReference/API_GetClustersForImage.html>
 const CLUSTERS: i32 = 100;
-/// Images that are asked about at once.
+/// Images that are read at once.
 const AT_ONCE: usize = 8;
-/// A repository holds at most 100,000 images: more pages than these are an endless loop.
+/// A repository holds at most 100,000 images, so more pages than these mean an endless loop.
 const MOST_PAGES: usize = 5_000;
 
 /// Inspector, for one registry.
@@ -43,13 +43,13 @@ impl Inspector {
         Self { client, registry: registry.clone() }
     }
 
-    /// Reads how long an image is looked at.
+    /// Reads how long Inspector scans an image.
     pub(crate) async fn windows(&self) -> Result<Windows, Fault> {
         let operation = "read Inspector's configuration";
         let output =
             self.client.get_configuration().send().await.map_err(|error| fault(operation, &error))?;
         let state = output.ecr_configuration().and_then(|ecr| ecr.rescan_duration_state());
-        let state = state.ok_or_else(|| invalid(operation, "it says nothing of ECR"))?;
+        let state = state.ok_or_else(|| invalid(operation, "it has no rescan duration for ECR"))?;
         let window = |days: Option<&str>| {
             window(days.unwrap_or_default()).map_err(|problem| invalid(operation, problem))
         };
@@ -63,7 +63,7 @@ impl Inspector {
         })
     }
 
-    /// Lists what is known of all images of these repositories.
+    /// Lists Inspector's coverage of all images of these repositories.
     pub(crate) async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
         let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
         let mut covered = Vec::new();
@@ -73,7 +73,7 @@ impl Inspector {
         Ok(covered)
     }
 
-    /// Reads in which clusters images were seen to run.
+    /// Reads in which clusters Inspector saw images run.
     pub(crate) async fn seen_in_use(
         &self,
         images: &BTreeSet<ManifestAt>,
@@ -134,13 +134,13 @@ fn equals(operation: &str, value: &str) -> Result<CoverageStringFilter, Fault> {
     filter.build().map_err(|error| invalid(operation, error.to_string()))
 }
 
-/// Reads a window such as `DAYS_14`; one that never ends is none.
+/// Reads a window such as `DAYS_14`. A window that never ends is `None`.
 fn window(text: &str) -> Result<Option<Span>, String> {
     if text == "LIFETIME" {
         return Ok(None);
     }
     let days = text.strip_prefix("DAYS_").and_then(|days| days.parse().ok());
-    days.map(|days: u32| Some(Span::days(days))).ok_or_else(|| format!("{text:?} is no window"))
+    days.map(|days: u32| Some(Span::days(days))).ok_or_else(|| format!("{text:?} is not a window"))
 }
 
 fn read(resource: &CoveredResource) -> Result<Covered, String> {
@@ -171,7 +171,7 @@ fn image(arn: &str) -> Option<(Repository, Digest)> {
     Some((repository.parse().ok()?, digest.parse().ok()?))
 }
 
-/// Reads what of an image runs in a cluster, by workload.
+/// Reads which workloads of a cluster run an image.
 fn in_cluster(cluster: &ClusterInformation) -> Vec<SeenInUse> {
     let parts: Vec<&str> = cluster.cluster_arn().splitn(6, ':').collect();
     let [_, _, service, region, account, resource] = parts[..] else { return Vec::new() };
@@ -227,7 +227,7 @@ mod tests {
         })
     }
 
-    /// An Inspector that covers these, and what calls it.
+    /// Starts a fake Inspector with this coverage, and a client that calls it.
     async fn inspector(coverage: Vec<serde_json::Value>) -> (Inspector, Arc<FakeAccounts>, impl Sized) {
         let accounts = Arc::new(FakeAccounts::default());
         accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
@@ -311,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_windows_are_read() {
-        let (inspector, _accounts, _server) = inspector(Vec::new()).await;
+        let (inspector, accounts, _server) = inspector(Vec::new()).await;
         let fortnight = Some(Span::days(14));
         let expected = Windows { after_push: fortnight, after_use: fortnight, use_is: UseIs::Running };
         assert_eq!(inspector.windows().await.unwrap(), expected);

@@ -1,4 +1,5 @@
-//! What lives as long as a process that works on a deployment: a function, or a person's command.
+//! What a process keeps while it works on an installation. The process runs a function or a
+//! person's command.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::scheduler::{Schedule, Scheduler};
 use crate::settings::{InvalidSettings, Settings};
 use crate::world::AwsWorld;
 
-/// A deployment, as the environment names it.
+/// An installation of Patchwave, as the environment describes it.
 pub(crate) struct Installation {
     settings: Settings,
     clients: Clients,
@@ -48,12 +49,12 @@ impl Installation {
         &self.clients
     }
 
-    /// Returns what asks for sweeps between two.
+    /// Returns the scheduler of extra sweeps, beside the daily one.
     pub(crate) fn sweeps(&self) -> Option<&Scheduler> {
         self.sweeps.as_ref()
     }
 
-    /// Returns the world, with the hierarchy as it is now.
+    /// Returns the world, with the current hierarchy.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;
         let ticks = self.ticks.clone();
@@ -62,19 +63,18 @@ impl Installation {
     }
 }
 
-/// Why what a person asked was not done.
+/// Why Patchwave did not do what a person asked.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDone {
-    /// The environment does not name a deployment.
+    /// The environment does not describe an installation.
     #[error(transparent)]
     Settings(#[from] InvalidSettings),
     /// The hierarchy or something else did not answer.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// The hierarchy has no such image.
     #[error(transparent)]
     UnknownImage(#[from] UnknownImage),
-    /// It was not written.
+    /// The decision was not written.
     #[error(transparent)]
     NotIntervened(#[from] NotIntervened),
 }
@@ -82,27 +82,26 @@ pub enum NotDone {
 /// A decision that was written.
 #[derive(Debug)]
 pub struct Intervened {
-    /// About which image.
     pub image: ImageId,
-    /// What acts on it.
     pub acted_on: ActedOn,
 }
 
-/// What acts on a decision.
+/// When Patchwave acts on a decision.
 #[derive(Debug)]
 pub enum ActedOn {
-    /// A look that was asked for: at a minute that is at most a minute and a half ahead, which Scheduler keeps to the minute.
+    /// At a recheck, at most a minute and a half from now. Scheduler is accurate to the minute.
     AtRecheck,
-    /// The next event or tick: nobody may ask for a look, or the one who decided may not.
+    /// At the next event or tick. The settings name no schedule that ticks, or this person may not
+    /// schedule a recheck.
     AtNextTick(Option<Fault>),
 }
 
-/// Writes the decision of `by` about the image that `name` (an id or a declared `repository:tag`) means, and asks for a
-/// look at it. The deployment is the one that the environment names.
+/// Writes the decision of `by` about an image, and schedules a recheck. `name` is the image's id or
+/// a declared `repository:tag`. The environment describes the installation.
 ///
 /// # Errors
 ///
-/// Nothing is written if any of the steps fails. That no look could be asked for is no failure.
+/// If a step fails, nothing is written. A recheck that could not be scheduled is not an error.
 pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<Intervened, NotDone> {
     let installation = Installation::read().await?;
     let (world, hierarchy) = installation.world().await?;
@@ -118,12 +117,14 @@ pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Resu
     Ok(Intervened { image, acted_on })
 }
 
-/// Reads all that a plan of the deployment that the environment names is made from, with the pipelines that policy would let
-/// start were the mode `enforce`. Changes nothing.
+/// Reads everything that a plan of this installation is made from, including the pipelines that
+/// policy would start if the mode were `enforce`. Changes nothing. The environment describes the
+/// installation.
 ///
 /// # Errors
 ///
-/// There is no snapshot if the hierarchy or the ledger does not answer. What else does not is unknown in it.
+/// There is no snapshot if the hierarchy or the ledger does not answer. Anything else that does not
+/// answer is unknown in the snapshot.
 pub async fn snapshot() -> Result<Facts, NotDone> {
     let installation = Installation::read().await?;
     let (world, hierarchy) = installation.world().await?;

@@ -1,4 +1,5 @@
-//! What a sweep does beside its pass: looks at what runs, writes it down, and asks for new scans.
+//! What a sweep does besides its pass: it surveys what runs, writes the inventory, and requests new
+//! scans.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,26 +25,24 @@ use crate::survey::{Cursor, Surveyor, Target};
 use crate::telemetry;
 use crate::world::AwsWorld;
 
-/// A survey that an invocation could not end.
+/// A survey that an invocation could not finish.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Unfinished {
-    /// When it began.
     began: Timestamp,
-    /// Where it goes on.
     cursor: Cursor,
 }
 
-/// What a look brought.
+/// What a sweep found.
 pub(crate) struct Swept {
     understood: Understood,
     totals: Totals,
-    /// What went wrong beside it.
+    /// Failures that did not stop the sweep.
     faults: Vec<Fault>,
 }
 
-/// Looks at everything that the hierarchy names, or at what the last invocation left of it, understands it and writes it
-/// down. Nothing is concluded from what could not be read.
+/// Surveys everything that the hierarchy names, or what the last invocation left of it. Resolves
+/// what it saw, and writes the inventory. It concludes nothing from what it could not read.
 pub(crate) async fn sweep(
     installation: &Installation,
     world: &AwsWorld,
@@ -54,11 +53,11 @@ pub(crate) async fn sweep(
     let resume: Option<Unfinished> = ledger.state::<Option<Unfinished>>(Key::cursor()).await?.flatten();
     let began = resume.as_ref().map_or_else(|| world.now(), |unfinished| unfinished.began);
     let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint());
-    let until = deadline.and_then(|deadline| most_of_the_time(world.now(), deadline));
+    let until = deadline.and_then(|deadline| survey_deadline(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
     let (mut survey, left) = surveyor.survey(&targets(hierarchy), until, cursor.clone()).await;
-    let got_on = left.as_ref().is_none_or(|left| got_on(&survey, cursor.as_ref(), left));
+    let made_progress = left.as_ref().is_none_or(|left| made_progress(&survey, cursor.as_ref(), left));
 
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let before = ledger.inventory(&images).await?;
@@ -74,14 +73,15 @@ pub(crate) async fn sweep(
     let operation = "write the inventory";
     let written = items(&before, &understood.folded, now).map_err(|e| invalid(operation, e.to_string()))?;
     ledger.write(&written).await?;
-    // Only after what was seen is written: what is cut off before this is swept at again.
+    // The cursor is written after the inventory. If the invocation ends before this, the next sweep
+    // reads the same places again.
     if resumed || left.is_some() {
         let unfinished = left.map(|cursor| Unfinished { began, cursor });
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
     if !surveyed.ended {
-        faults.extend(go_on(installation.sweeps(), world.now(), got_on).await.err());
+        faults.extend(continue_survey(installation.sweeps(), world.now(), made_progress).await.err());
     }
 
     let inventory = &understood.folded.inventory;
@@ -103,8 +103,8 @@ pub(crate) async fn sweep(
     Ok(Swept { understood, totals, faults })
 }
 
-/// Adds what Inspector saw in the clusters that could not be read, where Inspector scans. Of many questions that fail one is
-/// told: what is not answered is unknown as it was.
+/// Adds what Inspector saw in the clusters that could not be read, if Inspector scans. If several
+/// questions fail, it returns one fault. What Inspector does not answer stays unknown.
 async fn add_reports(
     world: &AwsWorld,
     hierarchy: &Hierarchy,
@@ -127,32 +127,37 @@ async fn add_reports(
     failed.map_or(Ok(()), Err)
 }
 
-/// Tells whether an invocation got on with what it left: it read something, or knows now of a place that needs the whole of
-/// the next one.
-fn got_on(survey: &Survey, before: Option<&Cursor>, left: &Cursor) -> bool {
+/// Returns whether an invocation made progress with what was left. Either it read something, or it
+/// found a place that needs the whole next invocation.
+fn made_progress(survey: &Survey, before: Option<&Cursor>, left: &Cursor) -> bool {
     !survey.places.is_empty() || left.interrupted() > before.map_or(0, Cursor::interrupted)
 }
 
-/// Has an unfinished survey gone on with at the next minute. One that does not get on is left to the next day.
-async fn go_on(sweeps: Option<&Scheduler>, now: Timestamp, got_on: bool) -> Result<(), Fault> {
-    if got_on {
+/// Continues an unfinished survey at the next minute. A survey without progress waits for the next
+/// day.
+async fn continue_survey(
+    sweeps: Option<&Scheduler>,
+    now: Timestamp,
+    made_progress: bool,
+) -> Result<(), Fault> {
+    if made_progress {
         return match sweeps {
             Some(sweeps) => sweeps.schedule_once(now, now).await,
             None => Ok(()),
         };
     }
     Err(Fault {
-        operation: "go on with the survey".into(),
+        operation: "continue the survey".into(),
         kind: FaultKind::Unavailable,
-        message:
-            "nothing of what was left could be read in the time of an invocation; the next sweep tries again"
-                .into(),
+        message: "no place that was left could be read within one invocation; the next sweep tries again"
+            .into(),
     })
 }
 
-/// Two thirds of the time that is left: the pass that follows needs the rest. Nothing if the deadline has passed, as that of
-/// what emulates Lambda on a desk has.
-fn most_of_the_time(now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
+/// Returns when two thirds of the remaining time have passed, because the pass that follows needs
+/// the rest. `None` if the deadline has passed: local emulators of Lambda set a constant one in
+/// 1970.
+fn survey_deadline(now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
     let left = deadline.as_millisecond().saturating_sub(now.as_millisecond());
     (left > 0).then(|| now.saturating_add(SignedDuration::from_millis(left / 3 * 2)).unwrap_or(deadline))
 }
@@ -168,8 +173,8 @@ fn targets(hierarchy: &Hierarchy) -> Vec<Target> {
     inspected.accounts.iter().map(target).collect()
 }
 
-/// Ends a sweep: asks for new scans, after its pass, which would otherwise find them all under way; and says what a look
-/// brought.
+/// Ends a sweep: requests new scans, and reports what the sweep found. This follows the pass, which
+/// would otherwise find these scans in progress.
 pub(crate) async fn finish(
     world: &AwsWorld,
     hierarchy: &Hierarchy,
@@ -186,7 +191,7 @@ pub(crate) async fn finish(
     }
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
-        // Then the scans themselves tell who made them.
+        // Then the scans themselves show which scanner made them.
         Err(fault) => {
             fail(report, None, &fault);
             Scanner::Basic
@@ -207,7 +212,7 @@ pub(crate) async fn finish(
     }
 }
 
-/// What Inspector does not watch long enough, or sees otherwise than we do.
+/// Returns where Inspector does not scan long enough, or contradicts the survey.
 async fn watched(
     world: &AwsWorld,
     hierarchy: &Hierarchy,
@@ -223,20 +228,20 @@ fn fail(report: &mut Report, image: Option<ImageId>, fault: &Fault) {
     report.errors.push(Failure { image, message: fault.to_string() });
 }
 
-/// A deployment's inventory, as its table holds it.
+/// An installation's inventory, as its table holds it.
 #[derive(Debug)]
 pub struct Inventoried {
     pub hierarchy: Arc<Hierarchy>,
-    /// What is known of what runs.
     pub inventory: inventory::Inventory,
     pub now: Timestamp,
 }
 
-/// Reads the inventory of the deployment that the environment names, and tells `progress` how many entries it has so far.
+/// Reads the inventory of the installation that the environment describes. Passes the number of
+/// entries so far to `progress`.
 ///
 /// # Errors
 ///
-/// Where the hierarchy or the table do not answer.
+/// If the hierarchy or the table does not answer.
 pub async fn read(progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
     let installation = Installation::read().await?;
     let (world, hierarchy) = installation.world().await?;
@@ -258,25 +263,25 @@ mod tests {
         Place { account, region, kind: ConsumerKind::Ecs, cluster, environment: None }
     }
 
-    /// What is left, each place with whether an invocation ended in its midst.
+    /// A cursor with these places, each with whether an invocation ended while it read the place.
     fn left(places: &[(&str, bool)]) -> Cursor {
         let left = |&(cluster, interrupted): &(&str, bool)| Left { interrupted, place: place(cluster) };
         Cursor { left: places.iter().map(left).collect() }
     }
 
     #[test]
-    fn an_invocation_gets_on_if_it_reads_something_or_leaves_a_place_in_its_midst() {
+    fn an_invocation_makes_progress_if_it_reads_something_or_interrupts_a_place() {
         let nothing = Survey::default();
         let at = "2026-01-01T12:00:00Z".parse().unwrap();
         let read = PlaceRead { place: place("web"), at, unread: None };
         let something = Survey { places: vec![read], ..Survey::default() };
         let fresh = left(&[("a", false), ("b", false)]);
-        let in_its_midst = left(&[("a", true), ("b", false)]);
-        assert!(got_on(&something, None, &fresh));
-        assert!(got_on(&something, Some(&in_its_midst), &in_its_midst));
-        assert!(got_on(&nothing, None, &in_its_midst));
-        assert!(got_on(&nothing, Some(&fresh), &in_its_midst));
-        assert!(!got_on(&nothing, None, &fresh));
-        assert!(!got_on(&nothing, Some(&in_its_midst), &in_its_midst));
+        let interrupted = left(&[("a", true), ("b", false)]);
+        assert!(made_progress(&something, None, &fresh));
+        assert!(made_progress(&something, Some(&interrupted), &interrupted));
+        assert!(made_progress(&nothing, None, &interrupted));
+        assert!(made_progress(&nothing, Some(&fresh), &interrupted));
+        assert!(!made_progress(&nothing, None, &fresh));
+        assert!(!made_progress(&nothing, Some(&interrupted), &interrupted));
     }
 }

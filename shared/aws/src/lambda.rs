@@ -1,4 +1,4 @@
-//! The one handler that all functions share; they differ in what a schedule means to them.
+//! The handler that all functions share. The functions differ in what a schedule means to them.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -19,10 +19,11 @@ use crate::settings::InvalidSettings;
 use crate::telemetry;
 use crate::world::AwsWorld;
 
-/// Which function this is: its name, and what a schedule means to it.
+/// A function: its name, and what a schedule means to it.
 ///
-/// Values and not a list of three, so that a sweep, and with it the clients of every service that runs images, is reachable
-/// from [`Role::INVENTORY`] alone: the linker leaves it out of the other functions, whose cold starts then do not load it.
+/// These are values and not an enum, so that only [`Role::INVENTORY`] refers to the sweep. With the
+/// sweep come the clients of every service that runs images. The linker leaves both out of the
+/// other functions, so their cold starts do not load them.
 #[derive(Clone, Copy)]
 pub struct Role {
     name: &'static str,
@@ -31,23 +32,24 @@ pub struct Role {
 }
 
 impl Role {
-    /// ActedOn on scans and findings.
+    /// Acts on scans and findings.
     pub const SCAN_COMPLETE: Self =
         Self { name: "scan-complete", schedule: ScheduleKind::Tick, pass: |pass| Box::pin(pass.make()) };
-    /// Looks at everything, daily.
+    /// Sweeps everything once a day.
     pub const INVENTORY: Self =
         Self { name: "inventory", schedule: ScheduleKind::Sweep, pass: |pass| Box::pin(pass.sweep()) };
-    /// ActedOn on pushes, build results and ticks.
+    /// Acts on pushes, build results and ticks.
     pub const REBUILD_FANOUT: Self =
         Self { name: "rebuild-fanout", schedule: ScheduleKind::Tick, pass: |pass| Box::pin(pass.make()) };
 }
 
 /// Runs a function until Lambda stops it.
 ///
-/// Wrong settings do not stop it: then every invocation fails with a message that names the variable, where its caller sees
-/// it, and not only a log line about a process that ended.
+/// Wrong settings do not stop it. Instead every invocation fails with a message that names the
+/// variable, so that the caller sees the reason. If the process ended, only a log line would say
+/// so.
 pub async fn run(role: Role) -> Result<(), lambda_runtime::Error> {
-    // Behind a pointer, so that no binary has to work out the layout of everything that the SDK's calls hold.
+    // Boxed, so that no binary has to compute the layout of everything that the SDK's futures hold.
     let serving: Pin<Box<dyn Future<Output = _>>> = Box::pin(serve(role));
     serving.await
 }
@@ -75,7 +77,7 @@ enum Failed {
     Batch(serde_json::Error),
     #[error(transparent)]
     World(#[from] Fault),
-    #[error("not everything could be written; the events are looked at again")]
+    #[error("not everything could be written; SQS delivers the events again")]
     NotWhole,
     #[error("cannot write the report: {0}")]
     Report(serde_json::Error),
@@ -186,7 +188,7 @@ impl Invocation<'_> {
         Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
     }
 
-    /// Looks at what runs, if that is asked for. Whatever becomes of it, the pass is made.
+    /// Sweeps if a trigger asks for it. If the sweep fails, the pass is still made.
     async fn sweep(self) -> Result<Report, Fault> {
         if !self.triggers.contains(&Trigger::Sweep) {
             return self.make().await;
@@ -205,19 +207,19 @@ fn ignored(because: &str) -> Result<Value, serde_json::Error> {
     Ok(report)
 }
 
-/// The records of an SQS batch, each read by itself.
+/// The records of an SQS batch, each read separately.
 ///
-/// SQS moves a message that failed too often to the dead letters, with its body and its id but no reason. So the reason of
-/// every failure is logged under `message_id`.
+/// SQS moves a message that failed too often to the dead-letter queue, with its body and its id but
+/// without a reason. So the reason of every failure is logged under `message_id`.
 #[derive(Debug, Default)]
 struct Batch {
-    /// Those that ask for a look.
+    /// Messages that trigger the pass.
     triggers: Vec<(Message, Trigger)>,
-    /// Those that cannot be read: they fail alone.
+    /// Messages that cannot be read. Each of them fails alone.
     bad: Vec<Message>,
 }
 
-/// What tells a message from all others, and how often it has been delivered.
+/// Identifies a message, and counts its deliveries.
 #[derive(Debug)]
 struct Message {
     id: String,
@@ -233,7 +235,7 @@ impl Message {
         }
     }
 
-    /// Logs why it failed.
+    /// Logs why the message failed.
     fn log(&self, why: &dyn std::error::Error) {
         error!(target: "patchwave", message_id = self.id, receive_count = self.receive_count, "{why}");
     }
@@ -258,7 +260,7 @@ impl Batch {
         batch
     }
 
-    /// Returns what to look at, each once: one scan of many platforms tells the same many times.
+    /// Returns each trigger once. One scan of many platforms emits several equal events.
     fn triggers(&self) -> Vec<Trigger> {
         let each: BTreeSet<&Trigger> = self.triggers.iter().map(|(_, trigger)| trigger).collect();
         each.into_iter().cloned().collect()

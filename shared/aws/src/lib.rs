@@ -1,7 +1,9 @@
-//! Patchwave's effects on AWS: one module for each service, the functions' handler, and nothing that decides.
+//! Patchwave's effects on AWS: one module for each service, and the functions' handler. Nothing
+//! here decides.
 //!
-//! Whatever AWS answers becomes the domain's words here, or a [`Fault`](patchwave_converge::Fault) that says what was tried
-//! and why it failed. What was not read to its end is never an answer.
+//! The modules translate AWS's answers into the domain's types. If a call fails, they return a
+//! [`Fault`](patchwave_converge::Fault) that says what was tried and why it failed. A partly read
+//! answer never counts as an answer.
 
 mod clients;
 mod codepipeline;

@@ -1,7 +1,7 @@
-//! Image manifests and indexes, read by what they hold.
+//! Image manifests and indexes, read by their content.
 //!
-//! The declared media type is not trusted: registries and tools get it wrong, and OCI makes it optional. A document with
-//! `manifests` is an index, one with `layers` or `config` is a manifest.
+//! The declared media type is not trusted: registries and tools get it wrong, and OCI makes it
+//! optional. A document with `manifests` is an index, one with `layers` or `config` is a manifest.
 //! <https://github.com/opencontainers/image-spec/blob/main/image-index.md>,
 //! <https://github.com/opencontainers/image-spec/blob/main/manifest.md>.
 
@@ -19,43 +19,41 @@ pub(crate) const MEDIA_TYPES: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
 ];
 
-/// Registries must take 4 MiB and need not take more:
+/// Registries must accept 4 MiB and need not accept more:
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>.
 const LONGEST: usize = 4 * 1024 * 1024;
 /// An index has an entry or two for each platform; Windows adds one for each release.
 const MOST_ENTRIES: usize = 1_000;
-/// Docker stops at 127 layers.
+/// Docker allows at most 127 layers.
 const MOST_LAYERS: usize = 1_000;
-/// What the attestations of `BuildKit` say their platform is.
+/// The platform that `BuildKit` gives its attestations.
 const UNKNOWN: &str = "unknown";
 
-/// Where a manifest stands that no index gives a platform.
+/// The platform of a manifest that no index gives one.
 ///
-/// A single manifest names its platform only in its config, a blob that costs two more calls for each version. So every
-/// single manifest stands here. Single manifests compare with each other; a child and a parent of which only one is an
-/// index have no platform in common, and whoever compares them must look at layers.
-pub(crate) const SINGLE: &str = "unknown/single";
+/// A single manifest names its platform only in its config, a blob that costs two more calls for
+/// each version. So all single manifests have this platform, and compare with each other. If only
+/// one of a child and its parent is an index, they have no platform in common. Then only their
+/// layers can be compared.
+pub(crate) const SINGLE: &str = Platform::UNNAMED;
 
 /// A manifest document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Document {
     /// An image index or manifest list.
     Index {
-        /// Its platform manifests.
         platforms: BTreeMap<Platform, Digest>,
-        /// Its other entries: attestations, signatures and the like.
+        /// Attestations, signatures and the like.
         others: BTreeSet<Digest>,
-        /// What it says about the build.
         notes: Notes,
     },
     /// One platform's manifest.
     Manifest {
-        /// Its layers, from the base up.
+        /// From the base up.
         layers: Vec<Digest>,
-        /// What it says about the build.
         notes: Notes,
     },
-    /// Something that is stored like an image and is none; its media type.
+    /// Something that is stored like an image but is none, by its media type.
     Artifact(String),
 }
 
@@ -81,12 +79,13 @@ impl Notes {
         }
     }
 
-    /// Reads annotations. One that cannot be read says nothing; it is somebody's free text.
+    /// Reads annotations. An annotation that cannot be read is ignored, because annotations are
+    /// free text.
     fn new(annotations: &BTreeMap<String, String>) -> Self {
         let note = |name: &str| annotations.get(&format!("org.opencontainers.image.{name}"));
         Self {
             revision: note("revision").filter(|text| !text.is_empty()).cloned(),
-            // Reproducible builds write 1970 or the like: that is no build time.
+            // Reproducible builds write 1970 or the like, which is no build time.
             created: note("created")
                 .and_then(|text| text.parse().ok())
                 .filter(|t: &Timestamp| t.as_second() > YEAR),
@@ -101,7 +100,7 @@ const YEAR: i64 = 366 * 86_400;
 /// A document that is neither index nor manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidManifest {
-    #[error("the manifest has {0} bytes, and registries stop at {LONGEST}")]
+    #[error("the manifest has {0} bytes, and at most {LONGEST} are read")]
     TooLong(usize),
     #[error("the manifest's field {field} is wrong: {problem}")]
     Field { field: String, problem: String },
@@ -205,13 +204,14 @@ fn index(entries: Vec<Entry>, notes: Notes) -> Result<Document, InvalidManifest>
         };
         let platform: Platform =
             platform.parse().map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
-        // Of several entries for one platform the first is meant.
+        // If a platform has several entries, the first counts.
         platforms.entry(platform).or_insert(entry.digest);
     }
     Ok(Document::Index { platforms, others, notes })
 }
 
-/// Tells what a manifest is if it is no image: by its artifact type, its config's, or its layers'.
+/// Returns the type of a manifest that is not an image: its artifact type, its config's type, or
+/// its layers' type.
 fn not_an_image(artifact_type: Option<String>, config: Option<&Blob>, layers: &[Blob]) -> Option<String> {
     if let Some(artifact) = artifact_type.filter(|text| !text.is_empty()) {
         return Some(artifact);
@@ -223,7 +223,7 @@ fn not_an_image(artifact_type: Option<String>, config: Option<&Blob>, layers: &[
                 "application/vnd.docker.container.image.v1+json" | "application/vnd.oci.image.config.v1+json"
             )
     });
-    // Signatures and attestations have an image's config and something else for layers.
+    // Signatures and attestations have an image's config but other layers.
     let foreign_layer =
         || layers.first().map(|layer| &layer.media_type).filter(|_| !layers.iter().any(is_image_layer));
     foreign_config.or_else(foreign_layer).cloned()
@@ -235,7 +235,8 @@ fn is_image_layer(layer: &Blob) -> bool {
 }
 
 impl Entry {
-    /// Tells whether the entry is no platform's image: an attestation, a signature, an artifact.
+    /// Returns whether the entry is an attestation, a signature or an artifact, and not a
+    /// platform's image.
     fn is_other(&self) -> bool {
         let referring =
             self.annotations.as_ref().is_some_and(|a| a.contains_key("vnd.docker.reference.type"));
@@ -245,10 +246,11 @@ impl Entry {
 }
 
 impl EntryPlatform {
-    /// Writes the platform in its usual form, in which tools differ: `arm64` and `arm64/v8` are one platform.
+    /// Writes the platform in its usual form. Tools differ: `arm64` and `arm64/v8` are one
+    /// platform.
     ///
-    /// Rules: <https://github.com/containerd/platforms/blob/main/database.go>. Windows images of different releases stand
-    /// in one index, so there the release takes the variant's place.
+    /// Rules: <https://github.com/containerd/platforms/blob/main/database.go>. One index can hold
+    /// Windows images of different releases, so there the release takes the variant's place.
     fn name(&self) -> String {
         let variant = self.variant.as_deref().unwrap_or_default();
         let (architecture, variant) = match (self.architecture.as_str(), variant) {
@@ -264,7 +266,8 @@ impl EntryPlatform {
         if variant.is_empty() { name } else { format!("{name}/{variant}") }
     }
 
-    /// Returns the first three numbers of Windows' version: the fourth changes with every month's patches.
+    /// Returns the first three numbers of Windows' version. The fourth changes with every month's
+    /// patches.
     fn release(&self) -> String {
         let version = self.os_version.as_deref().filter(|_| self.os == "windows").unwrap_or_default();
         version.split('.').take(3).collect::<Vec<_>>().join(".")

@@ -1,4 +1,5 @@
-//! What AWS answers and what reaches the functions, changed by chance: everything comes to an answer or an error.
+//! What AWS answers and what reaches the functions, changed at random. Each input results in an
+//! answer or an error.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};

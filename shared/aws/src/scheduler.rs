@@ -1,7 +1,8 @@
-//! EventBridge Scheduler: a function that has to look again wakes itself.
+//! EventBridge Scheduler: schedules an extra invocation of a function.
 //!
-//! It makes a schedule that strikes once and is gone, with everything else as in the one that wakes the function anyway. A
-//! delayed message to itself would do as well, sixteen times: then Lambda takes it for a loop and stops the function.
+//! The extra schedule runs once and is then deleted. Everything else is as in the function's
+//! regular schedule. A delayed message to itself would also work, but only sixteen times: then
+//! Lambda detects a loop and stops the function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,8 @@ use patchwave_converge::Fault;
 
 use crate::fault::{fault, invalid};
 
-/// How far a minute must be ahead: the call that asks for it may take as long, and a minute that has passed is refused.
+/// How far ahead a minute must be. The call may take this long, and Scheduler refuses a minute that
+/// has passed.
 const AHEAD: Duration = Duration::from_secs(30);
 /// Longest name of a schedule.
 /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html>
@@ -28,35 +30,35 @@ pub(crate) struct Schedule {
     pub(crate) name: String,
 }
 
-/// What wakes a function at a time of its choice.
+/// Schedules extra invocations of a function.
 #[derive(Debug, Clone)]
 pub(crate) struct Scheduler {
     client: Client,
     schedule: Schedule,
-    /// What the schedule wakes, and how: asked once.
+    /// The regular schedule's target, read once.
     target: Arc<Mutex<Option<Target>>>,
 }
 
 impl Scheduler {
-    /// `schedule` is the one that wakes this function regularly.
+    /// `schedule` is the function's regular schedule.
     pub(crate) fn new(client: Client, schedule: Schedule) -> Self {
         Self { client, schedule, target: Arc::default() }
     }
 
-    /// Asks to be woken at the first whole minute from `at` on that is still ahead. However many ask for the same minute,
-    /// they are woken once.
+    /// Schedules an invocation at the first whole minute from `at` on that is still ahead. Several
+    /// requests for one minute make one invocation.
     pub(crate) async fn schedule_once(&self, at: Timestamp, now: Timestamp) -> Result<(), Fault> {
         let Schedule { group, name } = &self.schedule;
         let target = self.target().await?;
         let minute = minute(at, now);
-        let operation = || format!("schedule a look at {minute}");
+        let operation = || format!("schedule an invocation at {minute}");
         let exactly = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
         let exactly = exactly.map_err(|error| invalid(operation(), error.to_string()))?;
         let call = self.client.create_schedule();
         let made = call
             .group_name(group)
             .name(name_of(name, minute))
-            .description("Look again.")
+            .description("An extra invocation that Patchwave scheduled.")
             .schedule_expression(minute.strftime("at(%Y-%m-%dT%H:%M:%S)").to_string())
             .schedule_expression_timezone("UTC")
             .flexible_time_window(exactly)
@@ -66,7 +68,7 @@ impl Scheduler {
             .await;
         match made {
             Ok(_) => Ok(()),
-            // Somebody else asked for this minute.
+            // Another caller has scheduled this minute.
             Err(error) if error.code() == Some("ConflictException") => Ok(()),
             Err(error) => Err(fault(operation(), &error)),
         }
@@ -87,7 +89,8 @@ impl Scheduler {
     }
 }
 
-/// Returns the first whole minute from `at` on, and at least [`AHEAD`] from now: Scheduler knows no seconds.
+/// Returns the first whole minute from `at` on that is at least [`AHEAD`] from now. Scheduler is
+/// precise to the minute.
 fn minute(at: Timestamp, now: Timestamp) -> Timestamp {
     let at = at.max(now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX));
     let seconds = at.as_second() + i64::from(at.subsec_nanosecond() > 0);
@@ -95,7 +98,8 @@ fn minute(at: Timestamp, now: Timestamp) -> Timestamp {
     Timestamp::from_second(minutes * 60).unwrap_or(at)
 }
 
-/// Names what wakes at this minute. Of a long name the end stays: that is where CloudFormation makes names differ.
+/// Names the schedule of this minute. A long name keeps its end, because CloudFormation makes names
+/// differ there.
 fn name_of(name: &str, minute: Timestamp) -> String {
     let minute = minute.strftime("-%Y%m%dT%H%M").to_string();
     let keep = LONGEST_NAME.saturating_sub(minute.len());
@@ -130,7 +134,7 @@ mod tests {
         assert_eq!(of("2026-01-01T12:07:00Z"), "2026-01-01T12:07:00Z");
         assert_eq!(of("2026-01-01T12:07:00.001Z"), "2026-01-01T12:08:00Z");
         assert_eq!(of("2026-01-01T12:07:59Z"), "2026-01-01T12:08:00Z");
-        assert_eq!(of("2020-01-01T00:00:00Z"), "2026-01-01T12:01:00Z", "the past is now");
+        assert_eq!(of("2020-01-01T00:00:00Z"), "2026-01-01T12:01:00Z", "a time in the past counts as now");
         assert_eq!(of("2026-01-01T12:00:00Z"), "2026-01-01T12:01:00Z");
         let late = at("2026-01-01T12:00:45Z");
         assert_eq!(minute(late, late).to_string(), "2026-01-01T12:02:00Z", "12:01 may have passed by then");
@@ -147,9 +151,10 @@ mod tests {
         assert!(long.ends_with("a-Daily-EXAMPLE-20260101T1201"), "{long}");
     }
 
-    /// moto has the schedule of the template; whoever asks for the same minute finds it made.
+    /// moto has the template's schedule. The second caller that asks for a minute finds its
+    /// schedule there.
     #[tokio::test]
-    async fn many_who_ask_for_a_minute_make_one_schedule_like_the_regular_one() {
+    async fn many_requests_for_a_minute_make_one_schedule_like_the_regular_one() {
         let moto = Moto::start().await;
         let target = json!({
             "Arn": "arn:aws:lambda:us-east-1:123456789012:function:inventory",
@@ -207,7 +212,7 @@ mod tests {
         let now = at("2026-01-01T12:00:00Z");
         let refused = scheduler.clone().schedule_once(at("2026-01-01T12:07:00Z"), now).await.unwrap_err();
         assert_eq!(refused.kind, FaultKind::Denied);
-        assert_eq!(refused.operation, "schedule a look at 2026-01-01T12:07:00Z");
+        assert_eq!(refused.operation, "schedule an invocation at 2026-01-01T12:07:00Z");
         scheduler.schedule_once(at("2026-01-01T12:09:00Z"), now).await.unwrap();
         assert_eq!(reads.load(Ordering::Relaxed), 1);
     }

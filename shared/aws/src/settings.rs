@@ -1,4 +1,4 @@
-//! The environment: read here, once, and nowhere else.
+//! The environment variables. Only this module reads them, once.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,10 @@ use patchwave::policy::Mode;
 
 use crate::scheduler::Schedule;
 
-/// An environment variable of Patchwave's own, as the README lists it.
+/// An environment variable that Patchwave defines, as the README lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     pub name: &'static str,
-    /// What it means.
     pub meaning: &'static str,
 }
 
@@ -26,19 +25,19 @@ pub const MODE: Variable = Variable {
     meaning: "observe (default: start nothing) or enforce; no policy goes further than this",
 };
 
-/// Where Patchwave's own events go.
+/// Where Patchwave sends notices.
 pub const EVENT_BUS: Variable = Variable {
     name: "PATCHWAVE_EVENT_BUS",
-    meaning: "the name or ARN of the EventBridge bus for notifications; without it nobody is told",
+    meaning: "the name or ARN of the EventBridge bus for notices; without it Patchwave sends none",
 };
 
-/// Which schedule ticks.
+/// Which schedule starts the ticks.
 pub const TICK: Variable = Variable {
     name: "PATCHWAVE_TICK",
-    meaning: "the group/name of the schedule that ticks; without it nobody asks for a tick between two",
+    meaning: "the group/name of the schedule that ticks; without it Patchwave schedules no rechecks",
 };
 
-/// Which schedule sweeps.
+/// Which schedule starts the sweeps.
 pub const SWEEP: Variable = Variable {
     name: "PATCHWAVE_SWEEP",
     meaning: "the group/name of the schedule that sweeps; without it an unfinished survey waits for the next sweep",
@@ -50,7 +49,7 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
     meaning: "the Kubernetes API of all clusters instead of their own (tests; optional)",
 };
 
-/// All of them.
+/// All variables that Patchwave defines.
 pub const VARIABLES: [Variable; 7] = [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, SWEEP, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
@@ -58,11 +57,8 @@ pub const VARIABLES: [Variable; 7] = [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, S
 pub(crate) enum Source {
     /// On disk, such as in the function's package.
     File(PathBuf),
-    /// In S3.
     Object {
-        /// The bucket's name.
         bucket: String,
-        /// The object's key.
         key: String,
     },
 }
@@ -76,23 +72,20 @@ pub(crate) struct Settings {
     pub(crate) event_bus: Option<String>,
     pub(crate) tick: Option<Schedule>,
     pub(crate) sweep: Option<Schedule>,
-    /// Whether S3 is somewhere else than at AWS, where buckets have no host names of their own.
+    /// Whether S3 is not AWS's own, so that buckets have no host names.
     pub(crate) own_s3: bool,
 }
 
 /// A variable that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSettings {
-    /// It is not set.
     #[error("{} is not set; set it to {}", .0.name, .0.meaning)]
     Missing(Variable),
-    /// Its value is not one of its values.
     #[error("{} is {found:?}; set it to {}", .variable.name, .variable.meaning)]
     Wrong { variable: Variable, found: String },
 }
 
 impl Settings {
-    /// Reads the settings.
     pub(crate) fn read() -> Result<Self, InvalidSettings> {
         Self::from(read)
     }
@@ -142,15 +135,15 @@ fn wrong(variable: Variable, found: &str) -> InvalidSettings {
     InvalidSettings::Wrong { variable, found: found.chars().take(200).collect() }
 }
 
-/// Returns where Kubernetes is, if not where EKS says.
+/// Returns the Kubernetes endpoint that replaces the one that EKS names, if it is set.
 pub(crate) fn kube_endpoint() -> Option<String> {
     read(KUBE_ENDPOINT_OVERRIDE.name).filter(|endpoint| !endpoint.is_empty())
 }
 
 /// Returns which log lines are written: Lambda's own setting, else Rust's usual one, else `info`.
 ///
-/// A plain level is about Patchwave. The SDK's lines show what it sends, so they appear only if somebody asks for them by
-/// name.
+/// A plain level applies to Patchwave only. The SDK's lines show what it sends, so they appear only
+/// if the setting names them.
 pub(crate) fn log_filter() -> String {
     filter(read("AWS_LAMBDA_LOG_LEVEL").or_else(|| read("RUST_LOG")).as_deref())
 }

@@ -1,4 +1,5 @@
-//! Logs: one JSON object a line, each with the request that it belongs to. Neither settings nor credentials are logged.
+//! Logs: one JSON object a line, each with the request that it belongs to. Neither settings nor
+//! credentials are logged.
 
 use std::io::Write;
 
@@ -13,18 +14,19 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings;
 
-/// Starts logging. A second start changes nothing.
+/// Starts logging. A second call changes nothing.
 pub(crate) fn init() {
     let lines = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
     let log =
         tracing_subscriber::registry().with(filter(&settings::log_filter())).with(lines.with_ansi(false));
-    // It fails only where somebody else already logs, such as another test.
+    // It fails only if a logger is already set, such as by another test.
     let _ = log.try_init();
 }
 
-/// Reads levels by target, such as `warn,patchwave=info`. What makes no sense of it is left out.
+/// Reads levels by target, such as `warn,patchwave=info`. Parts that make no sense are left out.
 ///
-/// Not by `EnvFilter`: for what that can ask for besides, every function's package would hold an engine of regular expressions.
+/// `EnvFilter` can do more, but every function's package would hold an engine of regular
+/// expressions for it.
 fn filter(directives: &str) -> Targets {
     let readable = |directive: &&str| !directive.is_empty() && directive.parse::<Targets>().is_ok();
     let readable: Vec<&str> = directives.split(',').map(str::trim).filter(readable).collect();
@@ -36,9 +38,10 @@ pub(crate) fn request(function: &str, request_id: &str) -> Span {
     info_span!(target: "patchwave", "request", function, request_id)
 }
 
-/// Writes a line that CloudWatch makes metrics of. It must stand alone: with anything around it, it is only a log line.
+/// Writes a line that CloudWatch makes metrics of. The line must hold nothing else: otherwise it is
+/// only a log line.
 pub(crate) fn figures(line: &Value) {
-    // Whoever closed the log cannot be told.
+    // If the log is closed, the failure cannot be reported.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
@@ -55,7 +58,8 @@ pub(crate) fn report(report: &Report) {
     for held in report.waiting() {
         info!(target: "patchwave", image = %held.image, why = held.hold.name(), lifted_by = held.lifted_by, "held");
     }
-    // Whoever delivers events or batches throws the report away: what was proved and what is not known stands here alone.
+    // The service that delivers events discards the report. So what was proved and what is unknown
+    // is in the log only.
     for proof in &report.proofs {
         info!(
             target: "patchwave",
@@ -103,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_there_is_no_reason_to_rebuild_is_no_line() {
+    fn an_image_without_a_reason_to_rebuild_is_not_logged() {
         let held = vec![held("apps/old:1", Hold::Frozen), held("apps/fresh:1", Hold::Fresh)];
         let log = logged(&Report { held, ..Report::default() });
         assert!(log.contains("apps/old:1") && log.contains("Frozen") && log.contains("held=1"), "{log}");

@@ -1,4 +1,4 @@
-//! The world behind the seam, as AWS has it.
+//! The [`World`] on AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use crate::inspector::Inspector;
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 
-/// AWS: registry and scanner, pipelines, ledger, clock.
+/// The registry and its scanner, the pipelines, the ledger and the clock.
 #[derive(Debug, Clone)]
 pub struct AwsWorld {
     registry: Ecr,
@@ -57,7 +57,7 @@ impl AwsWorld {
         &self.ledger
     }
 
-    /// Lets the scans of a look that was just made serve the pass that follows it.
+    /// Keeps the scans that a survey just read for the pass that follows it.
     pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
         self.registry.keep_scans(scans);
     }
@@ -67,17 +67,18 @@ impl AwsWorld {
         self.registry.scanning().await
     }
 
-    /// Returns how long the enhanced scanner looks at an image.
+    /// Returns how long the enhanced scanner scans an image.
     pub async fn windows(&self) -> Result<Windows, Fault> {
         self.scanner.windows().await
     }
 
-    /// Returns what the enhanced scanner says of all images of these repositories.
+    /// Returns the enhanced scanner's coverage of all images of these repositories.
     pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
         self.scanner.covered(repositories).await
     }
 
-    /// Returns in which clusters the enhanced scanner saw these images: all there is of clusters that cannot be read.
+    /// Returns in which clusters the enhanced scanner saw these images. Of clusters that cannot be
+    /// read, nothing else is known.
     pub async fn seen_in_use(
         &self,
         images: &BTreeSet<ManifestAt>,

@@ -14,21 +14,22 @@ pub enum NotIntervened {
     /// The hierarchy has no such image.
     #[error(transparent)]
     UnknownImage(#[from] UnknownImage),
-    /// The decision cannot be made about the image as it is.
+    /// The decision is not possible in the image's current state.
     #[error(transparent)]
     NotDecided(#[from] NotDecided),
     /// The image's record exists and cannot be read.
     #[error("{0}")]
     Unreadable(String),
-    /// Something did not answer.
+    /// A service did not answer.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// Another invocation acts on the image at this moment.
-    #[error("the image's record changed meanwhile; try again")]
+    /// Another invocation wrote the record at the same time.
+    #[error("another invocation changed the image's record at the same time; try again")]
     Conflict,
 }
 
-/// Writes the decision of `by` about `image`. The next pass over the image acts on it: its next event, or the tick.
+/// Writes the decision of `by` about `image`. The next pass over the image acts on it: after the
+/// image's next event, or at the tick.
 ///
 /// # Errors
 ///

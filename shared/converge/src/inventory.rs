@@ -1,4 +1,5 @@
-//! Understands what a survey saw: asks the registry about every digest, and adds it to what was known.
+//! Describes what a survey read: asks the registry about every digest, and adds the answers to what
+//! was known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,15 +20,14 @@ use crate::world::{Fault, ManifestAt, World};
 /// A survey, or the part of one that an invocation reached.
 #[derive(Debug, Clone)]
 pub struct Surveyed {
-    /// What it saw.
     pub survey: Survey,
-    /// When it began, in whichever invocation.
+    /// When it began, in this invocation or an earlier one.
     pub began: Timestamp,
-    /// Whether it has reached everything.
+    /// Whether it has read everything.
     pub ended: bool,
 }
 
-/// What is known after a survey, and what it was understood by.
+/// What is known after a survey, and the facts that it is known from.
 #[derive(Debug, Clone)]
 pub struct Understood {
     /// What is known now, and what changed.
@@ -36,14 +36,16 @@ pub struct Understood {
     pub facts: Facts,
 }
 
-/// What the registry and the scanner say of what counts and of what was seen.
+/// What the registry and the scanner report about the current versions and those that the survey
+/// read.
 #[derive(Debug, Clone)]
 pub struct Described {
     facts: Facts,
     missing: BTreeMap<ManifestAt, Missing>,
 }
 
-/// Asks the registry and the scanner about everything that was seen, and that was known `before`.
+/// Asks the registry and the scanner about everything that the survey read, and that was known
+/// `before`.
 pub async fn describe<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
@@ -55,7 +57,7 @@ pub async fn describe<W: World>(
     let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
     for image in &images {
         let (current, versions) = current(currents.remove(&image.id));
-        let known = ImageFacts { current, versions, execution: None, record: Record::default() };
+        let known = ImageFacts::new(current, versions, None, Record::default());
         facts.images.insert(image.id.clone(), known);
     }
     let missing = add_running(world, hierarchy, before, survey, &mut facts).await;
@@ -69,8 +71,8 @@ impl Described {
         manifests(hierarchy.images(), &self.facts).map(|(at, _)| at).collect()
     }
 
-    /// Adds what was seen to what was known `before`. What registry and scanner do not say is unknown, and what was known
-    /// stays.
+    /// Adds what the survey read to what was known `before`. What the registry and the scanner do
+    /// not report is unknown, and what was known stays.
     pub fn understand(self, hierarchy: &Hierarchy, before: &Inventory, surveyed: &Surveyed) -> Understood {
         let Self { facts, mut missing } = self;
         let mut catalog = Catalog::new(hierarchy, &facts);
@@ -96,7 +98,7 @@ impl Understood {
     }
 }
 
-/// Adds the versions that run, or ran when it was last looked; returns why others have none.
+/// Adds the versions that run, or ran at the last sweep. Returns why others could not be added.
 async fn add_running<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
@@ -116,7 +118,7 @@ async fn add_running<W: World>(
     let mut alone: BTreeMap<Repository, Vec<Version>> = BTreeMap::new();
     for (at, found) in world.versions(&wanted).await {
         match found {
-            // One platform by itself may be a part of an index.
+            // A single platform manifest may be part of an index.
             Ok(Some(version))
                 if version.platforms.values().any(|manifest| manifest.digest == version.digest) =>
             {
@@ -147,7 +149,8 @@ async fn add_running<W: World>(
     missing
 }
 
-/// Adds a version to all images of its repository: which of them it is of, only what runs it can say.
+/// Adds a version to all images of its repository. Which of them it belongs to is known only for a
+/// version that runs.
 fn add(hierarchy: &Hierarchy, facts: &mut Facts, repository: &Repository, version: &Version) {
     let ids: Vec<ImageId> = hierarchy.in_repository(repository).map(|image| image.id.clone()).collect();
     for id in ids {
@@ -157,10 +160,12 @@ fn add(hierarchy: &Hierarchy, facts: &mut Facts, repository: &Repository, versio
     }
 }
 
-/// Asks for new scans of what counts and of what runs. Returns those that were begun, and what went wrong.
+/// Requests new scans of the current versions and of those that run. Returns the scans that began,
+/// and the faults.
 ///
-/// That the service makes none now is nobody's error. Where it makes none of one manifest that it never scanned, it is not
-/// asked about the rest of that repository: Inspector watches it.
+/// It is not an error if the registry makes no scan now. If it makes none of a manifest that it
+/// never scanned, Inspector watches the repository. Then this requests no other scan in that
+/// repository.
 pub async fn rescan<W: World>(
     world: &W,
     hierarchy: &Hierarchy,

@@ -1,7 +1,7 @@
-//! Observe, plan, apply: one pass over a world.
+//! One pass: observe, plan, apply.
 //!
-//! The same code runs in the Lambda functions, in the simulator and in the CLI. One narrow seam, [`World`], separates it
-//! from what it acts on.
+//! The same code runs in the Lambda functions, in the simulator and in the CLI. One narrow
+//! interface, [`World`], separates it from the services that it calls.
 
 mod apply;
 mod intervene;
@@ -15,33 +15,36 @@ pub use apply::LEASE;
 pub use intervene::{NotIntervened, intervene};
 pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
+use observe::observe_with;
 pub use report::{Failure, Held, Report, Started};
 pub use scope::scope;
-pub use world::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+pub use world::{Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use std::collections::BTreeSet;
 
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
 use patchwave::plan::{Plan, Start, plan};
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
 
-/// What a pass is allowed to do, and in whose name.
+/// What a pass may do, and who makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassSettings {
     /// The ceiling: policy can stay below it, never above.
     pub mode: Mode,
-    /// Who claims: unique to the invocation.
+    /// The owner of the pass's claims: unique to the invocation.
     pub owner: String,
 }
 
-/// Makes one pass: what the triggers and the index of the unsettled are about is observed, planned and applied.
+/// Makes one pass: observes, plans and applies for the images that the triggers and the index of
+/// unsettled images name.
 ///
 /// # Errors
 ///
-/// A ledger that does not answer ends the pass before anything was started. Everything else that goes wrong is in the
-/// report, beside what went right.
+/// A ledger that does not answer ends the pass before anything is started. The report lists every
+/// other fault, and what succeeded.
 pub async fn converge<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
@@ -49,30 +52,53 @@ pub async fn converge<W: World>(
     settings: &PassSettings,
 ) -> Result<Report, Fault> {
     let unsettled = world.unsettled().await?;
-    let scope = scope(hierarchy, triggers, &unsettled);
-    let mut facts = observe(world, hierarchy, &scope).await?;
+    let (scope, records) = due(world, hierarchy, triggers, unsettled).await?;
+    let mut facts = observe_with(world, hierarchy, &scope, records).await?;
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut report = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     report.trigger = triggers.to_vec();
     Ok(report)
 }
 
-/// Observes every image and asks about the pipelines that would start under the ceiling `mode`: all that a plan is made from.
-/// Changes nothing.
+/// Reads the records of the images in scope. Unsettled images that are not due yet are left out: a
+/// person must first make readable what could not be read.
+async fn due<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    triggers: &[Trigger],
+    mut unsettled: BTreeSet<ImageId>,
+) -> Result<(BTreeSet<ImageId>, Records), Fault> {
+    let mut scope = scope::scope(hierarchy, triggers, &unsettled);
+    let mut records = world.records(&scope).await?;
+    let now = world.now();
+    let before = unsettled.len();
+    unsettled.retain(|id| records.read.get(id).is_none_or(|record| record.is_due(now)));
+    if unsettled.len() < before {
+        scope = scope::scope(hierarchy, triggers, &unsettled);
+        records.read.retain(|id, _| scope.contains(id));
+        records.unreadable.retain(|id, _| scope.contains(id));
+    }
+    Ok((scope, records))
+}
+
+/// Observes every image, and asks about the pipelines that would start under the ceiling `mode`.
+/// The result is all that a plan is made from. Nothing is changed.
 ///
 /// # Errors
 ///
-/// A ledger that does not answer. What else cannot be read is unknown in the snapshot.
+/// A ledger that does not answer. Everything else that cannot be read is unknown in the snapshot.
 pub async fn snapshot<W: World>(world: &W, hierarchy: &Hierarchy, mode: Mode) -> Result<Facts, Fault> {
     let everything = scope(hierarchy, &[Trigger::Sweep], &BTreeSet::new());
     let mut facts = observe(world, hierarchy, &everything).await?;
-    // Whoever reads the snapshot makes the plan again: here it only asks about the pipelines.
+    // The reader of the snapshot plans again. This plan only finds the pipelines to ask about.
     let _ = plan_with_pipelines(world, hierarchy, &mut facts, mode).await;
     Ok(facts)
 }
 
-/// Plans, asks about the pipelines that would start, and plans again with what they say, until nothing is left to ask: who
-/// is held for its pipeline leaves its slot to another.
+/// Plans, asks about the pipelines that would start, and plans again with the answers, until no
+/// pipeline is left to ask about.
+///
+/// It repeats this because an image that its pipeline holds leaves its slot to another image.
 async fn plan_with_pipelines<W: World>(
     world: &W,
     hierarchy: &Hierarchy,

@@ -7,37 +7,51 @@ use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::record::Record;
+use patchwave::unread::Unread;
 
-use crate::world::{Fault, ManifestAt, Records, World};
+use crate::world::{Fault, Found, ManifestAt, Records, World};
 
-/// Observes the images of `scope`. What cannot be read about an image becomes unknown; only a ledger that does not answer
-/// ends the pass, because without it nothing can be claimed.
+/// Observes the images of `scope`. What cannot be read about an image becomes unknown.
+///
+/// Only a ledger that does not answer ends the pass, because without it nothing can be claimed.
 pub async fn observe<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     scope: &BTreeSet<ImageId>,
 ) -> Result<Facts, Fault> {
-    let Records { read: mut records, unreadable } = world.records(scope).await?;
+    let records = world.records(scope).await?;
+    observe_with(world, hierarchy, scope, records).await
+}
+
+/// Observes the images of `scope`, whose records were just read.
+pub(crate) async fn observe_with<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    scope: &BTreeSet<ImageId>,
+    records: Records,
+) -> Result<Facts, Fault> {
+    let Records { read: mut records, unreadable } = records;
     let is_known = |image: &&Image| scope.contains(&image.id) && !unreadable.contains_key(&image.id);
     let images: Vec<&Image> = hierarchy.images().filter(is_known).collect();
     let mut facts = Facts {
         observed_at: world.now(),
         slots: world.slots(world.now()).await?,
-        // What runs only makes some rebuilds more urgent: none has to wait until that is known.
+        // What runs only makes some rebuilds more urgent, so no rebuild waits until that is known.
         deployments: world.deployments(scope).await.unwrap_or_default(),
         has_listener: world.has_listener(),
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
     };
-    // Executions before the registry: what a build pushed is then there to be seen once it is seen to have succeeded. The
-    // other way round a build that ends in between would count as one that changed nothing, and be made again.
+    // Executions are read before the registry. So the registry shows the version of every build
+    // that is seen to have succeeded. In the other order, a build that ends in between would seem
+    // to have changed nothing, and Patchwave would start it again.
     let mut executions = executions(world, &records).await;
     let mut currents = world.currents(&images).await;
     for image in &images {
         let record = records.remove(&image.id).unwrap_or_default();
         let execution = executions.remove(&image.id);
         let (current, versions) = current(currents.remove(&image.id));
-        facts.images.insert(image.id.clone(), ImageFacts { current, versions, execution, record });
+        facts.images.insert(image.id.clone(), ImageFacts::new(current, versions, execution, record));
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, &images, hierarchy, &mut facts).await;
@@ -45,18 +59,19 @@ pub async fn observe<W: World>(
     Ok(facts)
 }
 
-/// Says what an answer about a line's current version means.
-pub(crate) fn current(
-    answer: Option<Result<Option<Version>, Fault>>,
-) -> (Current, BTreeMap<Digest, Version>) {
-    match answer {
-        Some(Ok(Some(version))) => {
-            (Current::Version(version.digest.clone()), BTreeMap::from([(version.digest.clone(), version)]))
+/// Turns the registry's answer about a line's current version into facts.
+pub(crate) fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMap<Digest, Version>) {
+    let current = match answer {
+        Some(Ok(Found::Version(version))) => {
+            let digest = version.digest.clone();
+            return (Current::Version(digest.clone()), BTreeMap::from([(digest, version)]));
         }
-        Some(Ok(None)) => (Current::Absent, BTreeMap::new()),
-        Some(Err(fault)) => (Current::Unknown(fault.to_string()), BTreeMap::new()),
-        None => (Current::Unknown("the registry was not asked".into()), BTreeMap::new()),
-    }
+        Some(Ok(Found::Absent)) => Current::Absent,
+        Some(Ok(Found::NoRepository(registry))) => Current::NoRepository(registry),
+        Some(Err(fault)) => Current::Unread(fault.into()),
+        None => Current::Unread("the registry was not asked".into()),
+    };
+    (current, BTreeMap::new())
 }
 
 /// Reads the state of every claim's execution.
@@ -73,7 +88,8 @@ async fn executions<W: World>(
     executions
 }
 
-/// Adds the versions that records and annotations name: what children were built on, and what a build replaced.
+/// Adds the versions that records and annotations name: those that children were built on, and
+/// those that a build replaced.
 async fn add_referenced_versions<W: World>(
     world: &W,
     images: &[&Image],
@@ -107,9 +123,13 @@ async fn add_referenced_versions<W: World>(
     }
     let mut found = world.versions(&wanted.keys().cloned().collect()).await;
     for (at, ids) in wanted {
-        // A version that is gone, or could not be read, leaves the evidence weaker, and the planner knows what to do.
-        let Some(Ok(Some(version))) = found.remove(&at) else { continue };
-        add_version(facts, &ids, &version);
+        match found.remove(&at) {
+            Some(Ok(Some(version))) => add_version(facts, &ids, &version),
+            // Without a version that is gone, the planner uses weaker evidence.
+            Some(Ok(None)) => {}
+            Some(Err(fault)) => add_unread_version(facts, &ids, &at.1, &fault.into()),
+            None => add_unread_version(facts, &ids, &at.1, &"the registry was not asked".into()),
+        }
     }
 }
 
@@ -121,7 +141,16 @@ fn add_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, version: &Version) {
     }
 }
 
-/// Adds earlier versions of parents whose children say nothing about their base: layers may tell.
+fn add_unread_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, digest: &Digest, unread: &Unread) {
+    for id in ids {
+        if let Some(image) = facts.images.get_mut(id) {
+            image.unread_versions.insert(digest.clone(), unread.clone());
+        }
+    }
+}
+
+/// Adds earlier versions of parents whose children do not name their base. Their layers may show
+/// which one it was.
 async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarchy, facts: &mut Facts) {
     let mut wanted: BTreeMap<Repository, BTreeSet<ImageId>> = BTreeMap::new();
     for image in images {
@@ -136,9 +165,20 @@ async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarc
     }
     let mut histories = world.history(&wanted.keys().cloned().collect()).await;
     for (repository, ids) in wanted {
-        let Some(Ok(versions)) = histories.remove(&repository) else { continue };
-        for version in versions {
-            add_version(facts, &ids, &version);
+        let unread = match histories.remove(&repository) {
+            Some(Ok(versions)) => {
+                for version in versions {
+                    add_version(facts, &ids, &version);
+                }
+                continue;
+            }
+            Some(Err(fault)) => Unread::from(fault),
+            None => "the registry was not asked".into(),
+        };
+        for id in &ids {
+            if let Some(image) = facts.images.get_mut(id) {
+                image.unread_history = Some(unread.clone());
+            }
         }
     }
 }
@@ -151,16 +191,15 @@ fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
         return false;
     };
     let recorded = child.record.success.as_ref().is_some_and(|success| success.version == version.digest);
-    let annotated = version.base.as_ref().is_some_and(|base| parent.version_named(base).is_some());
-    let inherits = version.platforms.iter().all(|(platform, manifest)| {
-        now.platforms
-            .get(platform)
-            .is_some_and(|base| !base.layers.is_empty() && manifest.layers.starts_with(&base.layers))
-    });
-    !(recorded || annotated || inherits)
+    // Earlier versions show whether the layers contradict what the annotation claims.
+    let claimed = version.base.as_ref().and_then(|base| parent.version_named(base));
+    let confirmed = claimed.is_some_and(|claimed| version.layers_inherited_from(claimed).is_some());
+    let inherits = version.layers_inherited_from(now).is_some();
+    !(recorded || confirmed || inherits)
 }
 
-/// The platform manifests of all versions that the facts hold of these images, each with where it is.
+/// Returns the platform manifests of all versions of these images in the facts, each with its
+/// repository.
 pub(crate) fn manifests<'f>(
     images: impl IntoIterator<Item = &'f Image>,
     facts: &'f Facts,
@@ -172,7 +211,8 @@ pub(crate) fn manifests<'f>(
     })
 }
 
-/// Adds the scans of all platform manifests: of current versions, and of those that children were built on.
+/// Adds the scans of all platform manifests of all versions: the current ones, and those that
+/// children were built on.
 pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
     let wanted: BTreeSet<ManifestAt> = manifests(images.iter().copied(), facts).map(|(at, _)| at).collect();
     let scans = world.scans(&wanted).await;
@@ -182,7 +222,7 @@ pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mu
         for manifest in versions.flat_map(|version| version.platforms.values_mut()) {
             let at = (image.repository.clone(), manifest.digest.clone());
             manifest.scan =
-                scans.get(&at).cloned().unwrap_or_else(|| Scan::Failed("the scanner was not asked".into()));
+                scans.get(&at).cloned().unwrap_or_else(|| Scan::Unread("the scanner was not asked".into()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a pass did, as the functions return it: the contract's JSON.
+//! The report of a pass: the JSON that the Lambda functions return, which is part of the contract.
 
 use patchwave::image::ImageId;
 use patchwave::inventory::Totals;
@@ -11,9 +11,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Started {
-    /// What is built.
     pub image: ImageId,
-    /// By which pipeline.
     pub pipeline: String,
     pub execution_id: String,
     pub build_key: BuildKey,
@@ -25,24 +23,23 @@ pub struct Started {
 #[serde(rename_all = "camelCase")]
 pub struct Held {
     pub image: ImageId,
-    /// Why not: `why` and its details.
+    /// Why it was not started: `why` and its details.
     #[serde(flatten)]
     pub hold: Hold,
-    /// What ends the hold, and who can.
+    /// What ends the hold, and who can do that.
     pub lifted_by: String,
-    /// The reasons that are waiting.
+    /// The reasons to rebuild it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
 }
 
-/// Something that went wrong, with the image that it was about.
+/// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// About which image, if about one.
+    /// The image that it was about, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
-    /// What went wrong.
     pub message: String,
 }
 
@@ -50,38 +47,34 @@ pub struct Failure {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// What it was about.
     pub trigger: Vec<Trigger>,
-    /// Builds that were started.
     pub started: Vec<Started>,
-    /// Images that were not, each with its one hold.
+    /// Images that were not started, each with its one hold.
     pub held: Vec<Held>,
-    /// What became of findings.
+    /// The verdicts on findings of rebuilt images.
     pub proofs: Vec<Proof>,
-    /// What is not known.
     pub unknown: Vec<Unknown>,
-    /// Scans that were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scans_requested: Vec<AwaitedScan>,
-    /// What people were told.
+    /// The notices that were sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notified: Vec<Notice>,
-    /// What runs, at a sweep: how much of what.
+    /// Totals of what runs; only at a sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Totals>,
-    /// What should not be as it is, and is nobody's error.
+    /// What a person should check, although no call failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
-    /// What went wrong.
     pub errors: Vec<Failure>,
-    /// Whether everything that was to be written was. If not, what asked for the pass must ask again: only then is nothing
-    /// left to the next sweep.
+    /// Whether the pass wrote everything that it had to write. If not, its caller must repeat the
+    /// pass, or the rest waits for the next sweep.
     #[serde(skip)]
     pub is_whole: bool,
 }
 
 impl Report {
-    /// Returns what something holds, without the images that there is no reason to rebuild: most of what is looked at.
+    /// Returns the held images that have something to wait for. It leaves out the images without a
+    /// reason to rebuild them, which are most.
     pub fn waiting(&self) -> impl Iterator<Item = &Held> {
         self.held.iter().filter(|held| held.hold != Hold::Fresh)
     }

@@ -1,4 +1,4 @@
-//! Which images a pass looks at.
+//! Chooses the images that a pass plans.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,10 @@ use patchwave::hierarchy::{Direction, Hierarchy, Image, Line, Pipeline};
 use patchwave::image::{ImageId, Repository, Tag};
 use patchwave::trigger::{AccountRegion, Trigger};
 
-/// Returns the images that `triggers` and the index of the unsettled are about, with their children, which may have to
-/// follow, and all ancestors, without which nothing can be decided.
+/// Returns the images that `triggers` and the index of unsettled images name, with their children
+/// and all ancestors.
+///
+/// The children may have to follow. Without the ancestors nothing can be decided.
 pub fn scope(
     hierarchy: &Hierarchy,
     triggers: &[Trigger],
@@ -18,7 +20,7 @@ pub fn scope(
     }
     let mut starts: BTreeSet<&ImageId> =
         triggers.iter().flat_map(|trigger| named_by(hierarchy, trigger)).collect();
-    // An image that left the hierarchy has nothing to settle.
+    // An image that is no longer in the hierarchy has nothing to settle.
     starts.extend(unsettled.iter().filter(|id| hierarchy.image(id).is_ok()));
     let children: Vec<&ImageId> =
         starts.iter().flat_map(|id| hierarchy.children(id)).map(|child| &child.image.id).collect();
@@ -57,12 +59,15 @@ fn is_here(hierarchy: &Hierarchy, place: &AccountRegion) -> bool {
     place.account == registry.account() && place.region == registry.region()
 }
 
-/// The images whose line one of the tags is on; if none is, all of the repository: an event may name a digest alone.
+/// Returns the images whose line has one of the tags.
+///
+/// If there is none, it returns all images of the repository, because an event may name only a
+/// digest.
 fn in_repository<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tags: &[Tag]) -> Vec<&'h ImageId> {
     let is_on = |image: &&Image| match &image.line {
         Line::Stable(stable) => stable.iter().any(|tag| tags.contains(tag)),
         Line::Newest(pattern) => tags.iter().any(|tag| pattern.matches(tag)),
-        // Any push may be of the commit that runs.
+        // Any push may be a rebuild of the commit that runs.
         Line::Deployed { .. } => true,
     };
     let all: Vec<&Image> = hierarchy.in_repository(repository).collect();

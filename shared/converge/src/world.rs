@@ -1,7 +1,8 @@
-//! The one seam between decisions and effects.
+//! The one interface between decisions and effects.
 //!
-//! AWS implements it, and so does the simulator; nothing else is ever mocked. Its words are the domain's. Calls that
-//! take many things answer for each of them, so that one missing image or one denied repository spoils no other.
+//! AWS and the simulator implement it, and no other interface is ever mocked. It uses the types of
+//! the planner. A call for many images, versions or scans answers for each of them. So one missing
+//! image or one denied repository affects no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,19 +15,20 @@ use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave::unread::Unread;
 use serde::{Deserialize, Serialize};
 
 /// Why the world did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FaultKind {
-    /// Too many calls: later.
+    /// Too many calls: try later.
     Throttled,
     /// No permission: a person must act.
     Denied,
-    /// No answer, or a server's error: later. A change that was asked for may have been made.
+    /// No answer, or a server's error: try later. A requested change may have been made.
     Unavailable,
-    /// The answer, or what was asked, makes no sense: a person must act.
+    /// The request or the answer is not valid: a person must act.
     Invalid,
 }
 
@@ -35,9 +37,8 @@ pub enum FaultKind {
 #[error("failed to {operation}: {message}")]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
-    /// What was tried: `describe images of platform/node`.
+    /// What was tried, such as `describe images of platform/node`.
     pub operation: String,
-    /// Why it failed.
     pub kind: FaultKind,
     /// The whole chain of causes, for people.
     pub message: String,
@@ -46,9 +47,8 @@ pub struct Fault {
 /// The records of some images. An image that is in neither map has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Records {
-    /// Those that could be read.
     pub read: BTreeMap<ImageId, Record>,
-    /// Those that exist and make no sense, with why: nothing may be decided about their images.
+    /// Those that exist and cannot be read. Patchwave decides nothing about their images.
     pub unreadable: BTreeMap<ImageId, Fault>,
 }
 
@@ -61,8 +61,8 @@ impl From<BTreeMap<ImageId, Record>> for Records {
 /// A record was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSaved {
-    /// Somebody else wrote it since it was read: read and plan again.
-    #[error("somebody else wrote the record first")]
+    /// Another invocation wrote it after it was read: read and plan again.
+    #[error("another invocation wrote the record first")]
     Conflict,
     /// The ledger did not answer.
     #[error(transparent)]
@@ -72,8 +72,8 @@ pub enum NotSaved {
 /// A claim was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotClaimed {
-    /// Somebody else wrote the record since it was read.
-    #[error("somebody else wrote the record first")]
+    /// Another invocation wrote the record after it was read.
+    #[error("another invocation wrote the record first")]
     Conflict,
     /// No slot is free.
     #[error("the fleet's limit is reached")]
@@ -86,24 +86,57 @@ pub enum NotClaimed {
 /// A build was not started, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotStarted {
-    /// The pipeline service refused: certainly nothing was started.
+    /// CodePipeline refused the start, so nothing was started.
     #[error("{0}")]
     Refused(Fault),
-    /// No answer: the build may have been started. The claim's next owner finds out.
+    /// No answer: the build may have been started. The claim's next owner finds that out.
     #[error("{0}")]
     Unclear(Fault),
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        let needs_person = matches!(fault.kind, FaultKind::Denied | FaultKind::Invalid);
+        Self { because: fault.to_string(), needs_person }
+    }
+}
+
+/// What the registry answers about the version that counts on an image's line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Version(Version),
+    /// The repository has no such version.
+    Absent,
+    /// There is no such repository. The text names the registry's account and Region.
+    NoRepository(String),
+}
+
+impl Found {
+    /// Returns the version, if there is one.
+    pub fn version(self) -> Option<Version> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Absent | Self::NoRepository(_) => None,
+        }
+    }
+}
+
+impl From<Option<Version>> for Found {
+    fn from(version: Option<Version>) -> Self {
+        version.map_or(Self::Absent, Self::Version)
+    }
 }
 
 /// A manifest, by where it is.
 pub type ManifestAt = (Repository, Digest);
 
-/// Everything outside the decisions: registry, scanner, pipelines, ledger, clock.
+/// Everything outside the planner: registry, scanner, pipelines, ledger, clock.
 #[expect(
     async_fn_in_trait,
     reason = "callers are generic over the world and need no Send bound: Lambda runs one task"
 )]
 pub trait World {
-    /// Returns the time. The only clock there is.
+    /// Returns the time. Patchwave reads no other clock.
     fn now(&self) -> Timestamp;
 
     /// Reads the index of the unsettled images.
@@ -112,42 +145,48 @@ pub trait World {
     /// Reads the records of these images.
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault>;
 
-    /// Reads where these images ran when it was last looked; an image of which nothing is known is left out.
+    /// Reads where these images ran at the last sweep. Images for which this is not known are left
+    /// out.
     async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault>;
 
     /// Reads how much of the limits is used on the day of `now` (UTC).
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
 
-    /// Reads the version that counts on each image's line, without scans; `None` where the registry says that there is
-    /// none.
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>>;
+    /// Reads the version that counts on each image's line, without scans.
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>>;
 
-    /// Reads versions by digest (of an index or a manifest), without scans; `None` where the registry has none.
+    /// Reads versions by the digest of an index or a manifest, without scans. `None`: the registry
+    /// has no such version.
     async fn versions(
         &self,
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>>;
 
-    /// Reads the newest versions of these repositories, without scans: untagged ones too, at most 100 each.
+    /// Reads the newest versions of these repositories, without scans. It includes untagged ones,
+    /// and at most 100 for each repository.
     async fn history(
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>>;
 
-    /// Reads the scans of platform manifests, all pages. What could not be read is [`Scan::Failed`], never clean.
+    /// Reads all pages of the scans of platform manifests. A scan that could not be read is
+    /// [`Scan::Unread`], never clean and never failed.
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan>;
 
-    /// Reads for each image how the pipeline of its start is declared, and whether the start would overtake what it runs.
+    /// Reads for each image how the pipeline of its start is declared, and whether the start would
+    /// supersede an execution.
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts>;
 
-    /// Reads the state of a claim's execution; where the claim is not confirmed, looks for one with its build key among
-    /// all that started since it was taken.
+    /// Reads the state of a claim's execution. If the claim is not confirmed, it searches for its
+    /// build key in all executions that started after the claim was taken.
     async fn execution(&self, claim: &Claim) -> Execution;
 
-    /// Writes a record if nobody wrote it since it was read: its fence must be the stored one, and rises by one.
+    /// Writes a record, unless another invocation wrote it after it was read. Its fence must be the
+    /// stored one, and rises by one.
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved>;
 
-    /// Writes a record that holds a new claim, and takes a slot, all or nothing. Fenced like [`World::save`].
+    /// Writes a record with a new claim and takes a slot: both or neither. It checks the fence like
+    /// [`World::save`].
     async fn claim(
         &self,
         image: &ImageId,
@@ -156,23 +195,26 @@ pub trait World {
         now: Timestamp,
     ) -> Result<(), NotClaimed>;
 
-    /// Gives an image's slot back if nobody wrote its record since `fence` was read: the slot may be another claim's by
-    /// now. The record stays as it is.
+    /// Gives an image's slot back, unless another invocation wrote its record after `fence` was
+    /// read. The slot may then belong to another claim. The record does not change.
     async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved>;
 
     /// Starts a build and returns the execution's id.
     async fn start(&self, start: &Start) -> Result<String, NotStarted>;
 
-    /// Tells whether notifications reach anybody: without a listener nothing is written down as told.
+    /// Returns whether the deployment sends notifications to a listener. Without one no notice is
+    /// recorded as sent.
     fn has_listener(&self) -> bool;
 
-    /// Sends notifications and says, in their order, which were taken.
+    /// Sends notifications. Returns in their order whether each was accepted.
     async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>>;
 
-    /// Asks for a tick at this time or a little later. Whoever asks for the same time asks for the same tick.
+    /// Schedules an extra tick at this time or a little later. Two calls for the same time schedule
+    /// one tick.
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault>;
 
-    /// Asks for a scan of a platform manifest. `Ok(false)`: not possible now (once a day at most with basic scanning,
-    /// never by hand with enhanced), which is nobody's error.
+    /// Requests a scan of a platform manifest. `Ok(false)`: the registry makes no scan now, which
+    /// is not an error. Basic scanning makes one a day at most, and enhanced scanning makes none on
+    /// request.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault>;
 }

@@ -1,4 +1,4 @@
-//! What a build makes: layers on top of the parents that it was told.
+//! What a build makes: layers on top of the parents that it pulls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -13,72 +13,72 @@ use crate::draw::{Seed, digest_of, hex};
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, PINNED, Package, Releases};
 use crate::registry::{Layer, Layers, Pushed, Registry, manifest};
 
-/// Where builds take everything from.
+/// Builds images from what the registry holds and what package repositories offer.
 #[derive(Clone, Copy)]
-pub(crate) struct Workshop<'w> {
-    pub(crate) hierarchy: &'w Hierarchy,
-    pub(crate) registry: &'w Registry,
-    pub(crate) releases: &'w Releases,
+pub(crate) struct Builder<'b> {
+    pub(crate) hierarchy: &'b Hierarchy,
+    pub(crate) registry: &'b Registry,
+    pub(crate) releases: &'b Releases,
     pub(crate) seed: Seed,
 }
 
-/// What one build is told.
+/// The inputs of one build.
 #[derive(Debug, Clone)]
-pub(crate) struct Order {
+pub(crate) struct BuildInputs {
     /// The version of each parent.
     pub(crate) parents: BTreeMap<ImageId, Digest>,
-    /// The commit, if it is pinned.
+    /// The commit, if the start names one.
     pub(crate) revision: Option<String>,
-    /// Whether layers of the last build may be used again.
+    /// Whether the build may reuse layers of the last one.
     pub(crate) cached: bool,
-    /// Whether it installs what the image had, although it should not: a mirror that lags behind, a lock file.
+    /// Whether the build installs the old packages, because of a late mirror or a lock file.
     pub(crate) stuck: bool,
     /// Counts the image's builds.
     pub(crate) number: u32,
     pub(crate) now: Timestamp,
 }
 
-impl<'w> Workshop<'w> {
-    /// Builds `image` as ordered.
-    pub(crate) fn build(self, image: &Image, order: &Order) -> Pushed {
-        let revision = order.revision.clone().unwrap_or_else(|| self.commit(image));
+impl<'b> Builder<'b> {
+    /// Builds `image`.
+    pub(crate) fn build(self, image: &Image, inputs: &BuildInputs) -> Pushed {
+        let revision = inputs.revision.clone().unwrap_or_else(|| self.commit(image));
         let layers: BTreeMap<Platform, Layers> = self
-            .platforms(image, order)
+            .platforms(image, inputs)
             .into_iter()
-            .map(|platform| (platform.clone(), self.layers(image, order, &platform)))
+            .map(|platform| (platform.clone(), self.layers(image, inputs, &platform)))
             .collect();
         let platforms: BTreeMap<_, _> =
             layers.iter().map(|(p, layers)| (p.clone(), manifest(p, layers))).collect();
         let only = platforms.values().next().filter(|_| platforms.len() == 1);
-        // An index holds the provenance too, so its digest is new with every build.
-        let index = || digest_of(&format!("index {} {} {}", self.seed.0, image.id, order.number));
+        // An index also holds the provenance, so its digest is new with every build.
+        let index = || digest_of(&format!("index {} {} {}", self.seed.0, image.id, inputs.number));
         let version = Version {
             digest: only.map_or_else(index, |manifest| manifest.digest.clone()),
-            pushed_at: order.now,
-            built_at: Some(order.now),
-            base: self.annotation(image, order),
+            pushed_at: inputs.now,
+            built_at: Some(inputs.now),
+            base: self.annotation(image, inputs),
             platforms,
             revision: Some(revision.clone()),
         };
-        Pushed { version, tags: tags(&image.line, &revision, order.number), layers }
+        Pushed { version, tags: tags(&image.line, &revision, inputs.number), layers }
     }
 
-    /// Returns the head of the image's repository: nobody commits while the simulation runs.
+    /// Returns the head of the image's source, which stays the same during a simulation.
     fn commit(self, image: &Image) -> String {
         hex(&format!("commit {} {}", self.seed.0, image.id)).chars().take(40).collect()
     }
 
-    fn parent(self, id: &ImageId, order: &Order) -> Option<&'w Pushed> {
+    fn parent(self, id: &ImageId, inputs: &BuildInputs) -> Option<&'b Pushed> {
         let parent = self.hierarchy.image(id).ok()?;
-        self.registry.pushed(&parent.repository, order.parents.get(id)?)
+        self.registry.pushed(&parent.repository, inputs.parents.get(id)?)
     }
 
-    fn annotation(self, image: &Image, order: &Order) -> Option<Digest> {
+    fn annotation(self, image: &Image, inputs: &BuildInputs) -> Option<Digest> {
         let Parent::Image(from) = &image.from else { return None };
-        order.parents.get(from).filter(|_| is_annotated(self.seed, image)).cloned()
+        inputs.parents.get(from).filter(|_| is_annotated(self.seed, image)).cloned()
     }
 
-    fn platforms(self, image: &Image, order: &Order) -> BTreeSet<Platform> {
+    fn platforms(self, image: &Image, inputs: &BuildInputs) -> BTreeSet<Platform> {
         let both =
             image.tier < Tier::Application || self.seed.draws("platforms", image.id.as_str()).percent(30);
         let mut platforms: BTreeSet<Platform> = ["linux/amd64", "linux/arm64"]
@@ -86,35 +86,35 @@ impl<'w> Workshop<'w> {
             .take(1 + usize::from(both))
             .filter_map(|p| p.parse().ok())
             .collect();
-        for parent in self.hierarchy.parents(&image.id).filter_map(|edge| self.parent(&edge.image.id, order))
+        for parent in self.hierarchy.parents(&image.id).filter_map(|edge| self.parent(&edge.image.id, inputs))
         {
             platforms.retain(|platform| parent.layers.contains_key(platform));
         }
         platforms
     }
 
-    fn layers(self, image: &Image, order: &Order, platform: &Platform) -> Layers {
-        let base = self.base_layers(image, order, platform);
-        if let Some(cached) = self.cached(image, order, platform, &base) {
+    fn layers(self, image: &Image, inputs: &BuildInputs, platform: &Platform) -> Layers {
+        let base = self.base_layers(image, inputs, platform);
+        if let Some(cached) = self.cached(image, inputs, platform, &base) {
             return cached;
         }
         let contents = [
-            ("system", self.system_packages(image, order)),
-            ("copied", self.copied_packages(image, order, platform)),
+            ("system", self.system_packages(image, inputs)),
+            ("copied", self.copied_packages(image, inputs, platform)),
             ("pinned", self.pinned_packages(image)),
         ];
         let own = contents.into_iter().filter(|(what, packages)| *what == "system" || !packages.is_empty());
         let layer = |(what, packages)| {
-            let content = format!("layer {} {} {platform} {what} {}", self.seed.0, image.id, order.number);
+            let content = format!("layer {} {} {platform} {what} {}", self.seed.0, image.id, inputs.number);
             Rc::new(Layer { digest: digest_of(&content), packages })
         };
         base.into_iter().chain(own.map(layer)).collect()
     }
 
-    fn base_layers(self, image: &Image, order: &Order, platform: &Platform) -> Layers {
+    fn base_layers(self, image: &Image, inputs: &BuildInputs, platform: &Platform) -> Layers {
         match &image.from {
             Parent::Image(id) => self
-                .parent(id, order)
+                .parent(id, inputs)
                 .and_then(|parent| parent.layers.get(platform).cloned())
                 .unwrap_or_default(),
             Parent::Upstream(reference) => vec![Rc::new(upstream_layer(image, reference, platform))],
@@ -122,17 +122,23 @@ impl<'w> Workshop<'w> {
         }
     }
 
-    /// Returns the layers of the last build if all that is under them is the same.
-    fn cached(self, image: &Image, order: &Order, platform: &Platform, base: &Layers) -> Option<Layers> {
-        let last = self.registry.current(&image.repository, &image.line).filter(|_| order.cached)?;
+    /// Returns the layers of the last build if the base below them is the same.
+    fn cached(
+        self,
+        image: &Image,
+        inputs: &BuildInputs,
+        platform: &Platform,
+        base: &Layers,
+    ) -> Option<Layers> {
+        let last = self.registry.current(&image.repository, &image.line).filter(|_| inputs.cached)?;
         let layers = last.layers.get(platform)?;
         let same_base = layers.starts_with(base) && image.copy_from.is_empty();
         same_base.then(|| layers.clone())
     }
 
-    /// Returns what the build installs: the newest releases there are.
-    fn system_packages(self, image: &Image, order: &Order) -> Vec<Package> {
-        let had = self.registry.current(&image.repository, &image.line).filter(|_| order.stuck);
+    /// Returns the packages that the build installs, in their newest releases.
+    fn system_packages(self, image: &Image, inputs: &BuildInputs) -> Vec<Package> {
+        let had = self.registry.current(&image.repository, &image.line).filter(|_| inputs.stuck);
         let had = |name: &str| {
             let layers = had?.layers.values().next()?;
             let own = layers.iter().flat_map(|layer| &layer.packages);
@@ -142,22 +148,23 @@ impl<'w> Workshop<'w> {
             name,
             kind: PackageKind::Os,
             installed_by: image.id.clone(),
-            revision: had(name).unwrap_or_else(|| self.releases.newest(name, &image.id, order.now)),
+            revision: had(name).unwrap_or_else(|| self.releases.newest(name, &image.id, inputs.now)),
         };
         installs(self.seed, image).into_iter().map(package).collect()
     }
 
-    /// Returns what other stages give: programs with what they were linked with, no operating system.
-    fn copied_packages(self, image: &Image, order: &Order, platform: &Platform) -> Vec<Package> {
+    /// Returns what is copied from other stages: language packages, and nothing of the operating
+    /// system.
+    fn copied_packages(self, image: &Image, inputs: &BuildInputs, platform: &Platform) -> Vec<Package> {
         let stages = image.copy_from.iter().filter_map(|parent| match parent {
-            Parent::Image(id) => self.parent(id, order)?.layers.get(platform),
+            Parent::Image(id) => self.parent(id, inputs)?.layers.get(platform),
             Parent::Upstream(_) | Parent::Scratch => None,
         });
         let packages = stages.flatten().flat_map(|layer| layer.packages.iter());
         packages.filter(|package| package.kind == PackageKind::Language).cloned().collect()
     }
 
-    /// Returns what the commit's lock file names.
+    /// Returns the packages that the lock file of the commit pins.
     fn pinned_packages(self, image: &Image) -> Vec<Package> {
         let mut draws = self.seed.draws("pinned", image.id.as_str());
         let count = match image.tier {
@@ -176,7 +183,7 @@ impl<'w> Workshop<'w> {
     }
 }
 
-/// Tells whether an image's builds write down their base: two of three do.
+/// Tells whether builds of an image annotate their base. Two of three images do.
 pub(crate) fn is_annotated(seed: Seed, image: &Image) -> bool {
     seed.draws("annotation", image.id.as_str()).percent(66)
 }
@@ -196,7 +203,8 @@ pub(crate) fn installs(seed: Seed, image: &Image) -> BTreeSet<&'static str> {
     (0..count).filter_map(|_| draws.pick(choice).copied()).collect()
 }
 
-/// Tells whether an image brings an operating system in: from upstream, or as a base image that unpacks one on nothing.
+/// Tells whether an image introduces an operating system: it is built on an upstream image, or it
+/// is a base image from scratch.
 fn brings_system(image: &Image) -> bool {
     match image.from {
         Parent::Upstream(_) => true,
@@ -205,7 +213,7 @@ fn brings_system(image: &Image) -> bool {
     }
 }
 
-/// Somebody else's layer, which brings the distribution.
+/// Returns the layer of an upstream image, with the packages of its distribution.
 fn upstream_layer(image: &Image, reference: &Reference, platform: &Platform) -> Layer {
     let package = |name: &&'static str| Package {
         name,
@@ -217,11 +225,11 @@ fn upstream_layer(image: &Image, reference: &Reference, platform: &Platform) -> 
     Layer { digest, packages: OF_THE_SYSTEM.iter().map(package).collect() }
 }
 
-/// Returns the tags of a build: stable ones move, those of a pattern are new each time.
+/// Returns the tags of a build. Stable tags move; a tag pattern gives a new tag each time.
 fn tags(line: &Line, revision: &str, number: u32) -> Vec<Tag> {
     match line {
         Line::Stable(tags) => tags.clone(),
-        // No hierarchy that is played here has one.
+        // No hierarchy of the simulator has one.
         Line::Deployed { .. } => Vec::new(),
         Line::Newest(pattern) => {
             let commit: String = revision.chars().take(7).collect();

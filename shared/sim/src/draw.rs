@@ -1,22 +1,23 @@
-//! Chance, tamed: a draw depends on the seed and on what it is for, never on what was drawn before.
+//! Random numbers that depend only on the seed and on what they are for.
 //!
-//! So a world in which one event comes earlier still has the same build times, and two runs of one seed are the same
-//! byte for byte.
+//! A world in which one event comes earlier still has the same build times, and two runs of one
+//! seed are equal byte for byte. The purpose of a draw is part of the seed: renaming one changes
+//! the worlds of all seeds.
 
 use patchwave::image::Digest;
 use patchwave::time::Span;
 use sha2::{Digest as _, Sha256};
 
-/// Where all chance of a world comes from.
+/// Everything random in a world comes from it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seed(pub(crate) u64);
 
-/// A row of draws for one purpose.
+/// A sequence of random numbers for one purpose.
 #[derive(Debug, Clone)]
 pub(crate) struct Draws(u64);
 
 impl Seed {
-    /// Opens the row of draws for `purpose` about `subject`.
+    /// Returns the draws for `purpose` about `subject`.
     pub(crate) fn draws(self, purpose: &str, subject: &str) -> Draws {
         let words = [purpose.as_bytes(), b"\n", subject.as_bytes()];
         let hash =
@@ -52,13 +53,14 @@ impl Draws {
         Span::seconds(self.between(low.as_seconds(), high.as_seconds()))
     }
 
-    /// Draws a span that is often near eight minutes and seldom near forty: a chain of small factors, as build times are.
+    /// Draws a build time: often near eight minutes and rarely near forty. Build times are products
+    /// of many small factors.
     pub(crate) fn build_time(&mut self) -> Span {
         let steps = (0..3).map(|_| self.between(0, 11)).sum::<u32>();
         Span::seconds((0..steps).fold(130, |seconds, _| seconds * 109 / 100))
     }
 
-    /// Draws one of `things`; nothing if there are none.
+    /// Draws one of `things`, or nothing if there are none.
     pub(crate) fn pick<'t, T>(&mut self, things: &'t [T]) -> Option<&'t T> {
         let last = u32::try_from(things.len()).ok()?.checked_sub(1)?;
         things.get(self.between(0, last) as usize)
@@ -79,6 +81,12 @@ pub(crate) fn hex(content: &str) -> String {
         );
         hex
     })
+}
+
+/// Writes the first 32 of these hexadecimal digits as a UUID.
+pub(crate) fn uuid(hex: &str) -> String {
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A vulnerability that becomes known while everything runs.
+//! A critical vulnerability that becomes known while everything runs.
 
 use std::cmp::Reverse;
 
@@ -12,17 +12,15 @@ use crate::build::installs;
 use crate::draw::Seed;
 use crate::packages::Vulnerability;
 
-/// What became known, and where it came in.
+/// A vulnerability, and the image that introduced it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
-    /// The image that introduced it.
     pub image: ImageId,
-    /// What it is.
     pub vulnerability: Vulnerability,
 }
 
-/// Lets a critical vulnerability strike where it reaches furthest: in a package of the image with the most others built on
-/// it, of those that can be rebuilt if there are any. Nothing if no image installs anything.
+/// Chooses the image with the most descendants, and a package that it installs. Images that can be
+/// rebuilt come first. Returns nothing if no image installs a package.
 pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> Option<Incident> {
     let reach = |image: &Image| {
         let below = hierarchy.query([&image.id], Direction::Descendants);
@@ -33,7 +31,7 @@ pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> Optio
         installed.get("openssl").or(installed.first()).copied()
     };
     let candidates = hierarchy.images().filter_map(|image| Some((image, package(image)?)));
-    // Of equals the first.
+    // The first of several equals.
     let (image, package) = candidates
         .max_by_key(|(image, _)| (can_be_rebuilt(image), reach(image), Reverse(image.id.clone())))?;
     let vulnerability = Vulnerability {
@@ -48,7 +46,7 @@ pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> Optio
     Some(Incident { image: image.id.clone(), vulnerability })
 }
 
-/// Tells whether nothing that stands in the hierarchy keeps an image from being rebuilt.
+/// Tells whether the hierarchy allows Patchwave to rebuild an image by itself.
 pub fn can_be_rebuilt(image: &Image) -> bool {
     image.pipeline.is_some() && image.policy.mode == Mode::Enforce && image.policy.rebuild == Rebuild::Auto
 }

@@ -1,4 +1,4 @@
-//! Patchwave's own records, with the fences and slots of the table on DynamoDB.
+//! The ledger in memory, with the fences and slots of the table on DynamoDB.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,23 +12,24 @@ use patchwave_converge::{NotClaimed, NotSaved};
 
 use crate::requests::{Write, record_bytes};
 
-/// The table.
+/// The ledger in memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     records: BTreeMap<ImageId, Record>,
-    running: BTreeSet<ImageId>,
-    /// How many started, by day.
+    /// The images whose builds hold a slot.
+    held_by: BTreeSet<ImageId>,
+    /// The number of starts, by day.
     starts: BTreeMap<i64, u32>,
     /// Counts the writes that succeeded.
     pub(crate) writes: u64,
-    /// The bytes of each record's item, where anybody asks.
+    /// The bytes of each record's item, where requests are counted.
     pub(crate) weights: Option<BTreeMap<ImageId, u64>>,
-    /// A planted defect: whoever writes last wins.
+    /// A planted defect: every write succeeds.
     pub(crate) is_fenceless: bool,
 }
 
 impl Ledger {
-    /// Returns the index of the unsettled.
+    /// Returns the index of unsettled images.
     pub(crate) fn unsettled(&self) -> BTreeSet<ImageId> {
         self.records.iter().filter(|(_, record)| record.unsettled).map(|(id, _)| id.clone()).collect()
     }
@@ -46,16 +47,16 @@ impl Ledger {
 
     /// Returns the images that hold a slot.
     pub(crate) fn held_by(&self) -> &BTreeSet<ImageId> {
-        &self.running
+        &self.held_by
     }
 
     /// Returns how much of the limits is used on the day of `now`.
     pub(crate) fn slots(&self, now: Timestamp) -> Slots {
         let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);
-        Slots { held_by: self.running.clone(), started_today }
+        Slots { held_by: self.held_by.clone(), started_today }
     }
 
-    /// Returns the bytes of an image's record; none where nobody asks.
+    /// Returns the bytes of an image's record, or none where requests are not counted.
     pub(crate) fn weight(&self, image: &ImageId) -> u64 {
         self.weights.as_ref().and_then(|weights| weights.get(image)).copied().unwrap_or(0)
     }
@@ -65,7 +66,7 @@ impl Ledger {
         self.weights.iter().flat_map(BTreeMap::values).sum()
     }
 
-    /// Says how large a write would be, where anybody asks.
+    /// Returns the size of a write, where requests are counted.
     pub(crate) fn weigh(&self, image: &ImageId, record: &Record) -> Write {
         if self.weights.is_none() {
             return Write::default();
@@ -96,8 +97,8 @@ impl Ledger {
             return Err(NotClaimed::Conflict);
         }
         let most = limits.max_concurrent_builds as usize;
-        // Whoever has a slot keeps it for its next claim, even if the limit was lowered since.
-        if most == 0 || (self.running.len() >= most && !self.running.contains(image)) {
+        // An image that holds a slot keeps it for its next claim, even if the limit is lower now.
+        if most == 0 || (self.held_by.len() >= most && !self.held_by.contains(image)) {
             return Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds));
         }
         let started = self.starts.entry(day(now)).or_default();
@@ -105,7 +106,7 @@ impl Ledger {
             return Err(NotClaimed::AtLimit(Limit::StartsPerDay));
         }
         *started += 1;
-        self.running.insert(image.clone());
+        self.held_by.insert(image.clone());
         self.write(image, record);
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Ledger {
         if !self.is_fresh(image, fence) {
             return Err(NotSaved::Conflict);
         }
-        self.writes += u64::from(self.running.remove(image));
+        self.writes += u64::from(self.held_by.remove(image));
         Ok(())
     }
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_overwrites_what_they_have_not_read() {
+    fn a_write_with_an_old_fence_conflicts() {
         let mut ledger = Ledger::default();
         let unread = Record { unsettled: true, ..Record::default() };
         assert_eq!(ledger.save(&id("a"), &unread), Ok(()));
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_takes_a_slot_or_nothing() {
+    fn a_claim_takes_a_slot_and_a_start_or_writes_nothing() {
         let mut ledger = Ledger::default();
         let limits = Limits { max_concurrent_builds: 1, max_starts_per_day: 2 };
         let mut claim =

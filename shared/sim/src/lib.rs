@@ -1,52 +1,58 @@
-//! A deterministic world in memory: registry, scanner, pipelines, clusters and a virtual clock.
+//! A simulated AWS in memory: registry, scanner, pipelines, clusters and a virtual clock.
 //!
-//! Patchwave's own code observes, plans and applies in it: [`SimulatedWorld`] stands in for AWS behind the one seam,
-//! `patchwave_converge::World`, and [`Simulation`] delivers real events to it. The same hierarchy and seed give the same
-//! history, byte for byte.
+//! Patchwave's own code observes, plans and applies in it. [`SimulatedWorld`] implements
+//! `patchwave_converge::World`, the only interface through which Patchwave reaches AWS, and
+//! [`Simulation`] delivers events to Patchwave's functions. The same hierarchy and seed give the
+//! same history, byte for byte.
+//!
+//! A [`Scenario`] runs one seed with faults injected and checks that Patchwave keeps its promises.
+//! A [`Run`] does that for many seeds on all processors.
 
+mod baselines;
+mod bootstrap;
 mod build;
+mod cardinality;
+mod checker;
 mod clusters;
+mod demo_hierarchy;
 mod draw;
 mod events;
 mod faults;
-mod faulty;
-mod founding;
-mod hamlet;
-mod hostile;
+mod faulty_world;
 mod incident;
-mod invariants;
 mod ledger;
-mod moment;
+mod no_events;
+mod observation;
 mod ordinary;
-mod organisation;
-mod outsiders;
+mod outcome;
 mod packages;
+mod people;
 mod pipelines;
+mod random_hierarchy;
 mod registry;
 mod requests;
-mod rivals;
 mod scanner;
-mod shape;
-mod silence;
+mod scenario;
 mod simulation;
 mod size;
-mod sketch;
 mod state;
+mod state_fingerprint;
 mod tally;
 mod world;
 
+pub use baselines::Handler;
+pub use cardinality::CardinalityEstimate;
 pub use clusters::{Orchestrator, Workload};
-pub use faults::{Level, Trouble};
-pub use hostile::{NotPlayed, Outcome, Planted, Play, Theatre};
+pub use demo_hierarchy::DEMO_HIERARCHY;
+pub use faults::{InjectedFault, Level};
 pub use incident::{Incident, can_be_rebuilt};
-pub use moment::{Build, Function, Moment};
+pub use observation::{Build, Function, Observation};
 pub use ordinary::Ordinary;
-pub use organisation::ORGANISATION;
+pub use outcome::{Outcome, PlantedDefect};
 pub use packages::Vulnerability;
 pub use requests::{Asked, Invoked, Requests};
-pub use rivals::Handler;
+pub use scenario::{Runner, Scenario, ScenarioError};
 pub use simulation::{Broken, Simulation};
 pub use size::Size;
-pub use sketch::Sketch;
-pub use tally::{Rival, Run, Tally};
+pub use tally::{Baseline, Run, Tally};
 pub use world::SimulatedWorld;

@@ -1,4 +1,4 @@
-//! Ordinary life: nothing goes wrong, people commit, and vulnerabilities become known.
+//! Ordinary time: no faults, people commit, and vulnerabilities become known.
 
 use std::collections::BTreeMap;
 
@@ -14,44 +14,39 @@ use crate::incident::can_be_rebuilt;
 use crate::packages::Vulnerability;
 use crate::requests::Requests;
 use crate::simulation::{Broken, Simulation};
-use crate::state::{Happening, State};
+use crate::state::{Scheduled, State};
 
-/// How long a month is.
+/// The days of a month.
 const MONTH: u32 = 30;
 
-/// How long a fix has been out when a vulnerability becomes known.
+/// How long before a vulnerability becomes known its fix is published.
 const FIXED_BEFORE: Span = Span::hours(2);
 
-/// How many of a hundred vulnerabilities are critical; the others are high.
+/// Of a hundred vulnerabilities so many are critical. The others are high.
 const CRITICAL: u32 = 20;
 
 /// What happens in an ordinary time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ordinary {
-    /// How long it is, in days.
     pub days: u32,
-    /// How many commits of application images are built and pushed a day, at any time of it.
+    /// Commits of application images a day. Each is built and pushed, at any time of the day.
     pub commits_a_day: u32,
-    /// How many vulnerabilities with fixes become known in thirty days, each in a package that a base or platform image
-    /// installs.
+    /// Vulnerabilities that become known in thirty days. Each is fixed, and is in a package that a
+    /// base or platform image installs.
     pub vulnerabilities_a_month: u32,
-    /// Where all chance comes from.
+    /// Everything random comes from this number.
     pub seed: u64,
 }
 
 impl Ordinary {
-    /// Plays the time in an organisation in which everything was built once and runs, and counts what Patchwave asks for.
-    ///
-    /// # Errors
-    ///
-    /// A simulation that breaks has a defect.
-    pub fn play(self, hierarchy: Hierarchy) -> Result<Requests, Broken> {
+    /// Simulates the time and counts what Patchwave asks of AWS. An error is a defect.
+    pub fn run(self, hierarchy: Hierarchy) -> Result<Requests, Broken> {
         let mut simulation = Simulation::new(hierarchy, self.seed).counted();
         for (at, image) in self.commits(&simulation) {
-            simulation.plan(at, Happening::Commit(image));
+            simulation.schedule(at, Scheduled::Commit(image));
         }
         for vulnerability in self.vulnerabilities(&simulation) {
-            simulation.plan_vulnerability(vulnerability);
+            simulation.schedule_vulnerability(vulnerability);
         }
         simulation.run_until(Span::days(self.days).after(simulation.now()), &mut |_, _| ())?;
         Ok(simulation.requests())
@@ -104,14 +99,14 @@ impl Ordinary {
 }
 
 impl State {
-    /// Somebody's commit was built by the image's pipeline, on what is current.
+    /// The image's pipeline has built a person's commit on the current parents.
     pub(crate) fn commit(&mut self, hierarchy: &Hierarchy, image: &ImageId, now: Timestamp) {
         let Ok(image) = hierarchy.image(image) else { return };
         let Some(pipeline) = &image.pipeline else { return };
         let number = self.push_by_hand(hierarchy, image, false, now);
         let id = hex(&format!("commit's execution {} {number}", image.id));
         let ended = (now, ExecutionState::Succeeded);
-        let event = self.envelope.execution_of(&pipeline.name, &id, ended, now);
+        let event = self.event_writer.execution_of(&pipeline.name, &id, ended, now);
         self.emit(&event, now);
     }
 }
@@ -119,35 +114,35 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::organisation::ORGANISATION;
+    use crate::demo_hierarchy::DEMO_HIERARCHY;
     use crate::requests::Invoked;
 
     const QUIET: Ordinary = Ordinary { days: 1, commits_a_day: 0, vulnerabilities_a_month: 0, seed: 7 };
 
-    fn play(ordinary: Ordinary) -> Requests {
-        let hierarchy = Hierarchy::parse("organisation.yaml", ORGANISATION);
-        ordinary.play(hierarchy.map_err(|errors| errors.to_string()).unwrap()).unwrap()
+    fn run(ordinary: Ordinary) -> Requests {
+        let hierarchy = Hierarchy::parse("demo_hierarchy.yaml", DEMO_HIERARCHY);
+        ordinary.run(hierarchy.map_err(|errors| errors.to_string()).unwrap()).unwrap()
     }
 
     #[test]
-    fn a_day_in_which_nothing_happens_is_its_ticks_and_one_sweep() {
-        let requests = play(QUIET);
+    fn a_quiet_day_consists_of_its_ticks_and_one_sweep() {
+        let requests = run(QUIET);
         assert_eq!((requests.ticks, requests.inventory.messages, requests.inventory.invocations), (96, 1, 1));
-        // A line for the whole, and one for each image whose findings wait for a fix.
+        // One line for the pass, and one for each image whose findings have no fix yet.
         assert_eq!((requests.inventory.images, requests.inventory.log_lines), (39, 22));
         let Requests { scan_complete, rebuild_fanout, .. } = requests;
         assert_eq!(scan_complete, Invoked::default());
-        assert_eq!(rebuild_fanout.messages, requests.ticks + requests.looks);
+        assert_eq!(rebuild_fanout.messages, requests.ticks + requests.rechecks);
         assert_eq!((requests.claims, requests.frees, requests.starts, requests.builds), (0, 0, 0, 0));
         let passes = rebuild_fanout.invocations + 1;
         assert_eq!((requests.unsettled.calls, requests.slots.items), (passes, 2 * passes));
-        // Whoever tells of something first reads whether it still stands.
+        // A pass reads the record again before it sends a notice.
         assert_eq!(requests.records.items, rebuild_fanout.images + 39 + requests.notices.items);
     }
 
     #[test]
-    fn what_is_claimed_in_a_wave_is_built_and_given_back() {
-        let requests = play(Ordinary { days: 3, vulnerabilities_a_month: 10, ..QUIET });
+    fn every_claim_is_built_once_and_gives_its_slot_back() {
+        let requests = run(Ordinary { days: 3, vulnerabilities_a_month: 10, ..QUIET });
         assert!(requests.claims > 1, "{requests:?}");
         assert_eq!(
             (requests.starts, requests.builds, requests.frees),
@@ -161,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_a_push_a_scan_and_the_end_of_its_pipeline() {
-        let (quiet, busy) = (play(QUIET), play(Ordinary { commits_a_day: 10, ..QUIET }));
+    fn each_commit_causes_a_push_a_scan_and_the_end_of_an_execution() {
+        let (quiet, busy) = (run(QUIET), run(Ordinary { commits_a_day: 10, ..QUIET }));
         let more = |of: fn(&Requests) -> u64| of(&busy) - of(&quiet);
         assert!(more(|requests| requests.scan_complete.messages) >= 10);
-        let ticked = |requests: &Requests| requests.ticks + requests.looks;
+        let ticked = |requests: &Requests| requests.ticks + requests.rechecks;
         let changes = |requests: &Requests| requests.rebuild_fanout.messages - ticked(requests);
-        // One tag each.
+        // Each commit pushes one tag.
         assert_eq!((changes(&quiet), changes(&busy), busy.claims), (0, 20, 0));
-        assert!(busy.deployments > 0);
+        assert!(busy.rollouts > 0);
     }
 }

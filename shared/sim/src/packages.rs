@@ -1,4 +1,4 @@
-//! Packages, their releases, and what is wrong with them.
+//! Packages, their releases and their vulnerabilities.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use patchwave::time::Timestamp;
 pub(crate) struct Package {
     pub(crate) name: &'static str,
     pub(crate) kind: PackageKind,
-    /// Which image's build brought it in.
+    /// The image whose build installed it.
     pub(crate) installed_by: ImageId,
     /// Counts releases from 1.
     pub(crate) revision: u32,
@@ -24,24 +24,24 @@ impl Package {
     }
 }
 
-/// Returns the version of a package's release as a scanner writes it.
+/// Returns the version of a release as a scanner writes it.
 pub(crate) fn version(name: &str, revision: u32) -> String {
     let upstream = UPSTREAM_VERSIONS.iter().find(|(known, _)| *known == name).map_or("1.0.0", |(_, v)| v);
     format!("{upstream}-{revision}")
 }
 
-/// What every distribution brings.
+/// The packages of every distribution.
 pub(crate) const OF_THE_SYSTEM: [&str; 8] =
     ["glibc", "openssl", "zlib", "curl", "xz", "expat", "ca-certificates", "ncurses"];
 
-/// What runtimes add to their distribution.
+/// The packages that runtimes add to their distribution.
 pub(crate) const OF_RUNTIMES: [&str; 8] =
     ["libxml2", "icu", "krb5", "libffi", "readline", "gdbm", "libuv", "tzdata"];
 
-/// What applications install from their distribution.
+/// The packages that applications install from their distribution.
 pub(crate) const OF_APPLICATIONS: [&str; 6] = ["libpq", "imagemagick", "libwebp", "fontconfig", "jq", "tini"];
 
-/// What applications pin in their own lock files.
+/// The packages that applications pin in their lock files.
 pub(crate) const PINNED: [&str; 8] = [
     "protobuf",
     "grpc",
@@ -86,27 +86,25 @@ const UPSTREAM_VERSIONS: [(&str, &str); 30] = [
     ("lodash", "4.17.21"),
 ];
 
-/// Something wrong with a package, as the scanner's database has it.
+/// A vulnerability of a package, as in the scanner's database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vulnerability {
     /// Such as `CVE-2026-31337`.
     pub id: String,
-    /// The package.
     pub package: String,
-    /// Only as this image installs it, as if all others had another vendor's; nothing: as anybody does.
+    /// Limits the vulnerability to the package that this image installs, as if other images
+    /// installed it from another vendor.
     pub installed_by: Option<ImageId>,
-    /// How bad.
     pub severity: Severity,
-    /// Whether an exploit is known.
     pub exploited: bool,
-    /// From when the scanner knows of it.
+    /// When the scanner learns of it.
     pub known_from: Timestamp,
-    /// The release that fixes it and when that appears; nothing: no fix is published.
+    /// The release that fixes it and when that is published, if it ever is.
     pub fixed: Option<(u32, Timestamp)>,
 }
 
 impl Vulnerability {
-    /// Returns the finding's key.
+    /// Returns the key of its findings.
     pub fn key(&self) -> FindingKey {
         FindingKey { vulnerability: self.id.as_str().into(), package: self.package.as_str().into() }
     }
@@ -118,15 +116,15 @@ impl Vulnerability {
     }
 }
 
-/// Which release of a package is offered from when on.
+/// The releases of packages, and when each is published.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Releases(BTreeMap<Whose, Vec<(Timestamp, u32)>>);
+pub(crate) struct Releases(BTreeMap<Offer, Vec<(Timestamp, u32)>>);
 
-/// A package, and who is offered it; nothing: everybody.
-type Whose = (String, Option<ImageId>);
+/// A package, and the image that is offered the release. Without an image, all are.
+type Offer = (String, Option<ImageId>);
 
 impl Releases {
-    /// Announces the release that fixes `vulnerability`, if there is one.
+    /// Adds the release that fixes `vulnerability`, if there is one.
     pub(crate) fn announce(&mut self, vulnerability: &Vulnerability) {
         if let Some((revision, at)) = vulnerability.fixed {
             let key = (vulnerability.package.clone(), vulnerability.installed_by.clone());
@@ -134,11 +132,11 @@ impl Releases {
         }
     }
 
-    /// Returns the newest release of a package that an image's build finds at that time.
+    /// Returns the newest release that a build of an image finds at a time.
     pub(crate) fn newest(&self, name: &str, installed_by: &ImageId, now: Timestamp) -> u32 {
         [Some(installed_by.clone()), None]
             .into_iter()
-            .filter_map(|whose| self.0.get(&(name.to_owned(), whose)))
+            .filter_map(|offered_to| self.0.get(&(name.to_owned(), offered_to)))
             .flatten()
             .filter(|(at, _)| *at <= now)
             .map(|(_, revision)| *revision)

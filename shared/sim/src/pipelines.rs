@@ -1,4 +1,4 @@
-//! CodePipeline: executions, found again by token, id or build key.
+//! CodePipeline: executions, which are found by token, id or build key.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,13 @@ use patchwave::plan::Start;
 use patchwave::record::Claim;
 use patchwave::time::{Span, Timestamp};
 
-use crate::draw::{Seed, hex};
+use crate::draw::{Seed, hex, uuid};
 
-/// How far the clocks of CodePipeline and of an invocation may differ.
+/// The largest difference between the clocks of CodePipeline and of an invocation.
 const SKEW: Span = Span::seconds(30);
 
-/// Every pipeline of the hierarchy exists, and declares what the hierarchy says.
+/// Returns the declaration of a pipeline. All pipelines of the hierarchy exist and declare what it
+/// says.
 pub(crate) fn declaration(hierarchy: &Hierarchy, name: &str) -> PipelineFacts {
     let mut pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
     let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == name) else {
@@ -35,27 +36,27 @@ pub(crate) struct Execution {
     pub(crate) started_at: Timestamp,
     pub(crate) ends_at: Timestamp,
     pub(crate) state: ExecutionState,
-    /// The versions that the build pulled when it began.
+    /// The versions of the parents that the build pulled.
     pub(crate) parents: BTreeMap<ImageId, Digest>,
-    /// Counts the image's builds.
+    /// Counts the builds of the image.
     pub(crate) number: u32,
-    pub(crate) fate: Fate,
+    pub(crate) result: BuildResult,
 }
 
 /// How an execution will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum BuildResult {
     Succeeds,
-    /// It succeeds with the packages that the image had.
+    /// The build succeeds and installs the packages that the image had.
     FixesNothing,
     Fails,
     Stopped,
     Superseded,
-    /// Somebody stops it after this long.
+    /// A person stops it after this time.
     Hangs(Span),
 }
 
-impl Fate {
+impl BuildResult {
     fn state(self) -> ExecutionState {
         match self {
             Self::Succeeds | Self::FixesNothing => ExecutionState::Succeeded,
@@ -67,7 +68,7 @@ impl Fate {
 }
 
 impl Execution {
-    /// Returns a variable that was sent.
+    /// Returns the value of a variable, if Patchwave sent it.
     pub(crate) fn variable(&self, variable: Variable) -> Option<&str> {
         self.start.variables.get(variable.name()).map(String::as_str)
     }
@@ -82,7 +83,7 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Returns the execution that this start's token began before.
+    /// Returns the execution that the token of this start began earlier.
     pub(crate) fn replayed(&self, start: &Start) -> Option<String> {
         self.by_token.get(&start.token()).cloned()
     }
@@ -92,17 +93,17 @@ impl Pipelines {
         &mut self,
         start: &Start,
         parents: BTreeMap<ImageId, Digest>,
-        fate: Fate,
+        result: BuildResult,
         seed: Seed,
         now: Timestamp,
     ) -> &Execution {
         let token = start.token();
         let number = self.next_number(&start.image);
-        let lasts = match fate {
-            Fate::Hangs(lasts) => lasts,
+        let lasts = match result {
+            BuildResult::Hangs(lasts) => lasts,
             _ => duration(seed, start, number),
         };
-        let id = execution_id(&hex(&format!("execution {} {} {token}", seed.0, start.pipeline)));
+        let id = uuid(&hex(&format!("execution {} {} {token}", seed.0, start.pipeline)));
         let execution = Execution {
             id: id.clone(),
             start: start.clone(),
@@ -111,7 +112,7 @@ impl Pipelines {
             state: ExecutionState::InProgress,
             parents,
             number,
-            fate,
+            result,
         };
         self.by_token.insert(token, id.clone());
         self.executions.entry(id).or_insert(execution)
@@ -120,11 +121,11 @@ impl Pipelines {
     /// Ends an execution and returns it.
     pub(crate) fn end(&mut self, id: &str) -> Option<&Execution> {
         let execution = self.executions.get_mut(id)?;
-        execution.state = execution.fate.state();
+        execution.state = execution.result.state();
         Some(execution)
     }
 
-    /// Counts one more build of an image, whoever makes it.
+    /// Counts one more build of an image, by Patchwave or by a person.
     pub(crate) fn next_number(&mut self, image: &ImageId) -> u32 {
         let number = self.builds.entry(image.clone()).or_default();
         *number += 1;
@@ -137,7 +138,7 @@ impl Pipelines {
     }
 
     /// Returns the executions under way.
-    pub(crate) fn running(&self) -> impl Iterator<Item = &Execution> {
+    pub(crate) fn in_progress(&self) -> impl Iterator<Item = &Execution> {
         self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)
     }
 
@@ -145,7 +146,8 @@ impl Pipelines {
     pub(crate) fn of(&self, claim: &Claim) -> Seen {
         let found = match &claim.execution {
             Some(id) => self.executions.get(id),
-            // The first since the claim: while it is unresolved Patchwave makes no other.
+            // The first one since the claim: while a claim is unresolved, Patchwave starts no
+            // other.
             None => self
                 .executions
                 .values()
@@ -169,15 +171,11 @@ fn duration(seed: Seed, start: &Start, number: u32) -> Span {
     Span::seconds(usual_duration(seed, &start.image).as_seconds() * percent / 100)
 }
 
-/// The key tells, where the pipeline takes it; otherwise who started the pipeline, and when.
+/// Tells whether an execution belongs to a claim: by its build key if the pipeline takes one, else
+/// by pipeline and time.
 fn is_of(execution: &Execution, claim: &Claim) -> bool {
     let same_pipeline = execution.start.pipeline == claim.start.pipeline
         && execution.started_at >= SKEW.before(claim.claimed_at);
     let key = execution.variable(Variable::BuildKey);
     same_pipeline && key.is_none_or(|key| key == claim.start.key.as_str())
-}
-
-fn execution_id(hex: &str) -> String {
-    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
 }

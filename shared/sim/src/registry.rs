@@ -1,4 +1,4 @@
-//! What was pushed: repositories, versions, platform manifests, layers and the packages in them.
+//! ECR: repositories, versions, platform manifests, layers and the packages in them.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,20 +17,20 @@ use crate::packages::Package;
 /// How many versions [`Registry::history`] returns at most.
 const HISTORY: usize = 100;
 
-/// A layer and what it adds or replaces.
+/// A layer, and the packages that it adds or replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layer {
     pub(crate) digest: Digest,
     pub(crate) packages: Vec<Package>,
 }
 
-/// The layers of a platform manifest, from the base up. Versions share them.
+/// The layers of a platform manifest, from the base upwards. Versions share them.
 pub(crate) type Layers = Vec<Rc<Layer>>;
 
 /// A version as it was pushed.
 #[derive(Debug, Clone)]
 pub(crate) struct Pushed {
-    /// What a reader of manifests sees; its scans are always missing here.
+    /// What a reader of manifests sees. Its scans are always missing here.
     pub(crate) version: Version,
     pub(crate) tags: Vec<Tag>,
     pub(crate) layers: BTreeMap<Platform, Layers>,
@@ -63,7 +63,7 @@ impl Registry {
         true
     }
 
-    /// Returns the version that counts on a line.
+    /// Returns the current version of a line.
     pub(crate) fn current(&self, repository: &Repository, line: &Line) -> Option<&Pushed> {
         let versions = self.repositories.get(repository)?;
         let candidates: Vec<Candidate> =
@@ -72,7 +72,8 @@ impl Registry {
         versions.iter().find(|pushed| pushed.version.digest == *digest)
     }
 
-    /// Returns a version by its own digest or, with that platform alone, by one of its manifests'.
+    /// Returns a version by its own digest. By the digest of a manifest, it returns the version
+    /// with that platform only.
     pub(crate) fn version(&self, repository: &Repository, digest: &Digest) -> Option<Version> {
         let versions = self.repositories.get(repository)?;
         let named = versions.iter().find(|pushed| pushed.version.is_named_by(digest))?;
@@ -84,13 +85,13 @@ impl Registry {
         Some(version)
     }
 
-    /// Returns the pushed version of that digest.
+    /// Returns the pushed version of a digest.
     pub(crate) fn pushed(&self, repository: &Repository, digest: &Digest) -> Option<&Pushed> {
         self.repositories.get(repository)?.iter().find(|pushed| pushed.version.is_named_by(digest))
     }
 
-    /// Moves the tracked tags back to the version that was pushed so many pushes before the current one; 0: to the newest.
-    /// Tells which, if there is one and it is another.
+    /// Moves the tracked tags back by so many pushes from the current version, or with 0 to the
+    /// newest version. Returns the version that has the tags now, if it is another.
     pub(crate) fn move_tags(&mut self, repository: &Repository, line: &Line, back: u32) -> Option<Digest> {
         let Line::Stable(tags) = line else { return None };
         let now = self.current(repository, line)?.version.digest.clone();
@@ -109,7 +110,7 @@ impl Registry {
         Some(tagged.version.digest.clone())
     }
 
-    /// Returns a repository's newest versions, newest first; nothing if there is no such repository.
+    /// Returns the newest versions of a repository, newest first, or nothing if it does not exist.
     pub(crate) fn history(&self, repository: &Repository) -> Option<Vec<Version>> {
         let versions = self.repositories.get(repository)?;
         Some(versions.iter().rev().take(HISTORY).map(|pushed| pushed.version.clone()).collect())
@@ -120,7 +121,7 @@ impl Registry {
         self.manifests.get(at)
     }
 
-    /// Returns every platform manifest there is.
+    /// Returns all platform manifests.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &ManifestAt> {
         self.manifests.keys()
     }
@@ -135,7 +136,7 @@ fn candidate(pushed: &Pushed) -> Candidate {
     }
 }
 
-/// Returns a manifest over these layers, not scanned.
+/// Returns a manifest of these layers. It is not scanned.
 pub(crate) fn manifest(platform: &Platform, layers: &Layers) -> Manifest {
     let layers: Arc<[Digest]> = layers.iter().map(|layer| layer.digest.clone()).collect();
     let content: Vec<&str> = layers.iter().map(Digest::as_str).collect();
@@ -143,7 +144,8 @@ pub(crate) fn manifest(platform: &Platform, layers: &Layers) -> Manifest {
     Manifest { digest, layers, scan: Scan::Missing }
 }
 
-/// Returns all packages of these layers, each with the layer that holds it: upper layers replace what is below.
+/// Returns all packages of these layers, each with its layer. Upper layers replace the packages of
+/// lower ones.
 pub(crate) fn packages(layers: &Layers) -> BTreeMap<&'static str, (&Package, &Digest)> {
     layers
         .iter()

@@ -1,7 +1,7 @@
-//! Counts what Patchwave asks of its world: what it would be billed for.
+//! Counts what Patchwave asks of AWS, which bills for it.
 //!
-//! DynamoDB counts by size, so records are weighed: only where a world is played for its requests, because writing JSON takes
-//! longer than most histories.
+//! DynamoDB bills by size. Records are weighed only where requests are counted, because writing
+//! JSON takes longer than most scenarios.
 
 use patchwave::facts::Version;
 use patchwave::image::ImageId;
@@ -12,10 +12,10 @@ use patchwave::trigger::{ReportedState, Trigger};
 use patchwave_converge::Report;
 use serde::Serialize;
 
-use crate::moment::Function;
+use crate::observation::Function;
 use crate::pipelines::Execution;
 
-/// DynamoDB counts reads in units of so many bytes, and writes in smaller ones.
+/// The bytes of a read unit and of a write unit of DynamoDB.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html>
 const READ: u64 = 4 * 1024;
 const WRITE: u64 = 1024;
@@ -23,44 +23,38 @@ const WRITE: u64 = 1024;
 /// A write in a transaction counts twice.
 const IN_TRANSACTION: u64 = 2;
 
-/// What an item takes beside its image's id and its JSON: names and values of its attributes.
+/// The bytes of an item's attributes, without the image id and the JSON.
 const ATTRIBUTES: u64 = 64;
 
-/// Requests in a simulated time.
+/// What Patchwave asked for in a simulated time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Requests {
-    /// What reached `scan-complete`.
     pub scan_complete: Invoked,
-    /// What reached `rebuild-fanout`.
     pub rebuild_fanout: Invoked,
-    /// What reached `inventory`.
     pub inventory: Invoked,
-    /// Ticks of the schedule.
+    /// Ticks of the schedule, without rechecks.
     pub ticks: u64,
-    /// Looks between two ticks that were asked for, and those that came of it: many may ask for the same minute.
-    pub looks_asked: u64,
-    /// Looks between two ticks.
-    pub looks: u64,
-    /// Queries of the index of the unsettled. It need not be up to date, so it costs half.
+    /// Rechecks that passes requested. Many may request the same minute.
+    pub rechecks_requested: u64,
+    /// Rechecks that were made.
+    pub rechecks: u64,
+    /// Queries of the index of unsettled images. They are eventually consistent, so they cost half.
     pub unsettled: Asked,
-    /// Records read.
     pub records: Asked,
     /// Reads of where images run.
-    pub running: Asked,
-    /// Reads of the slots.
+    pub deployments: Asked,
     pub slots: Asked,
-    /// Halves of a read unit that all of these took.
+    /// Halves of a read unit that all of these reads took.
     pub half_read_units: u64,
-    /// Records written.
     pub saves: u64,
-    /// Claims asked for: transactions of four writes.
+    /// Attempts to claim, each a transaction of four writes.
     pub claims: u64,
-    /// Slots given back: transactions of a check and a write.
+    /// Attempts to give a slot back, each a transaction of a check and a write.
     pub frees: u64,
-    /// Write units that all of these took, with those of the index.
+    /// Write units that all of these writes took, with those of the index.
     pub write_units: u64,
-    /// Bytes that claims left in the audit trail.
+    /// Bytes that claims wrote to the audit trail.
     pub audit_bytes: u64,
     /// Bytes of all records at the end.
     pub record_bytes: u64,
@@ -76,42 +70,37 @@ pub struct Requests {
     pub pipelines: Asked,
     /// Reads of executions.
     pub executions: u64,
-    /// Starts asked for.
     pub starts: u64,
-    /// Scans asked for.
     pub scan_requests: u64,
-    /// Notices sent.
     pub notices: Asked,
-    /// Builds that pipelines made, Patchwave's alone.
+    /// Builds that Patchwave started and that succeeded.
     pub builds: u64,
-    /// Platform manifests that they pushed.
+    /// Platform manifests that these builds pushed.
     pub manifests_built: u64,
-    /// Minutes that they took, each rounded up.
+    /// Minutes that these builds took, each rounded up.
     pub build_minutes: u64,
     /// Workloads that changed to another version.
-    pub deployments: u64,
+    pub rollouts: u64,
 }
 
-/// What reached a function.
+/// What a function handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invoked {
-    /// Events.
     pub messages: u64,
-    /// Invocations, each with a batch of them.
+    /// Invocations, each with a batch of messages.
     pub invocations: u64,
-    /// Images looked at, in all of them.
+    /// Images that all invocations observed.
     pub images: u64,
-    /// Lines logged: one for each image that waits or starts, each proof and each thing unknown, and one for the whole.
+    /// Log lines: one for each image that waits or starts, each proof, each unknown and each pass.
     pub log_lines: u64,
 }
 
-/// Calls that are about many things at once.
+/// Calls that each concern many items.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Asked {
-    /// How often.
     pub calls: u64,
-    /// About how many things, in all.
+    /// Items of all calls together.
     pub items: u64,
 }
 
@@ -131,17 +120,17 @@ impl Requests {
         }
     }
 
-    /// Adds the read of an item that says what it reads is up to date.
+    /// Adds a strongly consistent read of an item.
     pub(crate) fn read(&mut self, bytes: u64) {
         self.half_read_units += 2 * units(bytes, READ);
     }
 
-    /// Adds a query of the index of keys.
+    /// Adds an eventually consistent query of the index.
     pub(crate) fn query(&mut self, bytes: u64) {
         self.half_read_units += units(bytes, READ);
     }
 
-    /// Adds a record's write over what was there, and what it changes in the index.
+    /// Adds a write of a record, and its change of the index.
     pub(crate) fn save(&mut self, write: Write) {
         self.saves += 1;
         self.write_units += units(write.before.max(write.after), WRITE) + u64::from(write.moves);
@@ -155,7 +144,7 @@ impl Requests {
         self.write_units += IN_TRANSACTION * whole + u64::from(write.moves);
     }
 
-    /// Adds a build of Patchwave's.
+    /// Adds a build that Patchwave started.
     pub(crate) fn built(&mut self, execution: &Execution, version: &Version) {
         self.builds += 1;
         self.manifests_built += version.platforms.len() as u64;
@@ -170,7 +159,7 @@ impl Requests {
     }
 }
 
-/// How large a record was and is, and whether it enters or leaves the index of the unsettled.
+/// The bytes of a record before and after a write, and whether it enters or leaves the index.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Write {
     pub(crate) before: u64,
@@ -182,17 +171,17 @@ fn units(bytes: u64, of: u64) -> u64 {
     bytes.div_ceil(of).max(1)
 }
 
-/// Returns the bytes of a record's item: [`table`] says what else is in it.
+/// Returns the bytes of a record's item. [`table`] describes the other attributes.
 pub(crate) fn record_bytes(image: &ImageId, record: &Record) -> u64 {
     ATTRIBUTES + (table::RECORD.len() + image.as_str().len()) as u64 + json_bytes(record)
 }
 
-/// Returns the bytes of something's JSON.
+/// Returns the bytes of a value as JSON.
 pub(crate) fn json_bytes(value: &impl Serialize) -> u64 {
     serde_json::to_vec(value).map_or(0, |json| json.len() as u64)
 }
 
-/// Returns the bytes of an image in the index of the unsettled, or in the set of the running.
+/// Returns the bytes of an image in the index of unsettled images, or in the set of slots.
 pub(crate) fn key_bytes(image: &ImageId) -> u64 {
     ATTRIBUTES / 2 + image.as_str().len() as u64
 }
@@ -203,7 +192,8 @@ pub(crate) fn lines(report: &Report) -> usize {
     started.len() + report.waiting().count() + proofs.len() + unknown.len() + doubts.len() + errors.len() + 1
 }
 
-/// Tells whether a rule of the deployment hands an event on: no part of an index, and no execution that began.
+/// Tells whether a rule of the deployment delivers an event. Pushes of parts of an index and starts
+/// of executions are filtered out.
 pub(crate) fn is_handed_on(trigger: &Trigger) -> bool {
     match trigger {
         Trigger::RepositoryChanged { tags, .. } => !tags.is_empty(),
@@ -217,10 +207,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_count_by_four_kilobytes_and_what_may_be_stale_by_half() {
+    fn reads_count_by_four_kilobytes_and_queries_of_the_index_by_half() {
         let mut requests = Requests::default();
         requests.read(0);
-        assert_eq!(requests.half_read_units, 2, "that there is no item is an answer");
+        assert_eq!(requests.half_read_units, 2, "a read without an item costs a unit");
         requests.read(READ + 1);
         requests.query(READ);
         assert_eq!(requests.half_read_units, 2 + 4 + 1);

@@ -1,4 +1,4 @@
-//! What the scanner knows, and when it says so.
+//! ECR's scanning: what the scanner knows, and what it says about each manifest.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,21 @@ use patchwave_converge::ManifestAt;
 use crate::packages::{Package, Vulnerability, version};
 use crate::registry::{Layers, packages};
 
-/// Basic scanning refuses a second scan of an image in this time.
+/// Basic scanning refuses a second scan of an image within this time.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
 const ONCE_IN: Span = Span::days(1);
 
-/// How a repository is scanned.
+/// The scanning type of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scanning {
-    /// On push and on request; operating-system packages without their fixes.
+    /// Scans on push and on request, and lists operating-system packages without their fixes.
     Basic,
-    /// On push and whenever something new is known; all packages, with layer and fix.
+    /// Scans on push and when a vulnerability becomes known, and lists all packages with layer and
+    /// fix.
     Enhanced,
 }
 
-/// The scanner: its database, and what it said of each manifest.
+/// The scanner: its database, and the last scan of each manifest.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scanner {
     pub(crate) known: Vec<Vulnerability>,
@@ -34,7 +35,7 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Says how a repository is scanned.
+    /// Sets how a repository is scanned.
     pub(crate) fn cover(&mut self, repository: Repository, scanning: Scanning) {
         self.scanning.entry(repository).or_insert(scanning);
     }
@@ -44,23 +45,23 @@ impl Scanner {
         self.scanning.get(repository).copied().unwrap_or(Scanning::Enhanced)
     }
 
-    /// Returns what is known of a manifest.
+    /// Returns the last scan of a manifest.
     pub(crate) fn scan(&self, at: &ManifestAt) -> Scan {
         self.scans.get(at).cloned().unwrap_or(Scan::Missing)
     }
 
-    /// Puts a pushed manifest in the scanner's queue.
+    /// Adds a pushed manifest to the scanner's queue.
     pub(crate) fn enqueue(&mut self, at: &ManifestAt, now: Timestamp) {
         self.scans.entry(at.clone()).or_insert(Scan::Pending);
         self.asked.insert(at.clone(), now);
     }
 
-    /// Replaces what is known of a manifest by what is no evidence.
+    /// Replaces the last scan of a manifest by one without a result.
     pub(crate) fn lose(&mut self, at: &ManifestAt, scan: Scan) {
         self.scans.insert(at.clone(), scan);
     }
 
-    /// Asks for a scan by hand. Tells whether it will be made.
+    /// Requests a scan. Tells whether the scanner accepts.
     pub(crate) fn request(&mut self, at: &ManifestAt, now: Timestamp) -> bool {
         let too_early = self.asked.get(at).is_some_and(|last| now < ONCE_IN.after(*last));
         if self.scanning(&at.0) == Scanning::Enhanced || too_early {
@@ -70,12 +71,12 @@ impl Scanner {
         true
     }
 
-    /// Scans a manifest and returns the findings that its scan did not list before.
+    /// Scans a manifest and returns the findings that its last scan did not list.
     pub(crate) fn complete(&mut self, at: &ManifestAt, layers: &Layers, now: Timestamp) -> Vec<Finding> {
         let scanning = self.scanning(&at.0);
         let installed = packages(layers);
         if installed.is_empty() {
-            // Nothing that a package database lists: ECR says so for images from scratch.
+            // Images from scratch have no package database, so ECR cannot scan them.
             self.scans.insert(at.clone(), Scan::Failed("UNSUPPORTED_IMAGE".to_owned()));
             return Vec::new();
         }
@@ -97,13 +98,13 @@ impl Scanner {
             Scanning::Basic => Coverage::Os,
             Scanning::Enhanced => Coverage::OsAndLanguages,
         };
-        self.scans
-            .insert(at.clone(), Scan::Complete { completed_at: now, coverage, findings: findings.into() });
+        self.scans.insert(at.clone(), Scan::complete(now, coverage, findings));
         new
     }
 }
 
-/// Returns what the scanner says of a vulnerable package; nothing if this way of scanning does not see it.
+/// Returns the finding about a vulnerable package, or nothing if this scanning type does not see
+/// it.
 fn finding(
     scanning: Scanning,
     vulnerability: &Vulnerability,

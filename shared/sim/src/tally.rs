@@ -1,4 +1,4 @@
-//! Many histories, on all processors, and what they add up to.
+//! Runs many scenarios on all processors, and adds up their outcomes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,112 +6,123 @@ use std::thread;
 
 use serde::Serialize;
 
-use crate::faults::{Level, Trouble};
-use crate::hostile::{NotPlayed, Outcome, Play, Theatre};
-use crate::rivals::Handler;
+use crate::baselines::Handler;
+use crate::cardinality::CardinalityEstimate;
+use crate::faults::{InjectedFault, Level};
+use crate::outcome::Outcome;
+use crate::scenario::{Runner, Scenario, ScenarioError};
 use crate::size::Size;
-use crate::sketch::Sketch;
 
-/// How many seeds a thread takes at once: all of a few hierarchies.
+/// How many seeds a thread takes at once: all seeds of two hierarchies.
 const AT_ONCE: u64 = 64;
 
-/// A run of seeds in a row.
+/// Scenarios of consecutive seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// The first world.
+    /// The first seed.
     pub first: u64,
-    /// How many.
+    /// The number of seeds.
     pub seeds: u64,
-    /// How large they are.
     pub size: Size,
-    /// How hostile they are.
     pub level: Level,
-    /// Whether two simpler handlers play the same worlds.
-    pub rivals: bool,
-    /// How many threads play. The tally does not depend on it.
+    /// Whether the baseline handlers run in the same worlds.
+    pub baselines: bool,
+    /// The tally does not depend on the number of threads.
     pub threads: usize,
 }
 
-/// What a simpler handler made of the same worlds.
+/// What a baseline handler did in the same worlds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Rival {
+pub struct Baseline {
     /// Builds that succeeded.
     pub builds: u64,
-    /// Findings that it forgot and a rebuild could fix.
+    /// Findings that a rebuild could fix and that the handler forgot.
     pub lost: u64,
-    /// Builds that ran twice at once, or twice for the same.
+    /// Builds that ran twice at once, or twice for the same reasons.
     pub duplicates: u64,
 }
 
-/// What a run adds up to.
+/// The sum of the outcomes of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tally {
-    /// How many worlds.
+    /// The number of worlds.
     pub seeds: u64,
-    /// Invocations.
+    /// Invocations that ended with a report.
     pub passes: u64,
     /// Events that reached a function.
     pub events: u64,
     /// Builds that succeeded.
     pub builds: u64,
-    /// Images that were forgotten with a finding that a rebuild could fix.
+    /// Findings that a rebuild could fix and that nothing holds or rebuilds.
     pub lost: u64,
-    /// Builds that ran twice.
+    /// Builds that ran twice at once, or twice with one idempotency key.
     pub duplicates: u64,
-    /// How often something was that should never be.
     pub violations: u64,
-    /// How often each kind of fault struck.
-    pub faults: BTreeMap<Trouble, u64>,
-    /// The seeds with violations, and which.
+    /// How often each fault was injected.
+    pub faults: BTreeMap<InjectedFault, u64>,
+    /// The seeds with violations.
     pub failing: BTreeMap<u64, Vec<String>>,
-    /// What simpler handlers made of the same worlds.
+    /// What the baseline handlers did in the same worlds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub rivals: BTreeMap<Handler, Rival>,
-    /// Different states of ledger and world after each step.
+    pub baselines: BTreeMap<Handler, Baseline>,
+    /// Distinct states of ledger and world.
     #[serde(rename = "distinctStates")]
-    pub states: Sketch,
+    pub states: CardinalityEstimate,
 }
 
 impl Run {
-    /// Plays all worlds, and tells `progress` of each number of them that is done.
-    pub fn play(self, progress: &(dyn Fn(u64) + Sync)) -> Result<Tally, NotPlayed> {
+    /// Runs all scenarios. Calls `progress` with how many are done, again and again.
+    pub fn run(self, progress: &(dyn Fn(u64) + Sync)) -> Result<Tally, ScenarioError> {
         let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-        let work = || {
-            let (mut tally, mut theatre) = (Tally::default(), Theatre::default());
-            loop {
-                let from = next.fetch_add(AT_ONCE, Ordering::Relaxed);
-                if from >= self.seeds {
-                    tally.states = theatre.take_states();
-                    return Ok(tally);
-                }
-                let seeds = AT_ONCE.min(self.seeds - from);
-                for seed in (self.first.saturating_add(from)..).take(usize::try_from(seeds).unwrap_or(0)) {
-                    let (size, level, handler) = (self.size, self.level, Handler::Patchwave);
-                    let play = Play { seed, size, level, handler, planted: None, tell: false };
-                    tally.add(theatre.play(play)?);
-                    for handler in [Handler::Naive, Handler::ByEventId].into_iter().filter(|_| self.rivals) {
-                        let outcome = theatre.play(Play { handler, ..play })?;
-                        tally.rivals.entry(handler).or_default().add(&outcome);
-                    }
-                }
-                progress(done.fetch_add(seeds, Ordering::Relaxed) + seeds);
-            }
-        };
+        let work = || self.run_in_thread(&next, &done, progress);
         thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect();
             let mut tally = Tally::default();
             for thread in threads {
-                // A panic is a defect of the simulator, and goes on here.
+                // A panic is a defect of the simulator, and it continues here.
                 tally.merge(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
             }
             Ok(tally)
         })
     }
+
+    /// Takes seeds until none is left. `next` and `done` count those of all threads.
+    fn run_in_thread(
+        self,
+        next: &AtomicU64,
+        done: &AtomicU64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Tally, ScenarioError> {
+        let (mut tally, mut runner) = (Tally::default(), Runner::default());
+        loop {
+            let from = next.fetch_add(AT_ONCE, Ordering::Relaxed);
+            if from >= self.seeds {
+                tally.states = runner.into_states();
+                return Ok(tally);
+            }
+            let seeds = AT_ONCE.min(self.seeds - from);
+            for seed in (self.first.saturating_add(from)..).take(usize::try_from(seeds).unwrap_or(0)) {
+                self.run_seed(seed, &mut runner, &mut tally)?;
+            }
+            progress(done.fetch_add(seeds, Ordering::Relaxed) + seeds);
+        }
+    }
+
+    fn run_seed(self, seed: u64, runner: &mut Runner, tally: &mut Tally) -> Result<(), ScenarioError> {
+        let (size, level, handler) = (self.size, self.level, Handler::Patchwave);
+        let scenario = Scenario { seed, size, level, handler, planted: None, with_log: false };
+        tally.add(runner.run(scenario)?);
+        for handler in [Handler::Naive, Handler::ByEventId].into_iter().filter(|_| self.baselines) {
+            let outcome = runner.run(Scenario { handler, ..scenario })?;
+            tally.baselines.entry(handler).or_default().add(&outcome);
+        }
+        Ok(())
+    }
 }
 
-impl Rival {
+impl Baseline {
     fn add(&mut self, outcome: &Outcome) {
         self.builds += outcome.builds;
         self.lost += outcome.lost;
@@ -120,7 +131,7 @@ impl Rival {
 }
 
 impl Tally {
-    /// Adds one world.
+    /// Adds the outcome of one scenario.
     pub fn add(&mut self, outcome: Outcome) {
         self.seeds += 1;
         self.passes += outcome.passes;
@@ -129,15 +140,15 @@ impl Tally {
         self.lost += outcome.lost;
         self.duplicates += outcome.duplicates;
         self.violations += outcome.violations.len() as u64;
-        for (trouble, times) in outcome.faults {
-            *self.faults.entry(trouble).or_default() += times;
+        for (fault, times) in outcome.faults {
+            *self.faults.entry(fault).or_default() += times;
         }
         if !outcome.violations.is_empty() {
             self.failing.insert(outcome.seed, outcome.violations);
         }
     }
 
-    /// Adds what another thread played.
+    /// Adds the tally of another thread.
     fn merge(&mut self, other: Self) {
         self.seeds += other.seeds;
         self.passes += other.passes;
@@ -146,12 +157,12 @@ impl Tally {
         self.lost += other.lost;
         self.duplicates += other.duplicates;
         self.violations += other.violations;
-        for (trouble, times) in other.faults {
-            *self.faults.entry(trouble).or_default() += times;
+        for (fault, times) in other.faults {
+            *self.faults.entry(fault).or_default() += times;
         }
         self.failing.extend(other.failing);
-        for (handler, theirs) in other.rivals {
-            let ours = self.rivals.entry(handler).or_default();
+        for (handler, theirs) in other.baselines {
+            let ours = self.baselines.entry(handler).or_default();
             ours.builds += theirs.builds;
             ours.lost += theirs.lost;
             ours.duplicates += theirs.duplicates;

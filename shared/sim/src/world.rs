@@ -13,18 +13,20 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+};
 
 use crate::requests::{json_bytes, key_bytes};
-use crate::state::{Happening, State};
+use crate::state::{Scheduled, State};
 
-/// A world in memory with a clock of its own.
+/// A world in memory with its own clock.
 ///
-/// Every call of Patchwave comes through the [`World`] methods below and nothing else does: whatever makes the world
-/// hostile belongs between them and the state.
+/// All calls of Patchwave, and nothing else, come through the methods of [`World`] below. Faults
+/// are injected around them.
 #[derive(Debug)]
 pub struct SimulatedWorld {
-    /// The hierarchy file as it is, and as somebody is going to edit it.
+    /// The hierarchy, and the edition that a person may deploy instead.
     pub(crate) editions: Vec<Hierarchy>,
     pub(crate) edition: Cell<usize>,
     pub(crate) clock: Cell<Timestamp>,
@@ -55,23 +57,23 @@ impl World for SimulatedWorld {
 
     async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
         let State { requests, workloads, .. } = &mut *self.state.borrow_mut();
-        requests.running.about(images.len());
-        // Some environments' versions are far below a unit.
+        requests.deployments.about(images.len());
+        // The versions of a few environments are far smaller than a read unit.
         for _ in images {
             requests.read(0);
         }
-        let mut running: BTreeMap<ImageId, Deployments> = BTreeMap::new();
+        let mut deployments: BTreeMap<ImageId, Deployments> = BTreeMap::new();
         for workload in workloads.values().filter(|workload| images.contains(&workload.image)) {
-            // Nobody runs anything but production here.
+            // All workloads run in production.
             let (version, since) = (workload.digest.clone(), workload.since);
             let deployed = DeployedVersion { version, since, last_seen: self.now() };
-            let environments = &mut running.entry(workload.image.clone()).or_default().environments;
+            let environments = &mut deployments.entry(workload.image.clone()).or_default().environments;
             let last = environments.entry("prod".to_owned()).or_insert_with(|| deployed.clone());
             if last.since < since {
                 *last = deployed;
             }
         }
-        Ok(running)
+        Ok(deployments)
     }
 
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
@@ -82,12 +84,12 @@ impl World for SimulatedWorld {
         Ok(ledger.slots(now))
     }
 
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let State { requests, registry, .. } = &mut *self.state.borrow_mut();
         requests.currents.about(images.len());
         let current =
             |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
-        images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
+        images.iter().map(|image| (image.id.clone(), Ok(current(image).into()))).collect()
     }
 
     async fn versions(
@@ -171,14 +173,14 @@ impl World for SimulatedWorld {
     async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut state = self.state.borrow_mut();
         state.requests.notices.about(notices.len());
-        state.told.extend_from_slice(notices);
+        state.notified.extend_from_slice(notices);
         vec![Ok(()); notices.len()]
     }
 
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
-        state.requests.looks_asked += 1;
-        state.wake(at);
+        state.requests.rechecks_requested += 1;
+        state.schedule_recheck(at);
         Ok(())
     }
 
@@ -190,14 +192,14 @@ impl World for SimulatedWorld {
         if asked {
             let delay =
                 state.seed.draws("requested scan", at.1.as_str()).span(Span::minutes(1), Span::minutes(5));
-            state.plan(delay.after(self.now()), Happening::Scan(at));
+            state.schedule(delay.after(self.now()), Scheduled::Scan(at));
         }
         Ok(asked)
     }
 }
 
 impl SimulatedWorld {
-    /// Returns the edition of the hierarchy that is deployed now.
+    /// Returns the edition of the hierarchy that is deployed.
     pub(crate) fn hierarchy(&self) -> &Hierarchy {
         &self.editions[self.edition.get()]
     }

@@ -7,6 +7,7 @@ use serde_saphyr::Spanned;
 use super::error::{Problem, Report};
 use super::file::{BuilderKeys, ExternalId, OwnerKeys, RoleName};
 use super::names::near;
+use super::warning::Advice;
 use super::written::{Written, at_least_one, required};
 use super::{Builder, Owner, Role};
 
@@ -42,8 +43,15 @@ pub(super) fn builders(
 }
 
 /// Reads the owners.
-pub(super) fn owners(written: BTreeMap<String, OwnerKeys>, report: &mut Report<'_>) -> Declared<Owner> {
-    let owner = |(name, keys): (String, OwnerKeys)| {
+pub(super) fn owners(
+    written: BTreeMap<String, Spanned<OwnerKeys>>,
+    report: &mut Report<'_>,
+) -> Declared<Owner> {
+    let owner = |(name, written): (String, Spanned<OwnerKeys>)| {
+        let (at, keys) = (written.referenced, written.value);
+        if keys.notify.is_none() {
+            report.warn(at, Advice::OwnerWithoutTopic(name.clone()));
+        }
         let most = keys.max_concurrent_builds;
         let owner = Owner {
             name: name.clone(),

@@ -9,6 +9,8 @@ use super::error::{Problem, Report};
 use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which};
 use super::inherit::Fleet;
 use super::inspected::Inspected;
+use super::repository::{RepositoryName, host_like};
+use super::warning::Advice;
 use super::written::{ShortOr, Written, required};
 use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
@@ -50,7 +52,7 @@ impl Draft {
         let policy = fleet.policy(tier.unwrap_or(Tier::Base), policy_keys, report);
         let repository = required("repository", at, keys.repository, report);
         let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
-        let repository = repository.and_then(|repository| repository.read(report));
+        let repository = repository.and_then(|repository| read_repository(repository, report));
         let lines = match keys.lines {
             Some(lines) => {
                 if keys.tags.is_some() || keys.tag_pattern.is_some() {
@@ -115,6 +117,15 @@ fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
         Line::Deployed { environment } => format!("{id}@{environment}").parse().ok(),
         Line::Stable(_) | Line::Newest(_) => Some(id.clone()),
     }
+}
+
+fn read_repository(written: Written<RepositoryName>, report: &mut Report<'_>) -> Option<Repository> {
+    let (at, RepositoryName(name)) = place(written, report)?;
+    if let Some((host, rest)) = host_like(&name) {
+        let (host, repository) = (host.to_owned(), rest.to_owned());
+        report.warn(at, Advice::HostInRepository { host, repository });
+    }
+    Some(name)
 }
 
 fn place<T>(written: Written<T>, report: &mut Report<'_>) -> Option<(Location, T)> {

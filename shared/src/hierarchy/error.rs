@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_saphyr::Location;
 
+use super::warning::{Advice, Warning};
 use crate::image::ImageId;
 
 /// Something wrong at one place of a hierarchy file. Shown as `file:line:column: what is wrong and what to do`.
@@ -56,32 +57,44 @@ pub struct UnknownImage {
 /// Above so many errors nobody reads suggestions, and looking for them would take time quadratic in the file.
 const ERRORS_WITH_SUGGESTIONS: usize = 50;
 
-/// Collects the errors of one pass.
+/// Collects the errors and warnings of one pass.
 #[derive(Debug)]
 pub(super) struct Report<'f> {
     file: &'f str,
     errors: Vec<HierarchyError>,
+    warnings: Vec<Warning>,
 }
 
 impl<'f> Report<'f> {
     pub(super) fn new(file: &'f str) -> Self {
-        Self { file, errors: Vec::new() }
+        Self { file, errors: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn add(&mut self, at: Location, problem: Problem) {
-        // The parser gives no place for an empty file.
-        let (line, column) = (at.line().max(1), at.column().max(1));
+        let (line, column) = position(at);
+        self.add_at(line, column, problem);
+    }
+
+    pub(super) fn add_at(&mut self, line: u64, column: u64, problem: Problem) {
         self.errors.push(HierarchyError { file: self.file.to_owned(), line, column, problem });
+    }
+
+    pub(super) fn warn(&mut self, at: Location, advice: Advice) {
+        let (line, column) = position(at);
+        self.warnings.push(Warning { file: self.file.to_owned(), line, column, advice });
     }
 
     pub(super) fn wants_suggestions(&self) -> bool {
         self.errors.len() < ERRORS_WITH_SUGGESTIONS
     }
 
-    /// Returns `value` if nothing was wrong. There is no value only after something was.
-    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, HierarchyErrors> {
+    /// Returns `value` and the warnings, if nothing was wrong. There is no value only after something was.
+    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Warning>), HierarchyErrors> {
         match value {
-            Some(value) if self.errors.is_empty() => Ok(value),
+            Some(value) if self.errors.is_empty() => {
+                self.warnings.sort_by_key(|warning| (warning.line, warning.column));
+                Ok((value, self.warnings))
+            }
             _ => {
                 self.errors.sort_by_key(|error| (error.line, error.column));
                 Err(HierarchyErrors(self.errors))
@@ -90,105 +103,155 @@ impl<'f> Report<'f> {
     }
 }
 
-/// What is wrong. The text says what to do, too.
+/// Returns line and column. The parser gives no place for what is about the whole file.
+fn position(at: Location) -> (u64, u64) {
+    (at.line().max(1), at.column().max(1))
+}
+
+/// What is wrong. The text also says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
-    #[error("the file is larger than {limit} bytes; split the hierarchy")]
+    #[error(
+        "the file is larger than {limit} bytes, and Patchwave reads no larger one; use a second deployment"
+    )]
     TooLarge { limit: usize },
     #[error("{0}")]
     Yaml(String),
-    #[error("expected {0} here")]
-    Shape(&'static str),
+    #[error("this line is indented with a tab, which YAML does not allow; use spaces")]
+    Tab,
+    #[error("write {0} here, such as {1}")]
+    Shape(&'static str, &'static str),
     #[error("unknown key `{key}`; {}", meant_or_known(near, known))]
     UnknownKey { key: String, near: Vec<String>, known: Vec<&'static str> },
     #[error("key `{0}` is written twice; remove one")]
     DuplicateKey(String),
-    #[error("missing key `{0}`")]
-    MissingKey(String),
-    #[error("version {0} is not known; write `version: 1`")]
+    #[error("key `{key}` is missing; {}", example(key))]
+    MissingKey { key: String },
+    #[error("Patchwave does not know version {0} of this file; write `version: 1`")]
     Version(u64),
     #[error("{0}")]
     Word(String),
-    #[error("{0} of 0 would start nothing; write `mode: observe` to only report")]
+    #[error("`{0}: 0` starts no build; write at least 1, or `mode: observe` to only report")]
     ZeroLimit(&'static str),
-    #[error("image id `{id}` is taken by the image in line {first}; give one of them another `id`")]
+    #[error("the image in line {first} has the id `{id}` too; give one of them another `id`")]
     DuplicateId { id: ImageId, first: u64 },
-    #[error("image id `{id}` is also a tag that `{owner}` declares; give this image another `id`")]
+    #[error("id `{id}` is also a tag of the image `{owner}`; give this image another `id`")]
     IdIsTag { id: ImageId, owner: ImageId },
-    #[error("an image cannot be called scratch, which is how a file says that an image is built on nothing")]
+    #[error(
+        "no image may have the id scratch, which stands for a parent without content; write another `id`"
+    )]
     IdIsScratch,
-    #[error("image needs `tags` or `tagPattern`, to say which version counts")]
+    #[error("the image does not say which version is current; add `tags` or `tagPattern`")]
     NoLine,
-    #[error("image has both `tags` and `tagPattern`; keep the one that says which version counts")]
+    #[error("the image has both `tags` and `tagPattern`; remove one of them")]
     TwoLines,
-    #[error("image has `lines`, which say which versions count; remove its `tags` and `tagPattern`")]
+    #[error("the image has `lines` beside `tags` or `tagPattern`; remove one of them")]
     LinesAndTags,
-    #[error("`lines` is empty; name at least one line")]
+    #[error("`lines` is empty; add at least one line")]
     NoLines,
-    #[error("a line with `current: deployed` needs its `environment`, and no `tagPattern`")]
+    #[error("a line with `current: deployed` needs `environment` and takes no `tagPattern`")]
     DeployedWhere,
-    #[error("a line with `current: newest` needs its `tagPattern`, and no `environment`")]
+    #[error("a line with `current: newest` needs `tagPattern` and takes no `environment`")]
     NewestOfWhat,
     #[error(
-        "what {environment} runs is rebuilt from its own commit: its pipeline needs `sources`, to be pinned to it, and the \
-         variable PATCHWAVE_BUILD_KEY, to tell it from a build of the newest commit"
+        "Patchwave rebuilds what {environment} runs from the commit that runs there; \
+         give the pipeline `sources` and the variable PATCHWAVE_BUILD_KEY"
     )]
     DeployedUnpinned { environment: String },
     #[error(
-        "no account of `inventory` is of the environment {0}, so nobody sees what it runs; name one, or correct it"
+        "no account under `inventory` has the environment {0}, so Patchwave cannot see what runs there; \
+         add the account, or correct the name"
     )]
     DeployedNowhere(String),
     #[error(
-        "what {environment} runs of {repository} is the line of `{owner}` in line {line} too; one of them must go"
+        "the image `{owner}` in line {line} already follows what {environment} runs of {repository}; \
+         remove one of the two lines"
     )]
     DeployedTwice { environment: String, repository: String, owner: ImageId, line: u64 },
-    #[error("`tags` is empty; name at least the tag to track")]
+    #[error("`tags` is empty; add at least one tag: Patchwave tracks the first")]
     NoTags,
     #[error(
-        "`{text}` of {repository} is claimed by `{owner}` in line {line} too; a tag belongs to one image"
+        "tag `{text}` of {repository} also belongs to the image `{owner}` in line {line}; \
+         let only one image have it"
     )]
     TagClaimed { text: String, repository: String, owner: ImageId, line: u64 },
     #[error(
-        "patterns `{pattern}` and `{other}` of {repository} can match the same tag (`{owner}`, line {line}); \
-         make them differ"
+        "`{pattern}` and `{other}` of {repository} can match the same tag; \
+         change one of them (the other belongs to the image `{owner}` in line {line})"
     )]
     PatternsOverlap { pattern: String, other: String, repository: String, owner: ImageId, line: u64 },
+    #[error("{parent:?} is not an id or a tag of this file; {}", instead(near, hub.as_deref()))]
+    UnknownParent { parent: String, near: Vec<String>, hub: Option<String> },
+    #[error("{0:?} holds a variable, which Patchwave does not expand; write the parent itself")]
+    VariableInParent(String),
+    #[error("{parent:?} holds a scheme; write {write}")]
+    SchemeInParent { parent: String, write: String },
+    #[error("{parent:?} has no tag; write {parent}:latest, or the tag that the image is built on")]
+    ParentWithoutTag { parent: String },
     #[error(
-        "parent {parent:?} is neither an id, a declared tag, scratch nor a reference with its registry host{}",
+        "{parent:?} pins an image of this file to a digest; write {write}, and Patchwave sends the digest"
+    )]
+    PinnedInside { parent: String, write: String },
+    #[error("no {kind} has the name {name:?}; add it under `{kind}s`{}", did_you_mean(near))]
+    Unnamed { kind: &'static str, name: String, near: Vec<String> },
+    #[error(
+        "no image of this file has {name:?}, a tag of the file's own registry; \
+         add the image, or name an upstream image by its own registry{}",
         did_you_mean(near)
     )]
-    UnknownParent { parent: String, near: Vec<String> },
-    #[error("no {kind} is called {name:?}; declare it under `{kind}s`{}", did_you_mean(near))]
-    Unnamed { kind: &'static str, name: String, near: Vec<String> },
-    #[error("no image of this file declares {name:?} of its own registry{}", did_you_mean(near))]
     Undeclared { name: String, near: Vec<String> },
-    #[error("scratch holds nothing to copy; remove it from `copyFrom`")]
+    #[error("scratch holds no files to copy; remove it from `copyFrom`")]
     CopyFromScratch,
-    #[error("image `{0}` is its own parent; name another one")]
+    #[error("the image `{0}` is its own parent; name another parent")]
     OwnParent(ImageId),
-    #[error("parent `{0}` is listed twice in `copyFrom`; remove one")]
+    #[error("`copyFrom` lists the parent `{0}` twice; remove one")]
     DuplicateParent(String),
     #[error(
-        "parent `{parent}` is of the later tier {parent_tier}; move it, or this image, to another tier than {tier}"
+        "the parent `{parent}` is of the tier {parent_tier}, which comes after this image's tier {tier}; \
+         change the tier of one of them"
     )]
     LaterTier { parent: ImageId, parent_tier: &'static str, tier: &'static str },
     #[error("images are built on each other in a cycle: {}; remove one of these parents", chain(.0))]
     Cycle(Vec<ImageId>),
     #[error(
-        "pipeline `{name}` builds `{owner}` in line {line} too; two images may not share a pipeline, for nothing tells \
-         it which one to build"
+        "the pipeline `{name}` already builds the image `{owner}` in line {line}; give each image its own"
     )]
     SharedPipeline { name: String, owner: ImageId, line: u64 },
-    #[error("{what} `{name}` is listed twice; remove one")]
+    #[error("the {what} `{name}` is listed twice; remove one")]
     Twice { what: &'static str, name: String },
-    #[error("suppression of {0} matches no image; correct its `images` or remove it")]
+    #[error("the suppression of {0} matches no image; correct its `images`, or remove it")]
     SuppressesNothing(String),
-    #[error("no {0} is named, so nothing would be looked at; name one, or remove `inventory`")]
+    #[error("`inventory` names no {0}, so Patchwave would look nowhere; add one, or remove `inventory`")]
     NobodyInspected(&'static str),
-    #[error("`externalId` is for a role of another account; name the `role`, or remove it")]
+    #[error("`externalId` belongs to a role; add the `role`, or remove `externalId`")]
     ExternalIdOfNobody,
-    #[error("`{0}` is empty; an auditor will ask")]
+    #[error("`{0}` is empty; write it for the people who read this file later")]
     Empty(&'static str),
+}
+
+/// Says what to write in the place of a parent that does not exist.
+fn instead(near: &[String], hub: Option<&str>) -> String {
+    match (near, hub) {
+        ([], None) => "write an id, repository:tag, scratch, or an image with its registry's host".to_owned(),
+        ([], Some(hub)) => format!("for the image on Docker Hub write {hub}"),
+        (near, None) => format!("did you mean {}?", near.join(" or ")),
+        (near, Some(hub)) => {
+            format!("did you mean {}? For the image on Docker Hub write {hub}", near.join(" or "))
+        }
+    }
+}
+
+/// Says what to add for a key that is missing.
+fn example(key: &str) -> &'static str {
+    match key {
+        "version" => "add `version: 1`",
+        "registry" => "add the registry's host, such as 111122223333.dkr.ecr.us-east-1.amazonaws.com",
+        "images" => "add the list of images",
+        "tier" => "add `tier: base`, `tier: platform` or `tier: application`",
+        "repository" => "add the image's repository, such as apps/checkout",
+        "from" => "add the image's parent, or `from: scratch`",
+        _ => "add it",
+    }
 }
 
 fn did_you_mean(near: &[String]) -> String {

@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::written::{ShortOr, Written};
+use super::repository::RepositoryName;
+use super::written::{ShortOr, WholeNumber, Written};
 use super::{RevisionType, Tier, Variable};
 use crate::finding::Severity;
-use crate::image::{EcrRegistry, ImageId, Repository, Tag, TagPattern};
+use crate::image::{EcrRegistry, ImageId, Tag, TagPattern};
 use crate::policy::{Mode, Rebuild, UnknownFix};
 use crate::time::{Span, Timestamp};
 
@@ -21,26 +22,26 @@ use crate::time::{Span, Timestamp};
 #[schemars(title = "Patchwave hierarchy")]
 pub(super) struct File {
     /// The version of this format: 1.
-    #[schemars(with = "u64", extend("const" = 1))]
+    #[schemars(with = "WholeNumber", extend("enum" = [1, "1"]))]
     pub(super) version: Spanned<u64>,
     /// The host of the private ECR registry that all images are pushed to.
     pub(super) registry: Written<EcrRegistry>,
     /// The policy of every image, and the limits of the fleet.
     pub(super) policy: Option<FleetKeys>,
     /// What the policy is for all images of a tier.
-    #[serde(default)]
-    pub(super) tiers: TiersKeys,
+    pub(super) tiers: Option<TiersKeys>,
     /// The images, in any order.
     // A file that was cut off after `images:` is not one without images.
     #[schemars(with = "Vec<ImageKeys>")]
     pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
     /// The accounts and regions of pipelines that are not where the registry is, by name.
     #[serde(default)]
-    #[schemars(with = "std::collections::BTreeMap<String, BuilderKeys>")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, BuilderKeys>>")]
     pub(super) builders: BTreeMap<String, Spanned<BuilderKeys>>,
     /// The teams that images belong to, by name.
     #[serde(default)]
-    pub(super) owners: BTreeMap<String, OwnerKeys>,
+    #[schemars(with = "Option<std::collections::BTreeMap<String, Option<OwnerKeys>>>")]
+    pub(super) owners: BTreeMap<String, Spanned<OwnerKeys>>,
     /// Where to look for what runs.
     pub(super) inventory: Option<InventoryKeys>,
 }
@@ -49,9 +50,9 @@ pub(super) struct File {
 /// keys.
 macro_rules! with_policy_keys {
     ($($(#[$meta:meta])* struct $name:ident { $($(#[$own_meta:meta])* $own:ident: $own_type:ty,)* })*) => { $(
-        $(#[$meta])*
         #[derive(Debug, Default, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        $(#[$meta])*
         pub(super) struct $name {
             $($(#[$own_meta])* pub(super) $own: $own_type,)*
             /// Whether rebuilds are only planned and reported, or started.
@@ -103,18 +104,19 @@ with_policy_keys! {
     /// Policy of every image, and the limits of the fleet.
     struct FleetKeys {
         /// How many builds may run at once.
-        #[schemars(with = "Option<std::num::NonZeroU32>")]
+        #[schemars(with = "Option<WholeNumber>")]
         max_concurrent_builds: Option<Spanned<u32>>,
         /// How many builds may start on one day (UTC).
-        #[schemars(with = "Option<std::num::NonZeroU32>")]
+        #[schemars(with = "Option<WholeNumber>")]
         max_starts_per_day: Option<Spanned<u32>>,
         /// What not to rebuild for, and where.
         #[serde(default)]
-        #[schemars(with = "Vec<SuppressKeys>")]
+        #[schemars(with = "Option<Vec<SuppressKeys>>")]
         suppress: Vec<Spanned<SuppressKeys>>,
     }
 
     /// An image: a repository and the versions in it that count.
+    #[schemars(extend("oneOf" = one_of_three()))]
     struct ImageKeys {
         /// Its name; `<repository>:<first tag>` if absent, or `<repository>` with `tagPattern`.
         id: Option<Written<ImageId>>,
@@ -123,14 +125,14 @@ with_policy_keys! {
         tier: Option<Written<Tier>>,
         /// Where its versions are pushed.
         #[schemars(required)]
-        repository: Option<Written<Repository>>,
+        repository: Option<Written<RepositoryName>>,
         /// Its stable tags: the first is tracked, the others must follow it.
-        #[schemars(with = "Option<Vec<Tag>>")]
+        #[schemars(with = "Option<Vec<Written<Tag>>>", extend("minItems" = 1))]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
         /// Which tags name its versions; the newest is current.
         tag_pattern: Option<Written<TagPattern>>,
         /// Instead of `tags` and `tagPattern`: several lines of versions, each of which is rebuilt on its own.
-        #[schemars(with = "Option<Vec<LineKeys>>")]
+        #[schemars(with = "Option<Vec<LineKeys>>", extend("minItems" = 1))]
         lines: Option<Spanned<Vec<Spanned<LineKeys>>>>,
         /// The base of its final stage: an id or `repository:tag` of this file, a reference with its registry host,
         /// or `scratch`.
@@ -138,12 +140,20 @@ with_policy_keys! {
         from: Option<Written<String>>,
         /// What its other stages are built on.
         #[serde(default)]
+        #[schemars(with = "Option<Vec<Written<String>>>")]
         copy_from: Vec<Written<String>>,
         /// What builds it.
         pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
         /// Whose it is: a name under `owners`.
         owner: Option<Written<String>>,
     }
+}
+
+/// What the schema says of an image beside its keys: one of three tells which version is current.
+fn one_of_three() -> serde_json::Value {
+    let keys = [("tags", "array"), ("tagPattern", "string"), ("lines", "array")];
+    let form = |(key, kind): (&str, &str)| serde_json::json!({ "required": [key], "properties": { key: { "type": kind } } });
+    keys.map(form).into()
 }
 
 /// A line of versions.
@@ -205,11 +215,13 @@ pub(super) struct DeadlinesKeys {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SuppressKeys {
     /// Its id, such as `CVE-2024-0727`.
+    #[schemars(extend("pattern" = "\\S"))]
     pub(super) vulnerability: Written<String>,
     /// On which images: ids or repositories, with `*` for any run of characters.
     pub(super) images: Vec<Written<String>>,
     /// The last day (UTC) on which it applies.
     pub(super) until: Written<LastDay>,
+    #[schemars(extend("pattern" = "\\S"))]
     pub(super) reason: Written<String>,
 }
 
@@ -225,6 +237,7 @@ pub(super) struct PipelineKeys {
     pub(super) variables: Option<Vec<Written<Variable>>>,
     /// The source actions to pin to the line's revision.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<SourceKeys>>")]
     pub(super) sources: Vec<SourceKeys>,
 }
 
@@ -246,7 +259,7 @@ pub(super) struct OwnerKeys {
     /// The SNS topic that notices about its images name.
     pub(super) notify: Option<Written<TopicArn>>,
     /// How many builds of its images may run at once, beside the fleet's own limit.
-    #[schemars(with = "Option<std::num::NonZeroU32>")]
+    #[schemars(with = "Option<WholeNumber>")]
     pub(super) max_concurrent_builds: Option<Spanned<u32>>,
 }
 
@@ -271,9 +284,9 @@ pub(super) struct BuilderKeys {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct InventoryKeys {
     /// The regions, such as `us-east-1`.
-    #[schemars(with = "Vec<RegionName>")]
+    #[schemars(with = "Vec<RegionName>", extend("minItems" = 1))]
     pub(super) regions: Spanned<Vec<Written<RegionName>>>,
-    #[schemars(with = "Vec<AccountKeys>")]
+    #[schemars(with = "Vec<AccountKeys>", extend("minItems" = 1))]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
 }
 
@@ -406,7 +419,7 @@ impl TryFrom<String> for CodePipelineName {
 /// A day, kept as the first moment after it (UTC).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String", extend("format" = "date"))]
+#[schemars(with = "String", extend("format" = "date", "pattern" = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
 pub(super) struct LastDay(pub(super) Timestamp);
 
 impl TryFrom<String> for LastDay {

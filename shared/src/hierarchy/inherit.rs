@@ -6,6 +6,7 @@ use super::Tier;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::file::{DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, SuppressKeys, TiersKeys};
+use super::warning::Advice;
 use super::written::{ShortOr, Written, at_least_one};
 use crate::image::glob;
 use crate::policy::{Deadlines, Limits, Patience, Policy, Suppression};
@@ -123,8 +124,10 @@ impl Suppress {
         let reason = text("reason", reason, report);
         let globs = images.into_iter().filter_map(|glob| glob.read(report)).collect();
         let LastDay(until) = until.read(report)?;
-        let suppression = Suppression { vulnerability: vulnerability?, until, reason: reason? };
-        Some(Self { at: keys.referenced, globs, suppression })
+        let (at, vulnerability) = (keys.referenced, vulnerability?);
+        report.warn(at, Advice::SuppressionEnded { vulnerability: vulnerability.clone(), until });
+        let suppression = Suppression { vulnerability, until, reason: reason? };
+        Some(Self { at, globs, suppression })
     }
 
     /// Adds the suppression to the policy of each image that it lists.

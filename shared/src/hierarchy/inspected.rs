@@ -9,6 +9,7 @@ use super::Role;
 use super::declared::role;
 use super::error::{Problem, Report};
 use super::file::{AccountKeys, InventoryKeys, RegionName};
+use super::warning::Advice;
 use super::written::Written;
 
 /// The accounts and regions in which the inventory looks for what runs.
@@ -31,6 +32,11 @@ pub struct Account {
     pub role: Option<Role>,
     /// What people call it, such as `prod`.
     pub environment: Option<String>,
+}
+
+/// Tells whether people meet what runs in an environment of this name, in whatever case it is written.
+pub fn is_production(environment: &str) -> bool {
+    ["prod", "production"].iter().any(|name| environment.eq_ignore_ascii_case(name))
 }
 
 impl Inspected {
@@ -58,6 +64,7 @@ fn regions(written: Spanned<Vec<Written<RegionName>>>, report: &mut Report<'_>) 
 }
 
 fn accounts(written: Spanned<Vec<AccountKeys>>, report: &mut Report<'_>) -> Vec<Account> {
+    let written_at = written.referenced;
     if written.value.is_empty() {
         report.add(written.referenced, Problem::NobodyInspected("account"));
     }
@@ -74,6 +81,11 @@ fn accounts(written: Spanned<Vec<AccountKeys>>, report: &mut Report<'_>) -> Vec<
             continue;
         }
         accounts.push(Account { id, role, environment });
+    }
+    let environments: Vec<&String> =
+        accounts.iter().filter_map(|account| account.environment.as_ref()).collect();
+    if !environments.iter().any(|environment| is_production(environment)) {
+        report.warn(written_at, Advice::NoProduction);
     }
     accounts
 }

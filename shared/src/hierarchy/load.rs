@@ -3,6 +3,7 @@
 use serde_saphyr::MessageFormatter as _;
 use serde_saphyr::{Error, Location, Options, UserMessageFormatter};
 
+use super::advise::advise;
 use super::declared;
 use super::draft::Draft;
 use super::error::{HierarchyErrors, Problem, Report};
@@ -12,7 +13,9 @@ use super::inspected::Inspected;
 use super::names::near;
 use super::order::build_order;
 use super::parents::{Lineage, Names};
+use super::warning::Warning;
 use super::{Hierarchy, Image, claims};
+use crate::time::Timestamp;
 
 /// The largest file that is read, in bytes: more than a hundred thousand images.
 const LARGEST_FILE: usize = 16 * 1024 * 1024;
@@ -22,10 +25,26 @@ impl Hierarchy {
     ///
     /// Where the text is YAML with known keys, the error holds everything that is wrong, in the order of the file.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, HierarchyErrors> {
-        let mut report = Report::new(file);
-        let hierarchy = load(yaml, &mut report);
-        report.finish(hierarchy)
+        read_all(file, yaml).map(|(hierarchy, _)| hierarchy)
     }
+
+    /// Reads and checks a hierarchy file, and returns what its author may not intend beside it, in the order of the
+    /// file. `now` tells which suppressions have ended.
+    pub fn parse_with_warnings(
+        file: &str,
+        yaml: &str,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Warning>), HierarchyErrors> {
+        let (hierarchy, mut warnings) = read_all(file, yaml)?;
+        warnings.retain(|warning| warning.advice.applies(now));
+        Ok((hierarchy, warnings))
+    }
+}
+
+fn read_all(file: &str, yaml: &str) -> Result<(Hierarchy, Vec<Warning>), HierarchyErrors> {
+    let mut report = Report::new(file);
+    let hierarchy = load(yaml, &mut report);
+    report.finish(hierarchy)
 }
 
 fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
@@ -35,9 +54,10 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     }
     let registry = file.registry.read(report);
     let mut keys = file.policy.unwrap_or_default();
-    let fleet = Fleet::new(&mut keys, file.tiers, report);
+    let mode_at = keys.mode.as_ref().map_or(Location::UNKNOWN, |mode| mode.at);
+    let fleet = Fleet::new(&mut keys, file.tiers.unwrap_or_default(), report);
     let Some(images) = file.images else {
-        report.add(Location::UNKNOWN, Problem::MissingKey("images".to_owned()));
+        report.add(Location::UNKNOWN, Problem::MissingKey { key: "images".to_owned() });
         return None;
     };
     let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
@@ -53,6 +73,7 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         }
     }
     claims::check(&drafts, report);
+    advise(&drafts, mode_at, inspected.is_some(), report);
     let inspected = inspected.unwrap_or_default();
     for draft in &drafts {
         draft.check_deployed(&inspected, report);
@@ -94,7 +115,7 @@ fn read(yaml: &str, report: &mut Report<'_>) -> Option<File> {
         return None;
     }
     serde_saphyr::from_str_with_options(yaml, options())
-        .map_err(|error| report_unreadable(&error, report))
+        .map_err(|error| report_unreadable(yaml, &error, report))
         .ok()
 }
 
@@ -114,9 +135,26 @@ fn options() -> Options {
     }
 }
 
-fn report_unreadable(error: &Error, report: &mut Report<'_>) {
+fn report_unreadable(yaml: &str, error: &Error, report: &mut Report<'_>) {
     let at = error.location().unwrap_or(Location::UNKNOWN);
-    report.add(at, problem(error));
+    match problem(error) {
+        Problem::Yaml(_) if let Some((line, column)) = tab(yaml, at) => {
+            report.add_at(line, column, Problem::Tab);
+        }
+        problem => report.add(at, problem),
+    }
+}
+
+/// Returns line and column of a tab that indents a line: the one at which the parser stopped, or the next one, before
+/// which it then reports the text that it was reading.
+fn tab(yaml: &str, at: Location) -> Option<(u64, u64)> {
+    let skipped = usize::try_from(at.line()).ok()?.saturating_sub(1);
+    let lines = (1_u64..).zip(yaml.lines()).skip(skipped).take(2);
+    let mut tabs = lines.filter_map(|(number, line)| {
+        let column = line.chars().take_while(|c| matches!(c, ' ' | '\t')).position(|c| c == '\t')?;
+        Some((number, u64::try_from(column).ok()? + 1))
+    });
+    tabs.next()
 }
 
 fn problem(error: &Error) -> Problem {
@@ -125,13 +163,18 @@ fn problem(error: &Error) -> Problem {
             let near = near(field, expected.iter().copied());
             Problem::UnknownKey { key: field.clone(), near, known: expected.clone() }
         }
-        Error::SerdeMissingField { field, .. } => Problem::MissingKey((*field).to_owned()),
+        Error::SerdeMissingField { field, .. } => Problem::MissingKey { key: (*field).to_owned() },
         Error::DuplicateMappingKey { key: Some(key), .. } => Problem::DuplicateKey(key.clone()),
         // Numbers are the only scalars that are not read as text.
-        Error::InvalidScalar { .. } => Problem::Yaml("not a whole number".to_owned()),
-        Error::Unexpected { expected, .. } => Problem::Shape(shape(expected)),
-        Error::SerdeInvalidType { unexpected, expected, .. } => {
-            Problem::Yaml(format!("expected {expected}, found {unexpected}"))
+        Error::InvalidScalar { .. } => Problem::Shape("a whole number", "20"),
+        Error::Unexpected { expected, .. } => shape(expected),
+        Error::SerdeInvalidType { expected, .. } => Problem::Yaml(format!("write {expected} here")),
+        Error::Eof { .. } => Problem::Yaml("the file ends too early; write at least `version: 1`".to_owned()),
+        Error::NullIntoString { .. } => {
+            Problem::Yaml("there is no value; write one, or remove the key".to_owned())
+        }
+        Error::MultipleDocuments { .. } => {
+            Problem::Yaml("the file holds a second YAML document; remove it and its line `---`".to_owned())
         }
         Error::AliasError { error, .. } => problem(error),
         other => Problem::Yaml(UserMessageFormatter.format_message(other).into_owned()),
@@ -139,11 +182,11 @@ fn problem(error: &Error) -> Problem {
 }
 
 /// Puts the parser's names of YAML events in words.
-fn shape(event: &'static str) -> &'static str {
+fn shape(event: &'static str) -> Problem {
     match event {
-        "mapping start" => "keys and values, such as { key: value }",
-        "sequence start" => "a list, such as [one, two]",
-        "string scalar" => "a single text",
-        other => other,
+        "mapping start" => Problem::Shape("keys and values", "{ key: value }"),
+        "sequence start" => Problem::Shape("a list", "[one, two]"),
+        "string scalar" => Problem::Yaml("write a single text here".to_owned()),
+        other => Problem::Yaml(format!("write {other} here")),
     }
 }

@@ -4,6 +4,7 @@
 //! changes; a [`Query`] says where to start and in which [`Direction`]; an [`ImageSet`] is the answer. How the graph
 //! is laid out in memory is nobody's business but this module's.
 
+mod advise;
 mod claims;
 mod declared;
 mod draft;
@@ -19,8 +20,10 @@ mod order;
 mod overlap;
 mod parents;
 mod query;
+mod repository;
 mod schema;
 mod set;
+mod warning;
 mod written;
 
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
@@ -28,7 +31,8 @@ pub use graph::{Edge, Hierarchy};
 pub use image::{
     Builder, Image, Line, Owner, Parent, ParentKind, Pipeline, RevisionType, Role, Source, Tier, Variable,
 };
-pub use inspected::{Account, Inspected};
+pub use inspected::{Account, Inspected, is_production};
 pub use query::{Direction, Query};
 pub use schema::json_schema;
 pub use set::ImageSet;
+pub use warning::{Advice, Warning};

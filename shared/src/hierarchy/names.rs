@@ -19,7 +19,8 @@ pub(super) fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
 /// repository continued by its tag, comes right after the spelling mistakes.
 fn distance(name: &str, candidate: &str, limit: usize) -> Option<usize> {
     let edits = edits(name.as_bytes(), candidate.as_bytes(), limit);
-    let continues = name.len() > 2 && (candidate.starts_with(name) || name.starts_with(candidate));
+    let long = name.len().min(candidate.len()) > 2;
+    let continues = long && (candidate.starts_with(name) || name.starts_with(candidate));
     edits.or_else(|| continues.then(|| limit + candidate.len().abs_diff(name.len())))
 }
 

@@ -7,8 +7,10 @@ use serde_saphyr::Location;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::names::near;
+use super::repository::on_docker_hub;
+use super::warning::Advice;
 use super::{Line, Parent, Tier};
-use crate::image::{EcrRegistry, Reference, Registry};
+use crate::image::{Digest, EcrRegistry, Reference, Registry, Repository};
 
 /// How the file says that an image is built on nothing.
 pub(super) const SCRATCH: &str = "scratch";
@@ -78,7 +80,12 @@ impl<'d> Names<'d> {
                 Some(Parent::Image(self.drafts[parent].id.clone()))
             }
             Ok(Found::Scratch) => Some(Parent::Scratch),
-            Ok(Found::Upstream(reference)) => Some(Parent::Upstream(reference)),
+            Ok(Found::Upstream(reference)) => {
+                if reference.digest.is_some() {
+                    report.warn(at, pinned(&reference));
+                }
+                Some(Parent::Upstream(reference))
+            }
             Err(unknown) => {
                 self.report_unknown(unknown, name, at, report);
                 None
@@ -90,19 +97,42 @@ impl<'d> Names<'d> {
         if name == SCRATCH {
             return Ok(Found::Scratch);
         }
-        if let Some(index) = self.ids.get(name).or_else(|| self.tags.get(name)) {
-            return Ok(Found::Inside(*index));
+        if let Some(index) = self.inside(name) {
+            return Ok(Found::Inside(index));
+        }
+        if name.contains('$') {
+            return Err(NotFound::Variable);
+        }
+        if let Some((_, rest)) = name.split_once("://") {
+            return Err(NotFound::Scheme(rest.to_owned()));
+        }
+        if let Some(pinned) = self.pinned(name) {
+            return Err(NotFound::Pinned(pinned.to_owned()));
         }
         if let Some(declared) = name.strip_prefix(&self.own_host) {
             return self.tags.get(declared).map(|index| Found::Inside(*index)).ok_or(NotFound::Undeclared);
         }
-        let has_host = name.split_once('/').is_some_and(|(host, _)| host.parse::<Registry>().is_ok());
-        if !has_host {
+        let Some((_, path)) = name.split_once('/').filter(|(host, _)| host.parse::<Registry>().is_ok())
+        else {
             return Err(NotFound::Nothing);
+        };
+        if path.parse::<Repository>().is_ok() {
+            return Err(NotFound::WithoutTag);
         }
         name.parse()
             .map(Found::Upstream)
             .map_err(|invalid: crate::image::InvalidWord| NotFound::Bad(invalid.to_string()))
+    }
+
+    fn inside(&self, name: &str) -> Option<usize> {
+        self.ids.get(name).or_else(|| self.tags.get(name)).copied()
+    }
+
+    /// Returns the image of this file that `name` pins to a digest, as the file should name it.
+    fn pinned<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let (rest, digest) = name.rsplit_once('@')?;
+        let own = rest.strip_prefix(&self.own_host).unwrap_or(rest);
+        (digest.parse::<Digest>().is_ok() && self.inside(own).is_some()).then_some(own)
     }
 
     fn check_edge(&self, child: usize, parent: usize, at: Location, report: &mut Report<'_>) {
@@ -121,7 +151,17 @@ impl<'d> Names<'d> {
             NotFound::Nothing | NotFound::Undeclared if !self.complete => {}
             NotFound::Nothing => {
                 let near = self.near(name, report);
-                report.add(at, Problem::UnknownParent { parent: name.to_owned(), near });
+                let hub = on_docker_hub(name).filter(|_| near.is_empty() || !name.contains('/'));
+                let hub = hub.filter(|_| !self.has_namespace(name));
+                report.add(at, Problem::UnknownParent { parent: name.to_owned(), near, hub });
+            }
+            NotFound::Variable => report.add(at, Problem::VariableInParent(name.to_owned())),
+            NotFound::Scheme(write) => {
+                report.add(at, Problem::SchemeInParent { parent: name.to_owned(), write });
+            }
+            NotFound::WithoutTag => report.add(at, Problem::ParentWithoutTag { parent: name.to_owned() }),
+            NotFound::Pinned(write) => {
+                report.add(at, Problem::PinnedInside { parent: name.to_owned(), write });
             }
             NotFound::Undeclared => {
                 let near = self.near(name.strip_prefix(&self.own_host).unwrap_or(name), report);
@@ -130,9 +170,23 @@ impl<'d> Names<'d> {
         }
     }
 
+    /// Tells whether `name` begins like a repository of this file, so that it probably misspells one.
+    fn has_namespace(&self, name: &str) -> bool {
+        let Some((namespace, _)) = name.split_once('/') else { return false };
+        let begins = |draft: &Draft| {
+            draft.repository.as_str().split_once('/').is_some_and(|(first, _)| first == namespace)
+        };
+        self.drafts.iter().any(begins)
+    }
+
     fn near(&self, name: &str, report: &Report<'_>) -> Vec<String> {
         if !report.wants_suggestions() {
             return Vec::new();
+        }
+        // Docker takes a name without a tag for the tag latest.
+        let latest = format!("{name}:latest");
+        if self.tags.contains_key(&latest) {
+            return vec![latest];
         }
         near(name, self.ids.keys().copied().chain(self.tags.keys().map(String::as_str)))
     }
@@ -151,8 +205,21 @@ enum NotFound {
     Nothing,
     /// A reference to the own registry that no image declares.
     Undeclared,
+    /// It holds a build argument.
+    Variable,
+    /// A URI; what it is without its scheme.
+    Scheme(String),
+    /// A reference to another registry that lacks the tag.
+    WithoutTag,
+    /// An image of this file and a digest; the image alone.
+    Pinned(String),
     /// Nearly a reference; what is wrong with it.
     Bad(String),
+}
+
+fn pinned(reference: &Reference) -> Advice {
+    let without_digest = reference.tag.as_ref().map(|_| Reference { digest: None, ..reference.clone() });
+    Advice::PinnedParent { without_digest: without_digest.map(|reference| reference.to_string()) }
 }
 
 const fn tier_name(tier: Tier) -> &'static str {

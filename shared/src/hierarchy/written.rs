@@ -26,6 +26,13 @@ impl<T: DeserializeOwned> Written<T> {
         let value = T::deserialize(text.into_deserializer()).map_err(|Mismatch(why)| why);
         Self { at, value }
     }
+
+    /// Refuses what YAML took for a number or a boolean, because its text is lost: `0x1F` became 31.
+    fn unquoted(text: &str, at: Location) -> Self {
+        let Self { value, .. } = Self::new(text, at);
+        let quotes = |_| Err("YAML reads this as a number or a boolean; write it in quotes".to_owned());
+        Self { at, value: value.and_then(quotes) }
+    }
 }
 
 impl<T> Written<T> {
@@ -43,7 +50,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Written<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Written<T> {
+impl<T: DeserializeOwned + JsonSchema> JsonSchema for Written<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
@@ -53,7 +60,17 @@ impl<T: JsonSchema> JsonSchema for Written<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
+        let mut schema = T::json_schema(generator);
+        // YAML reads `3.10` as a number and `true` as a boolean. The loader takes the text as it is written, so an
+        // editor must not refuse it where that text can be a `T`.
+        let takes = |text: &&str| Self::new(text, Location::UNKNOWN).value.is_ok();
+        let number = ["22", "3.10", "111122223333"].iter().any(takes).then_some("number");
+        let boolean = Some(&"true").is_some_and(takes).then_some("boolean");
+        if number.or(boolean).is_some() {
+            let kinds: Vec<&str> = [Some("string"), number, boolean].into_iter().flatten().collect();
+            schema.insert("type".to_owned(), kinds.into());
+        }
+        schema
     }
 }
 
@@ -69,6 +86,7 @@ impl<'de, T: DeserializeOwned, Long: Deserialize<'de>> Deserialize<'de> for Shor
         let form = Spanned::<TextOr<Long>>::deserialize(deserializer)?;
         Ok(match form.value {
             TextOr::Text(text) => Self::Short(Written::new(&text, form.referenced)),
+            TextOr::Unquoted(text) => Self::Short(Written::unquoted(&text, form.referenced)),
             TextOr::Long(long) => Self::Long(long),
         })
     }
@@ -84,7 +102,8 @@ impl<T: JsonSchema, Long: JsonSchema> JsonSchema for ShortOr<T, Long> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let forms = [generator.subschema_for::<T>(), generator.subschema_for::<Long>()];
+        // In place: a reference would name what `Written` takes, which is more.
+        let forms = [T::json_schema(generator), generator.subschema_for::<Long>()];
         schemars::json_schema!({ "anyOf": forms })
     }
 }
@@ -92,6 +111,8 @@ impl<T: JsonSchema, Long: JsonSchema> JsonSchema for ShortOr<T, Long> {
 /// Serde's own untagged enums lose the places of what is inside; this does not.
 enum TextOr<Long> {
     Text(String),
+    /// A number or a boolean, as YAML reads it.
+    Unquoted(String),
     Long(Long),
 }
 
@@ -103,7 +124,7 @@ impl<'de, Long: Deserialize<'de>> Deserialize<'de> for TextOr<Long> {
             type Value = TextOr<Long>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a mapping")
+                f.write_str("a text, or keys and values")
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -112,11 +133,19 @@ impl<'de, Long: Deserialize<'de>> Deserialize<'de> for TextOr<Long> {
             }
 
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(TextOr::Text(number.to_string()))
+                Ok(TextOr::Unquoted(number.to_string()))
             }
 
             fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(TextOr::Text(number.to_string()))
+                Ok(TextOr::Unquoted(number.to_string()))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(TextOr::Unquoted(number.to_string()))
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, word: bool) -> Result<Self::Value, E> {
+                Ok(TextOr::Unquoted(word.to_string()))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -125,6 +154,28 @@ impl<'de, Long: Deserialize<'de>> Deserialize<'de> for TextOr<Long> {
         }
 
         deserializer.deserialize_any(Form(PhantomData))
+    }
+}
+
+/// How the schema describes a count: the loader reads `20` and `"20"`.
+pub(super) struct WholeNumber;
+
+impl JsonSchema for WholeNumber {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WholeNumber".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "maximum": u32::MAX,
+            "pattern": "^[0-9]+$",
+        })
     }
 }
 
@@ -154,7 +205,7 @@ impl serde::de::Error for Mismatch {
 /// Reports a key that must be there and is not.
 pub(super) fn required<T>(key: &str, at: Location, written: Option<T>, report: &mut Report<'_>) -> Option<T> {
     if written.is_none() {
-        report.add(at, Problem::MissingKey(key.to_owned()));
+        report.add(at, Problem::MissingKey { key: key.to_owned() });
     }
     written
 }

@@ -1,4 +1,4 @@
-//! What runs where, is it patched, since when, and what is not known?
+//! Answers what runs where, whether it is patched, since when, and what is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,52 +13,48 @@ use crate::hierarchy::Hierarchy;
 use crate::image::ImageId;
 use crate::time::{Span, Timestamp};
 
-/// What is asked for; everything, if nothing is named.
+/// Limits an answer. An empty question asks for everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Question {
-    /// Only this environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Only this image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
-    /// Only what has this vulnerability.
+    /// Rows about which something is not known pass too, because they may have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vulnerability: Option<String>,
 }
 
-/// A finding, as a row tells it.
+/// A finding as a row shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
     pub finding: FindingKey,
-    /// How bad, what is known of the fix, since when.
     #[serde(flatten)]
     pub open: Open,
 }
 
-/// One digest in one workload.
+/// One digest in one workload, with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// What runs, where, since when, and when it was last seen.
     #[serde(flatten)]
     pub entry: Entry,
-    /// How its version stands to its line.
+    /// Whether its version is its line's current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
-    /// How old its version is.
+    /// How old its version is, since the build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<Span>,
-    /// Whether that is more than `maxAge`.
+    /// Whether the age is more than `maxAge`.
     pub stale: bool,
-    /// Its findings, at any severity where one was asked for, else those that count.
+    /// The vulnerability that was asked for, at any severity; else the findings that policy counts.
     pub findings: Vec<Found>,
-    /// The worst of those that count.
+    /// The worst severity of the findings that policy counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// Since when it has run with one that counts.
+    /// Since when it has run with a finding that policy counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vulnerable_since: Option<Timestamp>,
     /// What is not known about it, and why.
@@ -66,25 +62,25 @@ pub struct Row {
     pub unknown: Vec<String>,
 }
 
-/// A place, and how well it is known.
+/// A place, and when Patchwave last read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceRow {
     pub id: String,
     #[serde(flatten)]
     pub place: Place,
-    /// When it was last read to its end.
+    /// When it was last read completely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Timestamp>,
-    /// How old what is known of it is.
+    /// How long ago that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<Span>,
-    /// Why it could not be read when it was last looked at.
+    /// Why the last attempt could not read it completely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
 }
 
-/// A service that nobody looked at in an account and region where others were looked at.
+/// A service that no survey read, in an account and region where surveys read others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotInspected {
@@ -93,54 +89,53 @@ pub struct NotInspected {
     pub kind: ConsumerKind,
 }
 
-/// The answer, in the order of its places.
+/// What the inventory answers to a question, in the order of places.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// What was asked for; everything, if nothing is named.
     #[serde(default, skip_serializing_if = "Question::is_everything")]
     pub question: Question,
-    /// As of when.
     pub at: Timestamp,
-    /// What runs.
     pub running: Vec<Row>,
-    /// What does not run, and would be run.
+    /// What does not run now, but would be started: by a schedule, or a service scaled to zero.
     pub referenced: Vec<Row>,
-    /// Where it was looked.
+    /// The places that surveys tried to read.
     pub places: Vec<PlaceRow>,
-    /// Where it was not.
     pub not_inspected: BTreeSet<NotInspected>,
-    /// How long it took until nothing ran any more with a finding, on average over the last quarter.
+    /// The average time until no container ran with a finding any more, over the last quarter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_time_to_patched: Option<Span>,
 }
 
 impl Row {
-    /// Tells whether it has a finding of the kind asked about: one that counts, or the one that was named.
+    /// Returns whether it has the vulnerability that was asked for. If none was, any finding that
+    /// policy counts is enough.
     pub fn is_vulnerable(&self) -> bool {
         !self.findings.is_empty()
     }
 
-    /// Tells whether its line has a newer version.
+    /// Returns whether another version is current on its line.
     pub fn is_behind(&self) -> bool {
         matches!(self.standing, Some(Standing::Behind { .. }))
     }
 
-    /// Tells whether it comes from a registry that nobody approved, or from ours without standing in the hierarchy.
+    /// Returns whether it comes from a registry that the hierarchy does not name, or from the
+    /// hierarchy's registry without being declared.
     pub fn is_stranger(&self) -> bool {
         matches!(self.entry.resolution, Resolution::Unapproved { .. } | Resolution::NotInHierarchy { .. })
     }
 }
 
 impl Answer {
-    /// Tells whether anything that runs has a finding of the kind asked about.
+    /// Returns whether any [row that runs](Row::is_vulnerable) is vulnerable.
     pub fn is_vulnerable(&self) -> bool {
         self.running.iter().any(Row::is_vulnerable)
     }
 }
 
 impl Inventory {
-    /// Answers a question.
+    /// Selects what a question asks for, and says what is not known about it.
     pub fn answer(&self, hierarchy: &Hierarchy, question: &Question, now: Timestamp) -> Answer {
         let rows = self.entries.iter().filter_map(|(key, entry)| {
             let row = self.row(hierarchy, &key.place, entry, question, now);
@@ -195,7 +190,7 @@ impl Inventory {
         }
     }
 
-    /// Everything about an entry that is not known.
+    /// Returns what is not known about an entry, and why.
     fn unknown(&self, place: &str, entry: &Entry, assessment: Option<&Assessment>) -> Vec<String> {
         let mut unknown = Vec::new();
         if let Some(because) = self.unread_because(place) {
@@ -206,26 +201,26 @@ impl Inventory {
         match assessment.map(|assessment| &assessment.standing) {
             Some(Standing::Unknown { because }) => unknown.push(format!("its line: {because}")),
             None if matches!(entry.resolution, Resolution::Known { .. }) => {
-                unknown.push("its version was not described".to_owned());
+                unknown.push("the registry did not describe its version".to_owned());
             }
             _ => {}
         }
         unknown
     }
 
-    /// The services that were not looked at where others were.
+    /// Returns the services that no survey read, in accounts and regions where surveys read others.
     fn not_inspected(&self, question: &Question) -> BTreeSet<NotInspected> {
-        let mut looked: BTreeMap<(&str, &str), BTreeSet<ConsumerKind>> = BTreeMap::new();
+        let mut surveyed: BTreeMap<(&str, &str), BTreeSet<ConsumerKind>> = BTreeMap::new();
         for state in self.places.values().filter(|state| question.asks_in(&state.place)) {
             let Place { account, region, kind, .. } = &state.place;
-            looked.entry((account, region)).or_default().insert(*kind);
+            surveyed.entry((account, region)).or_default().insert(*kind);
         }
         let missing = |((account, region), kinds): ((&str, &str), BTreeSet<ConsumerKind>)| {
             let (account, region) = (account.to_owned(), region.to_owned());
             let rest = ConsumerKind::ALL.into_iter().filter(move |kind| !kinds.contains(kind));
             rest.map(move |kind| NotInspected { account: account.clone(), region: region.clone(), kind })
         };
-        looked.into_iter().flat_map(missing).collect()
+        surveyed.into_iter().flat_map(missing).collect()
     }
 }
 
@@ -236,11 +231,11 @@ fn findings<'a>(
     assessment.into_iter().flat_map(|assessment| assessment.findings_of(entry))
 }
 
-/// Says why it is not known what runs, or whether it is patched.
+/// Returns why it is not known what runs, or whether it is patched.
 fn because(resolution: &Resolution) -> Option<String> {
     match resolution {
         Resolution::Gone { repository, .. } => {
-            Some(format!("it is no longer in {repository}, so nobody can scan it"))
+            Some(format!("it is no longer in {repository}, so no scanner can check it"))
         }
         Resolution::Unread { repository, because } => {
             Some(format!("{repository} could not be read: {because}"))
@@ -252,17 +247,19 @@ fn because(resolution: &Resolution) -> Option<String> {
 
 fn no_digest(because: &NoDigest) -> Option<String> {
     Some(match because {
-        NoDigest::NotReported => "the service names no digest".to_owned(),
-        NoDigest::OnlyConfiguration => "the service names a configuration, and no manifest".to_owned(),
-        NoDigest::OnlyTag => "only a tag is named, which may name another version by now".to_owned(),
-        NoDigest::Malformed(what) => format!("{what:?} is no digest"),
-        // AWS renews it with the task.
+        NoDigest::NotReported => "the service does not name a digest".to_owned(),
+        NoDigest::OnlyConfiguration => {
+            "the service names the image's configuration instead of its manifest".to_owned()
+        }
+        NoDigest::OnlyTag => "only the tag is known, and it may name another version by now".to_owned(),
+        NoDigest::Malformed(what) => format!("{what:?} is not a digest"),
+        // AWS updates it with the task, so there is nothing to patch.
         NoDigest::Sidecar => return None,
     })
 }
 
 impl Question {
-    /// Tells whether everything is asked for.
+    /// Returns whether it limits nothing.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
@@ -282,28 +279,28 @@ impl Question {
     }
 }
 
-/// How much there is of what.
+/// How many digests run, and in which state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
-    /// Digests that run, each once in each workload.
+    /// Digests that run, counted once in each workload.
     pub running: usize,
-    /// Those with a finding of the kind asked about.
+    /// Those with the vulnerability that was asked for, or else with a finding that policy counts.
     pub vulnerable: usize,
     /// Those older than `maxAge`.
     pub stale: usize,
     /// Those that are not their line's current version.
     pub behind: usize,
-    /// Those that nobody approved or declared.
+    /// Those from a registry that the hierarchy does not name, and those that it does not declare.
     pub strangers: usize,
     /// Those about which something is not known.
     pub unknown: usize,
-    /// Places that could not be read when they were last looked at.
+    /// Places that the last attempt could not read completely.
     pub unread_places: usize,
 }
 
 impl Answer {
-    /// Counts.
+    /// Counts the rows that run and the places that could not be read.
     pub fn totals(&self) -> Totals {
         let count = |is: fn(&Row) -> bool| self.running.iter().filter(|row| is(row)).count();
         Totals {

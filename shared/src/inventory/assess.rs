@@ -1,4 +1,4 @@
-//! What is known of the versions that run.
+//! Assesses the versions that run: their age, findings and line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,19 +10,20 @@ use crate::hierarchy::Image;
 use crate::image::{Digest, ImageId, Platform};
 use crate::time::Timestamp;
 
-/// Assesses every version that runs or is referred to. What the registry does not say now stays as it was said last.
-pub(super) fn assess(inventory: &mut Inventory, look: &FoldInput<'_>) {
+/// Assesses every version that runs or is referred to. Where the registry does not answer, the last
+/// assessment stays.
+pub(super) fn assess(inventory: &mut Inventory, input: &FoldInput<'_>) {
     let known: BTreeSet<(ImageId, Digest)> = inventory.entries.values().filter_map(Entry::known).collect();
     for (id, digest) in known {
-        let Ok(image) = look.hierarchy.image(&id) else { continue };
+        let Ok(image) = input.hierarchy.image(&id) else { continue };
         let key = (id, digest);
         let before = inventory.versions.get(&key);
-        let found = look.catalog.version(&image.repository, &key.1).filter(|v| v.digest == key.1);
+        let found = input.catalog.version(&image.repository, &key.1).filter(|v| v.digest == key.1);
         let assessment = match (found, before) {
-            (Some(version), before) => assessment(look, image, version, before),
-            // It is no longer there, or the registry did not answer.
+            (Some(version), before) => assessment(input, image, version, before),
+            // The version is deleted, or the registry did not answer.
             (None, Some(before)) => {
-                Assessment { standing: standing(look, image, None, &key.1), ..before.clone() }
+                Assessment { standing: standing(input, image, None, &key.1), ..before.clone() }
             }
             (None, None) => continue,
         };
@@ -31,7 +32,7 @@ pub(super) fn assess(inventory: &mut Inventory, look: &FoldInput<'_>) {
 }
 
 fn assessment(
-    look: &FoldInput<'_>,
+    input: &FoldInput<'_>,
     image: &Image,
     version: &Version,
     before: Option<&Assessment>,
@@ -46,16 +47,16 @@ fn assessment(
         };
         for finding in manifest.scan.findings() {
             let since = appeared(finding, before, completed);
-            add(&mut findings, &finding.key, platform, &open(look, image, finding, since));
+            add(&mut findings, &finding.key, platform, &open(input, image, finding, since));
         }
     }
     Assessment {
         image: image.id.clone(),
         version: version.digest.clone(),
-        at: look.now,
-        built_at: version.built_at.unwrap_or(version.pushed_at),
+        at: input.now,
+        built_at: version.built(),
         revision: version.revision.clone(),
-        standing: standing(look, image, Some(version), &version.digest),
+        standing: standing(input, image, Some(version), &version.digest),
         platforms: version.platforms.keys().cloned().collect(),
         manifests: version.platforms.values().map(|manifest| manifest.digest.clone()).collect(),
         findings: worst(findings),
@@ -63,7 +64,7 @@ fn assessment(
     }
 }
 
-/// Keeps what an earlier scan of the platform said.
+/// Keeps the findings of an earlier scan of the platform.
 fn keep(findings: &mut BTreeMap<FindingKey, Open>, platform: &Platform, before: Option<&Assessment>) {
     let earlier = before.into_iter().flat_map(|before| &before.findings);
     for (key, found) in earlier.filter(|(_, open)| open.platforms.contains(platform)) {
@@ -81,24 +82,26 @@ fn add(findings: &mut BTreeMap<FindingKey, Open>, key: &FindingKey, platform: &P
     open.since = open.since.min(found.since);
 }
 
-/// When a finding appeared: as the scanner says, else as it was first seen here, else as of this scan.
+/// Returns when a finding appeared: as the scanner says, else when Patchwave first saw it here,
+/// else when this scan completed.
 fn appeared(finding: &Finding, before: Option<&Assessment>, completed: Timestamp) -> Timestamp {
     let seen = before.and_then(|before| before.findings.get(&finding.key)).map(|open| open.since);
     finding.first_observed.or(seen).unwrap_or(completed)
 }
 
-fn open(look: &FoldInput<'_>, image: &Image, finding: &Finding, since: Timestamp) -> Open {
+fn open(input: &FoldInput<'_>, image: &Image, finding: &Finding, since: Timestamp) -> Open {
     Open {
         severity: finding.severity,
         fix: finding.fix.clone(),
         exploited: finding.exploited,
-        counts: image.policy.counts(finding, look.now),
+        counts: image.policy.counts(finding, input.now),
         since,
         platforms: BTreeSet::new(),
     }
 }
 
-/// Keeps the worst of very many findings: those that count, then by severity.
+/// Keeps the worst of very many findings, so that the item stays small: first those that policy
+/// counts, then by severity.
 fn worst(mut findings: BTreeMap<FindingKey, Open>) -> BTreeMap<FindingKey, Open> {
     if findings.len() <= MOST_FINDINGS {
         return findings;
@@ -111,16 +114,19 @@ fn worst(mut findings: BTreeMap<FindingKey, Open>) -> BTreeMap<FindingKey, Open>
     findings
 }
 
-/// How a version stands to its line. Two versions of the same content are one: an index changes with every provenance
-/// document.
-fn standing(look: &FoldInput<'_>, image: &Image, version: Option<&Version>, digest: &Digest) -> Standing {
-    match look.catalog.current(&image.id) {
+/// Returns whether a version is its line's current one. Versions with the same content count as
+/// one, because every provenance document changes the index.
+fn standing(input: &FoldInput<'_>, image: &Image, version: Option<&Version>, digest: &Digest) -> Standing {
+    match input.catalog.current(&image.id) {
         Current::Version(current) => {
-            let now = look.catalog.version(&image.repository, &current);
+            let now = input.catalog.version(&image.repository, &current);
             let same = version.zip(now).is_some_and(|(version, now)| version.content() == now.content());
             if current == *digest || same { Standing::Current } else { Standing::Behind { current } }
         }
-        Current::Absent => Standing::Unknown { because: "nothing is current on its line".to_owned() },
-        Current::Unknown(because) => Standing::Unknown { because },
+        Current::Absent => Standing::Unknown { because: "no version is current on its line".to_owned() },
+        Current::NoRepository(registry) => {
+            Standing::Unknown { because: format!("{registry} has no such repository") }
+        }
+        Current::Unread(why) => Standing::Unknown { because: why.to_string() },
     }
 }

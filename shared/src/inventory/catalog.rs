@@ -11,13 +11,13 @@ use crate::image::{Digest, EcrRegistry, ImageId, Registry, Repository};
 /// Why the registry has no version for a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// It said that there is none.
+    /// The registry says that it does not have the digest.
     Gone,
-    /// It did not say: the text tells why.
+    /// The registry did not answer, for this reason.
     Unread(String),
 }
 
-/// The versions that run and the versions that count, with their scans.
+/// The versions that run and the current version of each line, with their scans.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     versions: BTreeMap<Repository, BTreeMap<Digest, Version>>,
@@ -26,7 +26,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Takes what the facts hold: every line's current version, and all others that were looked at.
+    /// Takes every line's current version, and all other versions in the facts.
     pub fn new(hierarchy: &Hierarchy, facts: &Facts) -> Self {
         let mut catalog = Self::default();
         for image in hierarchy.images() {
@@ -49,10 +49,10 @@ impl Catalog {
         self.missing.insert((repository.clone(), digest.clone()), missing);
     }
 
-    /// Returns the version that a digest names: its index, or one of its platform manifests.
+    /// Returns the version whose index or platform manifest has this digest.
     ///
-    /// One manifest can stand under two indexes: then the one that counts on a line is meant, else the newest. A manifest by
-    /// itself is the last choice.
+    /// Several versions can list one manifest. The current version of a line comes first, then an
+    /// index before the manifest by itself, then the newest push.
     pub fn version(&self, repository: &Repository, digest: &Digest) -> Option<&Version> {
         let named = self.versions.get(repository)?.values().filter(|version| version.is_named_by(digest));
         named.max_by_key(|version| {
@@ -64,9 +64,9 @@ impl Catalog {
         self.currents.values().any(|current| matches!(current, Current::Version(now) if now == digest))
     }
 
-    /// Returns which version counts on an image's line.
+    /// Returns which version is current on an image's line.
     pub(super) fn current(&self, image: &ImageId) -> Current {
-        let unread = || Current::Unknown("the registry was not asked".to_owned());
+        let unread = || Current::Unread("the registry was not asked".into());
         self.currents.get(image).cloned().unwrap_or_else(unread)
     }
 
@@ -76,7 +76,8 @@ impl Catalog {
     }
 }
 
-/// Returns the digests of the hierarchy's repositories that a survey saw: what the registry has to be asked.
+/// Returns the digests of the hierarchy's repositories that a survey saw. Patchwave asks the
+/// registry about them.
 pub fn seen(hierarchy: &Hierarchy, survey: &Survey) -> BTreeSet<(Repository, Digest)> {
     let mut seen = BTreeSet::new();
     for sighting in &survey.sightings {
@@ -90,8 +91,8 @@ pub fn seen(hierarchy: &Hierarchy, survey: &Survey) -> BTreeSet<(Repository, Dig
     seen
 }
 
-/// Tells whether a registry is the hierarchy's: itself, or the same account's in another region, to which ECR replicates.
-/// A digest is the same content wherever it is.
+/// Returns whether a registry is the hierarchy's own, or the same account's in another region, to
+/// which ECR replicates. A digest is the same content in both.
 pub(super) fn is_own(hierarchy: &Hierarchy, registry: &Registry) -> bool {
     let own = hierarchy.registry();
     let replica = registry.as_str().parse().is_ok_and(|other: EcrRegistry| other.account() == own.account());

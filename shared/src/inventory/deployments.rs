@@ -1,4 +1,4 @@
-//! Which version of an image an environment runs: what the planner needs of the inventory.
+//! Which version of an image an environment runs, for the planner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,10 @@ use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
 impl Inventory {
-    /// Returns where each image runs, and in which version. Where several versions run side by side, the one that began to
-    /// run there last is the one that is deployed: during a roll-out the new one, during a roll-back the old one.
+    /// Returns which version of each image each environment runs.
+    ///
+    /// Several versions can run side by side. The one that began to run last is the deployed one:
+    /// the new one during a roll-out, the old one during a roll-back.
     pub fn deployments(&self) -> BTreeMap<ImageId, Deployments> {
         let mut first: BTreeMap<(ImageId, &str, Digest), (Timestamp, Timestamp)> = BTreeMap::new();
         for entry in self.entries.values().filter(|entry| entry.runs) {
@@ -37,7 +39,7 @@ impl Inventory {
         deployments
     }
 
-    /// Returns the images about which anything is kept.
+    /// Returns the images that have an entry or an exposure.
     pub fn images(&self) -> BTreeSet<ImageId> {
         let known = self.entries.values().filter_map(|entry| entry.resolution.image());
         known.chain(self.exposures.keys()).cloned().collect()

@@ -1,4 +1,5 @@
-//! Where an enhanced scanner does not watch long enough, or sees otherwise than we do.
+//! Finds where an enhanced scanner stops watching too early, or sees something run that the
+//! inventory does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,27 +12,26 @@ use crate::hierarchy::Hierarchy;
 use crate::image::{Digest, ImageId, Repository};
 use crate::time::{Span, Timestamp};
 
-/// How old the scanner's data on use may be. <https://docs.aws.amazon.com/inspector/latest/user/ecr-container-images.html>
+/// How old the scanner's data on what runs may be.
+/// <https://docs.aws.amazon.com/inspector/latest/user/ecr-container-images.html>
 pub(super) const REFRESHED: Span = Span::hours(36);
 
-/// Something that should not be as it is.
+/// A reason to doubt what the scanner watches, or what the inventory sees.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "what", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Doubt {
-    /// Images may live longer than they are watched after their push.
+    /// The scanner watches images after their push for a shorter time than they may live.
     WindowTooShort {
-        /// How long they are watched.
         window: Span,
         /// The images that may live longer.
         images: BTreeSet<ImageId>,
     },
-    /// A version runs that is no longer watched.
+    /// A version runs that the scanner no longer watches.
     NotWatched { image: ImageId, version: Digest, because: String },
-    /// The scanner has seen it run lately, and we have not.
+    /// The scanner has recently seen it run, and the inventory has not.
     RunsElsewhere {
-        /// Where it lies.
         repository: Repository,
-        /// The manifest.
+        /// The platform manifest's.
         digest: Digest,
         /// How many tasks and pods the scanner saw.
         in_use: u32,
@@ -60,8 +60,9 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// Compares what an enhanced scanner watches and sees with what we know. `covered` holds platform manifests; one that no
-/// version of ours lists says nothing.
+/// Compares what an enhanced scanner watches and sees with the inventory. `covered` holds platform
+/// manifests. One that the inventory does not have matters only if the scanner has recently seen it
+/// run.
 pub fn doubts(
     hierarchy: &Hierarchy,
     inventory: &Inventory,
@@ -70,7 +71,8 @@ pub fn doubts(
     now: Timestamp,
 ) -> Vec<Doubt> {
     let mut doubts = BTreeSet::new();
-    // What runs is in use, and watched for as long as it is: unless use means that somebody pulls it.
+    // An image that runs is in use, so the scanner watches it. The window after the push limits the
+    // others, and every image if use means a pull.
     let short = hierarchy.images().filter_map(|image| {
         windows.too_short_for(image.policy.max_age).map(|window| (window, image.id.clone()))
     });
@@ -104,7 +106,7 @@ pub fn doubts(
     doubts.into_iter().collect()
 }
 
-/// The platform manifests of the versions that run.
+/// Returns the digests that a scanner may know each running version by.
 fn manifests(inventory: &Inventory) -> BTreeMap<&Digest, (&ImageId, &Digest)> {
     let mut manifests = BTreeMap::new();
     let runs: BTreeSet<_> = inventory.entries.values().filter(|e| e.runs).filter_map(Entry::known).collect();

@@ -1,13 +1,16 @@
-//! Since when, and until when, what runs was vulnerable.
+//! Computes from when until when running images were vulnerable.
 //!
-//! An exposure belongs to an image and a finding. It starts when a version that runs is known to have the finding, and stops when
-//! the last container that ran such a version was last seen: not when a fixed version is pushed. That nothing runs it any
-//! more is known only when every place where it ran has been read to its end since, for only then do its entries end.
+//! An exposure belongs to an image and a finding. It starts when a running version is known to have
+//! the finding. It stops when the last container of such a version was last seen, and not when a
+//! fixed version is pushed.
+//!
+//! The entries of a place end only after the place has been read completely. So an exposure goes on
+//! until every place where the versions ran has been read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fold::{Change, Folded};
 use super::fold_input::FoldInput;
+use super::folded::{Change, Folded};
 use super::state::{
     Assessment, Entry, Exposure, Exposures, Inventory, MOST_STOPPED, Open, STOPPED_KEPT, Stopped,
 };
@@ -15,36 +18,37 @@ use crate::finding::FindingKey;
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
-/// Starts, moves and stops the exposures of all images.
-pub(super) fn turn(folded: &mut Folded, before: &Inventory, look: &FoldInput<'_>) {
-    let carried = carried(&folded.inventory);
+/// Starts, updates and stops the exposures of all images.
+pub(super) fn update(folded: &mut Folded, before: &Inventory, input: &FoldInput<'_>) {
+    let observed = observed(&folded.inventory);
     let running = running(&folded.inventory);
-    let renamed = renamed(before, &folded.inventory);
+    let reassigned = reassigned(before, &folded.inventory);
     let images: BTreeSet<ImageId> =
-        folded.inventory.exposures.keys().chain(carried.keys()).cloned().collect();
+        folded.inventory.exposures.keys().chain(observed.keys()).cloned().collect();
     for image in images {
         let exposures = folded.inventory.exposures.remove(&image).unwrap_or_default();
-        let found = carried.get(&image);
-        let runs = Runs { of: running.get(&image), renamed: renamed.get(&image) };
-        let turned = turn_image(&image, exposures, found, &runs, look, &mut folded.changes);
-        if !turned.running.is_empty() || !turned.stopped.is_empty() {
-            folded.inventory.exposures.insert(image, turned);
+        let found = observed.get(&image);
+        let runs = RunningVersions { known: running.get(&image), reassigned: reassigned.get(&image) };
+        let updated = update_image(&image, exposures, found, &runs, input, &mut folded.changes);
+        if !updated.running.is_empty() || !updated.stopped.is_empty() {
+            folded.inventory.exposures.insert(image, updated);
         }
     }
 }
 
-/// The findings that count on what runs of each image, as exposures that start now.
-type Carried = BTreeMap<ImageId, BTreeMap<FindingKey, Exposure>>;
+/// The findings that policy counts on the running versions of each image, as exposures that start
+/// now.
+type Observed = BTreeMap<ImageId, BTreeMap<FindingKey, Exposure>>;
 
-fn carried(inventory: &Inventory) -> Carried {
-    let mut carried = Carried::new();
+fn observed(inventory: &Inventory) -> Observed {
+    let mut observed = Observed::new();
     for entry in inventory.entries.values().filter(|entry| entry.runs) {
         let Some(key) = entry.known() else { continue };
         let Some(assessment) = inventory.versions.get(&key) else { continue };
         let (image, version) = key;
         for (finding, open) in assessment.findings_of(entry).filter(|(_, open)| open.counts) {
-            let exposures = carried.entry(image.clone()).or_default();
-            // What was already known when it began to run has been there since it runs.
+            let exposures = observed.entry(image.clone()).or_default();
+            // A finding that is older than the deployment counts from the deployment.
             let since = open.since.max(entry.since);
             let exposure =
                 exposures.entry(finding.clone()).or_insert_with(|| start(open, since, entry.last_seen));
@@ -54,7 +58,7 @@ fn carried(inventory: &Inventory) -> Carried {
             exposure.versions.insert(version.clone());
         }
     }
-    carried
+    observed
 }
 
 fn start(open: &Open, since: Timestamp, last_seen: Timestamp) -> Exposure {
@@ -77,52 +81,53 @@ fn running(inventory: &Inventory) -> Running {
     running
 }
 
-/// The versions that run as before and no longer pass for what they passed for: the hierarchy changed, and nothing stopped.
-fn renamed(before: &Inventory, after: &Inventory) -> BTreeMap<ImageId, BTreeSet<Digest>> {
-    let mut renamed: BTreeMap<ImageId, BTreeSet<Digest>> = BTreeMap::new();
+/// Returns the versions that still run, but that a changed hierarchy now assigns to another image.
+/// Nothing stopped there.
+fn reassigned(before: &Inventory, after: &Inventory) -> BTreeMap<ImageId, BTreeSet<Digest>> {
+    let mut reassigned: BTreeMap<ImageId, BTreeSet<Digest>> = BTreeMap::new();
     for (key, entry) in before.entries.iter().filter(|(_, entry)| entry.runs) {
         let Some((image, version)) = entry.known() else { continue };
         let now = after.entries.get(key).map(Entry::known);
         if now.is_some_and(|now| now != Some((image.clone(), version.clone()))) {
-            renamed.entry(image).or_default().insert(version);
+            reassigned.entry(image).or_default().insert(version);
         }
     }
-    renamed
+    reassigned
 }
 
-/// What runs of one image.
-struct Runs<'r> {
-    /// The versions, and whether all findings of each are known.
-    of: Option<&'r BTreeMap<Digest, bool>>,
-    /// Those that run and pass for something else now.
-    renamed: Option<&'r BTreeSet<Digest>>,
+/// The running versions of one image.
+struct RunningVersions<'r> {
+    /// Whether all findings of each version are known.
+    known: Option<&'r BTreeMap<Digest, bool>>,
+    /// The versions that still run, but belong to another image now.
+    reassigned: Option<&'r BTreeSet<Digest>>,
 }
 
-impl Runs<'_> {
-    /// Tells whether all findings of a version that runs are known; nothing if it does not run.
+impl RunningVersions<'_> {
+    /// Returns whether all findings of a running version are known; `None` if it does not run.
     fn is_known(&self, version: &Digest) -> Option<bool> {
-        self.of.and_then(|of| of.get(version)).copied()
+        self.known.and_then(|known| known.get(version)).copied()
     }
 
     fn is_renamed(&self, version: &Digest) -> bool {
-        self.renamed.is_some_and(|renamed| renamed.contains(version))
+        self.reassigned.is_some_and(|reassigned| reassigned.contains(version))
     }
 }
 
-fn turn_image(
+fn update_image(
     image: &ImageId,
     exposures: Exposures,
     found: Option<&BTreeMap<FindingKey, Exposure>>,
-    runs: &Runs<'_>,
-    look: &FoldInput<'_>,
+    runs: &RunningVersions<'_>,
+    input: &FoldInput<'_>,
     changes: &mut BTreeSet<Change>,
 ) -> Exposures {
     let Exposures { running, mut stopped } = exposures;
-    let mut turned: BTreeMap<FindingKey, Exposure> = BTreeMap::new();
+    let mut updated: BTreeMap<FindingKey, Exposure> = BTreeMap::new();
     for (finding, exposure) in running {
         match next(&exposure, found.and_then(|found| found.get(&finding)), runs) {
             Next::Runs(exposure) => {
-                turned.insert(finding, exposure);
+                updated.insert(finding, exposure);
             }
             Next::Stopped => {
                 changes.insert(Change::Patched {
@@ -140,18 +145,18 @@ fn turn_image(
         }
     }
     for (finding, exposure) in found.into_iter().flatten() {
-        if !turned.contains_key(finding) {
+        if !updated.contains_key(finding) {
             let change =
                 Change::Vulnerable { image: image.clone(), finding: finding.clone(), since: exposure.since };
             changes.insert(change);
-            turned.insert(finding.clone(), exposure.clone());
+            updated.insert(finding.clone(), exposure.clone());
         }
     }
-    stopped.retain(|stopped| STOPPED_KEPT.after(stopped.vulnerable_until) > look.now);
+    stopped.retain(|stopped| STOPPED_KEPT.after(stopped.vulnerable_until) > input.now);
     stopped.sort();
     let too_many = stopped.len().saturating_sub(MOST_STOPPED);
     stopped.drain(..too_many);
-    Exposures { running: turned, stopped }
+    Exposures { running: updated, stopped }
 }
 
 enum Next {
@@ -160,10 +165,10 @@ enum Next {
     Withdrawn,
 }
 
-/// What becomes of an exposure, given what carries the finding now and what runs.
-fn next(exposure: &Exposure, found: Option<&Exposure>, runs: &Runs<'_>) -> Next {
+/// Decides what becomes of an exposure, from what has the finding now and what runs.
+fn next(exposure: &Exposure, found: Option<&Exposure>, runs: &RunningVersions<'_>) -> Next {
     if let Some(found) = found {
-        // Versions whose scans say nothing now may have it as before.
+        // A version that has no complete scan now may still have the finding.
         let unknown = exposure.versions.iter().filter(|version| runs.is_known(version) == Some(false));
         return Next::Runs(Exposure {
             severity: found.severity,

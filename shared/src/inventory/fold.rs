@@ -1,148 +1,55 @@
-//! From what was known and what was seen to what is known.
+//! Adds a survey to the inventory that was known before.
 //!
-//! Only a place that was read to its end says what is no longer there. Everything else that was not seen stays as it was,
-//! marked with its age: nothing is concluded from absence.
+//! Only a place that was read completely shows what is gone. Elsewhere, what was not seen stays as
+//! it was, with its age: Patchwave concludes nothing from its absence.
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde::{Deserialize, Serialize};
 
 use super::assess::assess;
 use super::exposure;
 use super::fold_input::FoldInput;
+use super::folded::{Change, Folded};
 use super::named::{self, NoDigest};
-use super::resolve::{Resolution, resolve};
+use super::resolve::resolve;
 use super::state::{Entry, EntryKey, Inventory, PlaceState};
 use super::survey::{Place, PlaceRead, Sighting, Survey, Use};
-use crate::finding::FindingKey;
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
-/// Something that is not as it was when it was last looked at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Change {
-    /// A digest runs, or is referred to, that was not.
-    Appeared {
-        /// Where.
-        place: String,
-        /// In which workload.
-        workload: String,
-        /// The image as it was asked for.
-        asked: String,
-        /// The digest, if it is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        digest: Option<Digest>,
-        /// What it is.
-        resolution: Resolution,
-    },
-    /// A digest no longer runs, or is no longer referred to.
-    Disappeared {
-        /// Where.
-        place: String,
-        /// In which workload.
-        workload: String,
-        /// The image as it was asked for.
-        asked: String,
-        /// The digest, if it was known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        digest: Option<Digest>,
-        /// When it was last seen.
-        last_seen: Timestamp,
-    },
-    /// What runs became vulnerable.
-    Vulnerable {
-        /// Which image.
-        image: ImageId,
-        /// To what.
-        finding: FindingKey,
-        /// Since when.
-        since: Timestamp,
-    },
-    /// Nothing that runs has the finding any more.
-    Patched {
-        /// Which image.
-        image: ImageId,
-        /// What it had.
-        finding: FindingKey,
-        /// Since when.
-        since: Timestamp,
-        /// When it was last seen running with it.
-        vulnerable_until: Timestamp,
-    },
-    /// The finding is no longer listed, or no longer counts, on what runs unchanged.
-    Withdrawn {
-        /// Which image.
-        image: ImageId,
-        /// What it had.
-        finding: FindingKey,
-    },
-    /// A place can no longer be read.
-    Unread {
-        /// Which.
-        place: String,
-        /// Why.
-        because: String,
-    },
-    /// A place can be read again.
-    ReadAgain {
-        /// Which.
-        place: String,
-    },
-    /// A cluster no longer exists.
-    PlaceGone {
-        /// Which.
-        place: String,
-    },
-}
-
-/// What is known after a look.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Folded {
-    /// Everything that is known.
-    pub inventory: Inventory,
-    /// What is not as it was.
-    pub changes: BTreeSet<Change>,
-    /// What no longer runs, as it was last.
-    pub ended: BTreeMap<EntryKey, Entry>,
-    /// The places that are no longer there.
-    pub gone: BTreeSet<String>,
-}
-
-/// Adds a look to what was known.
-pub fn fold(before: &Inventory, look: &FoldInput<'_>) -> Folded {
+/// Adds a survey to the inventory that was known before.
+pub fn fold(before: &Inventory, input: &FoldInput<'_>) -> Folded {
     let mut folded = Folded { inventory: before.clone(), ..Folded::default() };
-    for read in &look.survey.places {
+    for read in &input.survey.places {
         folded.read(read);
     }
-    let mut seen = seen(before, look);
-    add_reported(&mut seen, before, look);
-    let blind = blind(look.survey);
+    let mut seen = seen(before, input);
+    add_reported(&mut seen, before, input);
+    let without_digest = without_digest(input.survey);
     let here: BTreeSet<EntryKey> = seen.keys().cloned().collect();
     folded.add(before, seen);
-    folded.end_unseen(look.survey, &here, &blind);
-    if look.ended {
-        folded.end_clusters(look);
+    folded.end_unseen(input.survey, &here, &without_digest);
+    if input.ended {
+        folded.end_clusters(input);
     }
-    assess(&mut folded.inventory, look);
-    exposure::turn(&mut folded, before, look);
+    assess(&mut folded.inventory, input);
+    exposure::update(&mut folded, before, input);
     folded.inventory.forget_versions();
     folded
 }
 
-/// Makes entries of the sightings: one for each digest and workload of a place.
-fn seen(before: &Inventory, look: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
+/// Makes one entry of all sightings of a digest in one workload of a place.
+fn seen(before: &Inventory, input: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
     let earlier = earlier(before);
     let read_at: BTreeMap<String, Timestamp> =
-        look.survey.places.iter().map(|read| (read.place.id(), read.at)).collect();
-    let looked = look.survey.sightings.iter().filter(|sighting| !sighting.used.is_report());
-    let mut sightings: Vec<&Sighting> = looked.collect();
+        input.survey.places.iter().map(|read| (read.place.id(), read.at)).collect();
+    let surveyed = input.survey.sightings.iter().filter(|sighting| !sighting.used.is_report());
+    let mut sightings: Vec<&Sighting> = surveyed.collect();
     sightings.sort();
     sightings.dedup();
     let mut seen: BTreeMap<EntryKey, Seen> = BTreeMap::new();
     for sighting in sightings {
-        let at = read_at.get(&sighting.place.id()).copied().unwrap_or(look.now);
-        let entry = entry(look, sighting, &earlier, at);
+        let at = read_at.get(&sighting.place.id()).copied().unwrap_or(input.now);
+        let entry = entry(input, sighting, &earlier, at);
         let unit = sighting.unit.clone();
         match seen.entry(entry.key()) {
             std::collections::btree_map::Entry::Vacant(vacant) => {
@@ -153,7 +60,8 @@ fn seen(before: &Inventory, look: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
                 units.insert(unit);
                 all.since = all.since.min(entry.since);
                 all.containers.extend(entry.containers);
-                // If one of them does not say where it runs, it may be anywhere.
+                // A sighting without an architecture may run on any, so no architecture is
+                // excluded.
                 if all.architectures.is_empty() || entry.architectures.is_empty() {
                     all.architectures.clear();
                 } else {
@@ -165,19 +73,20 @@ fn seen(before: &Inventory, look: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
     seen
 }
 
-/// Adds what a scanner reports of places that were not read. Of what was seen there, now or when it was last read, it only says
-/// that it still runs.
-fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, look: &FoldInput<'_>) {
+/// Adds what a scanner reports of places that could not be read. If a survey has seen an entry, the
+/// report only shows that it still runs.
+fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, input: &FoldInput<'_>) {
     let earlier = earlier(before);
-    for sighting in look.survey.sightings.iter().filter(|sighting| sighting.used.is_report()) {
-        let mut entry = entry(look, sighting, &earlier, look.now);
+    for sighting in input.survey.sightings.iter().filter(|sighting| sighting.used.is_report()) {
+        let mut entry = entry(input, sighting, &earlier, input.now);
         let place = entry.place.id();
-        // What was read there since then says more.
+        // A newer reading of the place is better evidence than the report.
         let read_at = before.places.get(&place).and_then(|state| state.read_at);
         if read_at.is_some_and(|read| read >= entry.last_seen) {
             continue;
         }
-        // A scanner knows a platform's manifest; what it is a part of is one thing that runs.
+        // The scanner names a platform manifest, but the entry is the version that the manifest is
+        // part of.
         entry.digest = entry.resolution.version().cloned().or(entry.digest);
         let is_same = |other: &Entry| {
             (other.runs && !other.reported && other.workload == entry.workload)
@@ -199,15 +108,15 @@ fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, look: &
     }
 }
 
-/// The image that each digest was when it was last looked.
+/// Returns the image that each digest was resolved to before.
 fn earlier(before: &Inventory) -> BTreeMap<&Digest, &ImageId> {
     let known = before.entries.values();
     known.filter_map(|entry| Some((entry.digest.as_ref()?, entry.resolution.image()?))).collect()
 }
 
-/// The running containers that do not say what they run: by place, workload and name.
-fn blind(survey: &Survey) -> BTreeSet<(String, &str, &str)> {
-    let is_blind = |sighting: &&Sighting| {
+/// Returns the running containers whose digest is not known, by place, workload and name.
+fn without_digest(survey: &Survey) -> BTreeSet<(String, &str, &str)> {
+    let has_no_digest = |sighting: &&Sighting| {
         let digest = named::digest(sighting);
         !sighting.used.is_reference() && digest.is_err_and(|because| because != NoDigest::Sidecar)
     };
@@ -215,16 +124,17 @@ fn blind(survey: &Survey) -> BTreeSet<(String, &str, &str)> {
         let s: &Sighting = s;
         (s.place.id(), s.workload.as_str(), s.container.as_str())
     };
-    survey.sightings.iter().filter(is_blind).map(name).collect()
+    survey.sightings.iter().filter(has_no_digest).map(name).collect()
 }
 
-/// Tells whether a container of this entry's name runs there, nobody knows what.
-fn is_blind(blind: &BTreeSet<(String, &str, &str)>, entry: &Entry) -> bool {
+/// Returns whether a container of this entry's name runs there without a known digest: it may be
+/// this entry.
+fn may_still_run(without_digest: &BTreeSet<(String, &str, &str)>, entry: &Entry) -> bool {
     let place = entry.place.id();
     entry
         .containers
         .iter()
-        .any(|name| blind.contains(&(place.clone(), entry.workload.as_str(), name.as_str())))
+        .any(|name| without_digest.contains(&(place.clone(), entry.workload.as_str(), name.as_str())))
 }
 
 struct Seen {
@@ -233,7 +143,7 @@ struct Seen {
 }
 
 fn entry(
-    look: &FoldInput<'_>,
+    input: &FoldInput<'_>,
     sighting: &Sighting,
     earlier: &BTreeMap<&Digest, &ImageId>,
     at: Timestamp,
@@ -251,7 +161,7 @@ fn entry(
         workload: sighting.workload.clone(),
         runs: !sighting.used.is_reference(),
         asked: sighting.image.clone(),
-        resolution: resolve(look.hierarchy, look.catalog, sighting, before),
+        resolution: resolve(input.hierarchy, input.catalog, sighting, before),
         digest,
         containers: container.into_iter().collect(),
         architectures: sighting.architecture.iter().cloned().collect(),
@@ -292,7 +202,7 @@ impl Folded {
             if let Some(last) = before.entries.get(&key) {
                 entry.since = entry.since.min(last.since);
                 entry.resolution = entry.resolution.after(&last.resolution);
-                // Where the rest was not read, what was not seen may still be there.
+                // If the place was not read completely, what was not seen may still be there.
                 if self.inventory.unread_because(&key.place).is_some() {
                     entry.units = entry.units.max(last.units);
                     entry.containers.extend(last.containers.iter().cloned());
@@ -315,13 +225,13 @@ impl Folded {
         }
     }
 
-    /// Ends what was not seen in the places that were read to their end, unless a container that did not say what it runs
-    /// stands where it stood.
+    /// Ends what was not seen in the places that were read completely. An entry stays if a
+    /// container of its name runs there without a known digest.
     fn end_unseen(
         &mut self,
         survey: &Survey,
         seen: &BTreeSet<EntryKey>,
-        blind: &BTreeSet<(String, &str, &str)>,
+        without_digest: &BTreeSet<(String, &str, &str)>,
     ) {
         let whole = survey.places.iter().filter(|read| read.unread.is_none());
         let whole: BTreeSet<String> = whole.map(|read| read.place.id()).collect();
@@ -330,7 +240,7 @@ impl Folded {
             .entries
             .iter()
             .filter(|(key, entry)| {
-                whole.contains(&key.place) && !seen.contains(*key) && !is_blind(blind, entry)
+                whole.contains(&key.place) && !seen.contains(*key) && !may_still_run(without_digest, entry)
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -339,18 +249,18 @@ impl Folded {
         }
     }
 
-    /// Ends the clusters that the list of clusters no longer has: it was read since the survey began, and nobody has looked
-    /// at them since.
-    fn end_clusters(&mut self, look: &FoldInput<'_>) {
+    /// Ends the clusters that are no longer on their list. The list was read since the survey
+    /// began, and nothing has tried to read those clusters since then.
+    fn end_clusters(&mut self, input: &FoldInput<'_>) {
         let listed = |place: &Place| {
             let list = place.list().and_then(|list| self.inventory.places.get(&list.id()));
-            list.is_some_and(|list| list.unread.is_none() && list.read_at.is_some_and(|at| at >= look.began))
+            list.is_some_and(|list| list.unread.is_none() && list.read_at.is_some_and(|at| at >= input.began))
         };
         let gone: Vec<String> = self
             .inventory
             .places
             .iter()
-            .filter(|(_, state)| state.tried_at < look.began && listed(&state.place))
+            .filter(|(_, state)| state.tried_at < input.began && listed(&state.place))
             .map(|(id, _)| id.clone())
             .collect();
         for id in gone {
@@ -379,7 +289,7 @@ impl Folded {
 }
 
 impl Inventory {
-    /// Forgets the versions that nothing runs or refers to any more.
+    /// Forgets the versions that no entry has any more, so that the inventory does not grow.
     fn forget_versions(&mut self) {
         let known: BTreeSet<_> = self.entries.values().filter_map(Entry::known).collect();
         self.versions.retain(|key, _| known.contains(key));

@@ -1,23 +1,20 @@
-//! What [`fold`](super::fold) adds to what was known.
+//! What [`fold`](super::fold) adds to the inventory.
 
 use super::catalog::Catalog;
 use super::survey::Survey;
 use crate::hierarchy::Hierarchy;
 use crate::time::Timestamp;
 
-/// What a survey saw, and what it takes to understand it.
+/// What a survey saw, and what is needed to understand it.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldInput<'l> {
-    /// What was seen.
     pub survey: &'l Survey,
-    /// When the survey began that this is a part of, or all of.
+    /// When the whole survey began. This may be a part of it.
     pub began: Timestamp,
-    /// Whether it ends with this: only then does a list of clusters say which are no longer there.
+    /// Whether the whole survey ends with this part. Only then does a list of clusters show which
+    /// ones are gone.
     pub ended: bool,
-    /// The images.
     pub hierarchy: &'l Hierarchy,
-    /// What the registry says.
     pub catalog: &'l Catalog,
-    /// The time.
     pub now: Timestamp,
 }

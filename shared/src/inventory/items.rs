@@ -1,35 +1,35 @@
-//! What the table keeps of a look: only what is not as it was.
+//! Makes the table's items after a survey: only those that changed.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::fold::{Change, Folded};
+use super::folded::{Change, Folded};
 use super::state::Inventory;
 use crate::facts::Deployments;
 use crate::table::{AUDIT_KEPT, GONE_KEPT, Item, Key};
 use crate::time::Timestamp;
 
-/// Most changes that one entry of the audit trail names: far below what an item may hold.
+/// The most changes in one entry of the audit trail, far below the size limit of an item.
 const MOST_CHANGES: usize = 500;
 
-/// What a look changed, for the audit trail.
+/// What a survey changed, for the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
     pub at: Timestamp,
     pub changes: BTreeSet<Change>,
-    /// How many more there were.
+    /// How many more changes there were.
     #[serde(default)]
     pub left_out: usize,
 }
 
-/// Returns the items to write after a look, in their order: a place is last, for it says how old all of the others are. A
-/// write that is cut off is made good by the next look.
+/// Returns the items to write after a survey, in their order. Places are last, because a place says
+/// how old all the others are. If writing stops early, the next survey writes the rest.
 ///
 /// # Errors
 ///
-/// Where something cannot be written as JSON.
+/// Fails if something cannot be written as JSON.
 pub fn items(before: &Inventory, folded: &Folded, now: Timestamp) -> Result<Vec<Item>, serde_json::Error> {
     let after = &folded.inventory;
     let mut items = Items { now, items: Vec::new() };

@@ -1,4 +1,4 @@
-//! The inventory in figures, as CloudWatch reads them from a log line.
+//! Prints the inventory as metrics, in the format that CloudWatch reads from log lines.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -9,14 +9,15 @@ use super::state::Inventory;
 use crate::finding::Severity;
 use crate::time::{Span, Timestamp};
 
-/// Where CloudWatch keeps them.
+/// The CloudWatch namespace of the metrics.
 pub const NAMESPACE: &str = "Patchwave";
-/// The severities that have a figure of their own. An unrated finding counts nowhere.
+/// The severities that have metrics of their own. Unrated findings are in none of them.
 const SEVERITIES: [Severity; 4] = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
 
-/// Returns the log lines that CloudWatch makes metrics of: one about everything, and one for each severity.
+/// Returns the log lines that CloudWatch reads metrics from: one for everything, and one for each
+/// severity.
 ///
-/// A mean time is left out while no exposure has stopped: nothing is not zero.
+/// While no exposure has stopped, there is no mean time: zero would look like a very good one.
 pub fn metrics(inventory: &Inventory, answer: &Answer, now: Timestamp) -> Vec<Value> {
     let totals = answer.totals();
     let days = |span: Span| f64::from(span.as_seconds()) / 86_400.0;

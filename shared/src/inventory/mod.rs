@@ -1,7 +1,8 @@
-//! What runs where: what was seen of it, and what that says about the images of the hierarchy.
+//! What runs where, and which images of the hierarchy that is.
 //!
-//! [`Survey`] is what a look brought back, in the services' own words. [`Catalog`] is what the registry says about the digests
-//! in it. [`fold`] adds both to the [`Inventory`] that was known, and says what changed.
+//! [`Survey`] holds what the services report, in their own words. [`Catalog`] holds what the
+//! registry says about the digests in it. [`fold`] adds both to the [`Inventory`] that was known
+//! before, and returns what changed.
 
 mod answer;
 mod assess;
@@ -11,6 +12,7 @@ mod doubts;
 mod exposure;
 mod fold;
 mod fold_input;
+mod folded;
 mod items;
 mod metrics;
 mod named;
@@ -25,8 +27,9 @@ mod survey;
 pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
 pub use catalog::{Catalog, Missing, seen};
 pub use doubts::{Doubt, doubts};
-pub use fold::{Change, Folded, fold};
+pub use fold::fold;
 pub use fold_input::FoldInput;
+pub use folded::{Change, Folded};
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metrics};
 pub use named::{Named, NoDigest};

@@ -1,29 +1,30 @@
-//! What the services call an image, and what they say they ran.
+//! Reads how services name an image, and which digest they say they ran.
 
 use serde::{Deserialize, Serialize};
 
 use super::survey::{ConsumerKind, Sighting};
 use crate::image::{Digest, Registry, Repository, Tag};
 
-/// The registry of an image that names none.
+/// The registry of a reference that does not name one.
 const DOCKER_HUB: &str = "docker.io";
-/// Containers that ECS adds to a task by itself, by the beginning of their names. They come without a digest.
+/// The beginnings of the names of containers that ECS itself adds to a task. They have no digest.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
 const SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
 
-/// Why it is not known what was run.
+/// Why the digest that was run is not known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NoDigest {
-    /// The service names no digest: not pulled yet, or an agent that does not say.
+    /// The service does not name a digest: the image is not pulled yet, or the agent does not
+    /// report it.
     NotReported,
-    /// It names the image's configuration, which stands in many manifests.
+    /// The service names the image's configuration, which many manifests can share.
     OnlyConfiguration,
-    /// The container is AWS's own: AWS puts it beside the task, and renews it with the task.
+    /// AWS adds this container to the task, and updates it with the task.
     Sidecar,
-    /// Only a tag is named, and a tag may name another version by now.
+    /// Only a tag is known, and it may name another version by now.
     OnlyTag,
-    /// What it names is no digest.
+    /// What the service names is not a digest.
     Malformed(String),
 }
 
@@ -31,17 +32,16 @@ pub enum NoDigest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     pub registry: Registry,
-    /// The repository. A text: other people's registries need not obey the grammar.
+    /// A text, because repositories in other registries may have names that ECR refuses.
     pub repository: String,
-    /// The tag, if it names one.
     pub tag: Option<Tag>,
-    /// The digest, if it names one.
     pub digest: Option<Digest>,
 }
 
 impl Named {
-    /// Reads a reference as runtimes do: without a host it is Docker Hub's, and without a path in its library. Nothing for
-    /// what is no reference, such as a bare digest.
+    /// Reads a reference as container runtimes do. Without a host it is on Docker Hub, and without
+    /// a path in Docker Hub's `library`. Returns `None` for what is not a reference, such as a bare
+    /// digest.
     pub fn read(text: &str) -> Option<Self> {
         let text = text.strip_prefix("docker-pullable://").unwrap_or(text);
         if text.is_empty() || text.contains("://") || text.starts_with("sha256:") {
@@ -71,12 +71,13 @@ impl Named {
     }
 }
 
-/// Returns the digest of the index or the manifest that a container runs, or that something refers to.
+/// Returns the digest of the index or the manifest that a container runs, or that something refers
+/// to.
 pub(super) fn digest(sighting: &Sighting) -> Result<Digest, NoDigest> {
     let asked = Named::read(&sighting.image);
     let said = sighting.resolved.as_deref().map(str::trim).filter(|said| !said.is_empty());
     let Some(said) = said else {
-        // A digest that was asked for is what runs; a tag says nothing about what it named then.
+        // A digest in the reference is what runs. A tag does not show what it named at the start.
         return match asked {
             _ if is_sidecar(sighting) => Err(NoDigest::Sidecar),
             Some(Named { digest: Some(digest), .. }) => Ok(digest),
@@ -88,7 +89,7 @@ pub(super) fn digest(sighting: &Sighting) -> Result<Digest, NoDigest> {
         return named.digest.ok_or(NoDigest::OnlyTag);
     }
     match said.strip_prefix("docker://").unwrap_or(said).parse() {
-        // ECS names the manifest alone; what Kubernetes names alone is the configuration.
+        // A bare digest is the manifest's on ECS, and the configuration's on Kubernetes.
         Ok(digest) if sighting.place.kind != ConsumerKind::Eks && !said.starts_with("docker://") => {
             Ok(digest)
         }

@@ -1,15 +1,15 @@
-//! What places are called.
+//! The names of places, and what kind they are.
 
 use std::fmt;
 
 use super::survey::{ConsumerKind, Place, Use};
 
 impl ConsumerKind {
-    /// All of them.
+    /// All services, in the order of the variants.
     pub const ALL: [Self; 6] =
         [Self::Ecs, Self::Eks, Self::Lambda, Self::Batch, Self::SageMaker, Self::Schedules];
 
-    /// Returns its name, as JSON has it.
+    /// Returns the name that JSON has for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
@@ -29,8 +29,8 @@ impl fmt::Display for ConsumerKind {
 }
 
 impl Place {
-    /// Returns what tells it from every other place: `444455556666/us-east-1/ecs/shop`. The environment is what people call
-    /// the account, and may change.
+    /// Returns a unique name of the place: `444455556666/us-east-1/ecs/shop`. The environment is
+    /// not in it, because people can rename it.
     pub fn id(&self) -> String {
         let list = format!("{}/{}/{}", self.account, self.region, self.kind);
         match &self.cluster {
@@ -39,25 +39,26 @@ impl Place {
         }
     }
 
-    /// Returns the place that stands for the list that this cluster is on; nothing for one that is no cluster.
+    /// Returns the place that represents the list of clusters which has this one; `None` if this is
+    /// not a cluster.
     pub fn list(&self) -> Option<Self> {
         self.cluster.as_ref()?;
         Some(Self { cluster: None, ..self.clone() })
     }
 
-    /// Tells whether it stands for the list of a service's clusters, and not for something that runs.
+    /// Returns whether it represents the list of a service's clusters, and not something that runs.
     pub fn is_list(&self) -> bool {
         self.cluster.is_none() && matches!(self.kind, ConsumerKind::Ecs | ConsumerKind::Eks)
     }
 }
 
 impl Use {
-    /// Tells whether the scanner says so, and nobody looked.
+    /// Returns whether only a scanner reports it.
     pub const fn is_report(&self) -> bool {
         matches!(self, Self::Reported { .. })
     }
 
-    /// Tells whether it only refers to the image, and does not run it.
+    /// Returns whether it only refers to the image, and does not run it.
     pub const fn is_reference(&self) -> bool {
         matches!(self, Self::Referenced)
     }

@@ -1,6 +1,7 @@
-//! What an enhanced scanner saw in the clusters that could not be read: weaker than a look of one's own, and better than none.
+//! Adds what an enhanced scanner saw in clusters that could not be read. That is weaker evidence
+//! than a survey, and better than none.
 //!
-//! It adds to what is known, and takes nothing away: that the scanner saw nothing there says nothing.
+//! A report only adds to what is known. What the scanner did not see may still run.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,13 @@ use crate::image::{Digest, Repository};
 use crate::time::Timestamp;
 
 impl Survey {
-    /// Tells whether there are clusters that could not be read, or not even listed.
+    /// Returns whether a cluster, or a list of clusters, could not be read.
     pub fn has_unread_clusters(&self) -> bool {
         self.places.iter().any(|read| read.unread.is_some() && has_clusters(read.place.kind))
     }
 
-    /// Adds what an enhanced scanner saw lately in clusters that could not be read, by image.
+    /// Adds what an enhanced scanner has recently seen in clusters that could not be read, by
+    /// image.
     pub fn add_reports(
         &mut self,
         hierarchy: &Hierarchy,
@@ -42,7 +44,8 @@ impl Survey {
         }
     }
 
-    /// Returns the cluster if it was not read. One on a list that was not read is a place of its own from now on.
+    /// Returns the cluster if it could not be read. A cluster on an unread list becomes a place of
+    /// its own.
     fn unread_cluster(&mut self, seen: &SeenInUse, now: Timestamp) -> Option<Place> {
         let is_there = |place: &Place| {
             (&place.account, &place.region, place.kind) == (&seen.account, &seen.region, seen.kind)

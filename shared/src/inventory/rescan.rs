@@ -1,7 +1,8 @@
-//! Which manifests to scan again.
+//! Chooses which manifests to scan again.
 //!
-//! Basic scanning looks when it is asked to, at most once in 24 hours and image, and an account may ask for 100,000 scans a
-//! day. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
+//! Basic scanning scans on request, at most once in 24 hours for each image. An account may request
+//! 100,000 scans a day.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,24 +15,25 @@ use crate::image::{Digest, ImageId, Repository};
 use crate::plan::AwaitedScan;
 use crate::time::Timestamp;
 
-/// How many scans a sweep asks for, with room for pushes, other tools and the rest of the account.
+/// How many scans a sweep requests. The rest of the quota is for pushes, other tools and the rest
+/// of the account.
 pub const A_DAY: usize = 50_000;
 
-/// A manifest to scan, and why it comes where it does.
+/// A manifest to scan again, and what decides its place in the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rescan {
-    /// The manifest.
     pub scan: AwaitedScan,
-    /// When it was last scanned; nothing if never.
+    /// When it was last scanned; `None` if never.
     pub scanned_at: Option<Timestamp>,
     /// How many tasks and pods run the version.
     pub exposed: u32,
 }
 
-/// Chooses the platform manifests to scan again, of the versions that count on the hierarchy's lines and of those that run:
-/// the most exposed of those that were scanned the longest ago, at most `limit`.
+/// Chooses at most `limit` platform manifests to scan again, of the lines' current versions and of
+/// the versions that run. The manifests with the oldest scan come first.
 ///
-/// Age goes by days, so that of the images last scanned on the same day those go first that more containers run.
+/// Age is compared in days. Of the images last scanned on the same day, those that more containers
+/// run come first.
 pub fn rescans(
     hierarchy: &Hierarchy,
     facts: &Facts,
@@ -46,11 +48,12 @@ pub fn rescans(
             *units = units.saturating_add(entry.units.max(1));
         }
     }
-    let inspectors = inspectors(hierarchy, facts);
+    let watched_by_inspector = watched_by_inspector(hierarchy, facts);
     let mut chosen = Vec::new();
     let mut taken: BTreeSet<(&Repository, &Digest)> = BTreeSet::new();
     for image in hierarchy.images() {
-        let Some(of_image) = facts.images.get(&image.id).filter(|_| !inspectors.contains(&image.repository))
+        let Some(of_image) =
+            facts.images.get(&image.id).filter(|_| !watched_by_inspector.contains(&image.repository))
         else {
             continue;
         };
@@ -87,9 +90,9 @@ pub fn rescans(
     chosen
 }
 
-/// The repositories that Inspector watches, by what their scans show: a registry can have both kinds. It scans again by itself
-/// and refuses to be asked.
-fn inspectors<'h>(hierarchy: &'h Hierarchy, facts: &Facts) -> BTreeSet<&'h Repository> {
+/// Returns the repositories that Inspector watches, as their scans show, because a registry can
+/// have both scanners. Inspector scans again by itself and refuses requests.
+fn watched_by_inspector<'h>(hierarchy: &'h Hierarchy, facts: &Facts) -> BTreeSet<&'h Repository> {
     let by_inspector = |scan: &Scan| {
         matches!(scan, Scan::Complete { coverage: Coverage::OsAndLanguages, .. } | Scan::Expired)
     };

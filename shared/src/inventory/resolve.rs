@@ -1,4 +1,4 @@
-//! Which version of which image a container runs, or why nobody can say.
+//! Finds which image and version a container runs, or why that is not known.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,19 +9,19 @@ use crate::facts::Current;
 use crate::hierarchy::{Hierarchy, Image, Line, Parent};
 use crate::image::{Digest, ImageId, Repository, Tag};
 
-/// What a sighting is.
+/// What a sighting turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Resolution {
     /// A version of an image of the hierarchy.
     Known {
         image: ImageId,
-        /// Its version: what its tag named, whichever platform of it runs.
+        /// The whole version, whichever of its platforms runs.
         version: Digest,
     },
-    /// An image that others build and the hierarchy names as a parent.
+    /// An image that other teams build, and that the hierarchy names as a parent.
     Upstream {
-        /// The repository, with its registry.
+        /// With its registry.
         repository: String,
     },
     /// From a registry that is neither the hierarchy's nor a parent's.
@@ -31,19 +31,19 @@ pub enum Resolution {
     },
     /// In the hierarchy's registry, but on no line of the hierarchy.
     NotInHierarchy { repository: Repository },
-    /// No longer in the registry: nobody can scan it, and nobody can start it again.
+    /// No longer in the registry, so it can neither be scanned nor started again.
     Gone {
         repository: Repository,
-        /// What it was when it was still there, if it was seen then.
+        /// The image that it was, if Patchwave saw it while the registry still had it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image: Option<ImageId>,
-        /// Which version it was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<Digest>,
     },
-    /// It is not known what runs.
+    /// Which version runs is not known.
     Unresolvable {
-        /// The image whose line the tag is on, if it is on one. Which version that is, nobody knows.
+        /// The image whose line has the tag, if there is one. The tag does not show which version
+        /// runs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image: Option<ImageId>,
         because: NoDigest,
@@ -53,7 +53,7 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// Returns the image that it is of, if that is known.
+    /// Returns the image, if it is known.
     pub fn image(&self) -> Option<&ImageId> {
         match self {
             Self::Known { image, .. } => Some(image),
@@ -62,7 +62,7 @@ impl Resolution {
         }
     }
 
-    /// Returns the version, if that is known, or was.
+    /// Returns the version, if it is or was known.
     pub fn version(&self) -> Option<&Digest> {
         match self {
             Self::Known { version, .. } => Some(version),
@@ -71,7 +71,7 @@ impl Resolution {
         }
     }
 
-    /// Tells whether what runs is not known, as opposed to known and foreign.
+    /// Returns whether it is not known what runs. An image of another team is known.
     pub fn is_unknown(&self) -> bool {
         match self {
             Self::Unresolvable { because, .. } => *because != NoDigest::Sidecar,
@@ -80,7 +80,7 @@ impl Resolution {
         }
     }
 
-    /// What was known before stays known where the registry says less now.
+    /// Keeps what was known before, if the registry says less now.
     #[must_use]
     pub(super) fn after(self, before: &Self) -> Self {
         match (self, before.image(), before.version()) {
@@ -93,7 +93,8 @@ impl Resolution {
     }
 }
 
-/// Resolves one sighting. `before` is the image that the same digest was resolved to earlier: an old version has lost its tag.
+/// Resolves one sighting. `before` is the image that the same digest was resolved to earlier,
+/// because an old version has lost its tag.
 pub(super) fn resolve(
     hierarchy: &Hierarchy,
     catalog: &Catalog,
@@ -135,7 +136,7 @@ pub(super) fn resolve(
     let environment = &sighting.place.environment;
     let candidates =
         || hierarchy.in_repository(&repository).filter(|image| !matches!(image.line, Line::Deployed { .. }));
-    // What an environment runs is the line that says so, whichever version it is.
+    // A line of what an environment runs has every version that runs there.
     let deployed = |image: &&Image| matches!(&image.line, Line::Deployed { environment: of } if Some(of) == environment.as_ref());
     let image = hierarchy
         .in_repository(&repository)
@@ -164,7 +165,8 @@ fn foreign(hierarchy: &Hierarchy, named: &Named) -> Resolution {
     Resolution::Unapproved { registry: named.registry.to_string() }
 }
 
-/// The image whose line a tag is on. It says which image was meant, never which version.
+/// Returns the image whose line has a tag. The tag shows which image was meant, and not which
+/// version.
 fn on_line<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tag: &Tag) -> Option<&'h Image> {
     hierarchy.in_repository(repository).find(|image| match &image.line {
         Line::Stable(tags) => tags.contains(tag),
@@ -173,8 +175,9 @@ fn on_line<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tag: &Tag) -> 
     })
 }
 
-/// The only image of a repository, unless it is asked for by a tag that its line cannot have: then it is something else that
-/// lies in the same repository. Stable tags come and go: `22.8` is an old version of `22`.
+/// Returns the only image of a repository. If its line is of newest tags and cannot have the tag,
+/// the tag names something else in the same repository. A stable line accepts any tag, because
+/// stable tags come and go: `22.8` is an old version of `22`.
 fn only<'h>(mut images: impl Iterator<Item = &'h Image>, tag: Option<&Tag>) -> Option<&'h Image> {
     let (image, None) = (images.next()?, images.next()) else { return None };
     match (&image.line, tag) {

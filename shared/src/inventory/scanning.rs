@@ -1,4 +1,4 @@
-//! How a registry scans, and what its scanner says of the images it looks at.
+//! How a registry scans, and what its scanner says of the images it watches.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,17 +10,17 @@ use crate::time::{Span, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Scanner {
-    /// The registry's own, which looks when it is asked to.
+    /// The registry's own, which scans on request.
     Basic,
-    /// Amazon Inspector, which looks again by itself.
+    /// Amazon Inspector, which scans again by itself.
     Enhanced,
 }
 
-/// When a scanner looks at a repository's images.
+/// When a scanner scans a repository's images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Frequency {
-    /// When it is asked to; an enhanced scanner, which cannot be asked, never.
+    /// On request; never with an enhanced scanner, which takes no requests.
     Manual,
     /// Once, after the push.
     OnPush,
@@ -33,21 +33,21 @@ pub enum Frequency {
 #[serde(rename_all = "camelCase")]
 pub struct Scanning {
     pub scanner: Scanner,
-    /// Which repositories it looks at, and when.
+    /// Which repositories it scans, and when.
     pub rules: Vec<ScanningRule>,
 }
 
-/// One rule of it.
+/// One rule of a scanning configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScanningRule {
     pub frequency: Frequency,
-    /// Which repositories, by [`matches`](fn@matches).
+    /// Which repositories it is for, by [`matches`](fn@matches).
     pub filters: Vec<String>,
 }
 
 impl Scanning {
-    /// Returns when a repository's images are scanned: the most that any rule grants.
+    /// Returns when a repository's images are scanned: as often as any rule grants.
     pub fn frequency(&self, repository: &Repository) -> Frequency {
         let granted =
             self.rules.iter().filter(|rule| rule.filters.iter().any(|filter| matches(filter, repository)));
@@ -55,8 +55,9 @@ impl Scanning {
     }
 }
 
-/// Tells whether a filter means a repository: `*` stands for any text, and a filter without one may stand anywhere in the
-/// name. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-filters.html>
+/// Returns whether a filter is for a repository. `*` matches any text, and a filter without one
+/// matches any part of the name.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-filters.html>
 pub fn matches(filter: &str, repository: &Repository) -> bool {
     let name = repository.as_str();
     let Some((first, rest)) = filter.split_once('*') else { return name.contains(filter) };
@@ -70,31 +71,27 @@ pub fn matches(filter: &str, repository: &Repository) -> bool {
     name.ends_with(last)
 }
 
-/// How long a continuous scanner looks at an image; nothing means for ever.
+/// How long a continuous scanner watches an image; `None` means without limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Windows {
-    /// After its push.
     pub after_push: Option<Span>,
-    /// After it was last used.
     pub after_use: Option<Span>,
-    /// What use means: seen to run, or pulled.
     pub use_is: UseIs,
 }
 
-/// What an enhanced scanner takes for use of an image.
+/// What an enhanced scanner counts as use of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UseIs {
     /// It ran on ECS or EKS.
     Running,
-    /// Somebody pulled it.
     Pulled,
 }
 
 impl Windows {
-    /// Returns the window that is too short for an image that nobody uses and that lives `max_age`: its last days would be
-    /// unscanned, and unscanned is not clean.
+    /// Returns the window after the push, if it is too short for an unused image that lives
+    /// `max_age`. The image would not be scanned in its last days, and unscanned is not clean.
     pub fn too_short_for(&self, max_age: Span) -> Option<Span> {
         self.after_push.filter(|window| *window < max_age)
     }
@@ -105,40 +102,38 @@ impl Windows {
 #[serde(rename_all = "camelCase")]
 pub struct Covered {
     pub repository: Repository,
-    /// Its digest: a platform manifest's.
+    /// A platform manifest's.
     pub digest: Digest,
-    /// Whether it is looked at.
     pub covering: Covering,
-    /// When it was last scanned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scanned_at: Option<Timestamp>,
-    /// How many tasks and pods were seen to run it, in data that may be a day old.
+    /// How many tasks and pods ran it, in data that may be a day old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_use: Option<u32>,
-    /// When it was last seen to run.
+    /// When the scanner last saw it run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_use_at: Option<Timestamp>,
 }
 
-/// Whether an enhanced scanner looks at an image.
+/// Whether an enhanced scanner watches an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Covering {
     Active,
-    /// Its window has ended: what became known since is unknown of this image.
+    /// Its window has ended, so vulnerabilities that became known since then are not reported for
+    /// it.
     Expired,
-    /// It does not, for another reason, in the scanner's words.
+    /// Not watched for another reason, in the scanner's words.
     Inactive(String),
 }
 
 /// What an enhanced scanner saw of an image in a cluster.
 ///
-/// This is weaker than a look of one's own: it may be a day old, and it is of the images that the scanner covers alone. It is
-/// for clusters that cannot be read.
+/// This is weaker evidence than a survey: it may be a day old, and only of images that the scanner
+/// watches. Patchwave uses it for clusters that it cannot read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeenInUse {
-    /// The cluster's account.
     pub account: String,
     pub region: String,
     /// ECS or EKS.
@@ -148,7 +143,7 @@ pub struct SeenInUse {
     pub workload: String,
     /// How many tasks or pods ran, of all workloads that the scanner counts together.
     pub running: u32,
-    /// When it was last seen to run.
+    /// When the scanner last saw it run.
     pub at: Timestamp,
 }
 

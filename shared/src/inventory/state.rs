@@ -1,4 +1,4 @@
-//! What is known of what runs: what was seen, when, and what it meant then.
+//! What is known of what runs: what was seen, when, and how it was assessed then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,52 +10,49 @@ use crate::finding::{FindingKey, Fix, Severity};
 use crate::image::{Digest, ImageId, Platform};
 use crate::time::{Span, Timestamp};
 
-/// How long exposures that stopped are kept and counted: a quarter.
+/// How long stopped exposures are stored and counted: a quarter of a year.
 pub const STOPPED_KEPT: Span = Span::days(90);
-/// Most stopped exposures of one image that are kept, the newest.
+/// The most stopped exposures stored for one image: the newest.
 pub(super) const MOST_STOPPED: usize = 500;
-/// Most findings of one version that are kept, the worst. Ten times what most images have.
+/// The most findings stored for one version: the worst. Ten times what most images have.
 pub(super) const MOST_FINDINGS: usize = 1_500;
 
 /// Everything that is known of what runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// Every place that was ever looked at and still exists, by its id.
+    /// Every place that a survey has tried to read and that still exists, by its id.
     pub places: BTreeMap<String, PlaceState>,
-    /// What runs there, and what is referred to.
+    /// What runs there, and what is referred to there.
     pub entries: BTreeMap<EntryKey, Entry>,
-    /// What is known of the versions that run.
     pub versions: BTreeMap<(ImageId, Digest), Assessment>,
-    /// Since when and until when images that run were vulnerable.
+    /// From when until when running images were vulnerable.
     pub exposures: BTreeMap<ImageId, Exposures>,
 }
 
-/// A place, and how well it is known.
+/// A place, and when Patchwave last read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceState {
-    /// The place.
     pub place: Place,
-    /// When it was last looked at.
+    /// When Patchwave last tried to read it.
     pub tried_at: Timestamp,
-    /// When it was last read to its end; nothing if it never was.
+    /// When it was last read completely; `None` if never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<Timestamp>,
-    /// Why it could not be read when it was last looked at.
+    /// Why the last attempt could not read it completely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
 }
 
-/// What tells one entry from another.
+/// Identifies an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryKey {
-    /// The place's id.
+    /// By its id.
     pub place: String,
     /// Whether it runs, or is only referred to.
     pub runs: bool,
-    /// The workload.
     pub workload: String,
-    /// The digest, or the image as it was asked for where there is none.
+    /// The digest, or the image reference if the digest is not known.
     pub what: String,
 }
 
@@ -63,37 +60,34 @@ pub struct EntryKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Where.
     pub place: Place,
-    /// What it belongs to.
     pub workload: String,
     /// Whether it runs, or is only referred to.
     pub runs: bool,
-    /// The image as it was asked for.
+    /// The image reference, as the workload asks for it.
     pub asked: String,
     /// The digest that the service named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// What that is.
     pub resolution: Resolution,
-    /// The containers' names.
+    /// By name.
     pub containers: BTreeSet<String>,
-    /// The architectures it runs on; empty if nobody says.
+    /// Where it runs; empty if the services do not say.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub architectures: BTreeSet<String>,
-    /// How many tasks or pods.
+    /// How many tasks or pods run it.
     pub units: u32,
-    /// Since when it runs: as the service says, else when it was first seen.
+    /// Since when it runs: as the service says, else since it was first seen.
     pub since: Timestamp,
-    /// When it was last seen.
     pub last_seen: Timestamp,
-    /// Whether only an enhanced scanner has seen it: its place could not be read. That is weaker evidence.
+    /// Whether only an enhanced scanner has seen it, because its place could not be read. That is
+    /// weaker evidence.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reported: bool,
 }
 
 impl Entry {
-    /// Returns what tells it from every other entry.
+    /// Returns the key that identifies it.
     pub fn key(&self) -> EntryKey {
         let what = self.digest.as_ref().map_or_else(|| self.asked.clone(), ToString::to_string);
         EntryKey { place: self.place.id(), runs: self.runs, workload: self.workload.clone(), what }
@@ -104,38 +98,30 @@ impl Entry {
         Some((self.resolution.image()?.clone(), self.resolution.version()?.clone()))
     }
 
-    /// Tells whether what is on `platform` can run here.
+    /// Returns whether an image for `platform` can run here.
     pub(super) fn runs_on(&self, platform: &Platform) -> bool {
         let architecture = platform.as_str().split('/').nth(1).unwrap_or_default();
         self.architectures.is_empty() || self.architectures.contains(architecture)
     }
 }
 
-/// How a version stands to its image's line.
+/// Whether a version is the current one of its image's line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Standing {
     /// It is the current version, or has the same content.
     Current,
-    /// Another one is current: built, and not deployed.
-    Behind {
-        /// That one.
-        current: Digest,
-    },
+    /// Another version is current: it is built, and not deployed here.
+    Behind { current: Digest },
     /// Which version is current is not known.
-    Unknown {
-        /// Why.
-        because: String,
-    },
+    Unknown { because: String },
 }
 
 /// A finding on a version that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
-    /// How bad.
     pub severity: Severity,
-    /// What is known of the fix.
     pub fix: Fix,
     /// Whether an exploit is known.
     #[serde(default)]
@@ -152,65 +138,63 @@ pub struct Open {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assessment {
-    /// The image.
     pub image: ImageId,
-    /// The version.
     pub version: Digest,
-    /// When this was found out.
+    /// When it was assessed.
     pub at: Timestamp,
     /// When it was built, else when it was pushed.
     pub built_at: Timestamp,
-    /// Its commit, if it says so.
+    /// The commit that it was built from, if it names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// How it stands to its line.
     pub standing: Standing,
-    /// All its platforms.
     pub platforms: BTreeSet<Platform>,
-    /// Their manifests: what a scanner knows it by.
+    /// The digests of its platform manifests, by which a scanner knows it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub manifests: BTreeSet<Digest>,
-    /// Its findings at any severity, as of the last complete scan of each platform; the worst, if there are very many.
+    /// Its findings at any severity, by the last complete scan of each platform. If there are very
+    /// many, only the worst.
     pub findings: BTreeMap<FindingKey, Open>,
-    /// Platforms whose scan says nothing now, and why: their findings are those of an earlier scan, if there was one.
+    /// The platforms without a complete scan now, and why. Their findings are those of an earlier
+    /// scan, if there was one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unscanned: BTreeMap<Platform, String>,
 }
 
 impl Assessment {
-    /// Returns the findings that can be where an entry runs.
+    /// Returns the findings of the platforms that an entry can run.
     pub(super) fn findings_of<'a>(
         &'a self,
         entry: &'a Entry,
     ) -> impl Iterator<Item = (&'a FindingKey, &'a Open)> {
-        let any = self.fits_none(entry);
+        let any = self.runs_on_none(entry);
         self.findings.iter().filter(move |(_, open)| any || open.platforms.iter().any(|p| entry.runs_on(p)))
     }
 
-    /// Returns why nobody knows all findings where an entry runs.
+    /// Returns why not all findings of the platforms that an entry can run are known.
     pub(super) fn unscanned_of(&self, entry: &Entry) -> Option<String> {
-        let any = self.fits_none(entry);
+        let any = self.runs_on_none(entry);
         let mut unscanned = self.unscanned.iter().filter(|(platform, _)| any || entry.runs_on(platform));
         unscanned.next().map(|(platform, because)| format!("{platform}: {because}"))
     }
 
-    /// Whether an entry runs on an architecture that no platform is for: then every platform may be what runs.
-    fn fits_none(&self, entry: &Entry) -> bool {
+    /// Returns whether no platform is for an entry's architectures. Then any platform may be what
+    /// runs.
+    fn runs_on_none(&self, entry: &Entry) -> bool {
         !self.platforms.iter().any(|platform| entry.runs_on(platform))
     }
 }
 
-/// A finding on what runs of one image, from the first version that had it to the last.
+/// A finding on the running versions of one image, from the first that had it to the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exposure {
-    /// How bad.
     pub severity: Severity,
-    /// When a version that ran was first known to have it.
+    /// When a running version was first known to have it.
     pub since: Timestamp,
     /// When a version that has it was last seen running.
     pub last_seen: Timestamp,
-    /// The versions that have it and run, or may.
+    /// The running versions that have it, or may have it.
     pub versions: BTreeSet<Digest>,
 }
 
@@ -220,11 +204,9 @@ pub struct Exposure {
 pub struct Stopped {
     /// When a version with it was last seen running: `patchwave.vulnerable_until`.
     pub vulnerable_until: Timestamp,
-    /// What it was.
     pub finding: FindingKey,
-    /// How bad.
     pub severity: Severity,
-    /// When a version that ran was first known to have it.
+    /// When a running version was first known to have it.
     pub since: Timestamp,
 }
 
@@ -232,15 +214,15 @@ pub struct Stopped {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Exposures {
-    /// Findings that something that runs has.
+    /// The findings that running versions have.
     pub running: BTreeMap<FindingKey, Exposure>,
-    /// Those that nothing has any more, the newest last.
+    /// The findings that no running version has any more, the newest last.
     pub stopped: Vec<Stopped>,
 }
 
 impl Inventory {
-    /// Returns the mean time to patched, over all exposures that stopped within [`STOPPED_KEPT`] and, if one is named, have this
-    /// severity; nothing if none did.
+    /// Returns the mean time to patched of the exposures that stopped within [`STOPPED_KEPT`], of
+    /// one severity or of all. Returns `None` if none stopped.
     pub fn mean_time_to_patched(&self, severity: Option<Severity>) -> Option<Span> {
         let stopped = self.exposures.values().flat_map(|exposures| &exposures.stopped);
         let times: Vec<u64> = stopped
@@ -251,8 +233,8 @@ impl Inventory {
         Some(Span::seconds(u32::try_from(mean).unwrap_or(u32::MAX)))
     }
 
-    /// Returns why the place of an entry is not known as it is now; nothing if it is. A cluster may be on a list that was not
-    /// read since: then nobody looked at it.
+    /// Returns why a place is not known as it is now; `None` if it is. If the list of clusters
+    /// could not be read since a cluster was last tried, the cluster is unread too.
     pub fn unread_because(&self, place: &str) -> Option<&str> {
         let state = self.places.get(place)?;
         let unlisted = || {

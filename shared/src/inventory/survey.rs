@@ -1,16 +1,16 @@
-//! What one look at the places where containers run brought back: as the services say it, nothing concluded yet.
+//! What one survey saw where containers run, in the services' words. Nothing is concluded yet.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// A service that runs containers, or keeps images to run them from.
+/// A service that runs containers, or refers to images that it will run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ConsumerKind {
-    /// Amazon ECS: tasks run, services and task definitions refer.
+    /// Amazon ECS: tasks run images, and services and task definitions refer to them.
     Ecs,
-    /// Amazon EKS: pods run, workload objects refer.
+    /// Amazon EKS: pods run images, and workload objects refer to them.
     Eks,
     /// AWS Lambda functions packaged as images.
     Lambda,
@@ -18,23 +18,25 @@ pub enum ConsumerKind {
     Batch,
     /// Amazon `SageMaker` models.
     SageMaker,
-    /// Rules and schedules of Amazon EventBridge that start ECS tasks: they refer to task definitions.
+    /// Rules and schedules of Amazon EventBridge that start ECS tasks. They refer to task
+    /// definitions.
     Schedules,
 }
 
-/// Somewhere to look: a cluster, or a service of one account and region that has no clusters.
+/// What a survey reads in one go: a cluster, or a service without clusters in one account and
+/// region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
-    /// The account's twelve digits.
+    /// Twelve digits.
     pub account: String,
     pub region: String,
     pub kind: ConsumerKind,
-    /// The cluster's name, where the service has clusters. A place without one, of a service that has clusters, stands for
-    /// the list of them.
+    /// The cluster's name, if the service has clusters. A place of such a service without a name
+    /// represents the list of its clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// The environment that the hierarchy gives the account.
+    /// The environment that the hierarchy assigns to the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
 }
@@ -43,20 +45,21 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Use {
-    /// A container runs it, since then if the service says so.
+    /// A container runs it.
     Running {
-        /// When it started.
+        /// When it started, if the service says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
     },
-    /// An enhanced scanner says that containers ran it, where nobody could look.
+    /// An enhanced scanner reports that containers ran it in a place that could not be read.
     Reported {
-        /// When it last saw them.
+        /// When the scanner last saw them.
         at: Timestamp,
-        /// How many tasks or pods they were, of all workloads that it counts together.
+        /// How many tasks or pods ran it, of all workloads that the scanner counts together.
         units: u32,
     },
-    /// Something that does not run now would run it: a service scaled to zero, a schedule, a job definition.
+    /// Something that does not run now would start it: a service scaled to zero, a schedule, a job
+    /// definition.
     Referenced,
 }
 
@@ -65,41 +68,41 @@ pub enum Use {
 #[serde(rename_all = "camelCase")]
 pub struct Sighting {
     pub place: Place,
-    /// What it belongs to: an ECS service or task family, `namespace/kind/name` in Kubernetes, a function's name.
+    /// An ECS service or task family, `namespace/kind/name` in Kubernetes, or a function's name.
     pub workload: String,
-    /// The one that runs: a task's or pod's id; empty for a reference.
+    /// A task's or pod's id; empty for a reference.
     pub unit: String,
-    /// The container's name within it.
+    /// By name.
     pub container: String,
-    /// The image as it was asked for.
+    /// The image reference, as the workload asks for it.
     pub image: String,
-    /// What the service says was run, as it says it: a digest, `repository@digest`, `docker-pullable://…`, or nothing.
+    /// What ran, in the service's words: a digest, `repository@digest`, `docker-pullable://…`, or
+    /// nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<String>,
     /// The architecture it runs on (`amd64`, `arm64`), if the service says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
-    /// Running, or only referred to.
     pub used: Use,
 }
 
-/// Whether a place was read to its end.
+/// Whether a place was read completely.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceRead {
     pub place: Place,
     pub at: Timestamp,
-    /// Why it could not be read whole, if it could not: nothing may then be concluded from what was not seen there.
+    /// Why it could not be read completely, if so. Then what was not seen there may still run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
 }
 
-/// What one look brought back.
+/// What one survey saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Survey {
-    /// The places that were looked at, each once.
+    /// The places that it tried to read, each once.
     pub places: Vec<PlaceRead>,
-    /// What was seen there. What an unread place showed before it failed is here too.
+    /// What it saw there. This includes what an unread place showed before reading failed.
     pub sightings: Vec<Sighting>,
 }

@@ -1,4 +1,4 @@
-//! What lies in one repository, as `aws ecr describe-images` prints it.
+//! The images of one repository, as `aws ecr describe-images` prints them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,39 +13,34 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StorageClass {
-    /// Where it can be pulled from.
+    /// It can be pulled.
     Standard,
-    /// Where it must be restored before it can be pulled.
+    /// It must be restored before it can be pulled.
     Archive,
 }
 
 /// The images of one repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The repository, and the account of its registry; nothing if there is no image.
+    /// The account of the registry, and the repository; `None` if there is no image.
     pub of: Option<(String, Repository)>,
-    /// Its images.
     pub images: BTreeMap<Digest, RepositoryImage>,
 }
 
-/// An image, or a list of images, as lifecycle policies see it.
+/// An image or an index, as lifecycle policies see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryImage {
-    /// Its tags.
     pub tags: BTreeSet<Tag>,
-    /// When it was pushed.
     pub pushed_at: Timestamp,
-    /// When it was last pulled; the registry notes this once a day.
+    /// When it was last pulled. The registry records this once a day.
     pub pulled_at: Option<Timestamp>,
-    /// When it was last put into the archive.
+    /// When it was last moved to the archive.
     pub archived_at: Option<Timestamp>,
-    /// When it was last restored from there.
+    /// When it was last restored from the archive.
     pub restored_at: Option<Timestamp>,
-    /// Where it is stored.
     pub storage: StorageClass,
-    /// Whether it is a list of images: an index.
     pub is_index: bool,
-    /// What it lists, as far as that is known: the registry does not say.
+    /// The images that an index lists, if they are known. The registry does not say which.
     pub children: BTreeSet<Digest>,
 }
 
@@ -57,7 +52,7 @@ struct Described {
     next_token: Option<IgnoredAny>,
 }
 
-/// Keys that are not read are AWS's to add.
+/// Unknown keys are allowed, because AWS may add some.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Detail {
@@ -66,10 +61,10 @@ struct Detail {
     image_digest: Digest,
     #[serde(default)]
     image_tags: BTreeSet<Tag>,
-    image_pushed_at: Moment,
-    last_recorded_pull_time: Option<Moment>,
-    last_archived_at: Option<Moment>,
-    last_activated_at: Option<Moment>,
+    image_pushed_at: PrintedTime,
+    last_recorded_pull_time: Option<PrintedTime>,
+    last_archived_at: Option<PrintedTime>,
+    last_activated_at: Option<PrintedTime>,
     #[serde(default)]
     image_status: Status,
     #[serde(default)]
@@ -81,30 +76,30 @@ struct Detail {
 enum Status {
     #[default]
     Active,
-    /// On its way out of the archive: soon what an active one is.
+    /// It is being restored from the archive, and is active soon.
     Activating,
     Archived,
 }
 
-/// A moment: the newer AWS CLI prints ISO 8601, the older one seconds since 1970.
+/// Newer versions of the AWS CLI print ISO 8601, older ones seconds since 1970.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Printed")]
-struct Moment(Timestamp);
+#[serde(try_from = "TimeFormat")]
+struct PrintedTime(Timestamp);
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a time: ISO 8601, or seconds since 1970")]
-enum Printed {
+enum TimeFormat {
     Text(Timestamp),
     Seconds(f64),
 }
 
-impl TryFrom<Printed> for Moment {
+impl TryFrom<TimeFormat> for PrintedTime {
     type Error = jiff::Error;
 
-    fn try_from(printed: Printed) -> Result<Self, jiff::Error> {
+    fn try_from(printed: TimeFormat) -> Result<Self, jiff::Error> {
         Ok(Self(match printed {
-            Printed::Text(at) => at,
-            Printed::Seconds(seconds) => {
+            TimeFormat::Text(at) => at,
+            TimeFormat::Seconds(seconds) => {
                 Timestamp::from_duration(SignedDuration::try_from_secs_f64(seconds)?)?
             }
         }))
@@ -116,7 +111,7 @@ impl Listing {
     ///
     /// # Errors
     ///
-    /// Says where it is not that, or that it is not the whole of one repository.
+    /// Fails if the text is something else, or is not the whole of one repository.
     pub fn parse(json: &str) -> Result<Self, String> {
         let described: Described = serde_json::from_str(json)
             .map_err(|error| format!("not what `aws ecr describe-images` prints: {error}"))?;
@@ -129,7 +124,7 @@ impl Listing {
         for detail in described.image_details {
             let of = (detail.registry_id.clone(), detail.repository_name.clone());
             if listing.of.get_or_insert_with(|| of.clone()) != &of {
-                return Err(format!("{} is in it too; name the images of one repository", of.1));
+                return Err(format!("{} is in it too; pass the images of one repository only", of.1));
             }
             listing.images.insert(detail.image_digest.clone(), detail.into());
         }
@@ -146,7 +141,7 @@ impl Listing {
 
 impl From<Detail> for RepositoryImage {
     fn from(detail: Detail) -> Self {
-        let at = |moment: Option<Moment>| moment.map(|moment| moment.0);
+        let at = |time: Option<PrintedTime>| time.map(|time| time.0);
         Self {
             tags: detail.image_tags,
             pushed_at: detail.image_pushed_at.0,

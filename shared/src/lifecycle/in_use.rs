@@ -1,4 +1,4 @@
-//! What uses the images of a repository, by the inventory.
+//! Finds what uses the images of a repository, by the inventory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use crate::inventory::{Named, Row};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum How {
-    /// It runs, or lists what runs, or is listed by it.
+    /// It runs. It can also list what runs, or be listed by what runs.
     Runs,
-    /// It would be run: by a schedule, or a service scaled to zero.
+    /// A schedule or a service that is scaled to zero would start it.
     WouldRun,
-    /// It was pushed just before what runs: a roll-back would start it.
+    /// It was pushed just before what runs, so a roll-back would start it.
     RollBack,
 }
 
@@ -29,7 +29,7 @@ pub struct InUse {
     pub by: String,
 }
 
-/// Names what a row is about.
+/// Names the place and the workload of a row.
 pub(super) fn by(row: &Row) -> String {
     format!("{} {}", row.entry.place.id(), row.entry.workload)
 }
@@ -64,7 +64,7 @@ pub(super) fn uses<'a>(
 }
 
 impl Listing {
-    /// Returns the digests that a row uses: those that are known, else the one that has the tag now.
+    /// Returns the digests that a row uses: those that are known, else those that have its tag now.
     fn named<'a>(&'a self, row: &'a Row) -> Vec<&'a Digest> {
         let known: Vec<&Digest> =
             row.entry.resolution.version().into_iter().chain(&row.entry.digest).collect();
@@ -73,13 +73,14 @@ impl Listing {
         known.into_iter().chain(tagged.map(|(digest, _)| digest)).collect()
     }
 
-    /// Tells whether a row uses an image of this repository, of which it is not known which one it is or which index lists it.
+    /// Returns whether a row uses an image of this repository, but it is not known which one, or
+    /// which index lists it.
     pub(super) fn leaves_open(&self, row: &Row) -> bool {
         if row.entry.resolution.version().is_some() || !self.is_asked_by(row) {
             return false;
         }
         match &row.entry.digest {
-            // What a tag will name is known, what it named is not.
+            // A tag shows what will be started, and not what was started.
             None => row.entry.runs || self.tag(row).is_none(),
             Some(digest) => {
                 let alone = |image: &RepositoryImage| !image.is_index && image.tags.is_empty();
@@ -88,7 +89,7 @@ impl Listing {
         }
     }
 
-    /// Tells whether a row asks for an image of this repository, or may.
+    /// Returns whether a row asks for an image of this repository, or may ask for one.
     fn is_asked_by(&self, row: &Row) -> bool {
         let (Some((account, repository)), Some(named)) = (&self.of, Named::read(&row.entry.asked)) else {
             return self.of.is_some();
@@ -105,9 +106,12 @@ impl Listing {
         named.tag.or(latest)
     }
 
-    /// Returns what was pushed just before an image and is of its kind, an index or not: the last one with tags and the last one
-    /// without, for a stable tag leaves the version before it untagged, and a unique one does not. In a repository of several
-    /// lines they may be another line's: the registry does not say which version replaced which.
+    /// Returns the images of the same kind, index or not, that were pushed just before an image:
+    /// the last one with tags and the last one without. A stable tag leaves the version before it
+    /// untagged, and a unique tag does not.
+    ///
+    /// If the repository has several lines, they may belong to another line. The registry does not
+    /// record which version replaced which.
     fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>) -> Vec<&Digest> {
         let Some(image) = self.images.get(digest) else { return Vec::new() };
         let is_before = |(other, earlier): &(&Digest, &RepositoryImage)| {

@@ -1,30 +1,29 @@
-//! What a policy would do now.
+//! Computes which images a policy would act on.
 
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::images::RepositoryImage;
-use super::images::StorageClass;
+use super::images::{RepositoryImage, StorageClass};
 use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection};
 use crate::image::Digest;
 use crate::time::Timestamp;
 
-/// What is done to an image, and by which rule.
+/// What a policy does to an image, and by which rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Going {
-    /// The rule's priority.
+    /// By its priority.
     pub rule: u32,
-    /// What it does.
     pub action: Action,
 }
 
 /// Returns the images that a policy would act on at `now`.
 ///
-/// Every rule counts all the images that it sees, also those that an earlier rule sees too, and acts on those that are its
-/// own. What a list names stays as long as the list does. Of images pushed at the same moment nobody knows which ones a count
-/// spares: none is taken to be.
+/// Every rule counts all images that it sees, including those that an earlier rule sees. It acts
+/// only on images that no earlier rule sees. An image that an index lists stays as long as the
+/// index does. Of images pushed at the same time, it is not known which ones a count spares, so
+/// none counts as spared.
 pub fn judge(
     policy: &LifecyclePolicy,
     images: &BTreeMap<Digest, RepositoryImage>,
@@ -42,22 +41,23 @@ pub fn judge(
     without_listed(going, images)
 }
 
-/// Returns the moment such that a rule acts on what counts from it or from before it; nothing if it acts on nothing.
+/// Returns the latest time from which an image may count so that the rule acts on it; `None` if the
+/// rule acts on none.
 fn limit(rule: &Rule, images: &BTreeMap<Digest, RepositoryImage>, now: Timestamp) -> Option<Timestamp> {
     let Selection { count, number, .. } = rule.selection;
     match count {
         Count::ImageCountMoreThan => {
             let seen = images.values().filter(|image| rule.selection.sees(image));
-            let mut moments: Vec<Timestamp> =
+            let mut times: Vec<Timestamp> =
                 seen.map(|image| image.counts_from(rule.selection.count)).collect();
-            moments.sort_unstable_by(|a, b| b.cmp(a));
-            moments.get(usize::try_from(number).ok()?).copied()
+            times.sort_unstable_by(|a, b| b.cmp(a));
+            times.get(usize::try_from(number).ok()?).copied()
         }
         _ => now.checked_sub(SignedDuration::from_secs(i64::from(number) * 86_400)).ok(),
     }
 }
 
-/// Takes out what a list names that stays where it can be pulled from.
+/// Removes the images that are listed by an index which stays and can be pulled.
 fn without_listed(
     mut going: BTreeMap<Digest, Going>,
     images: &BTreeMap<Digest, RepositoryImage>,
@@ -73,8 +73,9 @@ fn without_listed(
 }
 
 impl RepositoryImage {
-    /// Returns the moment from which a rule counts. One that was restored is as new as then, except for sinceImagePushed,
-    /// of which AWS does not say so.
+    /// Returns the time from which a rule counts an image. A restored image counts from its
+    /// restoration. AWS does not document this for sinceImagePushed, so there it counts from its
+    /// push.
     fn counts_from(&self, count: Count) -> Timestamp {
         match count {
             Count::ImageCountMoreThan => self.restored_at.unwrap_or(self.pushed_at),

@@ -1,8 +1,12 @@
-//! Lifecycle policies of ECR: are they right, what would they expire, and is any of it in use?
+//! Checks lifecycle policies of ECR: whether they are valid, what they would expire, and whether
+//! any of that is in use.
 //!
-//! A policy knows nothing of what runs. [`LifecyclePolicy::read`] checks one by the rules that AWS documents, [`judge()`] says which images
-//! of a repository it would act on, and [`outlook()`] crosses those with the inventory. Where AWS leaves something open, more is
-//! said to go rather than less; where what runs is not known, the answer is unknown, and never safe.
+//! A policy knows nothing of what runs. [`LifecyclePolicy::read`] checks one against the rules that
+//! AWS documents. [`judge()`] says which images of a repository it would act on, and [`outlook()`]
+//! compares those with the inventory.
+//!
+//! Where AWS leaves something open, Patchwave names too many images rather than too few. Where it
+//! is not known what runs, the answer is unknown, and never safe.
 //!
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
 

@@ -1,4 +1,4 @@
-//! Whether anything that a policy would act on is in use.
+//! Says whether anything that a policy would act on is in use.
 
 use std::collections::BTreeSet;
 
@@ -12,15 +12,14 @@ use crate::image::{Digest, Tag};
 use crate::inventory::{Answer, PlaceRow, Row};
 use crate::time::{Span, Timestamp};
 
-/// From which age on what is known of a place says nothing any more: a sweep a day, and two hours for it to come to its end.
-/// The stack's alarm waits as long.
+/// The age above which data on a place is too old. A sweep starts every day and ends within two
+/// hours. The stack's alarm waits as long.
 pub const OUTDATED: Span = Span::hours(26);
 
-/// Whether anything in use would go.
+/// Whether a policy would act on anything that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Safety {
-    /// Nothing of what is in use.
     Safe,
     InUse,
     Unknown,
@@ -32,29 +31,27 @@ pub enum Safety {
 pub struct Goes {
     pub digest: Digest,
     pub tags: BTreeSet<Tag>,
-    /// When it was pushed.
     pub pushed_at: Timestamp,
-    /// What is done to it, and by which rule.
     #[serde(flatten)]
     pub going: Going,
-    /// What uses it.
     pub in_use: BTreeSet<InUse>,
 }
 
-/// What a policy would do, and whether that hurts.
+/// What a policy would do, and whether any of that is in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outlook {
-    /// Whether anything in use would go.
     pub verdict: Safety,
-    /// Every image that would go.
+    /// Every image that the policy would act on.
     pub going: Vec<Goes>,
-    /// What is not known of what runs.
+    /// What is not known about what runs.
     pub unknown: Vec<String>,
 }
 
-/// Says what a policy would do to a repository at `now`, and which of it is in use by the inventory, which also knows
-/// the index of a platform's manifest that runs: the registry does not say what an index lists.
+/// Says what a policy would do to a repository at `now`, and which of those images are in use.
+///
+/// The inventory also knows the index of a platform manifest that runs. The registry does not say
+/// what an index lists.
 pub fn outlook(
     policy: &LifecyclePolicy,
     listing: &Listing,
@@ -72,7 +69,7 @@ pub fn outlook(
     let mut unknown = match inventory {
         Some(answer) => doubts(answer, now),
         None if going.is_empty() => Vec::new(),
-        None => vec!["what runs is not known: name the inventory".to_owned()],
+        None => vec!["what runs is not known; pass it with --running".to_owned()],
     };
     let open = rows().filter(|row| listing.leaves_open(row));
     unknown.extend(open.map(|row| {
@@ -100,14 +97,14 @@ fn rows(answer: &Answer) -> impl Iterator<Item = &Row> {
     answer.running.iter().chain(&answer.referenced)
 }
 
-/// Returns why an inventory does not say everything.
+/// Returns why an inventory may not have everything that runs.
 fn doubts(answer: &Answer, now: Timestamp) -> Vec<String> {
     let mut doubts = Vec::new();
     if !answer.question.is_everything() {
-        doubts.push("the inventory is of a part only; ask without --env, --image and --cve".to_owned());
+        doubts.push("the inventory has only a part; run it without --env, --image and --cve".to_owned());
     }
     if answer.places.is_empty() {
-        doubts.push("the inventory looked nowhere".to_owned());
+        doubts.push("the inventory has no places".to_owned());
     }
     doubts.extend(answer.places.iter().filter_map(|place| doubt(place, now)));
     doubts

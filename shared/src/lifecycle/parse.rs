@@ -1,6 +1,7 @@
-//! Reads a policy, and says everything that is wrong with it.
+//! Reads a policy, and reports all errors in it.
 //!
-//! Rules: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html>.
+//! Rules:
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html>.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,32 +12,32 @@ use super::images::StorageClass;
 use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection, Tags};
 use super::written::{TagStatus, WrittenPolicy, WrittenRule, WrittenSelection};
 
-/// How many characters a policy may have. <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>
+/// How many characters a policy may have.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>
 const CHARACTERS: RangeInclusive<usize> = 100..=30_720;
-/// How many rules. <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+/// How many rules a policy may have.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const MOST_RULES: usize = 50;
-/// How many wildcards in a pattern.
+/// How many wildcards a pattern may have.
 const MOST_WILDCARDS: usize = 4;
-/// How long an image stays in the archive at least.
+/// How many days an image must stay in the archive.
 const LEAST_DAYS_ARCHIVED: u32 = 90;
 
-/// Something that is wrong with a policy.
+/// One error in a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyError {
-    /// In which line, if the text is not JSON of a policy's form.
+    /// If the text is not JSON of a policy's form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// In which column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
-    /// In which rule of the text, counted from 1.
+    /// The rule's position in the text, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
-    /// Which priority that rule has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
-    /// What, and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
 }
 
@@ -54,12 +55,12 @@ impl fmt::Display for PolicyError {
     }
 }
 
-/// Everything that is wrong with a policy, in the order of its rules.
+/// All errors in a policy, in the order of its rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct PolicyErrors(pub Vec<PolicyError>);
 
-/// What `aws ecr get-lifecycle-policy` prints: the policy is a text in it.
+/// What `aws ecr get-lifecycle-policy` prints. It has the policy as a text.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stored {
@@ -67,7 +68,8 @@ struct Stored {
 }
 
 impl LifecyclePolicy {
-    /// Reads a policy, or what `aws ecr get-lifecycle-policy` prints; lines and columns are then those of the text within.
+    /// Reads a policy, or what `aws ecr get-lifecycle-policy` prints. Then lines and columns are
+    /// those of the text within.
     pub fn read(text: &str) -> Result<Self, PolicyErrors> {
         match serde_json::from_str::<Stored>(text) {
             Ok(stored) => Self::parse(&stored.lifecycle_policy_text),
@@ -98,11 +100,11 @@ impl LifecyclePolicy {
         };
         if !(1..=MOST_RULES).contains(&rules.len()) {
             let what =
-                format!("the policy has {} rules, and ECR takes 1 to {MOST_RULES}; unite some", rules.len());
+                format!("the policy has {} rules, and ECR takes 1 to {MOST_RULES}; merge some", rules.len());
             errors.push(PolicyError::new(&what));
         }
-        errors.extend((0..rules.len().min(MOST_RULES)).flat_map(|index| wrong(&rules, index)));
-        let mut rules: Vec<Rule> = rules.into_iter().filter_map(right).collect();
+        errors.extend((0..rules.len().min(MOST_RULES)).flat_map(|index| errors_of(&rules, index)));
+        let mut rules: Vec<Rule> = rules.into_iter().filter_map(valid_rule).collect();
         rules.sort_by_key(|rule| rule.priority);
         if errors.is_empty() { Ok(Self { rules }) } else { Err(PolicyErrors(errors)) }
     }
@@ -121,14 +123,14 @@ impl PolicyError {
     }
 }
 
-/// Tells what is wrong with one of a policy's rules.
-fn wrong(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
+/// Returns the errors of one of a policy's rules.
+fn errors_of(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
     let WrittenRule { rule_priority: priority, selection, action, .. } = &rules[index];
     let WrittenSelection { tag_status: status, count_type: count, count_number: number, .. } = selection;
     let (patterns, prefixes) = (selection.tag_pattern_list.as_ref(), selection.tag_prefix_list.as_ref());
     let is = |is: TagStatus| *status == Some(is);
     let named = || patterns.into_iter().chain(prefixes);
-    let too_wild = |pattern: &String| pattern.matches('*').count() > MOST_WILDCARDS;
+    let has_many_wildcards = |pattern: &String| pattern.matches('*').count() > MOST_WILDCARDS;
     let counts_days = count.is_some_and(|count| count != Count::ImageCountMoreThan);
     let since = |since: Count| *count == Some(since);
     let archived = since(Count::SinceImageTransitioned);
@@ -174,7 +176,7 @@ fn wrong(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
             "has an empty list of tags, or an empty text in it; name at least one character",
         ),
         (
-            patterns.is_some_and(|patterns| patterns.iter().any(too_wild)),
+            patterns.is_some_and(|patterns| patterns.iter().any(has_many_wildcards)),
             "has a pattern with more than four wildcards; write a simpler one",
         ),
         (count.is_none(), "needs a `countType`, such as imageCountMoreThan or sinceImagePushed"),
@@ -199,7 +201,7 @@ fn wrong(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
         (action.kind.is_none(), "needs an `action` with its `type`: expire or transition"),
         (
             does(Action::Transition) && !to_archive,
-            "needs `\"targetStorageClass\": \"archive\"`: transition leads nowhere else",
+            "needs `\"targetStorageClass\": \"archive\"`: transition moves images only there",
         ),
         (
             does(Action::Expire) && action.target_storage_class.is_some(),
@@ -217,8 +219,8 @@ fn wrong(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
     found.map(|(_, message)| PolicyError { rule, priority, ..PolicyError::new(message) }).collect()
 }
 
-/// Makes a rule of one with which nothing is wrong.
-fn right(written: WrittenRule) -> Option<Rule> {
+/// Makes a rule of a written one that has no errors.
+fn valid_rule(written: WrittenRule) -> Option<Rule> {
     let WrittenRule { rule_priority, selection, action, .. } = written;
     let (storage, number) = (selection.storage(), selection.count_number?);
     let tags = match selection.tag_status? {

@@ -1,27 +1,24 @@
-//! A policy that is right.
+//! A policy without errors.
 
 use std::collections::BTreeSet;
 
-use super::images::StorageClass;
 use serde::{Deserialize, Serialize};
 
-use super::images::RepositoryImage;
+use super::images::{RepositoryImage, StorageClass};
 use crate::image::{Tag, glob};
 
-/// A lifecycle policy.
+/// A lifecycle policy that ECR accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecyclePolicy {
     pub(super) rules: Vec<Rule>,
 }
 
-/// Which images are acted on, and how.
+/// Which images a policy acts on, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Its place: the lowest number comes first. Unique in its policy.
+    /// The lowest number comes first. Unique in its policy.
     pub priority: u32,
-    /// The images that it sees, and which of them it acts on.
     pub selection: Selection,
-    /// What it does to them.
     pub action: Action,
 }
 
@@ -29,23 +26,20 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     pub tags: Tags,
-    /// Where they are stored.
     pub storage: StorageClass,
-    /// What is counted.
     pub count: Count,
     /// How many images or days.
     pub number: u32,
 }
 
-/// Images by their tags.
+/// Which tags an image must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tags {
     Any,
-    /// Those without a tag.
     Untagged,
-    /// Those of whose tags each of these texts begins at least one.
+    /// For each of these texts, a tag that begins with it.
     Prefixes(BTreeSet<String>),
-    /// Those of whose tags each of these patterns, with `*` for any run of characters, matches at least one.
+    /// For each of these patterns, a tag that matches it. `*` is any run of characters.
     Patterns(BTreeSet<String>),
 }
 
@@ -53,7 +47,7 @@ pub enum Tags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Count {
-    /// Images: it acts on all but the newest.
+    /// Images: the rule acts on all but the newest.
     ImageCountMoreThan,
     /// Days since the push.
     SinceImagePushed,
@@ -67,9 +61,9 @@ pub enum Count {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// It is deleted.
+    /// Deletes it.
     Expire,
-    /// It is moved to the archive, from where it cannot be pulled.
+    /// Moves it to the archive, from where it cannot be pulled.
     Transition,
 }
 
@@ -79,15 +73,15 @@ impl LifecyclePolicy {
         &self.rules
     }
 
-    /// Returns the rule that an image falls under: the first one that sees it. No later one may act on it, even if this one
-    /// does not.
+    /// Returns the first rule that sees an image. No later rule may act on the image, even if this
+    /// one does not.
     pub fn rule_of(&self, image: &RepositoryImage) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.selection.sees(image))
     }
 }
 
 impl Selection {
-    /// Tells whether a rule with this selection sees an image.
+    /// Returns whether a rule with this selection sees an image.
     pub fn sees(&self, image: &RepositoryImage) -> bool {
         self.storage == image.storage && self.tags.matches(&image.tags)
     }

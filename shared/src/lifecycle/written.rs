@@ -1,4 +1,4 @@
-//! A policy as it is written: every key optional, so that everything that is wrong can be said at once.
+//! A policy as it is written. Every key is optional, so that all errors can be reported at once.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Collects the findings that count and puts each where a rebuild can do something about it.
+//! Collects the findings that count and assigns each to the image whose rebuild can fix it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,8 @@ use crate::image::ImageId;
 use crate::policy::UnknownFix;
 use crate::time::Timestamp;
 
-/// Rebuilds that may be tried for one finding before it is quarantined: one, and one retry.
+/// How many rebuilds Patchwave tries for one finding before it quarantines the finding: one, and
+/// one retry.
 const TRIES: u32 = 2;
 
 /// What the findings mean for one image.
@@ -20,29 +21,31 @@ const TRIES: u32 = 2;
 pub(super) struct Attribution<'a> {
     /// Findings that a rebuild of this image can help.
     pub(super) causes: BTreeSet<Cause>,
-    /// Findings of this image that only a commit or a published fix can help, with what they wait for.
+    /// Findings of this image that only a commit or a published fix can help, with what they need.
     pub(super) unfixable: BTreeMap<FindingKey, String>,
     /// Findings that rebuilds did not fix.
     pub(super) quarantined: BTreeSet<FindingKey>,
-    /// Findings that would count, were they not suppressed, with the first suppression's end.
+    /// Findings that would count without a suppression, each with the end of its suppression.
     pub(super) suppressed: BTreeMap<FindingKey, Timestamp>,
-    /// Ancestors that have to be rebuilt first.
+    /// Ancestors that must be rebuilt first.
     pub(super) above: BTreeSet<&'a ImageId>,
-    /// Whether a finding that counts here or below is gone from a parent already: a rebuild brings that fix.
+    /// Whether a parent has already fixed a finding that counts here or below. A rebuild brings
+    /// that fix.
     pub(super) is_stale: bool,
-    /// Ancestors that have to be scanned first.
+    /// Ancestors that must be scanned first.
     pub(super) unscanned: BTreeSet<&'a ImageId>,
-    /// Whether an ancestor's scan was awaited in vain: forgetting that would begin the wait again.
+    /// Whether this image waited for an ancestor's scan that did not complete in time. The record
+    /// keeps that, or the wait would begin again.
     pub(super) scan_is_overdue: bool,
     /// The highest severity among the findings that count here.
     pub(super) severity: Option<Severity>,
-    /// When the most urgent of those that a rebuild can help is due.
+    /// When the most urgent finding that a rebuild can help is due.
     pub(super) due: Option<Timestamp>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
 }
 
-/// All images' attribution, and the scans that it waits for.
+/// The attribution of every image, and the scans that it waits for.
 #[derive(Default)]
 pub(super) struct Attributions<'a> {
     pub(super) of: BTreeMap<&'a ImageId, Attribution<'a>>,
@@ -54,17 +57,19 @@ struct Counted<'a> {
     carrier: &'a Image,
     /// As one of the platforms lists it.
     finding: &'a Finding,
-    /// The highest of any platform.
+    /// The highest severity on any platform.
     severity: Severity,
-    /// Whether any platform says so.
+    /// Whether the scan of any platform lists an exploit.
     exploited: bool,
     appeared: Timestamp,
 }
 
-/// Finds for every finding that counts on any image in scope the image that it belongs to.
+/// Finds the image that each finding belongs to, for every finding that counts on an image in
+/// scope.
 pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     let mut attributions = Attributions::default();
-    // Whoever waits for the same parent's scan of the same finding: if it does not come, one of them tries.
+    // Images that wait for the same parent's scan of the same finding. If that scan does not
+    // complete in time, one of them tries a rebuild.
     let mut waiting: BTreeMap<(&'a ImageId, FindingKey), Vec<(&'a Image, Counted<'a>)>> = BTreeMap::new();
     for carrier in context.images() {
         for counted in counted(context, carrier, &mut attributions) {
@@ -90,7 +95,9 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
         for (owner, counted) in &waiters {
-            if tries.is_some_and(|tries| tries.id == owner.id && waited_enough(context, owner, counted)) {
+            if tries
+                .is_some_and(|tries| tries.id == owner.id && waited_enough(context, parent, owner, counted))
+            {
                 assign(context, &mut attributions, owner, counted);
                 attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
@@ -101,7 +108,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     attributions
 }
 
-/// The findings that count on `carrier`; notes the suppressed ones beside.
+/// Returns the findings that count on `carrier`, and adds the suppressed ones to its attribution.
 fn counted<'a>(
     context: &Context<'a>,
     carrier: &'a Image,
@@ -143,7 +150,8 @@ fn counted<'a>(
     counting
 }
 
-/// Only what a rebuild can help is due: a finding that waits for a commit makes no build more urgent.
+/// Only a finding that a rebuild can help is due: one that needs a commit makes no build more
+/// urgent.
 fn note_due<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, counted: &Counted<'a>) {
     let due = due(context, counted);
     let attribution = attributions.of.entry(&counted.carrier.id).or_default();
@@ -154,15 +162,20 @@ fn due(context: &Context<'_>, counted: &Counted<'_>) -> Timestamp {
     let Counted { carrier, severity, exploited, appeared, .. } = *counted;
     let deadline = carrier.policy.deadlines.for_severity(severity);
     match context.facts.deployments.get(&carrier.id) {
-        // What is being exploited is due at once.
+        // A finding with a known exploit is due at once.
         _ if exploited => appeared,
-        // What customers meet is due in half the time: it goes before what nobody runs, unless that is much older.
-        Some(running) if running.in_production() => deadline.share(1, 2).after(appeared),
+        // An image in production gets half the time. So it starts before an image that does not
+        // run, unless that one's finding is much older.
+        Some(deployments) if deployments.in_production() => deadline.share(1, 2).after(appeared),
         _ => deadline.after(appeared),
     }
 }
 
-fn waited_enough(context: &Context<'_>, owner: &Image, counted: &Counted<'_>) -> bool {
+/// Whether the scan of `parent` is overdue. One that cannot be read never is: it may say anything.
+fn waited_enough(context: &Context<'_>, parent: &ImageId, owner: &Image, counted: &Counted<'_>) -> bool {
+    if context.unread(parent).next().is_some() {
+        return false;
+    }
     let since = [&owner.id, &counted.carrier.id]
         .into_iter()
         .filter_map(|id| context.record(id).scan_awaited_since)
@@ -180,7 +193,8 @@ fn await_scan<'a>(
     let Some(version) = context.current(&parent.id) else { return };
     let stale =
         version.platforms.iter().filter(|(_, m)| m.scan.completed_at().is_none_or(|at| at < appeared));
-    // What would be refused is not asked for, or every push of a child would ask again.
+    // Patchwave requests no scan that ECR would refuse, or it would repeat the request at each push
+    // of a child.
     let askable = stale.filter(|(_, manifest)| manifest.scan.can_be_repeated(context.now));
     attributions.scans.extend(askable.map(|(platform, manifest)| AwaitedScan {
         image: parent.id.clone(),
@@ -190,14 +204,14 @@ fn await_scan<'a>(
     }));
 }
 
-/// Gives the finding to its owner; the carrier, if it is another image, waits for it.
+/// Assigns the finding to its owner. If the carrier is another image, it waits for the owner.
 fn assign<'a>(
     context: &Context<'a>,
     attributions: &mut Attributions<'a>,
     owner: &'a Image,
     counted: &Counted<'a>,
 ) {
-    // The owner's own scan knows its own package best: the carrier may have another version of it.
+    // The owner's own scan describes its package best: the carrier may have another version of it.
     let finding =
         context.current(&owner.id).and_then(|v| v.finding(&counted.finding.key)).unwrap_or(counted.finding);
     if owner.id != counted.carrier.id {
@@ -223,7 +237,8 @@ fn assign<'a>(
         exploited: finding.exploited || counted.exploited,
         since: counted.appeared,
     };
-    // The same finding may be asked for by many carriers: one cause, as bad and as old as the worst of them.
+    // Many carriers may pass on the same finding. They make one cause, with the highest severity
+    // and the earliest time among them.
     let same =
         attribution.causes.iter().find(|c| c.finding == cause.finding && c.goal == cause.goal).cloned();
     let merged = match same {
@@ -248,31 +263,35 @@ enum Help {
     Quarantined,
 }
 
-/// Will a rebuild help?
+/// Decides whether a rebuild can fix the finding.
 fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
     let goal = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
-            return Help::None(
-                "a commit: the application pins the package, and a rebuild installs the same one",
-            );
+            return Help::None("a commit that updates the package, because the application pins its version");
         }
         (PackageKind::Os, Fix::NotPublished) => {
-            return Help::None("a fixed version, which nobody has published");
+            return Help::None("a fixed version of the package: none is published yet");
         }
         (PackageKind::Os, Fix::Version(version)) => Goal::Version(version.clone()),
         (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
             UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
             UnknownFix::TryOnce => Goal::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
-                return Help::None("the next rebuild: the scanner names no fixed version, so it rides along");
+                return Help::None(
+                    "the next rebuild for another reason: the scanner does not name a fixed version",
+                );
             }
-            UnknownFix::Hold => return Help::None("a person: the scanner names no fixed version"),
+            UnknownFix::Hold => {
+                return Help::None(
+                    "a rebuild that a person requests: the scanner does not name a fixed version",
+                );
+            }
         },
     };
     if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(goal) }
 }
 
-/// How many builds from the present inputs were meant to fix this and did not.
+/// Returns how many builds from the present inputs were made for this finding and did not fix it.
 fn tried(context: &Context<'_>, owner: &Image, finding: &Finding) -> u32 {
     let ineffective = &context.record(&owner.id).ineffective;
     if ineffective.is_empty() {

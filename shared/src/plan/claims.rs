@@ -1,4 +1,6 @@
-//! What became of the builds and proofs under way: the record as it should be before anything new is decided.
+//! Settles the builds and proofs that are under way, and brings the record up to date with them.
+//!
+//! The planner decides nothing new about an image before that.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +27,8 @@ pub(super) fn resolve(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Rec
         record.current = Some(version.digest.clone());
         let is_ours = record.success.as_ref().is_some_and(|success| success.version == version.digest);
         if !is_ours && record.claim.is_none() {
-            // Somebody else's push: what our builds did not fix says nothing about it.
+            // Another person or pipeline pushed this version. What Patchwave's builds did not fix
+            // is no evidence about it.
             record.ineffective.clear();
         }
     }
@@ -41,7 +44,8 @@ fn resolve_claim(
     now: Timestamp,
 ) {
     match &facts.execution {
-        // Attempts share their key: this may be the one before, and the owner about to start this one.
+        // Attempts share their key. This may be the execution of the attempt before, and the
+        // claim's owner may be about to start this one.
         Some(Execution::Found { state, .. }) if is_attempt_before(&claim, *state, now) => {
             record.claim = Some(claim);
         }
@@ -61,18 +65,22 @@ fn resolve_claim(
                 }
             }
         }
-        // Seen to have started once, and nowhere now: whoever removed it stopped it.
+        // Patchwave saw this execution, and now it does not exist. Someone deleted it or its
+        // pipeline, which is the same as to stop it.
         Some(Execution::NotFound) if claim.is_confirmed() => {
             fail(&claim, record, false, "its execution is gone".into(), now);
         }
-        // The owner is gone and started nothing: the next start of this goal has a new attempt.
+        // The claim's owner ended and started nothing. The next start of this goal is a new
+        // attempt.
         Some(Execution::NotFound) if claim.lease_until <= now => {}
         _ => record.claim = Some(claim),
     }
 }
 
-/// Whether an execution that was found may have ended before this claim was taken. Once the lease is over its owner starts
-/// nothing any more, and the last execution with the key is what became of it.
+/// Whether the execution that was found may have ended before this claim was taken.
+///
+/// After the lease the claim's owner starts nothing. The last execution with the build key is then
+/// the claim's own.
 fn is_attempt_before(claim: &Claim, state: ExecutionState, now: Timestamp) -> bool {
     let has_failed =
         matches!(state, ExecutionState::Failed | ExecutionState::Stopped | ExecutionState::Superseded);
@@ -84,7 +92,8 @@ fn fail(claim: &Claim, record: &mut Record, failed: bool, because: String, now: 
         Some(Failures::after(record.failures.take(), &claim.start.inputs, failed, because, now));
 }
 
-/// A success consumes its reasons, even if it changed nothing: otherwise they would start it again without end.
+/// Removes the reasons of a build that succeeded, even if it changed nothing. Otherwise they would
+/// start the same build without limit.
 fn succeed(
     image: &Image,
     facts: &ImageFacts,
@@ -94,7 +103,7 @@ fn succeed(
     now: Timestamp,
 ) {
     let Some(version) = facts.current_version() else {
-        // What it pushed cannot be seen yet; nothing is concluded from that.
+        // The version that it pushed is not visible yet. The claim stays until it is.
         record.claim = Some(claim);
         return;
     };
@@ -108,11 +117,13 @@ fn succeed(
     }
     let pinned = claim.start.sources.first().map(|source| source.revision.as_str());
     if pinned.is_some() && pinned != version.revision.as_deref() {
-        // The line moved on to another commit while this one was built: the current version is not ours.
+        // The line moved to another commit during the build: the current version is not
+        // Patchwave's.
         return;
     }
     let changed = changed(facts, &claim, version);
-    // What came before and brought nothing either: a child on any of those has nothing to gain from this one alone.
+    // Earlier builds may have fixed nothing either. A child that was built on one of their versions
+    // gains nothing from this one alone.
     let mut no_better_than: BTreeSet<Digest> = record
         .success
         .take()

@@ -1,20 +1,22 @@
-//! What every step of the planner looks at.
+//! What every step of the planner reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
+use super::built_on::built_on;
 use super::claims::resolve;
 use super::{Hold, Proof};
-use crate::facts::{Current, Facts, ImageFacts, Version};
+use crate::facts::{Current, Execution, Facts, ImageFacts, Version};
 use crate::finding::Finding;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::policy::{Mode, Rebuild};
 use crate::record::Record;
 use crate::time::Timestamp;
+use crate::unread::Unread;
 
-/// The planner's inputs, with the records as they are after builds and proofs were settled.
+/// The planner's inputs. The records are those after builds and proofs were settled.
 pub(super) struct Context<'a> {
     pub(super) hierarchy: &'a Hierarchy,
     pub(super) facts: &'a Facts,
@@ -25,8 +27,8 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Looks at everything that the facts hold and the hierarchy knows, after builds and proofs are settled; returns the
-    /// verdicts beside.
+    /// Settles the builds and proofs of every image that both the facts and the hierarchy contain.
+    /// Returns the verdicts too.
     pub(super) fn resolved(
         hierarchy: &'a Hierarchy,
         facts: &'a Facts,
@@ -46,7 +48,7 @@ impl<'a> Context<'a> {
         (context, verdicts)
     }
 
-    /// The images in scope, parents before children.
+    /// Returns the images in scope, parents before children.
     pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
         self.images.iter().copied()
     }
@@ -55,12 +57,13 @@ impl<'a> Context<'a> {
         self.facts.images.get(id)
     }
 
-    /// The current version, if it is known.
+    /// Returns the current version, if it is known.
     pub(super) fn current(&self, id: &ImageId) -> Option<&'a Version> {
         self.facts_of(id)?.current_version()
     }
 
-    /// Why the current version is not known; nothing if it is, or if there is none.
+    /// Says why the current version is not known. Returns nothing if it is known, or if there is
+    /// none.
     pub(super) fn unknown(&self, id: &ImageId) -> Option<String> {
         match self.facts_of(id) {
             None => Some(match self.facts.unreadable.get(id) {
@@ -68,13 +71,60 @@ impl<'a> Context<'a> {
                 None => format!("{id} was not observed"),
             }),
             Some(facts) => match &facts.current {
-                Current::Unknown(why) => Some(format!("the current version of {id} is not known: {why}")),
+                Current::Unread(why) => Some(format!("the current version of {id} is not known: {why}")),
                 Current::Version(digest) if facts.current_version().is_none() => {
                     Some(format!("the current version of {id}, {digest}, was not described"))
                 }
-                Current::Version(_) | Current::Absent => None,
+                Current::Version(_) | Current::Absent | Current::NoRepository(_) => None,
             },
         }
+    }
+
+    /// Returns what could not be read of this image: its current version, the scans of that version
+    /// and the execution of its claim.
+    pub(super) fn unread(&self, id: &ImageId) -> impl Iterator<Item = &'a Unread> + use<'a> {
+        let facts = self.facts_of(id);
+        let current = facts.and_then(|facts| match &facts.current {
+            Current::Unread(unread) => Some(unread),
+            _ => None,
+        });
+        let platforms = self.current(id).into_iter().flat_map(|version| version.platforms.values());
+        let scans = platforms.filter_map(|manifest| manifest.scan.unread());
+        current.into_iter().chain(self.unread_execution(id)).chain(scans)
+    }
+
+    /// Says why the execution of the image's claim could not be read.
+    pub(super) fn unread_execution(&self, id: &ImageId) -> Option<&'a Unread> {
+        match &self.facts_of(id)?.execution {
+            Some(Execution::Unread(unread)) => Some(unread),
+            _ => None,
+        }
+    }
+
+    /// Says why it is not known which version of a parent the image was built on.
+    pub(super) fn unread_base(&self, image: &Image) -> Option<Unread> {
+        self.hierarchy.parents(&image.id).find_map(|parent| {
+            let unread = built_on(self, image, parent).err()?;
+            let because =
+                format!("which version of {} it was built on is not known: {unread}", parent.image.id);
+            Some(Unread { because, ..unread.clone() })
+        })
+    }
+
+    /// Says why a parent whose scan the image needs could not be read.
+    pub(super) fn unread_parent(&self, parents: &BTreeSet<&ImageId>) -> Option<Unread> {
+        parents.iter().find_map(|parent| {
+            let unread = self.unread(parent).next()?;
+            let because = format!("whether {parent} still has its findings is not known: {unread}");
+            Some(Unread { because, ..unread.clone() })
+        })
+    }
+
+    /// Returns everything that a decision about the image needs and that could not be read.
+    /// `unscanned` are the parents whose scans it needs.
+    pub(super) fn all_unread(&self, image: &Image, unscanned: &BTreeSet<&ImageId>) -> Vec<Unread> {
+        let own = self.unread(&image.id).cloned();
+        own.chain(self.unread_base(image)).chain(self.unread_parent(unscanned)).collect()
     }
 
     pub(super) fn record(&self, id: &ImageId) -> &Record {
@@ -86,7 +136,7 @@ impl<'a> Context<'a> {
         image.policy.mode.min(self.ceiling)
     }
 
-    /// What policy or a person leaves to people.
+    /// Returns the hold if policy, or a person's freeze, leaves the rebuild to people.
     pub(super) fn left_to_people(&self, image: &Image) -> Option<Hold> {
         let record = self.record(&image.id);
         let current = self.current(&image.id).map(|version| &version.digest);
@@ -99,18 +149,21 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The line's commit.
+    /// Returns the commit of the line's current version.
     pub(super) fn revision(&self, image: &Image) -> Option<&'a str> {
         self.current(&image.id)?.revision.as_deref()
     }
 
-    /// When `finding` appeared on `id`: as the scanner says, else as first seen, else as of this scan.
+    /// Returns when `finding` appeared on `id`. The scanner's time is best, then the time when
+    /// Patchwave first saw it, then the time of this scan.
     pub(super) fn appeared(&self, id: &ImageId, finding: &Finding, scanned: Timestamp) -> Timestamp {
         finding.first_observed.or_else(|| self.record(id).seen.get(&finding.key).copied()).unwrap_or(scanned)
     }
 
-    /// What a build is made from: the content of all parents, the pipeline with what policy asks of it and, where that is
-    /// pinned, the commit. Failures and quarantine hold for these inputs and no others.
+    /// Returns a hash of what a build is made from: the content of all parents, the pipeline, the
+    /// policy on findings and, if the pipeline is pinned, the commit.
+    ///
+    /// Failures and quarantine apply only to builds from the same inputs.
     pub(super) fn inputs(&self, image: &Image) -> String {
         let mut words = Vec::new();
         for edge in self.hierarchy.parents(&image.id) {
@@ -130,7 +183,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The first 40 hexadecimal digits of the SHA-256 of `words`, each ended by a byte that none contains.
+/// Returns the first 40 hexadecimal digits of the SHA-256 of `words`. A zero byte, which no word
+/// contains, separates them.
 pub(super) fn hash(words: &[String]) -> String {
     let mut sha = Sha256::new();
     for word in words {

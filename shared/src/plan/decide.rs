@@ -1,4 +1,4 @@
-//! What happens to each image: a start, or the first hold that applies.
+//! Decides for each image: it starts, or the first hold that applies holds it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use super::context::Context;
 use super::pipeline;
 use super::reasons::Reasons;
 use super::{Awaited, Hold, Limit, Reason};
-use crate::facts::{Execution, Version};
+use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
@@ -21,9 +21,10 @@ pub(super) struct Decision<'a> {
     pub(super) reasons: Vec<Reason>,
     /// Why it does not start; nothing if it does.
     pub(super) hold: Option<Hold>,
-    /// Since when the image, or something that it will follow, has been about to change; nothing if it is settled.
+    /// Since when the image, or an ancestor whose change it will follow, has been about to change.
+    /// Nothing if it is settled.
     pub(super) moving_since: Option<Timestamp>,
-    /// Whether only time, a build or a scan is missing, so that the tick must look again.
+    /// Whether the image waits only for time, a build or a scan, so that each tick must plan it.
     pub(super) unsettled: bool,
 }
 
@@ -48,7 +49,7 @@ pub(super) fn decide<'a>(
     decisions
 }
 
-/// One image, and all that its decision looks at.
+/// One image, and all that its decision depends on.
 struct Candidate<'c, 'a> {
     context: &'c Context<'a>,
     image: &'a Image,
@@ -73,33 +74,45 @@ impl<'a> Candidate<'_, 'a> {
     fn hold(&self) -> Option<Hold> {
         let has_reason = !self.reasons.active.is_empty();
         self.in_flight()
+            .or_else(|| self.no_repository())
             .or_else(|| self.unknown())
-            .or_else(|| if has_reason { self.cannot_start() } else { self.nothing_helps() })
+            .or_else(|| if has_reason { self.cannot_start() } else { self.hold_without_reason() })
             .or_else(|| self.waiting())
             .or_else(|| self.awaiting_proof())
-            .or_else(|| if has_reason { self.not_now() } else { Some(Hold::Fresh) })
+            .or_else(|| if has_reason { self.must_not_start_yet() } else { Some(Hold::Fresh) })
     }
 
     fn in_flight(&self) -> Option<Hold> {
         let claim = self.context.record(&self.image.id).claim.as_ref()?;
-        if claim.is_confirmed() || claim.lease_until > self.context.now {
+        let unread = self.context.unread_execution(&self.image.id);
+        if claim.lease_until > self.context.now || (claim.is_confirmed() && unread.is_none()) {
             return Some(Hold::InFlight {
                 pipeline: claim.start.pipeline.clone(),
                 execution: claim.execution.clone(),
                 until: self.image.policy.max_build_time.after(claim.claimed_at),
             });
         }
-        let because = match self.context.facts_of(&self.image.id).and_then(|facts| facts.execution.as_ref()) {
-            Some(Execution::Unknown(why)) => why.clone(),
-            _ => format!("nobody has looked for an execution with build key {}", claim.start.key),
-        };
+        let because = unread.map_or_else(
+            || format!("Patchwave has not searched for the execution with build key {} yet", claim.start.key),
+            ToString::to_string,
+        );
         Some(Hold::Unresolved { because })
+    }
+
+    fn no_repository(&self) -> Option<Hold> {
+        match &self.context.facts_of(&self.image.id)?.current {
+            Current::NoRepository(registry) => Some(Hold::NoRepository {
+                repository: self.image.repository.clone(),
+                registry: registry.clone(),
+            }),
+            _ => None,
+        }
     }
 
     fn unknown(&self) -> Option<Hold> {
         let because = self.context.unknown(&self.image.id).or_else(|| {
             if self.reasons.active.is_empty() {
-                return self.unknown_scan();
+                return self.unread_above().or_else(|| self.unknown_scan());
             }
             let mut parents = self.context.hierarchy.parents(&self.image.id);
             parents
@@ -109,10 +122,16 @@ impl<'a> Candidate<'_, 'a> {
         Some(Hold::Unknown { because })
     }
 
-    /// Why an image without reasons is not known to be clean.
+    /// Says what about the parents could not be read, if the image has no reasons.
+    fn unread_above(&self) -> Option<String> {
+        let unread = self.context.unread_parent(&self.attribution.unscanned);
+        unread.or_else(|| self.context.unread_base(self.image)).map(|unread| unread.because)
+    }
+
+    /// Says why an image without reasons is not known to be clean.
     fn unknown_scan(&self) -> Option<String> {
         let attribution = self.attribution;
-        // What it waits for explains it better.
+        // The hold `WaitingOn` or `AwaitingProof` explains these cases better.
         let known = !attribution.above.is_empty()
             || !attribution.unscanned.is_empty()
             || self.awaiting_proof().is_some();
@@ -128,7 +147,7 @@ impl<'a> Candidate<'_, 'a> {
         unknown.filter(|_| !known)
     }
 
-    /// What stands against a build for good, whatever the reason.
+    /// Returns the hold if a build is impossible until a person changes something.
     fn cannot_start(&self) -> Option<Hold> {
         if self.is_rolled_back() {
             return Some(Hold::RolledBack);
@@ -139,9 +158,10 @@ impl<'a> Candidate<'_, 'a> {
         pipeline::unfit(self.context, self.image).map(|because| Hold::NoPipeline { because })
     }
 
-    /// A version that was pushed before ours stands where ours stood: a person put it back.
+    /// Whether the current version was pushed before Patchwave's last one. A person then put it
+    /// back.
     fn is_rolled_back(&self) -> bool {
-        // Whichever commit an environment runs, that one is to be patched.
+        // Patchwave patches the commit that an environment runs, even if it is an older one.
         if matches!(self.image.line, Line::Deployed { .. }) {
             return false;
         }
@@ -153,7 +173,7 @@ impl<'a> Candidate<'_, 'a> {
         })
     }
 
-    fn nothing_helps(&self) -> Option<Hold> {
+    fn hold_without_reason(&self) -> Option<Hold> {
         let attribution = self.attribution;
         if let Some(because) = attribution.unfixable.values().next() {
             let findings = attribution.unfixable.keys().cloned().collect();
@@ -176,19 +196,38 @@ impl<'a> Candidate<'_, 'a> {
         self.waiting_on_moving().or_else(|| self.waiting_on_findings())
     }
 
-    /// A parent that is about to change, for reasons older than this image's own wait; or one that has no version.
+    /// Holds the image for a parent that is about to change for reasons older than the image's own
+    /// wait, or for a parent that has no version.
     fn waiting_on_moving(&self) -> Option<Hold> {
         let since = self.context.record(&self.image.id).waiting_since.unwrap_or(self.context.now);
         let parent = self.context.hierarchy.parents(&self.image.id).find(|parent| {
             let id = &parent.image.id;
             let is_moving =
                 self.decisions.get(id).and_then(|d| d.moving_since).is_some_and(|moving| moving <= since);
-            is_moving || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
+            (is_moving && !(self.is_hung(id) && self.has_reason_besides(id)))
+                || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
         })?;
         Some(self.waiting_on(&parent.image.id))
     }
 
-    /// Findings that sit in an ancestor. An image with reasons of its own does not wait for a parked one.
+    /// Whether the build of a parent has run longer than `maxBuildTime`. Such a build may never end.
+    fn is_hung(&self, parent: &ImageId) -> bool {
+        let claimed_at = self.context.record(parent).claim.as_ref().map(|claim| claim.claimed_at);
+        let longest = self.context.hierarchy.image(parent).map(|parent| parent.policy.max_build_time);
+        claimed_at.zip(longest.ok()).is_some_and(|(at, longest)| longest.after(at) <= self.context.now)
+    }
+
+    /// Whether the image has a reason that the build of `parent` does not answer. Age alone can wait.
+    fn has_reason_besides(&self, parent: &ImageId) -> bool {
+        self.reasons.active.iter().any(|reason| match reason {
+            Reason::Vulnerable { .. } | Reason::Requested { .. } => true,
+            Reason::ParentChanged { parent: changed, .. } => changed != parent,
+            Reason::NeverBuilt { .. } | Reason::Expired { .. } => false,
+        })
+    }
+
+    /// Holds the image for an ancestor that introduced its findings. An image with reasons of its
+    /// own does not wait for a parked ancestor.
     fn waiting_on_findings(&self) -> Option<Hold> {
         if !self.reasons.active.is_empty() {
             return None;
@@ -200,7 +239,7 @@ impl<'a> Candidate<'_, 'a> {
         Some(self.waiting_on(on))
     }
 
-    /// Names the ancestor at the top of the wait: the one whose own hold has to end.
+    /// Names the ancestor at the top of the wait: the one whose own hold must end.
     fn waiting_on(&self, on: &ImageId) -> Hold {
         let awaits = match self.decisions.get(on).and_then(|decision| decision.hold.clone()) {
             Some(waiting @ Hold::WaitingOn { .. }) => return waiting,
@@ -216,8 +255,9 @@ impl<'a> Candidate<'_, 'a> {
             .then_some(Hold::AwaitingProof { until: proof.until })
     }
 
-    /// What stands against a build at this moment, or by policy.
-    fn not_now(&self) -> Option<Hold> {
+    /// Returns the hold if the image must wait for a time or a limit, or if policy forbids the
+    /// start.
+    fn must_not_start_yet(&self) -> Option<Hold> {
         if let Some(hold) = self.quiet_period().or_else(|| self.back_off()) {
             return Some(hold);
         }
@@ -238,7 +278,7 @@ impl<'a> Candidate<'_, 'a> {
         self.reasons.active.iter().find_map(|reason| {
             let Reason::ParentChanged { parent, .. } = reason else { return None };
             let now = context.current(parent)?;
-            // Our own push is whole once its execution has succeeded.
+            // A push by Patchwave is complete when its execution has succeeded.
             let ours =
                 context.record(parent).success.as_ref().is_some_and(|success| success.version == now.digest);
             let until = policy.quiet_period.for_severity(severity).after(now.pushed_at).min(longest);
@@ -246,7 +286,8 @@ impl<'a> Candidate<'_, 'a> {
         })
     }
 
-    /// 1, 2, 4 … 32 hours after the second failure in a row on the same inputs; a stopped build pauses for the quiet period.
+    /// Holds the image for 1, 2, 4 … 32 hours, from the second failure in a row on the same inputs.
+    /// After a stopped build it waits for the quiet period.
     fn back_off(&self) -> Option<Hold> {
         let failures = self.context.record(&self.image.id).failures.as_ref()?;
         if failures.inputs != self.context.inputs(self.image) {
@@ -265,13 +306,13 @@ impl<'a> Candidate<'_, 'a> {
         })
     }
 
-    /// Since when children have had something to wait for, whatever the hold is called.
+    /// Returns since when children have had a reason to wait for this image.
     fn moving_since(&self, hold: Option<&Hold>) -> Option<Timestamp> {
         let record = self.context.record(&self.image.id);
         if let Some(claim) = &record.claim {
             return Some(claim.start.since);
         }
-        if self.awaiting_proof().is_some() {
+        if self.awaiting_proof().is_some() || self.awaits_unread_proof() {
             return record.success.as_ref().map(|success| success.since);
         }
         if !pipeline::can_start(self.context, self.image) {
@@ -279,7 +320,8 @@ impl<'a> Candidate<'_, 'a> {
         }
         match hold {
             None | Some(Hold::QuietPeriod { .. }) => self.reasons.active.iter().map(Reason::since).min(),
-            // A release may wait a week for its approval: children wait no longer than for a tag to come to rest.
+            // A release may wait a week for its approval. Children wait for it no longer than
+            // `maxWait`, which also limits quiet periods.
             Some(Hold::AtLimit { .. }) if !self.has_waited_long() => {
                 self.reasons.active.iter().map(Reason::since).min()
             }
@@ -287,47 +329,70 @@ impl<'a> Candidate<'_, 'a> {
         }
     }
 
+    /// Whether the scan that proves the last build could not be read. Children wait for it no longer
+    /// than `maxWait`.
+    fn awaits_unread_proof(&self) -> bool {
+        let record = self.context.record(&self.image.id);
+        let judges = record.proof.as_ref().is_some_and(|proof| !proof.causes.is_empty());
+        let longest = record.success.as_ref().map(|success| self.image.policy.max_wait.after(success.at));
+        judges
+            && longest.is_some_and(|longest| longest > self.context.now)
+            && self.context.unread(&self.image.id).next().is_some()
+    }
+
     fn has_waited_long(&self) -> bool {
         let since = self.context.record(&self.image.id).waiting_since;
         since.is_some_and(|since| self.image.policy.max_wait.after(since) <= self.context.now)
     }
 
-    /// What moves above this image moves it too, as long as it could follow: so settling is transitive.
+    /// An ancestor that moves makes this image move too, because this image follows it. So settling
+    /// is transitive.
     fn following_since(&self, hold: &Hold) -> Option<Timestamp> {
         let parents = self.context.hierarchy.parents(&self.image.id);
         let above = parents.filter_map(|parent| self.decisions.get(&parent.image.id)?.moving_since).min();
-        let awaits_scan = matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. });
-        let own =
-            (awaits_scan && !self.is_late()).then(|| self.attribution.seen.values().min().copied()).flatten();
+        let awaits_scan =
+            matches!(hold, Hold::WaitingOn { awaits: Awaited::Scan, .. } | Hold::Unknown { .. });
+        let own = (awaits_scan && !self.scan_is_overdue())
+            .then(|| self.attribution.seen.values().min().copied())
+            .flatten();
         above.into_iter().chain(own).min()
     }
 
-    /// Whether the wait for a parent's scan has lasted longer than a child should have to wait for its end.
-    fn is_late(&self) -> bool {
-        let since = self.context.record(&self.image.id).scan_awaited_since;
+    /// Whether this image has waited for a parent's scan longer than `proofWait`, or longer than
+    /// `maxWait` if that scan cannot be read. Its children then stop waiting.
+    fn scan_is_overdue(&self) -> bool {
+        if self.attribution.unscanned.is_empty() {
+            return true;
+        }
+        let policy = &self.image.policy;
         let severity = self.attribution.severity.unwrap_or(Severity::Unrated);
-        since.is_some_and(|since| {
-            self.image.policy.proof_wait.for_severity(severity).after(since) <= self.context.now
-        })
+        let longest = match self.context.unread_parent(&self.attribution.unscanned) {
+            Some(_) => policy.max_wait,
+            None => policy.proof_wait.for_severity(severity),
+        };
+        let since = self.context.record(&self.image.id).scan_awaited_since;
+        since.is_some_and(|since| longest.after(since) <= self.context.now)
     }
 
     fn is_unsettled(&self, hold: Option<&Hold>) -> bool {
         let waits = !self.reasons.active.is_empty() || !self.attribution.above.is_empty();
         let judged_later = self.context.record(&self.image.id).proof.is_some();
         judged_later
+            || !self.context.all_unread(self.image, &self.attribution.unscanned).is_empty()
             || match hold {
                 None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
                 Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,
                 Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), .. }) => {
                     waits && (hold.is_moving() || matches!(**hold, Hold::BackOff { .. }))
                 }
-                Some(Hold::Unknown { .. }) => self.will_be_known(),
+                Some(Hold::Unknown { .. }) => self.may_become_known(),
                 Some(hold) => hold.is_moving(),
             }
     }
 
-    /// Whether the next look may tell: a fault passes and a scan ends, but a scan that was never made does not appear.
-    fn will_be_known(&self) -> bool {
+    /// Whether the next tick may find what is unknown now. A fault passes and a scan ends, but a
+    /// scan that was never requested does not appear.
+    fn may_become_known(&self) -> bool {
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
         !self.reasons.active.is_empty()
@@ -336,10 +401,12 @@ impl<'a> Candidate<'_, 'a> {
     }
 }
 
-/// Puts those that could start in order, most urgent first, and holds those for which no slot is left.
+/// Orders the images that could start, most urgent first, and holds those for which no slot is
+/// left.
 ///
-/// Urgency is the earliest deadline among an image and all that wait for it: it comes closer by itself, so nothing
-/// starves. Among equals the longest chain of builds below goes first.
+/// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
+/// comes closer with time, so no image waits forever. Among equals the image with the longest chain
+/// of builds below it goes first.
 pub(super) fn order<'a>(
     context: &Context<'a>,
     attributions: &Attributions<'a>,
@@ -349,7 +416,7 @@ pub(super) fn order<'a>(
     let due = due(context, attributions, decisions);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    // The chains are the whole hierarchy's: not worth a look where there is nothing to compare.
+    // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
     let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
     let mut slots = Slots::free(context, running);
@@ -412,7 +479,8 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// Holds those that got no slot, and tells those that wait for their starts.
+/// Holds the images that got no slot, and updates the hold of the images that wait for their
+/// starts.
 fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
     for decision in decisions.values_mut() {
         match (&mut decision.hold, limited.get(&decision.image.id)) {
@@ -427,7 +495,8 @@ fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
     }
 }
 
-/// When each image's rebuild is due: its own findings' or reasons' deadline, or that of any child that needs it.
+/// Returns when each image's rebuild is due: the earliest deadline of its own findings, of its own
+/// reasons, or of a child that needs it.
 fn due<'a>(
     context: &Context<'a>,
     attributions: &Attributions<'a>,
@@ -440,12 +509,12 @@ fn due<'a>(
         let reasons =
             decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
         let below = due.get(&image.id).copied();
-        let Some(mine) = findings.into_iter().chain(reasons).chain(below).min() else {
+        let Some(earliest) = findings.into_iter().chain(reasons).chain(below).min() else {
             continue;
         };
-        due.insert(&image.id, mine);
+        due.insert(&image.id, earliest);
         for parent in context.hierarchy.parents(&image.id) {
-            due.entry(&parent.image.id).and_modify(|theirs| *theirs = mine.min(*theirs)).or_insert(mine);
+            due.entry(&parent.image.id).and_modify(|due| *due = earliest.min(*due)).or_insert(earliest);
         }
     }
     due

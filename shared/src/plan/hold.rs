@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::FindingKey;
-use crate::image::ImageId;
+use crate::image::{ImageId, Repository};
 use crate::time::Timestamp;
 
 /// What a waiting image waits for.
@@ -52,6 +52,12 @@ pub enum Hold {
     Unresolved {
         /// What could not be asked.
         because: String,
+    },
+    /// The registry has no such repository.
+    NoRepository {
+        repository: Repository,
+        /// The registry's account and Region.
+        registry: String,
     },
     /// Something that the decision needs is not known.
     Unknown { because: String },
@@ -120,6 +126,7 @@ impl Hold {
         match self {
             Self::InFlight { .. } => "InFlight",
             Self::Unresolved { .. } => "Unresolved",
+            Self::NoRepository { .. } => "NoRepository",
             Self::Unknown { .. } => "Unknown",
             Self::RolledBack => "RolledBack",
             Self::UnknownRevision => "UnknownRevision",
@@ -157,6 +164,9 @@ impl Hold {
         match self {
             Self::InFlight { pipeline, .. } => format!("the end of the build in pipeline {pipeline}"),
             Self::Unresolved { .. } => "the next look at CodePipeline".into(),
+            Self::NoRepository { repository, registry } => {
+                format!("correct `repository` in the hierarchy file, or create {repository} in {registry}")
+            }
             Self::Unknown { .. } => "the next look that succeeds".into(),
             Self::RolledBack => "whoever rolled it back: a newer push, or patchwave release".into(),
             Self::UnknownRevision => {

@@ -9,10 +9,11 @@ use crate::hierarchy::Image;
 use crate::record::{Ineffective, PendingProof, Record};
 use crate::time::Timestamp;
 
-/// Each finding to prove with its verdict, and what the scan could see.
+/// Each finding to prove, its verdict, and the coverage of the scan.
 pub(super) type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
 
-/// Judges a pending proof as far as scans allow; what they do not allow yet stays pending.
+/// Judges a pending proof. It stays pending while a scan is missing, until the time limit of the
+/// proof. A scan that could not be read does not count against that limit.
 pub(super) fn judge(
     image: &Image,
     facts: &ImageFacts,
@@ -26,11 +27,13 @@ pub(super) fn judge(
         return;
     };
     if version.digest != proof.version {
-        // Somebody pushed another version: its own scan is what counts from here.
+        // A person or pipeline pushed another version. From now on the scan of that version counts.
         return;
     }
     let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
-    if proof.until > now && judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned) {
+    let is_unread = version.platforms.values().any(|manifest| manifest.scan.unread().is_some());
+    let lacks_scan = judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned);
+    if lacks_scan && (is_unread || proof.until > now) {
         record.proof = Some(proof);
         return;
     }
@@ -43,16 +46,21 @@ fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, O
         Scan::Complete { coverage: Coverage::Os, .. } if item.kind == PackageKind::Language => {
             (item, Verdict::Unscanned, Some(Coverage::Os))
         }
-        Scan::Complete { coverage, .. } if manifest.scan.lists(&item.finding) == Some(true) => {
-            (item, Verdict::Ineffective, Some(*coverage))
+        Scan::Complete { coverage, .. } => {
+            let verdict = match manifest.scan.lists(&item.finding) {
+                Some(true) => Verdict::Ineffective,
+                Some(false) => Verdict::Fixed,
+                None => Verdict::Unknown,
+            };
+            (item, verdict, Some(*coverage))
         }
-        Scan::Complete { coverage, .. } => (item, Verdict::Fixed, Some(*coverage)),
         Scan::Expired => (item, Verdict::Expired, None),
-        Scan::Missing | Scan::Pending | Scan::Failed(_) => (item, Verdict::Unscanned, None),
+        Scan::Missing | Scan::Pending | Scan::Failed(_) | Scan::Unread(_) => (item, Verdict::Unscanned, None),
     }
 }
 
-/// Writes the verdicts into the record: a fix that did not land counts against the next try.
+/// Writes the verdicts into the record. A finding that the build did not fix counts as one of its
+/// tries.
 pub(super) fn conclude(
     image: &Image,
     version: &Version,

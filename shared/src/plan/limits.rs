@@ -1,7 +1,8 @@
-//! What records hold of findings: the worst, as many as fit.
+//! Limits how many findings a record holds: the worst ones, as many as fit.
 //!
-//! DynamoDB takes 400 KB an item, and an image may have any number of findings. A few hundred are far below that, and more
-//! than a rebuild is ever decided by; what is left out is reported as unknown.
+//! A DynamoDB item holds at most 400 KB, and an image may have any number of findings. A few
+//! hundred stay far below that limit, and no decision needs more. Patchwave reports those that it
+//! leaves out as unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +10,14 @@ use super::{Cause, Goal, Reason, ToProve};
 use crate::finding::FindingKey;
 use crate::time::Timestamp;
 
-/// Bytes of JSON for the findings that a build is for.
+/// Bytes of JSON for the findings that a build is made for.
 const CAUSES: usize = 48 * 1024;
 /// Bytes of JSON for the findings that its proof will judge.
 const TO_PROVE: usize = 64 * 1024;
-/// Bytes of JSON for when findings were first seen.
+/// Bytes of JSON for the times when findings were first seen.
 const SEEN: usize = 32 * 1024;
-/// Findings that rebuilds from the same inputs did not fix, after which no other is tried.
+/// After this many findings that rebuilds from the same inputs did not fix, Patchwave tries no
+/// other finding.
 pub(super) const MOST_INEFFECTIVE: usize = 200;
 
 /// Keeps the reasons with the worst of their causes.
@@ -37,14 +39,14 @@ pub(super) fn to_prove(ranked: Vec<ToProve>) -> BTreeSet<ToProve> {
     fitting(ranked, TO_PROVE, |item| item.platform.as_str().len() + size_of_key(&item.finding) + 60).collect()
 }
 
-/// Keeps those that have been seen longest.
+/// Keeps the findings that were seen earliest.
 pub(super) fn seen(seen: BTreeMap<FindingKey, Timestamp>) -> BTreeMap<FindingKey, Timestamp> {
     let mut longest: Vec<_> = seen.into_iter().collect();
     longest.sort_by(|(a, since), (b, other)| (since, a).cmp(&(other, b)));
     fitting(longest, SEEN, |(key, _)| size_of_key(key) + 40).collect()
 }
 
-/// The first of `items` that fit into `budget` bytes.
+/// Returns the first of `items` that fit into `budget` bytes.
 fn fitting<T>(
     items: impl IntoIterator<Item = T>,
     budget: usize,

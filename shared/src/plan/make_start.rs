@@ -12,10 +12,10 @@ use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
-/// CodePipeline's limit for the value of a variable.
+/// CodePipeline's limit for the length of a variable's value.
 const LONGEST_VALUE: usize = 1_000;
 
-/// Makes the start of `image` for `reasons`; nothing without a pipeline.
+/// Makes the start of `image` for `reasons`. Returns nothing if the image has no pipeline.
 pub(super) fn start(
     context: &Context<'_>,
     image: &Image,
@@ -53,7 +53,8 @@ pub(super) fn start(
     })
 }
 
-/// Names the goal: the same wherever, whenever and by whomever it is planned, and another one after every success.
+/// Returns the key of the goal. Every plan of the same goal has the same key, and after a success
+/// the key is another one.
 fn build_key(context: &Context<'_>, image: &Image, reasons: &[Reason], no_cache: bool) -> BuildKey {
     let record = context.record(&image.id);
     let causes: BTreeSet<String> = reasons.iter().flat_map(cause).collect();
@@ -109,7 +110,7 @@ fn base_image(context: &Context<'_>, image: &Image) -> Option<String> {
     Some(format!("{repository}@{}", context.current(id)?.digest))
 }
 
-/// The parents as JSON: all of them, or as many of the changed ones as fit.
+/// Returns the parents as JSON: all of them, or as many of the changed ones as fit.
 fn parents_value(parents: &BTreeMap<ImageId, Digest>, reasons: &[Reason]) -> Option<String> {
     let json = |parents: &BTreeMap<&ImageId, &Digest>| serde_json::to_string(parents).ok();
     let all: BTreeMap<&ImageId, &Digest> = parents.iter().collect();
@@ -147,15 +148,17 @@ fn sources(context: &Context<'_>, image: &Image, pipeline: &Pipeline) -> Vec<Sou
         .collect()
 }
 
-/// How many findings of the current version a record has no room for.
+/// Counts the findings of the current version that the record has no room for.
 pub(super) fn not_followed(context: &Context<'_>, image: &Image) -> usize {
     let all = to_prove(context, image, &[]);
     let number = all.len();
     number - limits::to_prove(all).len()
 }
 
-/// All findings of the replaced version that policy would count, on each platform, and those that the build is for: these
-/// first, then the worst.
+/// Returns the findings of the replaced version that policy counts or that the build is made for,
+/// on each platform.
+///
+/// Those that the build is made for come first, then the worst.
 fn to_prove(context: &Context<'_>, image: &Image, reasons: &[Reason]) -> Vec<ToProve> {
     let Some(version) = context.current(&image.id) else { return Vec::new() };
     let causes: BTreeSet<&FindingKey> =

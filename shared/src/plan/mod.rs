@@ -19,6 +19,7 @@ mod recheck;
 mod record;
 mod start;
 mod unknown;
+mod unknowns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,40 +41,40 @@ use crate::record::Record;
 use crate::time::Timestamp;
 use context::Context;
 
-/// What to do, and why nothing else. The executor walks it and decides nothing.
+/// What to start, and why nothing else starts. The executor applies it and decides nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[must_use = "a plan that nobody applies or reads does nothing"]
 pub struct Plan {
     /// The builds to start, most urgent first.
     pub starts: Vec<Start>,
-    /// Every other image in scope, with the one hold that keeps it.
+    /// Every other image in scope, with its one hold.
     pub holds: BTreeMap<ImageId, Hold>,
     /// The reasons of every image that has any, started or not.
     pub reasons: BTreeMap<ImageId, Vec<Reason>>,
     /// Verdicts that this plan reached.
     pub proofs: Vec<Proof>,
-    /// What is not known.
     pub unknown: BTreeSet<Unknown>,
     /// Scans that decisions wait for.
     pub scans: BTreeSet<AwaitedScan>,
-    /// Records to write before anything starts; only those that change. Those that enter the index of the unsettled
-    /// are written before those that leave it, so that a wave is never lost between two writes.
+    /// The records that change; they are written before anything starts. Those that enter the index
+    /// of unsettled images are written before those that leave it. So a wave is not lost if a pass
+    /// stops between the writes.
     pub records: BTreeMap<ImageId, Record>,
-    /// Images whose slot ended.
+    /// Images that give their slot back.
     pub freed: BTreeSet<ImageId>,
-    /// What is to be told to people. Each stands, unsent, in its image's record.
+    /// The notices to send to people. Each is in its image's record as unsent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
-    /// When something may have ended of which no event tells, if that is before the next tick.
+    /// When to recheck, if a wait may end before the next tick and no event reports its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recheck_at: Option<Timestamp>,
 }
 
-/// Decides what to start and what keeps everything else, for every image that the facts hold.
+/// Decides what to start and what holds everything else, for every image that the facts contain.
 ///
-/// `ceiling` is the deployment's mode: policy can stay below it, never above. The answer depends on nothing but the
-/// arguments, and not on any order in them.
+/// `ceiling` is the deployment's mode: policy can stay below it, never above. The answer depends
+/// only on the arguments, and not on any order in them.
 pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp) -> Plan {
     let (context, proofs) = Context::resolved(hierarchy, facts, ceiling, now);
     let mut plan = Plan { proofs, ..Plan::default() };
@@ -94,7 +95,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
     plan.recheck_at = recheck::recheck_at(&context, &decisions);
-    plan.unknown = unknown(&context);
+    plan.unknown = unknowns::unknowns(&context, &attributions, &plan.records);
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
     for (id, decision) in decisions {
@@ -117,7 +118,8 @@ fn reasons_of<'a>(
     reasons::reasons(context, image, attributions.of.get(&image.id).unwrap_or(&nothing))
 }
 
-/// Platform manifests that a proof waits for and that nobody has begun to scan: not every repository scans on push.
+/// Returns the platform manifests that a proof waits for and that were never scanned: not every
+/// repository scans on push.
 fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
     let awaited = context.images().filter(|image| context.record(&image.id).proof.is_some());
     awaited
@@ -133,31 +135,4 @@ fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
             })
         })
         .collect()
-}
-
-/// Everything that is not known, whether or not a decision waits for it: unknown is never clean.
-fn unknown(context: &Context<'_>) -> BTreeSet<Unknown> {
-    let unreadable = context.facts.unreadable.keys().filter(|id| context.hierarchy.image(id).is_ok());
-    let because = |id| context.unknown(id).unwrap_or_default();
-    let mut unknown: BTreeSet<Unknown> =
-        unreadable.map(|id| Unknown { image: id.clone(), platform: None, because: because(id) }).collect();
-    for image in context.images() {
-        if let Some(because) = context.unknown(&image.id) {
-            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
-        }
-        for (platform, manifest) in context.current(&image.id).iter().flat_map(|version| &version.platforms) {
-            if let Some(because) = manifest.scan.unknown_because() {
-                let platform = Some(platform.clone());
-                unknown.insert(Unknown { image: image.id.clone(), platform, because });
-            }
-        }
-        let not_followed = make_start::not_followed(context, image);
-        if not_followed > 0 {
-            let because = format!(
-                "{not_followed} of its findings are not followed to their proof: a record has room for the worst"
-            );
-            unknown.insert(Unknown { image: image.id.clone(), platform: None, because });
-        }
-    }
-    unknown
 }

@@ -1,4 +1,4 @@
-//! What is to be notified about each image, given what was notified before.
+//! Decides which notices to send about each image, given those that were sent before.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,21 +14,23 @@ use crate::notice::{Asked, MOST_FINDINGS, Notice, NoticeState, Notified, RootCau
 use crate::record::Record;
 use crate::time::Timestamp;
 
-/// After how many failures in a row somebody is notified.
+/// After this many failures in a row Patchwave notifies the image's owner.
 const FAILURES: u32 = 3;
 
-/// Where a root cause stands now.
+/// Whether a root cause exists now.
 enum Now {
-    /// It is there, since then.
+    /// It exists, since then.
     Present(Asked, Timestamp),
     /// It is proven to be gone.
     Gone,
-    /// Not enough is known to say that it is gone.
+    /// What is known does not prove that it is gone.
     Unclear,
 }
 
-/// What the image's record says of its notices from now on. Without a listener nothing changes, so that one who comes later
-/// is notified everything.
+/// Returns the notices that the image's record holds from now on.
+///
+/// Without a listener nothing changes. So a listener that is added later receives every open
+/// notice.
 pub(super) fn notified(
     context: &Context<'_>,
     attribution: Option<&Attribution<'_>>,
@@ -86,7 +88,8 @@ fn vulnerable(context: &Context<'_>, attribution: &Attribution<'_>, decision: &D
     let causes = attribution.causes.iter().map(|cause| cause.since);
     let since = causes.chain(attribution.seen.values().copied()).min().unwrap_or(context.now);
     match before {
-        // Whoever below counts more is not in sight: what was asked on their behalf still stands.
+        // An image below may count more findings, and the facts do not include all of these images.
+        // So what the notice asked before remains.
         Some(before) if !sees_all_below(context, image) => Now::Present(asked.join(&before.asked), since),
         _ => Now::Present(asked, since),
     }
@@ -99,10 +102,10 @@ fn asked(attribution: &Attribution<'_>, hold: Option<&Hold>) -> Asked {
         ..Asked::default()
     };
     if !attribution.causes.is_empty() {
-        asked.needs.insert(hold.and_then(for_a_person).unwrap_or_else(|| "a rebuild by Patchwave".into()));
+        asked.needs.insert(hold.and_then(needs_a_person).unwrap_or_else(|| "a rebuild by Patchwave".into()));
     }
     if !attribution.quarantined.is_empty() {
-        asked.needs.insert("a look at the build: rebuilding did not fix it".into());
+        asked.needs.insert("a check of the build: rebuilds did not fix the finding".into());
     }
     if !asked.needs.is_empty() {
         asked.severity =
@@ -111,8 +114,8 @@ fn asked(attribution: &Attribution<'_>, hold: Option<&Hold>) -> Asked {
     asked
 }
 
-/// What a hold waits for, if it waits for somebody.
-fn for_a_person(hold: &Hold) -> Option<String> {
+/// Returns what releases the hold, if only a person can release it.
+fn needs_a_person(hold: &Hold) -> Option<String> {
     match hold {
         Hold::RolledBack
         | Hold::UnknownRevision
@@ -125,7 +128,8 @@ fn for_a_person(hold: &Hold) -> Option<String> {
     }
 }
 
-/// Whether completed scans of every platform prove that nothing is left that anybody counts.
+/// Whether completed scans of every platform prove that no finding is left that policy counts, here
+/// or below.
 fn is_clean(context: &Context<'_>, image: &Image) -> bool {
     let Some(version) = context.current(&image.id) else { return false };
     if version.platforms.is_empty() || version.platforms.values().any(|m| m.scan.completed_at().is_none()) {
@@ -144,26 +148,27 @@ fn sees_all_below(context: &Context<'_>, image: &Image) -> bool {
         || below(context, image).all(|image| context.facts_of(&image.id).is_some())
 }
 
-/// The image and all that are built on it.
+/// Returns the image and all images that are built on it.
 fn below<'a>(context: &Context<'a>, image: &Image) -> impl ExactSizeIterator<Item = &'a Image> + use<'a> {
     let query = context.hierarchy.query([&image.id], Direction::Descendants);
     let images: Vec<&Image> = query.map(|query| query.resolve().iter().collect()).unwrap_or_default();
     images.into_iter()
 }
 
-/// Stays until a build succeeds or a person releases the image: a changed parent alone repairs nothing.
+/// The root cause stays until a build succeeds or a person releases the image. A changed parent
+/// alone does not repair the pipeline.
 fn failing(record: &Record, image: &Image) -> Now {
     let Some(row) = &record.failures else { return Now::Gone };
-    let is_told = record.notified.get(&RootCause::Failing).is_some_and(|notified| !notified.closed);
-    if row.count < FAILURES && !is_told {
+    let is_open = record.notified.get(&RootCause::Failing).is_some_and(|notified| !notified.closed);
+    if row.count < FAILURES && !is_open {
         return Now::Unclear;
     }
     let pipeline = image.pipeline.as_ref().map_or("", |pipeline| pipeline.name.as_str());
-    let needs = [format!("a look at the pipeline {pipeline}: its last builds failed")].into();
+    let needs = [format!("a repair of the pipeline {pipeline}: its last builds failed")].into();
     Now::Present(Asked { needs, ..Asked::default() }, row.last)
 }
 
-/// The notices that are still to be sent.
+/// Returns the notices that are not sent yet.
 pub(super) fn unsent(
     context: &Context<'_>,
     attributions: &Attributions<'_>,
@@ -210,7 +215,8 @@ fn notice(
     }
 }
 
-/// The findings that were introduced here, those that a rebuild can help first, the worst first.
+/// Returns the findings that were introduced here. Those that a rebuild can help come first, the
+/// worst of them first.
 fn findings<'b>(attribution: &'b Attribution<'_>) -> Vec<&'b FindingKey> {
     let mut causes: Vec<_> = attribution.causes.iter().collect();
     causes.sort_by_key(|cause| (Reverse(cause.exploited), Reverse(cause.severity), &cause.finding));

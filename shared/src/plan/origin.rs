@@ -1,9 +1,15 @@
-//! Whose finding is it?
+//! Finds the image that a finding belongs to.
 //!
-//! Two questions, one parent at a time, upwards from the image that carries the finding. Was it introduced by the version
-//! of the parent that this one *was built on*? Does the parent's *current* version still carry it? Introduced above and
-//! still carried: the parent's own scan, or the layers, say so, and the walk goes on there. Introduced above and gone:
-//! the image is only stale. Nobody knows: the parent must be scanned first.
+//! The search goes up from the image that carries the finding, one parent at a time. It asks two
+//! questions about each parent:
+//!
+//! 1. Did the version of the parent that this image *was built on* introduce the finding?
+//! 2. Does the parent's *current* version still carry it? The parent's own scan or its layers
+//!    answer that.
+//!
+//! If the first answer is no, the finding is the image's own. Otherwise the second answer decides.
+//! If it is yes, the search goes on at the parent. If it is no, and the old version of the parent
+//! is known, the image is only stale. If it is not known, the parent must be scanned first.
 
 use super::built_on::{BuiltOn, built_on};
 use super::context::Context;
@@ -14,15 +20,16 @@ use crate::time::Timestamp;
 
 /// The answer for one finding of one image.
 pub(super) enum Origin<'a> {
-    /// The reason belongs to this image: the highest carrier that has a pipeline, or the image itself.
+    /// The reason belongs to this image: the highest carrier that has a pipeline, or the image
+    /// itself.
     Introduced(&'a Image),
-    /// This carrier was built on a version of its parent that had the finding, and the parent's current one has it not:
-    /// a rebuild on the new parent brings the fix.
+    /// This carrier was built on a version of its parent that had the finding. The parent's current
+    /// version does not have it, so a rebuild brings the fix.
     Stale(&'a Image),
-    /// Whether this parent still carries it is not known before it is scanned.
+    /// It is not known whether this parent still carries the finding: it must be scanned first.
     Unscanned {
         parent: &'a Image,
-        /// The image to try if the scan does not come.
+        /// The image to rebuild if that scan does not complete in time.
         owner: &'a Image,
     },
 }
@@ -35,7 +42,7 @@ enum Step<'a> {
     Unscanned(&'a Image),
 }
 
-/// Walks from `image`, which carries `finding` since `appeared`, up to where the finding comes from.
+/// Finds where `finding`, which `image` carries since `appeared`, comes from.
 pub(super) fn origin<'a>(
     context: &Context<'a>,
     image: &'a Image,
@@ -74,7 +81,7 @@ fn step<'a>(context: &Context<'a>, carrier: &'a Image, finding: &Finding, appear
     steps.into_iter().min_by_key(rank).unwrap_or(Step::Own)
 }
 
-/// What one parent has to do with the finding.
+/// Answers both questions for one parent.
 fn through<'a>(
     context: &Context<'a>,
     carrier: &'a Image,
@@ -83,27 +90,39 @@ fn through<'a>(
     appeared: Timestamp,
 ) -> Step<'a> {
     let Some(now) = context.current(&parent.image.id) else {
-        // Without a version there is nothing to inherit; a version that is not known may hold anything.
+        // A parent without a version passes on nothing. A version that is not known may contain any
+        // finding.
         return if context.unknown(&parent.image.id).is_some() {
             Step::Unscanned(parent.image)
         } else {
             Step::Own
         };
     };
-    let Some(built_on) = built_on(context, carrier, parent) else { return Step::Own };
+    let built_on = match built_on(context, carrier, parent) {
+        Ok(Some(built_on)) => built_on,
+        Ok(None) => return Step::Own,
+        // The parent still counts as carrier if its current version lists the finding.
+        Err(_) => {
+            return match carried(now, parent.kind, finding, appeared) {
+                Some(true) => Step::Above(parent.image),
+                _ => Step::Unscanned(parent.image),
+            };
+        }
+    };
     if introduced(&built_on, parent.kind, finding, appeared) == Some(false) {
         return Step::Own;
     }
     match carried(now, parent.kind, finding, appeared) {
         Some(true) => Step::Above(parent.image),
-        // Known to come from above, and gone there.
+        // The finding came from the parent, and the parent no longer has it.
         Some(false) if !built_on.is_current && built_on.version.is_some() => Step::Stale,
         Some(false) => Step::Own,
         None => Step::Unscanned(parent.image),
     }
 }
 
-/// Whether the version that the carrier was built on brought the finding; nothing if that is not known.
+/// Whether the version that the carrier was built on introduced the finding. Returns nothing if
+/// that is not known.
 fn introduced(
     built_on: &BuiltOn<'_>,
     kind: ParentKind,
@@ -117,26 +136,28 @@ fn introduced(
     }
 }
 
-/// Whether `version` carries the finding; nothing if no layer says so and no scan is younger than the finding.
+/// Whether `version` carries the finding. Returns nothing if no layer shows it and no scan is newer
+/// than the finding.
 fn carried(version: &Version, kind: ParentKind, finding: &Finding, appeared: Timestamp) -> Option<bool> {
-    // The same layer is the same package; another layer may hold the same package again.
+    // The same layer has the same package. Another layer may contain the package again.
     if has_layer(version, kind, finding) == Some(true) || lists(version, &finding.key) {
         return Some(true);
     }
-    // Files copied from another stage bring no package database of the operating system with them.
+    // Files that are copied from another stage contain no package database of the operating system.
     if kind == ParentKind::CopyFrom && finding.kind == PackageKind::Os {
         return Some(false);
     }
     is_scanned_since(version, appeared).then_some(false)
 }
 
-/// Whether the layer that holds the package is one of `version`'s, where the scanner names it and layers are inherited.
+/// Whether `version` has the layer that contains the package. Returns nothing if the scanner does
+/// not name the layer, or if the child does not inherit layers.
 fn has_layer(version: &Version, kind: ParentKind, finding: &Finding) -> Option<bool> {
     let layer = finding.layer.as_ref().filter(|_| kind == ParentKind::From)?;
     Some(version.platforms.values().any(|manifest| manifest.layers.contains(layer)))
 }
 
-/// Whether all of `version` was scanned after the finding appeared: an older scan could not know it.
+/// Whether all of `version` was scanned after the finding appeared: an older scan cannot list it.
 fn is_scanned_since(version: &Version, appeared: Timestamp) -> bool {
     !version.platforms.is_empty()
         && version

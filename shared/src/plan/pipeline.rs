@@ -1,14 +1,15 @@
-//! Whether an image's pipeline takes the start that Patchwave would make.
+//! Checks whether an image's pipeline accepts the start that Patchwave would make.
 //!
-//! CodePipeline refuses a start that sends what the pipeline does not declare, and a refused start every quarter of an hour
-//! helps nobody: what would be refused is held, with the reason.
+//! CodePipeline refuses a start with variables or sources that the pipeline does not declare.
+//! Patchwave would repeat such a start at each tick, so it holds the image instead and says why.
 
 use super::context::Context;
 use crate::facts::{Declaration, ExecutionMode, PipelineFacts};
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::policy::Mode;
 
-/// Whether Patchwave could start a build of this image at all. Children do not wait for what it cannot build.
+/// Whether Patchwave could start a build of this image at all. Children do not wait for an image
+/// that it cannot build.
 pub(super) fn can_start(context: &Context<'_>, image: &Image) -> bool {
     context.left_to_people(image).is_none()
         && context.mode(image) == Mode::Enforce
@@ -22,9 +23,12 @@ pub(super) fn lacks_revision(context: &Context<'_>, image: &Image) -> bool {
         && context.revision(image).is_none()
 }
 
-/// Why no pipeline can build the image; nothing if one can, or if nobody has asked yet.
+/// Says why no pipeline can build the image. Returns nothing if one can, or if CodePipeline was not
+/// asked yet.
 pub(super) fn unfit(context: &Context<'_>, image: &Image) -> Option<String> {
-    let Some(pipeline) = &image.pipeline else { return Some("the hierarchy names no pipeline".into()) };
+    let Some(pipeline) = &image.pipeline else {
+        return Some("the hierarchy does not name a pipeline for it".into());
+    };
     match facts(context, image)? {
         PipelineFacts::NotFound => Some(format!("CodePipeline has no pipeline {}", pipeline.name)),
         PipelineFacts::Declared(declared) => refused(image, pipeline, declared),
@@ -32,7 +36,7 @@ pub(super) fn unfit(context: &Context<'_>, image: &Image) -> Option<String> {
     }
 }
 
-/// Why it is not known whether the pipeline takes the start.
+/// Says why it is not known whether the pipeline accepts the start.
 pub(super) fn unknown(context: &Context<'_>, image: &Image) -> Option<String> {
     match facts(context, image)? {
         PipelineFacts::Unknown(because) => Some(because.clone()),
@@ -40,7 +44,8 @@ pub(super) fn unknown(context: &Context<'_>, image: &Image) -> Option<String> {
     }
 }
 
-/// Whether a start would overtake what the pipeline has under way: a developer's release that waits there.
+/// Whether a start would supersede an execution of the pipeline, such as a developer's release that
+/// waits for its approval.
 pub(super) fn is_busy(context: &Context<'_>, image: &Image) -> bool {
     matches!(
         facts(context, image),
@@ -52,7 +57,7 @@ fn facts<'a>(context: &Context<'a>, image: &Image) -> Option<&'a PipelineFacts> 
     context.facts.pipelines.get(&image.id)
 }
 
-/// What of the start the pipeline would refuse.
+/// Says which part of the start the pipeline would refuse.
 fn refused(image: &Image, pipeline: &Pipeline, declared: &Declaration) -> Option<String> {
     let name = &pipeline.name;
     let sent: Vec<&str> = sent(image, pipeline).map(Variable::name).collect();
@@ -71,16 +76,16 @@ fn refused(image: &Image, pipeline: &Pipeline, declared: &Declaration) -> Option
         ));
     }
     let source = pipeline.sources.iter().find(|source| !declared.sources.contains(&source.action))?;
-    Some(format!("{name} has no source action {:?}: `sources` names those to pin", source.action))
+    Some(format!("{name} has no source action {:?}: correct `sources` in the hierarchy", source.action))
 }
 
-/// The variables that a start of the image carries.
+/// Returns the variables that a start of the image sends.
 pub(super) fn sent(image: &Image, pipeline: &Pipeline) -> impl Iterator<Item = Variable> {
-    let on_ours = matches!(image.from, Parent::Image(_));
-    let has_parents = on_ours || image.copy_from.iter().any(|parent| matches!(parent, Parent::Image(_)));
+    let from_image = matches!(image.from, Parent::Image(_));
+    let has_parents = from_image || image.copy_from.iter().any(|parent| matches!(parent, Parent::Image(_)));
     Variable::ALL.into_iter().filter(|variable| pipeline.takes(*variable)).filter(move |variable| {
         match variable {
-            Variable::BaseImage => on_ours,
+            Variable::BaseImage => from_image,
             Variable::Parents => has_parents,
             Variable::BuildKey | Variable::Reason | Variable::NoCache => true,
         }

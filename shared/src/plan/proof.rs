@@ -1,19 +1,17 @@
-//! What became of a finding after a rebuild.
+//! The proof of a rebuild: whether it fixed a finding.
 
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Coverage, FindingKey, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
 
-/// A finding of the replaced version on one platform, to be judged on the new one.
+/// A finding of the replaced version on one platform, to be judged on the new version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToProve {
-    /// Where it was found.
     pub platform: Platform,
-    /// What was found.
     pub finding: FindingKey,
-    /// Operating system or language: a scan that sees no language packages proves nothing about one.
+    /// A scan that does not cover language packages proves nothing about one.
     pub kind: PackageKind,
 }
 
@@ -27,6 +25,9 @@ pub enum Verdict {
     Ineffective,
     /// No scan of the new version completed in time.
     Unscanned,
+    /// A completed scan of the new version lists it with a status that proves nothing, such as
+    /// suppressed.
+    Unknown,
     /// The scan of the new version expired.
     Expired,
     /// The new version has no such platform.
@@ -38,14 +39,12 @@ pub enum Verdict {
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
     pub image: ImageId,
-    /// Which version was judged.
+    /// The version that was judged.
     pub version: Digest,
-    /// On which platform.
     pub platform: Platform,
-    /// What was judged.
     pub finding: FindingKey,
     pub verdict: Verdict,
-    /// What the scan could see; nothing without a completed scan.
+    /// What the scan covers; nothing without a completed scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
 }

@@ -8,16 +8,17 @@ use crate::finding::{FindingKey, Severity};
 use crate::image::{Digest, ImageId};
 use crate::time::{Span, Timestamp};
 
-/// What a build is to change about a package: part of the build key.
+/// What a build is to change about a package. It is part of the build key.
 ///
-/// Where the fix is known, the fixed version is the goal, whatever vulnerabilities it answers; where it is not, each
-/// vulnerability is its own goal, so that a second one in the same package is not taken for the first.
+/// If the fix is known, the goal is the fixed version, and it covers every vulnerability that this
+/// version fixes. If it is not known, each vulnerability is a goal of its own. Otherwise a second
+/// vulnerability in the same package would count as the first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Goal {
     /// Bring the package to this version.
     Version(String),
-    /// See whether a rebuild helps against this vulnerability.
+    /// Try whether a rebuild fixes this vulnerability.
     Try(String),
 }
 
@@ -25,11 +26,8 @@ pub enum Goal {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
-    /// What is to change.
     pub goal: Goal,
-    /// The finding.
     pub finding: FindingKey,
-    /// How bad it is.
     pub severity: Severity,
     /// Whether an exploit is known.
     pub exploited: bool,
@@ -37,11 +35,11 @@ pub struct Cause {
     pub since: Timestamp,
 }
 
-/// How the version that a child was built on is known, best first.
+/// How Patchwave knows which version a child was built on, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Evidence {
-    /// Patchwave started the build and wrote it down.
+    /// Patchwave recorded it when it started the build.
     Recorded,
     /// `org.opencontainers.image.base.digest`.
     Annotation,
@@ -51,34 +49,31 @@ pub enum Evidence {
     Time,
 }
 
-/// Why an image is to be rebuilt. Each reason holds what was and what is, and since when.
+/// Why an image is to be rebuilt. Each reason has the old and the new state, and when it became
+/// true.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all_fields = "camelCase")]
 pub enum Reason {
     /// It carries findings that policy counts and a rebuild can help.
     Vulnerable {
-        /// The findings.
         causes: BTreeSet<Cause>,
         /// When the first of them appeared.
         since: Timestamp,
     },
-    /// A parent's content is not what it was built on.
+    /// A parent's current content differs from the content that the image was built on.
     ParentChanged {
-        /// Which parent.
         parent: ImageId,
-        /// What it was built on; unknown where only time is evidence.
+        /// The parent's version that it was built on; not known if only time is evidence.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         built_on: Option<Digest>,
         /// The parent's current version.
         now: Digest,
-        /// How that is known.
         evidence: Evidence,
         /// When the reason for the parent's own change became true.
         since: Timestamp,
     },
     /// It is older than policy allows.
     Expired {
-        /// Its age.
         age: Span,
         /// When it became too old.
         since: Timestamp,
@@ -87,14 +82,12 @@ pub enum Reason {
     Requested {
         /// The request's id.
         id: String,
-        /// Who.
         by: String,
-        /// When.
         since: Timestamp,
     },
     /// Its stable tag does not exist.
     NeverBuilt {
-        /// When that was first seen.
+        /// When Patchwave first saw that.
         since: Timestamp,
     },
 }
@@ -122,7 +115,7 @@ impl Reason {
         }
     }
 
-    /// Returns the findings that the build is for.
+    /// Returns the findings that the build is made for.
     pub fn causes(&self) -> impl Iterator<Item = &Cause> {
         match self {
             Self::Vulnerable { causes, .. } => Some(causes),

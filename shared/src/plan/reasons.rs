@@ -1,4 +1,4 @@
-//! Every reason to rebuild an image, each with since when it is true.
+//! Finds every reason to rebuild an image, and when each became true.
 
 use super::attribution::Attribution;
 use super::built_on::built_on;
@@ -11,7 +11,7 @@ use crate::policy::Mode;
 use crate::record::Success;
 use crate::time::{Span, Timestamp};
 
-/// How much of `maxAge` the jitter may take away, in percent: it only ever shortens.
+/// How much of `maxAge` the jitter may subtract, in percent. It never adds to `maxAge`.
 const JITTER: u32 = 20;
 
 /// The reasons of one image.
@@ -19,7 +19,7 @@ const JITTER: u32 = 20;
 pub(super) struct Reasons {
     /// Those that start a build.
     pub(super) active: Vec<Reason>,
-    /// Parents whose change is not passed on, because their own rebuild fixed nothing.
+    /// Parents whose change does not rebuild this image, because their own rebuild fixed nothing.
     pub(super) withheld: Vec<ImageId>,
 }
 
@@ -33,11 +33,12 @@ pub(super) fn reasons(context: &Context<'_>, image: &Image, attribution: &Attrib
         let success = context.record(&parent.image.id).success.as_ref();
         let ours =
             success.filter(|s| context.current(&parent.image.id).is_some_and(|now| now.digest == s.version));
-        let idle = ours.filter(|success| !attribution.is_stale && brings_nothing(success, &changed));
+        let idle = ours.filter(|success| !attribution.is_stale && has_no_fix(success, &changed));
         if idle.is_some_and(|success| success.fixed_nothing) {
             reasons.withheld.push(parent.image.id.clone());
-        } else if !(idle.is_some_and(|success| success.for_age) || waits_its_turn(context, image, &changed)) {
-            // A parent that was rebuilt for age alone brings nothing new: the child's own deadline takes it along.
+        } else if !(idle.is_some_and(|success| success.for_age) || is_deferred(context, image, &changed)) {
+            // A parent that was rebuilt for age alone brings no fix. Then the child's own age
+            // rebuilds the child.
             reasons.active.push(changed);
         }
     }
@@ -49,7 +50,7 @@ pub(super) fn reasons(context: &Context<'_>, image: &Image, attribution: &Attrib
 fn never_built(context: &Context<'_>, image: &Image) -> Option<Reason> {
     let absent = context.facts_of(&image.id)?.current == Current::Absent;
     let since = context.record(&image.id).waiting_since.unwrap_or(context.now);
-    // A pattern line has no tag of its own to miss: its first version is a commit's business.
+    // Only a stable tag can be missing. The first version on a pattern line comes from a commit.
     (absent && matches!(image.line, Line::Stable(_))).then_some(Reason::NeverBuilt { since })
 }
 
@@ -59,7 +60,7 @@ fn vulnerable(attribution: &Attribution<'_>) -> Option<Reason> {
 }
 
 fn parent_changed<'a>(context: &Context<'a>, image: &Image, parent: Edge<'a>) -> Option<Reason> {
-    let built_on = built_on(context, image, parent)?;
+    let built_on = built_on(context, image, parent).ok()??;
     if built_on.is_current {
         return None;
     }
@@ -75,46 +76,51 @@ fn parent_changed<'a>(context: &Context<'a>, image: &Image, parent: Edge<'a>) ->
     })
 }
 
-/// Tells whether the child was built on what this success replaced. One that stayed further behind may lack an earlier fix.
-fn brings_nothing(success: &Success, changed: &Reason) -> bool {
+/// Whether the child was built on a version that this success replaced without a fix. A child that
+/// was built on an older version may lack an earlier fix.
+fn has_no_fix(success: &Success, changed: &Reason) -> bool {
     match changed {
         Reason::ParentChanged { built_on: Some(built_on), .. } => success.no_better_than.contains(built_on),
         _ => true,
     }
 }
 
-/// What only time says about a parent is spread like age: an unannotated fleet is not rebuilt on day one.
-fn waits_its_turn(context: &Context<'_>, image: &Image, reason: &Reason) -> bool {
+/// Whether a changed parent that only time shows is still deferred. Such changes are spread like
+/// age, so that a fleet without annotations is not rebuilt on the first day.
+fn is_deferred(context: &Context<'_>, image: &Image, reason: &Reason) -> bool {
     let by_time = matches!(reason, Reason::ParentChanged { evidence: Evidence::Time, .. });
-    by_time && context.mode(image) == Mode::Enforce && context.now < turn(context, image, reason.since())
+    by_time && context.mode(image) == Mode::Enforce && context.now < spread(context, image, reason.since())
 }
 
-/// When something that was already due when the image was first enforced has its turn: spread over `maxAge`, all images
-/// of a chain together.
-fn turn(context: &Context<'_>, image: &Image, due: Timestamp) -> Timestamp {
+/// Returns when to rebuild for something that is due at `due`.
+///
+/// What was due before the image was first enforced is spread over `maxAge`. All images of a chain
+/// get the same share.
+fn spread(context: &Context<'_>, image: &Image, due: Timestamp) -> Timestamp {
     let enforced = context.record(&image.id).enforced_since.unwrap_or(context.now);
     if context.mode(image) == Mode::Observe || due > enforced {
         return due;
     }
-    image.policy.max_age.share(draw(context, image), 1_000).after(enforced)
+    image.policy.max_age.share(per_mille_of_chain(context, image), 1_000).after(enforced)
 }
 
-/// A number below 1,000 that all images of a chain share.
-fn draw(context: &Context<'_>, image: &Image) -> u32 {
+/// Returns a number below 1,000 that all images of a chain share, from a hash of the root's id.
+fn per_mille_of_chain(context: &Context<'_>, image: &Image) -> u32 {
     let root = context.hierarchy.root_of(&image.id).unwrap_or(image);
-    let drawn = hash(&[root.id.to_string()]);
-    u32::from_str_radix(drawn.get(..7).unwrap_or("0"), 16).unwrap_or(0) % 1_000
+    let hash = hash(&[root.id.to_string()]);
+    u32::from_str_radix(hash.get(..7).unwrap_or("0"), 16).unwrap_or(0) % 1_000
 }
 
 fn expired(context: &Context<'_>, image: &Image) -> Option<Reason> {
     let version = context.current(&image.id)?;
-    let built = restarted(context, image, version).max(version.built_at.unwrap_or(version.pushed_at));
-    let jitter = image.policy.max_age.share(draw(context, image) * JITTER / 100, 1_000);
-    let since = turn(context, image, jitter.before(image.policy.max_age.after(built)));
+    let built = restarted(context, image, version).max(version.built());
+    let jitter = image.policy.max_age.share(per_mille_of_chain(context, image) * JITTER / 100, 1_000);
+    let since = spread(context, image, jitter.before(image.policy.max_age.after(built)));
     (context.now >= since).then(|| Reason::Expired { age: Span::between(built, context.now), since })
 }
 
-/// A build that reproduced the same content restarts its age, or it would stay expired for ever.
+/// Returns when a build last restarted the age. A build that reproduces the same content does so
+/// too, or the image would stay expired forever.
 fn restarted(context: &Context<'_>, image: &Image, version: &Version) -> Timestamp {
     let success = context.record(&image.id).success.as_ref();
     success.filter(|success| success.version == version.digest).map_or(Timestamp::MIN, |success| success.at)

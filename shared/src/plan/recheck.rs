@@ -1,31 +1,34 @@
-//! When to recheck, before the next tick.
+//! Decides when to recheck, before the next tick.
 //!
-//! EventBridge delivers events best effort, and some waits end without an event: a quiet period, a back-off. Without a recheck
-//! each level of a wave would wait for the tick, up to a quarter of an hour.
+//! EventBridge may lose an event, and some waits end without one: a quiet period, a back-off.
+//! Without a recheck each level of a wave would wait for the next tick, up to 15 minutes.
 
 use super::context::Context;
 use super::decide::{Decision, Decisions};
 use super::{Awaited, Hold};
 use crate::time::{Span, Timestamp};
 
-/// How often the tick comes in the template. A later recheck is left to the tick.
+/// How often the template schedules the tick. If a wait ends later than that, the tick is early
+/// enough.
 const TICK: Span = Span::minutes(15);
 
 /// The shortest time to a recheck.
 const SHORTEST: Span = Span::minutes(2);
 
-/// A build or scan is rechecked after a quarter of the time that it has taken so far. So the end of a build that emits no
-/// event is seen at most a quarter of its time late, and a long build costs few rechecks.
+/// Patchwave rechecks a build or scan after a quarter of the time that it has taken so far.
+///
+/// So it sees the end of a build without an event at most a quarter of the build's time late. A
+/// long build costs few rechecks.
 const PART: u32 = 4;
 
-/// Returns when to recheck; nothing if the next tick is early enough.
+/// Returns when to recheck, or nothing if the next tick is early enough.
 pub(super) fn recheck_at(context: &Context<'_>, decisions: &Decisions<'_>) -> Option<Timestamp> {
     let unsettled = decisions.values().filter(|decision| decision.unsettled);
     let first = unsettled.filter_map(|decision| wait_ends(context, decision)).min()?;
     (first < TICK.after(context.now)).then_some(first)
 }
 
-/// When what this image waits for may have ended.
+/// Returns when the wait of this image may have ended.
 fn wait_ends(context: &Context<'_>, decision: &Decision<'_>) -> Option<Timestamp> {
     let record = context.record(&decision.image.id);
     let proof = record.proof.as_ref().map(|proof| {
@@ -47,7 +50,7 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>) -> Option<Timestamp
     proof.into_iter().chain(own).min()
 }
 
-/// When to recheck something that has taken since `since`.
+/// Returns when to recheck a build or scan that began at `since`.
 fn a_quarter_later(since: Timestamp, now: Timestamp) -> Timestamp {
     Span::between(since, now).share(1, PART).max(SHORTEST).after(now)
 }

@@ -1,4 +1,4 @@
-//! What the plan writes down about each image.
+//! What the plan writes into the record of each image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,16 @@ use super::limits;
 use super::notice;
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::Record;
+use crate::record::{Record, UnreadSince};
+use crate::time::{Span, Timestamp};
+use crate::unread::Unread;
 
-/// The records that differ from those that were read.
+/// The shortest and the longest time after which Patchwave reads again what a person must make
+/// readable first: one tick, and one sweep.
+const SHORTEST_DISTANCE: Span = Span::minutes(15);
+const LONGEST_DISTANCE: Span = Span::days(1);
+
+/// Returns the records that differ from those that were read.
 pub(super) fn changed(
     context: &Context<'_>,
     attributions: &Attributions<'_>,
@@ -35,12 +42,14 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         Mode::Enforce => record.enforced_since.or(Some(context.now)),
         Mode::Observe => None,
     };
-    // A finding that is parked above makes nothing wait: a wait counted from then on would overlook what moves later.
+    // A finding of a parked ancestor begins no wait. A wait is not prolonged by later reasons of an
+    // ancestor, so a wait that begins too early ignores them.
     let awaits_scan = attribution.is_some_and(|b| !b.unscanned.is_empty());
     let above = awaits_scan || attribution.is_some_and(|b| !b.above.is_empty());
     let follows = above && decision.moving_since.is_some();
     let waits = !decision.reasons.is_empty() || follows;
-    // Whatever its hold, the end of what moves above must be seen: a wait that was not ended would begin too early.
+    // Each tick plans an image that follows a moving ancestor, so that it sees the end of that
+    // move. Otherwise the wait would not end, and the next one would begin too early.
     record.unsettled = decision.unsettled || follows;
     let in_flight = record.claim.is_some();
     let lacks_scan = awaits_scan || attribution.is_some_and(|b| b.scan_is_overdue);
@@ -50,21 +59,41 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         .current(id)
         .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
     {
-        // Only what a whole scan lists is remembered: otherwise an unread platform would reset when things were seen.
+        // The record changes only if every platform has a scan. Otherwise a platform that could not
+        // be read would reset the times when findings were first seen.
         record.seen =
             attribution.map(|attribution| limits::seen(attribution.seen.clone())).unwrap_or_default();
         record.ineffective.retain(|finding, _| {
-            let version = context.current(id);
-            version.is_some_and(|version| version.finding(finding).is_some())
+            let platforms = context.current(id).into_iter().flat_map(|version| version.platforms.values());
+            platforms.into_iter().any(|manifest| manifest.scan.lists(finding) != Some(false))
         });
     }
+    let nothing = BTreeSet::new();
+    let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
+    record.unread = unread(&context.all_unread(decision.image, unscanned), record.unread.take(), context.now);
+    record.unsettled |= record.unread.is_some();
     record.notified = notice::notified(context, attribution, decision);
-    // What was not sent is sent by the next pass over the image: the tick makes sure that there is one.
+    // The next pass over the image sends the notices that were not sent. The tick makes that pass.
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
     record
 }
 
-/// Images whose slot ended: nothing of theirs runs, their version was pushed, or they have had it for `maxBuildTime`.
+/// Returns since when something could not be read, and when to read it again: at every tick, or at
+/// growing distances if a person must act first.
+fn unread(unread: &[Unread], before: Option<UnreadSince>, now: Timestamp) -> Option<UnreadSince> {
+    if unread.is_empty() {
+        return None;
+    }
+    let since = before.map_or(now, |before| before.since);
+    let needs_person = unread.iter().all(|unread| unread.needs_person);
+    let distance = Span::between(since, now).max(SHORTEST_DISTANCE).min(LONGEST_DISTANCE);
+    Some(UnreadSince { since, next: if needs_person { distance.after(now) } else { now } })
+}
+
+/// Returns the images that give their slot back.
+///
+/// They have no claim any more, their new version was pushed, or they have held the slot for
+/// `maxBuildTime`.
 pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
     let mut freed = BTreeSet::new();
     for image in context.images().filter(|image| context.facts.slots.held_by.contains(&image.id)) {
@@ -72,7 +101,8 @@ pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
             let is_new = context.current(&image.id).is_some_and(|now| {
                 Some(&now.digest) != claim.start.replaces.as_ref() && now.pushed_at > claim.claimed_at
             });
-            // What is not known to have started pushed nothing: somebody else did, and the start may still be made.
+            // A claim that is not confirmed may have started nothing yet. Then another person or
+            // pipeline pushed the new version, and the start may still follow.
             let pushed = is_new && claim.is_confirmed();
             pushed || image.policy.max_build_time.after(claim.claimed_at) <= context.now
         });

@@ -1,4 +1,4 @@
-//! A start: all that an executor needs, with no choice left.
+//! A start: all that the executor needs. It leaves the executor no choice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::hierarchy::{Builder, RevisionType};
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
-/// Names the goal of a build: 40 hexadecimal digits.
+/// The idempotency key of a build: 40 hexadecimal digits that name its goal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BuildKey(pub(super) String);
@@ -34,9 +34,8 @@ impl fmt::Display for BuildKey {
 pub struct SourceRevision {
     /// The action's name.
     pub action: String,
-    /// How the revision is written.
     pub revision_type: RevisionType,
-    /// The revision: a full commit id.
+    /// A full commit id.
     pub revision: String,
 }
 
@@ -44,38 +43,35 @@ pub struct SourceRevision {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Start {
-    /// What is built.
     pub image: ImageId,
-    /// By which pipeline.
     pub pipeline: String,
-    /// Where that is; nothing if where the registry is.
+    /// The pipeline's account and region; nothing if they are the registry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
-    /// The goal.
     pub key: BuildKey,
-    /// Which start of it, from 1.
+    /// The number of the start with this key, from 1.
     pub attempt: u32,
     /// The pipeline variables to send.
     pub variables: BTreeMap<String, String>,
     /// The source actions to pin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceRevision>,
-    /// Why.
     pub reasons: Vec<Reason>,
     /// When the earliest reason became true.
     pub since: Timestamp,
-    /// The version that is to be replaced.
+    /// The version that the build replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Digest>,
-    /// The parents' versions that it is to be built on.
+    /// The parents' versions that the new version is built on.
     pub parents: BTreeMap<ImageId, Digest>,
-    /// What its proof will judge.
+    /// The findings that its proof will judge.
     pub to_prove: BTreeSet<ToProve>,
-    /// Parents and revision in one word: failures in a row count only on the same inputs.
+    /// A hash of the inputs, such as parents and revision. Failures in a row count only on the same
+    /// inputs.
     pub inputs: String,
-    /// Whether cached layers would bring the old packages back.
+    /// Whether the build must not use cached layers, because they have the old packages.
     pub no_cache: bool,
-    /// When the start is due; the executor starts in this order.
+    /// When the rebuild is due. The executor starts builds in this order.
     pub due: Timestamp,
 }
 

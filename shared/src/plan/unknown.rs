@@ -1,32 +1,32 @@
-//! What is not known, and the scans that would tell.
+//! What is not known, and the scans that would answer it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::time::Timestamp;
 
 /// A manifest whose scan a decision waits for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AwaitedScan {
-    /// Of which image.
     pub image: ImageId,
-    /// Its repository.
     pub repository: Repository,
-    /// The platform.
     pub platform: Platform,
-    /// The platform manifest.
+    /// The digest of the platform manifest.
     pub digest: Digest,
 }
 
-/// Something that is not known, and therefore not clean.
+/// Something that is not known. It is never taken for clean.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unknown {
-    /// About which image.
     pub image: ImageId,
-    /// On which platform, if it is about one.
+    /// The platform, if only one is affected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// What, and why.
+    /// What is not known, and why.
     pub because: String,
+    /// Since when, if it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }

@@ -1,7 +1,8 @@
-//! Raw events into triggers: what to look at, never what is true.
+//! Parses raw events into triggers: what Patchwave has to check, and not what is true.
 //!
-//! Events are delivered best effort, more than once and out of order. So a trigger holds only where to look, an event
-//! that changes nothing is [`Event::Ignored`] with its reason, and one that cannot be read names the field.
+//! AWS delivers events best effort, more than once and out of order. So a trigger only says what to
+//! check. An event that changes nothing is [`Event::Ignored`] with its reason, and the error of one
+//! that cannot be read names the field.
 //!
 //! Shapes: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>,
 //! <https://docs.aws.amazon.com/inspector/latest/user/eventbridge-integration.html> and
@@ -15,81 +16,76 @@ use serde_json::Value;
 use crate::image::{Digest, Repository, Tag};
 use wire::{ExecutionDetail, Head, ImageDetail, NamedImage, Wire, read, required};
 
-/// A reason to look at the facts again.
+/// A reason to read facts again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Trigger {
-    /// A scan finished or failed, or a finding or its coverage changed: look at this image's scans.
+    /// A scan finished or failed, or a finding or its coverage changed: the scans of this image may
+    /// be new.
     Scanned {
-        /// Whose registry.
+        /// The registry's.
         at: AccountRegion,
-        /// Which repository.
         repository: Repository,
-        /// Which version, where the event names it: a platform manifest or an index.
+        /// A platform manifest or an index, if the event names one.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<Digest>,
-        /// Its tags as far as the event names them; none says nothing.
+        /// Those that the event names. The image may have others.
         tags: Vec<Tag>,
     },
     /// An image was pushed, deleted, archived, restored, replicated in or cached through.
     RepositoryChanged {
-        /// Whose registry.
+        /// The registry's.
         at: AccountRegion,
-        /// Which repository.
         repository: Repository,
-        /// Which version, where the event names it.
+        /// If the event names one.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<Digest>,
-        /// Its tags as far as the event names them; none says nothing.
+        /// Those that the event names. The image may have others.
         tags: Vec<Tag>,
     },
     /// An execution of a pipeline changed state.
     Execution {
-        /// Whose pipeline.
+        /// The pipeline's.
         at: AccountRegion,
-        /// The pipeline's name; 1 to 100 characters.
+        /// 1 to 100 characters.
         pipeline: String,
-        /// The execution's id; 1 to 100 characters.
+        /// 1 to 100 characters.
         execution: String,
-        /// The state it was in then; a later event may arrive earlier.
+        /// The state at the time of the event. A later event may arrive earlier.
         state: ReportedState,
     },
-    /// Time to look at what is unsettled.
+    /// Check what is unsettled.
     Tick,
-    /// Time to look at everything.
+    /// Check everything.
     Sweep,
 }
 
-/// Where it happened. The caller compares it with its own registry and builders.
+/// Where an event happened. The caller compares it with its own registry and builders.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct AccountRegion {
-    /// The account's twelve digits.
+    /// Twelve digits.
     pub account: String,
     /// Such as `us-east-1`.
     pub region: String,
 }
 
-/// The state of a pipeline execution, in the words of AWS.
+/// The state of a pipeline execution, in AWS's words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReportedState {
-    /// Began.
     Started,
-    /// Goes on after a failed stage was retried.
+    /// It continues after a failed stage was retried.
     Resumed,
-    /// Somebody asked it to stop.
+    /// Its stop was requested.
     Stopping,
-    /// Stopped on request.
     Stopped,
-    /// Ended well.
     Succeeded,
-    /// Ended badly.
     Failed,
-    /// A newer execution overtook it.
+    /// A newer execution took its place.
     Superseded,
-    /// Cancelled because its pipeline changed.
+    /// It was cancelled because its pipeline changed.
     Canceled,
-    /// A word that is not in the list yet.
+    /// A state that this list does not have yet.
     #[serde(untagged)]
     Other(String),
 }
@@ -113,9 +109,9 @@ impl From<String> for ReportedState {
 /// What a schedule means to the function that it calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScheduleKind {
-    /// Look at what is unsettled.
+    /// Check what is unsettled.
     Tick,
-    /// Look at everything.
+    /// Check everything.
     Sweep,
 }
 
@@ -123,11 +119,10 @@ pub enum ScheduleKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an ignored event must still be reported"]
 pub enum Event {
-    /// Look.
     Trigger(Trigger),
-    /// Nothing to do, and that is no error.
+    /// There is nothing to do, and that is not an error.
     Ignored {
-        /// Why, for the log.
+        /// For the log.
         because: String,
     },
 }
@@ -148,15 +143,16 @@ impl Event {
     }
 }
 
-/// An event that cannot be read. Delivering it again does not help; the tick and the sweep find what it was about.
+/// An event that cannot be read. Delivering it again does not help; the tick and the sweep find
+/// what it was about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {}: {path}: {problem}", named(.detail_type.as_deref()))]
 pub struct InvalidEvent {
-    /// The event's `detail-type`, cut short; nothing if it has none.
+    /// The event's `detail-type`, cut short; `None` if it has none.
     pub detail_type: Option<String>,
     /// The JSON path of the field, such as `detail.repository-name`; `.` is the whole event.
     pub path: String,
-    /// What is wrong with it; outside text is cut short.
+    /// What is wrong with it. Text from the event is cut short.
     pub problem: String,
 }
 
@@ -170,13 +166,14 @@ fn named(detail_type: Option<&str>) -> String {
     detail_type.map_or_else(|| "an event without a type".to_owned(), |name| format!("the event {name:?}"))
 }
 
-/// Cuts outside text short: it ends up in messages and logs.
+/// Cuts text from an event short, because messages and logs print it.
 fn short(text: &str) -> String {
     const LONGEST: usize = 300;
     text.chars().take(LONGEST).collect()
 }
 
-/// Reads one raw event, as a rule or a schedule delivers it. Fields that it does not need may be anything.
+/// Reads one raw event, as a rule or a schedule delivers it. Fields that Patchwave does not need
+/// may be anything.
 pub fn parse(event: &Value, schedule: ScheduleKind) -> Result<Event, InvalidEvent> {
     if !event.is_object() {
         return Err(InvalidEvent::new(".", "not a JSON object; send an EventBridge event"));
@@ -188,7 +185,8 @@ pub fn parse(event: &Value, schedule: ScheduleKind) -> Result<Event, InvalidEven
         .map_err(|invalid| InvalidEvent { detail_type: Some(short(&detail_type)), ..invalid })
 }
 
-/// A schedule that targets a function directly sends its own input, without an event around it: ours holds these keywords.
+/// Reads an event without a type. A schedule that calls a function directly sends its own input,
+/// without an event around it. Patchwave's schedules send these keywords.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
 fn without_detail_type(event: &Value, schedule: ScheduleKind) -> Result<Event, InvalidEvent> {
     let has = |key| event.get(key).is_some();
@@ -213,7 +211,7 @@ fn by_type(
     match (source, detail_type) {
         ("patchwave", _) => Ok(Event::ignored("Patchwave's own event")),
         ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok(scheduled(schedule)),
-        // Completed or failed: the registry is asked.
+        // Patchwave asks the registry whether the scan completed or failed.
         ("aws.ecr", "ECR Image Scan") => Ok(Event::scanned(read(event)?.image()?)),
         ("aws.ecr", "ECR Image Action") => image_action(read(event)?),
         ("aws.ecr", "ECR Replication Action") => image_action_result(read(event)?),
@@ -225,7 +223,7 @@ fn by_type(
             Ok(Event::ignored("only configuration; the next sweep reads it"))
         }
         ("aws.inspector2", "Inspector2 Scan" | "Inspector2 Finding" | "Inspector2 Coverage") => {
-            inspected(read(event)?)
+            inspector_event(read(event)?)
         }
         ("aws.codepipeline", "CodePipeline Pipeline Execution State Change") => execution(read(event)?),
         (
@@ -233,7 +231,11 @@ fn by_type(
             "CodePipeline Stage Execution State Change" | "CodePipeline Action Execution State Change",
         ) => Ok(Event::ignored("only a whole execution's state counts")),
         ("aws.ecs", "ECS Task State Change") => Ok(Event::ignored("the inventory finds what runs")),
-        _ => Ok(Event::ignored(format!("nothing acts on {:?} from {:?}", short(detail_type), short(source)))),
+        _ => Ok(Event::ignored(format!(
+            "Patchwave does not act on {:?} from {:?}",
+            short(detail_type),
+            short(source)
+        ))),
     }
 }
 
@@ -260,7 +262,7 @@ fn image_action_result(event: Wire<ImageDetail>) -> Result<Event, InvalidEvent> 
     Ok(Event::repository_changed(event.image()?))
 }
 
-/// AWS documents no list of failures, so everything but success is one.
+/// AWS does not document the failures, so everything but success counts as one.
 fn cached_through(event: Wire<ImageDetail>) -> Result<Event, InvalidEvent> {
     let status = required(event.detail.sync_status.as_deref(), "detail.sync-status")?;
     if status != "SUCCESS" {
@@ -272,9 +274,10 @@ fn cached_through(event: Wire<ImageDetail>) -> Result<Event, InvalidEvent> {
     Ok(Event::repository_changed(event.image()?))
 }
 
-/// Inspector scans functions and machines too, and tells the organisation's administrator about its members' images: so
-/// the resource says what this is about and whose it is, not the envelope.
-fn inspected(mut event: Wire<ImageDetail>) -> Result<Event, InvalidEvent> {
+/// Inspector also scans functions and machines, and it sends events about members' images to the
+/// organisation's administrator. So the resource says which image this is and whose, and the
+/// envelope does not.
+fn inspector_event(mut event: Wire<ImageDetail>) -> Result<Event, InvalidEvent> {
     let resources = std::mem::take(&mut event.resources);
     if !resources.is_empty() {
         let Some(image) = resources.into_iter().find_map(|resource| resource.0) else {

@@ -1,7 +1,8 @@
-//! The events as AWS writes them, and only what is needed of them.
+//! The events as AWS writes them, with only the fields that Patchwave needs.
 //!
-//! Every field is optional here, and absent, `null` and the empty text are the same: AWS uses all three (an untagged push
-//! says `"image-tag": ""`). What an event cannot do without is [`required`] where it is used.
+//! Every field is optional here. Absent, `null` and the empty text are the same, because AWS uses
+//! all three: an untagged push says `"image-tag": ""`. Code that needs a field takes it with
+//! [`required`].
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use super::{AccountRegion, InvalidEvent};
 use crate::image::{Digest, InvalidWord, Repository, Tag};
 
-/// What tells one kind of event from another.
+/// The fields that show the kind of an event.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Head {
@@ -23,7 +24,7 @@ pub(super) struct Head {
     pub(super) source: Option<String>,
 }
 
-/// An event around its detail.
+/// An event with its detail.
 #[derive(Deserialize)]
 #[serde(bound = "D: Default + DeserializeOwned")]
 pub(super) struct Wire<D> {
@@ -82,7 +83,7 @@ pub(super) struct NamedImage {
 }
 
 impl<D> Wire<D> {
-    /// Returns where the event was sent.
+    /// Returns the account and region that the event comes from.
     pub(super) fn place(&self) -> Result<AccountRegion, InvalidEvent> {
         Ok(AccountRegion {
             account: required(self.account.clone(), "account")?.into(),
@@ -92,7 +93,8 @@ impl<D> Wire<D> {
 }
 
 impl Wire<ImageDetail> {
-    /// Returns the image, which is where its name says or else where the event was sent.
+    /// Returns the image. If its name is an ARN, the account and region are those of the ARN, else
+    /// those of the event.
     pub(super) fn image(self) -> Result<NamedImage, InvalidEvent> {
         let sent_from = self.place();
         let ImageDetail { repository_name, image_digest, image_tag, mut image_tags, .. } = self.detail;
@@ -125,7 +127,7 @@ impl FromStr for RepositoryName {
     }
 }
 
-/// What an event lists among its resources: a repository or an image in ECR, or nothing that matters here.
+/// One of an event's resources: a repository or an image in ECR; `None` for anything else.
 pub(super) struct Resource(pub(super) Option<RepositoryName>);
 
 impl FromStr for Resource {
@@ -146,7 +148,7 @@ fn ecr_arn(text: &str) -> Result<RepositoryName, InvalidWord> {
         return Err(invalid());
     };
     let name = part()?.strip_prefix("repository/").ok_or_else(invalid)?;
-    // A repository's name holds no colon, so that a colon tells an image from a repository.
+    // A repository's name has no colon, so a colon shows that this is an image.
     let (name, digest) = match name.rsplit_once('/') {
         Some((name, digest)) if digest.contains(':') => (name, Some(digest.parse()?)),
         _ => (name, None),
@@ -158,7 +160,8 @@ fn ecr_arn(text: &str) -> Result<RepositoryName, InvalidWord> {
     Ok(RepositoryName { at: Some(place), repository: name.parse()?, digest })
 }
 
-/// Declares a text whose length is one of `$lengths` and all of whose bytes satisfy `$valid`.
+/// Declares a type of text: its length is one of `$lengths`, and each of its bytes satisfies
+/// `$valid`.
 macro_rules! bounded {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $lengths:expr, $valid:expr) => {
         $(#[$doc])*
@@ -203,7 +206,8 @@ bounded!(StateWord, "a state (letters and _, at most 50 characters)", (1..=50), 
     b.is_ascii_alphabetic() || b == b'_'
 });
 
-/// Reads an event whose detail, if it has one, is an object: serde would take an array's elements for the fields.
+/// Reads an event. Its detail, if it has one, must be an object, because serde would read an
+/// array's elements as the fields.
 pub(super) fn read<D: Default + DeserializeOwned>(event: &Value) -> Result<Wire<D>, InvalidEvent> {
     if event.get("detail").is_some_and(|detail| !detail.is_object() && !detail.is_null()) {
         return Err(InvalidEvent::new("detail", "not a JSON object"));
@@ -211,7 +215,7 @@ pub(super) fn read<D: Default + DeserializeOwned>(event: &Value) -> Result<Wire<
     checked(event)
 }
 
-/// Reads what a type knows of an event and names the field that does not fit.
+/// Reads the fields of an event that a type has. The error names the field that does not fit.
 pub(super) fn checked<T: DeserializeOwned>(event: &Value) -> Result<T, InvalidEvent> {
     serde_path_to_error::deserialize(event)
         .map_err(|error| InvalidEvent::new(error.path().to_string(), error.inner().to_string()))
@@ -222,7 +226,7 @@ pub(super) fn required<T>(field: Option<T>, path: &str) -> Result<T, InvalidEven
     field.ok_or_else(|| InvalidEvent::new(path, "missing or empty"))
 }
 
-/// Reads a word; `null` and the empty text are none.
+/// Reads a word. `null` and the empty text are `None`.
 fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -232,7 +236,7 @@ where
     text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 
-/// Reads a list of words; `null` is the empty list, and so are its empty elements.
+/// Reads a list of words. `null` is the empty list, and empty elements are left out.
 fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

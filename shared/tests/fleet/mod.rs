@@ -71,12 +71,8 @@ impl Fleet {
         };
         let ids: Vec<ImageId> = fleet.hierarchy.images().map(|image| image.id.clone()).collect();
         for id in &ids {
-            let facts = ImageFacts {
-                current: Current::Absent,
-                versions: BTreeMap::new(),
-                execution: None,
-                record: Record { enforced_since: Some(at(-86_400)), ..Record::default() },
-            };
+            let record = Record { enforced_since: Some(at(-86_400)), ..Record::default() };
+            let facts = ImageFacts::new(Current::Absent, BTreeMap::new(), None, record);
             fleet.facts.images.insert(id.clone(), facts);
             fleet.now = Span::seconds(1).after(fleet.now);
             fleet.push(id);

@@ -61,8 +61,7 @@ impl Fleet {
         let (layers, coverage, now) = (self.layers.clone(), self.coverage, self.now);
         for manifest in self.manifests(name) {
             let findings = manifest.layers.iter().flat_map(|layer| layers.get(layer).into_iter().flatten());
-            manifest.scan =
-                Scan::Complete { completed_at: now, coverage, findings: findings.cloned().collect() };
+            manifest.scan = Scan::complete(now, coverage, findings.cloned().collect::<Vec<_>>());
         }
     }
 

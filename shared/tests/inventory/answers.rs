@@ -1,7 +1,5 @@
 //! What the inventory answers, measures, and asks to be scanned again.
 
-use std::sync::Arc;
-
 use patchwave::facts::Facts;
 use patchwave::finding::{Coverage, Scan, Severity};
 use patchwave::inventory::{
@@ -118,11 +116,7 @@ fn the_oldest_scans_are_repeated_first_and_those_of_running_versions_before_othe
         "neither fresh scans nor versions that neither run nor are current"
     );
     assert_eq!(chosen(&facts, 3), order[..3]);
-    let by_inspector = Scan::Complete {
-        completed_at: at(5, 1),
-        coverage: Coverage::OsAndLanguages,
-        findings: Arc::default(),
-    };
+    let by_inspector = Scan::complete(at(5, 1), Coverage::OsAndLanguages, []);
     let mut watched = facts.clone();
     watched
         .images

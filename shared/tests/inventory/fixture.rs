@@ -75,7 +75,7 @@ pub(crate) fn key(vulnerability: &str) -> FindingKey {
 }
 
 pub(crate) fn complete(completed_at: Timestamp, findings: &[Finding]) -> Scan {
-    Scan::Complete { completed_at, coverage: Coverage::Os, findings: findings.into() }
+    Scan::complete(completed_at, Coverage::Os, findings)
 }
 
 /// A scan that lists CVE-2026-1, which is high.
@@ -106,7 +106,7 @@ pub(crate) fn facts(images: &[(&str, &Version, &[&Version])]) -> Facts {
             .map(|version| (version.digest.clone(), (*version).clone()))
             .collect();
         let current = Current::Version(current.digest.clone());
-        (id(name), ImageFacts { current, versions, execution: None, record: Record::default() })
+        (id(name), ImageFacts::new(current, versions, None, Record::default()))
     };
     Facts { images: images.iter().map(image).collect(), ..Facts::default() }
 }

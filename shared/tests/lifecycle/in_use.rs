@@ -169,10 +169,10 @@ fn an_unknown_use_is_never_safe() {
     assert!(unknown(&with("unread", json!("nobody answers"))).ends_with("was not read: nobody answers"));
     let mut changed = whole.clone();
     changed["places"] = json!([]);
-    assert_eq!(unknown(&changed), "the inventory looked nowhere");
+    assert_eq!(unknown(&changed), "the inventory has no places");
     let mut changed = whole.clone();
     changed["question"] = json!({"environment": "prod"});
-    assert!(unknown(&changed).starts_with("the inventory is of a part only"));
+    assert!(unknown(&changed).starts_with("the inventory has only a part"));
 
     let because_of = |row: Value| unknown(&inventory(&[row], &[]));
     let because = "444455556666/us-east-1/ecs/shop service/web uses";

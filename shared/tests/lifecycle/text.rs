@@ -127,7 +127,7 @@ fn errors_name_their_place_and_the_text_has_bounds() {
     };
     assert!(LifecyclePolicy::parse(&text(50, 30_720)).is_ok());
     assert!(errors(&text(1, 30_721))[0].starts_with("the text has 30721 characters"));
-    assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; unite some"]);
+    assert_eq!(errors(&text(51, 0)), ["the policy has 51 rules, and ECR takes 1 to 50; merge some"]);
     let shortest = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
     assert!(LifecyclePolicy::parse(shortest).is_ok());
     let stored = json!({"registryId": ACCOUNT, "repositoryName": "a", "lifecyclePolicyText": shortest});

@@ -105,7 +105,10 @@ fn a_copied_stage_that_was_not_scanned_since_the_finding_appeared_is_scanned_fir
 fn a_parent_without_a_pipeline_leaves_its_finding_to_the_highest_carrier_with_one() {
     let mut fleet = Fleet::with_finding("b: scratch | pipeline: none\n p: b\n a: p", "b");
     assert_eq!(fleet.pass(), ["p"]);
-    assert_eq!(fleet.hold("b"), Hold::NoPipeline { because: "the hierarchy names no pipeline".into() });
+    assert_eq!(
+        fleet.hold("b"),
+        Hold::NoPipeline { because: "the hierarchy does not name a pipeline for it".into() }
+    );
 }
 
 #[test]
@@ -212,10 +215,9 @@ fn only_platforms_without_a_scan_since_the_finding_appeared_are_scanned() {
     fleet.scan("p");
     let appeared = fleet.now;
     let [first, last] = PLATFORMS;
-    for (platform, scan) in [
-        (first, Scan::Complete { completed_at: appeared, coverage: Coverage::Os, findings: [].into() }),
-        (last, Scan::Failed("FAILED".into())),
-    ] {
+    for (platform, scan) in
+        [(first, Scan::complete(appeared, Coverage::Os, [])), (last, Scan::Failed("FAILED".into()))]
+    {
         let version = fleet.image("b").versions.values_mut().next_back().unwrap();
         version.platforms.get_mut(&platform.parse().unwrap()).unwrap().scan = scan;
     }

@@ -37,7 +37,7 @@ fn an_image_without_a_complete_scan_is_never_called_clean() {
         assert_eq!(plan.unknown.len(), 1);
     }
     let mut fleet = Fleet::of("b: scratch\n a: b");
-    fleet.image("b").current = Current::Unknown("throttled".into());
+    fleet.image("b").current = Current::Unread("throttled".into());
     assert!(matches!(fleet.hold("b"), Hold::Unknown { .. }));
     assert!(fleet.plan().starts.is_empty());
 }

@@ -160,7 +160,7 @@ fn a_finding_that_rebuilds_did_not_fix_is_an_update_and_no_new_notice() {
     assert_eq!(notify(&mut fleet), [""; 0], "one retry");
     finish(&mut fleet, "b");
     let quarantined = notify(&mut fleet);
-    assert_eq!(quarantined, ["b Updated critical: a look at the build: rebuilding did not fix it"]);
+    assert_eq!(quarantined, ["b Updated critical: a check of the build: rebuilds did not fix the finding"]);
 }
 
 /// Makes the running build fail, and waits until the next one has begun; returns the notices.
@@ -178,7 +178,7 @@ fn three_failures_in_a_row_are_one_notice_until_a_build_succeeds() {
     fleet.scan_all();
     notify(&mut fleet);
     let notices: Vec<Vec<String>> = (0..5).map(|_| fail(&mut fleet)).collect();
-    let opened = "b Opened: a look at the pipeline b: its last builds failed";
+    let opened = "b Opened: a repair of the pipeline b: its last builds failed";
     assert_eq!(notices, [vec![], vec![], vec![opened.to_owned()], vec![], vec![]]);
     finish(&mut fleet, "b");
     let closed = notify(&mut fleet);

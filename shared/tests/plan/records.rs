@@ -44,7 +44,7 @@ fn an_unknown_image_is_unsettled_only_if_the_unknown_may_pass() {
     let mut fleet = Fleet::of("b1: scratch\nb2: scratch\nb3: scratch\nb4: scratch\np: b4");
     fleet.decide("p", Intervention::Rebuild);
     for name in ["b1", "b4"] {
-        fleet.image(name).current = Current::Unknown("throttled".into());
+        fleet.image(name).current = Current::Unread("throttled".into());
     }
     for (name, scan) in [("b2", Scan::Pending), ("b3", Scan::Failed("UNSUPPORTED_IMAGE".into()))] {
         fleet.manifests(name).next().unwrap().scan = scan;

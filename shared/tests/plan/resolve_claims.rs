@@ -27,7 +27,7 @@ fn a_claim_whose_owner_is_gone_is_resolved_before_anything_starts() {
     fleet.image("b").execution = Some(Execution::NotFound);
     assert!(matches!(fleet.hold("b"), Hold::InFlight { .. }), "the lease still runs");
     fleet.wait("17m");
-    fleet.image("b").execution = Some(Execution::Unknown("throttled".into()));
+    fleet.image("b").execution = Some(Execution::Unread("throttled".into()));
     assert!(matches!(fleet.hold("b"), Hold::Unresolved { .. }));
     fleet.image("b").execution =
         Some(Execution::Found { id: "found".into(), state: ExecutionState::InProgress });
@@ -66,7 +66,7 @@ fn a_claim_of_unknown_outcome_is_unresolved_from_the_end_of_its_lease() {
     fleet.pass();
     let now = fleet.now;
     let facts = fleet.image("b");
-    facts.execution = Some(Execution::Unknown("throttled".into()));
+    facts.execution = Some(Execution::Unread("throttled".into()));
     let claim = facts.record.claim.as_mut().unwrap();
     claim.execution = None;
     claim.lease_until = now;

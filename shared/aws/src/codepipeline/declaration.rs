@@ -1,4 +1,4 @@
-//! How pipelines are declared: read only for those that are about to be started.
+//! How pipelines are declared. Patchwave reads only those that it is about to start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +16,12 @@ use patchwave_converge::Fault;
 use super::Pipelines;
 use crate::fault::{fault, invalid};
 
-/// Pipelines that are asked about at once. CodePipeline publishes no rate.
+/// Pipelines that are read at once. CodePipeline publishes no rate.
 const AT_ONCE: usize = 5;
 
 impl Pipelines {
-    /// Reads how these pipelines are declared; for those whose executions overtake each other, also whether one is under
-    /// way.
+    /// Reads how these pipelines are declared. If newer executions supersede older ones, it also
+    /// reads whether one is in progress.
     pub(crate) async fn declarations(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         let each =
             starts.iter().map(|start| async move { (start.image.clone(), self.declaration(start).await) });
@@ -53,7 +53,7 @@ impl Pipelines {
         let mode = match pipeline.execution_mode() {
             Some(Mode::Queued) => ExecutionMode::Queued,
             Some(Mode::Parallel) => ExecutionMode::Parallel,
-            // The default, and the only one of type V1.
+            // The default, and the only mode of type V1.
             Some(Mode::Superseded) | None => {
                 ExecutionMode::Superseded { busy: is_busy(&client, name).await? }
             }
@@ -65,7 +65,7 @@ impl Pipelines {
     }
 }
 
-/// Tells whether any stage runs an execution, or has one waiting at its door.
+/// Returns whether any stage runs an execution, or has one that waits to enter it.
 async fn is_busy(client: &Client, name: &str) -> Result<bool, Fault> {
     let state = client.get_pipeline_state().name(name).send().await;
     let state = state.map_err(|error| fault(format!("read the state of the pipeline {name}"), &error))?;

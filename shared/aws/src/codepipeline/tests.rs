@@ -55,7 +55,7 @@ fn history(executions: Vec<(String, i64, &'static str, &'static str)>) -> impl F
             let variables = json!([{"name": "PATCHWAVE_BUILD_KEY", "resolvedValue": key}]);
             (200, json!({"pipelineExecution": {"status": "Failed", "variables": variables}}))
         }
-        other => panic!("nobody expected {other}"),
+        other => panic!("unexpected operation {other}"),
     }
 }
 
@@ -139,11 +139,11 @@ async fn a_confirmed_execution_is_asked_for_and_nothing_else_is_guessed() {
     for (word, state) in [("Stopping", ExecutionState::InProgress), ("Cancelled", ExecutionState::Stopped)] {
         assert_eq!(status(word).execution(&claim).await, Execution::Found { id: "e-1".into(), state });
     }
-    assert!(matches!(status("Pausing").execution(&claim).await, Execution::Unknown(_)));
+    assert!(matches!(status("Pausing").execution(&claim).await, Execution::Unread(_)));
     let (gone, _) = pipelines(1, |_, _| error("PipelineExecutionNotFoundException"));
     assert_eq!(gone.execution(&claim).await, Execution::NotFound);
     let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
-    assert!(matches!(denied.execution(&claim).await, Execution::Unknown(_)));
+    assert!(matches!(denied.execution(&claim).await, Execution::Unread(_)));
 }
 
 /// A pipeline as `GetPipeline` has it; its state as `GetPipelineState` has it.
@@ -151,7 +151,7 @@ fn declared(pipeline: Value, stages: Value) -> (Pipelines, Asked) {
     pipelines(1, move |operation, _| match operation {
         "GetPipeline" => (200, json!({"pipeline": pipeline})),
         "GetPipelineState" => (200, json!({"stageStates": stages})),
-        other => panic!("nobody expected {other}"),
+        other => panic!("unexpected operation {other}"),
     })
 }
 
@@ -181,11 +181,11 @@ async fn a_declaration_says_what_a_start_may_send() {
         sources: ["Code".to_owned()].into(),
     };
     assert_eq!(asked_about(&pipelines).await, PipelineFacts::Declared(expected));
-    assert_eq!(count(&asked, "GetPipelineState"), 0, "nothing is overtaken in a queue");
+    assert_eq!(count(&asked, "GetPipelineState"), 0, "a queued pipeline supersedes nothing");
 }
 
 #[tokio::test]
-async fn a_pipeline_that_overtakes_is_busy_while_any_stage_is() {
+async fn a_pipeline_that_supersedes_is_busy_while_any_stage_is() {
     let stage = |latest: Value, inbound: Value| json!({"stageName": "Release", "latestExecution": latest, "inboundExecutions": inbound});
     let execution = |status: &str| json!({"pipelineExecutionId": "e-1", "status": status});
     for (stage, busy) in [
@@ -255,7 +255,7 @@ async fn a_builders_pipeline_is_asked_where_it_is_and_with_its_role() {
     let calls = calls.lock().unwrap();
     let of = |service: &str| calls.iter().filter(|(host, ..)| host.starts_with(service)).collect::<Vec<_>>();
     let assumed = of("sts.");
-    assert_eq!(assumed.len(), 1, "the role is taken once: {calls:?}");
+    assert_eq!(assumed.len(), 1, "the role is assumed once: {calls:?}");
     assert!(assumed[0].2.contains("222233334444%3Arole%2Fpatchwave-start"), "{assumed:?}");
     assert!(assumed[0].2.contains("ExternalId=example"), "{assumed:?}");
     let asked: Vec<_> =
@@ -265,7 +265,7 @@ async fn a_builders_pipeline_is_asked_where_it_is_and_with_its_role() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_be_taken_starts_nothing_and_says_so() {
+async fn a_role_that_may_not_be_assumed_starts_nothing_and_says_so() {
     let denied =
         "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>";
     let config = fake::raw(move |_| http::Response::builder().status(403).body(denied.to_owned()).unwrap());

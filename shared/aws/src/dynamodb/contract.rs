@@ -1,4 +1,4 @@
-//! The ledger's promises, on a table: what a condition means is the table's business, and no fake of the wire can tell.
+//! The ledger's contract on a table. Only a table evaluates conditions; a fake does not.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What runs where, as the table keeps it.
+//! What runs where, as the table holds it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,12 +21,14 @@ use crate::fault::invalid;
 const MOST_WRITES: usize = 25;
 
 impl Ledger {
-    /// Reads everything that is known of what runs. `images` are the hierarchy's: their exposures are read even if nothing runs.
+    /// Reads everything that is known of what runs. `images` are the hierarchy's images: their
+    /// exposures are read even if nothing runs.
     pub(crate) async fn inventory(&self, images: &BTreeSet<ImageId>) -> Result<Inventory, Fault> {
         self.inventory_with(images, |_| ()).await
     }
 
-    /// The same; after each place `progress` is told how many entries were read.
+    /// Like [`Self::inventory`]. After each place it passes to `progress` how many entries were
+    /// read.
     pub(crate) async fn inventory_with(
         &self,
         images: &BTreeSet<ImageId>,
@@ -89,14 +91,14 @@ impl Ledger {
     }
 
     async fn exposures(&self, images: &BTreeSet<&ImageId>) -> Result<BTreeMap<ImageId, Exposures>, Fault> {
-        let operation = "read since when what runs is vulnerable";
+        let operation = "read the exposures of what runs";
         let keys = images.iter().map(|image| Key::exposures(image)).collect();
         let items = self.read(operation, keys).await?;
         let there = items.iter().filter(|item| is_there(item));
         there.map(|item| Ok((image_of(operation, item)?, state_of(operation, item)?))).collect()
     }
 
-    /// Reads where these images run; an image of which nothing is known is left out.
+    /// Reads where these images run. Images that the inventory does not know are left out.
     pub(crate) async fn deployments(
         &self,
         images: &BTreeSet<ImageId>,
@@ -107,16 +109,16 @@ impl Ledger {
         there.map(|item| Ok((image_of(operation, item)?, state_of(operation, item)?))).collect()
     }
 
-    /// Reads one item's state; nothing if there is no such item.
+    /// Reads one item's state; `None` if there is no such item.
     pub(crate) async fn state<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, Fault> {
         let operation = format!("read {} / {}", key.partition, key.sort);
         let items = self.read(&operation, vec![key]).await?;
         items.iter().find(|item| is_there(item)).map(|item| state_of(&operation, item)).transpose()
     }
 
-    /// Writes items, in their order as far as it matters: a later call begins when all before it are written.
+    /// Writes items, places last.
     pub(crate) async fn write(&self, items: &[StateItem]) -> Result<(), Fault> {
-        // Places say how old the rest is, so they wait for the rest.
+        // A place says how current its entries are, so it is written after all of them.
         let (places, rest): (Vec<_>, Vec<_>) =
             items.iter().partition(|item| item.key.partition == Key::places());
         for part in [rest, places] {
@@ -143,7 +145,7 @@ impl Ledger {
         Err(Fault { kind: FaultKind::Throttled, ..invalid(operation, message) })
     }
 
-    /// Reads a whole partition, without what is gone and only kept for people.
+    /// Reads a whole partition, except for items that are gone and kept only for people.
     async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
         let call = self.client.query().table_name(&self.table).consistent_read(true);
         let mut pages = call
@@ -158,7 +160,7 @@ impl Ledger {
             let page = page.map_err(|e| self.fault(operation, &e))?;
             items.extend(page.items.unwrap_or_default().into_iter().filter(is_there));
         }
-        Err(invalid(operation, format!("it does not end after {MOST_PAGES} pages")))
+        Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
     }
 }
 
@@ -172,7 +174,7 @@ fn put(item: &StateItem) -> Result<WriteRequest, BuildError> {
     Ok(WriteRequest::builder().put_request(put).build())
 }
 
-/// Tells whether an item is about something that is still there.
+/// Returns whether an item is about something that is still there.
 fn is_there(item: &Item) -> bool {
     !item.contains_key(table::EXPIRES_AT)
 }

@@ -1,4 +1,4 @@
-//! What the inventory writes is read back whole, from a table.
+//! The table returns the inventory as it was written.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -78,13 +78,13 @@ fn catalog(hierarchy: &Hierarchy) -> Catalog {
     Catalog::new(hierarchy, &serde_json::from_value(facts).unwrap())
 }
 
-fn looked(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) -> Folded {
+fn swept(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) -> Folded {
     let hierarchy = Hierarchy::parse("h", HIERARCHY).unwrap();
     let place = |n| PlaceRead { place: place(n), at, unread: None };
     let sightings = (0..clusters).flat_map(|n| (0..workloads).map(move |w| sighting(n, w))).collect();
     let survey = Survey { places: (0..3).map(place).collect(), sightings };
     let catalog = catalog(&hierarchy);
-    let look = FoldInput {
+    let input = FoldInput {
         survey: &survey,
         began: at,
         ended: true,
@@ -92,7 +92,7 @@ fn looked(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) 
         catalog: &catalog,
         now: at,
     };
-    fold(before, &look)
+    fold(before, &input)
 }
 
 fn app() -> BTreeSet<ImageId> {
@@ -104,7 +104,7 @@ async fn an_inventory_is_read_back_whole() {
     on_a_table(|ledger| async move {
         assert_eq!(ledger.inventory(&app()).await.unwrap(), Inventory::default(), "an empty table is empty");
         let empty = Inventory::default();
-        let folded = looked(&empty, 3, 50, now());
+        let folded = swept(&empty, 3, 50, now());
         assert_eq!(folded.inventory.entries.len(), 150, "six batches and more");
         ledger.write(&items(&empty, &folded, now()).unwrap()).await.unwrap();
         assert_eq!(ledger.inventory(&app()).await.unwrap(), folded.inventory);
@@ -116,12 +116,12 @@ async fn an_inventory_is_read_back_whole() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_kept_for_people_and_nobody_reads_it() {
+async fn what_is_gone_is_kept_for_people_and_is_not_read() {
     on_a_table(|ledger| async move {
         let empty = Inventory::default();
-        let first = looked(&empty, 2, 2, now());
+        let first = swept(&empty, 2, 2, now());
         ledger.write(&items(&empty, &first, now()).unwrap()).await.unwrap();
-        let second = looked(&first.inventory, 0, 0, tomorrow());
+        let second = swept(&first.inventory, 0, 0, tomorrow());
         ledger.write(&items(&first.inventory, &second, tomorrow()).unwrap()).await.unwrap();
         let read = ledger.inventory(&app()).await.unwrap();
         assert_eq!(read, second.inventory);

@@ -61,7 +61,7 @@ async fn unread_keys_are_asked_for_again_and_hundreds_are_split() {
 }
 
 #[tokio::test]
-async fn a_malformed_item_is_named_and_spoils_no_other() {
+async fn a_malformed_item_is_named_and_affects_no_other() {
     for (field, value, named) in [
         ("record", json!({"S": "{\"fence\":\"x\"}"}), "fence"),
         ("record", json!({"S": "{\"claim\":{\"owner\":\"o\"}}"}), "claim"),
@@ -111,10 +111,10 @@ async fn a_record_of_the_first_version_is_read_with_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn an_odd_item_in_the_index_stops_nobody() {
+async fn an_unknown_item_in_the_index_is_skipped() {
     let (ledger, _) = ledger(|_, _| {
         let key = |pk: &str| json!({"pk": {"S": pk}, "sk": {"S": "record"}});
-        (200, json!({"Items": [key("image#"), key("somebody-elses"), key("image#base/os:1")]}))
+        (200, json!({"Items": [key("image#"), key("foreign"), key("image#base/os:1")]}))
     });
     assert_eq!(ledger.unsettled().await.unwrap(), BTreeSet::from([id(1)]));
 }
@@ -127,7 +127,7 @@ async fn a_missing_table_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn the_index_is_read_to_its_end() {
+async fn every_page_of_the_index_is_read() {
     let (ledger, asked) = ledger(|_, input| {
         let first = input["ExclusiveStartKey"].is_null();
         let key = |n| json!({"pk": {"S": format!("image#base/os:{n}")}, "sk": {"S": "record"}});
@@ -157,7 +157,7 @@ async fn a_write_names_the_fence_it_read_and_raises_it() {
 }
 
 #[tokio::test]
-async fn somebody_elses_write_is_a_conflict() {
+async fn a_write_since_the_read_is_a_conflict() {
     let (ledger, _) = ledger(|_, _| error("ConditionalCheckFailedException"));
     assert_eq!(ledger.save(&id(1), &Record::default()).await, Err(NotSaved::Conflict));
 }

@@ -1,10 +1,11 @@
 //! Elastic Container Registry: versions, which of them counts, and their scans.
 //!
-//! Tags and push times come from `DescribeImages`, content from `BatchGetImage` by digest: a digest says which answer is
-//! whose, a tag may have moved between two calls.
+//! Tags and push times come from `DescribeImages`. Content comes from `BatchGetImage` by digest:
+//! the digest says which answer belongs to which image, but a tag may move from one call to the
+//! next.
 
+mod cache;
 mod configuration;
-mod kept;
 mod read;
 mod scan;
 
@@ -23,15 +24,15 @@ use patchwave_converge::{Fault, ManifestAt};
 
 use crate::fault::invalid;
 use crate::manifest::{Document, Notes, SINGLE};
-use kept::Kept;
+use cache::Cache;
 use read::{AT_ONCE, Documents, by_digest, by_tag};
 
-/// Newest pushes of a pattern line that are looked at.
+/// Newest pushes of a pattern line that are read.
 const LINE_DEPTH: usize = 100;
 /// Newest versions that a history holds.
 const HISTORY: usize = 100;
-/// Newest images that a history is made of: each version is up to three images, for itself, its platforms and their
-/// attestations.
+/// Newest images that a history is made from. Each version is up to three images: for itself, its
+/// platforms and their attestations.
 const HISTORY_IMAGES: usize = 300;
 
 /// The hierarchy's registry.
@@ -39,15 +40,15 @@ const HISTORY_IMAGES: usize = 300;
 pub(crate) struct Ecr {
     client: Client,
     account: String,
-    kept: Kept,
+    cache: Cache,
 }
 
-/// A version, `None` where the registry says that there is none.
+/// A version, or `None` if the registry says that there is none.
 type Found = Result<Option<Version>, Fault>;
 
 impl Ecr {
     pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
-        Self { client, account: registry.account().to_owned(), kept: Kept::default() }
+        Self { client, account: registry.account().to_owned(), cache: Cache::default() }
     }
 
     /// Reads the version that counts on each image's line.
@@ -91,7 +92,8 @@ impl Ecr {
         chosen.into_iter().map(|(id, chosen)| (id, chosen.and_then(version))).collect()
     }
 
-    /// Reads what was pushed, as far as the lines of `images` need it: a pattern needs all tags, a stable tag itself.
+    /// Reads the pushes that the lines of `images` need: all tags for a pattern, one tag for a
+    /// stable line.
     async fn pushed(&self, repository: &Repository, images: &[&Image]) -> Result<Vec<Candidate>, Fault> {
         let tracked = |image: &&Image| match &image.line {
             Line::Stable(tags) => Some(tags.first().cloned()),
@@ -127,7 +129,8 @@ impl Ecr {
         Ok(line::current(&image.line, &candidates).cloned())
     }
 
-    /// Chooses the newest build of the commit that an environment runs. What is not known to run there is not known.
+    /// Chooses the newest build of the commit that an environment runs. If it is unknown what runs
+    /// there, the answer is unknown too.
     async fn deployed(
         &self,
         image: &Image,
@@ -137,7 +140,7 @@ impl Ecr {
     ) -> Result<Option<Candidate>, Fault> {
         let operation = format!("find what {environment} runs of {}", image.repository);
         let unknown = |why: &str| invalid(operation.as_str(), why);
-        let deployed = deployed.ok_or_else(|| unknown("the inventory has not seen any of it there"))?;
+        let deployed = deployed.ok_or_else(|| unknown("the inventory has not seen the image there"))?;
         let mut candidates = newest(pushed.to_vec(), LINE_DEPTH);
         if !candidates.iter().any(|candidate| candidate.digest == deployed.version) {
             candidates.extend(self.describe(&image.repository, &[by_digest(&deployed.version)]).await?);
@@ -147,7 +150,8 @@ impl Ecr {
         current.map(Some).ok_or_else(|| unknown("it is no longer in the registry"))
     }
 
-    /// Reads the candidates' commits; leaves out what is gone meanwhile and what is no image.
+    /// Reads the candidates' commits. Leaves out what was deleted meanwhile and what is not an
+    /// image.
     async fn with_revisions(
         &self,
         repository: &Repository,
@@ -176,7 +180,7 @@ impl Ecr {
         Ok(known)
     }
 
-    /// Reads versions by digest, of an index or a manifest.
+    /// Reads versions by the digest of an index or a manifest.
     pub(crate) async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Found> {
         let mut by_repository: BTreeMap<&Repository, Vec<&Digest>> = BTreeMap::new();
         for (repository, digest) in wanted {
@@ -242,14 +246,15 @@ fn digests(candidates: &[Candidate]) -> BTreeSet<Digest> {
     candidates.iter().map(|candidate| candidate.digest.clone()).collect()
 }
 
-/// Returns the newest pushes, the newest first.
+/// Returns the newest pushes, newest first.
 fn newest(mut candidates: Vec<Candidate>, most: usize) -> Vec<Candidate> {
     candidates.sort_by(|a, b| (b.pushed_at, &b.digest).cmp(&(a.pushed_at, &a.digest)));
     candidates.truncate(most);
     candidates
 }
 
-/// Returns everything that an index among `documents` names: parts of versions, and no versions themselves.
+/// Returns everything that an index among `documents` names. These are parts of versions, not
+/// versions themselves.
 fn parts(documents: &Documents) -> BTreeSet<Digest> {
     let named = documents.values().filter_map(|document| match document {
         Ok(Some(Document::Index { platforms, others, .. })) => Some(platforms.values().chain(others)),
@@ -266,7 +271,7 @@ fn notes_of(documents: &Documents, digest: &Digest) -> Result<Notes, Fault> {
     }
 }
 
-/// Puts a version together.
+/// Assembles a version from its documents.
 fn version(
     repository: &Repository,
     pushed: &Candidate,
@@ -276,7 +281,7 @@ fn version(
     let wrong = |problem: &str| invalid(format!("read the version {repository}@{}", pushed.digest), problem);
     let (platforms, notes) = match document {
         Document::Artifact(media_type) => {
-            return Err(wrong(&format!("it is no image but {media_type}; a line must name images")));
+            return Err(wrong(&format!("it is not an image but {media_type}; a line must name images")));
         }
         Document::Manifest { layers, notes } => {
             let single: Platform = SINGLE.parse().map_err(|_| wrong("it has no platform"))?;
@@ -285,7 +290,7 @@ fn version(
         Document::Index { platforms, notes, .. } => of_index(platforms, notes, manifests, &wrong)?,
     };
     if platforms.is_empty() {
-        return Err(wrong("the index names no platform's manifest"));
+        return Err(wrong("the index does not name a platform's manifest"));
     }
     Ok(Version {
         digest: pushed.digest.clone(),

@@ -19,29 +19,28 @@ use crate::time::timestamp;
 const MOST_IDS: usize = 100;
 /// Most images that one page holds.
 const PAGE: i32 = 1_000;
-/// A repository holds at most 100,000 images: more pages than these are an endless loop.
+/// A repository holds at most 100,000 images, so more pages than these mean an endless loop.
 const MOST_PAGES: usize = 200;
 /// Calls that are under way at once.
 pub(super) const AT_ONCE: usize = 16;
 
-/// What each digest's document is; nothing where the registry has none.
+/// The document of each digest; `None` if the registry has none.
 pub(super) type Documents = BTreeMap<Digest, Result<Option<Document>, Fault>>;
 
-/// Names an image by its tag.
 pub(super) fn by_tag(tag: &Tag) -> ImageIdentifier {
     ImageIdentifier::builder().image_tag(tag.as_str()).build()
 }
 
-/// Names an image by its digest.
 pub(super) fn by_digest(digest: &Digest) -> ImageIdentifier {
     ImageIdentifier::builder().image_digest(digest.as_str()).build()
 }
 
 impl Ecr {
-    /// Describes the images of `ids` that exist; a repository that does not exist has none.
+    /// Describes those images of `ids` that exist. A repository that does not exist has none.
     ///
-    /// One missing id fails the whole call, and the error does not say which: the ids are halved until it stands alone. So
-    /// a missing one among a hundred costs a dozen calls, and none in the usual case.
+    /// One missing id fails the whole call, and the error does not say which. So Patchwave halves
+    /// the ids until the missing one is alone. One missing id among a hundred costs a dozen calls;
+    /// the usual case costs no extra call.
     pub(super) async fn describe(
         &self,
         repository: &Repository,
@@ -69,7 +68,8 @@ impl Ecr {
         Ok(found)
     }
 
-    /// Lists all images of a repository, or all that have a tag; a repository that does not exist has none.
+    /// Lists all images of a repository, or all that have a tag. A repository that does not exist
+    /// has none.
     pub(super) async fn list(
         &self,
         repository: &Repository,
@@ -99,7 +99,7 @@ impl Ecr {
         let mut documents = Documents::new();
         let mut unread: Vec<Digest> = Vec::new();
         for digest in digests {
-            match self.kept.document(repository, digest) {
+            match self.cache.document(repository, digest) {
                 Some(document) => {
                     documents.insert(digest.clone(), Ok(Some(document)));
                 }
@@ -109,7 +109,7 @@ impl Ecr {
         let calls = unread.chunks(MOST_IDS).map(|chunk| self.batch(repository, chunk));
         let read = stream::iter(calls).buffer_unordered(AT_ONCE).map(stream::iter).flatten();
         let read: Documents = read.collect().await;
-        self.kept.keep_documents(repository, &read);
+        self.cache.keep_documents(repository, &read);
         documents.extend(read);
         documents
     }
@@ -134,7 +134,7 @@ impl Ecr {
                 return digests.iter().map(|digest| (digest.clone(), each.clone())).collect();
             }
         };
-        // What the answer leaves out is not known, and that is not the same as gone.
+        // An image that the answer leaves out is unknown, which is not the same as deleted.
         let left_out = || Err(invalid(operation(), "the answer leaves it out"));
         let mut documents: Documents = digests.iter().map(|digest| (digest.clone(), left_out())).collect();
         for failure in output.failures() {
@@ -156,7 +156,7 @@ fn digest_of(id: Option<&ImageIdentifier>) -> Option<Digest> {
     id?.image_digest()?.parse().ok()
 }
 
-/// Reads why one image of a batch was not answered.
+/// Reads why the registry did not return one image of a batch.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
 fn failed(operation: &str, failure: &ImageFailure) -> Result<Option<Document>, Fault> {
     let code = failure.failure_code().map_or("", |code| code.as_str());
@@ -175,7 +175,7 @@ fn candidates(operation: &str, images: &[ImageDetail]) -> Result<Vec<Candidate>,
     images.iter().map(|image| candidate(image).map_err(|problem| invalid(operation, problem))).collect()
 }
 
-/// Reads one image's description. Its commit stands in its manifest and is not known yet.
+/// Reads one image's description. Its commit is in its manifest and is not known yet.
 fn candidate(image: &ImageDetail) -> Result<Candidate, String> {
     let digest: Digest = image
         .image_digest()
@@ -186,7 +186,7 @@ fn candidate(image: &ImageDetail) -> Result<Candidate, String> {
     Ok(Candidate {
         pushed_at: pushed_at.ok_or_else(|| format!("imagePushedAt of {digest} is missing"))?,
         digest,
-        // The registry's tags obey the same grammar; one that does not can be on no line.
+        // The registry's tags follow the same grammar. A tag that does not can be on no line.
         tags: image.image_tags().iter().filter_map(|tag| tag.parse().ok()).collect(),
         revision: None,
     })

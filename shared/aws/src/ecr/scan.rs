@@ -21,27 +21,27 @@ use crate::time::timestamp;
 /// Most findings that one page holds.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImageScanFindings.html>
 const PAGE: i32 = 1_000;
-/// Pages that are read; more are an endless loop.
+/// Most pages to read. More pages mean an endless loop.
 const MOST_PAGES: usize = 100;
-/// Findings of one manifest that are kept: ten times what the worst images have.
+/// Most findings of one manifest to keep: ten times what the worst images have.
 const MOST_FINDINGS: usize = 20_000;
-/// Stands for a package that a finding does not name.
+/// The package of a finding that does not name one.
 const UNNAMED: &str = "unnamed";
 
 type Findings = BTreeMap<FindingKey, Finding>;
 
 impl Ecr {
-    /// Lets these scans, which were just read, serve the next reading as well.
+    /// Keeps these scans, which were just read, for the next reading.
     pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
-        self.kept.keep_scans(scans);
+        self.cache.keep_scans(scans);
     }
 
     /// Reads the scans of platform manifests.
     pub(crate) async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let read = |at: &ManifestAt| {
-            let (at, kept) = (at.clone(), self.kept.take_scan(at));
+            let (at, cached) = (at.clone(), self.cache.take_scan(at));
             async move {
-                let scan = if let Some(scan) = kept { scan } else { self.scan(&at).await };
+                let scan = if let Some(scan) = cached { scan } else { self.scan(&at).await };
                 (at, scan)
             }
         };
@@ -49,7 +49,8 @@ impl Ecr {
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
 
-    /// Reads one scan. Whatever is not read to its end has failed: half a list of findings would look cleaner than it is.
+    /// Reads one scan. A scan that is not read completely has failed: half a list of findings would
+    /// look cleaner than it is.
     async fn scan(&self, (repository, digest): &ManifestAt) -> Scan {
         let call = self.client.describe_image_scan_findings().registry_id(&self.account);
         let call = call.repository_name(repository.as_str()).image_id(by_digest(digest));
@@ -83,7 +84,7 @@ impl Ecr {
         Scan::Failed(format!("its findings do not end after {MOST_PAGES} pages"))
     }
 
-    /// Asks for a scan. `Ok(false)`: not possible now.
+    /// Requests a scan. `Ok(false)`: not possible now.
     pub(crate) async fn request_scan(
         &self,
         repository: &Repository,
@@ -95,8 +96,9 @@ impl Ecr {
             return Ok(true);
         };
         let impossible = error.as_service_error().is_some_and(|e| {
-            // Once a day at most; never by hand with enhanced scanning, which answers with ValidationException or says that
-            // the feature is disabled; never for archived or odd images.
+            // Basic scanning allows one scan a day. Enhanced scanning allows none on request: it
+            // answers with ValidationException or says that the feature is disabled. Archived
+            // images and unsupported image types allow none either.
             e.is_limit_exceeded_exception()
                 || e.is_validation_exception()
                 || e.is_unsupported_image_type_exception()
@@ -114,10 +116,11 @@ impl Ecr {
 /// Returns what a finished scan could see, or the scan that is not finished.
 fn coverage(page: &DescribeImageScanFindingsOutput) -> Result<Coverage, Scan> {
     let status = page.image_scan_status();
-    let word = status.and_then(|status| status.status()).map_or("no status", |status| status.as_str());
-    match word {
+    let name = status.and_then(|status| status.status()).map_or("no status", |status| status.as_str());
+    match name {
         "COMPLETE" => Ok(Coverage::Os),
-        // Inspector goes on looking as long as its window lasts: this is its word for a healthy scan.
+        // Inspector keeps scanning as long as its window lasts. ACTIVE is its status of a healthy
+        // scan.
         "ACTIVE" => Ok(Coverage::OsAndLanguages),
         "IN_PROGRESS" | "PENDING" => Err(Scan::Pending),
         "SCAN_ELIGIBILITY_EXPIRED" => Err(Scan::Expired),
@@ -155,7 +158,8 @@ fn gather(findings: &mut Findings, found: &ImageScanFindings) {
     }
 }
 
-/// Merges two reports of one vulnerability in one package, such as the same library in two places: the worse counts.
+/// Merges two reports of one vulnerability in one package, such as the same library in two places.
+/// The worse one counts.
 fn merge(one: &mut Finding, other: Finding) {
     one.severity = one.severity.max(other.severity);
     one.exploited |= other.exploited;
@@ -191,10 +195,11 @@ fn basic(found: &ImageScanFinding) -> Finding {
 
 /// Reads an Inspector finding: one for each package that it names.
 ///
-/// Suppressed findings are skipped, for somebody decided so in Inspector; closed ones no longer apply. Other types than
-/// package vulnerabilities (code, network) are not what a rebuild answers.
+/// Suppressed findings are skipped, because a person decided so in Inspector. Closed findings no
+/// longer apply. Findings of other types (code, network) are skipped, because a rebuild does not
+/// fix them.
 fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
-    let is = |word: Option<&str>, expected: &str| word.is_none_or(|word| word == expected);
+    let is = |name: Option<&str>, expected: &str| name.is_none_or(|name| name == expected);
     if !is(found.status(), "ACTIVE") || !is(found.r#type(), "PACKAGE_VULNERABILITY") {
         return Vec::new();
     }
@@ -223,8 +228,8 @@ fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
     }
 }
 
-/// A title may stand where an identifier is missing. What a key is written with must not be part of it: it would be another
-/// key when it is read back.
+/// A title may take the place of a missing identifier. It must not contain the separator of a
+/// written key: the key would be another one when it is read back.
 fn identifier(name: &str) -> String {
     name.replace(" in ", "_in_")
 }
@@ -246,8 +251,8 @@ fn fix(fixed_in: Option<&str>, available: Option<&str>) -> Fix {
     }
 }
 
-fn severity(word: Option<&str>) -> Severity {
-    match word.unwrap_or_default() {
+fn severity(name: Option<&str>) -> Severity {
+    match name.unwrap_or_default() {
         "CRITICAL" => Severity::Critical,
         "HIGH" => Severity::High,
         "MEDIUM" => Severity::Medium,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Ecr;
 use crate::fake::{self, Answer, Asked, count, digest, error};
 
-/// A registry on the wire: what stands under each repository, by digest.
+/// A registry on the wire: what each repository holds, by digest.
 #[derive(Default, Clone)]
 struct Registry(BTreeMap<&'static str, BTreeMap<String, Stored>>);
 
@@ -40,7 +40,7 @@ impl Registry {
         match operation {
             "DescribeImages" => describe(images, input),
             "BatchGetImage" => batch_get(images, input),
-            other => panic!("nobody expected {other}"),
+            other => panic!("unexpected operation {other}"),
         }
     }
 
@@ -52,7 +52,7 @@ impl Registry {
 fn describe(images: &BTreeMap<String, Stored>, input: &Value) -> Answer {
     let detail = |(digest, stored): (&String, &Stored)| json!({"imageDigest": digest, "imageTags": stored.tags, "imagePushedAt": stored.pushed_at});
     let Some(ids) = input["imageIds"].as_array() else {
-        // One image a page, so that pages must be followed.
+        // One image a page, so that the client must follow pages.
         let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
         let page: Vec<Value> = images.iter().skip(at).take(1).map(detail).collect();
         let next = (at + 1 < images.len()).then(|| (at + 1).to_string());
@@ -122,7 +122,7 @@ fn revision(text: &str) -> Value {
     json!({"org.opencontainers.image.revision": text})
 }
 
-/// An image whose production is a line of its own, beside the newest push.
+/// An image with a line of its own for production, beside the newest push.
 fn with_a_deployed_line() -> Hierarchy {
     let lines = json!([{"environment": "prod", "current": "deployed"}, {"tagPattern": "main-*", "current": "newest"}]);
     let pipeline = json!({"name": "web", "sources": [{"action": "Source", "type": "COMMIT_ID"}]});
@@ -134,7 +134,8 @@ fn with_a_deployed_line() -> Hierarchy {
     Hierarchy::parse("test", &file.to_string()).unwrap()
 }
 
-/// Commit `a` was pushed, then `b`, then a rebuild of `a`; of `c` an old push is left that has no tag.
+/// Commit `a` was pushed, then `b`, then a rebuild of `a`. Commit `c` has an old push without a
+/// tag.
 fn two_commits() -> Registry {
     let of = |commit: &str| manifest(900, &revision(commit));
     Registry::default()
@@ -144,7 +145,8 @@ fn two_commits() -> Registry {
         .push("apps/web", 4, &[], of("c"))
 }
 
-/// What production runs, and what counts on its line then; beside it what counts on the other.
+/// Returns what counts on production's line while production runs `running`, and what counts on the
+/// other line.
 async fn deployed(running: Option<usize>) -> [Result<Option<String>, String>; 2] {
     let hierarchy = with_a_deployed_line();
     let (ecr, _) = two_commits().connect();
@@ -166,13 +168,13 @@ async fn what_counts_on_a_deployed_line_is_the_newest_build_of_the_commit_that_r
     assert_eq!(
         deployed(Some(1)).await,
         [Ok(Some(digest(3))), newest.clone()],
-        "its rebuild, which nobody deployed yet"
+        "its rebuild, which is not deployed yet"
     );
     assert_eq!(deployed(Some(3)).await, [Ok(Some(digest(3))), newest.clone()]);
     assert_eq!(
         deployed(Some(2)).await,
         [Ok(Some(digest(2))), newest.clone()],
-        "a rebuild of an older commit is no news"
+        "a rebuild of an older commit does not count"
     );
     assert_eq!(
         deployed(Some(4)).await,
@@ -180,9 +182,10 @@ async fn what_counts_on_a_deployed_line_is_the_newest_build_of_the_commit_that_r
         "what runs counts without a tag"
     );
 
-    // What nobody saw, and what is gone, is not known: the newest push does not stand in for it.
+    // What the inventory did not see, and what is gone, is unknown. The newest push does not
+    // replace it.
     let because = |why: &str| Err(why.to_owned());
-    assert_eq!(deployed(None).await, [because("the inventory has not seen any of it there"), newest.clone()]);
+    assert_eq!(deployed(None).await, [because("the inventory has not seen the image there"), newest.clone()]);
     assert_eq!(deployed(Some(9)).await, [because("it is no longer in the registry"), newest]);
 }
 
@@ -190,16 +193,16 @@ async fn what_counts_on_a_deployed_line_is_the_newest_build_of_the_commit_that_r
 async fn a_table_that_does_not_say_what_runs_leaves_a_deployed_line_unknown() {
     let hierarchy = with_a_deployed_line();
     let (ecr, _) = two_commits().connect();
-    let running = Err(crate::fault::invalid("read where images run", "nobody answers"));
+    let running = Err(crate::fault::invalid("read where images run", "no answer"));
     let currents = ecr.currents(&images(&hierarchy), &running).await;
     let [production, newest] =
         ["apps/web@prod", "apps/web"].map(|id| &currents[&id.parse::<ImageId>().unwrap()]);
-    assert_eq!(production.as_ref().unwrap_err().message, "nobody answers");
-    assert!(newest.as_ref().unwrap().is_some(), "the other line is nobody's table's");
+    assert_eq!(production.as_ref().unwrap_err().message, "no answer");
+    assert!(newest.as_ref().unwrap().is_some(), "the other line does not depend on the table");
 }
 
 #[tokio::test]
-async fn one_missing_tag_among_many_costs_a_few_calls_and_spoils_nothing() {
+async fn one_missing_tag_among_many_costs_a_few_calls_and_affects_no_other() {
     let tags: Vec<String> = (0..64).map(|n| format!("t{n}")).collect();
     let registry =
         tags.iter().enumerate().filter(|(n, _)| *n != 37).fold(Registry::default(), |registry, (n, tag)| {
@@ -217,7 +220,7 @@ async fn one_missing_tag_among_many_costs_a_few_calls_and_spoils_nothing() {
 }
 
 #[tokio::test]
-async fn a_repository_that_does_not_exist_has_no_version_and_a_fault_is_told_to_each_image() {
+async fn a_repository_that_does_not_exist_has_no_version_and_each_image_gets_the_fault() {
     let hierarchy = hierarchy(&[stable("base/os", "1"), stable("base/os", "2")]);
     let (none, _) = Registry::default().connect();
     assert!(
@@ -306,7 +309,7 @@ async fn a_history_holds_versions_and_not_their_parts() {
     assert_eq!(digests, [digest(3), digest(4)]);
 }
 
-/// Reads one scan of which each page is given.
+/// Reads one scan from the given pages.
 async fn scan(pages: Vec<Answer>) -> Scan {
     let (ecr, _) = ecr(move |_, input| {
         let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
@@ -391,7 +394,7 @@ async fn inspectors_findings_become_one_for_each_package() {
 }
 
 #[tokio::test]
-async fn a_scan_that_cannot_be_asked_for_is_nobodys_error() {
+async fn a_scan_that_cannot_be_requested_is_not_an_error() {
     let (repository, manifest) = at("base/os", 1);
     for (code, expected) in [("LimitExceededException", Ok(false)), ("ValidationException", Ok(false))] {
         let (ecr, _) = ecr(move |_, _| error(code));

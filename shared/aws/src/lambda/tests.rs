@@ -23,8 +23,8 @@ fn event(payload: Value) -> LambdaEvent<Value> {
 }
 
 #[test]
-fn one_bad_body_fails_alone_and_the_same_look_is_made_once() {
-    let ignored = json!({"detail-type": "Anything", "source": "somebody", "detail": {}}).to_string();
+fn one_bad_body_fails_alone_and_equal_triggers_count_once() {
+    let ignored = json!({"detail-type": "Anything", "source": "someone", "detail": {}}).to_string();
     let records = vec![
         message("a", &tick()),
         message("b", "{"),
@@ -47,18 +47,19 @@ async fn a_failed_pass_asks_for_all_its_messages_again() {
 }
 
 #[tokio::test]
-async fn callers_are_told_what_is_wrong() {
-    let told = |payload| async { Diagnostic::from(function().handle(event(payload)).await.unwrap_err()) };
-    let settings = told(serde_json::from_str(&tick()).unwrap()).await;
+async fn callers_receive_what_is_wrong() {
+    let diagnosed =
+        |payload| async { Diagnostic::from(function().handle(event(payload)).await.unwrap_err()) };
+    let settings = diagnosed(serde_json::from_str(&tick()).unwrap()).await;
     assert_eq!(settings.error_type, "InvalidSettings");
     assert!(settings.error_message.contains("PATCHWAVE_TABLE"));
-    assert_eq!(told(json!({"detail": {}})).await.error_type, "InvalidEvent");
+    assert_eq!(diagnosed(json!({"detail": {}})).await.error_type, "InvalidEvent");
 }
 
 #[tokio::test]
 async fn an_ignored_event_is_an_empty_report_that_says_why() {
-    let other = json!({"detail-type": "Anything", "source": "somebody", "detail": {}});
+    let other = json!({"detail-type": "Anything", "source": "someone", "detail": {}});
     let answer = function().handle(event(other)).await.unwrap();
     assert_eq!(answer["started"], json!([]));
-    assert!(answer["ignored"].as_str().unwrap().contains("somebody"));
+    assert!(answer["ignored"].as_str().unwrap().contains("someone"));
 }

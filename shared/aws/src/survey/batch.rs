@@ -1,4 +1,5 @@
-//! Batch: job definitions refer. Jobs that run are tasks of ECS or pods of EKS, and are seen there.
+//! Batch: job definitions refer to images. Running jobs are tasks of ECS or pods of EKS, and are
+//! seen there.
 
 use aws_sdk_batch::Client;
 use aws_sdk_batch::types::{
@@ -43,7 +44,7 @@ fn note(definition: &JobDefinition, reading: &mut Reading) {
     }
 }
 
-/// Returns the containers that a definition names, in whichever of its three ways, and their images.
+/// Returns the containers that a definition names in any of its three forms, with their images.
 fn images<'d>(
     container: Option<&'d ContainerProperties>,
     tasks: Option<&'d EcsProperties>,

@@ -1,4 +1,5 @@
-//! A token bucket as a pure function of the time: it says when a call may be made, and never waits itself.
+//! A token bucket as a pure function of time. It says when a call may be made, and never waits
+//! itself.
 
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use super::clock::{after, before};
 /// How often something may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// Calls that may be made at once after a rest; at least one.
+    /// Calls that may be made at once when the bucket is full; at least one.
     pub(crate) burst: u32,
-    /// Calls a second from then on; at least one.
+    /// Calls a second when the bucket is empty; at least one.
     pub(crate) per_second: u32,
 }
 
@@ -26,10 +27,10 @@ impl Rate {
     }
 }
 
-/// A full bucket to begin with, refilled evenly.
+/// Starts full, and is refilled evenly.
 ///
-/// It keeps one moment instead of a level: when a call would be due if all calls had kept their distance. (ATM's virtual
-/// scheduling; ITU-T I.371, annex A.)
+/// It stores one moment instead of a level: when a call would be due if all calls had kept their
+/// distance. (ATM's virtual scheduling; ITU-T I.371, annex A.)
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     rate: Rate,
@@ -41,14 +42,15 @@ impl Bucket {
         Self { rate, due: Timestamp::MIN }
     }
 
-    /// Takes a token and returns when the call that it is for may be made: now, or later if too many were taken.
+    /// Takes a token and returns when its call may be made: now, or later if too many tokens were
+    /// taken.
     pub(crate) fn take(&mut self, now: Timestamp) -> Timestamp {
         let due = self.due.max(now);
         self.due = after(due, self.rate.step());
         before(due, self.rate.ahead()).max(now)
     }
 
-    /// Empties the bucket: the service says that others use it too.
+    /// Empties the bucket, because the service shows that others use it too.
     pub(crate) fn empty(&mut self, now: Timestamp) {
         self.due = self.due.max(after(now, self.rate.ahead() + self.rate.step()));
     }
@@ -83,8 +85,8 @@ mod tests {
     }
 
     proptest! {
-        /// AWS's own bucket, which starts full, is never overdrawn: between any two calls there are at most `burst` calls
-        /// and one for each step between them.
+        /// AWS's own bucket, which starts full, is never overdrawn. Between any two calls there are
+        /// at most `burst` calls and one for each step between them.
         #[test]
         fn no_window_holds_more_than_the_rate_allows(waits in prop::collection::vec(0_i64..60, 1..600)) {
             let mut bucket = Bucket::new(RATE);
@@ -104,7 +106,7 @@ mod tests {
             }
         }
 
-        /// Nobody waits who kept the distance.
+        /// A caller that keeps the distance does not wait.
         #[test]
         fn calls_that_keep_their_distance_never_wait(n in 1_i64..500) {
             let mut bucket = Bucket::new(RATE);

@@ -1,4 +1,5 @@
-//! The survey's seam to time: what it reads and how it waits. Tests put a clock here that moves when somebody waits.
+//! How the survey reads the time and waits. Tests use a clock that moves only when the survey
+//! waits.
 
 use std::time::Duration;
 
@@ -6,16 +7,16 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use patchwave::time::Timestamp;
 
-/// A clock that can be waited for.
+/// A clock that can also wait.
 pub trait Clock: Send + Sync {
     /// Returns the time.
     fn now(&self) -> Timestamp;
 
-    /// Waits until then; not at all if that has passed.
+    /// Waits until `then`, or not at all if that has passed.
     fn until(&self, then: Timestamp) -> BoxFuture<'_, ()>;
 }
 
-/// The real one.
+/// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WallClock;
 

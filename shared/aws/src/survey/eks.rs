@@ -1,4 +1,4 @@
-//! EKS: where the clusters are, and what they say themselves.
+//! EKS: where the clusters are, and what their own APIs report.
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_eks::Client;
@@ -17,12 +17,11 @@ const PAGE: i32 = 100;
 pub(super) struct Eks {
     pub(super) client: Client,
     pub(super) credentials: Option<SharedCredentialsProvider>,
-    /// Where all clusters are instead, in tests.
+    /// Replaces the endpoints of all clusters, in tests.
     pub(super) endpoint: Option<String>,
 }
 
 impl Eks {
-    /// Lists the clusters.
     pub(super) async fn clusters(&self, pace: &Pace, reading: &mut Reading) -> Vec<Place> {
         let mut places = Vec::new();
         let mut from = None;
@@ -45,7 +44,6 @@ impl Eks {
         }
     }
 
-    /// Reads a cluster.
     pub(super) async fn cluster(&self, pace: &Pace, reading: &mut Reading) {
         let name = reading.cluster().to_owned();
         let call = self.client.describe_cluster().name(&name);

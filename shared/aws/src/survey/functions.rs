@@ -19,7 +19,7 @@ const LATEST: &str = "$LATEST";
 pub(super) async fn read(client: &Client, pace: &Pace, reading: &mut Reading) {
     for name in images(client, pace, reading).await {
         match function(client, pace, &name, reading).await {
-            // It was deleted since it was listed.
+            // The function was deleted since it was listed.
             Ok(()) | Err(Missed::Gone) => {}
             Err(Missed::Interrupted) => return reading.miss(Missed::Interrupted),
             Err(missed) => reading.miss(missed),
@@ -51,7 +51,7 @@ async fn images(client: &Client, pace: &Pace, reading: &mut Reading) -> Vec<Stri
     }
 }
 
-/// Reads a function: what can be called by name or alias runs, the other versions refer.
+/// Reads a function. A version that a name or an alias calls runs; the other versions refer.
 async fn function(client: &Client, pace: &Pace, name: &str, reading: &mut Reading) -> Result<(), Missed> {
     let aliased = aliased(client, pace, name).await?;
     for version in versions(client, pace, name).await? {
@@ -83,7 +83,7 @@ async fn function(client: &Client, pace: &Pace, name: &str, reading: &mut Readin
     Ok(())
 }
 
-/// Returns the versions that an alias leads to, or a part of its calls.
+/// Returns the versions that an alias sends all or some of its calls to.
 async fn aliased(client: &Client, pace: &Pace, name: &str) -> Result<BTreeSet<String>, Missed> {
     let mut versions = BTreeSet::new();
     let mut from = None;

@@ -14,7 +14,8 @@ use super::schedules::Schedules;
 use super::{Left, batch, ecs, functions};
 use crate::clients::Clients;
 
-/// Places that are read at once. Eight clusters with an answer in 100 ms each are 80 calls a second: the rate is the limit.
+/// Places that are read at once. Eight clusters that answer in 100 ms each make 80 calls a second,
+/// so the rate is the limit.
 const PLACES_AT_ONCE: usize = 8;
 
 /// What was read.
@@ -25,7 +26,7 @@ pub(super) struct Read {
     pub(super) left: Vec<Left>,
 }
 
-/// Says of places that they could not be read at all.
+/// Reports places that could not be read at all.
 pub(super) fn unread(left: Vec<Left>, pace: &Pace, reason: &str) -> Read {
     let at = pace.now();
     let places = left.into_iter();
@@ -62,7 +63,7 @@ impl Lane {
         }
     }
 
-    /// Reads places, and the clusters that are found, until none is left or time is up.
+    /// Reads places, and the clusters that they list, until none is left or time is up.
     pub(super) async fn read(&self, left: Vec<Left>) -> Read {
         let mut waiting = VecDeque::from(left);
         let mut under_way = FuturesUnordered::new();
@@ -93,16 +94,16 @@ impl Lane {
         read.sightings.extend(sightings);
     }
 
-    /// Reads one place. Behind a pointer, because what the calls of all services hold is large.
+    /// Reads one place. Boxed, because the futures of all services' calls are large.
     fn place(&self, left: Left) -> BoxFuture<'_, Done> {
         Box::pin(async move {
             let mut reading = Reading::new(left.place.clone());
-            let found = self.look(&mut reading).await;
+            let found = self.dispatch(&mut reading).await;
             (left, reading, found)
         })
     }
 
-    async fn look(&self, reading: &mut Reading) -> Vec<Place> {
+    async fn dispatch(&self, reading: &mut Reading) -> Vec<Place> {
         let pace = &self.pace;
         match (reading.place().kind, reading.place().cluster.is_some()) {
             (ConsumerKind::Ecs, false) => return ecs::clusters(&self.ecs, pace, reading).await,

@@ -1,8 +1,9 @@
-//! A look at the places where containers run, across accounts and regions: everything that is seen there, and nothing
-//! concluded.
+//! The survey: reads where containers run, across accounts and regions. It records everything that
+//! it sees, and concludes nothing.
 //!
-//! Each cluster is a [`Place`], and so is each list of clusters and each service without clusters. A place is read whole,
-//! or it says why not; one that fails never hides another. What an invocation does not reach is in its [`Cursor`].
+//! Each cluster is a [`Place`], and so is each list of clusters and each service without clusters.
+//! A place is read completely, or its result says why not. A failed place never hides another one.
+//! What an invocation does not reach is in its [`Cursor`].
 
 mod batch;
 mod bucket;
@@ -41,24 +42,23 @@ const SESSION: &str = "patchwave-inventory";
 const ACCOUNTS_AT_ONCE: usize = 16;
 /// Regions of an account that are read at once.
 const REGIONS_AT_ONCE: usize = 8;
-/// How long before its deadline an invocation begins nothing more, so that calls that are under way can end; of a short time
-/// a quarter, so that each invocation gets on.
+/// How long before its deadline an invocation begins no more calls, so that calls in progress can
+/// end. It is at most a quarter of the time, so that even a short invocation makes progress.
 const RESERVE: Duration = Duration::from_mins(1);
 
-/// An account to look at.
+/// An account to survey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The account's twelve digits.
     pub account: String,
     /// The environment that the hierarchy gives the account.
     pub environment: Option<String>,
-    /// The role to look with; none in the account where this runs.
+    /// The role to assume; `None` in the account where this runs.
     pub role: Option<Role>,
-    /// Where to look.
     pub regions: Vec<String>,
 }
 
-/// The places that are still to be read, for the next invocation.
+/// The places that the next invocation still has to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cursor {
@@ -67,7 +67,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Counts the places in whose midst an invocation ended.
+    /// Counts the places that an invocation began to read but did not finish.
     pub(crate) fn interrupted(&self) -> usize {
         self.left.iter().filter(|left| left.interrupted).count()
     }
@@ -77,14 +77,14 @@ impl Cursor {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Left {
-    /// Whether an invocation ended in its midst. A place to which that happens again is unread: the third invocation would
-    /// end there as well.
+    /// Whether an invocation ended while it read the place. If that happens twice, the place is
+    /// unread, because a third invocation would end there as well.
     #[serde(default)]
     pub interrupted: bool,
     pub place: Place,
 }
 
-/// Looks at places.
+/// Reads what runs, place by place.
 #[derive(Clone)]
 pub struct Surveyor {
     clients: Clients,
@@ -93,7 +93,7 @@ pub struct Surveyor {
 }
 
 impl Surveyor {
-    /// Reads the SDK's settings. Nothing is connected yet.
+    /// Reads the SDK's settings. It opens no connection yet.
     pub async fn load() -> Self {
         Self::new(Clients::load(false).await, settings::kube_endpoint())
     }
@@ -102,10 +102,11 @@ impl Surveyor {
         Self { clients, clock: Arc::new(WallClock), kube_endpoint }
     }
 
-    /// Looks at everything in `targets`, or at what `resume` says is left of it, until shortly before `deadline`.
+    /// Surveys everything in `targets`, or what `resume` says is left of it, until shortly before
+    /// `deadline`.
     ///
-    /// A deadline in the past is none: what emulates Lambda on a desk has a constant one in 1970. A place whose account is no
-    /// longer among the targets is no longer looked at.
+    /// A deadline in the past does not count, because local emulators of Lambda set a constant one
+    /// in 1970. A place is dropped if its account is no longer among the targets.
     pub async fn survey(
         &self,
         targets: &[Target],
@@ -129,12 +130,12 @@ impl Surveyor {
         }
         survey.places.sort_by(|a, b| a.place.cmp(&b.place));
         survey.sightings.sort();
-        // First what was interrupted, so that it has a whole invocation.
+        // Interrupted places come first, so that each has a whole invocation.
         cursor.left.sort_by(|a, b| (!a.interrupted, &a.place).cmp(&(!b.interrupted, &b.place)));
         (survey, (!cursor.left.is_empty()).then_some(cursor))
     }
 
-    /// Looks at one account, all regions at once.
+    /// Surveys one account, all regions at once.
     async fn account(&self, target: &Target, regions: Regions, stop: Option<Timestamp>) -> Vec<Read> {
         let credentials = match &target.role {
             None => Ok(None),
@@ -156,7 +157,7 @@ impl Surveyor {
     }
 }
 
-/// Returns when nothing more is begun.
+/// Returns when the survey begins no more calls.
 fn stop(now: Timestamp, deadline: Timestamp) -> Timestamp {
     let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
     before(deadline, RESERVE.min(left / 4))
@@ -165,9 +166,9 @@ fn stop(now: Timestamp, deadline: Timestamp) -> Timestamp {
 /// What is left to read of one account, by region.
 type Regions = BTreeMap<String, Vec<Left>>;
 
-/// Returns all places that are known before anything was read.
+/// Returns all places that are known before anything is read.
 fn everything(targets: &[Target]) -> Vec<Left> {
-    // Not SageMaker: nobody looks at it, which is not the same as a look that failed.
+    // Patchwave does not survey SageMaker, which is not the same as a survey that failed.
     const KINDS: [ConsumerKind; 5] = [
         ConsumerKind::Ecs,
         ConsumerKind::Eks,
@@ -193,7 +194,7 @@ fn everything(targets: &[Target]) -> Vec<Left> {
     left
 }
 
-/// Gives each account what is left of it, each place once.
+/// Groups what is left by account and region, each place once.
 fn accounts(targets: &[Target], left: Vec<Left>) -> Vec<(&Target, Regions)> {
     let mut known = BTreeSet::new();
     let mut accounts: BTreeMap<&str, (&Target, Regions)> = BTreeMap::new();

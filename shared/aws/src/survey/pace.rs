@@ -1,4 +1,5 @@
-//! When a call may be made, and how often it is tried: AWS's published rates, for each account and region.
+//! When a call may be made, and how often it is tried: by AWS's published rates, for each account
+//! and region.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,7 +16,7 @@ use super::bucket::{Bucket, Rate};
 use super::clock::{Clock, after};
 use crate::fault::fault;
 
-/// What AWS counts together.
+/// Calls that share one rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Meter {
     /// ECS's list of clusters.
@@ -29,7 +30,7 @@ pub(crate) enum Meter {
     /// ECS's task definitions.
     EcsTaskDefinitions,
     Eks,
-    /// Kubernetes: its own server says when it has enough.
+    /// Kubernetes: its own server throttles.
     Kubernetes,
     /// `GetFunction`.
     LambdaFunction,
@@ -44,8 +45,9 @@ pub(crate) enum Meter {
 
 impl Meter {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html> and
-    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>. EKS and Batch publish no rate: theirs is
-    /// ECS's for clusters, and so is that of rules and schedules, of which others need theirs more. Kubernetes has none.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
+    /// EKS and Batch publish no rate, so they get ECS's rate for clusters. Rules and schedules get
+    /// it too, because other callers need most of their published rates. Kubernetes has none.
     const fn rate(self) -> Option<Rate> {
         match self {
             Self::EcsTasks | Self::EcsServices => Some(Rate { burst: 100, per_second: 20 }),
@@ -71,11 +73,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Why something was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Missed {
-    /// The invocation ends before it would be this call's turn.
+    /// The invocation ends before this call's turn.
     Interrupted,
-    /// It ended since it was listed.
+    /// It was deleted since it was listed.
     Gone,
-    /// Nobody is there to answer: another attempt would only cost another wait.
+    /// No server answers: another attempt would only cost another wait.
     Silent(Fault),
     Failed(Fault),
 }
@@ -89,9 +91,9 @@ impl From<Fault> for Missed {
 /// The pace of one account and region.
 pub(super) struct Pace {
     clock: Arc<dyn Clock>,
-    /// When no further call is begun, if the invocation ends at all.
+    /// From then on no call is begun; `None` if the invocation has no deadline.
     stop: Option<Timestamp>,
-    /// Whether a call's turn came after that: then no other place is begun either.
+    /// Whether a call's turn came after `stop`. Then no other place is begun either.
     over: AtomicBool,
     buckets: Mutex<BTreeMap<Meter, Bucket>>,
 }
@@ -114,7 +116,7 @@ impl Pace {
         self.until(self.token(meter)).await
     }
 
-    /// Makes a call when its turn has come, and again if it was throttled or nobody answered.
+    /// Makes a call when its turn has come, and again if it was throttled or not answered.
     pub(super) async fn call<T, E, R>(
         &self,
         meter: Meter,
@@ -125,11 +127,11 @@ impl Pace {
         R: Future<Output = Result<T, SdkError<E>>>,
         E: ProvideErrorMetadata + Error + 'static,
     {
-        self.patiently(meter, || async { call().await.map_err(|error| missed(operation, &error)) }).await
+        self.retry(meter, || async { call().await.map_err(|error| missed(operation, &error)) }).await
     }
 
-    /// The same for a call whose failures are in our words already.
-    pub(super) async fn patiently<T, R>(&self, meter: Meter, call: impl Fn() -> R) -> Result<T, Missed>
+    /// Like [`Self::call`], for a call that returns [`Missed`] itself.
+    pub(super) async fn retry<T, R>(&self, meter: Meter, call: impl Fn() -> R) -> Result<T, Missed>
     where
         R: Future<Output = Result<T, Missed>>,
     {

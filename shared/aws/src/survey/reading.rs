@@ -1,4 +1,4 @@
-//! What one place showed, as it is read.
+//! What was read of one place so far.
 
 use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting, Use};
 use patchwave::time::Timestamp;
@@ -6,7 +6,7 @@ use patchwave_converge::Fault;
 
 use super::pace::Missed;
 
-/// Most reasons that are told of one place: after three people look for themselves.
+/// Most reasons to report of one place. A person who needs more can read the place directly.
 const MOST_REASONS: usize = 3;
 
 /// A place that is being read.
@@ -84,7 +84,7 @@ impl Reading {
         }
     }
 
-    /// Ends the reading. A place that ended itself has nothing in it, and that is known.
+    /// Ends the reading. A place that was deleted is known to be empty.
     pub(super) fn finish(mut self, at: Timestamp) -> (PlaceRead, Vec<Sighting>) {
         if self.gone {
             self.missed.clear();

@@ -1,4 +1,5 @@
-//! EventBridge: rules and schedules that start tasks of ECS. What only they start refers to images, and runs nothing now.
+//! EventBridge: rules and schedules that start tasks of ECS. What only they start refers to images,
+//! and runs nothing now.
 
 use aws_sdk_eventbridge::Client as Events;
 use aws_sdk_eventbridge::types::Target as RuleTarget;
@@ -28,7 +29,8 @@ pub(super) struct Schedules {
 type Start = (String, String);
 
 impl Schedules {
-    /// Reads the rules of the default bus, which is the one that knows schedules and AWS's own events, and all schedules.
+    /// Reads all schedules, and the rules of the default bus. That bus is the one with scheduled
+    /// rules and AWS's own events.
     pub(super) async fn read(&self, pace: &Pace, reading: &mut Reading) {
         let mut starts = Vec::new();
         for found in [self.rules(pace, &mut starts).await, self.schedules(pace, &mut starts).await] {
@@ -49,7 +51,7 @@ impl Schedules {
             let call = self.events.list_rules().limit(PAGE).set_next_token(from);
             let output = pace.call(Meter::Events, "list EventBridge rules", || call.clone().send()).await?;
             for rule in output.rules().iter().filter_map(|rule| rule.name()) {
-                // It was deleted since it was listed.
+                // The rule was deleted since it was listed.
                 tolerate_gone(self.rule(pace, rule, starts).await)?;
             }
             from = output.next_token;
@@ -91,7 +93,7 @@ impl Schedules {
         }
     }
 
-    /// The list names only what a schedule calls; the schedule itself says with what.
+    /// The list names only what a schedule calls. The schedule itself names the task definition.
     async fn schedule(
         &self,
         pace: &Pace,
@@ -115,7 +117,7 @@ fn tolerate_gone(read: Result<(), Missed>) -> Result<(), Missed> {
     }
 }
 
-/// Tells whether a schedule's target is a cluster of ECS, or ECS's API.
+/// Returns whether a schedule's target is a cluster of ECS, or ECS's API.
 fn starts_tasks(schedule: &ScheduleSummary) -> bool {
     let arn = schedule.target().map_or("", |target| target.arn());
     (arn.contains(":ecs:") && arn.contains(":cluster/")) || arn.ends_with(RUN_TASK)

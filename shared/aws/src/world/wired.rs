@@ -1,4 +1,5 @@
-//! The world on fakes of the wire: only the pauses between attempts are shorter than the functions'.
+//! The world on fakes of the wire. Only its pauses between attempts are shorter than the
+//! functions'.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table:
         ticks: None,
         registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
-        // Nobody asks it here.
+        // No test here asks it.
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
     }

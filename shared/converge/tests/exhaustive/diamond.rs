@@ -1,4 +1,5 @@
-//! The diamond: its hierarchy, its versions, and small numbers for everything large that a state refers to.
+//! The diamond: its hierarchy, its versions, and small numbers for the large values that a state
+//! refers to.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,12 +14,12 @@ use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use serde::Serialize;
 
-use crate::town::Defect;
+use crate::model::Defect;
 
-/// The images, parents first; a state counts them by their place here.
+/// The images, parents first. A state refers to an image by its index here.
 pub(crate) const IMAGES: [&str; 4] = ["b", "p1", "p2", "a"];
 
-/// When the finding appeared, in seconds: all that is older is vulnerable.
+/// When the finding appeared, in seconds. All older versions are vulnerable.
 pub(crate) const FOUND: i64 = 1_800_000_000;
 
 /// Everything that does not change during a search.
@@ -26,7 +27,7 @@ pub(crate) struct Diamond {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) defect: Defect,
     pub(crate) records: Numbered<Record>,
-    /// The number of each record once it is stored, by that of the one that was to be written.
+    /// The number of each record once it is stored, by the number of the record to be written.
     pub(crate) stored: RefCell<BTreeMap<u32, u32>>,
     pub(crate) claims: Numbered<Claim>,
     pub(crate) starts: Numbered<Start>,
@@ -58,10 +59,10 @@ impl Diamond {
     }
 }
 
-/// Values by number: equal ones have the same, so that states can be compared by number.
+/// Values by number. Equal values have the same number, so states can be compared by number.
 pub(crate) struct Numbered<T>(RefCell<Table<T>>);
 
-/// The numbers by the values' JSON, and the values by their numbers.
+/// The numbers by the JSON of the values, and the values by their numbers.
 type Table<T> = (BTreeMap<String, u32>, Vec<Rc<T>>);
 
 impl<T> Default for Numbered<T> {
@@ -84,18 +85,19 @@ impl<T: Serialize + Clone> Numbered<T> {
     }
 }
 
-/// One version, and whether it carries the finding.
+/// A version, and whether it carries the finding.
 pub(crate) struct Pushed {
     pub(crate) version: Version,
     pub(crate) is_vulnerable: bool,
 }
 
-/// All versions that any schedule pushed. A version never changes, so that reading one by digest commutes with all else.
+/// The versions of all orders that the search explores. A version never changes, so reading one by
+/// digest commutes with every other step.
 #[derive(Default)]
 pub(crate) struct Versions(RefCell<Vec<Rc<Pushed>>>);
 
 impl Versions {
-    /// Pushes a version of `image` on its first parent, unless another schedule has pushed it already.
+    /// Pushes a version of `image` on its first parent, unless another order has pushed it already.
     pub(crate) fn push(&self, image: u8, base: Option<&Digest>, at: Timestamp, is_new_base: bool) -> u32 {
         let name = IMAGES[usize::from(image)];
         let base = base.map(|digest| self.by_digest(digest).unwrap());
@@ -132,7 +134,7 @@ impl Versions {
 }
 
 impl Pushed {
-    /// What the scanner says, which here completes at once.
+    /// Returns the scan of the version. Scans complete at once here.
     pub(crate) fn scan(&self) -> Scan {
         let finding = Finding {
             key: FindingKey { vulnerability: "CVE-2026-0001".into(), package: "openssl".into() },
@@ -144,11 +146,8 @@ impl Pushed {
             first_observed: None,
             exploited: false,
         };
-        Scan::Complete {
-            completed_at: self.version.pushed_at.max(time(FOUND)),
-            coverage: Coverage::Os,
-            findings: self.is_vulnerable.then_some(finding).into_iter().collect(),
-        }
+        let findings: Vec<Finding> = self.is_vulnerable.then_some(finding).into_iter().collect();
+        Scan::complete(self.version.pushed_at.max(time(FOUND)), Coverage::Os, findings)
     }
 }
 

@@ -1,34 +1,42 @@
-//! Every interleaving of two workers that keep a diamond of four images patched: the real passes over a small town.
+//! Every interleaving of two workers that keep a diamond of four images patched: the real passes on
+//! a small model of the world.
 //!
-//! A step is one call of [`patchwave_converge::World`]: the explorer decides whose call is answered next, whether its
-//! answer or the call itself is lost, whether the worker is gone after it, which build ends, and when a lease passes.
-//! Wherever nobody works, the events that are left are dropped and the sweep and the ticks alone must converge.
+//! A step is one call of [`patchwave_converge::World`]. The search decides whose call is answered
+//! next, whether the call or its answer is lost, whether the worker crashes after it, which build
+//! ends, and when a lease passes. From every state in which both workers are idle, the remaining
+//! events are dropped, and the sweep and the ticks alone must converge.
 //!
-//! What is left out changes nothing that is looked at here:
-//! - Versions and scans never change, so that reading them by digest commutes with all else.
-//! - A worker that is gone before its next call is one that is gone after its last effect: reading leaves no trace.
-//! - A pass begins with its first reads, for nobody can tell when it was only about to begin. It is always a sweep, whose
-//!   scope does not depend on the index of the unsettled; that index is what the ticks of the quiet town go by.
-//! - Records and slots are read at one moment. Only what is given back depends on the slots, and that is fenced.
-//! - A write whose fence is too old stays too late, and a build that is over stays over: such a call is answered at once.
-//! - Two workers are alike, and change places.
-//! - Where all have read what they read and nobody new begins, a build that ends meanwhile is seen by nobody: it ends after.
-//! - Builds succeed, and the clock moves only by leases: no other deadline is near. An invocation never outlives a lease.
+//! These reductions hide no violation:
+//! - Versions and scans never change, so reading them by digest commutes with every other step.
+//! - A crash before a call equals a crash after the last effect, because reads change nothing.
+//! - A pass begins with its first reads: before them it has no effect. It is always a sweep,
+//!   because the scope of a sweep does not depend on the index of unsettled images. The ticks of
+//!   the quiet model use that index.
+//! - Records and slots are read in one step. Only giving back depends on the slots, and it is
+//!   fenced.
+//! - A write with an old fence stays late, and a build that is over stays over, so such a call is
+//!   answered at once.
+//! - The two workers are interchangeable.
+//! - If all workers have made their reads and no pass may begin, no worker notices that a build
+//!   ends. It ends when they are idle.
+//! - Builds succeed, and only leases move the clock: no other deadline is near. No invocation lasts
+//!   longer than a lease.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests may fail loudly")]
 
 mod diamond;
+mod model;
 mod passes;
 mod search;
-mod town;
+mod stepped_world;
 
 use diamond::Diamond;
+use model::{Defect, Violation};
 use search::{Bounds, Explored, Search};
-use town::{Defect, Violation};
 
 const MANY: u32 = 20;
 
-/// A path is as deep as it is long.
+/// The search recurses once for each step of a path.
 const STACK: usize = 1 << 30;
 
 fn explore(builds_at_once: u32, defect: Defect, bounds: Bounds) -> Result<Explored, Violation> {
@@ -36,7 +44,7 @@ fn explore(builds_at_once: u32, defect: Defect, bounds: Bounds) -> Result<Explor
     std::thread::Builder::new().stack_size(STACK).spawn(search).unwrap().join().unwrap()
 }
 
-#[expect(clippy::print_stdout, reason = "how much was looked at is half of the result")]
+#[expect(clippy::print_stdout, reason = "how much was explored is half of the result")]
 fn holds(builds_at_once: u32, bounds: Bounds) {
     match explore(builds_at_once, Defect::None, bounds) {
         Ok(explored) => println!("{bounds:?}: {explored:?}"),
@@ -45,7 +53,7 @@ fn holds(builds_at_once: u32, bounds: Bounds) {
 }
 
 #[test]
-fn whatever_overlaps_each_image_is_built_once() {
+fn overlapping_passes_build_each_image_once() {
     holds(MANY, Bounds { overlapping: 5, extras: 0, crashes: 0, losses: 0 });
 }
 
@@ -60,29 +68,29 @@ fn two_duplicates_build_nothing_twice() {
 }
 
 #[test]
-fn a_lost_answer_anywhere_loses_nothing() {
+fn a_lost_answer_anywhere_loses_no_finding() {
     holds(MANY, Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 1 });
 }
 
 #[test]
-fn a_duplicate_and_a_crash_anywhere_lose_nothing_and_build_nothing_twice() {
+fn a_duplicate_and_a_crash_anywhere_lose_no_finding_and_build_nothing_twice() {
     holds(MANY, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 0 });
 }
 
 /// 8,120,202 states of 1,915,053 passes: two minutes and 1.4 GB.
 #[test]
 #[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
-fn two_duplicates_and_two_crashes_lose_nothing_and_build_nothing_twice() {
+fn two_duplicates_and_two_crashes_lose_no_finding_and_build_nothing_twice() {
     holds(MANY, Bounds { overlapping: 2, extras: 2, crashes: 2, losses: 0 });
 }
 
 #[test]
-fn one_slot_is_enough() {
+fn one_slot_suffices_to_build_each_image_once() {
     holds(1, Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 0 });
 }
 
 #[test]
-fn the_search_finds_what_is_planted() {
+fn the_search_finds_each_planted_defect() {
     let found = [
         (Defect::NoFence, "run at once"),
         (Defect::NeverFound, "has no slot"),

@@ -1,39 +1,26 @@
-//! Passes of the real code, as a tree of what they were answered.
+//! The passes of the real code, as a tree of the answers that they got.
 //!
-//! A pass is a function of the answers that it got, so the answers are its state. A node of the tree is a pass that
-//! waits for its next answer; a future that nobody advanced yet is kept in its node, and one that is gone is made again
-//! from the answers.
+//! A pass is a function of its answers, so the answers are its state. A node of the tree is a pass
+//! that waits for its next answer. A node keeps the future of its pass until an answer advances it;
+//! after that, the pass is run again from its answers when it is needed.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use patchwave::facts::Deployments;
-use patchwave::facts::{
-    Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
-};
-use patchwave::finding::Scan;
-use patchwave::hierarchy::{Image, Variable};
-use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::notice::Notice;
-use patchwave::plan::{Limit, Start};
-use patchwave::policy::{Limits, Mode};
-use patchwave::record::{Claim, Record};
-use patchwave::time::Timestamp;
+use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
-use patchwave_converge::{
-    Fault, FaultKind, ManifestAt, NotClaimed, NotSaved, NotStarted, PassSettings, Records, World, converge,
-};
+use patchwave_converge::{PassSettings, converge};
 
-use crate::diamond::{Diamond, id, place, time};
-use crate::town::{Answer, Ask, Images};
+use crate::diamond::Diamond;
+use crate::model::{Answer, Call};
+use crate::stepped_world::SteppedWorld;
 
 /// An answer, and the time at which the world gave it.
 pub(crate) type Timed = (i64, Answer);
 
-/// All passes that any schedule made.
+/// The passes of all orders that the search explores.
 pub(crate) struct Passes {
     diamond: Rc<Diamond>,
     roots: BTreeMap<(Trigger, &'static str), u32>,
@@ -41,17 +28,18 @@ pub(crate) struct Passes {
 }
 
 struct Node {
-    /// What was answered last, to whom.
+    /// The node before the last answer, and that answer.
     before: Option<(u32, Timed)>,
     root: (Trigger, &'static str),
-    /// What it asks next; nothing if it is over.
-    asks: Option<Ask>,
+    /// The call that waits for an answer, or nothing if the pass is over.
+    call: Option<Call>,
     after: BTreeMap<Timed, u32>,
     live: Option<Live>,
 }
 
+/// A pass that waits for its next answer.
 struct Live {
-    puppet: Rc<Puppet>,
+    world: Rc<SteppedWorld>,
     pass: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -71,11 +59,11 @@ impl Passes {
             return *node;
         }
         let mut live = Live::new(&self.diamond, &root);
-        let asks = live.advance();
+        let call = live.advance();
         let node = self.add(Node {
             before: None,
             root: root.clone(),
-            asks,
+            call,
             after: BTreeMap::new(),
             live: Some(live),
         });
@@ -83,23 +71,23 @@ impl Passes {
         node
     }
 
-    /// What the pass asks next; nothing if it is over.
-    pub(crate) fn asks(&self, node: u32) -> Option<Ask> {
-        self.nodes[node as usize].asks
+    /// Returns the call that waits for an answer, or nothing if the pass is over.
+    pub(crate) fn call(&self, node: u32) -> Option<Call> {
+        self.nodes[node as usize].call
     }
 
-    /// Answers a pass, and returns what it becomes.
+    /// Answers a pass, and returns its next node.
     pub(crate) fn answer(&mut self, node: u32, answer: Timed) -> u32 {
         if let Some(after) = self.nodes[node as usize].after.get(&answer) {
             return *after;
         }
         let live = self.nodes[node as usize].live.take();
         let mut live = live.unwrap_or_else(|| self.replay(node));
-        live.puppet.answer.set(Some(answer));
-        let asks = live.advance();
+        live.world.answer(answer);
+        let call = live.advance();
         let root = self.nodes[node as usize].root.clone();
-        let live = asks.is_some().then_some(live);
-        let after = self.add(Node { before: Some((node, answer)), root, asks, after: BTreeMap::new(), live });
+        let live = call.is_some().then_some(live);
+        let after = self.add(Node { before: Some((node, answer)), root, call, after: BTreeMap::new(), live });
         self.nodes[node as usize].after.insert(answer, after);
         after
     }
@@ -114,7 +102,7 @@ impl Passes {
         let mut live = Live::new(&self.diamond, &at.root);
         live.advance();
         for answer in answers.into_iter().rev() {
-            live.puppet.answer.set(Some(answer));
+            live.world.answer(answer);
             live.advance();
         }
         live
@@ -128,211 +116,22 @@ impl Passes {
 
 impl Live {
     fn new(diamond: &Rc<Diamond>, (trigger, owner): &(Trigger, &'static str)) -> Self {
-        let puppet = Rc::new(Puppet {
-            diamond: Rc::clone(diamond),
-            now: Cell::new(0),
-            asked: Cell::new(None),
-            answer: Cell::new(None),
-        });
-        let world = Rc::clone(&puppet);
+        let world = Rc::new(SteppedWorld::new(Rc::clone(diamond)));
+        let of_pass = Rc::clone(&world);
         let triggers = [trigger.clone()];
         let settings = PassSettings { mode: Mode::Enforce, owner: (*owner).to_owned() };
         let pass = Box::pin(async move {
-            // Nothing is learnt from the report: what counts is what became of the town.
-            let _ = converge(&*world, &world.diamond.hierarchy, &triggers, &settings).await;
+            // The report does not matter, only what the pass did to the model.
+            let _ = converge(&*of_pass, of_pass.hierarchy(), &triggers, &settings).await;
         });
-        Self { puppet, pass }
+        Self { world, pass }
     }
 
-    /// Lets the pass run until it asks, and returns what; nothing if it ended.
-    fn advance(&mut self) -> Option<Ask> {
+    /// Runs the pass until it makes a call, and returns the call, or nothing if the pass ended.
+    fn advance(&mut self) -> Option<Call> {
         match self.pass.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(()) => None,
-            Poll::Pending => self.puppet.asked.take(),
+            Poll::Pending => self.world.take_call(),
         }
-    }
-}
-
-/// A world that asks whoever pulls its strings.
-struct Puppet {
-    diamond: Rc<Diamond>,
-    now: Cell<i64>,
-    asked: Cell<Option<Ask>>,
-    answer: Cell<Option<Timed>>,
-}
-
-impl Puppet {
-    async fn ask(&self, ask: Ask) -> Answer {
-        std::future::poll_fn(|_| {
-            if let Some((now, answer)) = self.answer.take() {
-                self.now.set(now);
-                return Poll::Ready(answer);
-            }
-            self.asked.set(Some(ask));
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn version(&self, number: u32) -> Version {
-        self.diamond.versions.get(number).version.clone()
-    }
-}
-
-fn lost() -> Fault {
-    Fault { operation: "ask".into(), kind: FaultKind::Unavailable, message: "no answer".into() }
-}
-
-fn ids(images: Images) -> BTreeSet<ImageId> {
-    images.iter().map(id).collect()
-}
-
-fn places<'i>(ids: impl IntoIterator<Item = &'i ImageId>) -> Images {
-    ids.into_iter().map(place).collect()
-}
-
-impl World for Puppet {
-    fn now(&self) -> Timestamp {
-        time(self.now.get())
-    }
-
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        match self.ask(Ask::Unsettled).await {
-            Answer::Unsettled(images) => Ok(ids(images)),
-            _ => Err(lost()),
-        }
-    }
-
-    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
-        let Answer::Records(records) = self.ask(Ask::Records(places(images))).await else {
-            return Err(lost());
-        };
-        let numbered = (0..).zip(records);
-        Ok(numbered
-            .filter_map(|(image, record)| {
-                Some((id(image), Record::clone(&self.diamond.records.get(record?))))
-            })
-            .collect::<BTreeMap<_, _>>()
-            .into())
-    }
-
-    async fn deployments(
-        &self,
-        _images: &BTreeSet<ImageId>,
-    ) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
-        match self.ask(Ask::Slots).await {
-            Answer::Slots(running) => Ok(Slots { held_by: ids(running), started_today: 0 }),
-            _ => Err(lost()),
-        }
-    }
-
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
-        let answer = self.ask(Ask::Currents(places(images.iter().map(|image| &image.id)))).await;
-        let current = |image: &ImageId| match answer {
-            Answer::Currents(current) => Ok(Some(self.version(current[usize::from(place(image))]))),
-            _ => Err(lost()),
-        };
-        images.iter().map(|image| (image.id.clone(), current(&image.id))).collect()
-    }
-
-    async fn versions(
-        &self,
-        wanted: &BTreeSet<ManifestAt>,
-    ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
-        let version =
-            |digest: &Digest| self.diamond.versions.by_digest(digest).map(|pushed| pushed.version.clone());
-        wanted.iter().map(|at| (at.clone(), Ok(version(&at.1)))).collect()
-    }
-
-    async fn history(
-        &self,
-        _repositories: &BTreeSet<Repository>,
-    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
-        panic!("every build says what it was built on")
-    }
-
-    async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
-        let scan = |digest: &Digest| self.diamond.versions.by_digest(digest).unwrap().scan();
-        wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
-    }
-
-    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
-        // Pipelines never change here: whoever asks, and when, is answered alike.
-        let declared = Declaration {
-            mode: ExecutionMode::Queued,
-            variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
-            sources: BTreeSet::new(),
-        };
-        starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
-    }
-
-    async fn execution(&self, claim: &Claim) -> Execution {
-        match self.ask(Ask::Execution(self.diamond.claims.number(claim))).await {
-            Answer::Found { run, is_over } => Execution::Found {
-                id: format!("run-{run}"),
-                state: if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress },
-            },
-            Answer::NotFound => Execution::NotFound,
-            _ => Execution::Unknown("no answer".into()),
-        }
-    }
-
-    async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
-        match self.ask(Ask::Save(place(image), self.diamond.records.number(record))).await {
-            Answer::Done => Ok(()),
-            Answer::Conflict => Err(NotSaved::Conflict),
-            _ => Err(lost().into()),
-        }
-    }
-
-    async fn claim(
-        &self,
-        image: &ImageId,
-        record: &Record,
-        _limits: Limits,
-        _now: Timestamp,
-    ) -> Result<(), NotClaimed> {
-        match self.ask(Ask::Claim(place(image), self.diamond.records.number(record))).await {
-            Answer::Done => Ok(()),
-            Answer::Conflict => Err(NotClaimed::Conflict),
-            Answer::AtLimit => Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)),
-            _ => Err(lost().into()),
-        }
-    }
-
-    async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
-        match self.ask(Ask::Free(place(image), fence)).await {
-            Answer::Done => Ok(()),
-            Answer::Conflict => Err(NotSaved::Conflict),
-            _ => Err(lost().into()),
-        }
-    }
-
-    async fn start(&self, start: &Start) -> Result<String, NotStarted> {
-        match self.ask(Ask::Start(self.diamond.starts.number(start))).await {
-            Answer::Started(run) => Ok(format!("run-{run}")),
-            _ => Err(NotStarted::Unclear(lost())),
-        }
-    }
-
-    fn has_listener(&self) -> bool {
-        false
-    }
-
-    async fn notify(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
-        panic!("nobody listens")
-    }
-
-    async fn recheck(&self, _at: Timestamp) -> Result<(), Fault> {
-        // Any pass may begin at any time as it is.
-        Ok(())
-    }
-
-    async fn request_scan(&self, _repository: &Repository, _manifest: &Digest) -> Result<bool, Fault> {
-        panic!("every scan is there")
     }
 }

@@ -1,4 +1,4 @@
-//! ECS: tasks run; services that run nothing refer.
+//! ECS: tasks run images, and services without tasks refer to them.
 
 mod services;
 mod tasks;
@@ -10,11 +10,10 @@ use patchwave::inventory::{ConsumerKind, Place};
 use super::pace::{Meter, Missed, Pace};
 use super::reading::Reading;
 
-/// Most entries on a page of any list. A page is ten where one does not ask.
+/// Most entries on a page of any list. The default is ten.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
 const PAGE: i32 = 100;
 
-/// Lists the clusters.
 pub(super) async fn clusters(client: &Client, pace: &Pace, reading: &mut Reading) -> Vec<Place> {
     let mut places = Vec::new();
     let mut from = None;
@@ -37,13 +36,13 @@ pub(super) async fn clusters(client: &Client, pace: &Pace, reading: &mut Reading
     }
 }
 
-/// Reads a cluster.
 pub(super) async fn cluster(client: &Client, pace: &Pace, reading: &mut Reading) {
     let tasks = tasks::read(client, pace, reading).await;
     services::read(client, pace, reading, &tasks).await;
 }
 
-/// Notes what a task definition refers to. One that was deleted refers to nothing: no task can be started from it.
+/// Notes what a task definition refers to. A deleted one refers to nothing, because no task can be
+/// started from it.
 pub(super) async fn refer(
     client: &Client,
     pace: &Pace,

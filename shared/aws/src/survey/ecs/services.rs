@@ -1,4 +1,4 @@
-//! Services: what those refer to that run nothing, and the digests that tasks do not tell.
+//! Services: what idle services refer to, and the digests that tasks do not report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ const MOST_SERVICES: usize = 10;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>
 const MOST_REVISIONS: usize = 20;
 
-/// Asks only about services whose tasks do not tell everything: all others are known from their tasks.
+/// Reads only the services whose tasks do not report everything. All others are known from their
+/// tasks.
 pub(super) async fn read(client: &Client, pace: &Pace, reading: &mut Reading, seen: &Seen) {
     let without_digest: BTreeSet<&str> = seen.unresolved.iter().map(|u| u.service.as_str()).collect();
     let listed = list(client, pace, reading).await;
@@ -33,7 +34,7 @@ pub(super) async fn read(client: &Client, pace: &Pace, reading: &mut Reading, se
     }
 }
 
-/// Returns whether nothing of a service was seen to run.
+/// Returns whether no task of a service was seen to run.
 fn idle(service: &Service, seen: &Seen) -> bool {
     !seen.services.contains(service.service_name().unwrap_or_default())
 }
@@ -59,7 +60,7 @@ async fn list(client: &Client, pace: &Pace, reading: &mut Reading) -> Vec<String
     }
 }
 
-/// Describes services; those that ended since they were listed are left out.
+/// Describes services. Those that ended since they were listed are left out.
 async fn describe(client: &Client, pace: &Pace, reading: &mut Reading, names: &[String]) -> Vec<Service> {
     let mut services = Vec::new();
     for names in names.chunks(MOST_SERVICES) {
@@ -118,10 +119,11 @@ async fn revisions(
     found
 }
 
-/// Gives containers without a digest the one that ECS resolved for all tasks of their service, if it is one.
+/// Gives containers without a digest the one that ECS resolved for all tasks of their service, if
+/// there is only one.
 ///
-/// A deployment of the same task definition may be under way: then there are two revisions, and if their digests differ it
-/// is not known which of them a container runs.
+/// During a deployment of the same task definition there are two revisions. If their digests
+/// differ, it is unknown which of them a container runs.
 fn resolve(
     reading: &mut Reading,
     unresolved: &[Unresolved],
@@ -143,7 +145,8 @@ fn resolve(
     }
 }
 
-/// Notes what a service that runs nothing would run: its revisions name the digests, its task definition only images.
+/// Notes what an idle service would run. Its revisions name the digests, its task definition names
+/// only images.
 async fn refer(
     client: &Client,
     pace: &Pace,
@@ -167,7 +170,7 @@ async fn refer(
     }
 }
 
-/// Returns the task definitions that a service names; one with task sets has none of its own.
+/// Returns the task definitions that a service names. A service with task sets has none of its own.
 fn definitions(service: &Service) -> BTreeSet<&str> {
     let of_sets = service.task_sets().iter().filter_map(TaskSet::task_definition);
     service.task_definition().into_iter().chain(of_sets).collect()

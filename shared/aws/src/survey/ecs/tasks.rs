@@ -1,4 +1,4 @@
-//! Running tasks, and every container of theirs.
+//! Running tasks, and all their containers.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,11 @@ use crate::time::timestamp;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const MOST_TASKS: usize = 100;
 
-/// Containers that ECS and `GuardDuty` add themselves: their images are not the account's, and they never have a digest.
+/// Containers that ECS and `GuardDuty` add themselves. Their images are not the account's, and they
+/// never have a digest.
 const ADDED: [&str; 2] = ["ecs-service-connect-", "aws-guardduty-agent-"];
 
-/// What the tasks of a cluster leave to its services.
+/// What the tasks of a cluster do not report, so that its services must.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The services that run at least one task.
@@ -30,9 +31,8 @@ pub(super) struct Seen {
 /// A container without a digest.
 #[derive(Debug)]
 pub(super) struct Unresolved {
-    /// Which of the sightings it is.
+    /// Its index in the sightings.
     pub(super) sighting: usize,
-    /// The service of its task.
     pub(super) service: String,
     /// The task definition's ARN.
     pub(super) definition: String,
@@ -48,7 +48,7 @@ pub(super) async fn read(client: &Client, pace: &Pace, reading: &mut Reading) ->
                 for task in output.tasks() {
                     note(task, reading, &mut seen);
                 }
-                // A task that is missing has stopped since it was listed.
+                // A missing task has stopped since it was listed.
                 for failure in output.failures().iter().filter(|f| f.reason() != Some("MISSING")) {
                     let reason = failure.reason().unwrap_or("no reason given");
                     reading.unread(format!("ECS does not describe some tasks: {reason}"));
@@ -63,7 +63,7 @@ pub(super) async fn read(client: &Client, pace: &Pace, reading: &mut Reading) ->
     seen
 }
 
-/// Lists the tasks that are to run; those that stop are on their way out.
+/// Lists the tasks that should run. Tasks that are stopping are left out.
 async fn list(client: &Client, pace: &Pace, reading: &mut Reading) -> Vec<String> {
     let mut arns = Vec::new();
     let mut from = None;
@@ -118,7 +118,8 @@ fn note(task: &Task, reading: &mut Reading, seen: &mut Seen) {
     }
 }
 
-/// A container that has ended beside others that run, such as one that only prepared something, does not run.
+/// Returns how a container is used. One that has ended beside running ones, such as an init
+/// container, does not run.
 fn used(task: &Task, container: &Container) -> Use {
     if container.last_status() == Some("STOPPED") {
         return Use::Referenced;
@@ -126,7 +127,7 @@ fn used(task: &Task, container: &Container) -> Use {
     Use::Running { since: task.started_at().and_then(timestamp) }
 }
 
-/// Returns the processor, by the name that images have for it.
+/// Returns the processor's architecture, by the name that images have for it.
 fn architecture(task: &Task) -> Option<String> {
     let attribute = task.attributes().iter().find(|attribute| attribute.name() == "ecs.cpu-architecture")?;
     Some(match attribute.value()? {

@@ -1,4 +1,4 @@
-//! A cluster's own API: pods run, workload objects refer.
+//! A cluster's own API: pods run images, and workload objects refer to them.
 
 mod objects;
 mod pods;
@@ -11,7 +11,7 @@ use super::reading::Reading;
 
 pub(super) use server::Address;
 
-/// Reads all pods of a cluster, and the workloads that run none.
+/// Reads all pods of a cluster, and the workloads without pods.
 pub(super) async fn read(address: Address, pace: &Pace, reading: &mut Reading) {
     let server = match server::Server::new(address) {
         Ok(server) => server,
@@ -20,13 +20,12 @@ pub(super) async fn read(address: Address, pace: &Pace, reading: &mut Reading) {
     let (pods, end) = server.list(pace, "/api/v1/pods").await;
     let mut running = pods::note(&pods, reading);
     if let Err(missed) = end {
-        // Whether a workload runs is not known now.
+        // Without the pods it is unknown which workloads run.
         return reading.miss(missed);
     }
     workloads::note(&server, pace, &mut running, reading).await;
 }
 
-/// Names a workload.
 fn workload(namespace: &str, kind: &str, name: &str) -> String {
     format!("{namespace}/{kind}/{name}")
 }

@@ -58,7 +58,7 @@ pub(super) struct PodSpec {
 }
 
 impl PodSpec {
-    /// Returns all containers, of whatever sort.
+    /// Returns the containers of every kind.
     pub(super) fn all(&self) -> impl Iterator<Item = &Container> {
         [&self.containers, &self.init_containers, &self.ephemeral_containers].into_iter().flatten().flatten()
     }
@@ -81,7 +81,7 @@ pub(super) struct PodStatus {
 }
 
 impl PodStatus {
-    /// Returns the state of a container. Names are unique among all sorts.
+    /// Returns a container's state. Names are unique among all kinds.
     pub(super) fn of(&self, container: &str) -> Option<&ContainerStatus> {
         [&self.container_statuses, &self.init_container_statuses, &self.ephemeral_container_statuses]
             .into_iter()

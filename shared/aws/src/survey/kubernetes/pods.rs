@@ -1,4 +1,4 @@
-//! Pods: each container of theirs, of whatever sort, and the workload that they belong to.
+//! Pods: their containers of every kind, and the workload that each pod belongs to.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::objects::{Container, Metadata, Pod};
 use super::workload;
 use crate::survey::reading::Reading;
 
-/// Notes what pods run; returns the workloads that have pods. Pods that have ended run nothing.
+/// Notes what pods run, and returns the workloads that have pods. Pods that have ended run nothing.
 pub(super) fn note(pods: &[Pod], reading: &mut Reading) -> BTreeSet<String> {
     let mut workloads = BTreeSet::new();
     for pod in pods.iter().filter(|pod| !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed")) {
@@ -26,10 +26,10 @@ fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) ->
     let status = pod.status.of(&container.name);
     let resolved = status.map(|status| status.image_id.as_str()).filter(|id| !id.is_empty());
     let used = match status.map(|status| &status.state) {
-        // What has ended beside others that run, such as one that only prepared something, does not run.
+        // A container that has ended beside running ones, such as an init container, does not run.
         Some(state) if state.terminated.is_some() => Use::Referenced,
         Some(state) => Use::Running { since: state.running.as_ref().and_then(|running| running.started_at) },
-        // It is about to.
+        // It is about to run.
         None => Use::Running { since: None },
     };
     Sighting {
@@ -50,8 +50,8 @@ fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) ->
 
 /// Returns what a pod belongs to: what controls it, or the pod itself.
 ///
-/// A Deployment's pods are controlled by a `ReplicaSet` of a version of it, which has the hash of the template at the end
-/// of its name.
+/// A `ReplicaSet` controls the pods of a version of a Deployment. Its name ends with the hash of
+/// that version's template.
 fn owner(pod: &Metadata) -> String {
     let owners = pod.owner_references.as_deref().unwrap_or_default();
     let Some(owner) = owners.iter().find(|owner| owner.controller).or(owners.first()) else {

@@ -1,4 +1,5 @@
-//! A cluster's own API server: connected with its certificate authority, asked page by page.
+//! A cluster's own API server. The client trusts the cluster's certificate authority and reads
+//! lists page by page.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,12 +27,12 @@ use crate::survey::pace::{Meter, Missed, Pace};
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long to wait for a whole page.
 const READ: Duration = Duration::from_secs(20);
-/// Objects on a page, as `kubectl` asks for.
+/// Objects on a page, the number that `kubectl` asks for.
 const PAGE: usize = 500;
-/// More pages than these are an endless loop.
+/// Most pages to read. More pages mean an endless loop.
 const MOST_PAGES: usize = 2_000;
 
-/// Where a cluster is, and who wants in.
+/// Where a cluster is, and how Patchwave authenticates to it.
 pub(in crate::survey) struct Address {
     pub(in crate::survey) region: String,
     pub(in crate::survey) cluster: String,
@@ -50,15 +51,15 @@ pub(super) struct Server {
 
 /// Why a page was not read.
 enum NoPage {
-    /// The position in the list is too old: the list must be begun again.
+    /// The position in the list is too old: the list must be read again from its start.
     Expired,
-    /// The token is no longer taken.
+    /// The cluster no longer accepts the token.
     Unauthorized(Fault),
     Missed(Missed),
 }
 
 impl Server {
-    /// Prepares to ask. Nothing is connected yet.
+    /// Prepares a client. It opens no connection yet.
     pub(super) fn new(address: Address) -> Result<Self, Fault> {
         let client = connect(&address).map_err(|problem| {
             invalid(format!("prepare a connection to the cluster {}", address.cluster), problem)
@@ -66,8 +67,8 @@ impl Server {
         Ok(Self { address, client, token: Mutex::default() })
     }
 
-    /// Reads a list, of which `path` is the address, as far as that goes. A list whose position expired while it was read is
-    /// begun again, once.
+    /// Reads the list at `path`, as far as possible. If the position expires meanwhile, the list is
+    /// read once more from its start.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         pace: &Pace,
@@ -107,7 +108,7 @@ impl Server {
         (items, Err(NoPage::Missed(Missed::Failed(endless))))
     }
 
-    /// Reads one page, with a new token if the one at hand is no longer taken.
+    /// Reads one page, with a new token if the cluster no longer accepts the current one.
     async fn page<T: DeserializeOwned>(
         &self,
         pace: &Pace,
@@ -115,19 +116,18 @@ impl Server {
         from: &str,
     ) -> Result<Page<T>, NoPage> {
         let ask = || self.ask(pace, path, from);
-        match pace.patiently(Meter::Kubernetes, ask).await {
+        match pace.retry(Meter::Kubernetes, ask).await {
             Ok(Err(NoPage::Unauthorized(_))) => {
                 self.forget_token();
-                pace.patiently(Meter::Kubernetes, ask)
-                    .await
-                    .unwrap_or_else(|missed| Err(NoPage::Missed(missed)))
+                pace.retry(Meter::Kubernetes, ask).await.unwrap_or_else(|missed| Err(NoPage::Missed(missed)))
             }
             Ok(answer) => answer,
             Err(missed) => Err(NoPage::Missed(missed)),
         }
     }
 
-    /// Asks once. Of the two errors, the outer one may be worth another attempt.
+    /// Makes one request. Another attempt may help against the outer error, not against the inner
+    /// one.
     async fn ask<T: DeserializeOwned>(
         &self,
         pace: &Pace,
@@ -146,7 +146,7 @@ impl Server {
             Err(elapsed) => Err(silent(&elapsed)),
             Ok(Err(kube::Error::Api(status))) => self.refused(path, &status),
             Ok(Err(error)) => Err(silent(&error)),
-            // Parsed here, because kube's own client would write a page that it cannot read to the log.
+            // Parsed here, because kube's own client would log a page that it cannot parse.
             Ok(Ok(text)) => {
                 let read = serde_json::from_str(&text);
                 Ok(Ok(read.map_err(|error| invalid(self.operation(path), error.to_string()))?))
@@ -165,7 +165,7 @@ impl Server {
         }
     }
 
-    /// Returns a token that the cluster still takes.
+    /// Returns a token that the cluster still accepts.
     async fn token(&self, pace: &Pace) -> Result<String, Fault> {
         let now = pace.now();
         let known = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -192,8 +192,8 @@ impl Server {
 
 /// Builds a client that trusts this cluster's authority alone.
 ///
-/// Not by kube's own constructor: what that brings to find credentials (other programs, paths into their output) would be
-/// in every function's package.
+/// It does not use kube's own constructor. What that needs to find credentials (other programs,
+/// paths into their output) would be in every function's package.
 fn connect(address: &Address) -> Result<Client, String> {
     let endpoint =
         address.endpoint.parse().map_err(|e| format!("its endpoint is {}: {e}", address.endpoint))?;
@@ -221,7 +221,7 @@ fn authority(base64_of_pem: &str) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
-/// Writes a text so that it can be part of a query.
+/// Escapes a text for a query.
 fn escape(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),

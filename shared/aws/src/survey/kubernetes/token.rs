@@ -1,4 +1,5 @@
-//! What a cluster of EKS is shown to be let in: a signed question to STS, which the cluster asks in our name.
+//! The token for a cluster of EKS: a signed request to STS, which the cluster sends to learn who
+//! Patchwave is.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,12 +15,13 @@ use patchwave_converge::Fault;
 
 use crate::fault::invalid;
 
-/// How long a token is used. A cluster takes it for 15 minutes from its signature, whatever it says of itself.
+/// How long a token is used. A cluster accepts it for 15 minutes from its signature, whichever
+/// expiry it states.
 /// <https://github.com/kubernetes-sigs/aws-iam-authenticator/blob/master/pkg/token/token.go>
 const LIFE: Span = Span::minutes(14);
-/// What it says of itself: 60 seconds, as AWS's own tools write.
+/// The expiry that a token states: 60 seconds, as AWS's own tools write.
 const EXPIRES_IN: Duration = Duration::from_mins(1);
-/// The header that binds it to one cluster.
+/// The header that binds a token to one cluster.
 const CLUSTER: &str = "x-k8s-aws-id";
 
 /// A bearer token.
@@ -84,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// What `aws eks get-token` made; `get_token.py` beside it says how.
+    /// Tokens that `aws eks get-token` made. `get_token.py` beside the file says how.
     const TOKENS: &str = include_str!("../../../../../tests/fixtures/eks/token.json");
 
     #[derive(Deserialize)]
@@ -114,7 +116,8 @@ mod tests {
             if made.session_token.is_none() {
                 assert_eq!(token, made.token, "{}", made.cluster);
             }
-            // A session's token stands at another place among the parameters: what is signed is their sorted list.
+            // AWS's tool puts the session token at another place among the parameters. The
+            // signature covers their sorted list.
             let url = URL_SAFE_NO_PAD.decode(token.strip_prefix("k8s-aws-v1.").unwrap()).unwrap();
             let url = String::from_utf8(url).unwrap();
             let parts = |url: &str| url.split(['?', '&']).map(str::to_owned).collect::<BTreeSet<_>>();

@@ -1,4 +1,4 @@
-//! Workloads that run nothing now: scaled to zero, or waiting for their hour.
+//! Workloads that run nothing now: scaled to zero, or waiting for their schedule.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const WORKLOADS: [(&str, &str); 3] = [
 ];
 const CRON_JOBS: &str = "/apis/batch/v1/cronjobs";
 
-/// Notes what the workloads refer to that are not among the `running` ones.
+/// Notes what workloads refer to, except those among the `running` ones.
 pub(super) async fn note(
     server: &Server,
     pace: &Pace,
@@ -41,8 +41,8 @@ pub(super) async fn note(
     }
 }
 
-/// Gives the jobs that a `CronJob` started to it: their names are its own and the minute, in figures. Else every run would
-/// be a workload of its own.
+/// Attributes jobs to the `CronJob` that started them. A job's name is the `CronJob`'s name and the
+/// minute, in digits. Otherwise every run would be a workload of its own.
 fn attribute(cron_jobs: &[CronJob], running: &mut BTreeSet<String>, reading: &mut Reading) {
     let known: BTreeSet<String> = cron_jobs.iter().map(|job| name("CronJob", &job.metadata)).collect();
     for sighting in reading.sightings() {

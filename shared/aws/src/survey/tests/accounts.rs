@@ -34,13 +34,13 @@ fn unread_of(survey: &Survey, account: &str) -> Vec<(ConsumerKind, String)> {
 }
 
 #[tokio::test]
-async fn other_accounts_are_looked_at_through_their_role() {
+async fn other_accounts_are_surveyed_through_their_role() {
     let fixture = Fixture::of(with_task("own")).await;
     fixture.accounts.set(OTHER, REGION, with_task("there"));
     fixture.accounts.set(OTHER, "eu-west-1", with_task("overseas"));
-    fixture.accounts.trust(ROLE, Some("shared-word"));
+    fixture.accounts.trust(ROLE, Some("shared-id"));
 
-    let (survey, _) = fixture.surveyor.survey(&[own(), other(Some("shared-word"))], None, None).await;
+    let (survey, _) = fixture.surveyor.survey(&[own(), other(Some("shared-id"))], None, None).await;
 
     assert_eq!(unread_of(&survey, OTHER), []);
     let clusters: Vec<_> = survey.sightings.iter().filter_map(|s| s.place.cluster.as_deref()).collect();
@@ -53,7 +53,7 @@ async fn other_accounts_are_looked_at_through_their_role() {
 async fn a_role_that_may_not_be_assumed_leaves_its_account_unread_and_no_other() {
     let fixture = Fixture::of(with_task("own")).await;
     fixture.accounts.set(OTHER, REGION, with_task("there"));
-    fixture.accounts.trust(ROLE, Some("shared-word"));
+    fixture.accounts.trust(ROLE, Some("shared-id"));
 
     let (survey, cursor) = fixture.surveyor.survey(&[own(), other(Some("wrong"))], None, None).await;
 
@@ -68,7 +68,7 @@ async fn a_role_that_may_not_be_assumed_leaves_its_account_unread_and_no_other()
 }
 
 #[tokio::test]
-async fn an_account_that_is_named_twice_is_looked_at_once() {
+async fn an_account_that_is_named_twice_is_surveyed_once() {
     let fixture = Fixture::of(with_task("own")).await;
     let (survey, _) = fixture.surveyor.survey(&[own(), own()], None, None).await;
     assert_eq!((fixture.accounts.calls("ListClusters"), survey.sightings.len()), (1, 1));
@@ -82,7 +82,7 @@ fn many(n: usize) -> Region {
     Region { ecs: (0..n).map(one).collect(), ..Region::default() }
 }
 
-/// Surveys with as many invocations as it takes, each with this many seconds until its deadline.
+/// Surveys with as many invocations as needed. Each has this many seconds until its deadline.
 async fn in_parts(fixture: &Fixture, targets: &[Target], seconds: i64) -> Vec<Survey> {
     let mut parts = Vec::new();
     let mut cursor: Option<Cursor> = None;
@@ -98,7 +98,7 @@ async fn in_parts(fixture: &Fixture, targets: &[Target], seconds: i64) -> Vec<Su
         // The next invocation begins when this one has ended.
         fixture.surveyor.clock.until(deadline).await;
     }
-    panic!("it does not end");
+    panic!("the survey does not end");
 }
 
 #[tokio::test]
@@ -126,9 +126,9 @@ async fn what_is_left_of_every_account_and_region_is_read() {
     for region in [REGION, "eu-west-1"] {
         fixture.accounts.set(OTHER, region, many(150));
     }
-    fixture.accounts.trust(ROLE, Some("shared-word"));
+    fixture.accounts.trust(ROLE, Some("shared-id"));
 
-    let parts = in_parts(&fixture, &[own(), other(Some("shared-word"))], 5).await;
+    let parts = in_parts(&fixture, &[own(), other(Some("shared-id"))], 5).await;
 
     assert!(parts.len() > 1);
     let clusters = parts.iter().flat_map(|part| &part.places).filter(|read| read.place.cluster.is_some());
@@ -138,7 +138,7 @@ async fn what_is_left_of_every_account_and_region_is_read() {
 
 #[tokio::test]
 async fn a_place_that_two_invocations_do_not_finish_is_unread() {
-    // More pages than the bucket grants in the five seconds that an invocation has for them.
+    // These are more pages than the bucket grants in an invocation's five seconds.
     let tasks = (0..600).map(|n| task("huge", n, "family:job", &[("app", None)])).collect();
     let fixture = Fixture::of(Region { ecs: vec![cluster("huge", tasks)], ..Region::default() }).await;
     fixture.accounts.page(2);
@@ -151,14 +151,14 @@ async fn a_place_that_two_invocations_do_not_finish_is_unread() {
 }
 
 #[tokio::test]
-async fn a_deadline_in_the_past_is_none() {
+async fn a_deadline_in_the_past_does_not_count() {
     let fixture = Fixture::of(with_task("own")).await;
     let (survey, cursor) = fixture.surveyor.survey(&[own()], Some(Timestamp::UNIX_EPOCH), None).await;
     assert_eq!((cursor, survey.sightings.len()), (None, 1));
 }
 
 #[tokio::test]
-async fn however_short_an_invocation_it_gets_on() {
+async fn even_a_short_invocation_makes_progress() {
     let fixture = Fixture::of(many(120)).await;
     let parts = in_parts(&fixture, &[own()], 2).await;
     assert!(parts.len() > 1);

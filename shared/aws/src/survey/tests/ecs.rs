@@ -37,7 +37,7 @@ async fn every_container_of_every_task_is_seen_however_small_the_pages() {
     }
     assert_eq!(unread(&survey, &place(ConsumerKind::Ecs, None)), None);
     assert_eq!(survey.places[0].at, at(NOON));
-    // A service is not asked about that its tasks tell everything of.
+    // Services are not read if their tasks report everything.
     assert_eq!(fixture.accounts.calls("DescribeServices"), 0);
 }
 
@@ -79,19 +79,20 @@ async fn what_has_ended_beside_others_does_not_run_and_what_is_pulled_will() {
 }
 
 #[tokio::test]
-async fn a_digest_that_tasks_do_not_tell_is_the_one_of_their_services_revision() {
-    let untold = |n| task("web", n, "service:shop", &[("app", None), ("ecs-service-connect-x", None)]);
+async fn a_digest_that_tasks_do_not_report_is_the_one_of_their_services_revision() {
+    let unresolved = |n| task("web", n, "service:shop", &[("app", None), ("ecs-service-connect-x", None)]);
     let images = |n| BTreeMap::from([("app", digest(n))]);
     let one = EcsCluster {
         services: vec![service("web", "shop", &["1"])],
         revisions: vec![revision("web", "shop", "1", &images(1))],
-        ..cluster("web", vec![untold(1)])
+        ..cluster("web", vec![unresolved(1)])
     };
     let fixture = Fixture::of(region(vec![one.clone()])).await;
     let survey = fixture.survey().await;
     let app = digest(1);
-    let told = [("service:shop", "app", Some(app.as_str())), ("service:shop", "ecs-service-connect-x", None)];
-    assert_eq!(seen(&survey), told);
+    let expected =
+        [("service:shop", "app", Some(app.as_str())), ("service:shop", "ecs-service-connect-x", None)];
+    assert_eq!(seen(&survey), expected);
 
     // While two revisions of the same task definition differ, it is not known which of them a task runs.
     let two = EcsCluster {
@@ -167,7 +168,7 @@ async fn a_call_that_is_always_throttled_leaves_the_cluster_unread() {
 
     let why = reason(&survey, &place(ConsumerKind::Ecs, Some("web")));
     assert!(why.starts_with("cannot list ECS services: ThrottlingException"), "{why}");
-    // What was seen before is kept.
+    // What was seen before the failure is kept.
     assert_eq!(survey.sightings.len(), 1);
     assert_eq!(fixture.accounts.calls("ListServices"), 6);
 }

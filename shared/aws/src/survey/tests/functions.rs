@@ -1,4 +1,4 @@
-//! Lambda and Batch, and what is not looked at.
+//! Lambda and Batch, and what is not surveyed.
 
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ async fn job_definitions_refer_in_each_of_their_forms() {
 }
 
 #[tokio::test]
-async fn sagemaker_is_no_place_that_could_not_be_read() {
+async fn sagemaker_is_not_an_unread_place() {
     let survey = Fixture::of(Region::default()).await.survey().await;
     assert!(survey.places.iter().all(|read| read.place.kind != ConsumerKind::SageMaker));
     assert_eq!(survey.places.iter().filter(|read| read.unread.is_some()).count(), 0);

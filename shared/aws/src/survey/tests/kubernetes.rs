@@ -51,7 +51,7 @@ fn reason_of_shop(survey: &Survey) -> String {
 }
 
 #[tokio::test]
-async fn every_pod_is_seen_however_small_the_pages_with_whatever_its_runtime_says() {
+async fn every_pod_is_seen_however_small_the_pages_and_with_the_image_id_of_any_runtime() {
     let resolved = [
         format!("r/app@{}", digest(1)),
         format!("docker-pullable://r/app@{}", digest(2)),
@@ -78,7 +78,7 @@ async fn every_pod_is_seen_however_small_the_pages_with_whatever_its_runtime_say
 }
 
 #[tokio::test]
-async fn all_sorts_of_containers_are_seen() {
+async fn containers_of_every_kind_are_seen() {
     let mut mixed = pod("p", None, &digest(1));
     mixed["spec"]["initContainers"] = json!([
         { "name": "prepare", "image": "r/prepare:1" }, { "name": "mesh", "image": "r/mesh:1", "restartPolicy": "Always" }]);
@@ -139,7 +139,7 @@ async fn pods_belong_to_what_people_deployed_and_what_runs_nothing_refers() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_longer_taken_is_signed_again() {
+async fn a_token_that_is_no_longer_accepted_is_signed_again() {
     let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.expire_tokens(1);
     let survey = fixture.survey().await;
@@ -147,7 +147,7 @@ async fn a_token_that_is_no_longer_taken_is_signed_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_enough_is_asked_again_later() {
+async fn a_server_that_throttles_is_asked_again_later() {
     let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.be_busy(3);
     let survey = fixture.survey().await;
@@ -156,7 +156,7 @@ async fn a_server_that_has_enough_is_asked_again_later() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_takes_no_token_of_ours_is_unread() {
+async fn a_cluster_that_accepts_no_token_is_unread() {
     let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.expire_tokens(2);
     let why = reason_of_shop(&fixture.survey().await);
@@ -195,7 +195,7 @@ async fn what_a_cluster_forbids_is_unread_and_the_rest_is_kept() {
 }
 
 #[tokio::test]
-async fn a_server_that_the_clusters_authority_does_not_vouch_for_is_told_nothing() {
+async fn a_server_without_a_certificate_of_the_clusters_authority_receives_nothing() {
     let kubernetes = Kubernetes::start().await;
     let fixture = fixture(vec![kubernetes.described("shop", Trust::Others)]).await;
     let why = reason_of_shop(&fixture.survey().await);
@@ -209,12 +209,12 @@ async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
     kubernetes.put("shop", PODS, vec![pod("p", None, &digest(1))]);
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = silent.local_addr().unwrap();
-    // Nobody listens at the one; at the other somebody hangs up.
-    let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hangs_up = rude.local_addr().unwrap();
+    // One address has no listener. At the other the listener closes every connection.
+    let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs_up = closing.local_addr().unwrap();
     drop(silent);
     let accepting = tokio::spawn(async move {
-        while let Ok(connection) = rude.accept().await {
+        while let Ok(connection) = closing.accept().await {
             drop(connection);
         }
     });
@@ -227,7 +227,7 @@ async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
     };
     let fixture = fixture(vec![
         elsewhere("closed", closed, false),
-        elsewhere("rude", hangs_up, true),
+        elsewhere("closing", hangs_up, true),
         kubernetes.described("shop", Trust::Ours),
     ])
     .await;
@@ -237,9 +237,9 @@ async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
     let why = reason(&survey, &place(ConsumerKind::Eks, Some("closed")));
     assert!(why.starts_with("cannot list the pods of the cluster closed: "), "{why}");
     assert!(why.ends_with("its endpoint is private: run the function in its VPC"), "{why}");
-    let why = reason(&survey, &place(ConsumerKind::Eks, Some("rude")));
+    let why = reason(&survey, &place(ConsumerKind::Eks, Some("closing")));
     assert!(
-        why.starts_with("cannot list the pods of the cluster rude: ") && !why.contains("private"),
+        why.starts_with("cannot list the pods of the cluster closing: ") && !why.contains("private"),
         "{why}"
     );
     assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));

@@ -1,4 +1,4 @@
-//! The survey against its services on loopback, under a clock that moves when somebody waits.
+//! The survey against its services on loopback, with a clock that moves only when the survey waits.
 
 mod accounts;
 mod ecs;
@@ -30,7 +30,7 @@ const ACCOUNT: &str = "111122223333";
 const REGION: &str = "us-east-1";
 const NOON: &str = "2026-01-01T12:00:00Z";
 
-/// A clock that is moved by waiting alone.
+/// A clock that moves only when a caller waits.
 struct Moving(Mutex<Timestamp>);
 
 impl Clock for Moving {
@@ -124,14 +124,14 @@ fn place(kind: ConsumerKind, cluster: Option<&str>) -> Place {
     }
 }
 
-/// Returns why a place was not read; panics if it was not looked at.
+/// Returns why a place was not read. Panics if it was not surveyed.
 fn unread<'s>(survey: &'s Survey, place: &Place) -> Option<&'s str> {
     let found: Vec<&PlaceRead> = survey.places.iter().filter(|read| read.place == *place).collect();
     assert_eq!(found.len(), 1, "{place:?} in {:?}", survey.places);
     found[0].unread.as_deref()
 }
 
-/// Returns the reason that the only sort of place gives that was looked at and could not be read.
+/// Returns why a place was not read. Panics if it was read.
 fn reason(survey: &Survey, place: &Place) -> String {
     unread(survey, place).unwrap_or_else(|| panic!("{place:?} was read")).to_owned()
 }

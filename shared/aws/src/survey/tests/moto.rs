@@ -1,5 +1,5 @@
-//! ECS and EKS as somebody else wrote them: moto, where it is right. Its tasks have no digests and one container each, its
-//! lists no pages, and its clusters of EKS no Kubernetes.
+//! ECS and EKS as moto implements them, where it is right. Its tasks have no digests and one
+//! container each. Its lists have no pages, and its clusters of EKS no Kubernetes.
 
 use patchwave::inventory::{ConsumerKind, Use};
 use patchwave_tests::moto::{ACCOUNT, Moto};
@@ -55,7 +55,7 @@ async fn motos_clusters_are_read() {
     assert_eq!(unread(&survey, &place(ConsumerKind::Eks, None)), None);
     assert_eq!(unread(&survey, &place(ConsumerKind::Lambda, None)), None);
     assert_eq!(unread(&survey, &place(ConsumerKind::Batch, None)), None);
-    // Three tasks run and the service, which has no revisions here, refers by its task definition.
+    // Three tasks run. The service has no revisions here, so its task definition refers.
     let shop = ("family:shop", "app", None);
     let refer =
         ["service:resting", "rule:nightly", "schedule:default/hourly"].map(|name| (name, "app", None));

@@ -1,4 +1,4 @@
-//! How many calls a survey of many accounts makes, and how long they take at the rates of AWS.
+//! A large fleet: how many calls it takes, and how long AWS's rates make them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const TASKS: usize = 10_000;
 const PODS: usize = 5_000;
 const SERVICES: usize = 8;
 
-/// How many tasks a cluster has: some have thousands, most a few.
+/// How many tasks a cluster has. Some have thousands, most have few.
 fn tasks_of(n: usize) -> usize {
     match n {
         0..3 => 1_500,
@@ -50,7 +50,7 @@ fn pod(n: usize) -> Value {
     })
 }
 
-/// How many services of a cluster run nothing: the last one, and those that no task is left for.
+/// How many services of a cluster run nothing: the last one, and those without tasks.
 fn idle(n: usize) -> usize {
     SERVICES - tasks_of(n).min(SERVICES - 1)
 }
@@ -59,14 +59,14 @@ fn pages(items: usize, page: usize) -> usize {
     items.div_ceil(page).max(1)
 }
 
-/// The fewest calls that a cluster can be read with: its tasks and services listed and described page by page, of the
-/// services only those that run nothing, and their revisions.
+/// The fewest calls that a cluster can be read with. Its tasks and services are listed and
+/// described page by page. Of the services, only idle ones and their revisions are described.
 fn floor(n: usize) -> usize {
     let tasks = tasks_of(n);
     pages(tasks, 100) + tasks.div_ceil(100) + pages(SERVICES, 100) + 1 + 1
 }
 
-/// Returns the most memory that this process ever held, in MiB.
+/// Returns the most memory that this process has held, in MiB.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -76,7 +76,7 @@ fn peak_memory() -> u64 {
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "figures for people")]
-async fn a_survey_of_many_accounts_costs_little_more_than_its_pages() {
+async fn a_large_fleet_costs_little_more_than_its_pages() {
     assert_eq!((0..ECS_CLUSTERS).map(tasks_of).sum::<usize>(), TASKS);
     let kubernetes = Kubernetes::start().await;
     let fixture = Fixture::new().await;
@@ -92,12 +92,12 @@ async fn a_survey_of_many_accounts_costs_little_more_than_its_pages() {
     }
     for (account, region) in ACCOUNTS.into_iter().zip(regions) {
         fixture.accounts.set(account, REGION, region);
-        fixture.accounts.trust(&format!("arn:aws:iam::{account}:role/look"), Some("word"));
+        fixture.accounts.trust(&format!("arn:aws:iam::{account}:role/reader"), Some("id"));
     }
     let targets = ACCOUNTS.map(|account| Target {
         account: account.to_owned(),
         environment: None,
-        role: Some(Role { name: "look".to_owned(), external_id: Some("word".to_owned()) }),
+        role: Some(Role { name: "reader".to_owned(), external_id: Some("id".to_owned()) }),
         regions: vec![REGION.to_owned()],
     });
 

@@ -65,7 +65,7 @@ async fn what_only_a_rule_or_a_schedule_starts_is_referred_to() {
     ];
     assert_eq!(seen, expected);
     assert!(survey.sightings.iter().all(|sighting| sighting.used == Use::Referenced));
-    // Those that can start no task are not asked about.
+    // Schedules that cannot start a task are not read.
     assert_eq!(fixture.accounts.calls("GetSchedule"), 2);
 }
 

@@ -1,0 +1,53 @@
+//! What must hold in a state of the model.
+
+use super::{Images, ModelState, Violation};
+use crate::diamond::{Diamond, IMAGES, id, time};
+
+impl ModelState {
+    /// Checks what must hold in every state.
+    pub(crate) fn check(&self) -> Result<(), Violation> {
+        for run in self.runs.iter().filter(|run| !run.is_over) {
+            if !self.held_by.has(run.image) {
+                return Err(format!("{} is being built and has no slot", id(run.image)));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_quiet(&self, diamond: &Diamond) -> bool {
+        self.runs.iter().all(|run| run.is_over) && self.unsettled(diamond) == Images::default()
+    }
+
+    /// Checks what must hold when nothing is left to do.
+    pub(crate) fn check_converged(&self, diamond: &Diamond) -> Result<(), Violation> {
+        for (image, name) in (0..4).zip(IMAGES) {
+            let builds = self.runs.iter().filter(|run| run.image == image).count();
+            if builds != 1 {
+                return Err(format!("in the end {name} was built {builds} times"));
+            }
+            if diamond.versions.get(self.current[usize::from(image)]).is_vulnerable {
+                return Err(format!("in the end {name} is vulnerable"));
+            }
+            if self.record(diamond, image).is_none_or(|record| record.claim.is_some()) {
+                return Err(format!("in the end {name} is claimed"));
+            }
+        }
+        if self.held_by != Images::default() {
+            return Err(format!(
+                "in the end {:?} hold slots",
+                self.held_by.iter().map(id).collect::<Vec<_>>()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Tells whether a claim waits for its lease to pass. Nothing else in the model waits for time.
+    pub(crate) fn has_unconfirmed_claim(&self, diamond: &Diamond) -> bool {
+        (0..4).any(|image| {
+            let record = self.record(diamond, image);
+            record
+                .and_then(|record| record.claim.clone())
+                .is_some_and(|claim| !claim.is_confirmed() && claim.lease_until > time(self.now))
+        })
+    }
+}

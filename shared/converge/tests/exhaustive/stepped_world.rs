@@ -1,0 +1,228 @@
+//! The world of a pass: every call waits until the search answers it.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::task::Poll;
+
+use patchwave::facts::Deployments;
+use patchwave::facts::{
+    Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
+};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::{Hierarchy, Image, Variable};
+use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::notice::Notice;
+use patchwave::plan::{Limit, Start};
+use patchwave::policy::Limits;
+use patchwave::record::{Claim, Record};
+use patchwave::time::Timestamp;
+use patchwave_converge::{
+    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+};
+
+use crate::diamond::{Diamond, id, place, time};
+use crate::model::{Answer, Call, Images};
+use crate::passes::Timed;
+
+/// A world in which every call waits until the search answers it.
+pub(crate) struct SteppedWorld {
+    diamond: Rc<Diamond>,
+    now: Cell<i64>,
+    call: Cell<Option<Call>>,
+    answer: Cell<Option<Timed>>,
+}
+
+impl SteppedWorld {
+    pub(crate) fn new(diamond: Rc<Diamond>) -> Self {
+        Self { diamond, now: Cell::new(0), call: Cell::new(None), answer: Cell::new(None) }
+    }
+
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.diamond.hierarchy
+    }
+
+    /// Sets the answer to the call that waits.
+    pub(crate) fn answer(&self, answer: Timed) {
+        self.answer.set(Some(answer));
+    }
+
+    /// Returns the call that waits.
+    pub(crate) fn take_call(&self) -> Option<Call> {
+        self.call.take()
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        std::future::poll_fn(|_| {
+            if let Some((now, answer)) = self.answer.take() {
+                self.now.set(now);
+                return Poll::Ready(answer);
+            }
+            self.call.set(Some(call));
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn version(&self, number: u32) -> Version {
+        self.diamond.versions.get(number).version.clone()
+    }
+}
+
+fn lost() -> Fault {
+    Fault { operation: "ask".into(), kind: FaultKind::Unavailable, message: "no answer".into() }
+}
+
+fn ids(images: Images) -> BTreeSet<ImageId> {
+    images.iter().map(id).collect()
+}
+
+fn places<'i>(ids: impl IntoIterator<Item = &'i ImageId>) -> Images {
+    ids.into_iter().map(place).collect()
+}
+
+impl World for SteppedWorld {
+    fn now(&self) -> Timestamp {
+        time(self.now.get())
+    }
+
+    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+        match self.call(Call::Unsettled).await {
+            Answer::Unsettled(images) => Ok(ids(images)),
+            _ => Err(lost()),
+        }
+    }
+
+    async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
+        let Answer::Records(records) = self.call(Call::Records(places(images))).await else {
+            return Err(lost());
+        };
+        let numbered = (0..).zip(records);
+        Ok(numbered
+            .filter_map(|(image, record)| {
+                Some((id(image), Record::clone(&self.diamond.records.get(record?))))
+            })
+            .collect::<BTreeMap<_, _>>()
+            .into())
+    }
+
+    async fn deployments(
+        &self,
+        _images: &BTreeSet<ImageId>,
+    ) -> Result<BTreeMap<ImageId, Deployments>, Fault> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
+        match self.call(Call::Slots).await {
+            Answer::Slots(held_by) => Ok(Slots { held_by: ids(held_by), started_today: 0 }),
+            _ => Err(lost()),
+        }
+    }
+
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
+        let answer = self.call(Call::Currents(places(images.iter().map(|image| &image.id)))).await;
+        let current = |image: &ImageId| match answer {
+            Answer::Currents(current) => Ok(Found::Version(self.version(current[usize::from(place(image))]))),
+            _ => Err(lost()),
+        };
+        images.iter().map(|image| (image.id.clone(), current(&image.id))).collect()
+    }
+
+    async fn versions(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
+        let version =
+            |digest: &Digest| self.diamond.versions.by_digest(digest).map(|pushed| pushed.version.clone());
+        wanted.iter().map(|at| (at.clone(), Ok(version(&at.1)))).collect()
+    }
+
+    async fn history(
+        &self,
+        _repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
+        panic!("every build names its base, so no history is read")
+    }
+
+    async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
+        let scan = |digest: &Digest| self.diamond.versions.by_digest(digest).unwrap().scan();
+        wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
+    }
+
+    async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
+        // Pipelines never change here.
+        let declared = Declaration {
+            mode: ExecutionMode::Queued,
+            variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
+            sources: BTreeSet::new(),
+        };
+        starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
+    }
+
+    async fn execution(&self, claim: &Claim) -> Execution {
+        match self.call(Call::Execution(self.diamond.claims.number(claim))).await {
+            Answer::Found { run, is_over } => Execution::Found {
+                id: format!("run-{run}"),
+                state: if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress },
+            },
+            Answer::NotFound => Execution::NotFound,
+            _ => Execution::Unread("no answer".into()),
+        }
+    }
+
+    async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
+        match self.call(Call::Save(place(image), self.diamond.records.number(record))).await {
+            Answer::Done => Ok(()),
+            Answer::Conflict => Err(NotSaved::Conflict),
+            _ => Err(lost().into()),
+        }
+    }
+
+    async fn claim(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        _limits: Limits,
+        _now: Timestamp,
+    ) -> Result<(), NotClaimed> {
+        match self.call(Call::Claim(place(image), self.diamond.records.number(record))).await {
+            Answer::Done => Ok(()),
+            Answer::Conflict => Err(NotClaimed::Conflict),
+            Answer::AtLimit => Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds)),
+            _ => Err(lost().into()),
+        }
+    }
+
+    async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
+        match self.call(Call::Free(place(image), fence)).await {
+            Answer::Done => Ok(()),
+            Answer::Conflict => Err(NotSaved::Conflict),
+            _ => Err(lost().into()),
+        }
+    }
+
+    async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        match self.call(Call::Start(self.diamond.starts.number(start))).await {
+            Answer::Started(run) => Ok(format!("run-{run}")),
+            _ => Err(NotStarted::Unclear(lost())),
+        }
+    }
+
+    fn has_listener(&self) -> bool {
+        false
+    }
+
+    async fn notify(&self, _notices: &[Notice]) -> Vec<Result<(), Fault>> {
+        panic!("no notice is sent without a listener")
+    }
+
+    async fn recheck(&self, _at: Timestamp) -> Result<(), Fault> {
+        // A pass may begin at any time, with or without a recheck.
+        Ok(())
+    }
+
+    async fn request_scan(&self, _repository: &Repository, _manifest: &Digest) -> Result<bool, Fault> {
+        panic!("every scan is complete, so none is requested")
+    }
+}

@@ -1,0 +1,180 @@
+//! What must be true of the quiet world at the end: nothing is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchwave::facts::{Facts, ImageFacts, Version};
+use patchwave::finding::{Finding, Fix, PackageKind, Scan};
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::ImageId;
+use patchwave::notice::{NoticeState, RootCause};
+use patchwave::plan::{Awaited, Hold};
+use patchwave::time::Timestamp;
+use patchwave_converge::Report;
+
+use super::hold_text;
+use crate::build::BuildInputs;
+use crate::incident::can_be_rebuilt;
+use crate::registry::packages;
+use crate::state::State;
+
+impl State {
+    /// Checks the quiet world with the report of the last sweep.
+    pub(crate) fn check_liveness(
+        &mut self,
+        hierarchy: &Hierarchy,
+        facts: &Facts,
+        report: &Report,
+        now: Timestamp,
+    ) {
+        let mut violations = self.disagreements(hierarchy);
+        let holds: BTreeMap<&ImageId, &Hold> =
+            report.held.iter().map(|held| (&held.image, &held.hold)).collect();
+        let started = report.started.iter().map(|started| &started.image).collect();
+        let quiet = QuietWorld { hierarchy, facts, holds, started };
+        let forgotten: Vec<String> = hierarchy.images().flat_map(|image| quiet.forgotten(image)).collect();
+        self.checker.lost += forgotten.len() as u64;
+        violations.extend(forgotten);
+        for violation in violations {
+            self.checker.violation(now, violation);
+        }
+    }
+
+    /// Counts the findings that policy rebuilds for and that a build now would fix.
+    pub(crate) fn curable(&self, hierarchy: &Hierarchy, image: &Image, now: Timestamp) -> u64 {
+        let current = self.registry.current(&image.repository, &image.line);
+        let Some(current) = current.filter(|_| can_be_rebuilt(image)) else { return 0 };
+        let mut version = current.version.clone();
+        for manifest in version.platforms.values_mut() {
+            manifest.scan = self.scanner.scan(&(image.repository.clone(), manifest.digest.clone()));
+        }
+        let parents = self.current_parents(hierarchy, image);
+        let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number: 0, now };
+        let rebuilt = self.build(hierarchy, image, &inputs);
+        let would_have = |finding: &Finding| {
+            let vulnerability = self.scanner.known.iter().find(|known| known.key() == finding.key);
+            let mut installed = rebuilt.layers.values().flat_map(packages);
+            vulnerability.is_none_or(|known| installed.any(|(_, (package, _))| known.is_in(package)))
+        };
+        fixable(image, &version).iter().filter(|finding| !would_have(finding)).count() as u64
+    }
+
+    /// Finds where the ledger disagrees with the world.
+    fn disagreements(&self, hierarchy: &Hierarchy) -> Vec<String> {
+        let building: BTreeSet<&ImageId> =
+            self.pipelines.in_progress().map(|execution| &execution.start.image).collect();
+        let slots = self.ledger.held_by();
+        let mut violations = Vec::new();
+        for image in hierarchy.images() {
+            let claimed = self.ledger.record(&image.id).is_some_and(|record| record.claim.is_some());
+            if claimed != building.contains(&image.id) {
+                violations.push(format!("{}: claim {claimed}, execution {}", image.id, !claimed));
+            }
+            if slots.contains(&image.id) && !building.contains(&image.id) {
+                violations.push(format!("{} holds a slot, and no build runs", image.id));
+            }
+            violations.extend(self.wrong_notices(image));
+        }
+        violations
+    }
+
+    /// Finds notices that were not sent, or that say otherwise than the record.
+    fn wrong_notices(&self, image: &Image) -> Vec<String> {
+        let record = self.ledger.record(&image.id);
+        let recorded = record.map(|record| record.notified.clone()).unwrap_or_default();
+        let mut violations = Vec::new();
+        for cause in [RootCause::Vulnerable, RootCause::Failing] {
+            let sent = self.notified.iter().filter(|n| n.image == image.id && n.root_cause == cause);
+            let last = sent.max_by_key(|notice| notice.revision);
+            let is_open = last.is_some_and(|notice| notice.state != NoticeState::Closed);
+            match recorded.get(&cause) {
+                Some(recorded) if !recorded.sent => {
+                    violations.push(format!("{}: the notice {cause:?} was not sent", image.id));
+                }
+                recorded if recorded.is_some_and(|recorded| !recorded.closed) != is_open => {
+                    violations.push(format!("{}: the record of the notice {cause:?} is wrong", image.id));
+                }
+                _ => {}
+            }
+        }
+        violations
+    }
+}
+
+/// The quiet world, and what the last sweep said about it.
+struct QuietWorld<'q> {
+    hierarchy: &'q Hierarchy,
+    facts: &'q Facts,
+    holds: BTreeMap<&'q ImageId, &'q Hold>,
+    started: BTreeSet<&'q ImageId>,
+}
+
+impl<'q> QuietWorld<'q> {
+    /// Finds fixable findings, requests and missing scans of an image that nothing explains.
+    fn forgotten(&self, image: &'q Image) -> Vec<String> {
+        let Some(facts) = self.facts.images.get(&image.id) else { return Vec::new() };
+        let Some(version) = facts.current_version() else { return Vec::new() };
+        let mut forgotten = Vec::new();
+        let hold = self.holds.get(&image.id).map_or_else(|| "no hold".to_owned(), |hold| hold_text(hold));
+        for finding in fixable(image, version) {
+            if !self.explains(image, facts, &finding) {
+                forgotten.push(format!("{} is forgotten with {}: {hold}", image.id, finding.key));
+            }
+        }
+        if facts.record.request.is_some() && hold == Hold::Fresh.name() {
+            forgotten.push(format!("the request to rebuild {} is forgotten", image.id));
+        }
+        let unscanned = version.platforms.values().any(|manifest| manifest.scan.completed_at().is_none());
+        if unscanned && self.holds.get(&image.id) == Some(&&Hold::Fresh) {
+            forgotten.push(format!("{} is called fresh although it is not scanned", image.id));
+        }
+        forgotten
+    }
+
+    fn explains(&self, image: &Image, facts: &ImageFacts, finding: &Finding) -> bool {
+        match self.holds.get(&image.id) {
+            None => self.started.contains(&image.id),
+            Some(Hold::Fresh) => false,
+            Some(Hold::WaitingOn { on, awaits: Awaited::Hold(hold) }) => {
+                // The image that it waits for must have a hold too, and a reason for it.
+                **hold != Hold::Fresh && self.holds.get(on).is_some_and(|theirs| *theirs != &Hold::Fresh)
+            }
+            Some(Hold::WaitingOn { on, awaits: Awaited::Start }) => self.started.contains(on),
+            Some(Hold::CannotHelp { findings, .. } | Hold::Quarantined { findings }) => {
+                findings.contains(&finding.key)
+                    || facts.record.ineffective.get(&finding.key).is_some_and(|tried| tried.builds >= 1)
+                    || self.carried_above(image, finding)
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Tells whether an ancestor carries the finding, or may carry it because its scan is older
+    /// than the finding. Then the ancestor is to be rebuilt.
+    fn carried_above(&self, image: &Image, finding: &Finding) -> bool {
+        self.hierarchy.parents(&image.id).any(|edge| {
+            let version = self.facts.images.get(&edge.image.id).and_then(ImageFacts::current_version);
+            version.is_some_and(|version| version.platforms.values().any(|m| may_carry(&m.scan, finding)))
+                || self.carried_above(edge.image, finding)
+        })
+    }
+}
+
+fn may_carry(scan: &Scan, finding: &Finding) -> bool {
+    let is_old = |at: Timestamp| finding.first_observed.is_none_or(|appeared| at < appeared);
+    scan.lists(&finding.key) != Some(false) || scan.completed_at().is_none_or(is_old)
+}
+
+/// Returns the findings of a version that policy rebuilds for and that have a fix.
+fn fixable(image: &Image, version: &Version) -> Vec<Finding> {
+    let findings = version.platforms.values().flat_map(|manifest| manifest.scan.findings());
+    let is_fixable = |finding: &&Finding| {
+        finding.severity >= image.policy.rebuild_at
+            && finding.kind == PackageKind::Os
+            && matches!(finding.fix, Fix::Version(_))
+            && image.policy.suppress.iter().all(|s| *s.vulnerability != *finding.key.vulnerability)
+    };
+    let mut fixable: Vec<Finding> = findings.filter(is_fixable).cloned().collect();
+    fixable.sort_by(|a, b| a.key.cmp(&b.key));
+    fixable.dedup_by(|a, b| a.key == b.key);
+    fixable
+}

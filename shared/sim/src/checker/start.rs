@@ -1,0 +1,106 @@
+//! What must be true of each start.
+
+use std::collections::BTreeMap;
+
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::{Digest, ImageId};
+use patchwave::plan::Start;
+use patchwave::policy::{Limits, Mode, Rebuild};
+use patchwave::time::Timestamp;
+use patchwave_converge::LEASE;
+
+use crate::pipelines::Execution;
+use crate::state::State;
+
+/// A start that is about to be made, and what its invocation knows.
+pub(crate) struct StartCheck<'c> {
+    pub(crate) start: &'c Start,
+    /// The current versions that the invocation saw.
+    pub(crate) seen: BTreeMap<ImageId, Digest>,
+    pub(crate) ceiling: Mode,
+    /// The highest limits of all editions of the hierarchy. A claim is made under the limits of its
+    /// time, and its start may follow others that a later edition allows.
+    pub(crate) limits: Limits,
+    /// The time by the invocation's clock, which decides what day it is.
+    pub(crate) day: Timestamp,
+    pub(crate) now: Timestamp,
+}
+
+impl State {
+    /// Checks a start that is about to be made.
+    pub(crate) fn check_start(&mut self, hierarchy: &Hierarchy, check: &StartCheck<'_>) {
+        let Ok(image) = hierarchy.image(&check.start.image) else { return };
+        let mut violations = self.forbidden(image, check);
+        violations.extend(self.over_limit(hierarchy, check));
+        violations.extend(self.stale_parents(hierarchy, check));
+        let already = self.pipelines.in_progress().find(|execution| execution.start.image == image.id);
+        if let Some(already) = already {
+            violations.push(format!("{} runs already, since {}", image.id, already.started_at));
+            self.checker.duplicates += 1;
+        }
+        for violation in violations {
+            self.checker.violation(check.now, violation);
+        }
+    }
+
+    /// Finds starts in observe mode, of frozen images, and where policy leaves them to people.
+    fn forbidden(&self, image: &Image, check: &StartCheck<'_>) -> Vec<String> {
+        let mut violations = Vec::new();
+        if image.policy.mode.min(check.ceiling) == Mode::Observe {
+            violations.push(format!("{} is started in observe mode", image.id));
+        }
+        let record = self.ledger.record(&image.id);
+        let approval = record.and_then(|record| record.approval.as_ref());
+        let claimed_at = record.and_then(|record| record.claim.as_ref()).map(|claim| claim.claimed_at);
+        let frozen = record.and_then(|record| record.frozen.as_ref());
+        if frozen.is_some_and(|frozen| claimed_at.is_some_and(|claimed_at| frozen.at < claimed_at)) {
+            violations.push(format!("{} is started although it is frozen", image.id));
+        }
+        match image.policy.rebuild {
+            Rebuild::Auto => {}
+            Rebuild::Approval if approval.is_some_and(|a| a.replaces == check.start.replaces) => {}
+            other => violations.push(format!("{} is started although policy says {other:?}", image.id)),
+        }
+        violations
+    }
+
+    fn over_limit(&mut self, hierarchy: &Hierarchy, check: &StartCheck<'_>) -> Vec<String> {
+        let StartCheck { start, limits, .. } = check;
+        let mut violations = Vec::new();
+        let others = self.pipelines.in_progress();
+        let others = others.filter(|execution| self.holds_slot(hierarchy, execution, check.now)).count();
+        if others >= limits.max_concurrent_builds as usize {
+            violations.push(format!("{} starts beside {others} others", start.image));
+        }
+        let day: String = check.day.to_string().chars().take(10).collect();
+        let today = self.checker.starts_by_day.entry(day).or_default();
+        *today += 1;
+        if *today > limits.max_starts_per_day {
+            violations.push(format!("{} is start {today} of its day", start.image));
+        }
+        violations
+    }
+
+    /// An execution takes its slot with the claim, which may be older than the start by a lease. It
+    /// gives the slot back with the next push, of Patchwave or a person, or after the longest build
+    /// time.
+    fn holds_slot(&self, hierarchy: &Hierarchy, execution: &Execution, now: Timestamp) -> bool {
+        let Ok(image) = hierarchy.image(&execution.start.image) else { return false };
+        let claimed_at = LEASE.before(execution.started_at);
+        let pushed = self.registry.current(&image.repository, &image.line);
+        image.policy.max_build_time.after(claimed_at) > now
+            && pushed.is_none_or(|pushed| pushed.version.pushed_at <= claimed_at)
+    }
+
+    /// Finds parents that the invocation knew not to be the current ones. A parent that changed
+    /// after the invocation read it is allowed.
+    fn stale_parents(&self, hierarchy: &Hierarchy, check: &StartCheck<'_>) -> Vec<String> {
+        let stale = |(parent, named): (&ImageId, &Digest)| {
+            let image = hierarchy.image(parent).ok()?;
+            let current = &self.registry.current(&image.repository, &image.line)?.version.digest;
+            (named != current && check.seen.get(parent) != Some(named))
+                .then(|| format!("{} is built on an old {parent}", check.start.image))
+        };
+        check.start.parents.iter().filter_map(stale).collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! The kinds of faults, and how often each is injected.
+
+/// A kind of fault, or a person's action, or something unusual in the hierarchy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum InjectedFault {
+    /// EventBridge loses an event.
+    EventDropped,
+    /// EventBridge delivers an event twice.
+    EventDuplicated,
+    /// EventBridge delivers an event minutes to hours late.
+    EventDelayed,
+    /// EventBridge delivers an event after later ones.
+    EventReordered,
+    /// EventBridge delivers no event in the whole scenario.
+    NoEvents,
+    /// An invocation ends before a call.
+    CrashedBefore,
+    /// An invocation ends after a call and does not see the answer.
+    CrashedAfter,
+    /// An invocation pauses between two calls while others run.
+    Interleaved,
+    /// The clock of an invocation is wrong by seconds.
+    ClockSkewed,
+    /// A service refuses a call because there are too many.
+    Throttled,
+    /// A service refuses to read one item of a call, because a permission is missing.
+    ReadDenied,
+    /// A service does what a call asks for, and its answer is lost.
+    AnswerLost,
+    /// A service does not answer for minutes to hours.
+    Outage,
+    BuildFailed,
+    /// A build does not end for days, until a person stops it.
+    BuildHung,
+    /// A person stops a build.
+    BuildStopped,
+    /// A later execution supersedes a build.
+    BuildSuperseded,
+    /// A build succeeds and installs the packages that the image had.
+    FixesNothing,
+    /// A scan completes hours late.
+    ScanLate,
+    ScanFailed,
+    /// The scan window ends, and the findings disappear.
+    ScanExpired,
+    /// The scanner does not scan a manifest again when a vulnerability becomes known.
+    NotRescanned,
+    /// A person pushes a version with all fixes.
+    PushedFixed,
+    /// A person pushes a version with old packages.
+    PushedVulnerable,
+    /// A person moves the tags back to the version before.
+    RolledBack,
+    /// A person moves the tags to an earlier or later version.
+    Retagged,
+    /// A person approves a rebuild that policy leaves to people.
+    Approved,
+    /// A person requests a rebuild.
+    Requested,
+    /// A person freezes an image.
+    Frozen,
+    /// A person releases an image.
+    Released,
+    /// A person edits the policies of the hierarchy, or reverts the edit.
+    PolicyEdited,
+    /// A person pushes several times in minutes, and a multi-arch tag moves each time.
+    TagMovedAgain,
+    /// A build writes no annotation about its base.
+    Unannotated,
+    /// A pipeline takes no variables.
+    WithoutVariables,
+    /// Policy only observes an image.
+    Observed,
+    /// Policy leaves an image to people: approval, next commit or never.
+    LeftToPeople,
+}
+
+impl InjectedFault {
+    /// Every kind.
+    pub const ALL: [Self; 36] = [
+        Self::EventDropped,
+        Self::EventDuplicated,
+        Self::EventDelayed,
+        Self::EventReordered,
+        Self::NoEvents,
+        Self::CrashedBefore,
+        Self::CrashedAfter,
+        Self::Interleaved,
+        Self::ClockSkewed,
+        Self::Throttled,
+        Self::ReadDenied,
+        Self::AnswerLost,
+        Self::Outage,
+        Self::BuildFailed,
+        Self::BuildHung,
+        Self::BuildStopped,
+        Self::BuildSuperseded,
+        Self::FixesNothing,
+        Self::ScanLate,
+        Self::ScanFailed,
+        Self::ScanExpired,
+        Self::NotRescanned,
+        Self::PushedFixed,
+        Self::PushedVulnerable,
+        Self::RolledBack,
+        Self::Retagged,
+        Self::Approved,
+        Self::Requested,
+        Self::Frozen,
+        Self::Released,
+        Self::PolicyEdited,
+        Self::TagMovedAgain,
+        Self::Unannotated,
+        Self::WithoutVariables,
+        Self::Observed,
+        Self::LeftToPeople,
+    ];
+
+    /// Of a thousand opportunities, how many become a fault at [`Level::Many`](super::Level::Many).
+    pub(super) fn rate(self) -> u32 {
+        match self {
+            Self::EventDropped | Self::NotRescanned => 150,
+            Self::EventDuplicated | Self::EventDelayed => 100,
+            Self::EventReordered | Self::ClockSkewed => 200,
+            Self::CrashedBefore | Self::CrashedAfter => 250,
+            Self::Interleaved => 300,
+            Self::Throttled => 8,
+            Self::ReadDenied => 12,
+            Self::AnswerLost => 20,
+            Self::BuildFailed => 120,
+            Self::BuildHung | Self::ScanExpired => 25,
+            Self::BuildStopped | Self::BuildSuperseded => 30,
+            Self::FixesNothing | Self::ScanFailed => 60,
+            Self::ScanLate => 80,
+            // The others are scheduled, or part of the hierarchy.
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Small random hierarchies: a few images, diamonds, and any policy anywhere in a chain.
+
+use crate::draw::{Draws, Seed};
+use crate::faults::{InjectedFault, Level};
+use crate::size::Size;
+
+/// A random hierarchy file.
+#[derive(Debug)]
+pub(crate) struct RandomHierarchy {
+    pub(crate) yaml: String,
+    /// The same hierarchy with other policies.
+    pub(crate) edited: String,
+    /// What is unusual in `yaml`.
+    pub(crate) faults: Vec<InjectedFault>,
+}
+
+impl RandomHierarchy {
+    /// Draws the hierarchy of a seed.
+    pub(crate) fn draw(seed: Seed, size: Size, level: Level) -> Self {
+        let mut draws = seed.draws("hamlet", "");
+        let mut draft =
+            Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), faults: Vec::new() };
+        let [bases, platforms, applications] =
+            size.images().map(|[fewest, most]| draws.between(fewest, most));
+        draft.bases(&mut draws, bases);
+        draft.platforms(&mut draws, platforms, bases);
+        draft.applications(&mut draws, applications, platforms);
+        let yaml = draft.yaml();
+        let faults = std::mem::take(&mut draft.faults);
+        draft.edit(&mut seed.draws("edited", ""));
+        Self { yaml, edited: draft.yaml(), faults }
+    }
+}
+
+/// A hierarchy before it is written as YAML.
+struct Draft {
+    level: Level,
+    head: Head,
+    rows: Vec<Row>,
+    faults: Vec<InjectedFault>,
+}
+
+/// The policies of the whole file.
+struct Head {
+    rebuild_at: &'static str,
+    unknown_fix: &'static str,
+    max_age: &'static str,
+    is_suppressed: bool,
+    builds_at_once: u32,
+    starts_a_day: u32,
+}
+
+/// One image, and its own policies.
+struct Row {
+    image: String,
+    policy: String,
+    pipeline: String,
+}
+
+impl Head {
+    fn draw(draws: &mut Draws, level: Level) -> Self {
+        let is_short_lived = draws.percent(15) && level != Level::NoEvents;
+        Self {
+            rebuild_at: draws.pick(&["medium", "high"]).copied().unwrap_or("high"),
+            unknown_fix: draws.pick(&["tryWithNextRebuild", "tryOnce", "hold"]).copied().unwrap_or("hold"),
+            max_age: if is_short_lived { "4d" } else { "30d" },
+            is_suppressed: draws.percent(25),
+            builds_at_once: draws.between(1, 4),
+            starts_a_day: if level == Level::NoEvents { 1_000 } else { draws.between(6, 30) },
+        }
+    }
+}
+
+impl Draft {
+    fn bases(&mut self, draws: &mut Draws, count: u32) {
+        let upstream = "public.ecr.aws/docker/library/debian:12";
+        for number in 0..count {
+            let from = if number > 0 && draws.percent(40) { "base/0" } else { upstream };
+            self.image(draws, "base", number, [from, ""], "tags: [\"12\", \"12.1\"]");
+        }
+    }
+
+    fn platforms(&mut self, draws: &mut Draws, count: u32, bases: u32) {
+        for number in 0..count {
+            let [from, copied] = parents(draws, "base", bases, 30);
+            self.image(draws, "platform", number, [&from, &copied], "tags: [\"22\", \"22.9\"]");
+        }
+    }
+
+    fn applications(&mut self, draws: &mut Draws, count: u32, platforms: u32) {
+        for number in 0..count {
+            let [from, copied] = parents(draws, "platform", platforms, 50);
+            let line = if draws.percent(40) { "tagPattern: \"main-*\"" } else { "tags: [prod]" };
+            self.image(draws, "application", number, [&from, &copied], line);
+        }
+    }
+
+    fn image(&mut self, draws: &mut Draws, tier: &str, number: u32, [from, copied]: [&str; 2], line: &str) {
+        let short = if tier == "application" { "apps" } else { tier };
+        let name = format!("{short}/{number}");
+        let policy = self.policy(draws);
+        let mut pipeline = format!("{short}-{number}");
+        if self.level.is_hostile() && draws.percent(15) {
+            pipeline = format!("{{ name: {pipeline}, variables: [] }}");
+            self.faults.push(InjectedFault::WithoutVariables);
+        }
+        if line.starts_with("tagPattern") && draws.percent(50) {
+            let name = format!("{short}-{number}");
+            pipeline = format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
+        }
+        let copied = if copied.is_empty() { String::new() } else { format!(", copyFrom: [{copied}]") };
+        let image = format!("id: {name}, tier: {tier}, repository: {name}, {line}, from: \"{from}\"{copied}");
+        self.rows.push(Row { image, policy, pipeline });
+    }
+
+    /// Draws the policy of an image: one in four is only observed, or left to people.
+    fn policy(&mut self, draws: &mut Draws) -> String {
+        if self.level.is_hostile() && draws.percent(10) {
+            self.faults.push(InjectedFault::Observed);
+            "mode: observe, ".to_owned()
+        } else if self.level.is_hostile() && draws.percent(15) {
+            self.faults.push(InjectedFault::LeftToPeople);
+            let rebuild = draws.pick(&["approval", "nextCommit", "never"]).copied().unwrap_or("never");
+            format!("rebuild: {rebuild}, ")
+        } else {
+            String::new()
+        }
+    }
+
+    /// Changes some policies. What is built on what stays the same.
+    fn edit(&mut self, draws: &mut Draws) {
+        let other = Head::draw(draws, self.level);
+        match draws.between(1, 5) {
+            1 => self.head.rebuild_at = if self.head.rebuild_at == "high" { "medium" } else { "high" },
+            2 => self.head.max_age = if self.head.max_age == "30d" { "4d" } else { "30d" },
+            3 => {
+                (self.head.builds_at_once, self.head.starts_a_day) =
+                    (other.builds_at_once, other.starts_a_day);
+            }
+            4 => self.head.is_suppressed = !self.head.is_suppressed,
+            _ => self.head.unknown_fix = other.unknown_fix,
+        }
+        for row in 0..self.rows.len() {
+            if draws.percent(30) {
+                self.rows[row].policy = self.policy(draws);
+            }
+        }
+    }
+
+    fn yaml(&self) -> String {
+        let Head { rebuild_at, unknown_fix, max_age, is_suppressed, builds_at_once, starts_a_day } =
+            self.head;
+        let suppressed = if is_suppressed {
+            "  suppress: [{ vulnerability: CVE-2026-40000, images: [\"platform/*\"], until: 2026-12-31, reason: not reachable }]\n"
+        } else {
+            ""
+        };
+        let head = format!(
+            "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy:\n  mode: enforce\n  \
+             rebuildAt: {rebuild_at}\n  unknownFix: {unknown_fix}\n  maxAge: {max_age}\n  \
+             maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
+        );
+        let row = |Row { image, policy, pipeline }: &Row| {
+            format!("  - {{ {image}, {policy}pipeline: {pipeline} }}\n")
+        };
+        self.rows.iter().map(row).fold(head, |yaml, row| yaml + &row)
+    }
+}
+
+/// Draws the image that another is built on and, in so many of a hundred cases, a second one that
+/// it copies from.
+fn parents(draws: &mut Draws, tier: &str, count: u32, percent: u32) -> [String; 2] {
+    let from = format!("{tier}/{}", draws.between(0, count - 1));
+    let copied = draws.percent(percent).then(|| format!("{tier}/{}", draws.between(0, count - 1)));
+    let copied = copied.filter(|copied| *copied != from).unwrap_or_default();
+    [from, copied]
+}

@@ -1,0 +1,72 @@
+//! Runs one scenario after another, and reuses what neighbouring seeds share.
+
+use patchwave::hierarchy::Hierarchy;
+
+use super::{Scenario, ScenarioError};
+use crate::cardinality::CardinalityEstimate;
+use crate::draw::Seed;
+use crate::faults::Level;
+use crate::outcome::Outcome;
+use crate::random_hierarchy::RandomHierarchy;
+use crate::size::Size;
+
+/// How many seeds in a row share one hierarchy: parsing one takes nearly as long as a small
+/// scenario.
+const SEEDS_PER_HIERARCHY: u64 = 32;
+
+/// What the scenario of a seed shares with those next to it.
+#[derive(Debug)]
+pub(super) struct Setup {
+    size: Size,
+    level: Level,
+    /// The same for all seeds that share the hierarchy.
+    number: u64,
+    pub(super) random: RandomHierarchy,
+    pub(super) hierarchy: Hierarchy,
+    pub(super) edited: Hierarchy,
+}
+
+impl Setup {
+    fn of(scenario: Scenario) -> Result<Self, ScenarioError> {
+        let Scenario { seed, size, level, .. } = scenario;
+        let number = seed / SEEDS_PER_HIERARCHY;
+        let random = RandomHierarchy::draw(Seed(number), size, level);
+        let parse = |yaml: &str| {
+            Hierarchy::parse("random.yaml", yaml).map_err(|errors| ScenarioError::Hierarchy(seed, errors))
+        };
+        let (hierarchy, edited) = (parse(&random.yaml)?, parse(&random.edited)?);
+        Ok(Self { size, level, number, random, hierarchy, edited })
+    }
+
+    fn is_of(&self, scenario: Scenario) -> bool {
+        let Scenario { seed, size, level, .. } = scenario;
+        self.size == size && self.level == level && self.number == seed / SEEDS_PER_HIERARCHY
+    }
+}
+
+/// Runs one scenario after another.
+#[derive(Debug, Default)]
+pub struct Runner {
+    setup: Option<Setup>,
+    states: CardinalityEstimate,
+}
+
+impl Runner {
+    /// Runs a scenario. Its outcome does not depend on what ran before.
+    pub fn run(&mut self, scenario: Scenario) -> Result<Outcome, ScenarioError> {
+        let setup = match self.setup.take().filter(|setup| setup.is_of(scenario)) {
+            Some(same) => self.setup.insert(same),
+            None => self.setup.insert(Setup::of(scenario)?),
+        };
+        let (outcome, fingerprints) = scenario.run_in(setup)?;
+        for fingerprint in fingerprints {
+            self.states.add(fingerprint);
+        }
+        Ok(outcome)
+    }
+
+    /// Returns an estimate of the distinct states so far.
+    pub(crate) fn into_states(self) -> CardinalityEstimate {
+        self.states
+    }
+}

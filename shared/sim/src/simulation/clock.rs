@@ -1,0 +1,112 @@
+//! The two schedules of the deployment, and the rechecks that Patchwave asks for.
+
+use patchwave::time::{Span, Timestamp};
+use patchwave::trigger::Trigger;
+
+use super::{Broken, Simulation, Watch};
+use crate::state::Scheduled;
+
+/// How often the schedule of `rebuild-fanout` ticks.
+pub(super) const TICK: Span = Span::minutes(15);
+
+/// The longest pause between two ticks once no fault is injected any more and nothing changes.
+/// Rare ticks make long waits cheap: a build may hang for three days. They hide no defect, because
+/// a tick may be lost at any time.
+const RAREST_TICK: Span = Span::hours(12);
+
+/// How often the schedule of `inventory` sweeps.
+const SWEEP: Span = Span::days(1);
+
+/// When the next tick comes, and whether the last one found work.
+#[derive(Debug)]
+pub(super) struct TickClock {
+    pace: Span,
+    slows_down: bool,
+    changes_at_last_tick: u64,
+    /// Whether the last tick or sweep found anything that is about to change.
+    pub(super) is_moving: bool,
+}
+
+impl TickClock {
+    pub(super) fn new() -> Self {
+        Self { pace: TICK, slows_down: false, changes_at_last_tick: 0, is_moving: true }
+    }
+
+    /// Returns how long after this tick the next one comes.
+    fn next_pace(&mut self, changes: u64) -> Span {
+        let is_idle = self.slows_down && changes == self.changes_at_last_tick;
+        self.changes_at_last_tick = changes;
+        self.pace = if is_idle { self.pace.plus(self.pace).min(RAREST_TICK) } else { TICK };
+        self.pace
+    }
+}
+
+impl Simulation {
+    /// From now on no fault is injected, so ticks may become rare while nothing changes.
+    pub(crate) fn stop_faults(&mut self) {
+        self.clock.slows_down = true;
+    }
+
+    pub(super) fn tick(&mut self, watch: &mut Watch<'_>) -> Result<(), Broken> {
+        let changes = self.world.state.borrow().changes();
+        let pace = self.clock.next_pace(changes);
+        self.schedule_after(pace, Scheduled::Tick);
+        self.world.state.borrow_mut().requests.ticks += 1;
+        self.deliver_scheduled(Trigger::Tick, watch)
+    }
+
+    pub(super) fn recheck(&mut self, at: Timestamp, watch: &mut Watch<'_>) -> Result<(), Broken> {
+        let mut state = self.world.state.borrow_mut();
+        state.rechecks.remove(&at);
+        state.requests.rechecks += 1;
+        drop(state);
+        self.deliver_scheduled(Trigger::Tick, watch)
+    }
+
+    pub(super) fn sweep(&mut self, watch: &mut Watch<'_>) -> Result<(), Broken> {
+        self.schedule_after(SWEEP, Scheduled::Sweep);
+        self.sweep_now(watch)
+    }
+
+    /// Sweeps in addition to the schedule.
+    pub(crate) fn sweep_now(&mut self, watch: &mut Watch<'_>) -> Result<(), Broken> {
+        self.deliver_scheduled(Trigger::Sweep, watch)
+    }
+
+    fn deliver_scheduled(&mut self, trigger: Trigger, watch: &mut Watch<'_>) -> Result<(), Broken> {
+        let delivery = self.world.state.borrow_mut().event_writer.scheduled(trigger, self.now());
+        self.deliver(delivery, watch)
+    }
+
+    pub(super) fn schedule_after(&self, wait: Span, scheduled: Scheduled) {
+        self.schedule(wait.after(self.now()), scheduled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo_hierarchy::DEMO_HIERARCHY;
+    use crate::observation::Observation;
+    use patchwave::hierarchy::Hierarchy;
+
+    #[test]
+    fn a_pass_that_starts_a_build_requests_a_recheck_within_three_minutes() {
+        let hierarchy = Hierarchy::parse("demo_hierarchy.yaml", DEMO_HIERARCHY);
+        let mut simulation = Simulation::new(hierarchy.map_err(|errors| errors.to_string()).unwrap(), 1);
+        simulation.run_until(Span::hours(1).after(simulation.now()), &mut |_, _| ()).unwrap();
+        simulation.publish_incident().unwrap();
+        let mut starts = 0;
+        let mut watch = |simulation: &Simulation, observation: &Observation| {
+            let Observation::Passed { at, report, .. } = observation else { return };
+            if report.started.is_empty() {
+                return;
+            }
+            starts += 1;
+            let first = simulation.world.state.borrow().rechecks.first().copied();
+            assert!(first.is_some_and(|recheck| recheck <= Span::minutes(3).after(*at)), "{at}: {first:?}");
+        };
+        assert!(simulation.run_until_quiet(Span::days(3), &mut watch).unwrap());
+        assert!(starts > 1, "{starts}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Executions of pipelines, and what follows from the versions that they push.
+
+use std::collections::BTreeMap;
+
+use patchwave::facts::{ExecutionState, Version};
+use patchwave::hierarchy::{Hierarchy, Image, Parent, Variable};
+use patchwave::image::{Digest, ImageId};
+use patchwave::plan::Start;
+use patchwave::time::{Span, Timestamp};
+
+use super::{Scheduled, State};
+use crate::build::BuildInputs;
+use crate::observation::{Build, Observation};
+use crate::pipelines::{BuildResult, Execution};
+use crate::registry::Pushed;
+
+impl State {
+    /// Starts an execution. Returns the earlier one if the same token started it before.
+    pub(crate) fn start(
+        &mut self,
+        hierarchy: &Hierarchy,
+        image: &Image,
+        start: &Start,
+        now: Timestamp,
+    ) -> String {
+        if let Some(id) = self.pipelines.replayed(start) {
+            return id;
+        }
+        let parents = self.pulled(hierarchy, image, start);
+        let result = self.faults.build_result(now);
+        let execution = self.pipelines.begin(start, parents, result, self.seed, now).clone();
+        self.schedule(execution.ends_at, Scheduled::ExecutionEnds(execution.id.clone()));
+        self.emit_execution(&execution, now);
+        execution.id
+    }
+
+    /// Returns the parents that the build pulls: those that the variables name, else the current
+    /// ones.
+    fn pulled(&self, hierarchy: &Hierarchy, image: &Image, start: &Start) -> BTreeMap<ImageId, Digest> {
+        let mut parents = self.current_parents(hierarchy, image);
+        let variable = |variable: Variable| start.variables.get(variable.name());
+        let named: BTreeMap<ImageId, Digest> =
+            variable(Variable::Parents).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        parents.extend(named);
+        let base = variable(Variable::BaseImage).and_then(|base| base.rsplit_once('@')?.1.parse().ok());
+        if let (Parent::Image(from), Some(base)) = (&image.from, base) {
+            parents.insert(from.clone(), base);
+        }
+        parents
+    }
+
+    pub(super) fn end_execution(&mut self, hierarchy: &Hierarchy, id: &str, now: Timestamp) {
+        let Some(execution) = self.pipelines.end(id).cloned() else { return };
+        let Ok(image) = hierarchy.image(&execution.start.image) else { return };
+        self.checker.execution_ended(&execution, now);
+        if execution.state != ExecutionState::Succeeded {
+            self.emit_execution(&execution, now);
+            return;
+        }
+        let pushed = self.build(hierarchy, image, &inputs(&execution, now));
+        self.requests.built(&execution, &pushed.version);
+        let version = pushed.version.digest.clone();
+        self.push(image, pushed, now);
+        self.emit_execution(&execution, now);
+        self.observations.push(Observation::Built(Box::new(finished(execution, version, now))));
+    }
+
+    fn emit_execution(&mut self, execution: &Execution, now: Timestamp) {
+        let event = self.event_writer.execution(execution, now);
+        self.emit(&event, now);
+    }
+
+    /// Pushes a version. Events, scans and deployments follow.
+    pub(crate) fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) {
+        let (version, tags) = (pushed.version.clone(), pushed.tags.clone());
+        if !self.registry.push(&image.repository, pushed) {
+            return;
+        }
+        let is_index = version.platforms.values().all(|manifest| manifest.digest != version.digest);
+        self.schedule_scans(image, &version, is_index, now);
+        for tag in &tags {
+            let event =
+                self.event_writer.pushed(&image.repository, &version.digest, Some(tag), is_index, now);
+            self.emit(&event, now);
+        }
+        self.schedule_deployments(&image.id, now);
+    }
+
+    /// Each platform manifest is scanned; the parts of an index have push events of their own.
+    fn schedule_scans(&mut self, image: &Image, version: &Version, is_index: bool, now: Timestamp) {
+        for manifest in version.platforms.values() {
+            let at = (image.repository.clone(), manifest.digest.clone());
+            if is_index {
+                let event = self.event_writer.pushed(&at.0, &at.1, None, false, now);
+                self.emit(&event, now);
+            }
+            self.scanner.enqueue(&at, now);
+            let usual = self.seed.draws("scan", at.1.as_str()).span(Span::seconds(50), Span::minutes(4));
+            let delay = self.faults.scan_delay(usual, now);
+            self.schedule(delay.after(now), Scheduled::Scan(at));
+        }
+    }
+
+    fn schedule_deployments(&mut self, image: &ImageId, now: Timestamp) {
+        let of_image = self.workloads.values().filter(|workload| workload.image == *image);
+        let follow: Vec<(String, Span)> = of_image.map(|w| (w.name.clone(), w.follows_after)).collect();
+        for (name, delay) in follow {
+            self.schedule(delay.after(now), Scheduled::Deployment(name));
+        }
+    }
+}
+
+fn inputs(execution: &Execution, now: Timestamp) -> BuildInputs {
+    BuildInputs {
+        parents: execution.parents.clone(),
+        revision: execution.start.sources.first().map(|source| source.revision.clone()),
+        cached: execution.variable(Variable::NoCache) != Some("true"),
+        stuck: execution.result == BuildResult::FixesNothing,
+        number: execution.number,
+        now,
+    }
+}
+
+fn finished(execution: Execution, version: Digest, now: Timestamp) -> Build {
+    let Execution { id, start, started_at, parents, .. } = execution;
+    Build {
+        image: start.image,
+        pipeline: start.pipeline,
+        execution_id: id,
+        build_key: start.key,
+        reasons: start.reasons,
+        started_at,
+        finished_at: now,
+        replaces: start.replaces,
+        version,
+        parents,
+    }
+}

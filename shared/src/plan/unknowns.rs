@@ -1,0 +1,100 @@
+//! Names everything that is not known, whether or not a decision waits for it: unknown is never clean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attribution::Attributions;
+use super::built_on::contradicted_base;
+use super::context::Context;
+use super::{Unknown, make_start};
+use crate::finding::{Finding, Fix, Severity, Unclear};
+use crate::hierarchy::Image;
+use crate::image::{ImageId, Platform};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// Returns what is not known of every image. `records` are those that the plan writes.
+pub(super) fn unknowns(
+    context: &Context<'_>,
+    attributions: &Attributions<'_>,
+    records: &BTreeMap<ImageId, Record>,
+) -> BTreeSet<Unknown> {
+    let unreadable = context.facts.unreadable.keys().filter_map(|id| context.hierarchy.image(id).ok());
+    let mut unknowns: BTreeSet<Unknown> =
+        unreadable.filter_map(|image| Some(about(image, None, context.unknown(&image.id)?))).collect();
+    for image in context.images() {
+        let record = records.get(&image.id).unwrap_or_else(|| context.record(&image.id));
+        let since = record.unread.as_ref().map(|unread| unread.since);
+        unknowns.extend(unread(context, attributions, image, since));
+        unknowns.extend(scans(context, image, since));
+        unknowns.extend(contradictions(context, image));
+    }
+    unknowns
+}
+
+fn about(image: &Image, platform: Option<&Platform>, because: String) -> Unknown {
+    Unknown { image: image.id.clone(), platform: platform.cloned(), because, since: None }
+}
+
+/// The image's version, its execution, and what it was built on.
+fn unread(
+    context: &Context<'_>,
+    attributions: &Attributions<'_>,
+    image: &Image,
+    since: Option<Timestamp>,
+) -> Vec<Unknown> {
+    let nothing = BTreeSet::new();
+    let unscanned = attributions.of.get(&image.id).map_or(&nothing, |attribution| &attribution.unscanned);
+    let execution = context.unread_execution(&image.id).map(|unread| format!("its execution: {unread}"));
+    let above = context.unread_base(image).into_iter().chain(context.unread_parent(unscanned));
+    let texts = context.unknown(&image.id).into_iter().chain(execution);
+    texts
+        .chain(above.map(|unread| unread.because))
+        .map(|because| Unknown { since, ..about(image, None, because) })
+        .collect()
+}
+
+/// What the scans of the current version do not say, for each platform.
+fn scans(context: &Context<'_>, image: &Image, unread_since: Option<Timestamp>) -> Vec<Unknown> {
+    let mut unknowns = Vec::new();
+    for (platform, manifest) in context.current(&image.id).iter().flat_map(|version| &version.platforms) {
+        if let Some(because) = manifest.scan.unknown_because() {
+            let since = manifest.scan.unread().and(unread_since);
+            unknowns.push(Unknown { since, ..about(image, Some(platform), because) });
+        }
+        // A person suppressed or Inspector closed a finding: its proof names it, if it has one.
+        let unrated = manifest.scan.unclear().filter(|(_, unclear)| matches!(unclear, Unclear::Severity(_)));
+        unknowns
+            .extend(unrated.map(|(key, unclear)| about(image, Some(platform), format!("{key}: {unclear}"))));
+        let named = manifest.scan.findings().iter().filter_map(unrated_and_serious);
+        unknowns.extend(named.map(|because| about(image, Some(platform), because)));
+    }
+    let not_followed = make_start::not_followed(context, image);
+    if not_followed > 0 {
+        let because = format!(
+            "{not_followed} of its findings are not followed to their proof: its record has room for the worst only"
+        );
+        unknowns.push(about(image, None, because));
+    }
+    unknowns
+}
+
+/// Names a finding that no policy counts because it is not rated, although it may be serious.
+fn unrated_and_serious(finding: &Finding) -> Option<String> {
+    if finding.severity != Severity::Unrated {
+        return None;
+    }
+    let key = &finding.key;
+    match &finding.fix {
+        _ if finding.exploited => {
+            Some(format!("{key}: an exploit is known, and the scanner has not rated it"))
+        }
+        Fix::Version(version) => Some(format!("{key}: {version} fixes it, and the scanner has not rated it")),
+        Fix::NotPublished | Fix::Unknown => None,
+    }
+}
+
+fn contradictions(context: &Context<'_>, image: &Image) -> Option<Unknown> {
+    let claimed = contradicted_base(context, image)?;
+    let because = format!("its annotation says that it is built on {claimed}, and its layers say otherwise");
+    Some(about(image, None, because))
+}
