@@ -97,9 +97,13 @@ pub fn index(platforms: &BTreeMap<&str, Document>, annotations: &Annotations) ->
         });
         with(descriptor, "annotations", about)
     });
-    let manifests: Vec<Value> = images.chain(attestations).collect();
+    index_of(&images.chain(attestations).collect::<Vec<_>>(), annotations)
+}
+
+/// Makes an index with these entries.
+pub fn index_of(entries: &[Value], annotations: &Annotations) -> Document {
     let content =
-        json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests, "annotations": annotations });
+        json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": annotations });
     Document::new(&content, INDEX)
 }
 

@@ -29,6 +29,8 @@ struct State {
     fresh: u64,
     /// Calls that were refused and not repeated yet.
     to_repeat: BTreeSet<String>,
+    /// What each operation is refused with.
+    refusals: BTreeMap<String, Refusal>,
 }
 
 impl Traffic {
@@ -37,11 +39,25 @@ impl Traffic {
         *self.state() = State { throttle, ..State::default() };
     }
 
-    /// Counts a call. Returns `Err` if it is throttled. `call` is the same text for a repetition
+    /// Refuses every call of an operation with an exception, until [`Self::admit_all`].
+    pub fn refuse(&self, operation: &str, exception: &str) {
+        let refusal = Refusal::new(exception, "refused by the test");
+        self.state().refusals.insert(operation.to_owned(), refusal);
+    }
+
+    /// Ends all refusals.
+    pub fn admit_all(&self) {
+        self.state().refusals.clear();
+    }
+
+    /// Counts a call. Returns `Err` if it is throttled or refused. `call` is the same text for a repetition
     /// and another one for every other call.
     pub fn admit(&self, operation: &str, call: &str) -> Result<(), Refusal> {
         let mut state = self.state();
         *state.calls.entry(operation.to_owned()).or_default() += 1;
+        if let Some(refusal) = state.refusals.get(operation) {
+            return Err(refusal.clone());
+        }
         if !state.is_refused(operation, call) {
             return Ok(());
         }

@@ -86,7 +86,8 @@ impl<'a> Candidate<'_, 'a> {
     fn in_flight(&self) -> Option<Hold> {
         let claim = self.context.record(&self.image.id).claim.as_ref()?;
         let unread = self.context.unread_execution(&self.image.id);
-        if claim.lease_until > self.context.now || (claim.is_confirmed() && unread.is_none()) {
+        let is_owned = !claim.is_confirmed() && claim.lease_until > self.context.now;
+        if is_owned || (claim.is_confirmed() && unread.is_none()) {
             return Some(Hold::InFlight {
                 pipeline: claim.start.pipeline.clone(),
                 execution: claim.execution.clone(),
