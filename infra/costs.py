@@ -1,9 +1,10 @@
-"""What Patchwave costs a month: the requests that the simulator counted, by the dated list of prices.json.
+"""Computes what Patchwave costs a month, from counted requests and the dated prices of prices.json.
 
     python3 infra/costs.py [--counted FILE] [--json]
 
-FILE is what `patchwave requests --format json` prints for your hierarchy; without it, the scenarios of requests.json. What the
-simulator cannot know is assumed here, line by line. Free tiers are left out. Calls to ECR, CodePipeline and Inspector are free.
+FILE is what `patchwave requests --format json` prints for your hierarchy. Without it, the script takes the scenarios of
+requests.json. The constants below are assumptions about what the simulator does not know. Free tiers do not count. Calls to
+ECR, CodePipeline and Inspector are free.
 """
 
 import argparse
@@ -12,29 +13,29 @@ import pathlib
 
 HERE = pathlib.Path(__file__).parent
 DAYS = 30
-# A queue that wakes a function is asked all the time: five pollers, each asking again after 20 s.
+# Lambda polls each of the two queues all the time: five pollers, each every 20 seconds.
 IDLE_POLLS = 2 * 5 * 3 * 60 * 24 * DAYS
-# A message is sent, received and deleted. Nobody promises that two of them are received together.
+# A message is sent, received and deleted. No two messages are assumed to share a request.
 REQUESTS_A_MESSAGE = 3
-# Alarms with one metric, and the one that is computed of two.
+# Alarms on one metric, and the metrics of the one alarm that computes with two.
 ALARMS, ALARM_METRICS = 10, 2
-# The inventory's figures: five of everything, two for each of four severities, and the mean time to patched.
+# The inventory's metrics: five for the whole fleet, two for each of four severities, and the mean time to patched.
 FIGURES = 5 + 2 * 4 + 1
-# Seconds that a pass takes before it looks at an image, and for each image: two pages of ECR, mostly waiting.
+# Seconds of a pass before it reads an image, and for each image: two pages of ECR, mostly waiting.
 PASS_SECONDS, IMAGE_SECONDS = 0.5, 0.05
 MEMORY_GB, INVENTORY_GB = 0.25, 0.5
-# A line of a log. Lambda itself writes about one line's worth for each invocation.
+# The size of a log line. Lambda itself writes about one line for each invocation.
 LOG_KB = 0.5
-# The survey is not simulated. Daily it reads what it knew of each image: what runs, the version, the clocks; and writes what
-# runs and where, with the time. What a deployment ends and begins is written besides.
+# The simulator has no survey. Each day a survey reads three items for each image: what runs, its version and its exposures.
+# It writes two: what runs, and where. Each deployment adds writes for what ends and what begins.
 SURVEY_READS, SURVEY_WRITES, DEPLOYMENT_WRITES = 3, 2, 4
 SURVEYED_KB = 4
-# How many months' starts the table holds: 400 days.
+# The table keeps starts for 400 days, in months.
 AUDIT_MONTHS = 13.3
 
 
 def requests(counted):
-    """Returns the month's requests as three tables {price: amount}: Patchwave's that vary, those that do not, and its rebuilds'."""
+    """Returns a month's requests as three tables {price: amount}: those that vary, the fixed ones, and the rebuilds'."""
     asked, images, month = counted["requests"], counted["images"], DAYS / counted["days"]
     queued, sweeps = [asked["scanComplete"], asked["rebuildFanout"]], asked["inventory"]
     invocations = sum(function["invocations"] for function in [*queued, sweeps])
@@ -83,15 +84,15 @@ VARYING = {
     "Logs": ["logsGb"],
 }
 FIXED = {
-    "Asking empty queues": ["sqsRequest"],
-    "Alarms, figures, dashboard": ["alarmMonth", "alarmMetricMonth", "customMetricMonth", "dashboardMonth"],
+    "Polling empty queues": ["sqsRequest"],
+    "Alarms, metrics, dashboard": ["alarmMonth", "alarmMetricMonth", "customMetricMonth", "dashboardMonth"],
 }
 CAUSED = {
     "CodePipeline": ["codePipelineActionMinute"],
     "CodeBuild": ["codeBuildMinuteSmallArm"],
     "Inspector, if scanning is enhanced": ["inspectorFirstScan"],
 }
-PARTS = {"what varies": VARYING, "what does not": FIXED, "its rebuilds": CAUSED}
+PARTS = {"what varies": VARYING, "what is fixed": FIXED, "the rebuilds": CAUSED}
 
 
 def costs(counted, prices):
@@ -103,12 +104,12 @@ def costs(counted, prices):
 
 
 def for_a_thousand(counted, prices):
-    """Returns what of Patchwave's own costs varies, for 1,000 images: the figure that has a goal."""
+    """Returns the varying costs for 1,000 images: the figure that has a goal."""
     return sum(costs(counted, prices)["what varies"].values()) * 1000 / counted["images"]
 
 
 def events_a_day(counted):
-    """Returns how many events of other services arrive a day, for each image."""
+    """Returns how many events of other services arrive a day for each image."""
     asked = counted["requests"]
     queued = asked["scanComplete"]["messages"] + asked["rebuildFanout"]["messages"]
     return (queued - asked["ticks"] - asked["rechecks"]) / counted["images"] / counted["days"]

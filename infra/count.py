@@ -1,9 +1,9 @@
-"""Counts what Patchwave asks of AWS in a month, and writes infra/requests.json.
+"""Counts Patchwave's requests to AWS in a month, and writes infra/requests.json.
 
     cargo build && python3 infra/count.py [SCENARIO...]
 
-`patchwave requests` plays each scenario: Patchwave's own code in a simulated organisation. The binary is target/debug/patchwave,
-or what PATCHWAVE names. The same code and parameters give the same counts; a test plays the smallest again.
+`patchwave requests` simulates each scenario with the functions' own code. The script runs target/debug/patchwave, or the binary
+that PATCHWAVE names. The same code and parameters give the same counts. A test counts the smallest scenario again.
 """
 
 import json
@@ -16,8 +16,8 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 COUNTED = HERE / "requests.json"
 
-# An organisation: its images, and what happens in a month. The smallest is the one of `patchwave demo`; the one of the goal
-# has as many events as the goal assumes, two a day for each image, and the others twice and more of them.
+# Each scenario is an organisation: its images, and what happens in a month. The smallest is the hierarchy of `patchwave demo`.
+# `goal` has as many events as the goal assumes: two a day for each image. The others have twice as many and more.
 SCENARIOS = {
     "small": {"days": 30, "commits-a-day": 20, "vulnerabilities-a-month": 8, "seed": 7},
     "medium": {"hierarchy": 400, "days": 30, "commits-a-day": 200, "vulnerabilities-a-month": 20, "seed": 7},
@@ -25,12 +25,12 @@ SCENARIOS = {
     "large": {"hierarchy": 4000, "days": 30, "commits-a-day": 2000, "vulnerabilities-a-month": 40, "seed": 7},
 }
 
-# One base image for so many images, and one platform image for so many.
+# There is one base image for 50 images, and one platform image for 8.
 ON_A_BASE, ON_A_PLATFORM = 50, 8
 
 
 def hierarchy(images):
-    """Returns a hierarchy file of so many images: applications on platforms on bases, one in ten copying from another platform."""
+    """Returns a hierarchy file: applications on platforms on bases. One application in ten copies from another platform."""
     bases, platforms = max(1, images // ON_A_BASE), max(1, images // ON_A_PLATFORM)
     lines = [
         "version: 1",
@@ -54,13 +54,13 @@ def hierarchy(images):
 
 
 def command(parameters, file=None):
-    """Returns the verb and its options, as they stand in requests.json."""
+    """Returns the verb and its options, as requests.json shows them."""
     options = [f"--{name}={value}" for name, value in parameters.items() if name != "hierarchy"]
     return ["requests", *(["--hierarchy", str(file)] if file else []), *options, "--format=json"]
 
 
 def name_of(parameters):
-    """Returns what stands for the hierarchy's file in a command: how `hierarchy` is called; nothing for the demo's."""
+    """Returns the name that a command shows for a generated hierarchy file; nothing for the demo's."""
     return f"hierarchy({parameters['hierarchy']})" if "hierarchy" in parameters else None
 
 
@@ -74,13 +74,13 @@ def patchwave():
 
 
 def count(parameters):
-    """Plays one scenario and returns what `patchwave requests` prints."""
+    """Simulates one scenario and returns what `patchwave requests` prints."""
     with tempfile.TemporaryDirectory() as scratch:
         file = None
         if "hierarchy" in parameters:
             file = pathlib.Path(scratch) / "hierarchy.yaml"
             file.write_text(hierarchy(parameters["hierarchy"]))
-        # Without the caller's own hierarchy.
+        # Without the caller's own settings, such as a hierarchy file.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PATCHWAVE_")}
         ran = subprocess.run([patchwave(), *command(parameters, file)], env=environment, stdout=subprocess.PIPE, check=True, timeout=3600)
     return json.loads(ran.stdout)

@@ -1,4 +1,4 @@
-"""Times processes from their start to their first request for an event. Started by `infra/measure`."""
+"""Measures the time from a process's start to its first request for an event. `infra/measure` runs it."""
 
 import os
 import pathlib
@@ -10,13 +10,13 @@ import time
 import zipfile
 
 FUNCTIONS = ["scan-complete", "inventory", "rebuild-fanout"]
-# What the template tells Lambda to start.
+# The file that Lambda starts, as the template says.
 HANDLER = "bootstrap"
 NEXT = "/2018-06-01/runtime/invocation/next"
 # The services that the functions have clients of.
 SERVICES = ["codepipeline", "dynamodb", "ecr", "events", "s3"]
 
-# What a function in Python would do at its start: its handler's module is imported, then the runtime asks for an event.
+# What a function in Python does at its start: it imports the handler's module, then the runtime asks for an event.
 PYTHON = f"""
 import http.client, os
 import boto3
@@ -33,12 +33,12 @@ SIZE, START = 2.5, 3.0
 
 
 def first_request(listening):
-    """Returns when somebody asked for an event. A plain socket: a server of any kind would be measured as well."""
+    """Returns when a process asked for an event. A plain socket, because the time of a server would count too."""
     connection, _ = listening.accept()
     asked = connection.recv(4096)
     at = time.perf_counter()
     if not asked.startswith(f"GET {NEXT} ".encode()):
-        sys.exit(f"the first request is {asked[:200]!r}")
+        sys.exit(f"the process asked for {asked[:200]!r} instead of an event")
     return at, connection
 
 
@@ -61,12 +61,12 @@ def environment(port):
 
 
 def once(command):
-    """Returns the milliseconds until the process asked, those of them that it computed, and its memory in MB by then."""
+    """Returns the milliseconds until the process asked, how many of them it computed, and its memory in MB then."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(30)
         settings = environment(listening.getsockname()[1])
         began = time.perf_counter()
-        # Without closing descriptors it is spawned, not forked: the time is the process's and not Python's.
+        # With close_fds=False, Python spawns instead of forking. The time is then the process's and not Python's.
         process = subprocess.Popen(command, env=settings, close_fds=False, stderr=subprocess.DEVNULL)
         try:
             at, connection = first_request(listening)
@@ -82,9 +82,9 @@ def once(command):
 
 
 def many(commands, runs):
-    """Returns each command's runs, taken in turn, so that whatever else the machine does strikes all of them."""
+    """Returns each command's runs. The commands run in turn, so that other load on the machine affects all of them."""
     for command in commands.values():
-        # Fills the disk's cache.
+        # The first run fills the disk's cache.
         once(command)
     taken = {name: [] for name in commands}
     for _ in range(runs):
@@ -94,7 +94,7 @@ def many(commands, runs):
 
 
 def unpacked(package):
-    """Unpacks what Lambda gets and returns the binary's path; refuses a package that Lambda could not start."""
+    """Unpacks a package and returns the binary's path. Refuses a package that Lambda could not start."""
     with zipfile.ZipFile(package) as archive:
         entries = archive.infolist()
         if [entry.filename for entry in entries] != [HANDLER]:
@@ -113,8 +113,8 @@ def main(folder, runs):
     commands["boto3"] = [sys.executable, "-c", PYTHON]
     taken = many(commands, runs)
     median = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in taken.items()}
-    print(f"median of {runs} starts; {os.getloadavg()[0]:.0f} processes wait for {os.cpu_count()} processors")
-    print("a cold start's download and virtual machine come on top; computed is what other processes do not touch")
+    print(f"median of {runs} starts; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} processors")
+    print("a cold start also downloads the package and starts a machine; `computed` does not depend on the load")
     print(f"{'':16}{'zip MB':>8}{'unpacked':>10}{'to /next, ms':>14}{'best':>8}{'computed':>10}{'RSS MB':>8}")
     for name, (ms, computed, mb) in median.items():
         path = binaries.get(name)
@@ -123,7 +123,7 @@ def main(folder, runs):
         missed = [f"zip over {SIZE} MB"] * (size[0] > SIZE) + [f"start over {START} ms"] * (bool(path) and ms > START)
         print(f"{name:16}{sizes}{ms:14.2f}{min(taken[name])[0]:8.2f}{computed:10.2f}{mb:8.1f}   {'; '.join(missed)}")
     slowest = max(ms for name, (ms, *_) in median.items() if name != "boto3")
-    print(f"boto3 takes {median['boto3'][0] / slowest:.0f} times as long as the slowest function")
+    print(f"Python with boto3 takes {median['boto3'][0] / slowest:.0f} times as long as the slowest function")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! What may be typed.
+//! What a person may type.
 
 use std::path::PathBuf;
 
@@ -6,21 +6,34 @@ use clap::{Parser, Subcommand, ValueEnum};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 
+use crate::examples;
+
+/// The longest line of help, however wide the terminal is.
+const WIDTH: usize = 80;
+
+const COMMON: &str = "Common options";
+
 /// Keeps every container image of an AWS organisation patched.
 #[derive(Debug, Parser)]
-#[command(name = "patchwave", version, after_help = EXIT_CODES)]
+#[command(name = "patchwave", version, max_term_width = WIDTH, after_help = examples::PATCHWAVE)]
 pub(crate) struct Args {
-    /// The hierarchy file
-    #[arg(long, global = true, value_name = "FILE", env = "PATCHWAVE_HIERARCHY")]
+    /// The hierarchy file; `-` is standard input, here and for every FILE
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PATCHWAVE_HIERARCHY",
+        hide_env_values = true,
+        help_heading = COMMON
+    )]
     pub(crate) hierarchy: Option<PathBuf>,
-    /// How to print: text for people, JSON for programs
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// How to print: `text` for people, `json` for programs. `inventory` also prints `csv`;
+    /// `graph` also prints `dot` and `mermaid`
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true, help_heading = COMMON)]
     pub(crate) format: Format,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
-
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 findings of the kind asked about, 2 bad input.";
 
 /// How to print.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -30,114 +43,169 @@ pub(crate) enum Format {
     Text,
     /// For programs: stable.
     Json,
-    /// For spreadsheets: `inventory` only.
+    /// For spreadsheets.
     Csv,
+    /// For Graphviz.
+    Dot,
+    /// For Markdown that draws Mermaid diagrams.
+    Mermaid,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Play a bad day: a critical CVE lands in a base image of a simulated organisation
+    /// Simulate a critical CVE in a base image
+    #[command(after_help = examples::DEMO)]
     Demo(Demo),
-    /// Check a hierarchy file; every error with its line and column
+    /// Check a hierarchy file
+    #[command(after_help = examples::VALIDATE)]
     Validate(Validate),
     /// Show which image is built on which
+    #[command(after_help = examples::GRAPH)]
     Graph,
-    /// List every image that would be rebuilt if IMAGE were
+    /// List the images that a rebuild of IMAGE would rebuild
+    #[command(after_help = examples::IMPACT)]
     Impact(Impact),
-    /// Show what runs where, whether it is patched, since when it is not, and what is not known
+    /// Show what runs where, and whether it is patched
+    #[command(after_help = examples::INVENTORY)]
     Inventory(Inventory),
-    /// Check a lifecycle policy of ECR, and say whether it would delete what is in use
+    /// Check whether an ECR lifecycle policy would delete images in use
+    #[command(after_help = examples::LIFECYCLE)]
     Lifecycle(Lifecycle),
-    /// Show what would start for a snapshot of facts, and what keeps everything else
+    /// Show which builds would start now, and what holds the others
+    #[command(after_help = examples::PLAN)]
     Plan(Plan),
-    /// Count what Patchwave asks of AWS while a simulated organisation leads an ordinary life
-    Requests(Requests),
-    /// Play random small worlds in which everything goes wrong, and see whether the promises hold
-    Simulate(Simulate),
-    /// Print the input of `CreateTable` as JSON
-    Table(Table),
-    /// Say why an image is or is not rebuilt, for a snapshot of facts
+    /// Explain why an image is rebuilt, or why not
+    #[command(after_help = examples::WHY)]
     Why(Why),
-    /// Print what the deployment's plan is made from, for `plan` and `why`
-    #[cfg(feature = "aws")]
+    /// Count the AWS calls of a simulated month
+    #[command(after_help = examples::REQUESTS)]
+    Requests(Requests),
+    /// Test Patchwave in random small fleets with injected faults
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(Simulate),
+    /// Print the input of DynamoDB's `CreateTable` as JSON
+    #[command(after_help = examples::TABLE)]
+    Table(Table),
+    /// Print a snapshot of your deployment, for `plan` and `why`
+    #[command(after_help = examples::FACTS)]
     Facts,
-    /// Let the current version of IMAGE be replaced, where policy asks for approval
-    #[cfg(feature = "aws")]
+    /// Approve one rebuild of IMAGE, where policy asks for approval
+    #[command(after_help = examples::APPROVE)]
     Approve(Decide),
-    /// Rebuild IMAGE whether or not there is another reason
-    #[cfg(feature = "aws")]
+    /// Request a rebuild of IMAGE
+    #[command(after_help = examples::REBUILD)]
     Rebuild(Decide),
-    /// End quarantine, back-off and freeze of IMAGE, or follow its roll-back
-    #[cfg(feature = "aws")]
+    /// Release IMAGE from quarantine, back-off, freeze or roll-back
+    #[command(after_help = examples::RELEASE)]
     Release(Decide),
-    /// Leave IMAGE alone until it is released
-    #[cfg(feature = "aws")]
+    /// Stop all rebuilds of IMAGE until it is released
+    #[command(after_help = examples::FREEZE)]
     Freeze(Decide),
 }
 
-/// A decision about one image of the deployment that the environment names, as it names it to the functions.
-#[cfg(feature = "aws")]
+impl Verb {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Validate(_) => "validate",
+            Self::Graph => "graph",
+            Self::Impact(_) => "impact",
+            Self::Inventory(_) => "inventory",
+            Self::Lifecycle(_) => "lifecycle",
+            Self::Plan(_) => "plan",
+            Self::Why(_) => "why",
+            Self::Requests(_) => "requests",
+            Self::Simulate(_) => "simulate",
+            Self::Table(_) => "table",
+            Self::Facts => "facts",
+            Self::Approve(_) => "approve",
+            Self::Rebuild(_) => "rebuild",
+            Self::Release(_) => "release",
+            Self::Freeze(_) => "freeze",
+        }
+    }
+
+    /// Returns what `--format` may be.
+    pub(crate) const fn formats(&self) -> &'static [Format] {
+        match self {
+            Self::Inventory(_) => &[Format::Text, Format::Json, Format::Csv],
+            Self::Graph => &[Format::Text, Format::Json, Format::Dot, Format::Mermaid],
+            _ => &[Format::Text, Format::Json],
+        }
+    }
+
+    /// Tells whether the verb reads the hierarchy that `--hierarchy` names.
+    pub(crate) const fn reads_hierarchy(&self) -> bool {
+        match self {
+            Self::Validate(options) => options.file.is_none() && !options.schema,
+            Self::Lifecycle(_) | Self::Simulate(_) | Self::Table(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// A decision about one image of a deployment.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Decide {
-    /// An id of the hierarchy, or a declared `repository:tag`
+    /// An id of the hierarchy file, or a declared `repository:tag`
     pub(crate) image: String,
-    /// Who decides: stands in the record and in the build's reasons
-    #[arg(long, env = "USER", value_name = "NAME")]
+    /// Who decides; Patchwave records this name
+    #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME")]
     pub(crate) by: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// The seed: the same one plays the same day
+    /// The random seed; the same seed gives the same day
     #[arg(long, default_value_t = 7, value_name = "N")]
     pub(crate) seed: u64,
-    /// Write the hierarchy that is played to this file
+    /// Write the simulated hierarchy to this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) save_hierarchy: Option<PathBuf>,
-    /// Write the facts at the first scan event to this file, for `plan` and `why`
+    /// Write the facts at the first scan event to this new file, for `plan` and `why`
     #[arg(long, value_name = "FILE")]
     pub(crate) save_facts: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Simulate {
-    /// How many worlds
+    /// How many fleets to simulate
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub(crate) seeds: u64,
-    /// The first world's seed; the others follow it
+    /// The first fleet's seed; the others follow it
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) first: u64,
-    /// Play in worlds of up to eight images for hours, instead of up to four for less than half an hour
+    /// Simulate up to eight images for hours, instead of up to four for less than half an hour
     #[arg(long)]
     pub(crate) large: bool,
-    /// How much goes wrong
+    /// How much fails
     #[arg(long, value_enum, default_value_t)]
     pub(crate) faults: Faults,
-    /// Leave out the two simpler handlers that play the same worlds
+    /// Leave out the two simpler handlers that Patchwave is compared with
     #[arg(long)]
     pub(crate) alone: bool,
-    /// Tell what happened: the last page of it, or all as JSON
+    /// Show what happened: the last 60 lines, or everything with `--format json`
     #[arg(long)]
     pub(crate) story: bool,
 }
 
-/// How much goes wrong.
+/// How much fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Faults {
-    /// Nothing.
+    /// Nothing fails
     None,
-    /// As on a bad day.
+    /// Some calls and builds fail
     Some,
-    /// Hardly anything works.
+    /// Almost everything fails
     #[default]
     Many,
-    /// All works, and no event is ever delivered: it must be done in time all the same.
+    /// Everything works, but no event arrives; ticks alone must find the work in time
     Silence,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
-    /// The file, if not the one that --hierarchy names
+    /// The file, in place of --hierarchy
     pub(crate) file: Option<PathBuf>,
     /// Print the JSON Schema of hierarchy files instead
     #[arg(long, conflicts_with = "file")]
@@ -146,16 +214,16 @@ pub(crate) struct Validate {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Impact {
-    /// An id of the hierarchy, or a declared `repository:tag`
+    /// An id of the hierarchy file, or a declared `repository:tag`
     pub(crate) image: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Snapshot {
-    /// The snapshot of facts, as `facts` prints it and `demo --save-facts` writes it
+    /// The snapshot of facts: what `facts` prints, or `demo --save-facts` writes
     #[arg(long, value_name = "FILE")]
     pub(crate) facts: PathBuf,
-    /// The ceiling: policy can stay below it, never above
+    /// The highest mode; policy can stay below it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: Ceiling,
 }
@@ -165,16 +233,16 @@ pub(crate) struct Inventory {
     /// Only what runs in this environment
     #[arg(long, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// Only this image: an id of the hierarchy, or a declared `repository:tag`
+    /// Only this image: an id of the hierarchy file, or a declared `repository:tag`
     #[arg(long)]
     pub(crate) image: Option<String>,
     /// Only what has this vulnerability, at any severity, or may have it
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     pub(crate) cve: Option<String>,
-    /// A survey to understand, instead of what the deployment's table holds
+    /// Read what runs from this survey, instead of the deployment's table
     #[arg(long, value_name = "FILE", requires = "facts")]
     pub(crate) survey: Option<PathBuf>,
-    /// The snapshot of facts to understand it by
+    /// The snapshot of facts that belongs to the survey
     #[arg(long, value_name = "FILE", requires = "survey")]
     pub(crate) facts: Option<PathBuf>,
 }
@@ -183,13 +251,13 @@ pub(crate) struct Inventory {
 pub(crate) struct Lifecycle {
     /// The policy: its JSON, or what `aws ecr get-lifecycle-policy` prints
     pub(crate) policy: PathBuf,
-    /// The images of the repository, as `aws ecr describe-images --filter imageStatus=ANY` prints them
+    /// The repository's images: what `aws ecr describe-images --filter imageStatus=ANY` prints
     #[arg(long, value_name = "FILE")]
     pub(crate) images: Option<PathBuf>,
-    /// What runs, as `patchwave inventory --format json` prints it
+    /// What runs: what `patchwave inventory --format json` prints
     #[arg(long, value_name = "FILE", requires = "images")]
     pub(crate) running: Option<PathBuf>,
-    /// As of when, instead of now
+    /// Look at this time, such as 2026-12-31T12:00:00Z, instead of now
     #[arg(long, value_name = "TIME", requires = "images")]
     pub(crate) at: Option<Timestamp>,
 }
@@ -202,7 +270,7 @@ pub(crate) struct Plan {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Why {
-    /// An id of the hierarchy, or a declared `repository:tag`
+    /// An id of the hierarchy file, or a declared `repository:tag`
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
@@ -210,16 +278,16 @@ pub(crate) struct Why {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Requests {
-    /// How long
+    /// How many days to simulate
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=400))]
     pub(crate) days: u32,
-    /// How many commits of application images are built and pushed a day
+    /// How many builds of application images people push a day
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) commits_a_day: u32,
-    /// How many vulnerabilities with fixes become known in base and platform images in thirty days
+    /// How many fixable vulnerabilities are found in base and platform images in thirty days
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) vulnerabilities_a_month: u32,
-    /// The seed: the same one plays the same days
+    /// The random seed; the same seed gives the same days
     #[arg(long, default_value_t = 7, value_name = "N")]
     pub(crate) seed: u64,
 }
@@ -227,16 +295,16 @@ pub(crate) struct Requests {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Table {
     /// The table's name
-    #[arg(long, env = "PATCHWAVE_TABLE", default_value = "patchwave")]
+    #[arg(long, env = "PATCHWAVE_TABLE", hide_env_values = true, default_value = "patchwave")]
     pub(crate) name: String,
 }
 
-/// The ceiling of a plan that nobody applies: by default policy alone decides.
+/// The highest mode of a plan that is only shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ceiling {
-    /// Nothing would start.
+    /// Nothing starts
     Observe,
-    /// What policy enforces would start.
+    /// What policy enforces starts
     #[default]
     Enforce,
 }

@@ -1,12 +1,12 @@
 //! `facts`: a snapshot of a deployment, for `plan` and `why`.
 
-use crate::args::Format;
-use crate::deployment::ask;
+use crate::args::{Args, Format};
+use crate::deployment;
 use crate::input::BadInput;
 use crate::output::Answer;
 
-/// There is no other form for people: the JSON is what `--facts` takes.
-pub(crate) fn run() -> Result<Answer, BadInput> {
-    let facts = ask(patchwave_aws::snapshot())?;
+/// Always prints JSON, which `--facts` takes.
+pub(crate) fn run(args: &Args) -> Result<Answer, BadInput> {
+    let facts = deployment::snapshot(args)?;
     Ok(Answer::render(Format::Json, &facts, |_| String::new()))
 }

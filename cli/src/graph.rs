@@ -7,7 +7,8 @@ use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, ParentKind, Tier};
 use patchwave::image::{ImageId, Reference, Repository, Tag, TagPattern};
 use serde::Serialize;
 
-use crate::args::Args;
+use crate::args::{Args, Format};
+use crate::diagram;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use crate::render::{FAINT, NAME, STRONG, count, paint, some, written};
@@ -17,7 +18,7 @@ struct Graph<'h> {
     /// In build order.
     nodes: Vec<Node<'h>>,
     edges: Vec<Edge<'h>>,
-    /// What can be built at the same time, if everything is.
+    /// Images that can be built at the same time, when everything is rebuilt.
     waves: Vec<Vec<&'h ImageId>>,
 }
 
@@ -48,7 +49,11 @@ struct Edge<'h> {
 
 pub(crate) fn run(args: &Args) -> Result<Answer, BadInput> {
     let hierarchy = input::hierarchy(args)?;
-    Ok(Answer::render(args.format, &graph(&hierarchy), |_| text(&hierarchy)))
+    Ok(match args.format {
+        Format::Dot => Answer::new(diagram::dot(&hierarchy)),
+        Format::Mermaid => Answer::new(diagram::mermaid(&hierarchy)),
+        format => Answer::render(format, &graph(&hierarchy), |_| text(&hierarchy)),
+    })
 }
 
 fn graph(hierarchy: &Hierarchy) -> Graph<'_> {
@@ -85,7 +90,7 @@ fn node<'i>(image: &'i Image) -> Node<'i> {
     }
 }
 
-/// Draws a tree of `from`: each image stands once, under its base; what it copies from others stands beside it.
+/// Draws a tree: each image once, under its base, with the images that it copies from beside it.
 fn text(hierarchy: &Hierarchy) -> String {
     let mut roots: BTreeMap<String, Vec<&Image>> = BTreeMap::new();
     for image in hierarchy.images() {

@@ -1,4 +1,4 @@
-//! `impact`: what would be rebuilt if this image were.
+//! `impact`: what a rebuild of this image would rebuild.
 
 use std::fmt::{self, Write};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::{Args, Impact};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, paint, some, written};
+use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, hanging, paint, some, written};
 
 /// How many ids of a wave the text shows; JSON lists all.
 const SHOWN: usize = 12;
@@ -22,7 +22,7 @@ struct Answered<'h> {
     /// The image itself and everything that is built on it, in build order.
     rebuilt: Vec<&'h ImageId>,
     waves: Vec<Vec<&'h ImageId>>,
-    /// Those among them that their policy keeps from being rebuilt by itself.
+    /// Those that Patchwave does not rebuild by itself.
     held: Vec<HeldBack<'h>>,
 }
 
@@ -53,7 +53,8 @@ fn impact<'h>(hierarchy: &'h Hierarchy, image: &'h Image) -> Result<Answered<'h>
     })
 }
 
-/// Why an image would not be rebuilt by itself, as far as the hierarchy alone tells: in the order and words of a plan.
+/// Why Patchwave would not rebuild an image by itself, as far as the hierarchy says: in the order
+/// and words of a plan.
 fn held(image: &Image) -> Option<&'static str> {
     match (&image.pipeline, image.policy.rebuild, image.policy.mode) {
         (None, ..) => Some("NoPipeline"),
@@ -70,21 +71,28 @@ fn text(answered: &Answered<'_>) -> String {
 }
 
 fn write(answered: &Answered<'_>, text: &mut String) -> fmt::Result {
-    writeln!(
-        text,
-        "A rebuild of {} rebuilds {} below it, in {}:",
-        paint(STRONG, answered.image),
-        count(answered.rebuilt.len().saturating_sub(1), "image"),
-        count(answered.waves.len(), "wave"),
-    )?;
-    for (number, wave) in (1..).zip(&answered.waves) {
-        let label = format!("wave {number}");
-        writeln!(text, "  {}  {}", paint(FAINT, label), paint(NAME, some(wave.iter(), SHOWN)))?;
+    let below = answered.rebuilt.len().saturating_sub(1);
+    let image = paint(STRONG, answered.image);
+    if below == 0 {
+        writeln!(text, "A rebuild of {image} rebuilds nothing else: no image is built on it.")?;
+    } else {
+        let (below, waves) = (count(below, "image"), count(answered.waves.len(), "wave"));
+        writeln!(text, "A rebuild of {image} rebuilds {below} below it, in {waves}:")?;
+        write_waves(answered, text)?;
     }
     if !answered.held.is_empty() {
         let held = answered.held.iter().map(|held| format!("{} ({})", held.image, held.why));
-        let held = format!("held by policy: {}", some(held, SHOWN));
-        writeln!(text, "  {}", paint(CAREFUL, held))?;
+        let held = format!("Patchwave does not start these by itself: {}", some(held, SHOWN));
+        writeln!(text, "{}", paint(CAREFUL, hanging(2, 4, &held)))?;
+    }
+    Ok(())
+}
+
+fn write_waves(answered: &Answered<'_>, text: &mut String) -> fmt::Result {
+    for (number, wave) in (1..).zip(&answered.waves) {
+        let label = format!("wave {number}");
+        let line = format!("{}  {}", paint(FAINT, label), paint(NAME, some(wave.iter(), SHOWN)));
+        writeln!(text, "{}", hanging(2, 10, &line))?;
     }
     Ok(())
 }

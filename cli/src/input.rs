@@ -1,8 +1,10 @@
 //! Reads what the arguments name.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
@@ -30,12 +32,12 @@ impl From<UnknownImage> for BadInput {
 
 impl From<Broken> for BadInput {
     fn from(broken: Broken) -> Self {
-        Self(format!("the simulation broke, which is a defect of Patchwave's: {broken}"))
+        Self(format!("the simulation failed, which is a defect of Patchwave: {broken}"))
     }
 }
 
 impl BadInput {
-    /// Input that is well formed and yet leads nowhere.
+    /// Input that is well formed but not usable, for the reason that `error` gives.
     pub(crate) fn because(error: &dyn fmt::Display) -> Self {
         Self(error.to_string())
     }
@@ -52,21 +54,27 @@ pub(crate) fn hierarchy_file(args: &Args) -> Result<&Path, BadInput> {
 pub(crate) fn hierarchy(args: &Args) -> Result<Hierarchy, BadInput> {
     let file = hierarchy_file(args)?;
     let yaml = text(file)?;
-    Hierarchy::parse(&file.to_string_lossy(), &yaml).map_err(|errors| BadInput::because(&errors))
+    parse(&name(file), &yaml)
 }
 
-/// Reads the hierarchy file that a simulation plays in, and its name: the one that the arguments name, or the built-in one.
+/// Checks a hierarchy.
+pub(crate) fn parse(name: &str, yaml: &str) -> Result<Hierarchy, BadInput> {
+    Hierarchy::parse(name, yaml).map_err(|errors| BadInput::because(&errors))
+}
+
+/// Returns the name and the content of the hierarchy file to simulate: the one that the arguments
+/// name, or the built-in one.
 pub(crate) fn file_to_play(args: &Args) -> Result<(String, String), BadInput> {
     match &args.hierarchy {
-        Some(file) => Ok((file.display().to_string(), text(file)?)),
+        Some(file) => Ok((name(file), text(file)?)),
         None => Ok(("demo_hierarchy.yaml".to_owned(), DEMO_HIERARCHY.to_owned())),
     }
 }
 
-/// Checks a hierarchy to play in. One that enforces nothing is played as if it did, because nothing else would be seen; tells
-/// whether it is.
+/// Checks a hierarchy to simulate. If it enforces nothing, nothing would start: then it is
+/// simulated as if it enforced, and the answer's second half says so.
 pub(crate) fn to_play(name: &str, yaml: &str) -> Result<(Hierarchy, bool), BadInput> {
-    let hierarchy = Hierarchy::parse(name, yaml).map_err(|errors| BadInput::because(&errors))?;
+    let hierarchy = parse(name, yaml)?;
     let observes = hierarchy.images().all(|image| image.policy.mode == Mode::Observe);
     Ok(if observes { (hierarchy.with_mode(Mode::Enforce), true) } else { (hierarchy, false) })
 }
@@ -80,23 +88,59 @@ pub(crate) fn facts(snapshot: &Snapshot) -> Result<Facts, BadInput> {
 pub(crate) fn json<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, BadInput> {
     let json = text(file)?;
     serde_json::from_str(&json).map_err(|error| {
-        let (file, line, column) = (file.display(), error.line(), error.column());
+        let (file, line, column) = (name(file), error.line(), error.column());
         BadInput(format!("{file}:{line}:{column}: not {what}: {error}"))
     })
 }
 
-/// Reads a file of text.
-pub(crate) fn text(file: &Path) -> Result<String, BadInput> {
-    if file.starts_with("s3:") {
-        let file = file.display();
-        return Err(BadInput(format!(
-            "{file} is on S3; copy it here and name the copy with --hierarchy FILE"
-        )));
-    }
-    fs::read_to_string(file).map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))
+/// Names a file as errors do.
+pub(crate) fn name(file: &Path) -> String {
+    if is_standard_input(file) { "<stdin>".to_owned() } else { file.display().to_string() }
 }
 
-/// Writes a file of text.
+pub(crate) fn is_on_s3(file: &Path) -> bool {
+    file.starts_with("s3:")
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Reads a file of text; `-` is standard input.
+pub(crate) fn text(file: &Path) -> Result<String, BadInput> {
+    if is_on_s3(file) {
+        let file = file.display();
+        return Err(BadInput(format!("{file} is on S3; copy it here and name the copy")));
+    }
+    let read = if is_standard_input(file) { standard_input() } else { fs::read_to_string(file) };
+    read.map_err(|error| BadInput(format!("cannot read {}: {error}", name(file))))
+}
+
+fn standard_input() -> io::Result<String> {
+    static IS_READ: AtomicBool = AtomicBool::new(false);
+    if IS_READ.swap(true, Ordering::Relaxed) {
+        return Err(io::Error::other("only one file can be `-`"));
+    }
+    io::read_to_string(io::stdin())
+}
+
+/// Refuses a file that exists, before any long work whose result would be lost.
+pub(crate) fn check_is_new(file: &Path) -> Result<(), BadInput> {
+    if is_standard_input(file) {
+        return Err(BadInput("`-` is standard input; name a new file to write".to_owned()));
+    }
+    if file.symlink_metadata().is_ok() { Err(exists(file)) } else { Ok(()) }
+}
+
+/// Writes a new file of text.
 pub(crate) fn save(file: &Path, text: &str) -> Result<(), BadInput> {
-    fs::write(file, text).map_err(|error| BadInput(format!("cannot write {}: {error}", file.display())))
+    let written = File::create_new(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists(file),
+        _ => BadInput(format!("cannot write {}: {error}", file.display())),
+    })
+}
+
+fn exists(file: &Path) -> BadInput {
+    BadInput(format!("{} exists; name a new file, or delete it first", file.display()))
 }

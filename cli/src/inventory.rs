@@ -1,5 +1,7 @@
 //! `inventory`: what runs where, is it patched, since when, and what is not known?
 
+mod silence;
+
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
@@ -9,10 +11,11 @@ use patchwave::inventory::{
     self, Catalog, Entry, FoldInput, Inventory, NoDigest, NotInspected, Question, Resolution, Row, Standing,
     Survey, Totals,
 };
-use patchwave::time::Timestamp;
+use patchwave::time::{Span, Timestamp};
 use serde::Serialize;
 
 use crate::args::{Args, Format, Inventory as Options};
+use crate::deployment;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, paint, some, span, written};
@@ -51,37 +54,54 @@ struct Answered {
     totals: Totals,
     #[serde(flatten)]
     answer: inventory::Answer,
+    /// Accounts that the question includes and no sweep has surveyed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
 }
 
 /// What is known, and as of when.
-struct Known {
-    hierarchy: Hierarchy,
-    inventory: Inventory,
-    now: Timestamp,
+pub(crate) struct Known {
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) inventory: Inventory,
+    pub(crate) now: Timestamp,
 }
 
 pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let known = match (&options.survey, &options.facts) {
         (Some(survey), Some(facts)) => from_files(args, survey, facts)?,
-        _ => from_table()?,
+        _ => deployment::inventory(args)?,
     };
+    if let Some(environment) = &options.env {
+        silence::check_environment(&known, environment)?;
+    }
     let image = options.image.as_deref().map(|name| known.hierarchy.resolve(name)).transpose()?;
     let question = Question {
         environment: options.env.clone(),
         image: image.map(|image| image.id.clone()),
-        vulnerability: options.cve.clone(),
+        vulnerability: options.cve.as_deref().map(vulnerability),
     };
     let answer = known.inventory.answer(&known.hierarchy, &question, known.now);
-    let vulnerable = answer.is_vulnerable();
-    let answered = Answered { totals: answer.totals(), answer };
+    let unknown = silence::unknown(&known.hierarchy, &answer);
+    // What may have the vulnerability that was asked for is no "no".
+    let may_be = question.vulnerability.is_some() && answer.running.iter().any(|row| !row.unknown.is_empty());
+    let found = answer.is_vulnerable() || may_be || !unknown.is_empty();
+    let answered = Answered { totals: answer.totals(), answer, unknown };
     let answer = match args.format {
-        Format::Csv => Answer::new(csv(&answered)),
+        // A spreadsheet has no place for what is not in its rows.
+        Format::Csv => Answer::new(csv(&answered)).with_note(written(|note| write_unknown(&answered, note))),
         format => Answer::render(format, &answered, text),
     };
-    Ok(answer.with_findings(vulnerable))
+    Ok(answer.with_findings(found))
 }
 
-/// Understands a survey by a snapshot of facts, as if nothing had been known before.
+/// Scanners write these ids in capitals; people need not.
+fn vulnerability(id: &str) -> String {
+    let id = id.trim();
+    let is_cve = id.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("cve-"));
+    if is_cve { id.to_uppercase() } else { id.to_owned() }
+}
+
+/// Makes an inventory of one survey and one snapshot of facts, without earlier sweeps.
 fn from_files(args: &Args, survey: &std::path::Path, facts: &std::path::Path) -> Result<Known, BadInput> {
     let hierarchy = input::hierarchy(args)?;
     let survey: Survey = input::json(survey, "a survey")?;
@@ -94,31 +114,16 @@ fn from_files(args: &Args, survey: &std::path::Path, facts: &std::path::Path) ->
     Ok(Known { hierarchy, inventory, now })
 }
 
-#[cfg(feature = "aws")]
-fn from_table() -> Result<Known, BadInput> {
-    let show = |entries| crate::progress::show(&format!("{entries} entries read"));
-    let read = crate::deployment::ask(patchwave_aws::inventory(show));
-    crate::progress::show("");
-    let patchwave_aws::Inventoried { hierarchy, inventory, now } = read?;
-    Ok(Known { hierarchy: (*hierarchy).clone(), inventory, now })
-}
-
-#[cfg(not(feature = "aws"))]
-fn from_table() -> Result<Known, BadInput> {
-    Err(BadInput(
-        "reading a deployment's inventory needs the AWS SDK: build with --features aws, or name a survey and a snapshot with \
-         --survey FILE and --facts FILE"
-            .to_owned(),
-    ))
-}
-
 fn text(answered: &Answered) -> String {
     written(|text| write(answered, text))
 }
 
 fn write(answered: &Answered, text: &mut String) -> fmt::Result {
-    let Answered { totals, answer } = answered;
-    writeln!(text, "As of {}: {}", answer.at, paint(STRONG, format!("{} running", totals.running)))?;
+    let Answered { totals, answer, .. } = answered;
+    writeln!(text, "As of {:.0}: {}", answer.at, paint(STRONG, format!("{} running", totals.running)))?;
+    if let Some(id) = answer.question.vulnerability.as_ref().filter(|_| totals.running == 0) {
+        writeln!(text, "  nothing that runs is known to have {id}")?;
+    }
     let kinds = [
         (totals.vulnerable, "vulnerable", BAD),
         (totals.stale, "older than maxAge", CAREFUL),
@@ -134,19 +139,25 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
     }
     write_rows(&answer.running, text)?;
     if !answer.referenced.is_empty() {
-        writeln!(text, "{}", paint(STRONG, "Referred to, and not running"))?;
+        writeln!(text, "{}", paint(STRONG, "Not running, but something would start it"))?;
         write_rows(&answer.referenced, text)?;
     }
     for place in &answer.places {
         if let Some(because) = &place.unread {
-            let age = place.age.map_or("never read".to_owned(), |age| format!("last read {} ago", span(age)));
+            let read = |age: Span| format!("last read {} ago", age.in_words());
+            let age = place.age.map_or("never read".to_owned(), read);
             writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), place.id)?;
         }
     }
-    write_not_inspected(&answer.not_inspected, text)
+    write_not_inspected(&answer.not_inspected, text)?;
+    write_unknown(answered, text)
 }
 
-/// Writes where nobody looked.
+fn write_unknown(answered: &Answered, text: &mut String) -> fmt::Result {
+    answered.unknown.iter().try_for_each(|unknown| writeln!(text, "{} {unknown}", paint(CAREFUL, "unknown")))
+}
+
+/// Writes which services were not surveyed.
 pub(crate) fn write_not_inspected(missing: &BTreeSet<NotInspected>, text: &mut String) -> fmt::Result {
     let mut missing = missing.iter().peekable();
     while let Some(first) = missing.next() {
@@ -156,7 +167,7 @@ pub(crate) fn write_not_inspected(missing: &BTreeSet<NotInspected>, text: &mut S
             kinds.push(next.kind);
         }
         let kinds = some(kinds.iter(), kinds.len());
-        writeln!(text, "{} {}/{}: {kinds}", paint(FAINT, "not looked at"), first.account, first.region)?;
+        writeln!(text, "{} {}/{}: {kinds}", paint(FAINT, "not surveyed"), first.account, first.region)?;
     }
     Ok(())
 }
@@ -184,19 +195,20 @@ fn write_row(row: &Row, text: &mut String) -> fmt::Result {
     let of =
         if entry.runs { format!("{} ×{}", entry.workload, entry.units) } else { entry.workload.clone() };
     let (digest, of) = (column(digest, version), column(&of, workload));
-    writeln!(text, "  {} {digest} {of} {}", paint(NAME, name), state(row))?;
+    let line = format!("  {} {digest} {of} {}", paint(NAME, name), state(row));
+    writeln!(text, "{}", line.trim_end())?;
     for because in &row.unknown {
         writeln!(text, "    {} {because}", paint(CAREFUL, "unknown"))?;
     }
     Ok(())
 }
 
-/// What a row is about: an image of the hierarchy, or what was asked for.
+/// Names what runs: an image of the hierarchy, or the reference that the workload asks for.
 fn name(row: &Row) -> String {
     row.entry.resolution.image().map_or_else(|| row.entry.asked.clone(), ToString::to_string)
 }
 
-/// What there is to say of a row: the worst first.
+/// Says what is wrong with a row, the worst first.
 fn state(row: &Row) -> String {
     let mut words = Vec::new();
     if let Some(what) = what(&row.entry.resolution) {
@@ -215,7 +227,7 @@ fn state(row: &Row) -> String {
         words.push(paint(CAREFUL, "rebuilt and not deployed"));
     }
     if let Some(age) = row.age.filter(|_| row.stale) {
-        words.push(paint(CAREFUL, format!("{} old", span(age))));
+        words.push(paint(CAREFUL, format!("{} old", age.in_words())));
     }
     if words.is_empty() && row.unknown.is_empty() {
         words.push(paint(GOOD, "patched"));

@@ -1,4 +1,5 @@
-//! `lifecycle`: is a lifecycle policy of ECR right, what would it delete or archive, and is any of that in use?
+//! `lifecycle`: checks an ECR lifecycle policy, and says what it would delete or archive, and whether
+//! any of that is in use.
 
 use std::fmt::{self, Write};
 
@@ -43,7 +44,7 @@ struct Foreseen {
 }
 
 pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> {
-    let file = options.policy.display().to_string();
+    let file = input::name(&options.policy);
     let policy = match LifecyclePolicy::read(&input::text(&options.policy)?) {
         Ok(policy) => policy,
         Err(errors) if args.format == Format::Text => {
@@ -67,18 +68,25 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
 fn foresee(policy: &LifecyclePolicy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
     let Some(images) = &options.images else { return Ok(None) };
     let listing = Listing::parse(&input::text(images)?)
-        .map_err(|error| BadInput(format!("{}: {error}", images.display())))?;
+        .map_err(|error| BadInput(format!("{}: {error}", input::name(images))))?;
     let running = options
         .running
         .as_deref()
         .map(|file| input::json(file, "what `patchwave inventory --format json` prints"));
     let running: Option<inventory::Answer> = running.transpose()?;
     let at = options.at.unwrap_or_else(now);
+    let mut outlook = outlook(policy, &listing, running.as_ref(), at);
+    if listing.images.is_empty() {
+        outlook
+            .unknown
+            .push(format!("{} lists no image; check its repository and region", input::name(images)));
+        outlook.verdict = Safety::Unknown;
+    }
     Ok(Some(Foreseen {
         repository: listing.of.as_ref().map(|(_, repository)| repository.to_string()),
         at,
         images: listing.images.len(),
-        outlook: outlook(policy, &listing, running.as_ref(), at),
+        outlook,
         running,
     }))
 }
@@ -97,7 +105,7 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
     writeln!(text, "{file}: {}", paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
     let Some(Foreseen { repository, at, images, outlook, running }) = repository else { return Ok(()) };
     let (name, going) = (repository.as_deref().unwrap_or("the repository"), outlook.going.len());
-    writeln!(text, "{name}: {going} of {} would go, as of {at}", count(*images, "image"))?;
+    writeln!(text, "{name}: the policy would act on {going} of {}, as of {at:.0}", count(*images, "image"))?;
     for goes in &outlook.going {
         write_goes(goes, text)?;
     }
@@ -111,9 +119,10 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
         text,
         "{}",
         match outlook.verdict {
-            Safety::Safe => paint(GOOD, "nothing in use would go"),
-            Safety::InUse => paint(BAD, "something in use would go"),
-            Safety::Unknown => paint(CAREFUL, "whether something in use would go is not known"),
+            Safety::Safe => paint(GOOD, "nothing in use would be deleted or archived"),
+            Safety::InUse => paint(BAD, "something in use would be deleted or archived"),
+            Safety::Unknown =>
+                paint(CAREFUL, "it is not known whether something in use would be deleted or archived"),
         }
     )
 }
@@ -130,7 +139,7 @@ fn write_goes(goes: &Goes, text: &mut String) -> fmt::Result {
         let uses = goes.in_use.iter().map(|used| match used.how {
             How::Runs => format!("runs as {}", used.by),
             How::WouldRun => format!("would be run by {}", used.by),
-            How::RollBack => format!("the roll-back of {}", used.by),
+            How::RollBack => format!("a roll-back of {} would start it", used.by),
         });
         write!(text, " {}", paint(BAD, some(uses, SHOWN)))?;
     }

@@ -4,14 +4,15 @@
 
 mod args;
 mod demo;
-#[cfg(feature = "aws")]
+#[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod deployment;
-#[cfg(feature = "aws")]
+mod diagram;
+mod examples;
 mod facts;
 mod graph;
+mod holds;
 mod impact;
 mod input;
-#[cfg(feature = "aws")]
 mod intervene;
 mod inventory;
 mod lifecycle;
@@ -27,31 +28,60 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, ValueEnum};
 use mimalloc::MiMalloc;
-#[cfg(feature = "aws")]
 use patchwave::intervention::Intervention;
 
-use crate::args::{Args, Format, Verb};
+use crate::args::{Args, Verb};
 use crate::input::BadInput;
 use crate::output::Answer;
 
-/// Plans and simulations allocate little and often.
+/// Plans and simulations make many small allocations.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match answer(&args) {
+    let matches = Args::command().get_matches();
+    let args = match Args::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    let names_hierarchy = matches.value_source("hierarchy") == Some(ValueSource::CommandLine);
+    match check(&args, names_hierarchy).and_then(|()| answer(&args)) {
         Ok(answer) => output::print(&answer),
         Err(bad) => output::refuse(&bad),
     }
 }
 
-fn answer(args: &Args) -> Result<Answer, BadInput> {
-    if args.format == Format::Csv && !matches!(args.verb, Verb::Inventory(_)) {
-        return Err(BadInput("only `inventory` writes CSV; ask for --format json".to_owned()));
+/// Refuses the common options that this verb would ignore. `PATCHWAVE_HIERARCHY` is not refused: it
+/// is set for other verbs too.
+fn check(args: &Args, names_hierarchy: bool) -> Result<(), BadInput> {
+    let verb = args.verb.name();
+    if names_hierarchy && !args.verb.reads_hierarchy() {
+        let message = match &args.verb {
+            Verb::Validate(options) if options.file.is_some() => {
+                "name the file once: as FILE or with --hierarchy".to_owned()
+            }
+            Verb::Validate(_) => {
+                "`patchwave validate --schema` reads no file; leave out --hierarchy".to_owned()
+            }
+            _ => format!("`patchwave {verb}` reads no hierarchy file; leave out --hierarchy"),
+        };
+        return Err(BadInput(message));
     }
+    if !args.verb.formats().contains(&args.format) {
+        let names = |formats: &[args::Format]| {
+            let values = formats.iter().filter_map(ValueEnum::to_possible_value);
+            values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
+        };
+        let (asked, known) = (names(&[args.format]), names(args.verb.formats()));
+        return Err(BadInput(format!("`patchwave {verb}` does not print {asked}; its formats are {known}")));
+    }
+    Ok(())
+}
+
+fn answer(args: &Args) -> Result<Answer, BadInput> {
     match &args.verb {
         Verb::Demo(options) => demo::run(args, options),
         Verb::Validate(options) => validate::run(args, options),
@@ -60,19 +90,14 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Inventory(options) => inventory::run(args, options),
         Verb::Lifecycle(options) => lifecycle::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
+        Verb::Why(options) => why::run(args, options),
         Verb::Requests(options) => requests::run(args, options),
         Verb::Simulate(options) => simulate::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
-        Verb::Why(options) => why::run(args, options),
-        #[cfg(feature = "aws")]
-        Verb::Facts => facts::run(),
-        #[cfg(feature = "aws")]
+        Verb::Facts => facts::run(args),
         Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
-        #[cfg(feature = "aws")]
         Verb::Rebuild(options) => intervene::run(args, options, Intervention::Rebuild),
-        #[cfg(feature = "aws")]
         Verb::Release(options) => intervene::run(args, options, Intervention::Release),
-        #[cfg(feature = "aws")]
         Verb::Freeze(options) => intervene::run(args, options, Intervention::Freeze),
     }
 }

@@ -15,21 +15,28 @@ const BAD_INPUT: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     text: String,
+    /// What goes to standard error, beside the text.
+    note: String,
     exit: u8,
 }
 
 impl Answer {
-    /// An answer with nothing wrong in it.
+    /// An answer with exit code 0.
     pub(crate) fn new(text: String) -> Self {
-        Self { text, exit: 0 }
+        Self { text, note: String::new(), exit: 0 }
     }
 
     /// Renders `answer` as the caller wants it.
     pub(crate) fn render<T: Serialize>(format: Format, answer: &T, text: impl FnOnce(&T) -> String) -> Self {
         Self::new(match format {
             Format::Text => text(answer),
-            Format::Json | Format::Csv => json(answer),
+            Format::Json | Format::Csv | Format::Dot | Format::Mermaid => json(answer),
         })
+    }
+
+    /// The same answer, with a note beside it on standard error.
+    pub(crate) fn with_note(self, note: String) -> Self {
+        Self { note, ..self }
     }
 
     /// The same answer, with findings of the kind asked about.
@@ -37,33 +44,38 @@ impl Answer {
         Self { exit: if found { FOUND } else { self.exit }, ..self }
     }
 
-    /// The same answer, about input that cannot be used.
+    /// The same answer, with the exit code of bad input.
     pub(crate) fn about_bad_input(self) -> Self {
         Self { exit: BAD_INPUT, ..self }
     }
 }
 
 fn json<T: Serialize>(answer: &T) -> String {
-    // Every answer is a struct of plain values and maps with text keys, which always has a JSON form.
+    // Every answer is a struct of plain values and maps with text keys, which always has a JSON
+    // form.
     let mut json = serde_json::to_string_pretty(answer).unwrap_or_default();
     json.push('\n');
     json
 }
 
-/// Prints an answer. A reader that has seen enough is no error.
+/// Prints an answer. A closed pipe is no error: its reader has seen enough.
 pub(crate) fn print(answer: &Answer) -> ExitCode {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(answer.text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             refuse(&BadInput(format!("cannot write to standard output: {error}")))
         }
-        _ => ExitCode::from(answer.exit),
+        _ => {
+            // If this fails, the exit code still says it.
+            let _ = anstream::stderr().lock().write_all(answer.note.as_bytes());
+            ExitCode::from(answer.exit)
+        }
     }
 }
 
 /// Says what is wrong with the input.
 pub(crate) fn refuse(bad: &BadInput) -> ExitCode {
-    // Nobody is left to tell if this fails too.
+    // If this fails too, only the exit code is left.
     let _ = writeln!(anstream::stderr().lock(), "{bad}");
     ExitCode::from(BAD_INPUT)
 }

@@ -1,18 +1,20 @@
-//! `plan`: what would start for a snapshot of facts, and what keeps everything else.
+//! `plan`: what would start for a snapshot of facts, and what holds everything else.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use patchwave::facts::Facts;
+use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::plan::{self, Hold};
+use patchwave::plan;
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Args, Plan};
+use crate::holds;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, paint, reason, some, written};
+use crate::render::{CAREFUL, NAME, STRONG, count, due, paint, reason, some, wrapped, written};
 
 /// How many images of one hold the text names; JSON lists all.
 const SHOWN: usize = 6;
@@ -24,15 +26,40 @@ struct Planned {
     observed_at: Timestamp,
     #[serde(flatten)]
     plan: plan::Plan,
+    /// Images of the hierarchy that the facts do not describe: the plan decides nothing about them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_in_facts: Vec<ImageId>,
+    /// Images of the facts that the hierarchy does not name: they are of another hierarchy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_in_hierarchy: Vec<ImageId>,
+    #[serde(skip)]
+    images: usize,
 }
 
 pub(crate) fn run(args: &Args, options: &Plan) -> Result<Answer, BadInput> {
     let hierarchy = input::hierarchy(args)?;
     let facts = input::facts(&options.snapshot)?;
     let mode = options.snapshot.mode.into();
-    let plan = plan::plan(&hierarchy, &facts, mode, facts.observed_at);
-    let planned = Planned { mode, observed_at: facts.observed_at, plan };
-    Ok(Answer::render(args.format, &planned, text))
+    let planned = Planned {
+        mode,
+        observed_at: facts.observed_at,
+        not_in_facts: not_in_facts(&hierarchy, &facts),
+        not_in_hierarchy: not_in_hierarchy(&hierarchy, &facts),
+        images: hierarchy.len(),
+        plan: plan::plan(&hierarchy, &facts, mode, facts.observed_at),
+    };
+    let says_nothing = hierarchy.is_empty();
+    let is_partial = !planned.not_in_facts.is_empty() || !planned.not_in_hierarchy.is_empty();
+    Ok(Answer::render(args.format, &planned, text).with_findings(is_partial || says_nothing))
+}
+
+fn not_in_facts(hierarchy: &Hierarchy, facts: &Facts) -> Vec<ImageId> {
+    let ids = hierarchy.images().map(|image| &image.id);
+    ids.filter(|id| !facts.images.contains_key(*id) && !facts.unreadable.contains_key(*id)).cloned().collect()
+}
+
+fn not_in_hierarchy(hierarchy: &Hierarchy, facts: &Facts) -> Vec<ImageId> {
+    facts.images.keys().filter(|id| hierarchy.image(id).is_err()).cloned().collect()
 }
 
 fn text(planned: &Planned) -> String {
@@ -42,35 +69,47 @@ fn text(planned: &Planned) -> String {
 fn write(planned: &Planned, text: &mut String) -> fmt::Result {
     let plan = &planned.plan;
     let starts = format!("{} to start", count(plan.starts.len(), "build"));
-    writeln!(text, "As of {}: {}", planned.observed_at, paint(STRONG, starts))?;
+    writeln!(text, "As of {:.0}: {}", planned.observed_at, paint(STRONG, starts))?;
     for start in &plan.starts {
-        let image = paint(NAME, &start.image);
-        writeln!(text, "  {image} by pipeline {}, due {}", start.pipeline, start.due)?;
+        writeln!(text, "  {} by pipeline {}", paint(NAME, &start.image), start.pipeline)?;
         for why in &start.reasons {
-            writeln!(text, "    {}", reason(why))?;
+            writeln!(text, "{}", wrapped(4, &reason(why)))?;
+        }
+        if let Some(of_image) = plan.due.get(&start.image) {
+            writeln!(text, "{}", wrapped(4, &due(of_image)))?;
         }
     }
-    for (name, held) in grouped(&plan.holds) {
-        let images = some(held.iter().map(|(image, _)| image), SHOWN);
-        writeln!(text, "  {} {}: {images}", paint(CAREFUL, name), held.len())?;
-        // What is fresh waits for nothing.
-        if let Some((_, hold)) = held.first().filter(|(_, hold)| **hold != Hold::Fresh) {
-            writeln!(text, "    {}", paint(FAINT, format!("ended by {}", hold.lifted_by())))?;
-        }
-    }
+    text.push_str(&holds::text(plan.holds.iter(), SHOWN));
     for unknown in &plan.unknown {
         let platform =
             unknown.platform.as_ref().map(|platform| format!(" on {platform}")).unwrap_or_default();
-        writeln!(text, "  {} {}{platform}: {}", paint(CAREFUL, "unknown"), unknown.image, unknown.because)?;
+        let line = format!("{} {}{platform}: {}", paint(CAREFUL, "unknown"), unknown.image, unknown.because);
+        writeln!(text, "{}", wrapped(2, &line))?;
     }
-    Ok(())
+    write_partial(planned, text)
 }
 
-/// Puts the same holds together: by name and by what ends them.
-fn grouped(holds: &BTreeMap<ImageId, Hold>) -> Vec<(&'static str, Vec<(&ImageId, &Hold)>)> {
-    let mut groups: BTreeMap<(&'static str, String), Vec<(&ImageId, &Hold)>> = BTreeMap::new();
-    for (image, hold) in holds {
-        groups.entry((hold.name(), hold.lifted_by())).or_default().push((image, hold));
+/// Says what the plan does not cover: images that it does not mention are not clean.
+fn write_partial(planned: &Planned, text: &mut String) -> fmt::Result {
+    let Planned { not_in_facts, not_in_hierarchy, images, .. } = planned;
+    let unknown = paint(CAREFUL, "unknown");
+    if *images == 0 {
+        let line = format!("{unknown} the hierarchy names no image, so nothing was planned");
+        writeln!(text, "{}", wrapped(2, &line))?;
     }
-    groups.into_iter().map(|((name, _), held)| (name, held)).collect()
+    if !not_in_facts.is_empty() {
+        let (missing, names) = (not_in_facts.len(), some(not_in_facts.iter(), SHOWN));
+        let line = format!(
+            "{unknown} the facts do not describe {missing} of {} of the hierarchy: {names}. Take a snapshot of \
+             this hierarchy: patchwave facts",
+            count(*images, "image")
+        );
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    if !not_in_hierarchy.is_empty() {
+        let (number, names) = (count(not_in_hierarchy.len(), "image"), some(not_in_hierarchy.iter(), SHOWN));
+        let line = format!("{unknown} the facts describe {number} that the hierarchy does not name: {names}");
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    Ok(())
 }

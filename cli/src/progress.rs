@@ -1,8 +1,8 @@
-//! How far something long is, for whoever waits for it at a terminal.
+//! Shows the progress of long work at a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
-/// Shows a line on standard error over the one before; nothing where that is no terminal. An empty one leaves nothing behind.
+/// Replaces the last line on standard error, if that is a terminal. An empty line clears it.
 pub(crate) fn show(line: &str) {
     if io::stderr().is_terminal() {
         write(&mut io::stderr().lock(), line);
@@ -10,7 +10,7 @@ pub(crate) fn show(line: &str) {
 }
 
 fn write(stderr: &mut impl Write, line: &str) {
-    // Nobody misses a line that could not be shown.
+    // Progress is not part of the answer: a line that cannot be shown is left out.
     let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
 }
 

@@ -1,11 +1,11 @@
-//! How things look to people.
+//! Formats text for people.
 
 use std::fmt::{self, Display};
 
 use anstyle::{AnsiColor, Style};
 use patchwave::finding::Severity;
 use patchwave::hierarchy::Tier;
-use patchwave::plan::Reason;
+use patchwave::plan::{Deadline, Due, Reason};
 use patchwave::time::{Span, Timestamp};
 
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -26,6 +26,45 @@ pub(crate) fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String 
 /// Paints a text.
 pub(crate) fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// The widest line of text for people.
+const WIDTH: usize = 80;
+
+/// Breaks a text into lines of at most 80 columns, all indented by `indent`.
+pub(crate) fn wrapped(indent: usize, text: &str) -> String {
+    hanging(indent, indent, text)
+}
+
+/// Breaks a text into lines of at most 80 columns: the first indented by `first`, the others by
+/// `others`. A longer word stands alone in its line.
+pub(crate) fn hanging(first: usize, others: usize, text: &str) -> String {
+    let (mut lines, mut column) = (" ".repeat(first), first);
+    for (index, word) in text.split(' ').enumerate() {
+        let width = visible(word);
+        if index > 0 && column + 1 + width > WIDTH {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(others));
+            column = others;
+        } else if index > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += width;
+    }
+    lines
+}
+
+/// Counts the characters that a terminal shows: all but those of colours.
+fn visible(text: &str) -> usize {
+    let mut in_colour = false;
+    let shows = |character: &char| {
+        let was_in_colour = in_colour;
+        in_colour = if was_in_colour { *character != 'm' } else { *character == '\u{1b}' };
+        !was_in_colour && !in_colour
+    };
+    text.chars().filter(shows).count()
 }
 
 /// Writes a number and its noun: `1 image`, `3 images`.
@@ -70,6 +109,22 @@ pub(crate) fn some<T: Display>(things: impl ExactSizeIterator<Item = T>, at_most
     if more > 0 { format!("{list} and {more} more") } else { list }
 }
 
+/// Says when a rebuild is due, and why then.
+pub(crate) fn due(due: &Due) -> String {
+    let because = match &due.because {
+        Deadline::Exploited { finding } => format!("at once, because an exploit of {finding} is known"),
+        Deadline::Severity { finding, severity, within, in_production: false } => {
+            format!("{within} after {finding} appeared ({severity})")
+        }
+        Deadline::Severity { finding, severity, within, in_production: true } => {
+            format!("half of {within} after {finding} appeared ({severity}), because it runs in production")
+        }
+        Deadline::Reason { within, .. } => format!("{within} after its first reason"),
+    };
+    let needed_by = due.needed_by.as_ref().map(|image| format!("; {image} needs it")).unwrap_or_default();
+    format!("due {:.0}: {because}{needed_by}", due.at)
+}
+
 /// Names a tier.
 pub(crate) fn tier(tier: Tier) -> &'static str {
     match tier {
@@ -105,6 +160,16 @@ mod tests {
         check(372, "6m 12s");
         check(11_220, "3h 07m");
         check(93_600, "1d 02h");
+    }
+
+    #[test]
+    fn lines_break_between_words_and_do_not_count_colours() {
+        let words = format!("{} {}", "a".repeat(70), "b".repeat(7));
+        assert_eq!(wrapped(2, &words), format!("  {words}"));
+        assert_eq!(wrapped(3, &words), format!("   {}\n   bbbbbbb", "a".repeat(70)));
+        assert_eq!(hanging(2, 6, "label: a"), "  label: a");
+        let painted = paint(BAD, &words);
+        assert_eq!(wrapped(2, &painted), format!("  {painted}"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `requests`: what Patchwave asks of AWS in an ordinary time, counted while its own code runs in a simulated organisation.
+//! `requests`: counts the calls to AWS while the functions' own code runs in a simulation without faults.
 
 use std::fmt::{self, Write};
 
@@ -26,6 +26,9 @@ pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
     let (hierarchy, _) = input::to_play(&name, &yaml)?;
     let Requests { days, commits_a_day, vulnerabilities_a_month, seed } = *options;
     let images = hierarchy.len();
+    if images == 0 {
+        return Err(BadInput(format!("{name}: nothing to simulate: the hierarchy names no image")));
+    }
     let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.run(hierarchy)?;
     let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests };
     Ok(Answer::render(args.format, &counted, text))
@@ -73,7 +76,7 @@ fn text(counted: &Counted) -> String {
             ("slots freed", requests.frees),
             ("starts", requests.starts),
             ("scans asked for", requests.scan_requests),
-            ("rechecks asked for", requests.rechecks_requested),
+            ("rechecks scheduled", requests.rechecks_requested),
             ("rechecks", requests.rechecks),
             ("ticks", requests.ticks),
         ];

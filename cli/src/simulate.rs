@@ -1,4 +1,4 @@
-//! `simulate`: random small worlds in which everything goes wrong, and whether the promises hold.
+//! `simulate`: runs Patchwave in random small fleets with injected faults, and checks its promises.
 
 use std::fmt::{self, Write};
 use std::num::NonZero;
@@ -12,12 +12,13 @@ use crate::args::{Args, Faults, Simulate};
 use crate::input::BadInput;
 use crate::output::Answer;
 use crate::progress;
-use crate::render::{BAD, STRONG, count, paint, written};
+use crate::render::{BAD, GOOD, STRONG, count, paint, some, wrapped, written};
 
-/// From this many seeds on every kind of fault must have struck: otherwise the run says less than it seems to.
+/// From this many seeds on every kind of fault must strike: otherwise the run tests less than it
+/// seems to.
 const ENOUGH: u64 = 200;
 
-/// How many lines of a story are shown: a page.
+/// How many lines of a story the text shows: a page.
 const PAGE: usize = 60;
 
 /// How many failing seeds the text names.
@@ -27,7 +28,7 @@ const NAMED: usize = 10;
 #[serde(rename_all = "camelCase")]
 struct Totals {
     first: u64,
-    /// The options that choose these worlds, beside the seed.
+    /// The options that choose these fleets, beside the seed.
     #[serde(skip)]
     worlds: String,
     #[serde(flatten)]
@@ -41,7 +42,7 @@ struct Totals {
 pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     let level = level(options.faults);
     let (tally, story) = if options.story {
-        told(options, level)?
+        narrated(options, level)?
     } else {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (first, seeds, size) = (options.first, options.seeds, size(options));
@@ -57,21 +58,21 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     Ok(Answer::render(args.format, &totals, text).with_findings(found))
 }
 
-/// Plays one seed after another and remembers what happened. Of several stories the last is told; one that ends badly before
-/// any other.
-fn told(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInput> {
-    let (mut tally, mut told) = (Tally::default(), Vec::new());
+/// Simulates one seed after another, and returns what happened in the last one; if one failed, in
+/// the last that failed.
+fn narrated(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), BadInput> {
+    let (mut tally, mut shown) = (Tally::default(), Vec::new());
     for seed in (options.first..).take(usize::try_from(options.seeds).unwrap_or(usize::MAX)) {
         let (size, handler) = (size(options), Handler::Patchwave);
         let scenario = Scenario { seed, size, level, handler, planted: None, with_log: true };
         let mut outcome = scenario.run().map_err(|error| BadInput::because(&error))?;
         let story = mem::take(&mut outcome.log);
         if tally.failing.is_empty() || !outcome.violations.is_empty() {
-            told = story;
+            shown = story;
         }
         tally.add(outcome);
     }
-    Ok((tally, told))
+    Ok((tally, shown))
 }
 
 fn size(options: &Simulate) -> Size {
@@ -93,7 +94,7 @@ fn level(faults: Faults) -> Level {
     }
 }
 
-/// Shows at a terminal how far it is.
+/// Shows the progress at a terminal.
 fn show(done: u64, of: u64) {
     let line = if done == of { String::new() } else { format!("{done} of {of} seeds") };
     progress::show(&line);
@@ -122,13 +123,45 @@ fn text(totals: &Totals) -> String {
         baselines(out, tally)?;
         writeln!(out, "\n{}", paint(STRONG, "faults that struck"))?;
         for (fault, times) in &tally.faults {
-            writeln!(out, "  {:<18}{times:>10}", format!("{fault:?}"))?;
+            writeln!(out, "  {:<18}{times:>10}", words(fault))?;
         }
         for fault in &totals.never_struck {
-            writeln!(out, "  {:<18}{:>10}", format!("{fault:?}"), paint(BAD, "never"))?;
+            writeln!(out, "  {:<18}{}", words(fault), paint(BAD, format!("{:>10}", "never")))?;
         }
-        failing(out, totals)
+        failing(out, totals)?;
+        writeln!(out, "\n{}", verdict(totals))
     })
+}
+
+/// Says in the last line whether the run passed, and if not, why.
+fn verdict(totals: &Totals) -> String {
+    let mut because = Vec::new();
+    let violations = totals.tally.violations;
+    if violations > 0 {
+        because.push(plural(violations, "violation"));
+    }
+    if !totals.never_struck.is_empty() {
+        let kinds = totals.never_struck.iter().map(words);
+        let kinds = some(kinds, totals.never_struck.len());
+        because.push(format!("simulate more seeds, because these kinds of fault never struck: {kinds}"));
+    }
+    if because.is_empty() {
+        return paint(GOOD, "Passed: no violation.");
+    }
+    paint(BAD, wrapped(0, &format!("Failed: {}.", because.join("; "))))
+}
+
+/// Names a kind of fault as people write it: `event dropped`.
+fn words(kind: &impl Serialize) -> String {
+    let name = serde_json::to_value(kind).unwrap_or_default();
+    let mut words = String::new();
+    for character in name.as_str().unwrap_or_default().chars() {
+        if character.is_uppercase() {
+            words.push(' ');
+        }
+        words.extend(character.to_lowercase());
+    }
+    words
 }
 
 /// The same worlds with handlers that keep no ledger.
@@ -136,7 +169,7 @@ fn baselines(out: &mut String, tally: &Tally) -> fmt::Result {
     if tally.baselines.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", paint(STRONG, "the same worlds"))?;
+    writeln!(out, "\n{}", paint(STRONG, "handlers in the same fleets"))?;
     writeln!(out, "  {:<18}{:>10}{:>10}{:>12}", "", "builds", "lost", "duplicates")?;
     let ours = Baseline { builds: tally.builds, lost: tally.lost, duplicates: tally.duplicates };
     let baselines = tally.baselines.iter().map(|(handler, baseline)| (*handler, *baseline));
@@ -162,7 +195,7 @@ fn failing(out: &mut String, totals: &Totals) -> fmt::Result {
         if totals.story.is_empty() {
             writeln!(
                 out,
-                "  its story: patchwave simulate --seeds 1 --first {seed}{} --story",
+                "  what happened: patchwave simulate --seeds 1 --first {seed}{} --story",
                 totals.worlds
             )?;
         }

@@ -1,6 +1,6 @@
 //! `validate`: is the hierarchy file right, and if not, where is it wrong and what should it say?
 
-use std::io::Write as _;
+use std::fmt::Write;
 
 use patchwave::hierarchy::{Hierarchy, HierarchyErrors, Tier, Warning, json_schema};
 use patchwave::time::Timestamp;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{Args, Format, Validate};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, GOOD, count, paint, tier};
+use crate::render::{CAREFUL, GOOD, count, paint, tier, written};
 
 /// So many warnings a person reads; `--format json` lists all of them.
 const SHOWN: usize = 20;
@@ -55,16 +55,15 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
         None => input::hierarchy_file(args)?,
     };
     let yaml = input::text(file)?;
-    let name = file.to_string_lossy();
+    let name = input::name(file);
     match Hierarchy::parse_with_warnings(&name, &yaml, now()) {
         Ok((hierarchy, warnings)) => {
-            // Standard output is the answer; a script that reads it does not stumble over a warning.
-            if args.format == Format::Text {
-                show(&warnings);
-            }
-            Ok(Answer::render(args.format, &good(&name, &hierarchy, &warnings), text))
+            let answer = Answer::render(args.format, &good(&name, &hierarchy, &warnings), text);
+            // JSON has the warnings; text leaves them to standard error, so that scripts can read
+            // the answer.
+            Ok(if args.format == Format::Text { answer.with_note(note(&warnings)) } else { answer })
         }
-        // For people the errors go where errors go; programs asked for an answer and get one.
+        // People read errors on standard error; programs read the answer on standard output.
         Err(errors) if args.format == Format::Text => Err(BadInput::because(&errors)),
         Err(errors) => Ok(Answer::render(args.format, &bad(&name, &errors), text).about_bad_input()),
     }
@@ -75,18 +74,17 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-fn show(warnings: &[Warning]) {
-    let mut stderr = anstream::stderr().lock();
-    for warning in warnings.iter().take(SHOWN) {
-        let Warning { file, line, column, advice } = warning;
-        let warning = paint(CAREFUL, "warning");
-        // A closed standard error is no reason to fail: the answer goes to standard output.
-        let _ = writeln!(stderr, "{file}:{line}:{column}: {warning}: {advice}");
-    }
-    let more = warnings.len().saturating_sub(SHOWN);
-    if more > 0 {
-        let _ = writeln!(stderr, "{} not shown; --format json lists all", count(more, "more warning"));
-    }
+fn note(warnings: &[Warning]) -> String {
+    written(|note| {
+        for warning in warnings.iter().take(SHOWN) {
+            let Warning { file, line, column, advice } = warning;
+            writeln!(note, "{file}:{line}:{column}: {}: {advice}", paint(CAREFUL, "warning"))?;
+        }
+        match warnings.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(note, "{} not shown; --format json lists all", count(more, "more warning")),
+        }
+    })
 }
 
 fn good(file: &str, hierarchy: &Hierarchy, warnings: &[Warning]) -> Verdict {

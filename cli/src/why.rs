@@ -5,15 +5,16 @@ use std::fmt::{self, Write};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
-use patchwave::plan::{Hold, Plan, Reason, Start, Unknown, plan};
+use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, plan};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
+use patchwave_converge::Held;
 use serde::Serialize;
 
 use crate::args::{Args, Why};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, GOOD, STRONG, paint, reason, written};
+use crate::render::{CAREFUL, FAINT, GOOD, STRONG, due, paint, reason, wrapped, written};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,18 +27,10 @@ struct Explained {
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<Start>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<Kept>,
-    unknown: Vec<Unknown>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Kept {
-    #[serde(flatten)]
-    hold: Hold,
+    hold: Option<Held>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends_at: Option<Timestamp>,
-    lifted_by: String,
+    due: Option<Due>,
+    unknown: Vec<Unknown>,
 }
 
 pub(crate) fn run(args: &Args, options: &Why) -> Result<Answer, BadInput> {
@@ -55,16 +48,17 @@ fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> R
             "the facts say nothing about {id}; take a snapshot that has it in scope"
         )));
     };
-    let Plan { starts, mut holds, mut reasons, unknown, .. } =
+    let Plan { starts, mut holds, mut reasons, mut due, unknown, .. } =
         plan(hierarchy, facts, mode, facts.observed_at);
-    let kept = |hold: Hold| Kept { ends_at: hold.until(), lifted_by: hold.lifted_by(), hold };
+    let reasons = reasons.remove(id).unwrap_or_default();
     Ok(Explained {
         image: id.clone(),
         observed_at: facts.observed_at,
         current: known.current_version().map(|version| version.digest.clone()),
-        reasons: reasons.remove(id).unwrap_or_default(),
         start: starts.into_iter().find(|start| start.image == *id),
-        hold: holds.remove(id).map(kept),
+        hold: holds.remove(id).map(|hold| Held::new(id.clone(), hold, reasons.clone())),
+        due: due.remove(id),
+        reasons,
         unknown: unknown.into_iter().filter(|unknown| unknown.image == *id).collect(),
     })
 }
@@ -75,34 +69,43 @@ fn text(explained: &Explained) -> String {
 
 fn write(explained: &Explained, text: &mut String) -> fmt::Result {
     let current = explained.current.as_ref().map_or("no version", Digest::short);
-    writeln!(text, "{} is {current}, as of {}", paint(STRONG, &explained.image), explained.observed_at)?;
+    let at = explained.observed_at;
+    writeln!(text, "{} is {current}, as of {at:.0}", paint(STRONG, &explained.image))?;
     if explained.reasons.is_empty() {
-        writeln!(text, "  no reason to rebuild it")?;
+        writeln!(text, "  no reason of its own to rebuild it")?;
     }
     for why in &explained.reasons {
-        writeln!(text, "  {} {}", reason(why), paint(FAINT, format!("since {}", why.since())))?;
+        let line = format!("{} {}", reason(why), paint(FAINT, format!("since {:.0}", why.since())));
+        writeln!(text, "{}", wrapped(2, &line))?;
     }
     if let Some(start) = &explained.start {
-        let line = format!("starts now, by pipeline {}, build key {}", start.pipeline, start.key);
-        writeln!(text, "  {}", paint(GOOD, line))?;
+        writeln!(text, "  {}", paint(GOOD, format!("starts now, by pipeline {}", start.pipeline)))?;
+        writeln!(text, "  build key {}", start.key)?;
     }
-    if let Some(kept) = &explained.hold {
-        let until = kept.ends_at.map(|at| format!(" until {at}")).unwrap_or_default();
-        writeln!(text, "  {}{until}{}", paint(CAREFUL, kept.hold.name()), details(&kept.hold))?;
-        writeln!(text, "    {}", paint(FAINT, format!("ended by {}", kept.lifted_by)))?;
+    if let Some(of_image) = &explained.due {
+        writeln!(text, "{}", wrapped(2, &due(of_image)))?;
+    }
+    if let Some(Held { hold, lifted_by, .. }) = &explained.hold {
+        let until = hold.until().map(|at| format!(" until {at:.0}")).unwrap_or_default();
+        let line = format!("{}{until}{}", paint(CAREFUL, hold.name()), details(hold));
+        writeln!(text, "{}", wrapped(2, &line))?;
+        writeln!(text, "{}", paint(FAINT, wrapped(4, lifted_by)))?;
     }
     for unknown in &explained.unknown {
         let platform = unknown.platform.as_ref().map(|platform| format!("{platform}: ")).unwrap_or_default();
-        writeln!(text, "  {} {platform}{}", paint(CAREFUL, "unknown"), unknown.because)?;
+        let line = format!("{} {platform}{}", paint(CAREFUL, "unknown"), unknown.because);
+        writeln!(text, "{}", wrapped(2, &line))?;
     }
     Ok(())
 }
 
-/// What a hold is about, where its name does not say it.
+/// Says what a hold is about, where its name does not.
 fn details(hold: &Hold) -> String {
     match hold {
         Hold::WaitingOn { on, .. } => format!(" {on}"),
-        Hold::Unknown { because } | Hold::Unresolved { because } => format!(": {because}"),
+        Hold::Unknown { because } | Hold::Unresolved { because } | Hold::BackOff { because, .. } => {
+            format!(": {because}")
+        }
         Hold::CannotHelp { findings, .. }
         | Hold::Suppressed { findings, .. }
         | Hold::Quarantined { findings } => {

@@ -97,7 +97,7 @@ async fn a_decision_that_cannot_be_written_says_why() {
 }
 
 #[tokio::test]
-async fn a_decision_asks_for_a_look_and_is_written_whether_or_not_it_gets_one() {
+async fn a_decision_schedules_a_recheck_and_is_written_whether_or_not_it_can() {
     let harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
     schedules::create(harness.moto(), "tick").await;
     let decided = async |verb, tick: &str| {
@@ -108,16 +108,16 @@ async fn a_decision_asks_for_a_look_and_is_written_whether_or_not_it_gets_one() 
         ran.json()
     };
     let frozen = decided("freeze", "tick").await;
-    assert_eq!((&frozen["lookAsked"], &frozen["noLook"]), (&json!(true), &Value::Null));
-    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 1, "one look");
+    assert_eq!((&frozen["recheck"], &frozen["noRecheck"]), (&json!(true), &Value::Null));
+    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 1, "one recheck");
 
     let released = decided("release", "nowhere").await;
-    assert_eq!(released["lookAsked"], false);
-    let because = released["noLook"].as_str().unwrap();
+    assert_eq!(released["recheck"], false);
+    let because = released["noRecheck"].as_str().unwrap();
     assert!(because.contains("read the schedule patchwave/nowhere"), "{because}");
     assert_eq!(schedules::rechecks(harness.moto()).await.len(), 1, "and no other");
     let unasked = decide(&harness, "freeze", CART).await.json();
-    assert_eq!((&unasked["lookAsked"], &unasked["noLook"]), (&json!(false), &Value::Null));
+    assert_eq!((&unasked["recheck"], &unasked["noRecheck"]), (&json!(false), &Value::Null));
 }
 
 #[tokio::test]

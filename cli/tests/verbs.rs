@@ -92,6 +92,37 @@ fn the_graph_has_its_nodes_edges_and_waves() {
 }
 
 #[test]
+fn the_graph_is_drawn_for_graphviz_and_for_mermaid() {
+    let file = fixture("hierarchy/valid/contract.yaml");
+    let dot = patchwave(&["graph", "--hierarchy", &file, "--format", "dot"]);
+    assert_eq!((dot.code, dot.stderr.as_str()), (0, ""));
+    for line in [
+        "digraph patchwave {",
+        "  \"public.ecr.aws/amazonlinux/amazonlinux:2023\" -> \"base/al2023\";",
+        "  \"platform/go:1.23\" -> \"platform/node:22\" [style=dashed, label=\"copyFrom\"];",
+        "  \"platform/node:22\" -> \"apps/checkout\";",
+        "}",
+    ] {
+        assert!(dot.stdout.lines().any(|drawn| drawn == line), "{line} in {}", dot.stdout);
+    }
+    let mermaid = patchwave(&["graph", "--hierarchy", &file, "--format", "mermaid"]).stdout;
+    assert_eq!(
+        mermaid,
+        "flowchart LR
+  n0[\"base/al2023\"]
+  n1[\"platform/go:1.23\"]
+  n2[\"platform/node:22\"]
+  n3[\"apps/checkout\"]
+  n4([\"public.ecr.aws/amazonlinux/amazonlinux:2023\"])
+  n4 --> n0
+  n0 --> n2
+  n1 -.->|copyFrom| n2
+  n2 --> n3
+"
+    );
+}
+
+#[test]
 fn impact_answers_at_once_on_thousands_of_images() {
     let scratch = Scratch::new("thousands");
     let file = scratch.write("hierarchy.yaml", &thousands());
@@ -166,9 +197,90 @@ fn plan_and_why_explain_a_snapshot() {
     let fresh = why("apps/mailer");
     assert!(fresh["start"].is_null());
     assert!(fresh["hold"]["why"].is_string() && fresh["hold"]["liftedBy"].is_string(), "{fresh}");
+    assert_eq!(fresh["hold"]["image"], "apps/mailer", "a hold has one form in every answer");
 
     let text = patchwave(&["--hierarchy", &hierarchy, "why", "base/al2023:2023.9", "--facts", &facts]).stdout;
     assert!(text.contains("CVE-2026-31337 in openssl") && text.contains("base-al2023"), "{text}");
+}
+
+/// The demo's hierarchy and facts, changed by `change`.
+fn changed(name: &str, change: impl FnOnce(&mut Value)) -> (Scratch, String, String) {
+    let scratch = Scratch::new(name);
+    let (hierarchy, facts) = (scratch.path("hierarchy.yaml"), scratch.path("facts.json"));
+    assert_eq!(patchwave(&["demo", "--save-hierarchy", &hierarchy, "--save-facts", &facts]).code, 0);
+    let mut json: Value = serde_json::from_str(&std::fs::read_to_string(&facts).unwrap()).unwrap();
+    change(&mut json);
+    let facts = scratch.write("changed.json", &json.to_string());
+    (scratch, hierarchy, facts)
+}
+
+#[test]
+fn a_deadline_is_shown_with_its_reason() {
+    fn not_exploited(facts: &mut Value) {
+        for version in facts["images"]["base/al2023"]["versions"].as_object_mut().unwrap().values_mut() {
+            for manifest in version["platforms"].as_object_mut().unwrap().values_mut() {
+                for finding in manifest["scan"]["complete"]["findings"].as_array_mut().into_iter().flatten() {
+                    finding["exploited"] = false.into();
+                }
+            }
+        }
+    }
+    let in_production = |facts: &mut Value| {
+        not_exploited(facts);
+        let version = facts["images"]["base/al2023"]["current"]["version"].clone();
+        let at = "2026-11-20T00:00:00Z";
+        facts["deployments"]["base/al2023"] =
+            serde_json::json!({"environments": {"prod": {"version": version, "since": at, "lastSeen": at}}});
+    };
+    let shown = |name: &str, change: &dyn Fn(&mut Value)| {
+        let (_scratch, hierarchy, facts) = changed(name, change);
+        let asked = ["--hierarchy", &hierarchy, "--facts", &facts];
+        let [plan, why] = [&["plan"][..], &["why", "base/al2023"]].map(|verb| {
+            let text = patchwave(&[verb, &asked[..]].concat()).stdout;
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        });
+        let line = why[why.find("due ").unwrap()..].to_owned();
+        assert!(plan.contains(&line), "{line} in {plan}");
+        line
+    };
+    assert_eq!(
+        shown("due-exploited", &|_| {}),
+        "due 2026-11-20T09:04:00Z: at once, because an exploit of CVE-2026-31337 in openssl is known"
+    );
+    assert_eq!(
+        shown("due-critical", &not_exploited),
+        "due 2026-11-21T09:04:00Z: 1d after CVE-2026-31337 in openssl appeared (critical)"
+    );
+    assert_eq!(
+        shown("due-production", &in_production),
+        "due 2026-11-20T21:04:00Z: half of 1d after CVE-2026-31337 in openssl appeared (critical), because it \
+         runs in production"
+    );
+}
+
+#[test]
+fn facts_that_do_not_describe_the_hierarchy_say_so() {
+    let (scratch, hierarchy, facts) = changed("other-facts", |_| {});
+    let empty = scratch.write("empty.json", r#"{"images": {}}"#);
+    let plan =
+        |hierarchy: &str, facts: &str| patchwave(&["plan", "--hierarchy", hierarchy, "--facts", facts]);
+    assert_eq!(plan(&hierarchy, &facts).code, 0);
+    let nothing = plan(&hierarchy, &empty);
+    assert_eq!(nothing.code, 1);
+    assert!(nothing.stdout.contains("the facts do not describe 39 of 39 images"), "{}", nothing.stdout);
+    let other = plan(&fixture("hierarchy/valid/contract.yaml"), &facts);
+    assert_eq!(other.code, 1);
+    assert!(other.stdout.contains("35 images that the hierarchy does not name"), "{}", other.stdout);
+    let json = patchwave(&["plan", "--hierarchy", &hierarchy, "--facts", &empty, "--format", "json"]).json();
+    assert_eq!(json["notInFacts"].as_array().unwrap().len(), 39);
+    let no_images = scratch.write(
+        "empty.yaml",
+        "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\nimages: []\n",
+    );
+    assert_eq!(plan(&no_images, &empty).code, 1);
+    assert_eq!(patchwave(&["requests", "--hierarchy", &no_images]).code, 2);
+    let unasked = patchwave(&["why", "base/al2023", "--hierarchy", &hierarchy, "--facts", &empty]);
+    assert_eq!((unasked.code, unasked.stdout.as_str()), (2, ""));
 }
 
 #[test]
@@ -204,197 +316,19 @@ fn simulate_counts_what_went_wrong_and_what_held() {
     );
 }
 
-/// Asks `inventory` about the survey and the facts of `tests/fixtures/inventory`.
-fn inventory(more: &[&str]) -> support::Ran {
-    let [hierarchy, survey, facts] =
-        ["hierarchy/valid/contract.yaml", "inventory/survey.json", "inventory/facts.json"].map(fixture);
-    let known = ["--hierarchy", &hierarchy, "inventory", "--survey", &survey, "--facts", &facts];
-    patchwave(&[known.as_slice(), more].concat())
-}
-
 #[test]
-fn the_inventory_says_what_runs_and_what_nobody_knows() {
-    let ran = inventory(&["--format", "json"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""), "something is vulnerable");
-    let answer = ran.json();
-    let totals = &answer["totals"];
-    let expected = [
-        ("running", 9),
-        ("vulnerable", 2),
-        ("stale", 1),
-        ("behind", 2),
-        ("strangers", 2),
-        ("unknown", 2),
-        ("unreadPlaces", 2),
-    ];
-    for (name, number) in expected {
-        assert_eq!(totals[name], number, "{name} in {totals}");
-    }
-    let row = |workload: &str, container: &str| {
-        let rows = answer["running"].as_array().unwrap();
-        let named = |row: &&Value| row["workload"] == workload && row["containers"][0] == container;
-        rows.iter().find(named).unwrap_or_else(|| panic!("{workload} in {answer:#}"))
+fn a_simulation_says_in_its_last_line_whether_it_passed() {
+    let last = |arguments: &[&str]| {
+        let ran = patchwave(&[&["simulate", "--alone"], arguments].concat());
+        (ran.code, ran.stdout.lines().last().unwrap().to_owned())
     };
-    let web = row("service/web", "main");
-    assert_eq!((&web["units"], &web["severity"]), (&2.into(), &"critical".into()));
-    assert_eq!(web["findings"].as_array().unwrap().len(), 1, "a low one does not count");
-    assert_eq!(web["standing"]["is"], "behind");
-    let private =
-        answer["running"].as_array().unwrap().iter().find(|row| row["place"]["cluster"] == "private");
-    assert_eq!(private.map(|row| &row["reported"]), Some(&true.into()), "on Inspector's word");
-    assert_eq!(row("service/web", "aws-guardduty-agent-x1")["resolution"]["because"], "sidecar");
-    assert_eq!(row("service/proxy", "proxy")["resolution"]["registry"], "docker.io");
-    let cache = row("shop/Deployment/cache", "node");
-    assert_eq!((&cache["resolution"]["image"], &cache["stale"]), (&"platform/node:22".into(), &true.into()));
-    assert_eq!(row("shop/Deployment/odd", "odd")["resolution"]["because"], "onlyConfiguration");
-    assert_eq!(
-        answer["referenced"][0]["resolution"]["because"], "onlyTag",
-        "a tag may name another version by now"
-    );
-    let skipped = answer["notInspected"].as_array().unwrap();
-    assert!(skipped.iter().any(|not| not["kind"] == "sageMaker"), "{skipped:?}");
-}
-
-#[test]
-fn the_inventory_is_filtered_and_its_exit_code_is_about_what_was_asked() {
-    let asked = |more: &[&str]| {
-        let ran = inventory(&[more, &["--format", "json"]].concat());
-        let rows = ran.json()["running"].as_array().unwrap().len();
-        (ran.code, rows)
-    };
-    assert_eq!(asked(&["--env", "prod"]), (1, 8));
-    assert_eq!(asked(&["--env", "test"]), (0, 1), "the test environment runs the rebuilt one");
-    assert_eq!(asked(&["--image", "platform/node:22.9"]), (0, 1));
-    assert_eq!(asked(&["--image", "apps/checkout", "--env", "prod"]), (1, 4));
-    assert_eq!(
-        asked(&["--cve", "CVE-2026-5", "--env", "test"]),
-        (1, 1),
-        "asked for by name it counts at any severity"
-    );
-    let ran = inventory(&["--image", "apps/chekout"]);
-    assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("did you mean apps/checkout?"), "{}", ran.stderr);
-}
-
-#[test]
-fn the_inventory_reads_well_and_fits_a_spreadsheet() {
-    let text = inventory(&[]).stdout;
-    for part in [
-        "9 running",
-        "2 vulnerable",
-        "444455556666/us-east-1/ecs/shop prod",
-        "service/web ×2",
-        "vulnerable since 2026-03-19: CVE-2026-31337 in openssl (critical), rebuilt and not deployed",
-        "not from an approved registry",
-        "seen by Inspector alone, vulnerable since",
-        "unknown its place was not read, so it is as of 2026-03-19T20:00:00Z: cannot list pods: nobody answers",
-        "unread 444455556666/us-east-1/lambda: never read: list functions: AccessDeniedException",
-        "Referred to, and not running",
-        "not looked at 777788889999/us-east-1: eks, lambda, batch, sageMaker, schedules",
-    ] {
-        assert!(text.contains(part), "{part:?} in:\n{text}");
-    }
-    let csv = inventory(&["--format", "csv"]).stdout;
-    let lines: Vec<&str> = csv.trim_end().split("\r\n").collect();
-    assert_eq!(lines.len(), 1 + 9 + 1);
-    assert!(lines.iter().any(|line| line.contains("shop/Deployment/web,3,reported,apps/checkout")), "{csv}");
-    assert!(lines[0].starts_with("environment,account,region,service,cluster,workload"));
-    assert!(
-        lines.iter().any(|line| line.contains("service/web,2,running,apps/checkout,sha256:1010")),
-        "{csv}"
-    );
-    let hierarchy = fixture("hierarchy/valid/contract.yaml");
-    assert_eq!(patchwave(&["--hierarchy", &hierarchy, "graph", "--format", "csv"]).code, 2);
-    let without = patchwave(&["--hierarchy", &hierarchy, "inventory"]);
-    assert_eq!(without.code, 2);
-}
-
-/// Asks about a lifecycle policy of `tests/fixtures/lifecycle`.
-fn lifecycle(policy: &str, more: &[&str]) -> support::Ran {
-    let file = fixture(&format!("lifecycle/{policy}"));
-    patchwave(&[&["lifecycle", &file][..], more].concat())
-}
-
-#[test]
-fn a_lifecycle_policy_is_checked_and_everything_wrong_with_it_told() {
-    let right = lifecycle("policy.json", &[]);
-    assert_eq!((right.code, right.stderr.as_str()), (0, ""));
-    assert!(right.stdout.ends_with("lifecycle/policy.json: OK, 3 rules\n"), "{}", right.stdout);
-    let stored = lifecycle("stored.json", &["--format", "json"]);
-    assert_eq!((stored.code, &stored.json()["rules"]), (0, &3.into()), "as get-lifecycle-policy prints it");
-
-    let file = fixture("lifecycle/invalid.json");
-    let expected = std::fs::read_to_string(file.replace(".json", ".txt")).unwrap();
-    let wrong = lifecycle("invalid.json", &[]);
-    assert_eq!((wrong.code, wrong.stdout.as_str()), (2, ""));
-    assert_eq!(wrong.stderr.replace(&file, "invalid.json"), expected);
-    let json = lifecycle("invalid.json", &["--format", "json"]);
-    assert_eq!(json.code, 2);
-    let errors = json.json()["errors"].as_array().unwrap().clone();
-    assert_eq!(errors.len(), expected.lines().count());
-    assert_eq!((&errors[0]["rule"], &errors[0]["priority"]), (&1.into(), &1.into()));
-
-    let scratch = Scratch::new("lifecycle");
-    let broken = scratch.write("policy.json", &format!("{{\"rules\": [\n  }}{}", " ".repeat(100)));
-    let broken = patchwave(&["lifecycle", &broken]);
-    assert_eq!(broken.code, 2);
-    assert!(broken.stderr.contains("policy.json:2:3: expected value"), "{}", broken.stderr);
-}
-
-#[test]
-fn a_lifecycle_policy_is_held_against_what_runs() {
-    let [images, running] = ["lifecycle/images.json", "lifecycle/running.json"].map(fixture);
-    let at = |at: &str, more: &[&str]| {
-        lifecycle("policy.json", &[&["--images", &images, "--at", at][..], more].concat())
-    };
-    let ran = |at_: &str| at(at_, &["--running", &running]);
-    let safe = ran("2026-03-20T04:00:00Z");
-    assert_eq!((safe.code, safe.stderr.as_str()), (0, ""), "{}", safe.stdout);
-    for part in [
-        "apps/checkout: 2 of 6 images would go, as of 2026-03-20T04:00:00Z",
-        "  expire  0a0a0a0a0a0a main-0a0a                      by rule 10",
-        "  expire  101010101010 main-4f2a                      by rule 10",
-        "not looked at 444455556666/us-east-1: sageMaker",
-        "nothing in use would go",
-    ] {
-        assert!(safe.stdout.contains(part), "{part:?} in:\n{}", safe.stdout);
-    }
-    let stale = ran("2026-03-21T06:00:00Z");
-    assert_eq!(stale.code, 1);
-    assert!(stale.stdout.contains("unknown 444455556666/us-east-1/ecs/shop was last read 27 hours ago"));
-    let nobody_said = at("2026-03-20T04:00:00Z", &["--format", "json"]);
-    assert_eq!((nobody_said.code, &nobody_said.json()["verdict"]), (1, &"unknown".into()));
-
-    // What `inventory` prints is what is read: two versions run, and some places were not read.
-    let scratch = Scratch::new("lifecycle-running");
-    let surveyed = scratch.write("running.json", &inventory(&["--format", "json"]).stdout);
-    let ran = at("2026-03-20T04:00:00Z", &["--running", &surveyed]);
+    assert_eq!(last(&["--seeds", "5"]), (0, "Passed: no violation.".to_owned()));
+    // In fleets with few faults some kinds are rare: a run that does not see them fails, and says so.
+    let ran = patchwave(&["simulate", "--alone", "--seeds", "200", "--faults", "some"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stdout.contains("by rule 10 runs as 444455556666/us-east-1/"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("something in use would go"), "{}", ran.stdout);
-    let json = at("2026-03-20T04:00:00Z", &["--running", &surveyed, "--format", "json"]).json();
-    assert_eq!((&json["verdict"], &json["repository"]), (&"inUse".into(), &"apps/checkout".into()));
-    let hows: BTreeSet<&str> = json["going"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|goes| goes["inUse"].as_array().unwrap())
-        .map(|used| used["how"].as_str().unwrap())
-        .collect();
-    assert_eq!(hows, BTreeSet::from(["rollBack", "runs", "wouldRun"]));
-    let part = scratch.write("part.json", &inventory(&["--env", "test", "--format", "json"]).stdout);
-    let ran = at("2026-03-20T04:00:00Z", &["--running", &part]);
-    assert_eq!(ran.code, 1);
-    assert!(ran.stdout.contains("unknown the inventory has only a part"), "{}", ran.stdout);
-
-    let swapped = at("2026-03-20T04:00:00Z", &["--running", &images]);
-    assert_eq!(swapped.code, 2);
-    assert!(
-        swapped.stderr.contains("not what `patchwave inventory --format json` prints"),
-        "{}",
-        swapped.stderr
-    );
-    assert_eq!(lifecycle("policy.json", &["--running", &running]).code, 2, "of which repository?");
+    let (_, verdict) = ran.stdout.rsplit_once("\n\n").unwrap();
+    assert!(verdict.starts_with("Failed: simulate more seeds, because these kinds of fault never struck:"));
+    assert!(!ran.stdout.contains("Some("), "{}", ran.stdout);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""What the code asks of AWS: the SDK's operations, read out of the adapters' source.
+"""Reads from the adapters' source which operations of the SDK the code calls.
 
 A fluent call looks like `self.client.describe_images()`, so a method without arguments whose name is an operation of a
 service that its module uses is that operation. botocore's models say which operations there are.
@@ -16,12 +16,12 @@ ADAPTERS = ROOT / "shared/aws/src"
 # The crates whose service has another name in botocore.
 SERVICES = {"eventbridge": "events"}
 
-# The adapters that not every function reaches, by the beginning of their path. Adapters come in one by one, so whoever adds
-# one says here who calls it; what is not named here belongs to the pass that all three make.
+# The adapters that not every function reaches, by the beginning of their path. All others belong to the pass that all three
+# functions run. Add a new adapter here if only some functions call it.
 REACHED_BY = {
-    # Its own part of the table.
+    # The inventory's part of the table.
     "dynamodb/inventory": {"inventory"},
-    # How the registry scans, and what the scanner covers.
+    # How the registry scans, and what Inspector covers.
     "ecr/configuration": {"inventory"},
     "inspector": {"inventory"},
     # What runs where.
@@ -30,11 +30,11 @@ REACHED_BY = {
 
 # Where the right to an operation is more than the action of the same name.
 ACTIONS = {
-    # Under enhanced scanning ECR asks Inspector in the caller's name.
+    # With enhanced scanning, ECR asks Inspector with the caller's permissions.
     ("ecr", "DescribeImageScanFindings"): {"ecr:DescribeImageScanFindings", "inspector2:ListFindings"},
-    # A schedule delivers with a role that its maker must be allowed to hand over.
+    # A schedule delivers with a role. Who makes it must be allowed to pass that role.
     ("scheduler", "CreateSchedule"): {"scheduler:CreateSchedule", "iam:PassRole"},
-    # A transaction needs the rights of its parts, and none of its own: see TRANSACTED.
+    # A transaction needs the permissions of its parts, which TRANSACTED names, and none of its own.
     ("dynamodb", "TransactWriteItems"): set(),
 }
 
@@ -52,7 +52,7 @@ def module_of(path):
 
 
 def sources():
-    """Yields every adapter's file with its text, without tests: modules that are compiled for tests alone."""
+    """Yields every adapter's file with its text, without the modules that are compiled for tests alone."""
     texts = {path: re.sub(r"//[^\n]*", "", path.read_text()) for path in sorted(ADAPTERS.rglob("*.rs"))}
     tests = set()
     for path, text in texts.items():
@@ -80,7 +80,7 @@ def operations(service):
 
 @functools.cache
 def calls():
-    """Returns what each file of the adapters asks: {path: {(service, operation)}}."""
+    """Returns what each file of the adapters calls: {path: {(service, operation)}}."""
     known = {crate: operations(SERVICES.get(crate, crate)) for crate in crates()}
     used, found = {}, {}
     for path, text in sources():
@@ -106,7 +106,7 @@ def named(text):
 
 
 def calls_of(adapter):
-    """Returns what an adapter asks, all of its files together."""
+    """Returns what all files of an adapter call."""
     return set().union(*(made for name, made in calls().items() if is_in(name, adapter)))
 
 

@@ -1,4 +1,4 @@
-"""Each way to deploy is deployed once."""
+"""Deploys the stack once for each way to deploy it."""
 
 import sys
 
@@ -11,13 +11,13 @@ from stack import Stack  # noqa: E402
 
 
 def pytest_configure(config):
-    # parliament's, which nobody here can help.
+    # parliament's own warning.
     config.addinivalue_line("filterwarnings", "ignore:pkg_resources is deprecated")
 
 
 @pytest.fixture(scope="session")
 def observing():
-    """As `sam deploy` makes it from the defaults."""
+    """The stack that `sam deploy` makes from the defaults."""
     stack = Stack("observing")
     yield stack
     stack.close()
@@ -25,7 +25,7 @@ def observing():
 
 @pytest.fixture(scope="session")
 def enforcing():
-    """With every condition on."""
+    """The stack with every condition on."""
     given = {"OrganizationId": "o-exampleorg", "AlarmEmail": "ops@example.com", "Pipelines": "rebuild-*"}
     stack = Stack("enforcing", Mode="enforce", **given)
     yield stack

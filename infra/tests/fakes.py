@@ -1,4 +1,4 @@
-"""Commands that a build script calls, faked: each call is noted, and answered from a table."""
+"""Fakes of the commands that a build script calls. They log each call and answer it from a table."""
 
 import json
 import os
@@ -23,7 +23,7 @@ for answer in json.load(open(os.path.join(here, "answers"))):
 sys.exit("no fake answers " + line)
 """
 
-# CodeBuild's images have jq, a desk perhaps not. This is jq itself, as PyPI packages it, without its command line.
+# CodeBuild's images have jq; a developer's machine may not. This is jq's library from PyPI with a command line.
 _JQ = """#!{python}
 import argparse, json, sys
 import jq
@@ -47,7 +47,7 @@ if asked.exit_status:
 
 
 class Bench:
-    """A folder in which a script runs with faked commands."""
+    """A folder in which a script runs with fake commands."""
 
     def __init__(self, folder, answers):
         self.folder = folder

@@ -1,6 +1,6 @@
-"""The types that moto's CloudFormation does not know, or makes without half of their properties: made through the API.
+"""Resource types that moto's CloudFormation does not know, or makes without some properties. They are made through the API.
 
-The API takes the properties that CloudFormation takes, and boto3 refuses a property that is misspelt or of another type.
+The API takes the same properties as CloudFormation, and boto3 refuses a property that is misspelt or of another type.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""EventBridge's event patterns: the documented subset that a rule is likely to use, and an error for everything else.
+"""Matches EventBridge's event patterns: the documented subset that a rule is likely to use. Everything else is an error.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 
-Numbers compare by value; a value that is a list matches if any of its elements does. Lists of objects are not read: no
-rule here looks into one.
+Numbers compare by value. A value that is a list matches if any of its elements does. The module reads no lists of objects,
+because no rule here needs them.
 """
 
 import fnmatch

@@ -1,4 +1,4 @@
-"""The cost table: counted requests, dated prices, and the one that COSTS.md shows."""
+"""The cost table: counted requests, dated prices, and the table that COSTS.md shows."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""What the stack makes, read back and compared with what the code expects of it."""
+"""What the stack makes, read back and compared with what the code expects."""
 
 import datetime
 import json
@@ -73,7 +73,7 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
     environment = found["Environment"]["Variables"]
     settings = (ROOT / "shared/aws/src/settings.rs").read_text()
     names = set(re.findall(r'name: "(PATCHWAVE_\w+)"', settings)) - {"PATCHWAVE_KUBE_ENDPOINT_OVERRIDE"}
-    # The inventory alone has anything to go on with.
+    # Only the inventory continues a survey in another invocation.
     assert set(environment) == names - (set() if function == "Inventory" else {"PATCHWAVE_SWEEP"})
     bucket = observing.id("Bucket")
     assert environment["PATCHWAVE_HIERARCHY"] == f"s3://{bucket}/hierarchy.yaml"
@@ -86,7 +86,7 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
         schedule = observing.client("scheduler").get_schedule(GroupName=group, Name=name)
         assert schedule["Target"]["Arn"] == observing.arn(wakes)
     assert found["Runtime"] == "provided.al2023"
-    # moto's CloudFormation passes it over.
+    # moto's CloudFormation ignores it.
     assert observing.properties(function)["Architectures"] == ["arm64"]
     assert found["Role"] == observing.arn(f"{function}Role")
 
@@ -141,7 +141,7 @@ def test_what_fails_is_tried_as_often_as_the_simulator_tries_it(observing, queue
     tries = int(constant("shared/sim/src/simulation.rs", r"RECEIVED_AT_MOST: u32 = (\d+)"))
     redrive = json.loads(attributes(observing, queue)["RedrivePolicy"])
     assert redrive == {"deadLetterTargetArn": observing.arn(queue + "Dead"), "maxReceiveCount": tries}
-    # moto's CloudFormation passes it over.
+    # moto's CloudFormation ignores it.
     allowed = observing.properties(queue + "Dead")["RedriveAllowPolicy"]
     assert allowed == {"redrivePermission": "byQueue", "sourceQueueArns": [observing.arn(queue)]}
 
@@ -174,7 +174,7 @@ def test_the_hierarchys_bucket(observing):
     assert observing.outputs["HierarchyAddress"] == f"s3://{bucket}/hierarchy.yaml"
 
 
-# Who hears of trouble.
+# Notices and alarms.
 
 
 def alarms(stack):

@@ -1,4 +1,4 @@
-"""Which event goes where: every sample event against every rule, as deployed."""
+"""Where each event goes: every sample event against every deployed rule."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from stack import ACCOUNT, REGION, ROOT
 SAMPLES = "111122223333"
 EVENTS = ROOT / "tests/fixtures/events"
 
-# What each sample is let through by. What is not named here is let through by no rule.
+# The rules that let each sample through. No rule lets the other samples through.
 LET_THROUGH = {
     "codepipeline-pipeline-failed": ["Executions", "MemberExecutions"],
     "codepipeline-pipeline-succeeded": ["Executions", "MemberExecutions"],
@@ -28,7 +28,7 @@ LET_THROUGH = {
     "inspector2-scan-ecr": ["InspectorScans"],
     "inspector2-scan-ecr-clean": ["InspectorScans"],
 }
-# What a function is handed, and no event on a bus.
+# Inputs of functions that are no events on a bus.
 NOT_ON_A_BUS = {"scheduler-universal-input", "sqs-batch-response", "sqs-eventbridge-batch", "sqs-fifo-eventbridge"}
 
 QUEUES = {
@@ -39,7 +39,7 @@ QUEUES = {
     "Executions": "Changes",
     "MemberExecutions": "Changes",
 }
-# What Patchwave itself says, which goes to people.
+# The rule for Patchwave's own notices, which go to people.
 NOTICES = "Notices"
 
 

@@ -1,4 +1,4 @@
-"""A member account's stack: who may take its roles, what they may do there, and what it sends to the hub."""
+"""A member's stack: who may take its roles, what the roles allow, and what it sends to the hub."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The matcher itself, by the documentation's examples."""
+"""The event-pattern matcher, checked with the documentation's examples."""
 
 import pytest
 from pattern import InvalidPattern, matches

@@ -1,4 +1,4 @@
-"""Each function may do what its code does, and nothing else; and every policy says so in the narrowest way it can."""
+"""Each function may do what its code does, and nothing else. Every policy names the narrowest resources that it can."""
 
 import ast
 import json
@@ -8,7 +8,7 @@ import pytest
 from calls import REACHED_BY, SERVICES, actions_of, calls, calls_of, crates
 from stack import FUNCTIONS, read
 
-# What Lambda itself does in the function's name.
+# What Lambda does with the function's role.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 POLLS = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 REPORTS_FAILURE = {"sqs:SendMessage"}
@@ -19,14 +19,14 @@ ENFORCING_ONLY = {"codepipeline:StartPipelineExecution"}
 # Only a stack that knows its organisation may.
 MEMBERS_ONLY = {"sts:AssumeRole"}
 
-# The actions that know no resource, and so stand on "*".
+# The actions that take no resource, so that a policy must say "*".
 WITHOUT_RESOURCE = {
     "batch:DescribeJobDefinitions",
     "ecr:GetRegistryScanningConfiguration",
     "ecs:DescribeTaskDefinition",
     "ecs:ListClusters",
     "ecs:ListServices",
-    # It knows container instances, and is asked about clusters.
+    # It takes container instances, and Patchwave asks for clusters.
     "ecs:ListTasks",
     "eks:ListClusters",
     "events:ListRules",
@@ -38,7 +38,7 @@ WITHOUT_RESOURCE = {
     "scheduler:ListSchedules",
 }
 
-# Where parliament complains and is answered: about which statement, and why it may stay.
+# What parliament finds and the tests allow: the finding, the statement, and the reason.
 WAIVED = {
     ("UNKNOWN_ACTION", "ReadHowImagesAreScanned"): "GetClustersForImage is younger than parliament's list; cfn-lint knows it",
     ("RESOURCE_STAR", "ListWhatRuns"): "ListTasks knows container instances, and is asked about clusters",
@@ -72,7 +72,7 @@ def allowed(stack, role):
 
 
 def platforms(function):
-    """Returns what Lambda needs to wake the function, as the template asks it to."""
+    """Returns what Lambda needs to invoke the function, as the template asks."""
     properties = read("template.yaml")["Resources"][function]["Properties"]
     wakes = {event["Type"] for event in properties.get("Events", {}).values()}
     needed = set(LOGS)

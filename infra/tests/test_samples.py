@@ -1,4 +1,4 @@
-"""The sample pipelines: what they declare, and what their scripts do, with docker and aws faked."""
+"""The sample pipelines: what they declare, and what their scripts do with fakes of docker and aws."""
 
 import json
 import re

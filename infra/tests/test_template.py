@@ -1,6 +1,7 @@
-"""What can be said of the templates without deploying them."""
+"""Checks of the templates that need no deployment."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import cfn_guard_rs
 import pytest
+import yaml
 from stack import FUNCTIONS, INFRA, ROOT, read, transformed
 
 sys.path.insert(0, str(INFRA))
@@ -21,19 +23,40 @@ TEMPLATES = sorted(
     if not path.is_relative_to(INFRA / ".aws-sam") and "AWSTemplateFormatVersion" in path.read_text()
 )
 
-
-# The rules of cfn-lint that are waived, and why.
-WAIVED = {
-    "I3011": "queues and logs go with their stack; what must outlive it, guard's rules name",
-}
+# The sample that kubectl reads, and CloudFormation does not.
+KUBERNETES = INFRA / "samples/cluster-role.yaml"
 
 
-def test_cfn_lint_has_nothing_to_say():
-    """Warnings and hints too."""
-    paths = [str(INFRA / path) for path in TEMPLATES]
-    command = [Path(sys.executable).parent / "cfn-lint", "--include-checks", "I", "--ignore-checks", *WAIVED, "--", *paths]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("folder", [ROOT, INFRA], ids=["root", "infra"])
+def test_cfn_lint_finds_nothing(folder):
+    """As a person runs it on every YAML file; .cfnlintrc.yaml includes hints."""
+    paths = [str(path.relative_to(folder)) for path in sorted([INFRA / path for path in TEMPLATES] + [KUBERNETES])]
+    command = [Path(sys.executable).parent / "cfn-lint", *paths]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_both_settings_of_cfn_lint_are_the_same():
+    settings = [yaml.safe_load((folder / ".cfnlintrc.yaml").read_text()) for folder in (ROOT, INFRA)]
+    for setting in settings:
+        for key in ("templates", "ignore_templates"):
+            setting[key] = [path.removeprefix("infra/") for path in setting[key]]
+    assert settings[0] == settings[1]
+
+
+def test_the_cluster_role_lists_what_the_survey_lists_and_nothing_else():
+    role, binding = yaml.safe_load_all(KUBERNETES.read_text())
+    assert [part["apiVersion"] for part in (role, binding)] == ["rbac.authorization.k8s.io/v1"] * 2
+    allowed = set()
+    for rule in role["rules"]:
+        assert set(rule) == {"apiGroups", "resources", "verbs"} and rule["verbs"] == ["list"]
+        allowed |= {(group, resource) for group in rule["apiGroups"] for resource in rule["resources"]}
+    source = "".join(path.read_text() for path in (ROOT / "shared/aws/src/survey/kubernetes").glob("*.rs"))
+    asked = re.findall(r'"/(?:api|apis/(\w+))/v1/(\w+)"', source)
+    assert allowed == set(asked)
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (role["kind"], role["metadata"]["name"])
+    [subject] = binding["subjects"]
+    assert subject == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "patchwave-inventory"}
 
 
 @pytest.mark.parametrize("path", TEMPLATES)
@@ -79,7 +102,7 @@ def test_a_package_that_lambda_could_not_start_is_refused(tmp_path, entry, mode,
 
 
 def test_every_function_of_the_workspace_is_deployed():
-    assert sorted(path.name for path in (ROOT / "functions").iterdir()) == sorted(FUNCTIONS.values())
+    assert sorted(path.name for path in (ROOT / "functions").iterdir() if path.is_dir()) == sorted(FUNCTIONS.values())
 
 
 def test_the_defaults_are_arm64_and_observe():

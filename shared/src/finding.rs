@@ -176,6 +176,9 @@ pub enum Scan {
     },
 }
 
+/// Why a scan that nobody made is no evidence.
+pub(crate) const NEVER_SCANNED: &str = "never scanned";
+
 impl Scan {
     /// Makes a completed scan in which nothing is unclear.
     pub fn complete(
@@ -252,7 +255,7 @@ impl Scan {
     /// Says why the scan is no evidence. Returns nothing if it is complete.
     pub fn unknown_because(&self) -> Option<String> {
         match self {
-            Self::Missing => Some("never scanned".to_owned()),
+            Self::Missing => Some(NEVER_SCANNED.to_owned()),
             Self::Pending => Some("scan not finished".to_owned()),
             Self::Failed(why) => Some(format!("scan failed: {why}")),
             Self::Expired => Some("scan expired".to_owned()),

@@ -46,6 +46,17 @@ impl Span {
         self.0
     }
 
+    /// Writes the span in one whole unit, as people say it: `254 days`, `27 hours`, `1 minute`.
+    pub fn in_words(self) -> String {
+        let (number, unit) = match self.0 {
+            seconds @ ..120 => (seconds, "second"),
+            seconds @ ..7_200 => (seconds / 60, "minute"),
+            seconds @ ..172_800 => (seconds / 3_600, "hour"),
+            seconds => (seconds / 86_400, "day"),
+        };
+        format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+    }
+
     /// Returns the sum of both spans, at most ten years.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -133,6 +144,13 @@ mod tests {
         for bad in ["", "10", "m", "-1h", "1.5h", "10 m", "1w", "99999999999d", "4000d", "1é"] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn words_name_one_unit() {
+        let words = |seconds| Span::seconds(seconds).in_words();
+        assert_eq!([1, 119, 7_199].map(words), ["1 second", "119 seconds", "119 minutes"]);
+        assert_eq!([172_799, 172_800, 6_107 * 3_600].map(words), ["47 hours", "2 days", "254 days"]);
     }
 
     #[test]

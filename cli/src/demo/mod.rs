@@ -1,10 +1,10 @@
-//! `demo`: a bad day of an organisation, played by the functions' own code in a simulated world.
+//! `demo`: a critical CVE in a base image, handled by the functions' own code in a simulated world.
 
+mod collect;
 mod prediction;
 mod progress;
+mod report;
 mod schedule;
-mod story;
-mod tell;
 mod text;
 mod watcher;
 
@@ -15,37 +15,40 @@ use patchwave_sim::{Observation, Simulation};
 use crate::args::{Args, Demo};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
+use collect::FirstEvent;
 use prediction::predict;
 use progress::Progress;
-use story::Story;
-use tell::Beginning;
+use report::DemoReport;
 use watcher::Watcher;
 
-/// When the vulnerability becomes public, after the day's first sweep has found everything in order.
+/// When the vulnerability becomes public: after the day's first sweep.
 const QUIET_MORNING: Span = Span::hours(1);
 
-/// Longer than any hierarchy's day: a limit of starts a day can stretch a story over many.
+/// Longer than any simulation: a limit of starts a day can spread the builds over many days.
 const LONGEST_STORY: Span = Span::days(60);
 
 pub(crate) fn run(args: &Args, options: &Demo) -> Result<Answer, BadInput> {
+    for file in options.save_hierarchy.iter().chain(&options.save_facts) {
+        input::check_is_new(file)?;
+    }
     let (name, yaml) = input::file_to_play(args)?;
+    let (hierarchy, as_if_enforced) = input::to_play(&name, &yaml)?;
     if let Some(file) = &options.save_hierarchy {
         input::save(file, &yaml)?;
     }
-    let (hierarchy, as_if_enforced) = input::to_play(&name, &yaml)?;
     let story = play(hierarchy, as_if_enforced, options)?;
     let clean = story.is_clean();
     Ok(Answer::render(args.format, &story, text::render).with_findings(!clean))
 }
 
-fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<Story, BadInput> {
+fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<DemoReport, BadInput> {
     let mut simulation = Simulation::new(hierarchy, options.seed);
     let mut watcher = Watcher::default();
     let strikes_at = QUIET_MORNING.after(simulation.now());
     simulation.run_until(strikes_at, &mut |_, observation| watcher.see(observation))?;
     let Some(incident) = simulation.publish_incident() else {
         return Err(BadInput(
-            "nothing to play: no image installs a package that could be vulnerable; add one that is not built on scratch"
+            "nothing to simulate: no image installs a package that could be vulnerable; add one that is not built on scratch"
                 .to_owned(),
         ));
     };
@@ -60,7 +63,7 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
         input::save(file, &json)?;
     }
     let prediction = predict(&simulation, &incident, &facts);
-    let beginning = Beginning {
+    let first = FirstEvent {
         seed: options.seed,
         as_if_enforced,
         published_at: strikes_at,
@@ -75,5 +78,5 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<St
     };
     let is_quiet = simulation.run_until_quiet(LONGEST_STORY, &mut watch)?;
     crate::progress::show("");
-    Ok(Story::tell(&simulation, &beginning, prediction, watcher, is_quiet)?)
+    Ok(DemoReport::collect(&simulation, &first, prediction, watcher, is_quiet)?)
 }

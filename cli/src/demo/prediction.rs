@@ -1,4 +1,5 @@
-//! What will happen, as far as the hierarchy and the pipelines' history tell when the first event arrives.
+//! What will happen, as far as the hierarchy and the pipelines' history tell when the first event
+//! arrives.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How far a long simulation is, for whoever waits for it at a terminal.
+//! Shows the progress of the simulation at a terminal.
 
 use patchwave::time::Timestamp;
 
@@ -16,7 +16,7 @@ impl Progress {
         Self { builds, done: 0 }
     }
 
-    /// Shows the virtual time and how many builds are done, when that changed.
+    /// Shows the simulated time and how many builds are done, when that changed.
     pub(crate) fn show(&mut self, now: Timestamp, done: usize) {
         if done != self.done {
             self.done = done;

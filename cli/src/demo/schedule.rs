@@ -1,4 +1,4 @@
-//! When the last build will end: the builds played with their usual times on the slots that there are.
+//! Predicts when the last build ends, from usual build times and the number of slots.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -8,12 +8,12 @@ use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
 use patchwave_sim::Simulation;
 
-/// How long the scan that proves a rebuild usually takes. Only the first build is for a finding and has to be proven
-/// before others follow.
+/// How long the scan that proves a rebuild usually takes. Only the first build is for a finding, so
+/// only its proof must come before others follow.
 const USUAL_SCAN: Span = Span::minutes(3);
 
-/// Returns when the last of these builds ends, and the chain that it waits for. The first of `rebuilt` starts now; the
-/// longest chain goes first, as the planner has it.
+/// Returns when the last of these builds ends, and the chain that it waits for. The first of
+/// `rebuilt` starts now; the longest chain goes first, as in the planner.
 pub(crate) fn schedule(simulation: &Simulation, rebuilt: &[&Image]) -> (Timestamp, Vec<ImageId>) {
     let mut board = Board::new(simulation, rebuilt);
     while let Some(image) = board.ready.pop_first() {

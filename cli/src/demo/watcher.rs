@@ -1,4 +1,4 @@
-//! What is seen while the story plays.
+//! Notes what happens while the simulation runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
     pub(crate) builds: Vec<Build>,
-    /// When the last old task of which workload stopped, and what it ran.
+    /// When the last old task of a workload stopped, and which digest it ran.
     pub(crate) deployed: Vec<(Timestamp, Workload, Digest)>,
     pub(crate) first_scan: Option<Value>,
     /// When each event about a scan or a finding arrived.
@@ -19,7 +19,7 @@ pub(crate) struct Watcher {
     /// How many events of each detail type arrived.
     pub(crate) events: BTreeMap<String, usize>,
     pub(crate) passes: usize,
-    /// Which images were ever held for what.
+    /// Which images each hold ever held.
     pub(crate) waited: BTreeMap<&'static str, BTreeSet<ImageId>>,
     pub(crate) errors: Vec<String>,
 }

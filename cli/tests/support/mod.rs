@@ -2,8 +2,9 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -29,15 +30,29 @@ pub(crate) fn patchwave(arguments: &[&str]) -> Ran {
 
 /// Runs `patchwave` with these environment variables.
 pub(crate) fn patchwave_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
-    let ran = Command::new(env!("CARGO_BIN_EXE_patchwave"))
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut command = command(arguments);
+    ran(command.envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap())
+}
+
+/// Runs `patchwave` with this text on standard input.
+pub(crate) fn patchwave_reading(input: &str, arguments: &[&str]) -> Ran {
+    let mut command = command(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A verb that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    ran(child.wait_with_output().unwrap())
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patchwave"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn ran(output: Output) -> Ran {
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: ran.status.code().unwrap(), stdout: text(ran.stdout), stderr: text(ran.stderr) }
+    Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Returns the path of a shared fixture.
@@ -52,6 +67,8 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     pub(crate) fn new(name: &str) -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // A run that was killed leaves files, and `patchwave` overwrites none.
+        let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
         Self(directory)
     }

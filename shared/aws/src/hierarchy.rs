@@ -37,6 +37,9 @@ impl HierarchySource {
     /// Reads the hierarchy as it is now. `s3` makes the client, if one is needed.
     pub(crate) async fn load(&self, s3: impl FnOnce() -> Client) -> Result<Arc<Hierarchy>, Fault> {
         match &self.source {
+            Source::Text { name, yaml } => {
+                parse(name, yaml).map_err(|problem| invalid(format!("read the hierarchy {name}"), problem))
+            }
             Source::File(path) => {
                 let operation = format!("read the hierarchy {}", path.display());
                 let yaml = file(path).map_err(|problem| wrong(&operation, &problem))?;

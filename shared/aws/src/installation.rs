@@ -13,7 +13,7 @@ use patchwave_converge::{Fault, NotIntervened, World};
 use crate::clients::Clients;
 use crate::hierarchy::HierarchySource;
 use crate::scheduler::{Schedule, Scheduler};
-use crate::settings::{InvalidSettings, Settings};
+use crate::settings::{InvalidSettings, Settings, Source};
 use crate::world::AwsWorld;
 
 /// An installation of Patchwave, as the environment describes it.
@@ -27,7 +27,12 @@ pub(crate) struct Installation {
 
 impl Installation {
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
-        let settings = Settings::read()?;
+        Self::with(None).await
+    }
+
+    /// Reads the settings; `hierarchy`, if a person names one, takes the place of the environment's.
+    pub(crate) async fn with(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
+        let settings = Settings::read(hierarchy)?;
         let clients = Clients::load(settings.own_s3).await;
         let scheduler = |schedule: &Option<Schedule>| {
             schedule.clone().map(|schedule| Scheduler::new(clients.scheduler(), schedule))
@@ -102,8 +107,13 @@ pub enum ActedOn {
 /// # Errors
 ///
 /// If a step fails, nothing is written. A recheck that could not be scheduled is not an error.
-pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Result<Intervened, NotDone> {
-    let installation = Installation::read().await?;
+pub async fn intervene(
+    hierarchy: Option<Source>,
+    name: &str,
+    intervention: Intervention,
+    by: &str,
+) -> Result<Intervened, NotDone> {
+    let installation = Installation::with(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
     let image = hierarchy.resolve(name)?.id.clone();
     patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
@@ -125,8 +135,8 @@ pub async fn intervene(name: &str, intervention: Intervention, by: &str) -> Resu
 ///
 /// There is no snapshot if the hierarchy or the ledger does not answer. Anything else that does not
 /// answer is unknown in the snapshot.
-pub async fn snapshot() -> Result<Facts, NotDone> {
-    let installation = Installation::read().await?;
+pub async fn snapshot(hierarchy: Option<Source>) -> Result<Facts, NotDone> {
+    let installation = Installation::with(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
     Ok(patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?)
 }

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
 use crate::scheduler::Scheduler;
+use crate::settings::Source;
 use crate::survey::{Cursor, Surveyor, Target};
 use crate::telemetry;
 use crate::world::AwsWorld;
@@ -242,8 +243,8 @@ pub struct Inventoried {
 /// # Errors
 ///
 /// If the hierarchy or the table does not answer.
-pub async fn read(progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
-    let installation = Installation::read().await?;
+pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
+    let installation = Installation::with(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory_with(&images, progress).await?;

@@ -54,7 +54,14 @@ pub const VARIABLES: [Variable; 7] = [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, S
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
+    /// Read already.
+    Text {
+        /// The file's name, for errors.
+        name: String,
+        /// Its content.
+        yaml: String,
+    },
     /// On disk, such as in the function's package.
     File(PathBuf),
     Object {
@@ -86,17 +93,24 @@ pub enum InvalidSettings {
 }
 
 impl Settings {
-    pub(crate) fn read() -> Result<Self, InvalidSettings> {
-        Self::from(read)
+    /// Reads the settings; `hierarchy`, if a person names one, takes the place of the environment's.
+    pub(crate) fn read(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
+        Self::from(hierarchy, read)
     }
 
-    fn from(read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSettings> {
+    fn from(
+        hierarchy: Option<Source>,
+        read: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSettings> {
         let required = |variable: Variable| {
             let value = read(variable.name).filter(|value| !value.is_empty());
             value.ok_or(InvalidSettings::Missing(variable))
         };
         Ok(Self {
-            hierarchy: source(required(HIERARCHY)?)?,
+            hierarchy: match hierarchy {
+                Some(hierarchy) => hierarchy,
+                None => Source::named(required(HIERARCHY)?)?,
+            },
             table: required(TABLE)?,
             mode: match read(MODE.name).as_deref() {
                 None | Some("" | "observe") => Mode::Observe,
@@ -111,13 +125,16 @@ impl Settings {
     }
 }
 
-fn source(text: String) -> Result<Source, InvalidSettings> {
-    let Some(address) = text.strip_prefix("s3://") else { return Ok(Source::File(text.into())) };
-    match address.split_once('/') {
-        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
-            Ok(Source::Object { bucket: bucket.to_owned(), key: key.to_owned() })
+impl Source {
+    /// Reads what `PATCHWAVE_HIERARCHY` holds: a path, or `s3://bucket/key`.
+    pub fn named(text: String) -> Result<Self, InvalidSettings> {
+        let Some(address) = text.strip_prefix("s3://") else { return Ok(Self::File(text.into())) };
+        match address.split_once('/') {
+            Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+                Ok(Self::Object { bucket: bucket.to_owned(), key: key.to_owned() })
+            }
+            _ => Err(wrong(HIERARCHY, &text)),
         }
-        _ => Err(wrong(HIERARCHY, &text)),
     }
 }
 
@@ -168,7 +185,7 @@ mod tests {
 
     fn settings(set: &[(&str, &str)]) -> Result<Settings, String> {
         let read = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        Settings::from(read).map_err(|e| e.to_string())
+        Settings::from(None, read).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -178,6 +195,9 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
+        let given = Source::Text { name: "given.yaml".into(), yaml: String::new() };
+        let table = |name: &str| (name == TABLE.name).then(|| "t".to_owned());
+        assert_eq!(Settings::from(Some(given.clone()), table).unwrap().hierarchy, given);
         assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());
     }
 

@@ -131,11 +131,9 @@ impl<W: World> Pass<'_, W> {
     }
 
     fn report_holds(&mut self, holds: BTreeMap<ImageId, Hold>, reasons: &BTreeMap<ImageId, Vec<Reason>>) {
-        let held = holds.into_iter().map(|(image, hold)| Held {
-            lifted_by: hold.lifted_by(),
-            reasons: reasons.get(&image).cloned().unwrap_or_default(),
-            image,
-            hold,
+        let held = holds.into_iter().map(|(image, hold)| {
+            let reasons = reasons.get(&image).cloned().unwrap_or_default();
+            Held::new(image, hold, reasons)
         });
         self.report.held.extend(held);
         self.report.held.sort_by(|a, b| a.image.cmp(&b.image));
@@ -298,11 +296,6 @@ impl<W: World> Pass<'_, W> {
     }
 
     fn hold(&mut self, start: &Start, hold: Hold) {
-        self.report.held.push(Held {
-            image: start.image.clone(),
-            lifted_by: hold.lifted_by(),
-            hold,
-            reasons: start.reasons.clone(),
-        });
+        self.report.held.push(Held::new(start.image.clone(), hold, start.reasons.clone()));
     }
 }

@@ -26,11 +26,18 @@ pub struct Held {
     /// Why it was not started: `why` and its details.
     #[serde(flatten)]
     pub hold: Hold,
-    /// What ends the hold, and who can do that.
+    /// What to do about it.
     pub lifted_by: String,
     /// The reasons to rebuild it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+}
+
+impl Held {
+    /// Holds `image` for `hold`, in spite of these reasons.
+    pub fn new(image: ImageId, hold: Hold, reasons: Vec<Reason>) -> Self {
+        Self { lifted_by: hold.lifted_by(&image), image, hold, reasons }
+    }
 }
 
 /// A call that failed.

@@ -1,4 +1,4 @@
-//! What people should hear about a file that is valid.
+//! The warnings about a valid file as a whole.
 
 use serde_saphyr::Location;
 
@@ -7,7 +7,8 @@ use super::error::Report;
 use super::warning::Advice;
 use crate::policy::{Mode, Rebuild};
 
-/// Adds the warnings about all images together. `mode_at` is where the file's own policy has its `mode`.
+/// Adds the warnings about all images together. `mode_at` is where the file's own policy has its
+/// `mode`.
 pub(super) fn advise(drafts: &[Draft], mode_at: Location, has_inventory: bool, report: &mut Report<'_>) {
     if !drafts.is_empty() && drafts.iter().all(|draft| draft.policy.mode == Mode::Observe) {
         report.warn(mode_at, Advice::EverythingObserves);

@@ -1,4 +1,4 @@
-//! What the file declares once, by name, for many images to name: builders and owners.
+//! What the file declares once and many images use by name: builders and owners.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,16 @@ use super::warning::Advice;
 use super::written::{Written, at_least_one, required};
 use super::{Builder, Owner, Role};
 
-/// The declarations of one kind. One whose own words are wrong is reported, and known by its name all the same.
+/// The declarations of one kind. A declaration with an error keeps its name, so that its users are
+/// not errors too.
 pub(super) struct Declared<T> {
-    /// The kind: the key that declares is its plural.
+    /// The kind. Its plural is the key in the file.
     kind: &'static str,
     by_name: BTreeMap<String, Option<T>>,
 }
 
 impl<T: Clone> Declared<T> {
-    /// Returns what an image names; nothing if it names none, or none that is right.
+    /// Returns the declaration that an image names; nothing if it names none or has an error.
     pub(super) fn named(&self, name: Option<Written<String>>, report: &mut Report<'_>) -> Option<T> {
         let name = name?;
         let at = name.at;

@@ -16,19 +16,19 @@ use super::{Builder, Line, Owner, Pipeline, Source, Tier, Variable};
 use crate::image::{ImageId, Repository, Tag, TagPattern};
 use crate::policy::Policy;
 
-/// An image whose own words are right; its parents are still names.
+/// An image whose own keys are valid. Its parents are still names.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
-    /// Which entry of the file it is: lines of one image share one.
+    /// The entry's number in the file. All lines of one entry have the same number.
     pub(super) entry: usize,
     pub(super) id: ImageId,
     pub(super) id_at: Location,
     pub(super) tier: Tier,
     pub(super) repository: Repository,
     pub(super) line: Line,
-    /// Where each tag stands, or the pattern.
+    /// The places of the tags, or of the pattern.
     pub(super) line_at: Vec<Location>,
-    /// Nothing if the file names none, which is reported.
+    /// Nothing if the file has none, which is an error.
     pub(super) from: Option<(Location, String)>,
     pub(super) copy_from: Vec<(Location, String)>,
     pub(super) pipeline: Option<(Location, Pipeline)>,
@@ -37,7 +37,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Reads one image, once for each of its lines; nothing if it has no name, place or line.
+    /// Reads one image, once for each of its lines; nothing if it has no id, repository or line.
     pub(super) fn read(
         entry: usize,
         written: Spanned<ImageKeys>,
@@ -96,7 +96,8 @@ impl Draft {
         lines.into_iter().map(of_line).collect()
     }
 
-    /// Reports a deployed line that could not be built from its own commit, or that nobody will ever see.
+    /// Reports a deployed line that cannot be built from its own commit, or whose environment is
+    /// not surveyed.
     pub(super) fn check_deployed(&self, inspected: &Inspected, report: &mut Report<'_>) {
         let Line::Deployed { environment } = &self.line else { return };
         let at = self.line_at.first().copied().unwrap_or(self.id_at);
@@ -111,7 +112,7 @@ impl Draft {
     }
 }
 
-/// The id of one line of an image: what an environment runs has the environment's name behind it.
+/// Returns the id of one line of an image: a deployed line has the environment's name at its end.
 fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
     match line {
         Line::Deployed { environment } => format!("{id}@{environment}").parse().ok(),

@@ -1,4 +1,4 @@
-//! What can be wrong with a hierarchy file, each with the place and what to do about it.
+//! The errors of a hierarchy file: where they are, and what to write instead.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use serde_saphyr::Location;
 use super::warning::{Advice, Warning};
 use crate::image::ImageId;
 
-/// Something wrong at one place of a hierarchy file. Shown as `file:line:column: what is wrong and what to do`.
+/// An error at one place of a hierarchy file. Shown as `file:line:column: what is wrong; what to
+/// write`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {problem}")]
 pub struct HierarchyError {
@@ -20,7 +21,7 @@ pub struct HierarchyError {
     problem: Problem,
 }
 
-/// Everything wrong with a hierarchy file that one pass can see, in the order of the file. Never empty.
+/// All errors of a hierarchy file that one pass finds, in the order of the file. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct HierarchyErrors(Vec<HierarchyError>);
 
@@ -44,7 +45,7 @@ impl fmt::Display for HierarchyErrors {
     }
 }
 
-/// A name that no image of the hierarchy has.
+/// A name that is not an image of the hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no image {name:?} in the hierarchy{}", did_you_mean(near))]
 pub struct UnknownImage {
@@ -54,7 +55,7 @@ pub struct UnknownImage {
     pub near: Vec<String>,
 }
 
-/// Above so many errors nobody reads suggestions, and looking for them would take time quadratic in the file.
+/// After this many errors there are no suggestions: their search takes time quadratic in the file.
 const ERRORS_WITH_SUGGESTIONS: usize = 50;
 
 /// Collects the errors and warnings of one pass.
@@ -88,7 +89,7 @@ impl<'f> Report<'f> {
         self.errors.len() < ERRORS_WITH_SUGGESTIONS
     }
 
-    /// Returns `value` and the warnings, if nothing was wrong. There is no value only after something was.
+    /// Returns `value` and the warnings if there are no errors. A missing value needs an error.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Warning>), HierarchyErrors> {
         match value {
             Some(value) if self.errors.is_empty() => {
@@ -137,9 +138,7 @@ pub(super) enum Problem {
     DuplicateId { id: ImageId, first: u64 },
     #[error("id `{id}` is also a tag of the image `{owner}`; give this image another `id`")]
     IdIsTag { id: ImageId, owner: ImageId },
-    #[error(
-        "no image may have the id scratch, which stands for a parent without content; write another `id`"
-    )]
+    #[error("no image may have the id scratch, which means a parent without content; write another `id`")]
     IdIsScratch,
     #[error("the image does not say which version is current; add `tags` or `tagPattern`")]
     NoLine,
@@ -221,7 +220,7 @@ pub(super) enum Problem {
     Twice { what: &'static str, name: String },
     #[error("the suppression of {0} matches no image; correct its `images`, or remove it")]
     SuppressesNothing(String),
-    #[error("`inventory` names no {0}, so Patchwave would look nowhere; add one, or remove `inventory`")]
+    #[error("`inventory` has no {0}, so Patchwave would survey nothing; add one, or remove `inventory`")]
     NobodyInspected(&'static str),
     #[error("`externalId` belongs to a role; add the `role`, or remove `externalId`")]
     ExternalIdOfNobody,

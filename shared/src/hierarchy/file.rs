@@ -1,4 +1,4 @@
-//! The hierarchy file as it is written: the keys it may have, and nothing believed yet.
+//! The hierarchy file as it is written: its keys, before any check of their values.
 
 use std::collections::BTreeMap;
 
@@ -28,13 +28,13 @@ pub(super) struct File {
     pub(super) registry: Written<EcrRegistry>,
     /// The policy of every image, and the limits of the fleet.
     pub(super) policy: Option<FleetKeys>,
-    /// What the policy is for all images of a tier.
+    /// The policy of all images of a tier.
     pub(super) tiers: Option<TiersKeys>,
     /// The images, in any order.
-    // A file that was cut off after `images:` is not one without images.
+    // Not `default`: a file that was cut off after `images:` must not pass for one without images.
     #[schemars(with = "Vec<ImageKeys>")]
     pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
-    /// The accounts and regions of pipelines that are not where the registry is, by name.
+    /// The accounts and Regions of pipelines that are not in the registry's, by name.
     #[serde(default)]
     #[schemars(with = "Option<std::collections::BTreeMap<String, BuilderKeys>>")]
     pub(super) builders: BTreeMap<String, Spanned<BuilderKeys>>,
@@ -42,12 +42,12 @@ pub(super) struct File {
     #[serde(default)]
     #[schemars(with = "Option<std::collections::BTreeMap<String, Option<OwnerKeys>>>")]
     pub(super) owners: BTreeMap<String, Spanned<OwnerKeys>>,
-    /// Where to look for what runs.
+    /// The accounts and Regions whose containers Patchwave surveys.
     pub(super) inventory: Option<InventoryKeys>,
 }
 
-/// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the places of unknown
-/// keys.
+/// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the
+/// places of unknown keys.
 macro_rules! with_policy_keys {
     ($($(#[$meta:meta])* struct $name:ident { $($(#[$own_meta:meta])* $own:ident: $own_type:ty,)* })*) => { $(
         #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -55,23 +55,23 @@ macro_rules! with_policy_keys {
         $(#[$meta])*
         pub(super) struct $name {
             $($(#[$own_meta])* pub(super) $own: $own_type,)*
-            /// Whether rebuilds are only planned and reported, or started.
+            /// `observe` plans and reports rebuilds; `enforce` starts them.
             pub(super) mode: Option<Written<Mode>>,
             /// The lowest severity that counts.
             pub(super) rebuild_at: Option<Written<Threshold>>,
-            /// What to do about findings of which no fix is known.
+            /// What to do about findings without a known fix.
             pub(super) unknown_fix: Option<Written<UnknownFix>>,
-            /// No version stays longer than this.
+            /// Patchwave rebuilds a version when it is this old.
             pub(super) max_age: Option<Written<Span>>,
-            /// How long a parent that somebody else pushes must have been still.
+            /// How long a parent's tag must not have moved, if Patchwave did not push it.
             pub(super) quiet_period: Option<ShortOr<Span, PatienceKeys>>,
-            /// How long a rebuild waits for the scan that proves it.
+            /// How long a rebuild waits for the scan that proves its fix.
             pub(super) proof_wait: Option<ShortOr<Span, PatienceKeys>>,
             /// The longest that quiet periods may delay a start.
             pub(super) max_wait: Option<Written<Span>>,
-            /// How long a build may occupy a slot.
+            /// How long a build may hold its slot.
             pub(super) max_build_time: Option<Written<Span>>,
-            /// How long after a finding appeared its fix is due.
+            /// When the fix of a finding is due, counted from its appearance.
             pub(super) deadlines: Option<DeadlinesKeys>,
             /// Who decides that an image may be rebuilt.
             pub(super) rebuild: Option<Written<Rebuild>>,
@@ -109,7 +109,7 @@ with_policy_keys! {
         /// How many builds may start on one day (UTC).
         #[schemars(with = "Option<WholeNumber>")]
         max_starts_per_day: Option<Spanned<u32>>,
-        /// What not to rebuild for, and where.
+        /// The vulnerabilities that cause no rebuild, each with its images.
         #[serde(default)]
         #[schemars(with = "Option<Vec<SuppressKeys>>")]
         suppress: Vec<Spanned<SuppressKeys>>,
@@ -118,38 +118,40 @@ with_policy_keys! {
     /// An image: a repository and the versions in it that count.
     #[schemars(extend("oneOf" = one_of_three()))]
     struct ImageKeys {
-        /// Its name; `<repository>:<first tag>` if absent, or `<repository>` with `tagPattern`.
+        /// Its name. By default `<repository>:<first tag>`, or `<repository>` with `tagPattern`.
         id: Option<Written<ImageId>>,
-        /// Where it stands.
+        /// Its tier. A parent is never of a later tier than its child.
         #[schemars(required)]
         tier: Option<Written<Tier>>,
-        /// Where its versions are pushed.
+        /// The repository that its versions are pushed to: the name alone, without the registry's
+        /// host.
         #[schemars(required)]
         repository: Option<Written<RepositoryName>>,
-        /// Its stable tags: the first is tracked, the others must follow it.
+        /// Its stable tags. Patchwave tracks the first; the others must name the same version.
         #[schemars(with = "Option<Vec<Written<Tag>>>", extend("minItems" = 1))]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
-        /// Which tags name its versions; the newest is current.
+        /// The tags of its versions, with `*` for any characters. The newest version is current.
         tag_pattern: Option<Written<TagPattern>>,
-        /// Instead of `tags` and `tagPattern`: several lines of versions, each of which is rebuilt on its own.
+        /// Instead of `tags` and `tagPattern`: several lines of versions. Patchwave rebuilds each
+        /// by itself.
         #[schemars(with = "Option<Vec<LineKeys>>", extend("minItems" = 1))]
         lines: Option<Spanned<Vec<Spanned<LineKeys>>>>,
-        /// The base of its final stage: an id or `repository:tag` of this file, a reference with its registry host,
-        /// or `scratch`.
+        /// The base of its final stage: an id or `repository:tag` of this file, `scratch`, or an
+        /// image with its registry's host, such as `docker.io/library/debian:12`.
         #[schemars(required)]
         from: Option<Written<String>>,
-        /// What its other stages are built on.
+        /// The images that its other stages are built on.
         #[serde(default)]
         #[schemars(with = "Option<Vec<Written<String>>>")]
         copy_from: Vec<Written<String>>,
-        /// What builds it.
+        /// The pipeline that builds it.
         pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
-        /// Whose it is: a name under `owners`.
+        /// The team that owns it: a name under `owners`.
         owner: Option<Written<String>>,
     }
 }
 
-/// What the schema says of an image beside its keys: one of three tells which version is current.
+/// The schema's rule for an image: exactly one of three keys says which version is current.
 fn one_of_three() -> serde_json::Value {
     let keys = [("tags", "array"), ("tagPattern", "string"), ("lines", "array")];
     let form = |(key, kind): (&str, &str)| serde_json::json!({ "required": [key], "properties": { key: { "type": kind } } });
@@ -160,15 +162,15 @@ fn one_of_three() -> serde_json::Value {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LineKeys {
-    /// The environment whose running version counts; with `current: deployed`.
+    /// The environment whose deployed version is current; with `current: deployed`.
     pub(super) environment: Option<Written<EnvironmentName>>,
-    /// Which tags name the line's versions; with `current: newest`.
+    /// The tags of the line's versions; with `current: newest`.
     pub(super) tag_pattern: Option<Written<TagPattern>>,
-    /// Which version counts.
+    /// Which version is current.
     pub(super) current: Written<Which>,
 }
 
-/// Which version of a line counts.
+/// Which version of a line is current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Which {
@@ -177,7 +179,7 @@ pub(super) enum Which {
     Deployed,
 }
 
-/// The tiers whose images have a policy of their own.
+/// The policies of the tiers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TiersKeys {
@@ -189,7 +191,7 @@ pub(super) struct TiersKeys {
     pub(super) application: Option<PolicyKeys>,
 }
 
-/// A span that is shorter when a critical finding waits for it.
+/// A span that may be shorter for critical findings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PatienceKeys {
@@ -198,7 +200,7 @@ pub(super) struct PatienceKeys {
     pub(super) default: Option<Written<Span>>,
 }
 
-/// How long after a finding appeared its fix is due.
+/// When the fix of a finding is due, counted from its appearance.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct DeadlinesKeys {
@@ -210,32 +212,33 @@ pub(super) struct DeadlinesKeys {
     pub(super) medium: Option<Written<Span>>,
 }
 
-/// A vulnerability that is not rebuilt for.
+/// A vulnerability that causes no rebuild.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SuppressKeys {
     /// Its id, such as `CVE-2024-0727`.
     #[schemars(extend("pattern" = "\\S"))]
     pub(super) vulnerability: Written<String>,
-    /// On which images: ids or repositories, with `*` for any run of characters.
+    /// The images: ids or repositories, with `*` for any characters.
     pub(super) images: Vec<Written<String>>,
     /// The last day (UTC) on which it applies.
     pub(super) until: Written<LastDay>,
+    /// Why, for the people who read the file later.
     #[schemars(extend("pattern" = "\\S"))]
     pub(super) reason: Written<String>,
 }
 
-/// A pipeline and what can be told to it.
+/// A pipeline and what Patchwave may send to it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PipelineKeys {
     /// Its name in CodePipeline.
     pub(super) name: Written<CodePipelineName>,
-    /// Where it is: a name under `builders`; where the registry is, if absent.
+    /// Where it is: a name under `builders`. By default the registry's account and Region.
     pub(super) builder: Option<Written<String>>,
-    /// The variables that it declares; all five if absent.
+    /// The variables that it declares. By default all five.
     pub(super) variables: Option<Vec<Written<Variable>>>,
-    /// The source actions to pin to the line's revision.
+    /// The source actions that Patchwave pins to the line's commit.
     #[serde(default)]
     #[schemars(with = "Option<Vec<SourceKeys>>")]
     pub(super) sources: Vec<SourceKeys>,
@@ -247,7 +250,7 @@ pub(super) struct PipelineKeys {
 pub(super) struct SourceKeys {
     /// The action's name in the pipeline.
     pub(super) action: Written<CodePipelineName>,
-    /// How its revision is written.
+    /// The form of its revision.
     #[serde(rename = "type")]
     pub(super) revision_type: Written<RevisionType>,
 }
@@ -256,55 +259,56 @@ pub(super) struct SourceKeys {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OwnerKeys {
-    /// The SNS topic that notices about its images name.
+    /// The ARN of an SNS topic. It is in the notices about the team's images.
     pub(super) notify: Option<Written<TopicArn>>,
-    /// How many builds of its images may run at once, beside the fleet's own limit.
+    /// How many builds of the team's images may run at once, within the fleet's limit.
     #[schemars(with = "Option<WholeNumber>")]
     pub(super) max_concurrent_builds: Option<Spanned<u32>>,
 }
 
-/// The account and region of pipelines.
+/// The account and Region of pipelines.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BuilderKeys {
     /// The account's twelve digits, in quotes.
     #[schemars(required)]
     pub(super) account: Option<Written<AccountId>>,
-    /// The region, such as `us-east-1`.
+    /// The Region, such as `us-east-1`.
     #[schemars(required)]
     pub(super) region: Option<Written<RegionName>>,
-    /// The role to start pipelines with: its name, or its ARN. None in the account where Patchwave runs.
+    /// The role that starts pipelines: its name or its ARN. Leave it out in Patchwave's own
+    /// account.
     pub(super) role: Option<Written<RoleName>>,
-    /// What the role's trust policy asks for.
+    /// The external id in the role's trust policy.
     pub(super) external_id: Option<Written<ExternalId>>,
 }
 
-/// Where to look for what runs: in each account, in each region.
+/// The accounts and Regions whose containers Patchwave surveys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct InventoryKeys {
-    /// The regions, such as `us-east-1`.
+    /// The Regions, such as `us-east-1`.
     #[schemars(with = "Vec<RegionName>", extend("minItems" = 1))]
     pub(super) regions: Spanned<Vec<Written<RegionName>>>,
     #[schemars(with = "Vec<AccountKeys>", extend("minItems" = 1))]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
 }
 
-/// An account to look at.
+/// An account to survey.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct AccountKeys {
     /// Its twelve digits, in quotes.
     pub(super) id: Written<AccountId>,
-    /// The role to look with: its name, or its ARN. None in the account where Patchwave runs.
+    /// The role that reads what runs: its name or its ARN. Leave it out in Patchwave's own account.
     pub(super) role: Option<Written<RoleName>>,
-    /// What the role's trust policy asks for.
+    /// The external id in the role's trust policy.
     pub(super) external_id: Option<Written<ExternalId>>,
-    /// What people call the account, such as `prod`.
+    /// The account's environment, such as `prod`.
     pub(super) environment: Option<Written<EnvironmentName>>,
 }
 
-/// Declares a text of AWS's that is checked when it is read.
+/// Declares one of AWS's texts, which is checked when it is read.
 macro_rules! checked {
     ($($(#[$doc:meta])* $name:ident, $pattern:literal, $expected:literal, $valid:expr;)*) => { $(
         $(#[$doc])*
@@ -338,8 +342,8 @@ checked! {
     /// An AWS account.
     AccountId, "^[0-9]{12}$", "an AWS account (12 digits, in quotes)",
         |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
-    /// A region of AWS.
-    RegionName, "^[a-z0-9]+(-[a-z0-9]+)+$", "a region (such as us-east-1)",
+    /// A Region of AWS.
+    RegionName, "^[a-z0-9]+(-[a-z0-9]+)+$", "a Region (such as us-east-1)",
         |text| (2..=32).contains(&text.len())
             && text.contains('-')
             && text.split('-').all(|part| {
@@ -363,13 +367,13 @@ checked! {
             && text.split(':').nth(2) == Some("sns")
             && text.split(':').count() == 6
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
-    /// What people call an account.
+    /// An environment of accounts, as people name it.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
 }
 
-/// A severity that a policy may name: nobody rebuilds for what nobody has rated.
+/// A severity that a policy may name. A finding without a rating causes no rebuild.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Threshold {

@@ -1,4 +1,4 @@
-//! The checked hierarchy and how it lies in memory.
+//! The checked hierarchy and its layout in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,17 @@ use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::image::{EcrRegistry, ImageId, Repository};
 use crate::policy::{Limits, Mode};
 
-/// All images and what each is built on. Checked once by [`Hierarchy::parse`]; never changes afterwards.
+/// All images and what each is built on. [`Hierarchy::parse`] checks it once; then it never
+/// changes.
 ///
-/// Its order is the *build order*: parents before children, otherwise by tier and id. It does not depend on the order
-/// in which the file lists the images.
+/// Its order is the *build order*: parents before children, otherwise by tier and id. It does not
+/// depend on the order in which the file lists the images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     registry: EcrRegistry,
     limits: Limits,
     inspected: Inspected,
-    /// In build order; the position is the image's number everywhere below.
+    /// In build order. An image's position is its number everywhere below.
     images: Vec<Image>,
     by_id: BTreeMap<ImageId, u32>,
     by_repository: BTreeMap<Repository, Vec<u32>>,
@@ -79,7 +80,8 @@ impl Hierarchy {
         self.limits
     }
 
-    /// Returns where the inventory looks; nowhere, if the file does not say.
+    /// Returns which accounts and Regions the inventory surveys; none if the file has no
+    /// `inventory`.
     pub fn inspected(&self) -> &Inspected {
         &self.inspected
     }
@@ -89,7 +91,7 @@ impl Hierarchy {
         self.images.len()
     }
 
-    /// Tells whether there are no images.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
     }
@@ -122,14 +124,15 @@ impl Hierarchy {
         by_id().or_else(by_tag).ok_or_else(|| self.unknown(name))
     }
 
-    /// Returns the parents of an image inside the hierarchy: `from`, then `copyFrom` as declared. None for an id that
-    /// is not in it. Upstream parents are only in [`Image::from`] and [`Image::copy_from`].
+    /// Returns the parents of an image inside the hierarchy: `from`, then `copyFrom` as declared.
+    /// None for an id that is not in it. Upstream parents are only in [`Image::from`] and
+    /// [`Image::copy_from`].
     pub fn parents<'h>(&'h self, id: &ImageId) -> impl Iterator<Item = Edge<'h>> + use<'h> {
         self.edges(self.number(id), &self.parents)
     }
 
-    /// Returns the images that are built on an image: those that inherit its layers, then those that only copy from
-    /// it, each in build order. None for an id that is not in the hierarchy.
+    /// Returns the images that are built on an image: those that inherit its layers, then those
+    /// that only copy from it, each in build order. None for an id that is not in the hierarchy.
     pub fn children<'h>(&'h self, id: &ImageId) -> impl Iterator<Item = Edge<'h>> + use<'h> {
         self.edges(self.number(id), &self.children)
     }
@@ -150,8 +153,8 @@ impl Hierarchy {
         ImageSet::new(self, self.numbers().collect())
     }
 
-    /// Returns, for each image, the cost of the most expensive chain of images below it, itself not counted: 0 for
-    /// one that nothing is built on. The unit is that of `cost`.
+    /// Returns, for each image, the cost of the most expensive chain of images below it, itself not
+    /// counted: 0 for one that nothing is built on. The unit is that of `cost`.
     pub fn longest_chain_below(&self, cost: impl Fn(&Image) -> u64) -> BTreeMap<&ImageId, u64> {
         let mut below = vec![0_u64; self.images.len()];
         for number in self.numbers().rev() {
@@ -164,8 +167,8 @@ impl Hierarchy {
         self.images.iter().map(|image| &image.id).zip(below).collect()
     }
 
-    /// Returns the top of an image's `from` chain inside the hierarchy: the image itself if its base is somebody
-    /// else's. Nothing for an id that is not in the hierarchy.
+    /// Returns the top of an image's `from` chain inside the hierarchy, which may be the image
+    /// itself. Nothing for an id that is not in the hierarchy.
     pub fn root_of(&self, id: &ImageId) -> Option<&Image> {
         let mut image = self.image_at(id)?;
         while let Parent::Image(parent) = &image.from {
@@ -214,7 +217,8 @@ impl Hierarchy {
 /// One end of an edge: what the child takes, and the number of the image there.
 pub(super) type Link = (ParentKind, u32);
 
-/// Everybody's links in one row, and where each image's begin: a million images are two allocations, not a million.
+/// Everybody's links in one row, and where each image's begin: a million images are two
+/// allocations, not a million.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Adjacency {
     starts: Vec<usize>,

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::image::{ImageId, Reference, Repository, Tag, TagPattern};
 use crate::policy::Policy;
 
-/// Where an image stands. A parent is never in a later tier than its child.
+/// The tier of an image. A parent is never of a later tier than its child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Tier {
-    /// Operating systems and the like, built on other people's images.
+    /// Operating systems and minimal images, built on upstream images.
     Base,
     /// Language runtimes and frameworks.
     Platform,
-    /// What the organisation sells.
+    /// The organisation's own programs.
     Application,
 }
 
@@ -34,13 +34,13 @@ pub enum ParentKind {
 pub enum Parent {
     /// Another image of this hierarchy.
     Image(ImageId),
-    /// Somebody else's image.
+    /// An image of another registry, which Patchwave does not build.
     Upstream(Reference),
-    /// Nothing.
+    /// No image: the file says `scratch`.
     Scratch,
 }
 
-/// Which version of an image counts.
+/// Which version of an image is current.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Line {
@@ -116,7 +116,6 @@ pub struct Source {
 pub struct Builder {
     /// The account's twelve digits.
     pub account: String,
-    /// The region.
     pub region: String,
     /// The role to start with; none in the account where Patchwave runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,13 +133,13 @@ pub struct Role {
     pub external_id: Option<String>,
 }
 
-/// Whose images these are.
+/// The team that owns images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
     /// The team's name.
     pub name: String,
-    /// The SNS topic that notices about its images name.
+    /// The ARN of an SNS topic, for the notices about its images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<String>,
     /// How many builds of its images may run at once, beside the fleet's own limit.
@@ -148,7 +147,7 @@ pub struct Owner {
     pub max_concurrent_builds: Option<u32>,
 }
 
-/// What builds an image.
+/// A pipeline that builds an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pipeline {
@@ -164,7 +163,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Tells whether the pipeline declares `variable`.
+    /// Returns whether the pipeline declares `variable`.
     pub fn takes(&self, variable: Variable) -> bool {
         self.variables.contains(&variable)
     }
@@ -176,19 +175,17 @@ impl Pipeline {
 pub struct Image {
     /// Its name in the hierarchy.
     pub id: ImageId,
-    /// Where it stands.
     pub tier: Tier,
-    /// Where its versions are pushed.
     pub repository: Repository,
-    /// Which version counts.
+    /// Which version is current.
     pub line: Line,
     /// The base of its final stage.
     pub from: Parent,
-    /// What its other stages are built on.
+    /// The parents of its other stages.
     pub copy_from: Vec<Parent>,
-    /// What builds it; nothing if Patchwave cannot.
+    /// The pipeline that builds it; nothing if Patchwave cannot rebuild it.
     pub pipeline: Option<Pipeline>,
-    /// Whose it is, if the file says so.
+    /// The team that owns it, if the file says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
     /// The policy it is under.

@@ -1,4 +1,4 @@
-//! Policy from the file to its tiers to its images: the nearest word counts.
+//! Policy from the file to its tiers to its images: the nearest key counts.
 
 use serde_saphyr::{Location, Spanned};
 
@@ -12,7 +12,7 @@ use crate::image::glob;
 use crate::policy::{Deadlines, Limits, Patience, Policy, Suppression};
 use crate::time::Span;
 
-/// What the file says about everybody.
+/// The policies of the file and its tiers, and the limits of the fleet.
 #[derive(Debug)]
 pub(super) struct Fleet {
     pub(super) limits: Limits,
@@ -31,7 +31,7 @@ impl Fleet {
         Self { limits: limits(keys, report), base, platform, application }
     }
 
-    /// Returns the policy of an image of `tier` that says `keys` itself.
+    /// Returns the policy of an image of `tier` with the keys of its own.
     pub(super) fn policy(&self, tier: Tier, keys: PolicyKeys, report: &mut Report<'_>) -> Policy {
         let inherited = match tier {
             Tier::Base => &self.base,
@@ -76,7 +76,7 @@ fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Pol
     policy
 }
 
-/// Puts what is written in the place of what was inherited.
+/// Replaces an inherited value by a written one.
 fn set<T, U: From<T>>(target: &mut U, written: Option<Written<T>>, report: &mut Report<'_>) {
     if let Some(value) = written.and_then(|written| written.read(report)) {
         *target = value.into();
@@ -133,7 +133,7 @@ impl Suppress {
     /// Adds the suppression to the policy of each image that it lists.
     pub(super) fn apply(&self, drafts: &mut [Draft], complete: bool, report: &mut Report<'_>) {
         let mut listed = drafts.iter_mut().filter(|draft| self.lists(draft)).peekable();
-        // An image that could not be read may be the one.
+        // The image may be one that could not be read.
         if listed.peek().is_none() && complete {
             report.add(self.at, Problem::SuppressesNothing(self.suppression.vulnerability.clone()));
         }

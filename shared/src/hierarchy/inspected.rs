@@ -1,4 +1,4 @@
-//! Where the inventory looks.
+//! The accounts and Regions that the inventory surveys.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use super::file::{AccountKeys, InventoryKeys, RegionName};
 use super::warning::Advice;
 use super::written::Written;
 
-/// The accounts and regions in which the inventory looks for what runs.
+/// The accounts and Regions whose containers the inventory surveys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspected {
-    /// In each of these regions.
+    /// The Regions. Each account is surveyed in each of them.
     pub regions: Vec<String>,
-    /// In each of these accounts.
+    /// The accounts, each with its role.
     pub accounts: Vec<Account>,
 }
 
-/// An account that the inventory looks at.
+/// An account that the inventory surveys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -30,11 +30,11 @@ pub struct Account {
     pub id: String,
     /// The role to read with; none in the account where Patchwave runs.
     pub role: Option<Role>,
-    /// What people call it, such as `prod`.
+    /// Its environment, such as `prod`.
     pub environment: Option<String>,
 }
 
-/// Tells whether people meet what runs in an environment of this name, in whatever case it is written.
+/// Returns whether this environment is production: `prod` or `production`, in any case.
 pub fn is_production(environment: &str) -> bool {
     ["prod", "production"].iter().any(|name| environment.eq_ignore_ascii_case(name))
 }

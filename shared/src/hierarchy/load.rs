@@ -23,13 +23,13 @@ const LARGEST_FILE: usize = 16 * 1024 * 1024;
 impl Hierarchy {
     /// Reads and checks a hierarchy file. `file` is its name, for messages only.
     ///
-    /// Where the text is YAML with known keys, the error holds everything that is wrong, in the order of the file.
+    /// If the text is YAML with known keys, the error holds all errors, in the order of the file.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, HierarchyErrors> {
         read_all(file, yaml).map(|(hierarchy, _)| hierarchy)
     }
 
-    /// Reads and checks a hierarchy file, and returns what its author may not intend beside it, in the order of the
-    /// file. `now` tells which suppressions have ended.
+    /// Reads and checks a hierarchy file, and returns warnings beside it, in the order of the file.
+    /// `now` decides which suppressions have ended.
     pub fn parse_with_warnings(
         file: &str,
         yaml: &str,
@@ -119,8 +119,8 @@ fn read(yaml: &str, report: &mut Report<'_>) -> Option<File> {
         .ok()
 }
 
-/// Returns the parser's limits. What the text itself can hold is bounded by [`LARGEST_FILE`], so these only keep
-/// aliases from multiplying it.
+/// Returns the parser's limits. [`LARGEST_FILE`] bounds the text itself, so these limits only bound
+/// what aliases multiply.
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -145,8 +145,8 @@ fn report_unreadable(yaml: &str, error: &Error, report: &mut Report<'_>) {
     }
 }
 
-/// Returns line and column of a tab that indents a line: the one at which the parser stopped, or the next one, before
-/// which it then reports the text that it was reading.
+/// Returns line and column of a tab that indents a line. It is the line at which the parser
+/// stopped, or the next one: the parser reports the beginning of the text that it was reading.
 fn tab(yaml: &str, at: Location) -> Option<(u64, u64)> {
     let skipped = usize::try_from(at.line()).ok()?.saturating_sub(1);
     let lines = (1_u64..).zip(yaml.lines()).skip(skipped).take(2);
@@ -181,7 +181,7 @@ fn problem(error: &Error) -> Problem {
     }
 }
 
-/// Puts the parser's names of YAML events in words.
+/// Returns what to write where the parser expected this YAML event.
 fn shape(event: &'static str) -> Problem {
     match event {
         "mapping start" => Problem::Shape("keys and values", "{ key: value }"),

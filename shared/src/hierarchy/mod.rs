@@ -1,8 +1,8 @@
 //! The hierarchy: which image is built on which, and what policy each is under.
 //!
-//! Three words, as in the graph crates that do this well: a [`Hierarchy`] is loaded and checked once and never
-//! changes; a [`Query`] says where to start and in which [`Direction`]; an [`ImageSet`] is the answer. How the graph
-//! is laid out in memory is nobody's business but this module's.
+//! A [`Hierarchy`] is loaded and checked once and never changes. A [`Query`] says where to start
+//! and in which [`Direction`] to go. An [`ImageSet`] is the answer. Only this module knows the
+//! graph's layout in memory.
 
 mod advise;
 mod claims;

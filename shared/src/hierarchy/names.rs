@@ -1,4 +1,4 @@
-//! Names that were probably meant.
+//! Suggestions for names that do not exist.
 
 /// At most so many are offered.
 const OFFERED: usize = 3;
@@ -15,8 +15,8 @@ pub(super) fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
     close.into_iter().take(OFFERED).map(|(_, candidate)| candidate.to_owned()).collect()
 }
 
-/// Returns how far apart two names are; nothing if that is too far. A name that continues the other, such as a
-/// repository continued by its tag, comes right after the spelling mistakes.
+/// Returns how far apart two names are; nothing if that is too far. A name that continues the
+/// other, such as a repository continued by its tag, comes right after the spelling mistakes.
 fn distance(name: &str, candidate: &str, limit: usize) -> Option<usize> {
     let edits = edits(name.as_bytes(), candidate.as_bytes(), limit);
     let long = name.len().min(candidate.len()) > 2;
@@ -24,7 +24,8 @@ fn distance(name: &str, candidate: &str, limit: usize) -> Option<usize> {
     edits.or_else(|| continues.then(|| limit + candidate.len().abs_diff(name.len())))
 }
 
-/// Counts the insertions, deletions and replacements between two texts, if they are at most `limit`.
+/// Counts the insertions, deletions and replacements that turn one text into the other; nothing
+/// above `limit`.
 fn edits(left: &[u8], right: &[u8], limit: usize) -> Option<usize> {
     if left.len().abs_diff(right.len()) > limit {
         return None;

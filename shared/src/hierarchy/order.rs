@@ -8,8 +8,8 @@ use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::parents::Lineage;
 
-/// Returns the positions of the images in build order: parents before children, otherwise by tier and id. Images on a
-/// cycle, and those below one, are missing; the cycles are reported.
+/// Returns the positions of the images in build order: parents before children, otherwise by tier
+/// and id. Images on a cycle, and those below one, are missing; the cycles are reported.
 pub(super) fn build_order(drafts: &[Draft], lineages: &[Lineage], report: &mut Report<'_>) -> Vec<usize> {
     let mut children = vec![Vec::new(); drafts.len()];
     let mut waiting_for = vec![0_usize; drafts.len()];
@@ -36,13 +36,14 @@ pub(super) fn build_order(drafts: &[Draft], lineages: &[Lineage], report: &mut R
     order
 }
 
-/// Returns the parents in the file; an image that is its own parent is reported where its parents are.
+/// Returns the parents in the file; an image that is its own parent is reported where its parents
+/// are.
 fn other_parents(child: usize, lineage: &Lineage) -> impl Iterator<Item = usize> {
     lineage.inside.iter().map(|(_, parent)| *parent).filter(move |parent| *parent != child)
 }
 
-/// Walks up from every image that is still waiting. Each has a waiting parent, so the walk must come back to itself:
-/// on a new cycle, or on one already reported.
+/// Walks up from every image that is still waiting. Each has a waiting parent, so the walk must
+/// come back to itself: on a new cycle, or on one already reported.
 fn report_cycles(drafts: &[Draft], lineages: &[Lineage], waiting_for: &[usize], report: &mut Report<'_>) {
     let mut visited = vec![false; drafts.len()];
     for start in (0..drafts.len()).filter(|index| waiting_for[*index] > 0) {

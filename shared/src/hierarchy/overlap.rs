@@ -2,10 +2,11 @@
 
 use crate::image::TagPattern;
 
-/// The longest tag, in characters: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>.
+/// The longest tag, in characters:
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>.
 const LONGEST_TAG: u32 = 128;
 
-/// Tells whether some valid tag matches both patterns.
+/// Returns whether some valid tag matches both patterns.
 pub(super) fn overlap(left: &TagPattern, right: &TagPattern) -> bool {
     let (left, right) = (left.as_str().as_bytes(), right.as_str().as_bytes());
     // Almost all patterns of one repository differ before the first star; spare them the table.
@@ -14,7 +15,7 @@ pub(super) fn overlap(left: &TagPattern, right: &TagPattern) -> bool {
         && shortest_common_tag(left, right).is_some_and(|length| length <= LONGEST_TAG)
 }
 
-/// Tells whether the literal beginnings do not contradict each other.
+/// Returns whether the literal beginnings do not contradict each other.
 fn agree<'a>(left: impl Iterator<Item = &'a u8>, right: impl Iterator<Item = &'a u8>) -> bool {
     left.zip(right).take_while(|(a, b)| **a != b'*' && **b != b'*').all(|(a, b)| a == b)
 }
@@ -28,10 +29,12 @@ struct Shortest {
     tag: Option<u32>,
 }
 
-/// Returns the length of the shortest tag that matches both, by working backwards through both patterns at once.
+/// Returns the length of the shortest tag that matches both, by working backwards through both
+/// patterns at once.
 ///
-/// Each cell is reached by skipping a star (nothing is read) or by reading one character, which a star keeps its
-/// place for; every step but one leaves a pattern behind, so a table replaces the search.
+/// A step to a cell skips a star and reads nothing, or reads one character. A star stays in place
+/// when it reads a character. Every step but one leaves a part of a pattern behind, so a table
+/// replaces the search.
 fn shortest_common_tag(left: &[u8], right: &[u8]) -> Option<u32> {
     let mut below = vec![Shortest::default(); right.len() + 1];
     for i in (0..=left.len()).rev() {

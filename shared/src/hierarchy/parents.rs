@@ -1,4 +1,4 @@
-//! What the names of parents mean.
+//! Finds the images that the names of parents mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,13 +24,14 @@ pub(super) struct Lineage {
     pub(super) inside: Vec<(Location, usize)>,
 }
 
-/// Everything that a parent can be called.
+/// All names that a parent of this file can have.
 pub(super) struct Names<'d> {
     drafts: &'d [Draft],
     own_host: String,
     ids: BTreeMap<&'d str, usize>,
     tags: BTreeMap<String, usize>,
-    /// Whether every image of the file could be read. If not, an unknown parent may just be one of the others.
+    /// Whether every image of the file could be read. If not, an unknown parent may be one of the
+    /// others.
     complete: bool,
 }
 
@@ -170,7 +171,8 @@ impl<'d> Names<'d> {
         }
     }
 
-    /// Tells whether `name` begins like a repository of this file, so that it probably misspells one.
+    /// Returns whether `name` begins like a repository of this file, so that it probably misspells
+    /// one.
     fn has_namespace(&self, name: &str) -> bool {
         let Some((namespace, _)) = name.split_once('/') else { return false };
         let begins = |draft: &Draft| {
@@ -183,7 +185,7 @@ impl<'d> Names<'d> {
         if !report.wants_suggestions() {
             return Vec::new();
         }
-        // Docker takes a name without a tag for the tag latest.
+        // Docker reads a name without a tag as the tag `latest`.
         let latest = format!("{name}:latest");
         if self.tags.contains_key(&latest) {
             return vec![latest];
@@ -213,7 +215,7 @@ enum NotFound {
     WithoutTag,
     /// An image of this file and a digest; the image alone.
     Pinned(String),
-    /// Nearly a reference; what is wrong with it.
+    /// Almost a reference; what is wrong with it.
     Bad(String),
 }
 

@@ -26,7 +26,8 @@ impl<'h> Query<'h> {
         Self { hierarchy, starts, direction }
     }
 
-    /// Returns all images that can be reached, the starts included. Both kinds of parents are followed.
+    /// Returns all images that can be reached, the starts included. Both kinds of parents are
+    /// followed.
     pub fn resolve(self) -> ImageSet<'h> {
         let mut reached = vec![false; self.hierarchy.len()];
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! A repository as people write it, and what they write around its name.
+//! A repository as people write it: often with more than its name.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -60,18 +60,20 @@ fn bare(text: &str) -> (&str, Vec<&'static str>) {
     (name, around)
 }
 
-/// Tells whether the first part of a name is a host and nothing else. ECR allows dots there, so `team.one/app` may be
-/// a repository.
+/// Returns whether the first part of a name is a host and nothing else. ECR allows dots there, so
+/// `team.one/app` may be a repository.
 fn is_host(part: &str) -> bool {
     part.contains(':') || part == "localhost" || REGISTRY_DOMAINS.iter().any(|domain| part.ends_with(domain))
 }
 
-/// Returns the first part of a repository's name and the rest, if every other tool would take the first for a host.
+/// Returns the first part of a repository's name and the rest, if other tools would read the first
+/// as a host.
 pub(super) fn host_like(repository: &Repository) -> Option<(&str, &str)> {
     repository.as_str().split_once('/').filter(|(part, _)| part.parse::<Registry>().is_ok())
 }
 
-/// Returns how the file would name the image that Docker means by `name`; nothing if it would mean none.
+/// Returns the full reference of the image that Docker means by `name`; nothing if `name` is no
+/// image.
 pub(super) fn on_docker_hub(name: &str) -> Option<String> {
     let end = name.find([':', '@']).unwrap_or(name.len());
     let (path, version) = name.split_at(end);

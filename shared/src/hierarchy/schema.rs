@@ -2,8 +2,9 @@
 
 use super::file::File;
 
-/// Returns the JSON Schema of the hierarchy file. What no schema can say, such as that parents exist, only
-/// [`Hierarchy::parse`](super::Hierarchy::parse) checks.
+/// Returns the JSON Schema of the hierarchy file. Only
+/// [`Hierarchy::parse`](super::Hierarchy::parse) checks what a schema cannot, such as that parents
+/// exist.
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(File).to_value()
 }

@@ -29,7 +29,7 @@ impl<'h> ImageSet<'h> {
         self.iter().map(|image| &image.id)
     }
 
-    /// Tells whether the image of that id is in the set.
+    /// Returns whether the image of that id is in the set.
     pub fn contains(&self, id: &ImageId) -> bool {
         self.hierarchy.number(id).is_some_and(|number| self.numbers.binary_search(&number).is_ok())
     }
@@ -39,7 +39,7 @@ impl<'h> ImageSet<'h> {
         self.numbers.len()
     }
 
-    /// Tells whether there are no images.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
@@ -65,8 +65,8 @@ impl<'h> ImageSet<'h> {
         self.filter(|number| other.numbers.binary_search(&number).is_err())
     }
 
-    /// Returns the images by when they can be built at the earliest: in the first wave those without a parent in the
-    /// set, in each other wave those whose last parent in the set is in the wave before.
+    /// Returns the images by their earliest build: the first wave has the images without a parent
+    /// in the set. Each other wave has those whose last parent in the set is in the wave before.
     pub fn waves(&self) -> Vec<Vec<&'h Image>> {
         let mut wave_of: BTreeMap<u32, usize> = BTreeMap::new();
         let mut waves: Vec<Vec<&'h Image>> = Vec::new();

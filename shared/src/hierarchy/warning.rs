@@ -1,4 +1,4 @@
-//! What a valid hierarchy file probably does not mean, each with the place and what to do about it.
+//! The warnings about a valid hierarchy file: where they are, and what to write instead.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::image::ImageId;
 use crate::time::{Span, Timestamp};
 
 /// Something in a valid hierarchy file that its author may not intend. Shown as
-/// `file:line:column: warning: what Patchwave does and what to write instead`.
+/// `file:line:column: warning: what Patchwave does; what to write`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file's name, as the caller gave it.
@@ -29,7 +29,7 @@ impl fmt::Display for Warning {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Advice {
-    /// The file is about the whole fleet and no image of it would ever be rebuilt.
+    /// Patchwave starts no build of the whole fleet.
     #[error(
         "every image is in `mode: observe`, so Patchwave only reports; \
          write `mode: enforce` under `policy` or a tier to let it start builds"
@@ -38,7 +38,7 @@ pub enum Advice {
     /// The file does not say where containers run.
     #[error(
         "without `inventory` Patchwave does not see what runs, nor which images production runs; \
-         add the accounts and Regions to look in"
+         add the accounts and Regions to survey"
     )]
     NoInventory,
     /// Fixes for production are due in half the time, and nothing is production.
@@ -72,7 +72,7 @@ pub enum Advice {
     },
     /// The team's notices go to the topic of the deployment alone.
     #[error(
-        "no topic is told of the images of `{0}`; \
+        "notices about the images of `{0}` have no topic; \
          add `notify` with the ARN of the team's SNS topic"
     )]
     OwnerWithoutTopic(String),
@@ -91,7 +91,7 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// Tells whether there is reason to say this at `now`.
+    /// Returns whether the warning is true at `now`.
     pub(super) fn applies(&self, now: Timestamp) -> bool {
         match self {
             Self::SuppressionEnded { until, .. } => *until <= now,

@@ -1,4 +1,4 @@
-//! Values as the file writes them: with their place, and not yet believed.
+//! Values as the file writes them: with their place, before they are checked.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,10 +11,11 @@ use serde_saphyr::{Location, Spanned};
 
 use super::error::{Problem, Report};
 
-/// No text in the file needs more, and a long one that aliases repeat could fill the memory.
+/// No text in the file needs more, and aliases could repeat a longer one until the memory is full.
 const LONGEST_TEXT: usize = 2_048;
 
-/// A text that is meant to be a `T`. A wrong one does not stop the parser, so that one pass finds all of them.
+/// A text that is meant to be a `T`. A wrong one does not stop the parser, so that one pass finds
+/// all of them.
 #[derive(Debug)]
 pub(super) struct Written<T> {
     pub(super) at: Location,
@@ -27,7 +28,8 @@ impl<T: DeserializeOwned> Written<T> {
         Self { at, value }
     }
 
-    /// Refuses what YAML took for a number or a boolean, because its text is lost: `0x1F` became 31.
+    /// Refuses what YAML took for a number or a boolean, because its text is lost: `0x1F` became
+    /// 31.
     fn unquoted(text: &str, at: Location) -> Self {
         let Self { value, .. } = Self::new(text, at);
         let quotes = |_| Err("YAML reads this as a number or a boolean; write it in quotes".to_owned());
@@ -61,8 +63,8 @@ impl<T: DeserializeOwned + JsonSchema> JsonSchema for Written<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = T::json_schema(generator);
-        // YAML reads `3.10` as a number and `true` as a boolean. The loader takes the text as it is written, so an
-        // editor must not refuse it where that text can be a `T`.
+        // YAML reads `3.10` as a number and `true` as a boolean. The loader takes the text as it is
+        // written, so an editor must not refuse it where that text can be a `T`.
         let takes = |text: &&str| Self::new(text, Location::UNKNOWN).value.is_ok();
         let number = ["22", "3.10", "111122223333"].iter().any(takes).then_some("number");
         let boolean = Some(&"true").is_some_and(takes).then_some("boolean");

@@ -194,7 +194,7 @@ impl Inventory {
     fn unknown(&self, place: &str, entry: &Entry, assessment: Option<&Assessment>) -> Vec<String> {
         let mut unknown = Vec::new();
         if let Some(because) = self.unread_because(place) {
-            unknown.push(format!("its place was not read, so it is as of {}: {because}", entry.last_seen));
+            unknown.push(format!("its place was not read, so it is as of {:.0}: {because}", entry.last_seen));
         }
         unknown.extend(because(&entry.resolution));
         unknown.extend(assessment.and_then(|assessment| assessment.unscanned_of(entry)));

@@ -116,7 +116,7 @@ fn doubt(place: &PlaceRow, now: Timestamp) -> Option<String> {
         (Some(because), _) => Some(format!("{} was not read: {because}", place.id)),
         (None, None) => Some(format!("{} was never read", place.id)),
         (None, Some(age)) if age > OUTDATED => {
-            Some(format!("{} was last read {} hours ago", place.id, age.as_seconds() / 3_600))
+            Some(format!("{} was last read {} ago", place.id, age.in_words()))
         }
         (None, Some(_)) => None,
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
+use super::due::{Deadline, Due};
 use super::limits::MOST_INEFFECTIVE;
 use super::origin::{Origin, origin};
 use super::{AwaitedScan, Cause, Goal};
@@ -40,7 +41,7 @@ pub(super) struct Attribution<'a> {
     /// The highest severity among the findings that count here.
     pub(super) severity: Option<Severity>,
     /// When the most urgent finding that a rebuild can help is due.
-    pub(super) due: Option<Timestamp>,
+    pub(super) due: Option<Due>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
 }
@@ -153,21 +154,32 @@ fn counted<'a>(
 /// Only a finding that a rebuild can help is due: one that needs a commit makes no build more
 /// urgent.
 fn note_due<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, counted: &Counted<'a>) {
-    let due = due(context, counted);
+    let (at, in_production) = due(context, counted);
     let attribution = attributions.of.entry(&counted.carrier.id).or_default();
-    attribution.due = Some(attribution.due.map_or(due, |earlier| earlier.min(due)));
+    if attribution.due.as_ref().is_none_or(|earlier| at < earlier.at) {
+        let Counted { carrier, severity, exploited, .. } = *counted;
+        let finding = counted.finding.key.clone();
+        let because = if exploited {
+            Deadline::Exploited { finding }
+        } else {
+            let within = carrier.policy.deadlines.for_severity(severity);
+            Deadline::Severity { finding, severity, within, in_production }
+        };
+        attribution.due = Some(Due { at, because, needed_by: None });
+    }
 }
 
-fn due(context: &Context<'_>, counted: &Counted<'_>) -> Timestamp {
+/// When the finding is due, and whether its carrier runs in production.
+fn due(context: &Context<'_>, counted: &Counted<'_>) -> (Timestamp, bool) {
     let Counted { carrier, severity, exploited, appeared, .. } = *counted;
     let deadline = carrier.policy.deadlines.for_severity(severity);
     match context.facts.deployments.get(&carrier.id) {
         // A finding with a known exploit is due at once.
-        _ if exploited => appeared,
+        _ if exploited => (appeared, false),
         // An image in production gets half the time. So it starts before an image that does not
         // run, unless that one's finding is much older.
-        Some(deployments) if deployments.in_production() => deadline.share(1, 2).after(appeared),
-        _ => deadline.after(appeared),
+        Some(deployments) if deployments.in_production() => (deadline.share(1, 2).after(appeared), true),
+        _ => (deadline.after(appeared), false),
     }
 }
 
@@ -267,10 +279,12 @@ enum Help {
 fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
     let goal = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
-            return Help::None("a commit that updates the package, because the application pins its version");
+            return Help::None(
+                "update the package in the image's source: it is pinned there, so a rebuild installs the same version",
+            );
         }
         (PackageKind::Os, Fix::NotPublished) => {
-            return Help::None("a fixed version of the package: none is published yet");
+            return Help::None("wait for a fixed version: none is published yet");
         }
         (PackageKind::Os, Fix::Version(version)) => Goal::Version(version.clone()),
         (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
@@ -278,12 +292,12 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
             UnknownFix::TryOnce => Goal::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
                 return Help::None(
-                    "the next rebuild for another reason: the scanner does not name a fixed version",
+                    "nothing to do: the next rebuild may fix it; the scanner does not name a fixed version",
                 );
             }
             UnknownFix::Hold => {
                 return Help::None(
-                    "a rebuild that a person requests: the scanner does not name a fixed version",
+                    "run patchwave rebuild for this image: the scanner does not name a fixed version",
                 );
             }
         },

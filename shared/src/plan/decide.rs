@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
+use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
 use super::{Awaited, Hold, Limit, Reason};
@@ -409,16 +410,16 @@ impl<'a> Candidate<'_, 'a> {
 /// of builds below it goes first.
 pub(super) fn order<'a>(
     context: &Context<'a>,
-    attributions: &Attributions<'a>,
+    due: &BTreeMap<&'a ImageId, Due>,
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
-    let due = due(context, attributions, decisions);
+    let due = |image: &Image| due.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
     // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
     let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due.get(&image.id), Reverse(below.get(&image.id)), &image.id));
+    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
     let mut slots = Slots::free(context, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
@@ -431,7 +432,7 @@ pub(super) fn order<'a>(
         }
     }
     hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due.get(&image.id).copied().unwrap_or(context.now))).collect()
+    starting.into_iter().map(|image| (image, due(image).unwrap_or(context.now))).collect()
 }
 
 /// What is left of the limits.
@@ -493,29 +494,4 @@ fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
             _ => {}
         }
     }
-}
-
-/// Returns when each image's rebuild is due: the earliest deadline of its own findings, of its own
-/// reasons, or of a child that needs it.
-fn due<'a>(
-    context: &Context<'a>,
-    attributions: &Attributions<'a>,
-    decisions: &Decisions<'a>,
-) -> BTreeMap<&'a ImageId, Timestamp> {
-    let mut due: BTreeMap<&ImageId, Timestamp> = BTreeMap::new();
-    for image in context.images().rev() {
-        let Some(decision) = decisions.get(&image.id) else { continue };
-        let findings = attributions.of.get(&image.id).and_then(|attribution| attribution.due);
-        let reasons =
-            decision.reasons.iter().map(|reason| image.policy.deadlines.medium.after(reason.since())).min();
-        let below = due.get(&image.id).copied();
-        let Some(earliest) = findings.into_iter().chain(reasons).chain(below).min() else {
-            continue;
-        };
-        due.insert(&image.id, earliest);
-        for parent in context.hierarchy.parents(&image.id) {
-            due.entry(&parent.image.id).and_modify(|due| *due = earliest.min(*due)).or_insert(earliest);
-        }
-    }
-    due
 }

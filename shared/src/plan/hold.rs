@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::FindingKey;
+use crate::finding::{FindingKey, NEVER_SCANNED};
 use crate::image::{ImageId, Repository};
 use crate::time::Timestamp;
+
+/// Why there is no pipeline, where the hierarchy file names none.
+pub(super) const NAMES_NO_PIPELINE: &str = "the hierarchy does not name a pipeline";
 
 /// What a waiting image waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,8 @@ pub enum Limit {
     /// `maxConcurrentBuilds` of the image's owner. It is counted without a transaction: two passes at once may start one
     /// more.
     OwnersBuilds,
-    /// The pipeline's own: it runs as many executions as it may, or one that a start would overtake.
+    /// The pipeline's own: it runs as many executions as it may, or one that a start would
+    /// overtake.
     Pipeline,
 }
 
@@ -65,7 +69,8 @@ pub enum Hold {
     RolledBack,
     /// The pipeline is pinned to the line's commit, and the commit is not known.
     UnknownRevision,
-    /// No pipeline can build it: the hierarchy names none, or CodePipeline has none that takes such a start.
+    /// No pipeline can build it: the hierarchy names none, or CodePipeline has none that takes such
+    /// a start.
     NoPipeline {
         /// What is missing.
         because: String,
@@ -159,50 +164,89 @@ impl Hold {
         }
     }
 
-    /// Says what ends the hold, and who can.
-    pub fn lifted_by(&self) -> String {
+    /// Tells the reader what to do about the hold of `image`.
+    pub fn lifted_by(&self, image: &ImageId) -> String {
         match self {
-            Self::InFlight { pipeline, .. } => format!("the end of the build in pipeline {pipeline}"),
-            Self::Unresolved { .. } => "the next look at CodePipeline".into(),
+            Self::InFlight { pipeline, .. } => format!("wait for the build in pipeline {pipeline} to end"),
+            Self::Unresolved { .. } => {
+                "wait: Patchwave asks CodePipeline again at the next tick; if this lasts, check its permissions"
+                    .into()
+            }
             Self::NoRepository { repository, registry } => {
                 format!("correct `repository` in the hierarchy file, or create {repository} in {registry}")
             }
-            Self::Unknown { .. } => "the next look that succeeds".into(),
-            Self::RolledBack => "whoever rolled it back: a newer push, or patchwave release".into(),
+            Self::Unknown { because } if because.ends_with(NEVER_SCANNED) => {
+                format!("turn on scan on push for the repository of {image}, or scan its current version")
+            }
+            Self::Unknown { .. } => {
+                "repair what could not be read; Patchwave reads it again at the next tick".into()
+            }
+            Self::RolledBack => {
+                format!("to release it: patchwave release {image}; or push a newer version of {image}")
+            }
             Self::UnknownRevision => {
-                "the image's owner, by writing org.opencontainers.image.revision in its build".into()
+                format!("write the annotation org.opencontainers.image.revision in the build of {image}")
             }
-            Self::NoPipeline { because } => format!("whoever owns the hierarchy or the pipeline: {because}"),
+            Self::NoPipeline { because } if because == NAMES_NO_PIPELINE => {
+                format!("add `pipeline:` to {image} in the hierarchy file")
+            }
+            Self::NoPipeline { because } => {
+                format!("correct the pipeline or the hierarchy file: {because}")
+            }
             Self::CannotHelp { because, .. } => because.clone(),
-            Self::Suppressed { .. } => "the hierarchy's owner, or the suppression's end".into(),
-            Self::Quarantined { .. } => {
-                "a changed parent, a newly published fix, a new push, or a person: patchwave release".into()
+            Self::Suppressed { .. } => {
+                format!("to release it: remove the suppression of {image} from the hierarchy file")
             }
+            Self::Quarantined { .. } => format!(
+                "find out why the rebuild did not fix it; to release it: patchwave release {image}. A changed \
+                 parent, a newly published fix or a new push also releases it"
+            ),
             Self::WaitingOn { on, awaits } => match awaits {
-                Awaited::Start => format!("the end of the build of {on}, which starts now"),
-                Awaited::Scan => format!("a scan of {on} made after the finding appeared"),
-                Awaited::Hold(hold) => format!("{on}: {}", hold.lifted_by()),
+                Awaited::Start => format!("wait for the build of {on}, which starts now"),
+                Awaited::Scan => format!(
+                    "wait for a scan of {on} that is newer than the finding; if none comes, turn on scan on \
+                     push for its repository"
+                ),
+                Awaited::Hold(hold) => format!("{on} comes first: {}", hold.lifted_by(on)),
             },
-            Self::AwaitingProof { .. } => "a completed scan of the new version".into(),
-            Self::QuietPeriod { parent, .. } => format!("{parent} having been still for its quiet period"),
-            Self::BackOff { .. } => {
-                "time, a changed parent, a new commit, or a person: patchwave release".into()
+            Self::AwaitingProof { .. } => format!(
+                "wait for a scan of the new version of {image}; if none comes, turn on scan on push for its \
+                 repository"
+            ),
+            Self::QuietPeriod { parent, .. } => {
+                format!("wait until the tags of {parent} have not moved for its quiet period")
             }
-            Self::NeedsApproval => "the image's owner: patchwave approve, or a new version".into(),
-            Self::NextCommit => "the image's owner, by the next commit".into(),
-            Self::Frozen => "a person: patchwave release, or a policy other than rebuild: never".into(),
-            Self::AtLimit { limit: Limit::ConcurrentBuilds } => "the next build that ends".into(),
+            Self::BackOff { .. } => format!(
+                "repair the build, then release it: patchwave release {image}. Patchwave also tries again by \
+                 itself"
+            ),
+            Self::NeedsApproval => format!("to approve it: patchwave approve {image}"),
+            Self::NextCommit => format!("commit to the source of {image}: policy rebuilds it with the next commit"),
+            Self::Frozen => format!(
+                "to release it: patchwave release {image}; where policy says `rebuild: never`, change the policy"
+            ),
+            Self::AtLimit { limit: Limit::ConcurrentBuilds } => {
+                "wait for another build to end, or raise `maxConcurrentBuilds` in the hierarchy file".into()
+            }
             Self::AtLimit { limit: Limit::OwnersBuilds } => {
-                "the next build of the same owner's that ends".into()
+                "wait for another build of its owner to end, or raise the owner's `maxConcurrentBuilds`".into()
             }
-            Self::AtLimit { limit: Limit::StartsPerDay } => "the next day (UTC)".into(),
-            Self::AtLimit { limit: Limit::Pipeline } => "the end of what its pipeline runs now".into(),
-            Self::Observing => "the hierarchy's owner, by mode: enforce (and PATCHWAVE_MODE=enforce)".into(),
-            Self::Fresh => "nobody: there is nothing to do".into(),
+            Self::AtLimit { limit: Limit::StartsPerDay } => {
+                "wait for the next day (UTC), or raise `maxStartsPerDay` in the hierarchy file".into()
+            }
+            Self::AtLimit { limit: Limit::Pipeline } => {
+                "wait for its pipeline to end what it runs now".into()
+            }
+            Self::Observing => format!(
+                "set `mode: enforce` for {image} in the hierarchy file, and PATCHWAVE_MODE=enforce in the \
+                 deployment"
+            ),
+            Self::Fresh => "nothing to do".into(),
         }
     }
 
-    /// Tells whether the image is about to change, so that a child built now would soon be stale again.
+    /// Tells whether the image is about to change, so that a child built now would soon be stale
+    /// again.
     ///
     /// Every other hold is parked: it may last for ever, and children do not wait for it.
     pub fn is_moving(&self) -> bool {

@@ -5,6 +5,7 @@ mod built_on;
 mod claims;
 mod context;
 mod decide;
+mod due;
 mod hold;
 mod judge;
 mod limits;
@@ -20,11 +21,13 @@ mod record;
 mod start;
 mod unknown;
 mod unknowns;
+mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use due::{Deadline, Due};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use reason::{Cause, Evidence, Goal, Reason};
@@ -52,6 +55,9 @@ pub struct Plan {
     pub holds: BTreeMap<ImageId, Hold>,
     /// The reasons of every image that has any, started or not.
     pub reasons: BTreeMap<ImageId, Vec<Reason>>,
+    /// When the rebuild of every image that is not fresh is due, where a deadline is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub due: BTreeMap<ImageId, Due>,
     /// Verdicts that this plan reached.
     pub proofs: Vec<Proof>,
     pub unknown: BTreeSet<Unknown>,
@@ -85,7 +91,8 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let mut decisions = decide::decide(&context, &attributions, reasons);
     plan.freed = record::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
-    let ready = decide::order(&context, &attributions, &mut decisions, &running);
+    let mut due = urgency::due(&context, &attributions, &decisions);
+    let ready = decide::order(&context, &due, &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
@@ -99,6 +106,9 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
     for (id, decision) in decisions {
+        if let Some(due) = due.remove(id).filter(|_| decision.hold != Some(Hold::Fresh)) {
+            plan.due.insert(id.clone(), due);
+        }
         if let Some(hold) = decision.hold {
             plan.holds.insert(id.clone(), hold);
         }

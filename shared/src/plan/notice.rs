@@ -80,7 +80,7 @@ fn vulnerable(context: &Context<'_>, attribution: &Attribution<'_>, decision: &D
     let image = decision.image;
     let record = context.record(&image.id);
     let before = record.notified.get(&RootCause::Vulnerable).filter(|notified| !notified.closed);
-    let asked = asked(attribution, decision.hold.as_ref());
+    let asked = asked(&image.id, attribution, decision.hold.as_ref());
     if asked.needs.is_empty() {
         let is_judged = record.claim.is_none() && record.proof.is_none() && attribution.unscanned.is_empty();
         return if is_judged && is_clean(context, image) { Now::Gone } else { Now::Unclear };
@@ -95,17 +95,20 @@ fn vulnerable(context: &Context<'_>, attribution: &Attribution<'_>, decision: &D
     }
 }
 
-fn asked(attribution: &Attribution<'_>, hold: Option<&Hold>) -> Asked {
+fn asked(image: &ImageId, attribution: &Attribution<'_>, hold: Option<&Hold>) -> Asked {
     let mut asked = Asked {
         exploited: attribution.causes.iter().any(|cause| cause.exploited),
         needs: attribution.unfixable.values().cloned().collect(),
         ..Asked::default()
     };
     if !attribution.causes.is_empty() {
-        asked.needs.insert(hold.and_then(needs_a_person).unwrap_or_else(|| "a rebuild by Patchwave".into()));
+        asked.needs.insert(
+            hold.and_then(|hold| needs_a_person(image, hold))
+                .unwrap_or_else(|| "a rebuild by Patchwave".into()),
+        );
     }
     if !attribution.quarantined.is_empty() {
-        asked.needs.insert("a check of the build: rebuilds did not fix the finding".into());
+        asked.needs.insert("find out why the rebuild did not fix it".into());
     }
     if !asked.needs.is_empty() {
         asked.severity =
@@ -115,7 +118,7 @@ fn asked(attribution: &Attribution<'_>, hold: Option<&Hold>) -> Asked {
 }
 
 /// Returns what releases the hold, if only a person can release it.
-fn needs_a_person(hold: &Hold) -> Option<String> {
+fn needs_a_person(image: &ImageId, hold: &Hold) -> Option<String> {
     match hold {
         Hold::RolledBack
         | Hold::UnknownRevision
@@ -123,7 +126,7 @@ fn needs_a_person(hold: &Hold) -> Option<String> {
         | Hold::NeedsApproval
         | Hold::NextCommit
         | Hold::Frozen
-        | Hold::Observing => Some(hold.lifted_by()),
+        | Hold::Observing => Some(hold.lifted_by(image)),
         _ => None,
     }
 }
@@ -164,7 +167,7 @@ fn failing(record: &Record, image: &Image) -> Now {
         return Now::Unclear;
     }
     let pipeline = image.pipeline.as_ref().map_or("", |pipeline| pipeline.name.as_str());
-    let needs = [format!("a repair of the pipeline {pipeline}: its last builds failed")].into();
+    let needs = [format!("repair the pipeline {pipeline}: its last builds failed")].into();
     Now::Present(Asked { needs, ..Asked::default() }, row.last)
 }
 

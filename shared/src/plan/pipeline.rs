@@ -4,6 +4,7 @@
 //! Patchwave would repeat such a start at each tick, so it holds the image instead and says why.
 
 use super::context::Context;
+use super::hold::NAMES_NO_PIPELINE;
 use crate::facts::{Declaration, ExecutionMode, PipelineFacts};
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::policy::Mode;
@@ -26,9 +27,7 @@ pub(super) fn lacks_revision(context: &Context<'_>, image: &Image) -> bool {
 /// Says why no pipeline can build the image. Returns nothing if one can, or if CodePipeline was not
 /// asked yet.
 pub(super) fn unfit(context: &Context<'_>, image: &Image) -> Option<String> {
-    let Some(pipeline) = &image.pipeline else {
-        return Some("the hierarchy does not name a pipeline for it".into());
-    };
+    let Some(pipeline) = &image.pipeline else { return Some(NAMES_NO_PIPELINE.into()) };
     match facts(context, image)? {
         PipelineFacts::NotFound => Some(format!("CodePipeline has no pipeline {}", pipeline.name)),
         PipelineFacts::Declared(declared) => refused(image, pipeline, declared),

@@ -107,7 +107,7 @@ fn a_parent_without_a_pipeline_leaves_its_finding_to_the_highest_carrier_with_on
     assert_eq!(fleet.pass(), ["p"]);
     assert_eq!(
         fleet.hold("b"),
-        Hold::NoPipeline { because: "the hierarchy does not name a pipeline for it".into() }
+        Hold::NoPipeline { because: "the hierarchy does not name a pipeline".into() }
     );
 }
 

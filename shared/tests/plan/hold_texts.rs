@@ -1,4 +1,4 @@
-//! What each kind of hold says of itself.
+//! What a hold says of itself: until when it lasts, and what to do about it.
 
 use std::collections::BTreeSet;
 
@@ -18,41 +18,54 @@ fn waiting_on(awaits: Awaited) -> Hold {
     Hold::WaitingOn { on: "base".parse().unwrap(), awaits }
 }
 
-/// Every kind of hold, whether its end is known, and words about who or what ends it.
+/// Every kind of hold of `app`, whether its end is known, and words of what to do about it.
 fn all() -> Vec<(Hold, bool, &'static str)> {
     let (until, because, parent) = (end(), || "because of this".to_owned(), "base".parse().unwrap());
     vec![
         (Hold::InFlight { pipeline: "build-it".into(), execution: None, until }, true, "build-it"),
-        (Hold::Unresolved { because: because() }, false, "CodePipeline"),
-        (Hold::Unknown { because: because() }, false, "the next look that succeeds"),
-        (Hold::RolledBack, false, "patchwave release"),
+        (Hold::Unresolved { because: because() }, false, "asks CodePipeline again"),
+        (Hold::Unknown { because: because() }, false, "repair what could not be read"),
+        (Hold::Unknown { because: "linux/arm64: never scanned".into() }, false, "turn on scan on push"),
+        (Hold::RolledBack, false, "patchwave release app"),
         (Hold::UnknownRevision, false, "org.opencontainers.image.revision"),
         (Hold::NoPipeline { because: because() }, false, "because of this"),
+        (
+            Hold::NoPipeline { because: "the hierarchy does not name a pipeline".into() },
+            false,
+            "add `pipeline:` to app in the hierarchy file",
+        ),
         (Hold::CannotHelp { findings: findings(), because: because() }, false, "because of this"),
-        (Hold::Suppressed { findings: findings(), until }, true, "the suppression's end"),
-        (Hold::Quarantined { findings: findings() }, false, "patchwave release"),
-        (waiting_on(Awaited::Start), false, "the end of the build of base"),
+        (Hold::Suppressed { findings: findings(), until }, true, "remove the suppression of app"),
+        (Hold::Quarantined { findings: findings() }, false, "patchwave release app"),
+        (waiting_on(Awaited::Start), false, "wait for the build of base"),
         (waiting_on(Awaited::Scan), false, "a scan of base"),
-        (waiting_on(Awaited::Hold(Box::new(Hold::NeedsApproval))), false, "base: the image's owner"),
-        (Hold::AwaitingProof { until }, true, "a completed scan"),
-        (Hold::QuietPeriod { parent, until }, true, "base having been still"),
-        (Hold::BackOff { failures: 2, until, because: because() }, true, "a new commit"),
-        (Hold::NeedsApproval, false, "patchwave approve"),
-        (Hold::NextCommit, false, "the next commit"),
-        (Hold::Frozen, false, "patchwave release"),
-        (Hold::AtLimit { limit: Limit::ConcurrentBuilds }, false, "the next build that ends"),
-        (Hold::AtLimit { limit: Limit::OwnersBuilds }, false, "the same owner's"),
+        (
+            waiting_on(Awaited::Hold(Box::new(Hold::NeedsApproval))),
+            false,
+            "base comes first: to approve it: patchwave approve base",
+        ),
+        (Hold::AwaitingProof { until }, true, "wait for a scan of the new version of app"),
+        (Hold::QuietPeriod { parent, until }, true, "the tags of base"),
+        (Hold::BackOff { failures: 2, until, because: because() }, true, "patchwave release app"),
+        (Hold::NeedsApproval, false, "patchwave approve app"),
+        (Hold::NextCommit, false, "commit to the source of app"),
+        (Hold::Frozen, false, "patchwave release app"),
+        (Hold::AtLimit { limit: Limit::ConcurrentBuilds }, false, "another build to end"),
+        (Hold::AtLimit { limit: Limit::OwnersBuilds }, false, "another build of its owner"),
         (Hold::AtLimit { limit: Limit::StartsPerDay }, false, "the next day"),
         (Hold::AtLimit { limit: Limit::Pipeline }, false, "its pipeline"),
         (Hold::Observing, false, "PATCHWAVE_MODE=enforce"),
-        (Hold::Fresh, false, "nobody"),
+        (Hold::Fresh, false, "nothing to do"),
     ]
 }
 
 #[test]
-fn every_hold_says_who_or_what_ends_it() {
+fn every_hold_says_what_to_do_about_it() {
     for (hold, _, words) in all() {
-        assert!(hold.lifted_by().contains(words), "{}: {}", hold.name(), hold.lifted_by());
+        let text = hold.lifted_by(&"app".parse().unwrap());
+        assert!(text.contains(words), "{}: {text}", hold.name());
+        let longest = text.split(['.', ';']).map(|sentence| sentence.split_whitespace().count()).max();
+        assert!(longest <= Some(30), "{}: {text}", hold.name());
     }
 }
 

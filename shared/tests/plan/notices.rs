@@ -139,7 +139,7 @@ fn an_owner_is_notified_once_of_a_package_that_a_commit_pins() {
     fleet.scan_all();
     let first = notify(&mut fleet);
     assert!(
-        matches!(first.as_slice(), [line] if line.starts_with("a Opened critical: a commit")),
+        matches!(first.as_slice(), [line] if line.starts_with("a Opened critical: update the package")),
         "{first:?}"
     );
     for _ in 0..3 {
@@ -160,7 +160,7 @@ fn a_finding_that_rebuilds_did_not_fix_is_an_update_and_no_new_notice() {
     assert_eq!(notify(&mut fleet), [""; 0], "one retry");
     finish(&mut fleet, "b");
     let quarantined = notify(&mut fleet);
-    assert_eq!(quarantined, ["b Updated critical: a check of the build: rebuilds did not fix the finding"]);
+    assert_eq!(quarantined, ["b Updated critical: find out why the rebuild did not fix it"]);
 }
 
 /// Makes the running build fail, and waits until the next one has begun; returns the notices.
@@ -178,7 +178,7 @@ fn three_failures_in_a_row_are_one_notice_until_a_build_succeeds() {
     fleet.scan_all();
     notify(&mut fleet);
     let notices: Vec<Vec<String>> = (0..5).map(|_| fail(&mut fleet)).collect();
-    let opened = "b Opened: a repair of the pipeline b: its last builds failed";
+    let opened = "b Opened: repair the pipeline b: its last builds failed";
     assert_eq!(notices, [vec![], vec![], vec![opened.to_owned()], vec![], vec![]]);
     finish(&mut fleet, "b");
     let closed = notify(&mut fleet);
@@ -211,7 +211,7 @@ fn a_notice_names_who_keeps_its_image_from_being_rebuilt() {
     let mut fleet = with_listener("b: scratch | rebuild: approval");
     fleet.add_finding("b", &finding("CVE-1"));
     fleet.scan_all();
-    let asked = "b Opened critical: the image's owner: patchwave approve, or a new version";
+    let asked = "b Opened critical: to approve it: patchwave approve b";
     assert_eq!(notify(&mut fleet), [asked]);
 }
 

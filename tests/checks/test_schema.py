@@ -12,7 +12,7 @@ import subprocess
 import jsonschema
 import pytest
 import yaml
-from stack import ROOT
+from markdown import ROOT
 
 HIERARCHIES = ROOT / "tests/fixtures/hierarchy"
 

@@ -1,12 +1,12 @@
-//! What happened, as data: the text is made from it, and JSON is it.
+//! What happened, as data: JSON prints it, and the text is made from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::finding::Severity;
 use patchwave::hierarchy::Tier;
 use patchwave::image::{ImageId, Platform};
-use patchwave::plan::Hold;
 use patchwave::time::{Span, Timestamp};
+use patchwave_converge::Held;
 use patchwave_sim::{Build, Orchestrator, Workload};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,17 +15,17 @@ use super::prediction::Prediction;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Story {
+pub(crate) struct DemoReport {
     pub(crate) seed: u64,
-    /// Whether the hierarchy enforces nothing and was played as if it did.
+    /// Whether the hierarchy enforces nothing and was simulated as if it did.
     pub(crate) as_if_enforced: bool,
-    pub(crate) organisation: Organisation,
-    pub(crate) incident: Told,
+    pub(crate) organisation: DemoHierarchy,
+    pub(crate) incident: IncidentReport,
     pub(crate) prediction: Prediction,
     pub(crate) waves: Vec<Wave>,
     /// Images below the incident that were not rebuilt, each with its hold.
-    pub(crate) held: Vec<Kept>,
-    /// Which images each hold kept for a while.
+    pub(crate) held: Vec<Held>,
+    /// Which images each hold held for a while.
     pub(crate) waited: BTreeMap<&'static str, BTreeSet<ImageId>>,
     pub(crate) proof: Proof,
     pub(crate) running: Running,
@@ -34,11 +34,11 @@ pub(crate) struct Story {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Organisation {
+pub(crate) struct DemoHierarchy {
     pub(crate) registry: String,
     pub(crate) images: usize,
     pub(crate) tiers: BTreeMap<Tier, usize>,
-    /// Images that stand on one ancestor by more than one way.
+    /// Images that have one ancestor by more than one path.
     pub(crate) diamonds: usize,
     pub(crate) waves: usize,
     pub(crate) workloads: BTreeMap<Orchestrator, usize>,
@@ -47,7 +47,7 @@ pub(crate) struct Organisation {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Told {
+pub(crate) struct IncidentReport {
     pub(crate) image: ImageId,
     pub(crate) tier: Tier,
     pub(crate) vulnerability: String,
@@ -56,7 +56,7 @@ pub(crate) struct Told {
     pub(crate) exploited: bool,
     pub(crate) published_at: Timestamp,
     pub(crate) arrived_at: Timestamp,
-    /// The first event that told of it.
+    /// The first event about it.
     pub(crate) event: Value,
     /// Events about scans and findings that arrived after it, before the fix was pushed.
     pub(crate) more_scan_events: usize,
@@ -71,15 +71,6 @@ pub(crate) struct Wave {
     pub(crate) finished_at: Option<Timestamp>,
     /// By start.
     pub(crate) builds: Vec<Build>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Kept {
-    pub(crate) image: ImageId,
-    #[serde(flatten)]
-    pub(crate) hold: Hold,
-    pub(crate) lifted_by: String,
 }
 
 /// What the scans of the new versions say.
@@ -131,8 +122,8 @@ pub(crate) struct Summary {
     pub(crate) starts_again: usize,
 }
 
-impl Story {
-    /// Tells whether everything that could be fixed was, once.
+impl DemoReport {
+    /// Tells whether every image that could be fixed was fixed by one build.
     pub(crate) fn is_clean(&self) -> bool {
         let Summary { lost, duplicates, errors, is_quiet, starts_again, .. } = &self.summary;
         let settled = *is_quiet && *starts_again == 0 && errors.is_empty();

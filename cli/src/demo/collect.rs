@@ -1,4 +1,4 @@
-//! Makes the story of what was seen and of how the world looks at its end.
+//! Makes the report: from what was seen, and from how the simulated world looks at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,15 @@ use patchwave::image::{Digest, ImageId};
 use patchwave::plan::{Plan, plan};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
+use patchwave_converge::Held;
 use patchwave_sim::{Broken, Build, Incident, Simulation, Workload};
 
 use super::prediction::{Prediction, below, inheriting};
-use super::story::{Kept, Organisation, Proof, Running, Story, Summary, Told, Wave};
+use super::report::{DemoHierarchy, DemoReport, IncidentReport, Proof, Running, Summary, Wave};
 use super::watcher::Watcher;
 
 /// What was known when the first event arrived.
-pub(crate) struct Beginning {
+pub(crate) struct FirstEvent {
     pub(crate) seed: u64,
     pub(crate) as_if_enforced: bool,
     pub(crate) published_at: Timestamp,
@@ -24,11 +25,11 @@ pub(crate) struct Beginning {
     pub(crate) incident: Incident,
 }
 
-impl Story {
+impl DemoReport {
     /// Puts together what was seen and how the world looks now.
-    pub(crate) fn tell(
+    pub(crate) fn collect(
         simulation: &Simulation,
-        beginning: &Beginning,
+        first: &FirstEvent,
         prediction: Prediction,
         watcher: Watcher,
         is_quiet: bool,
@@ -36,7 +37,7 @@ impl Story {
         let hierarchy = simulation.hierarchy();
         let facts = simulation.facts()?;
         let again = plan(hierarchy, &facts, Mode::Enforce, facts.observed_at);
-        let Beginning { seed, as_if_enforced, workloads, incident, .. } = beginning;
+        let FirstEvent { seed, as_if_enforced, workloads, incident, .. } = first;
         Ok(Self {
             seed: *seed,
             as_if_enforced: *as_if_enforced,
@@ -45,15 +46,15 @@ impl Story {
             summary: summary(&prediction, &watcher, &again, is_quiet),
             held: held(hierarchy, again, incident, &watcher.builds),
             proof: proof(hierarchy, &facts, incident, &watcher.builds),
-            running: running(hierarchy, beginning, &watcher, simulation),
-            incident: told(hierarchy, beginning, &watcher),
+            running: running(hierarchy, first, &watcher, simulation),
+            incident: incident_report(hierarchy, first, &watcher),
             waited: watcher.waited,
             prediction,
         })
     }
 }
 
-fn organisation(hierarchy: &Hierarchy, workloads: &[Workload]) -> Organisation {
+fn organisation(hierarchy: &Hierarchy, workloads: &[Workload]) -> DemoHierarchy {
     let mut tiers = BTreeMap::new();
     for image in hierarchy.images() {
         *tiers.entry(image.tier).or_default() += 1;
@@ -62,7 +63,7 @@ fn organisation(hierarchy: &Hierarchy, workloads: &[Workload]) -> Organisation {
     for workload in workloads {
         *orchestrators.entry(workload.orchestrator).or_default() += 1;
     }
-    Organisation {
+    DemoHierarchy {
         registry: hierarchy.registry().host().to_owned(),
         images: hierarchy.len(),
         tiers,
@@ -93,18 +94,18 @@ fn diamonds(hierarchy: &Hierarchy) -> usize {
     diamonds
 }
 
-fn told(hierarchy: &Hierarchy, beginning: &Beginning, watcher: &Watcher) -> Told {
+fn incident_report(hierarchy: &Hierarchy, first: &FirstEvent, watcher: &Watcher) -> IncidentReport {
     let fixed_at = watcher.builds.first().map(|build| build.finished_at);
-    let Incident { image, vulnerability } = &beginning.incident;
-    Told {
+    let Incident { image, vulnerability } = &first.incident;
+    IncidentReport {
         image: image.clone(),
         tier: hierarchy.image(image).map_or(Tier::Base, |image| image.tier),
         vulnerability: vulnerability.id.clone(),
         package: vulnerability.package.clone(),
         severity: vulnerability.severity,
         exploited: vulnerability.exploited,
-        published_at: beginning.published_at,
-        arrived_at: beginning.arrived_at,
+        published_at: first.published_at,
+        arrived_at: first.arrived_at,
         event: watcher.first_scan.clone().unwrap_or_default(),
         more_scan_events: watcher
             .scans
@@ -135,11 +136,13 @@ fn waves(prediction: &Prediction, builds: &[Build]) -> Vec<Wave> {
     (1..).zip(&prediction.waves).map(wave).collect()
 }
 
-fn held(hierarchy: &Hierarchy, mut plan: Plan, incident: &Incident, builds: &[Build]) -> Vec<Kept> {
+fn held(hierarchy: &Hierarchy, mut plan: Plan, incident: &Incident, builds: &[Build]) -> Vec<Held> {
     let built: BTreeSet<&ImageId> = builds.iter().map(|build| &build.image).collect();
     let below = below(hierarchy, &incident.image).filter(|id| !built.contains(id));
-    let kept = below.filter_map(|id| Some((id, plan.holds.remove(id)?)));
-    kept.map(|(id, hold)| Kept { image: id.clone(), lifted_by: hold.lifted_by(), hold }).collect()
+    let kept: Vec<_> = below.filter_map(|id| Some((id, plan.holds.remove(id)?))).collect();
+    kept.into_iter()
+        .map(|(id, hold)| Held::new(id.clone(), hold, plan.reasons.get(id).cloned().unwrap_or_default()))
+        .collect()
 }
 
 fn proof(hierarchy: &Hierarchy, facts: &Facts, incident: &Incident, builds: &[Build]) -> Proof {
@@ -165,14 +168,9 @@ fn proof(hierarchy: &Hierarchy, facts: &Facts, incident: &Incident, builds: &[Bu
     proof
 }
 
-fn running(
-    hierarchy: &Hierarchy,
-    beginning: &Beginning,
-    watcher: &Watcher,
-    simulation: &Simulation,
-) -> Running {
-    let inherits = inheriting(hierarchy, &beginning.incident.image);
-    let exposed: BTreeMap<&str, &Digest> = beginning
+fn running(hierarchy: &Hierarchy, first: &FirstEvent, watcher: &Watcher, simulation: &Simulation) -> Running {
+    let inherits = inheriting(hierarchy, &first.incident.image);
+    let exposed: BTreeMap<&str, &Digest> = first
         .workloads
         .iter()
         .filter(|workload| inherits.contains(&workload.image))

@@ -1,0 +1,135 @@
+//! The examples at the end of every `--help`.
+
+pub(crate) const PATCHWAVE: &str = "\
+Examples:
+  patchwave demo
+  patchwave validate hierarchy.yaml
+  patchwave impact base/al2023 --hierarchy hierarchy.yaml
+
+Exit codes: 0 done; 1 the answer has findings, or something is not known;
+2 bad input.";
+
+pub(crate) const DEMO: &str = "\
+Examples:
+  patchwave demo
+  patchwave demo --seed 42 --format json
+  patchwave demo --hierarchy hierarchy.yaml
+  patchwave demo --save-hierarchy demo.yaml --save-facts facts.json";
+
+pub(crate) const VALIDATE: &str = "\
+Examples:
+  patchwave validate hierarchy.yaml
+  patchwave validate --schema > hierarchy.schema.json";
+
+pub(crate) const GRAPH: &str = "\
+Examples:
+  patchwave graph --hierarchy hierarchy.yaml
+  patchwave graph --hierarchy hierarchy.yaml --format mermaid
+  patchwave graph --hierarchy hierarchy.yaml --format dot | dot -Tsvg > out.svg";
+
+pub(crate) const IMPACT: &str = "\
+Examples:
+  patchwave impact base/al2023 --hierarchy hierarchy.yaml
+  patchwave impact platform/node:22 --hierarchy hierarchy.yaml --format json";
+
+pub(crate) const INVENTORY: &str = "\
+Without --survey, this verb reads a deployment's table, which needs the feature
+`aws`. To install it: cargo install --path cli --features aws.
+
+Examples:
+  patchwave inventory --env prod
+  patchwave inventory --cve CVE-2024-3094
+  patchwave inventory --format csv > running.csv
+  patchwave inventory --survey survey.json --facts facts.json";
+
+pub(crate) const LIFECYCLE: &str = "\
+This verb does not read a hierarchy file and does not call AWS.
+
+Examples:
+  patchwave lifecycle policy.json
+  aws ecr describe-images --repository-name apps/web \\
+      --filter imageStatus=ANY > images.json
+  patchwave inventory --format json > running.json
+  patchwave lifecycle policy.json --images images.json --running running.json";
+
+pub(crate) const PLAN: &str = "\
+This verb starts nothing.
+
+Examples:
+  patchwave facts > facts.json
+  patchwave plan --facts facts.json --hierarchy hierarchy.yaml
+  patchwave facts | patchwave plan --facts -";
+
+pub(crate) const WHY: &str = "\
+Examples:
+  patchwave facts > facts.json
+  patchwave why apps/web --facts facts.json --hierarchy hierarchy.yaml";
+
+pub(crate) const REQUESTS: &str = "\
+Without --hierarchy, the demo's hierarchy is simulated.
+
+Examples:
+  patchwave requests
+  patchwave requests --hierarchy hierarchy.yaml --commits-a-day 100
+  patchwave requests --days 7 --format json";
+
+pub(crate) const SIMULATE: &str = "\
+This verb makes its own hierarchies and reads none.
+
+Examples:
+  patchwave simulate
+  patchwave simulate --seeds 100 --large
+  patchwave simulate --seeds 1 --first 42 --story";
+
+pub(crate) const TABLE: &str = "\
+This verb reads no hierarchy file.
+
+Examples:
+  patchwave table --name patchwave > table.json
+  aws dynamodb create-table --cli-input-json file://table.json";
+
+pub(crate) const FACTS: &str = "\
+PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
+
+Examples:
+  patchwave facts > facts.json
+  AWS_PROFILE=audit patchwave facts | patchwave plan --facts -";
+
+pub(crate) const APPROVE: &str = "\
+An approval ends when the current version is replaced.
+PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
+
+Examples:
+  patchwave approve apps/web
+  patchwave approve apps/web --by jo";
+
+pub(crate) const REBUILD: &str = "\
+PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
+
+Examples:
+  patchwave rebuild base/al2023
+  patchwave rebuild base/al2023:2023 --by jo";
+
+pub(crate) const RELEASE: &str = "\
+PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
+
+Examples:
+  patchwave release apps/web
+  patchwave release apps/web --by jo";
+
+pub(crate) const FREEZE: &str = "\
+PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
+This verb needs the feature `aws`. To install it:
+cargo install --path cli --features aws.
+
+Examples:
+  patchwave freeze apps/web
+  patchwave freeze apps/web --by jo";

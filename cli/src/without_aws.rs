@@ -1,0 +1,29 @@
+//! Takes the place of `deployment.rs` in a build without the AWS SDK: says how to get one with it.
+
+use patchwave::facts::Facts;
+use patchwave::intervention::Intervention;
+
+use crate::args::{Args, Decide};
+use crate::input::BadInput;
+use crate::intervene::Decided;
+use crate::inventory::Known;
+
+pub(crate) fn snapshot(args: &Args) -> Result<Facts, BadInput> {
+    Err(needs_aws(args, ""))
+}
+
+pub(crate) fn intervene<'a>(args: &Args, _: &'a Decide, _: Intervention) -> Result<Decided<'a>, BadInput> {
+    Err(needs_aws(args, ""))
+}
+
+pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
+    Err(needs_aws(args, "\nOr name a survey and a snapshot of facts: --survey FILE --facts FILE"))
+}
+
+fn needs_aws(args: &Args, or: &str) -> BadInput {
+    BadInput(format!(
+        "`patchwave {}` works on a deployment, and this build has no AWS SDK. Install one that has:\n  \
+         cargo install --path cli --features aws{or}",
+        args.verb.name()
+    ))
+}
