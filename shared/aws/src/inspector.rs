@@ -311,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_windows_are_read() {
-        let (inspector, accounts, _server) = inspector(Vec::new()).await;
+        let (inspector, _accounts, _server) = inspector(Vec::new()).await;
         let fortnight = Some(Span::days(14));
         let expected = Windows { after_push: fortnight, after_use: fortnight, use_is: UseIs::Running };
         assert_eq!(inspector.windows().await.unwrap(), expected);
