@@ -1,5 +1,5 @@
-//! `lifecycle`: checks an ECR lifecycle policy, and says what it would delete or archive, and whether
-//! any of that is in use.
+//! `lifecycle`: checks an ECR lifecycle policy, and says what it would delete or archive, and
+//! whether any of that is in use.
 
 use std::fmt::{self, Write};
 

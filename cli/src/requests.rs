@@ -1,4 +1,5 @@
-//! `requests`: counts the calls to AWS while the functions' own code runs in a simulation without faults.
+//! `requests`: counts the calls to AWS while the functions' own code runs in a simulation without
+//! faults.
 
 use std::fmt::{self, Write};
 

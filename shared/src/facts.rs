@@ -74,8 +74,8 @@ impl Version {
     /// Returns how many layers this version inherits from `parent`.
     ///
     /// It must start with all of the parent's layers, on every platform that both have. Else this
-    /// returns nothing. A single manifest does not name its platform: it is compared with each of the
-    /// other's.
+    /// returns nothing. A single manifest does not name its platform: it is compared with each of
+    /// the other's.
     pub fn layers_inherited_from(&self, parent: &Self) -> Option<usize> {
         let shared =
             self.platforms.iter().filter_map(|(platform, m)| Some((m, parent.platforms.get(platform)?)));

@@ -130,7 +130,8 @@ pub enum Coverage {
     OsAndLanguages,
 }
 
-/// Why an answer about a finding is no evidence, neither that the finding is there nor that it is not.
+/// Why an answer about a finding is no evidence, neither that the finding is there nor that it is
+/// not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Unclear {
@@ -205,8 +206,8 @@ impl Scan {
         }
     }
 
-    /// Returns whether this scan lists `key`. Returns nothing if the scan is not complete, or if its
-    /// answer about `key` is no evidence.
+    /// Returns whether this scan lists `key`. Returns nothing if the scan is not complete, or if
+    /// its answer about `key` is no evidence.
     pub fn lists(&self, key: &FindingKey) -> Option<bool> {
         match self {
             Self::Complete { findings, unclear, .. } => {

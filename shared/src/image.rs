@@ -228,8 +228,8 @@ impl Platform {
     /// The platform of a single manifest, which does not name one.
     pub const UNNAMED: &'static str = "unknown/single";
 
-    /// Returns the architecture, such as `arm64`. Where an index has several entries of one platform,
-    /// a number tells them apart, which is no part of it.
+    /// Returns the architecture, such as `arm64`. Where an index has several entries of one
+    /// platform, a number tells them apart, which is no part of it.
     pub fn architecture(&self) -> &str {
         let part = self.as_str().split('/').nth(1).unwrap_or_default();
         part.split('#').next().unwrap_or_default()

@@ -211,8 +211,8 @@ pub struct Approval {
 }
 
 impl Record {
-    /// Returns whether a tick at `now` must plan the image. What a person must make readable first is
-    /// read at growing distances.
+    /// Returns whether a tick at `now` must plan the image. What a person must make readable first
+    /// is read at growing distances.
     pub fn is_due(&self, now: Timestamp) -> bool {
         let waits = self.claim.is_some() || self.proof.is_some();
         waits || self.unread.as_ref().is_none_or(|unread| unread.next <= now)

@@ -1,7 +1,7 @@
 //! A fact that could not be read.
 //!
-//! A fact is known, absent or unread. An unread fact is no evidence: it keeps its image unsettled, and
-//! the report names it with what could not be read, why, and since when.
+//! A fact is known, absent or unread. An unread fact is no evidence: it keeps its image unsettled,
+//! and the report names it with what could not be read, why, and since when.
 
 use std::fmt;
 

@@ -50,8 +50,8 @@ impl Traffic {
         self.state().refusals.clear();
     }
 
-    /// Counts a call. Returns `Err` if it is throttled or refused. `call` is the same text for a repetition
-    /// and another one for every other call.
+    /// Counts a call. Returns `Err` if it is throttled or refused. `call` is the same text for a
+    /// repetition and another one for every other call.
     pub fn admit(&self, operation: &str, call: &str) -> Result<(), Refusal> {
         let mut state = self.state();
         *state.calls.entry(operation.to_owned()).or_default() += 1;

@@ -30,7 +30,8 @@ impl Installation {
         Self::with(None).await
     }
 
-    /// Reads the settings; `hierarchy`, if a person names one, takes the place of the environment's.
+    /// Reads the settings; `hierarchy`, if a person names one, takes the place of the
+    /// environment's.
     pub(crate) async fn with(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
         let settings = Settings::read(hierarchy)?;
         let clients = Clients::load(settings.own_s3).await;

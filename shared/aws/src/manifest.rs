@@ -243,7 +243,8 @@ fn is_image_layer(layer: &Blob) -> bool {
 }
 
 impl Entry {
-    /// Whether the entry is a manifest, as far as its descriptor shows. Some tools leave the type out.
+    /// Whether the entry is a manifest, as far as its descriptor shows. Some tools leave the type
+    /// out.
     fn is_manifest(&self) -> bool {
         self.media_type.is_empty() || MEDIA_TYPES.contains(&self.media_type.as_str())
     }

@@ -93,7 +93,8 @@ pub enum InvalidSettings {
 }
 
 impl Settings {
-    /// Reads the settings; `hierarchy`, if a person names one, takes the place of the environment's.
+    /// Reads the settings; `hierarchy`, if a person names one, takes the place of the
+    /// environment's.
     pub(crate) fn read(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
         Self::from(hierarchy, read)
     }

@@ -1,8 +1,8 @@
 //! Does what a plan says, in the order that loses nothing if it is cut off between any two calls.
 //!
-//! Records that enter the index of the unsettled are written first, then the starts are made, then the
-//! records that leave the index are written. So the next tick finds whatever was interrupted. A start
-//! is claimed with its whole request before it is made, and confirmed after.
+//! Records that enter the index of the unsettled are written first, then the starts are made, then
+//! the records that leave the index are written. So the next tick finds whatever was interrupted. A
+//! start is claimed with its whole request before it is made, and confirmed after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ use patchwave::time::{Span, Timestamp};
 use crate::report::{Failure, Held, Report, Started};
 use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 
-/// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes, and clock skew.
+/// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes,
+/// and clock skew.
 pub const LEASE: Span = Span::minutes(16);
 
 /// Applies `plan`, made from `facts`, and reports.
@@ -66,7 +67,8 @@ fn with_their_records(plan: &mut Plan, facts: &Facts) -> Vec<(Start, Record)> {
 
 type Records = BTreeMap<ImageId, Record>;
 
-/// Splits records into those that are in the index of the unsettled once written, and those that leave it.
+/// Splits records into those that are in the index of the unsettled once written, and those that
+/// leave it.
 fn by_index(records: Records) -> (Records, Records) {
     records.into_iter().partition(|(_, record)| record.unsettled)
 }
@@ -77,7 +79,8 @@ struct Pass<'p, W> {
     facts: &'p Facts,
     owner: &'p str,
     report: Report,
-    /// Whether every write so far succeeded. If not, no record may leave the index of the unsettled.
+    /// Whether every write so far succeeded. If not, no record may leave the index of the
+    /// unsettled.
     is_whole: bool,
 }
 
@@ -92,7 +95,8 @@ impl<W: World> Pass<'_, W> {
         }
     }
 
-    /// Frees the slots of builds that ended. An image that starts again keeps its slot for the new claim.
+    /// Frees the slots of builds that ended. An image that starts again keeps its slot for the new
+    /// claim.
     async fn free_slots(
         &mut self,
         freed: &BTreeSet<ImageId>,
@@ -162,7 +166,8 @@ impl<W: World> Pass<'_, W> {
     fn is_written(&mut self, image: &ImageId, written: Result<(), NotSaved>) -> bool {
         match written {
             Ok(()) => return true,
-            // Whoever was faster planned with newer facts; what this plan meant to write is found by the next.
+            // Whoever was faster planned with newer facts; what this plan meant to write is found
+            // by the next.
             Err(NotSaved::Conflict) => {}
             Err(error) => self.fail(Some(image), &error),
         }
@@ -198,7 +203,8 @@ impl<W: World> Pass<'_, W> {
             }
             Err(error) => {
                 self.fail(Some(&start.image), &error);
-                // The claim may have been written and its answer lost: then this conflicts, and the claim is found.
+                // The claim may have been written and its answer lost: then this conflicts, and the
+                // claim is found.
                 self.save(&start.image, &record).await;
                 self.hold(&start, Hold::Unresolved { because: "the claim could not be written".into() });
             }
@@ -212,7 +218,8 @@ impl<W: World> Pass<'_, W> {
                 if let Some(claim) = &mut record.claim {
                     claim.execution = Some(execution.clone());
                 }
-                // If this fails the build runs all the same: whoever looks at the claim next finds its execution.
+                // If this fails the build runs all the same: whoever looks at the claim next finds
+                // its execution.
                 if let Err(error @ NotSaved::Fault(_)) = self.world.save(&start.image, &record).await {
                     self.fail(Some(&start.image), &error);
                 }
@@ -235,7 +242,8 @@ impl<W: World> Pass<'_, W> {
         }
     }
 
-    /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only means later.
+    /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only
+    /// means later.
     async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
         let later = refused.kind == FaultKind::Throttled;
         let failures =
@@ -253,8 +261,8 @@ impl<W: World> Pass<'_, W> {
         self.hold(start, hold);
     }
 
-    /// Sends the notices that are unsent in the ledger, and marks them there. If the pass is cut off in between, the next one
-    /// sends them again.
+    /// Sends the notices that are unsent in the ledger, and marks them there. If the pass is cut
+    /// off in between, the next one sends them again.
     async fn notify(&mut self, notices: Vec<Notice>) {
         if notices.is_empty() {
             return;

@@ -1,10 +1,9 @@
 //! What every step of the planner reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::built_on::built_on;
 use super::claims::resolve;
 use super::{Hold, Proof};
 use crate::facts::{Current, Execution, Facts, ImageFacts, Version};
@@ -99,32 +98,6 @@ impl<'a> Context<'a> {
             Some(Execution::Unread(unread)) => Some(unread),
             _ => None,
         }
-    }
-
-    /// Says why it is not known which version of a parent the image was built on.
-    pub(super) fn unread_base(&self, image: &Image) -> Option<Unread> {
-        self.hierarchy.parents(&image.id).find_map(|parent| {
-            let unread = built_on(self, image, parent).err()?;
-            let because =
-                format!("which version of {} it was built on is not known: {unread}", parent.image.id);
-            Some(Unread { because, ..unread.clone() })
-        })
-    }
-
-    /// Says why a parent whose scan the image needs could not be read.
-    pub(super) fn unread_parent(&self, parents: &BTreeSet<&ImageId>) -> Option<Unread> {
-        parents.iter().find_map(|parent| {
-            let unread = self.unread(parent).next()?;
-            let because = format!("whether {parent} still has its findings is not known: {unread}");
-            Some(Unread { because, ..unread.clone() })
-        })
-    }
-
-    /// Returns everything that a decision about the image needs and that could not be read.
-    /// `unscanned` are the parents whose scans it needs.
-    pub(super) fn all_unread(&self, image: &Image, unscanned: &BTreeSet<&ImageId>) -> Vec<Unread> {
-        let own = self.unread(&image.id).cloned();
-        own.chain(self.unread_base(image)).chain(self.unread_parent(unscanned)).collect()
     }
 
     pub(super) fn record(&self, id: &ImageId) -> &Record {

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
+use super::unread::{all_unread, unread_base, unread_parent};
 use super::{Awaited, Hold, Limit, Reason};
 use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
@@ -126,8 +127,8 @@ impl<'a> Candidate<'_, 'a> {
 
     /// Says what about the parents could not be read, if the image has no reasons.
     fn unread_above(&self) -> Option<String> {
-        let unread = self.context.unread_parent(&self.attribution.unscanned);
-        unread.or_else(|| self.context.unread_base(self.image)).map(|unread| unread.because)
+        let unread = unread_parent(self.context, &self.attribution.unscanned);
+        unread.or_else(|| unread_base(self.context, self.image)).map(|unread| unread.because)
     }
 
     /// Says why an image without reasons is not known to be clean.
@@ -212,14 +213,16 @@ impl<'a> Candidate<'_, 'a> {
         Some(self.waiting_on(&parent.image.id))
     }
 
-    /// Whether the build of a parent has run longer than `maxBuildTime`. Such a build may never end.
+    /// Whether the build of a parent has run longer than `maxBuildTime`. Such a build may never
+    /// end.
     fn is_hung(&self, parent: &ImageId) -> bool {
         let claimed_at = self.context.record(parent).claim.as_ref().map(|claim| claim.claimed_at);
         let longest = self.context.hierarchy.image(parent).map(|parent| parent.policy.max_build_time);
         claimed_at.zip(longest.ok()).is_some_and(|(at, longest)| longest.after(at) <= self.context.now)
     }
 
-    /// Whether the image has a reason that the build of `parent` does not answer. Age alone can wait.
+    /// Whether the image has a reason that the build of `parent` does not answer. Age alone can
+    /// wait.
     fn has_reason_besides(&self, parent: &ImageId) -> bool {
         self.reasons.active.iter().any(|reason| match reason {
             Reason::Vulnerable { .. } | Reason::Requested { .. } => true,
@@ -331,8 +334,8 @@ impl<'a> Candidate<'_, 'a> {
         }
     }
 
-    /// Whether the scan that proves the last build could not be read. Children wait for it no longer
-    /// than `maxWait`.
+    /// Whether the scan that proves the last build could not be read. Children wait for it no
+    /// longer than `maxWait`.
     fn awaits_unread_proof(&self) -> bool {
         let record = self.context.record(&self.image.id);
         let judges = record.proof.as_ref().is_some_and(|proof| !proof.causes.is_empty());
@@ -368,7 +371,7 @@ impl<'a> Candidate<'_, 'a> {
         }
         let policy = &self.image.policy;
         let severity = self.attribution.severity.unwrap_or(Severity::Unrated);
-        let longest = match self.context.unread_parent(&self.attribution.unscanned) {
+        let longest = match unread_parent(self.context, &self.attribution.unscanned) {
             Some(_) => policy.max_wait,
             None => policy.proof_wait.for_severity(severity),
         };
@@ -380,7 +383,7 @@ impl<'a> Candidate<'_, 'a> {
         let waits = !self.reasons.active.is_empty() || !self.attribution.above.is_empty();
         let judged_later = self.context.record(&self.image.id).proof.is_some();
         judged_later
-            || !self.context.all_unread(self.image, &self.attribution.unscanned).is_empty()
+            || !all_unread(self.context, self.image, &self.attribution.unscanned).is_empty()
             || match hold {
                 None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
                 Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,

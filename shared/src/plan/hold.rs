@@ -31,8 +31,8 @@ pub enum Limit {
     ConcurrentBuilds,
     /// `maxStartsPerDay`.
     StartsPerDay,
-    /// `maxConcurrentBuilds` of the image's owner. It is counted without a transaction: two passes at once may start one
-    /// more.
+    /// `maxConcurrentBuilds` of the image's owner. It is counted without a transaction: two passes
+    /// at once may start one more.
     OwnersBuilds,
     /// The pipeline's own: it runs as many executions as it may, or one that a start would
     /// overtake.

@@ -21,6 +21,7 @@ mod record;
 mod start;
 mod unknown;
 mod unknowns;
+mod unread;
 mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};

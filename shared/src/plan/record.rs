@@ -7,6 +7,7 @@ use super::context::Context;
 use super::decide::{Decision, Decisions};
 use super::limits;
 use super::notice;
+use super::unread::all_unread;
 use crate::image::ImageId;
 use crate::policy::Mode;
 use crate::record::{Record, UnreadSince};
@@ -70,7 +71,8 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     }
     let nothing = BTreeSet::new();
     let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
-    record.unread = unread(&context.all_unread(decision.image, unscanned), record.unread.take(), context.now);
+    record.unread =
+        unread(&all_unread(context, decision.image, unscanned), record.unread.take(), context.now);
     record.unsettled |= record.unread.is_some();
     record.notified = notice::notified(context, attribution, decision);
     // The next pass over the image sends the notices that were not sent. The tick makes that pass.

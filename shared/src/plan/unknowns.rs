@@ -1,10 +1,12 @@
-//! Names everything that is not known, whether or not a decision waits for it: unknown is never clean.
+//! Names everything that is not known, whether or not a decision waits for it: unknown is never
+//! clean.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attribution::Attributions;
 use super::built_on::contradicted_base;
 use super::context::Context;
+use super::unread::{unread_base, unread_parent};
 use super::{Unknown, make_start};
 use crate::finding::{Finding, Fix, Severity, Unclear};
 use crate::hierarchy::Image;
@@ -45,7 +47,7 @@ fn unread(
     let nothing = BTreeSet::new();
     let unscanned = attributions.of.get(&image.id).map_or(&nothing, |attribution| &attribution.unscanned);
     let execution = context.unread_execution(&image.id).map(|unread| format!("its execution: {unread}"));
-    let above = context.unread_base(image).into_iter().chain(context.unread_parent(unscanned));
+    let above = unread_base(context, image).into_iter().chain(unread_parent(context, unscanned));
     let texts = context.unknown(&image.id).into_iter().chain(execution);
     texts
         .chain(above.map(|unread| unread.because))

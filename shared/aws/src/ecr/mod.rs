@@ -149,8 +149,8 @@ impl Ecr {
             .await
     }
 
-    /// Chooses a candidate, and another one as long as the chosen one is an artefact: an index none of
-    /// whose manifests is an image.
+    /// Chooses a candidate, and another one as long as the chosen one is an artefact: an index none
+    /// of whose manifests is an image.
     async fn first_image(
         &self,
         repository: &Repository,
@@ -392,8 +392,8 @@ fn of_index(
             }
             // An attestation that is gone proves nothing and was never run.
             None if platform.is_marked_as_attestation() => {}
-            // A pull-through cache may hold one platform and not the other. The scan of what it does
-            // not hold cannot be read, so that platform is unknown, and the others are not.
+            // A pull-through cache may hold one platform and not the other. The scan of what it
+            // does not hold cannot be read, so that platform is unknown, and the others are not.
             None => {
                 platforms.insert(platform, manifest(&digest, Vec::new()));
             }

@@ -36,7 +36,8 @@ pub(super) fn by_digest(digest: &Digest) -> ImageIdentifier {
 }
 
 impl Ecr {
-    /// Describes those images of `ids` that exist. Returns nothing if the repository does not exist.
+    /// Describes those images of `ids` that exist. Returns nothing if the repository does not
+    /// exist.
     ///
     /// One missing id fails the whole call, and the error does not say which. So Patchwave halves
     /// the ids until the missing one is alone. One missing id among a hundred costs a dozen calls;

@@ -228,8 +228,8 @@ const WITHOUT_TIME: &str = "it does not say when it completed";
 const SEVERITIES: [&str; 7] =
     ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNDEFINED", "UNTRIAGED"];
 
-/// Returns the status of a finding that a person suppressed or that Inspector closed. It may be there
-/// all the same: a closed finding proves nothing.
+/// Returns the status of a finding that a person suppressed or that Inspector closed. It may be
+/// there all the same: a closed finding proves nothing.
 fn inactive(found: &EnhancedImageScanFinding) -> Option<&str> {
     found.status().filter(|status| *status != "ACTIVE")
 }
