@@ -1,7 +1,7 @@
 //! A person's profile: the command signs with what `credential_process`, SSO and `aws login` give it.
 
 #![cfg(feature = "aws")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 

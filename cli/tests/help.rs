@@ -1,6 +1,6 @@
 //! What a newcomer reads first: `--help`, and the answer of a verb that this build does not have.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 
