@@ -19,16 +19,16 @@ const SHOWN: usize = 20;
 struct Verdict {
     file: String,
     valid: bool,
-    errors: Vec<Message>,
+    errors: Vec<Placed>,
     /// What a valid file probably does not mean.
-    warnings: Vec<Message>,
+    warnings: Vec<Placed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Message {
+struct Placed {
     file: String,
     line: u64,
     column: u64,
@@ -96,7 +96,7 @@ fn good(file: &str, hierarchy: &Hierarchy, warnings: &[Warning]) -> Verdict {
         application: in_tier(Tier::Application),
         waves: hierarchy.all().waves().len(),
     };
-    let warnings = warnings.iter().map(|warning| Message {
+    let warnings = warnings.iter().map(|warning| Placed {
         file: warning.file.clone(),
         line: warning.line,
         column: warning.column,
@@ -115,7 +115,7 @@ fn bad(file: &str, errors: &HierarchyErrors) -> Verdict {
     let place = |error: &patchwave::hierarchy::HierarchyError| {
         format!("{}:{}:{}: ", error.file, error.line, error.column)
     };
-    let errors = errors.iter().map(|error| Message {
+    let errors = errors.iter().map(|error| Placed {
         file: error.file.clone(),
         line: error.line,
         column: error.column,
