@@ -22,6 +22,25 @@ fn a_valid_file_is_summed_up_in_one_line() {
 }
 
 #[test]
+fn warnings_are_no_errors_and_have_their_place() {
+    let file = fixture("hierarchy/warned/pinned.yaml");
+    let expected = std::fs::read_to_string(file.replace(".yaml", ".txt")).unwrap();
+    let ran = patchwave(&["validate", &file]);
+    assert_eq!(ran.code, 0);
+    assert_eq!(ran.stderr.replace(&file, "pinned.yaml"), expected);
+    assert!(ran.stdout.ends_with("; 3 warnings)\n"), "{}", ran.stdout);
+
+    let json = patchwave(&["validate", &file, "--format", "json"]);
+    assert_eq!((json.code, json.stderr.as_str()), (0, ""));
+    let warnings = json.json()["warnings"].as_array().unwrap().clone();
+    for (warning, line) in warnings.iter().zip(expected.lines()) {
+        let place = format!("pinned.yaml:{}:{}: warning: ", warning["line"], warning["column"]);
+        assert_eq!(format!("{place}{}", warning["message"].as_str().unwrap()), line);
+    }
+    assert_eq!(warnings.len(), 3);
+}
+
+#[test]
 fn every_error_of_a_file_is_told_with_its_place() {
     let file = fixture("hierarchy/invalid/many_at_once.yaml");
     let expected = std::fs::read_to_string(file.replace(".yaml", ".txt")).unwrap();
