@@ -7,9 +7,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::run_until_idle::{Delivery, run_until_idle};
 use patchwave_tests::schedules;
-use patchwave_tests::settle::{Delivery, settle};
-use patchwave_tests::world::{Setup, World};
 use serde_json::{Value, json};
 use support::{Ran, Scratch, patchwave, patchwave_with};
 
@@ -25,8 +25,8 @@ images:
 
 const CART: &str = "apps/cart:live";
 
-async fn decide(world: &World, verb: &'static str, image: &'static str) -> Ran {
-    decide_with(world.settings().clone(), verb, image).await
+async fn decide(harness: &Harness, verb: &'static str, image: &'static str) -> Ran {
+    decide_with(harness.settings().clone(), verb, image).await
 }
 
 async fn decide_with(settings: BTreeMap<String, String>, verb: &'static str, image: &'static str) -> Ran {
@@ -43,8 +43,8 @@ async fn run(settings: BTreeMap<String, String>, arguments: &[&'static str]) -> 
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-async fn done(world: &World, verb: &'static str, image: &'static str) {
-    let ran = decide(world, verb, image).await;
+async fn done(harness: &Harness, verb: &'static str, image: &'static str) {
+    let ran = decide(harness, verb, image).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{verb} {image}");
     assert_eq!(ran.json()["by"], "jo", "{verb} {image}");
 }
@@ -56,52 +56,52 @@ fn why<'r>(report: &'r Value, image: &str) -> &'r str {
 
 #[tokio::test]
 async fn people_approve_rebuild_freeze_and_release() {
-    let mut world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
-    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
-    settle(&mut world, Delivery::Batched).await;
-    assert_eq!(world.builds(), [("base/os".to_owned(), 1)].into());
-    assert_eq!(why(&world.sweep().await, CART), "NeedsApproval");
+    let mut harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(harness.builds(), [("base/os".to_owned(), 1)].into());
+    assert_eq!(why(&harness.sweep().await, CART), "NeedsApproval");
 
-    done(&world, "approve", CART).await;
-    settle(&mut world, Delivery::Batched).await;
-    assert_eq!(world.builds()[CART], 1, "it was approved");
-    assert!(world.findings(CART).await.is_empty());
+    done(&harness, "approve", CART).await;
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(harness.builds()[CART], 1, "it was approved");
+    assert!(harness.findings(CART).await.is_empty());
 
-    done(&world, "freeze", "base/os").await;
-    done(&world, "rebuild", "base/os:1").await;
-    settle(&mut world, Delivery::Batched).await;
-    assert_eq!(why(&world.sweep().await, "base/os"), "Frozen");
-    assert_eq!(world.builds()["base/os"], 1);
+    done(&harness, "freeze", "base/os").await;
+    done(&harness, "rebuild", "base/os:1").await;
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(why(&harness.sweep().await, "base/os"), "Frozen");
+    assert_eq!(harness.builds()["base/os"], 1);
 
-    done(&world, "release", "base/os").await;
-    settle(&mut world, Delivery::Batched).await;
-    assert_eq!(world.builds()["base/os"], 2, "the request outlived the freeze");
-    let request = world.reported("started").into_iter().next_back().unwrap()["reasons"][0].clone();
+    done(&harness, "release", "base/os").await;
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(harness.builds()["base/os"], 2, "the request outlived the freeze");
+    let request = harness.reported("started").into_iter().next_back().unwrap()["reasons"][0].clone();
     assert_eq!((&request["code"], &request["by"]), (&json!("Requested"), &json!("jo")));
-    settle(&mut world, Delivery::Batched).await;
-    assert_eq!(world.builds()["base/os"], 2, "a request is served once");
-    assert_eq!(why(&world.sweep().await, CART), "NeedsApproval", "an approval is void once it was used");
-    assert_eq!(world.builds()[CART], 1);
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(harness.builds()["base/os"], 2, "a request is served once");
+    assert_eq!(why(&harness.sweep().await, CART), "NeedsApproval", "an approval is void once it was used");
+    assert_eq!(harness.builds()[CART], 1);
 }
 
 #[tokio::test]
 async fn a_decision_that_cannot_be_written_says_why() {
-    let world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
-    let unknown = decide(&world, "approve", "apps/kart:live").await;
+    let harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    let unknown = decide(&harness, "approve", "apps/kart:live").await;
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(unknown.stderr.contains("apps/kart:live"), "{}", unknown.stderr);
     let nowhere = patchwave_with(&["freeze", CART, "--by", "jo"], &[]);
     assert_eq!(nowhere.code, 2, "{nowhere:?}");
     assert!(nowhere.stderr.contains("PATCHWAVE_HIERARCHY"), "{}", nowhere.stderr);
-    assert_eq!(world.builds(), [].into());
+    assert_eq!(harness.builds(), [].into());
 }
 
 #[tokio::test]
 async fn a_decision_schedules_a_recheck_and_is_written_whether_or_not_it_can() {
-    let world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
-    schedules::regular(world.moto(), "tick").await;
+    let harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    schedules::create(harness.moto(), "tick").await;
     let decided = async |verb, tick: &str| {
-        let mut settings = world.settings().clone();
+        let mut settings = harness.settings().clone();
         settings.insert("PATCHWAVE_TICK".to_owned(), format!("patchwave/{tick}"));
         let ran = decide_with(settings, verb, CART).await;
         assert_eq!(ran.code, 0, "{ran:?}");
@@ -109,24 +109,24 @@ async fn a_decision_schedules_a_recheck_and_is_written_whether_or_not_it_can() {
     };
     let frozen = decided("freeze", "tick").await;
     assert_eq!((&frozen["recheck"], &frozen["noRecheck"]), (&json!(true), &Value::Null));
-    assert_eq!(schedules::once(world.moto()).await.len(), 1, "one recheck");
+    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 1, "one recheck");
 
     let released = decided("release", "nowhere").await;
     assert_eq!(released["recheck"], false);
     let because = released["noRecheck"].as_str().unwrap();
     assert!(because.contains("read the schedule patchwave/nowhere"), "{because}");
-    assert_eq!(schedules::once(world.moto()).await.len(), 1, "and no other");
-    let unasked = decide(&world, "freeze", CART).await.json();
+    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 1, "and no other");
+    let unasked = decide(&harness, "freeze", CART).await.json();
     assert_eq!((&unasked["recheck"], &unasked["noRecheck"]), (&json!(false), &Value::Null));
 }
 
 #[tokio::test]
 async fn a_snapshot_of_a_deployment_plans_what_a_pass_would_start() {
-    let mut world = World::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
-    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let mut harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     let scratch = Scratch::new("snapshot");
     let hierarchy = scratch.write("hierarchy.yaml", HIERARCHY);
-    let facts = run(world.settings().clone(), &["facts"]).await;
+    let facts = run(harness.settings().clone(), &["facts"]).await;
     assert_eq!((facts.code, facts.stderr.as_str()), (0, ""));
     assert_eq!(
         facts.json()["pipelines"].as_object().unwrap().len(),
@@ -139,7 +139,7 @@ async fn a_snapshot_of_a_deployment_plans_what_a_pass_would_start() {
         patchwave(&["plan", "--hierarchy", &hierarchy, "--facts", &snapshot, "--format", "json"]).json();
     let starts = planned["starts"].as_array().unwrap();
     assert_eq!(starts.iter().map(|start| &start["image"]).collect::<Vec<_>>(), ["base/os"]);
-    assert_eq!(world.builds(), [].into(), "nothing is started");
-    let swept = world.sweep().await;
+    assert_eq!(harness.builds(), [].into(), "nothing is started");
+    let swept = harness.sweep().await;
     assert_eq!(swept["started"][0]["buildKey"], starts[0]["key"], "and a pass starts the same");
 }

@@ -63,7 +63,7 @@ def test_half_a_month_costs_half_of_what_flows():
 
 def test_the_counts_are_made_with_the_templates_windows():
     resources = read("template.yaml")["Resources"]
-    source = (INFRA.parent / "shared" / "sim" / "src" / "simulation.rs").read_text()
+    source = (INFRA.parent / "shared/sim/src/simulation/queues.rs").read_text()
     for function, event, window in (("ScanComplete", "Scans", "SCANS"), ("RebuildFanout", "Changes", "CHANGES")):
         queue = resources[function]["Properties"]["Events"][event]["Properties"]
         found = re.search(rf"const {window}_WINDOW: Span = Span::seconds\((\d+)\);", source)

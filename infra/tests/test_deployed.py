@@ -138,7 +138,7 @@ def shortest_quiet_period():
 
 @pytest.mark.parametrize("queue", WAKES.values())
 def test_what_fails_is_tried_as_often_as_the_simulator_tries_it(observing, queue):
-    tries = int(constant("shared/sim/src/simulation.rs", r"RECEIVED_AT_MOST: u32 = (\d+)"))
+    tries = int(constant("shared/sim/src/simulation/queues.rs", r"MOST_ATTEMPTS: u32 = (\d+)"))
     redrive = json.loads(attributes(observing, queue)["RedrivePolicy"])
     assert redrive == {"deadLetterTargetArn": observing.arn(queue + "Dead"), "maxReceiveCount": tries}
     # moto's CloudFormation ignores it.

@@ -228,6 +228,19 @@ impl Platform {
     /// The platform of a single manifest, which does not name one.
     pub const UNNAMED: &'static str = "unknown/single";
 
+    /// Returns the architecture, such as `arm64`. Where an index has several entries of one platform,
+    /// a number tells them apart, which is no part of it.
+    pub fn architecture(&self) -> &str {
+        let part = self.as_str().split('/').nth(1).unwrap_or_default();
+        part.split('#').next().unwrap_or_default()
+    }
+
+    /// Returns whether an index marks a manifest with this platform as an attestation. Only the
+    /// manifest itself shows whether it is one.
+    pub fn is_marked_as_attestation(&self) -> bool {
+        self.as_str().starts_with("unknown/unknown")
+    }
+
     /// Returns whether this stands for the platform of a single manifest, which does not name one.
     pub fn is_unnamed(&self) -> bool {
         self.as_str() == Self::UNNAMED

@@ -13,24 +13,24 @@ use serde_json::{Value, json};
 use crate::http::Server;
 use crate::traffic::Traffic;
 
-/// A service's refusal: an exception of its model, with the HTTP status that carries it.
+/// An exception with which a service refuses a call, with its HTTP status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The exception's name.
+    /// The name of the exception.
     pub code: String,
     pub message: String,
-    /// 400 for the caller's fault, 500 for the service's.
+    /// 400 for a mistake of the caller, 500 for one of the service.
     pub status: u16,
 }
 
 impl Refusal {
-    /// Refuses because of the caller.
+    /// Makes a refusal for a mistake of the caller.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), status: 400 }
     }
 }
 
-/// What a call comes to.
+/// The output of a call, or its refusal.
 pub type Answer = Result<Value, Refusal>;
 
 /// A fake of one AWS service.
@@ -75,7 +75,7 @@ pub(crate) fn respond(answer: Answer) -> Response {
 
 /// Reads one page of `items`: `size` of them from `token` on, and the token of the next page.
 ///
-/// The token is the position, which no caller may know.
+/// The token is the position in the list. Callers must not rely on that.
 pub fn page<T: Clone>(
     items: &[T],
     token: Option<&str>,
@@ -92,7 +92,7 @@ pub fn page<T: Clone>(
     Ok((items.get(from..to).unwrap_or_default().to_vec(), next))
 }
 
-/// Reads a field as text; empty where there is none.
+/// Returns a field as text, or empty text where it is missing.
 pub fn text<'v>(input: &'v Value, field: &str) -> &'v str {
     input[field].as_str().unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! `EventBridge`: collects the events that the fakes emit until the test delivers, repeats, reorders or drops them.
+//! `EventBridge`: collects the events of the fakes until a test delivers, repeats, reorders or
+//! drops them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,7 +37,7 @@ impl Bus {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.push(event);
     }
 
-    /// Makes an event that nobody emitted.
+    /// Makes an event without putting it on the bus.
     pub fn event(&self, source: &str, detail_type: &str, resources: &[String], detail: Value) -> Value {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.emitted += 1;
@@ -53,7 +54,7 @@ impl Bus {
         })
     }
 
-    /// Takes the events that wait, in the order in which they were emitted.
+    /// Removes and returns the events on the bus, oldest first.
     pub fn take(&self) -> Vec<Value> {
         std::mem::take(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting)
     }

@@ -1,4 +1,4 @@
-//! `cargo lambda`, used as a person uses it.
+//! `cargo lambda`, called as a person calls it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use tokio::process::{Child, Command};
 
 use crate::moto::{setting, venv};
 
-/// How often to look whether `cargo lambda watch` listens, and the pause between two looks: two minutes, for a machine that
-/// compiles meanwhile.
-const LOOKS: u32 = 1_200;
+/// How often, and with which pause, a test checks whether `cargo lambda watch` listens. Together
+/// that is two minutes, for a machine that compiles meanwhile.
+const CHECKS: u32 = 1_200;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A running `cargo lambda watch`.
@@ -32,7 +32,7 @@ impl Watch {
             .kill_on_drop(true)
             .spawn()
             .expect("cargo lambda starts");
-        for _ in 0..LOOKS {
+        for _ in 0..CHECKS {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return Self { port, child };
             }
@@ -44,7 +44,7 @@ impl Watch {
         panic!("cargo lambda watch does not listen");
     }
 
-    /// Runs `cargo lambda invoke`. The first time the function is compiled.
+    /// Runs `cargo lambda invoke`. The first call compiles the function.
     pub async fn invoke(&self, function: &str, event: &Path) -> Output {
         cargo_lambda()
             .args(["invoke", function, "--invoke-address", "127.0.0.1"])
@@ -56,7 +56,7 @@ impl Watch {
             .expect("cargo lambda starts")
     }
 
-    /// Interrupts it, as Ctrl-C does, so that it ends its functions, and waits until it has.
+    /// Interrupts it as Ctrl-C does, so that it ends its functions, and waits for its end.
     pub async fn stop(mut self) {
         let id = self.child.id().map(|id| id.to_string()).unwrap_or_default();
         let interrupted = Command::new("kill").args(["-INT", &id]).status().await;
@@ -69,7 +69,8 @@ fn cargo_lambda() -> Command {
     let path = format!("{}:{}", venv().join("bin").display(), setting("PATH").unwrap_or_default());
     let mut command = Command::new("cargo");
     command.arg("lambda").current_dir(workspace()).env("PATH", path);
-    // What cargo tells its tests is not what a person's shell tells cargo, and some crates would be built again for it.
+    // Cargo sets these for its tests, but a shell does not set them, and with them some crates
+    // would be built again.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PKG_")
             || name.to_string_lossy().starts_with("CARGO_MANIFEST_")
@@ -77,7 +78,7 @@ fn cargo_lambda() -> Command {
             command.env_remove(name);
         }
     }
-    // tests/run compiled everything; nothing is to be fetched.
+    // tests/run has compiled everything, so that nothing need be fetched.
     command.env("CARGO_NET_OFFLINE", "true");
     command
 }

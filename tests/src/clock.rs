@@ -1,20 +1,21 @@
-//! The fakes' clock: the real one, shifted at will and never standing still.
+//! The clock of the fakes: the real time, which a test can shift into the past.
 
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Says when things happen in the fakes.
+/// Tells the fakes the time.
 ///
-/// The functions read the real clock, so the fakes follow it; the past that an organisation starts with is written under
-/// a shifted one. Every reading is later than the one before, so that no two pushes tie.
+/// The functions read the real clock, so the fakes follow it. The versions that a test starts with
+/// are pushed under a shifted clock. Every reading is later than the one before, so that no two
+/// pushes have the same time.
 #[derive(Debug, Default)]
 pub struct Clock {
-    hands: Mutex<Hands>,
+    shift: Mutex<Shift>,
 }
 
 #[derive(Debug, Default)]
-struct Hands {
+struct Shift {
     behind: SignedDuration,
     last: Option<Timestamp>,
 }
@@ -22,31 +23,31 @@ struct Hands {
 impl Clock {
     /// Returns the time.
     pub fn now(&self) -> Timestamp {
-        let mut hands = self.hands.lock().unwrap_or_else(PoisonError::into_inner);
-        let shifted = real_now() - hands.behind;
-        let now = hands.last.map_or(shifted, |last| shifted.max(last + SignedDuration::from_millis(1)));
-        hands.last = Some(now);
+        let mut shift = self.shift.lock().unwrap_or_else(PoisonError::into_inner);
+        let shifted = real_now() - shift.behind;
+        let now = shift.last.map_or(shifted, |last| shifted.max(last + SignedDuration::from_millis(1)));
+        shift.last = Some(now);
         now
     }
 
-    /// Shows the time as it was `hours` ago, until [`Clock::be_right`].
-    pub fn go_back(&self, hours: i64) {
-        *self.hands.lock().unwrap_or_else(PoisonError::into_inner) =
-            Hands { behind: SignedDuration::from_hours(hours), last: None };
+    /// Sets the clock back by `hours`, until [`Clock::set_right`].
+    pub fn set_back(&self, hours: i64) {
+        *self.shift.lock().unwrap_or_else(PoisonError::into_inner) =
+            Shift { behind: SignedDuration::from_hours(hours), last: None };
     }
 
-    /// Shows the real time again.
-    pub fn be_right(&self) {
-        self.hands.lock().unwrap_or_else(PoisonError::into_inner).behind = SignedDuration::ZERO;
+    /// Sets the clock to the real time.
+    pub fn set_right(&self) {
+        self.shift.lock().unwrap_or_else(PoisonError::into_inner).behind = SignedDuration::ZERO;
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the harness's one look at the real clock")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the real clock")]
 fn real_now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Writes a time as awsJson does: seconds since 1970 with milliseconds.
+/// Returns a time as awsJson writes it: seconds since 1970 with milliseconds.
 pub(crate) fn epoch_seconds(time: Timestamp) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century fit a double's 53 bits")]
     let milliseconds = time.as_millisecond() as f64;

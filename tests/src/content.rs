@@ -1,4 +1,4 @@
-//! What a build pushes: OCI manifests and indexes, with digests that are really theirs.
+//! What a build pushes: OCI manifests and indexes with their real digests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The platforms that every image of the organisation is built for.
+/// The platforms of every image.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -17,13 +17,12 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Annotations of a manifest or an index.
 pub type Annotations = BTreeMap<String, String>;
 
-/// A document of the registry, as its bytes are.
+/// A manifest or an index, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The bytes, which are JSON.
     pub text: String,
     pub digest: String,
-    /// What it is.
     pub media_type: &'static str,
 }
 
@@ -46,7 +45,8 @@ pub fn digest(text: &str) -> String {
     })
 }
 
-/// Makes a platform's manifest. `build` goes into its config, as a build's time does, so that each build differs.
+/// Makes the manifest of a platform. Its config depends on `build`, as on the time of a real build,
+/// so that each build differs.
 pub fn manifest(build: &str, layers: &[String], annotations: &Annotations) -> Document {
     let layers: Vec<Value> = layers
         .iter()
@@ -62,7 +62,8 @@ pub fn manifest(build: &str, layers: &[String], annotations: &Annotations) -> Do
     Document::new(&content, MANIFEST)
 }
 
-/// Makes the attestation that buildx pushes beside a platform's manifest: a manifest that nobody runs or scans.
+/// Makes the attestation that buildx pushes beside the manifest of a platform. It is a manifest
+/// that is neither run nor scanned.
 ///
 /// <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
 pub fn attestation(subject: &Document) -> Document {
@@ -81,7 +82,7 @@ pub fn attestation(subject: &Document) -> Document {
     Document::new(&content, MANIFEST)
 }
 
-/// Makes the index over the platforms' manifests and their attestations.
+/// Makes the index of the manifests of all platforms and their attestations.
 pub fn index(platforms: &BTreeMap<&str, Document>, annotations: &Annotations) -> Document {
     let images = platforms.iter().map(|(platform, document)| {
         let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
@@ -107,7 +108,7 @@ fn with(mut object: Value, field: &str, value: Value) -> Value {
     object
 }
 
-/// Returns the layers that a manifest lists; none for an index or an attestation.
+/// Returns the layers of a manifest. An index and an attestation have none.
 pub fn layers(document: &Value) -> Vec<String> {
     let layers = document["layers"].as_array().map(Vec::as_slice).unwrap_or_default();
     layers

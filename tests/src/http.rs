@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A server on a free loopback port; it ends with its owner.
+/// A server on a free loopback port. It ends when it is dropped.
 pub struct Server {
     address: String,
     task: JoinHandle<()>,
@@ -24,7 +24,7 @@ impl Server {
         Self::over(TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port"), router)
     }
 
-    /// Serves `router` to whom `listener` accepts.
+    /// Serves `router` to the callers that `listener` accepts.
     pub fn over<L: Listener<Addr = SocketAddr>>(listener: L, router: Router) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("the fake serves") });
@@ -48,7 +48,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends one request and reads the whole answer; `Err` if nobody answers.
+/// Sends one request and reads the whole answer. Returns `Err` if no answer comes.
 pub async fn send(
     method: &str,
     url: &str,

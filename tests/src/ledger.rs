@@ -1,4 +1,5 @@
-//! What every ledger promises, in memory and on DynamoDB: the same checks run on both.
+//! The promises of every ledger. The same checks run on the one in memory and on the one on
+//! DynamoDB.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use patchwave::time::Timestamp;
 use patchwave_converge::{NotClaimed, NotSaved, Records, World};
 use serde_json::json;
 
-/// Checks all promises, each on a ledger of its own that holds nothing.
+/// Checks all promises, each on an empty ledger.
 ///
 /// # Panics
 ///
@@ -60,7 +61,7 @@ async fn read<W: World>(ledger: &W, image: &ImageId) -> Option<Record> {
     ledger.records(&BTreeSet::from([image.clone()])).await.expect("it answers").read.remove(image)
 }
 
-async fn running<W: World>(ledger: &W) -> BTreeSet<ImageId> {
+async fn held_by<W: World>(ledger: &W) -> BTreeSet<ImageId> {
     ledger.slots(now()).await.expect("it answers").held_by
 }
 
@@ -68,7 +69,11 @@ async fn a_write_is_fenced<W: World>(ledger: &W) {
     let unwritten = Record::default();
     assert_eq!(ledger.save(&id(1), &unwritten).await, Ok(()));
     assert_eq!(read(ledger, &id(1)).await.map(|record| record.fence), Some(1));
-    assert_eq!(ledger.save(&id(1), &unwritten).await, Err(NotSaved::Conflict), "it was written since");
+    assert_eq!(
+        ledger.save(&id(1), &unwritten).await,
+        Err(NotSaved::Conflict),
+        "the record was written meanwhile"
+    );
     assert_eq!(ledger.save(&id(1), &Record { fence: 1, ..unwritten.clone() }).await, Ok(()));
     assert_eq!(ledger.save(&id(1), &Record { fence: 1, ..unwritten.clone() }).await, Err(NotSaved::Conflict));
     assert_eq!(ledger.save(&id(1), &Record { fence: 9, ..unwritten }).await, Err(NotSaved::Conflict));
@@ -82,13 +87,13 @@ async fn a_record_that_was_read_before_it_existed_is_fenced_too<W: World>(ledger
     assert_eq!(
         ledger.save(&id(2), &Record { fence: 3, ..Record::default() }).await,
         Err(NotSaved::Conflict),
-        "what does not exist has no fence"
+        "a record that does not exist has no fence"
     );
 }
 
 async fn of_many_claimers_one_wins<W: World>(ledger: &W) {
     let (image, record) = (id(1), claimed(&id(1), 0));
-    // All have read the same record, and all call at once.
+    // All have read the same record, and all claim it at once.
     let outcomes = join_all((0..8).map(|_| ledger.claim(&image, &record, limits(20, 200), now()))).await;
     let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let lost = outcomes.iter().filter(|outcome| **outcome == Err(NotClaimed::Conflict)).count();
@@ -108,7 +113,7 @@ async fn limits_hold_and_slots_come_back<W: World>(ledger: &W) {
     assert_eq!(claim(2, limits(2, 0), now()).await, at_limit(Limit::StartsPerDay));
     assert_eq!(read(ledger, &id(2)).await, None, "nothing was written");
     assert_eq!(ledger.free(&id(1), 1).await, Ok(()));
-    assert_eq!(ledger.free(&id(1), 1).await, Ok(()), "giving back twice takes nobody else's");
+    assert_eq!(ledger.free(&id(1), 1).await, Ok(()), "a slot that is given back twice takes no other");
     assert_eq!(claim(2, limits(1, 2), now()).await, Ok(()));
     assert_eq!(claim(3, limits(9, 2), now()).await, at_limit(Limit::StartsPerDay));
     assert_eq!(claim(3, limits(9, 2), tomorrow()).await, Ok(()));
@@ -118,13 +123,13 @@ async fn limits_hold_and_slots_come_back<W: World>(ledger: &W) {
     assert_eq!(started, [2, 1]);
 }
 
-/// Whoever has a slot keeps it for its next claim, even if there are fewer now.
+/// An image that has a slot keeps it for its next claim, even under a lower limit.
 async fn a_lowered_limit_takes_no_slot_away<W: World>(ledger: &W) {
     for n in [1, 2] {
         assert_eq!(ledger.claim(&id(n), &claimed(&id(n), 0), limits(2, 9), now()).await, Ok(()));
     }
     assert_eq!(ledger.claim(&id(1), &claimed(&id(1), 1), limits(1, 9), now()).await, Ok(()));
-    assert_eq!(running(ledger).await, BTreeSet::from([id(1), id(2)]));
+    assert_eq!(held_by(ledger).await, BTreeSet::from([id(1), id(2)]));
     assert_eq!(
         ledger.claim(&id(3), &claimed(&id(3), 0), limits(1, 9), now()).await,
         Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds))
@@ -133,12 +138,12 @@ async fn a_lowered_limit_takes_no_slot_away<W: World>(ledger: &W) {
 
 async fn only_the_reader_of_the_last_write_gives_a_slot_back<W: World>(ledger: &W) {
     assert_eq!(ledger.claim(&id(1), &claimed(&id(1), 0), limits(9, 9), now()).await, Ok(()));
-    assert_eq!(ledger.free(&id(1), 0).await, Err(NotSaved::Conflict), "it is somebody else's claim's by now");
-    assert_eq!(running(ledger).await, BTreeSet::from([id(1)]));
+    assert_eq!(ledger.free(&id(1), 0).await, Err(NotSaved::Conflict), "the slot belongs to a newer claim");
+    assert_eq!(held_by(ledger).await, BTreeSet::from([id(1)]));
     assert_eq!(ledger.free(&id(1), 1).await, Ok(()));
-    assert_eq!(running(ledger).await, BTreeSet::new());
+    assert_eq!(held_by(ledger).await, BTreeSet::new());
     assert_eq!(read(ledger, &id(1)).await.map(|record| record.fence), Some(1), "the record stays as it is");
-    assert_eq!(ledger.free(&id(2), 0).await, Ok(()), "nobody wrote it, and nothing was taken");
+    assert_eq!(ledger.free(&id(2), 0).await, Ok(()), "the record does not exist, and no slot was held");
 }
 
 async fn the_index_follows_the_records<W: World>(ledger: &W) {

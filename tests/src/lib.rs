@@ -1,5 +1,5 @@
-//! The harness of the end-to-end scenarios: the compiled functions under a Lambda runtime API on loopback, against moto
-//! and wire-level fakes of what moto gets wrong.
+//! The harness of the end-to-end tests. The compiled functions run under a Lambda runtime API on
+//! loopback, against moto and against fakes of the services that moto does not play well enough.
 
 #![expect(
     clippy::expect_used,
@@ -9,6 +9,7 @@
     reason = "a harness that breaks is a test that fails"
 )]
 
+pub mod accounts;
 pub mod awsjson;
 pub mod bus;
 pub mod cargo_lambda;
@@ -16,17 +17,17 @@ pub mod clock;
 pub mod codepipeline;
 pub mod content;
 pub mod ecr;
-pub mod estate;
+pub mod harness;
+pub mod hierarchy;
 pub mod http;
 pub mod ledger;
 pub mod moto;
 pub mod mutate;
-pub mod organisation;
 pub mod parsers;
 pub mod queue;
+pub mod random;
+pub mod run_until_idle;
 pub mod runtime;
 pub mod scanner;
 pub mod schedules;
-pub mod settle;
 pub mod traffic;
-pub mod world;

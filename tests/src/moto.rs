@@ -1,4 +1,5 @@
-//! moto, the Python fake of AWS that holds tables, buckets and the registry's images.
+//! moto, the Python fake of AWS, which holds tables, buckets, queues and the images of the
+//! registry.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,19 +18,19 @@ use crate::awsjson::{self, Answer, Refusal};
 use crate::http::{self, Server};
 use crate::traffic::Traffic;
 
-/// The account that moto plays.
+/// The account of moto.
 pub const ACCOUNT: &str = "123456789012";
-/// The Region of everything here.
+/// The Region of all fakes.
 pub const REGION: &str = "us-east-1";
 
-/// A running `moto_server`, which ends with its owner.
+/// A running `moto_server`. It ends when it is dropped.
 pub struct Moto {
     url: String,
     _child: Child,
 }
 
 impl Moto {
-    /// Starts a server and waits until it says where it listens.
+    /// Starts a server and waits until it prints its address.
     pub async fn start() -> Self {
         let program = venv().join("bin/moto_server");
         assert!(
@@ -50,7 +51,8 @@ impl Moto {
         while let Some(line) = lines.next_line().await.expect("moto writes text") {
             if let Some((_, url)) = line.split_once("Running on ") {
                 let url = url.trim().to_owned();
-                // Nobody reads its request log, but somebody must: a full pipe would stop it.
+                // The request log must be read although it is not used: a full pipe would stop the
+                // server.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Self { url, _child: child };
             }
@@ -60,18 +62,20 @@ impl Moto {
         panic!("moto ended before it listened:\n{said}");
     }
 
-    /// Returns the endpoint of every service it plays.
+    /// Returns the endpoint of all its services.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Calls an awsJson operation, `target` being what `x-amz-target` names, such as `DynamoDB_20120810.CreateTable`.
+    /// Calls an awsJson operation, `target` being what `x-amz-target` names, such as
+    /// `DynamoDB_20120810.CreateTable`.
     pub async fn call(&self, service: &str, target: &str, input: &Value) -> Answer {
         call(&self.url, service, target, input).await
     }
 
-    /// Serves one of its services, one call after the other: DynamoDB's transactions are atomic, and moto's are not among
-    /// its threads. Each call is counted first, and may be refused.
+    /// Serves one of its services, one call after the other. The transactions of DynamoDB are
+    /// atomic, but those of moto are not when calls run in parallel. Each call is counted first,
+    /// and may be refused.
     pub async fn front(&self, service: &'static str, traffic: Arc<Traffic>) -> Server {
         let url = self.url.clone();
         let one_by_one = Arc::new(Mutex::new(()));
@@ -85,7 +89,7 @@ impl Moto {
         .await
     }
 
-    /// Posts to a service that speaks REST.
+    /// Posts to a REST service.
     pub async fn post(&self, service: &str, path: &str, input: &Value) {
         let authorization = authorization(service);
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
@@ -95,17 +99,17 @@ impl Moto {
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
     }
 
-    /// Gets something of a service that speaks REST.
+    /// Reads from a REST service.
     pub async fn get(&self, service: &str, path: &str) -> Value {
         let authorization = authorization(service);
         let headers = [("authorization", authorization.as_str())];
         let url = format!("{}/{path}", self.url);
         let (status, body) = http::send("GET", &url, &headers, "").await.expect("moto answers");
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
-        serde_json::from_slice(&body).expect("a service that speaks REST answers in JSON")
+        serde_json::from_slice(&body).expect("a REST service answers in JSON")
     }
 
-    /// Makes a bucket that holds one object.
+    /// Makes a bucket with one object.
     pub async fn put_object(&self, bucket: &str, key: &str, content: &str) {
         for (path, content) in [(bucket.to_owned(), ""), (format!("{bucket}/{key}"), content)] {
             let url = format!("{}/{path}", self.url);
@@ -118,7 +122,8 @@ impl Moto {
     }
 }
 
-/// Passes one call on as it is: the answer of a cancelled transaction says more than a refusal holds.
+/// Passes one call on unchanged, because the answer of a cancelled transaction says more than a
+/// [`Refusal`] holds.
 async fn pass(url: &str, service: &str, traffic: &Traffic, headers: &HeaderMap, body: Bytes) -> Response {
     if let Err(refusal) = traffic.admit(&awsjson::operation(headers), &String::from_utf8_lossy(&body)) {
         return awsjson::respond(Err(refusal));
@@ -158,7 +163,7 @@ pub(crate) async fn call(url: &str, service: &str, target: &str, input: &Value) 
     Err(Refusal { code: code.to_owned(), message: message.to_owned(), status: status.as_u16() })
 }
 
-/// moto reads service and Region out of the signature's scope and checks no signature.
+/// moto reads service and Region from the scope of the signature, and checks no signature.
 fn authorization(service: &str) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential=harness/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
@@ -174,7 +179,7 @@ pub fn venv() -> PathBuf {
 }
 
 /// Reads a setting of the test run.
-#[expect(clippy::disallowed_methods, reason = "the harness's one look at its environment")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
 pub(crate) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

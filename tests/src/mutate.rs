@@ -1,8 +1,9 @@
-//! Samples changed by chance, the same in every run: what parsers are fed where no fuzzer runs.
+//! Randomly changed samples, the same in every run. Parsers are tested with them where no fuzzer
+//! runs.
 
-use crate::settle::Dice;
+use crate::random::Random;
 
-/// Pieces that break parsers.
+/// Texts that have broken parsers.
 const PIECES: [&[u8]; 22] = [
     b"\"",
     b"{",
@@ -28,25 +29,25 @@ const PIECES: [&[u8]; 22] = [
     b"9999-12-31T23:59:59Z",
 ];
 
-/// Calls `parse` with `samples` and with `times` changed ones.
+/// Calls `parse` with each of `samples`, and `times` times with a changed one.
 pub fn mutations(samples: &[Vec<u8>], times: usize, seed: u64, mut parse: impl FnMut(&[u8])) {
     for sample in samples {
         parse(sample);
     }
-    let mut dice = Dice(seed);
+    let mut random = Random(seed);
     for _ in 0..times {
-        let mut bytes = samples[dice.roll(samples.len())].clone();
-        for _ in 0..=dice.roll(4) {
-            change(&mut bytes, samples, &mut dice);
+        let mut bytes = samples[random.below(samples.len())].clone();
+        for _ in 0..=random.below(4) {
+            change(&mut bytes, samples, &mut random);
         }
         parse(&bytes);
     }
 }
 
-fn change(bytes: &mut Vec<u8>, samples: &[Vec<u8>], dice: &mut Dice) {
-    let at = dice.roll(bytes.len() + 1);
-    let end = (at + dice.roll(40)).min(bytes.len());
-    match dice.roll(7) {
+fn change(bytes: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Random) {
+    let at = random.below(bytes.len() + 1);
+    let end = (at + random.below(40)).min(bytes.len());
+    match random.below(7) {
         0 => drop(bytes.drain(at..end)),
         1 => bytes.truncate(at),
         2 => {
@@ -55,17 +56,17 @@ fn change(bytes: &mut Vec<u8>, samples: &[Vec<u8>], dice: &mut Dice) {
         }
         3 => {
             if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << dice.roll(8);
+                *byte ^= 1 << random.below(8);
             }
         }
         4 => {
-            let other = &samples[dice.roll(samples.len())];
-            let from = dice.roll(other.len() + 1);
-            let to = (from + dice.roll(200)).min(other.len());
+            let other = &samples[random.below(samples.len())];
+            let from = random.below(other.len() + 1);
+            let to = (from + random.below(200)).min(other.len());
             bytes.splice(at..end, other[from..to].to_vec());
         }
         _ => {
-            let piece = PIECES[dice.roll(PIECES.len())];
+            let piece = PIECES[random.below(PIECES.len())];
             bytes.splice(at..end, piece.to_vec());
         }
     }

@@ -1,7 +1,9 @@
-//! Everything that reads what others wrote, each as a function of bytes that panics if a promise is broken: what can be
-//! read is read back the same, what cannot gives an error of bearable length, and nothing panics.
+//! The parsers of everything that comes from outside, each as a function of bytes. It panics if a
+//! promise is broken: what can be read is read back the same, and what cannot be read gives an
+//! error of limited length.
 //!
-//! `tests/fuzz/` runs them under libFuzzer, `tests/tests/mutated.rs` on changed samples with the stable toolchain.
+//! `tests/fuzz/` runs them under libFuzzer. `tests/tests/mutated.rs` runs them on changed samples
+//! with stable Rust.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -20,15 +22,16 @@ use patchwave::time::Span;
 use patchwave::trigger::{self, ScheduleKind};
 use serde_json::Value;
 
-/// The longest text of errors: what is wrong is quoted, and must not be repeated without end.
+/// The longest text of errors. Errors quote the input, and must not repeat it without end.
 const LONGEST_ERROR: usize = 1024 * 1024;
 
-static ORGANISATION: LazyLock<Hierarchy> = LazyLock::new(|| {
-    let yaml = include_str!("../fixtures/organisation.yaml");
-    Hierarchy::parse("organisation.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
+static SAMPLE: LazyLock<Hierarchy> = LazyLock::new(|| {
+    let yaml = include_str!("../fixtures/sample.yaml");
+    Hierarchy::parse("sample.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
 });
 
-/// A lifecycle policy, the images that it is about, and what runs of them: three files, each with the other two of a sample.
+/// A lifecycle policy, the images that it is about, and the deployments of those. Each is parsed
+/// together with the other two.
 static LIFECYCLE: LazyLock<(LifecyclePolicy, Listing, Answer)> = LazyLock::new(|| {
     let policy = LifecyclePolicy::read(include_str!("../fixtures/lifecycle/policy.json"));
     let listing = Listing::parse(include_str!("../fixtures/lifecycle/images.json"));
@@ -63,12 +66,12 @@ pub fn hierarchy(bytes: &[u8]) {
     }
 }
 
-/// A snapshot of facts, which is planned as well: whatever was observed, the planner answers.
+/// A snapshot of facts, and a plan from it: the planner must answer whatever was observed.
 pub fn facts(bytes: &[u8]) {
     let Ok(facts) = serde_json::from_slice::<Facts>(bytes) else { return };
     read_back(&facts);
-    let plan = plan(&ORGANISATION, &facts, Mode::Enforce, facts.observed_at);
-    let observed = ORGANISATION.images().filter(|image| facts.images.contains_key(&image.id)).count();
+    let plan = plan(&SAMPLE, &facts, Mode::Enforce, facts.observed_at);
+    let observed = SAMPLE.images().filter(|image| facts.images.contains_key(&image.id)).count();
     assert_eq!(plan.starts.len() + plan.holds.len(), observed, "each image has one start or one hold");
 }
 
@@ -78,7 +81,8 @@ pub fn record(bytes: &[u8]) {
     read_back(&record);
 }
 
-/// A lifecycle policy of ECR, a listing of a repository, or an inventory: whatever they say, there is an answer.
+/// A lifecycle policy of ECR, a listing of a repository, or an inventory. Whatever they contain,
+/// there is an answer.
 pub fn lifecycle(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (policy, listing, running) = &*LIFECYCLE;
@@ -109,7 +113,7 @@ pub fn lifecycle(bytes: &[u8]) {
     }
 }
 
-/// Names: of images, versions, tags, platforms, findings and spans of time.
+/// Names of images, versions, tags, platforms and findings, and spans of time.
 pub fn name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     word::<Reference>(text);

@@ -1,4 +1,5 @@
-//! SQS, as the functions' event source: moto holds the queue, its dead letters and the counts of receipts.
+//! SQS as the event source of a function. moto holds the queue, its dead letters and the counts of
+//! receipts.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,10 @@ use serde_json::{Value, json};
 use crate::awsjson::text;
 use crate::moto::{Moto, REGION};
 
-/// Deliveries after which SQS puts a message among the dead letters.
+/// After so many deliveries SQS moves a message to the dead letters.
 pub const DELIVERIES: u32 = 3;
 
-/// A queue whose messages a function gets, with its dead letters.
+/// A queue with its dead letters, whose messages a function gets.
 pub struct Queue {
     url: String,
     dead_letters: String,
@@ -34,14 +35,15 @@ impl Queue {
         text(&sent, "MessageId").to_owned()
     }
 
-    /// Takes what a function gets next: a Lambda event with up to ten messages, or nothing if the queue is empty.
+    /// Receives up to ten messages as a Lambda event, or nothing if the queue is empty.
     pub async fn take(&self, moto: &Moto) -> Option<Value> {
         let messages = receive(moto, &self.url).await;
         let records: Vec<Value> = messages.iter().map(record).collect();
         (!records.is_empty()).then(|| json!({ "Records": records }))
     }
 
-    /// Deletes the messages of a batch that did not fail, as Lambda does with `ReportBatchItemFailures`.
+    /// Deletes the messages of a batch that did not fail, as Lambda does with
+    /// `ReportBatchItemFailures`.
     pub async fn finish(&self, moto: &Moto, batch: &Value, answer: &Value) {
         let failures = answer["batchItemFailures"].as_array().map(Vec::as_slice).unwrap_or_default();
         for record in batch["Records"].as_array().into_iter().flatten() {
@@ -52,7 +54,7 @@ impl Queue {
         }
     }
 
-    /// Returns the dead letters: bodies by message id.
+    /// Returns the bodies of the dead letters by message id.
     pub async fn dead_letters(&self, moto: &Moto) -> BTreeMap<String, String> {
         let messages = receive(moto, &self.dead_letters).await;
         let letter = |m: &Value| (text(m, "MessageId").to_owned(), text(m, "Body").to_owned());
@@ -75,7 +77,7 @@ async fn call(moto: &Moto, operation: &str, input: Value) -> Value {
     answer.unwrap_or_else(|refusal| panic!("{operation}: {refusal:?}"))
 }
 
-/// Writes a message as Lambda hands it to a function.
+/// Writes a message as Lambda passes it to a function.
 fn record(message: &Value) -> Value {
     json!({
         "messageId": message["MessageId"],

@@ -1,4 +1,4 @@
-//! The Lambda runtime API on loopback, and a compiled function that lives under it.
+//! The Lambda runtime API on loopback, and a compiled function that runs under it.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -23,13 +23,14 @@ use crate::clock::Clock;
 use crate::http::Server;
 use crate::moto::REGION;
 
-/// When an invocation must have ended, as `Lambda-Runtime-Deadline-Ms` says.
+/// The value of `Lambda-Runtime-Deadline-Ms`, by which an invocation must have ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Deadline {
-    /// Far away: no test depends on how long anything takes.
+    /// In the far future, so that no test depends on how long anything takes.
     #[default]
     Far,
-    /// Ten minutes after the epoch: what `cargo lambda watch` sends, so that a function that trusts it bails out.
+    /// Ten minutes after the epoch, as `cargo lambda watch` sends it. A function that trusted it
+    /// would stop at once.
     LongPast,
     /// This long after the function takes the invocation.
     In(SignedDuration),
@@ -47,18 +48,18 @@ impl Deadline {
     }
 }
 
-/// What a function says when it cannot answer.
+/// The error with which a function answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionError {
-    /// The runtime's `errorType`.
+    /// `errorType`.
     pub kind: String,
-    /// Its `errorMessage`.
+    /// `errorMessage`.
     pub message: String,
 }
 
 type Outcome = Result<Value, FunctionError>;
 
-/// An invocation that waits for the function to ask for it.
+/// An invocation that the function has not taken yet.
 struct Invocation {
     id: String,
     payload: String,
@@ -76,16 +77,16 @@ impl Api {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, id: &str, outcome: Outcome) {
+    fn complete(&self, id: &str, outcome: Outcome) {
         let waiting = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         if let Some(waiting) = waiting {
-            // Nobody waits any more if the test gave up on the invocation.
+            // Sending fails if the test no longer waits for the invocation.
             let _ = waiting.send(outcome);
         }
     }
 }
 
-/// A compiled function binary under the runtime API; it ends with its owner.
+/// A compiled function under the runtime API. It ends when it is dropped.
 pub struct Function {
     name: String,
     child: Child,
@@ -97,7 +98,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts the binary `name` with nothing in its environment but `settings` and what Lambda sets.
+    /// Starts the binary `name`. Its environment has only `settings` and what Lambda sets.
     pub async fn start(name: &str, settings: &BTreeMap<String, String>, deadline: Deadline) -> Self {
         let (invocations, next) = mpsc::channel(1);
         let api = Arc::new(Api {
@@ -126,8 +127,8 @@ impl Function {
         Self { name: name.to_owned(), child, invocations, api, count: 0, log, _server: server }
     }
 
-    /// Gives later invocations another deadline.
-    pub fn must_end(&self, deadline: Deadline) {
+    /// Sets the deadline of later invocations.
+    pub fn set_deadline(&self, deadline: Deadline) {
         *self.api.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
 
@@ -146,7 +147,7 @@ impl Function {
             .await
             .expect("the runtime API lives as long as its function");
         tokio::select! {
-            outcome = answered => outcome.expect("every invocation is settled once"),
+            outcome = answered => outcome.expect("every invocation is answered once"),
             status = self.child.wait() => {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 panic!("{} ended instead of answering ({status}):\n{}", self.name, self.log().join("\n"))
@@ -188,16 +189,16 @@ async fn next(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn succeeded(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
-    api.settle(&id, Ok(serde_json::from_slice(&body).expect("a function answers in JSON")));
+    api.complete(&id, Ok(serde_json::from_slice(&body).expect("a function answers in JSON")));
     StatusCode::ACCEPTED
 }
 
 async fn failed(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
-    api.settle(&id, Err(diagnostic(&body)));
+    api.complete(&id, Err(diagnostic(&body)));
     StatusCode::ACCEPTED
 }
 
-/// A function that fails to start ends next, and [`Function::invoke`] sees that; its log says why.
+/// A function that fails to start ends at once. [`Function::invoke`] then panics with its log.
 async fn could_not_start() -> StatusCode {
     StatusCode::ACCEPTED
 }
@@ -208,7 +209,7 @@ fn diagnostic(body: &Bytes) -> FunctionError {
     FunctionError { kind: field("errorType"), message: field("errorMessage") }
 }
 
-/// Keeps what the function writes, so that its pipes never fill and a failed test can show it.
+/// Keeps the output of the function, so that its pipes never fill and a failed test can show it.
 fn keep(output: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Mutex<Vec<String>>>) {
     let Some(output) = output else { return };
     let log = Arc::clone(log);
@@ -220,7 +221,8 @@ fn keep(output: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Mutex
     });
 }
 
-/// Finds a function: in the folder that `PATCHWAVE_FUNCTIONS` names, where `cargo lambda build` left it, or beside the test.
+/// Finds the binary of a function: in the folder that `PATCHWAVE_FUNCTIONS` names, with the output
+/// of `cargo lambda build`, or else beside the test.
 fn binary(name: &str) -> PathBuf {
     if let Some(packages) = std::env::var_os("PATCHWAVE_FUNCTIONS") {
         let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");

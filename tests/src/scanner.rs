@@ -1,4 +1,4 @@
-//! What a scanner finds: packages lie in layers, vulnerabilities in versions of packages.
+//! The scanner: layers hold packages, and versions of packages have vulnerabilities.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,11 @@ use crate::moto::{ACCOUNT, REGION};
 /// Which of ECR's two scanners the registry uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scanning {
-    /// Once a day at most, and when asked; operating-system packages only, no fixed versions, no layers.
+    /// On request, at most once a day. It finds only packages of the operating system, and names
+    /// neither fixed versions nor layers.
     Basic,
-    /// Amazon Inspector's: all the time, never when asked; language packages, fixed versions and layers.
+    /// Amazon Inspector: continuous, and never on request. It finds language packages too, and
+    /// names fixed versions and layers.
     #[default]
     Enhanced,
 }
@@ -23,52 +25,50 @@ pub enum Scanning {
 pub struct Package {
     pub name: String,
     pub version: String,
-    /// Inspector's word for where it comes from: `OS`, `NODEPKG`, `PYTHONPKG` …
+    /// Inspector's name of the package manager: `OS`, `NODEPKG`, `PYTHONPKG` …
     pub manager: String,
 }
 
 /// A published vulnerability of one version of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vulnerability {
-    /// Such as `CVE-2026-1000`.
+    /// For example `CVE-2026-1000`.
     pub id: String,
     pub package: String,
-    /// In which version.
+    /// The only version that has it.
     pub affects: String,
-    /// The version that fixes it, if there is one yet.
+    /// The version that fixes it, if one is published.
     pub fixed_in: Option<String>,
     /// `CRITICAL`, `HIGH`, `MEDIUM` or `LOW`.
     pub severity: String,
-    /// Since when scanners know of it.
+    /// When scanners learned of it.
     pub known_since: Timestamp,
 }
 
-/// What became of the scan of a manifest.
+/// The result of the scan of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Complete(Timestamp),
-    /// It did not: the status word of `DescribeImageScanFindings`.
+    /// No result: the status in `DescribeImageScanFindings`.
     Other(&'static str),
 }
 
-/// A package that a vulnerability is in, and the layer that holds it.
+/// A layer, a package in it, and a vulnerability of that package.
 type Hit<'s> = (&'s str, &'s Package, &'s Vulnerability);
 
 /// The registry's scanner.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    /// Which one it is.
     pub scanning: Scanning,
-    /// What each layer holds.
+    /// The packages of each layer.
     pub packages: BTreeMap<String, Vec<Package>>,
-    /// The scan of each manifest that has one.
+    /// The result of each scanned manifest.
     pub scans: BTreeMap<String, Outcome>,
-    /// What is known.
     pub vulnerabilities: Vec<Vulnerability>,
 }
 
 impl Scanner {
-    /// Returns what a scan of `layers` finds at `seen_at`.
+    /// Returns what a scan of `layers` at `seen_at` finds.
     pub fn hits<'s>(&'s self, layers: &'s [String], seen_at: Timestamp) -> Vec<Hit<'s>> {
         let held = layers.iter().flat_map(|layer| {
             self.packages.get(layer).into_iter().flatten().map(move |package| (layer.as_str(), package))
@@ -83,7 +83,8 @@ impl Scanner {
         .collect()
     }
 
-    /// Returns the last moment that a completed scan of `completed` covers: enhanced scanning never stops.
+    /// Returns the last moment that a scan completed at `completed` covers. Enhanced scanning goes
+    /// on for ever.
     pub fn covers_until(&self, completed: Timestamp) -> Timestamp {
         match self.scanning {
             Scanning::Basic => completed,

@@ -1,4 +1,5 @@
-//! EventBridge Scheduler, as moto plays it: a schedule of the template, and those that a look was asked for with.
+//! EventBridge Scheduler in moto: a schedule of the template, and the one-time schedules of
+//! rechecks.
 
 use serde_json::{Value, json};
 
@@ -6,8 +7,8 @@ use crate::moto::Moto;
 
 const GROUP: &str = "patchwave";
 
-/// Makes a schedule as in the template.
-pub async fn regular(moto: &Moto, name: &str) {
+/// Creates a schedule like one of the template.
+pub async fn create(moto: &Moto, name: &str) {
     let input = include_str!("../fixtures/events/scheduler-universal-input.json");
     let regular = json!({
         "GroupName": GROUP, "ScheduleExpression": "cron(0 4 * * ? *)", "FlexibleTimeWindow": { "Mode": "OFF" },
@@ -18,8 +19,8 @@ pub async fn regular(moto: &Moto, name: &str) {
     moto.post("scheduler", &format!("schedules/{name}"), &regular).await;
 }
 
-/// Returns the schedules that strike once, as they are listed.
-pub async fn once(moto: &Moto) -> Vec<Value> {
+/// Returns the one-time schedules, as they are listed.
+pub async fn rechecks(moto: &Moto) -> Vec<Value> {
     let listed = moto.get("scheduler", &format!("schedules?ScheduleGroup={GROUP}")).await;
     let once = |schedule: &&Value| schedule["Name"].as_str().is_some_and(|name| name.contains('-'));
     listed["Schedules"].as_array().into_iter().flatten().filter(once).cloned().collect()

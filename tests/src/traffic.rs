@@ -1,22 +1,22 @@
-//! What passes on the wire: every call is counted, and a share of them is refused as AWS throttles.
+//! The calls on the wire: every call is counted, and some are throttled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::awsjson::Refusal;
-use crate::settle::Dice;
+use crate::random::Random;
 
-/// Which calls are refused as throttled.
+/// Which calls are throttled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Throttle {
     #[default]
     Never,
-    /// One in five of the calls that were not made before, and never its repetition: a limit that backing off gets under.
-    /// The seed decides which of the five.
+    /// One in five of the new calls, but never the repetition of a call. So a client that backs off
+    /// gets below the limit. The seed decides which of the five.
     OneInFive(u64),
 }
 
-/// The calls that all fakes were asked for.
+/// The calls to all fakes.
 #[derive(Debug, Default)]
 pub struct Traffic(Mutex<State>);
 
@@ -25,19 +25,20 @@ struct State {
     calls: BTreeMap<String, usize>,
     refused: usize,
     throttle: Throttle,
-    /// Calls that were not made before, counted from the last change of the throttle.
+    /// The number of new calls since the last change of the throttle.
     fresh: u64,
-    /// What was refused and is yet to be repeated.
-    owed: BTreeSet<String>,
+    /// Calls that were refused and not repeated yet.
+    to_repeat: BTreeSet<String>,
 }
 
 impl Traffic {
-    /// Begins to count anew, with this throttle.
+    /// Sets the throttle, and counts from zero.
     pub fn begin(&self, throttle: Throttle) {
         *self.state() = State { throttle, ..State::default() };
     }
 
-    /// Counts a call; `Err` if it is throttled. `call` tells it from every other: a repetition is the same call.
+    /// Counts a call. Returns `Err` if it is throttled. `call` is the same text for a repetition
+    /// and another one for every other call.
     pub fn admit(&self, operation: &str, call: &str) -> Result<(), Refusal> {
         let mut state = self.state();
         *state.calls.entry(operation.to_owned()).or_default() += 1;
@@ -79,16 +80,17 @@ impl State {
             Throttle::Never => false,
             Throttle::OneInFive(seed) => {
                 let name = format!("{operation} {call}");
-                if self.owed.remove(&name) {
+                if self.to_repeat.remove(&name) {
                     return false;
                 }
                 let (block, place) = (self.fresh / 5, self.fresh % 5);
                 self.fresh += 1;
-                // The first five are let through: however many calls follow, no more than a fifth of them is refused.
-                let chosen = Dice(seed.wrapping_mul(1_000_003).wrapping_add(block)).roll(5) as u64;
+                // The first five are never refused, so that at any time no more than a fifth of the
+                // calls is.
+                let chosen = Random(seed.wrapping_mul(1_000_003).wrapping_add(block)).below(5) as u64;
                 let is_refused = block > 0 && place == chosen;
                 if is_refused {
-                    self.owed.insert(name);
+                    self.to_repeat.insert(name);
                 }
                 is_refused
             }

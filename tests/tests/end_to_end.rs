@@ -1,15 +1,15 @@
 //! The compiled functions, from real events to real pipeline executions and back.
 //!
-//! `tests/fixtures/organisation.yaml` draws the organisation that all of this happens to.
+//! `tests/fixtures/sample.yaml` is the hierarchy of these tests, with a picture of it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave_tests::codepipeline::{Recipe, Status};
+use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::run_until_idle::{Delivery, run_until_idle};
 use patchwave_tests::scanner::Scanning;
-use patchwave_tests::settle::{Delivery, settle};
-use patchwave_tests::world::{Setup, World};
 use serde_json::{Value, json};
 
 /// `base/os` and everything on top of it.
@@ -33,32 +33,32 @@ fn each_once(images: &[&str]) -> BTreeMap<String, usize> {
     images.iter().map(|image| ((*image).to_owned(), 1)).collect()
 }
 
-/// Each affected image was built once, nothing else was, each on its parents' final versions, no finding is left, and
-/// looking at everything again starts nothing.
-async fn assert_the_wave_rolled_once(world: &mut World) {
-    assert_eq!(world.builds(), each_once(&AFFECTED));
-    for execution in world.pipelines.executions() {
+/// Each affected image was built once, on the final versions of its parents, and no other image was
+/// built. No finding is left, and a sweep starts nothing.
+async fn assert_the_wave_rolled_once(harness: &mut Harness) {
+    assert_eq!(harness.builds(), each_once(&AFFECTED));
+    for execution in harness.pipelines.executions() {
         assert_eq!(execution.status, Status::Succeeded);
         let build = execution.build.unwrap();
-        let parent = match world.parent(&build.image) {
-            Some(parent) => Some(world.current(&parent).await),
+        let parent = match harness.parent(&build.image) {
+            Some(parent) => Some(harness.current(&parent).await),
             None => None,
         };
-        assert_eq!(build.told_base, parent, "{} stands on its parent's current version", build.image);
-        for (parent, digest) in &build.told_parents {
-            assert_eq!(*digest, world.current(parent).await, "{} and its parent {parent}", build.image);
+        assert_eq!(build.sent_base, parent, "{} is on the current version of its parent", build.image);
+        for (parent, digest) in &build.sent_parents {
+            assert_eq!(*digest, harness.current(parent).await, "{} and its parent {parent}", build.image);
         }
-        assert_eq!(build.pushed, world.current(&build.image).await, "{}'s line follows", build.image);
-        assert_eq!(world.findings(&build.image).await, BTreeSet::new(), "{} is clean", build.image);
+        assert_eq!(build.pushed, harness.current(&build.image).await, "the line of {} follows", build.image);
+        assert_eq!(harness.findings(&build.image).await, BTreeSet::new(), "{} is clean", build.image);
     }
-    let sweep = world.sweep().await;
+    let sweep = harness.sweep().await;
     assert_eq!(sweep["started"], json!([]));
     assert!(sweep["held"].as_array().unwrap().iter().all(|held| held["why"] == "Fresh"), "{sweep}");
 }
 
-/// What reached the bus: each story's notices, once, in order.
-async fn stories(world: &World) -> Vec<String> {
-    let received = world.told().await;
+/// The notices on the bus, each once, in order.
+async fn notices(harness: &Harness) -> Vec<String> {
+    let received = harness.notices().await;
     let text = |notice: &Value, name: &str| notice[name].as_str().unwrap_or_default().to_owned();
     let in_order =
         |notice: &Value| (text(notice, "image"), notice["revision"].as_u64(), text(notice, "state"));
@@ -66,11 +66,11 @@ async fn stories(world: &World) -> Vec<String> {
     notices.into_iter().map(|(image, _, state)| format!("{image} {state}")).collect()
 }
 
-/// What the reports say of the affected images' findings: image, platform, verdict and coverage, each once.
-fn proofs(world: &World) -> BTreeSet<[String; 4]> {
+/// The proofs in the reports: image, platform, verdict and coverage, each once.
+fn proofs(harness: &Harness) -> BTreeSet<[String; 4]> {
     let field = |proof: &Value, name: &str| proof[name].as_str().unwrap_or_default().to_owned();
     let proof = |p: &&Value| ["image", "platform", "verdict", "coverage"].map(|name| field(p, name));
-    world.reported("proofs").iter().map(proof).collect()
+    harness.reported("proofs").iter().map(proof).collect()
 }
 
 fn all_fixed(coverage: &str) -> BTreeSet<[String; 4]> {
@@ -78,7 +78,7 @@ fn all_fixed(coverage: &str) -> BTreeSet<[String; 4]> {
     AFFECTED.iter().flat_map(|image| [on(image, "linux/amd64"), on(image, "linux/arm64")]).collect()
 }
 
-/// Finds what a report says about an image that was not started.
+/// Returns what a report says about an image that was not started.
 fn held<'r>(report: &'r Value, image: &str) -> &'r Value {
     let held = report["held"].as_array().unwrap();
     held.iter().find(|held| held["image"] == image).unwrap_or_else(|| panic!("{image} is not held: {report}"))
@@ -86,31 +86,39 @@ fn held<'r>(report: &'r Value, image: &str) -> &'r Value {
 
 #[tokio::test]
 async fn a_cve_in_a_base_rolls_to_the_applications_with_proof() {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    settle(&mut world, Delivery::InOrder).await;
-    assert_the_wave_rolled_once(&mut world).await;
-    assert_eq!(proofs(&world), all_fixed("osAndLanguages"));
-    assert_eq!(stories(&world).await, ["base/os opened", "base/os closed"], "22 findings, one root cause");
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    run_until_idle(&mut harness, Delivery::InOrder).await;
+    assert_the_wave_rolled_once(&mut harness).await;
+    assert_eq!(proofs(&harness), all_fixed("osAndLanguages"));
+    assert_eq!(
+        notices(&harness).await,
+        ["base/os opened", "base/os closed"],
+        "22 findings have one root cause"
+    );
 
-    let executions = world.pipelines.executions();
+    let executions = harness.pipelines.executions();
     let reported: BTreeSet<&str> =
-        world.reported("started").iter().filter_map(|started| started["executionId"].as_str()).collect();
+        harness.reported("started").iter().filter_map(|started| started["executionId"].as_str()).collect();
     assert_eq!(reported, executions.iter().map(|execution| execution.id.as_str()).collect());
     let pinned = executions.iter().find(|execution| execution.image == "apps/checkout").unwrap();
-    assert_eq!(pinned.commit, Some(world.recipe("apps/checkout").head()), "a patch ships no other commit");
+    assert_eq!(
+        pinned.commit,
+        Some(harness.recipe("apps/checkout").head()),
+        "a rebuild ships the same commit"
+    );
     let base = executions.iter().find(|execution| execution.image == "base/os").unwrap();
-    assert_eq!(base.variables["PATCHWAVE_NO_CACHE"], "true", "a cached layer is the old one");
+    assert_eq!(base.variables["PATCHWAVE_NO_CACHE"], "true", "a cache would return the old layer");
 }
 
 #[tokio::test]
-async fn basic_scanning_does_it_too() {
-    let mut world = World::start(Setup { scanning: Scanning::Basic, ..Setup::default() }).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    world.scan_everything().await;
-    settle(&mut world, Delivery::Batched).await;
-    assert_the_wave_rolled_once(&mut world).await;
-    let sqs = world.log("scan-complete");
+async fn with_basic_scanning_a_fix_rolls_to_the_applications_too() {
+    let mut harness = Harness::start(Setup { scanning: Scanning::Basic, ..Setup::default() }).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    harness.scan_everything().await;
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_the_wave_rolled_once(&mut harness).await;
+    let sqs = harness.log("scan-complete");
     assert!(
         sqs.iter().any(|line| line.contains(r#""verdict":"Fixed""#) || line.contains("fixed")),
         "{sqs:#?}"
@@ -118,46 +126,46 @@ async fn basic_scanning_does_it_too() {
 }
 
 #[tokio::test]
-async fn a_finding_asks_for_its_parents_scans_before_anything_is_built() {
-    let mut world = World::start(Setup { scanning: Scanning::Basic, ..Setup::default() }).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    world.registry.scan_version("apps/search", &world.current("apps/search:live").await);
-    let event = world.bus.take().swap_remove(0);
-    let report = world.deliver(&event).await;
-    assert_eq!(report["started"], json!([]), "the parents' scans are older than the finding: {report}");
-    let asked: BTreeSet<&str> =
-        world.reported("scansRequested").iter().filter_map(|scan| scan["image"].as_str()).collect();
-    assert!(asked.contains("platform/java:21"), "{asked:?}");
+async fn the_parents_of_a_finding_are_scanned_before_anything_is_built() {
+    let mut harness = Harness::start(Setup { scanning: Scanning::Basic, ..Setup::default() }).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    harness.registry.scan_version("apps/search", &harness.current("apps/search:live").await);
+    let event = harness.bus.take().swap_remove(0);
+    let report = harness.deliver(&event).await;
+    assert_eq!(report["started"], json!([]), "the scans of the parents are older than the finding: {report}");
+    let requested: BTreeSet<&str> =
+        harness.reported("scansRequested").iter().filter_map(|scan| scan["image"].as_str()).collect();
+    assert!(requested.contains("platform/java:21"), "{requested:?}");
     for _ in 0..2 {
-        world.registry.finish_scans();
-        for event in world.bus.take() {
-            world.deliver(&event).await;
+        harness.registry.finish_scans();
+        for event in harness.bus.take() {
+            harness.deliver(&event).await;
         }
     }
-    assert_eq!(world.builds(), each_once(&["base/os"]), "it is the base's finding");
-    settle(&mut world, Delivery::Batched).await;
-    assert_the_wave_rolled_once(&mut world).await;
+    assert_eq!(harness.builds(), each_once(&["base/os"]), "the finding belongs to the base");
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_the_wave_rolled_once(&mut harness).await;
 }
 
 #[tokio::test]
 async fn a_scan_event_of_every_image_at_once_gives_one_build_each() {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    let events = world.bus.take();
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    let events = harness.bus.take();
     assert_eq!(events.len(), 2 * AFFECTED.len(), "one for each platform of each image");
-    world.deliver_at_once(events).await;
-    assert_eq!(world.builds(), each_once(&["base/os"]));
-    let calls = world.traffic.calls_of("StartPipelineExecution");
-    assert_eq!(calls, 1, "the claim decides, and not the pipeline's memory for tokens");
-    settle(&mut world, Delivery::Batched).await;
-    assert_the_wave_rolled_once(&mut world).await;
+    harness.deliver_at_once(events).await;
+    assert_eq!(harness.builds(), each_once(&["base/os"]));
+    let calls = harness.traffic.calls_of("StartPipelineExecution");
+    assert_eq!(calls, 1, "the claim allows one start, before the pipeline compares tokens");
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_the_wave_rolled_once(&mut harness).await;
 }
 
 async fn disorder_adds_no_build(seed: u64) {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    settle(&mut world, Delivery::Disordered(seed)).await;
-    assert_the_wave_rolled_once(&mut world).await;
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    run_until_idle(&mut harness, Delivery::Disordered(seed)).await;
+    assert_the_wave_rolled_once(&mut harness).await;
 }
 
 #[tokio::test]
@@ -176,22 +184,22 @@ async fn duplicated_and_reordered_events_add_no_build_seed_3() {
 }
 
 #[tokio::test]
-async fn without_any_event_the_sweep_and_the_tick_do_it() {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    world.sweep().await;
-    settle(&mut world, Delivery::Dropped).await;
-    assert_the_wave_rolled_once(&mut world).await;
-    assert_eq!(proofs(&world), all_fixed("osAndLanguages"));
+async fn without_any_event_the_sweep_and_the_tick_roll_the_fix() {
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    harness.sweep().await;
+    run_until_idle(&mut harness, Delivery::Dropped).await;
+    assert_the_wave_rolled_once(&mut harness).await;
+    assert_eq!(proofs(&harness), all_fixed("osAndLanguages"));
 }
 
 #[tokio::test]
-async fn observe_starts_nothing_and_says_what_it_would() {
-    let mut world = World::start(Setup { mode: "observe", ..Setup::default() }).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    settle(&mut world, Delivery::Batched).await;
-    let sweep = world.sweep().await;
-    assert_eq!(world.builds(), BTreeMap::new());
+async fn in_observe_mode_nothing_starts_and_the_report_says_what_would() {
+    let mut harness = Harness::start(Setup { mode: "observe", ..Setup::default() }).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    let sweep = harness.sweep().await;
+    assert_eq!(harness.builds(), BTreeMap::new());
     let base = held(&sweep, "base/os");
     assert_eq!(base["why"], "Observing");
     assert_eq!(base["reasons"][0]["code"], "Vulnerable");
@@ -202,17 +210,17 @@ async fn observe_starts_nothing_and_says_what_it_would() {
 }
 
 #[tokio::test]
-async fn a_pipeline_that_would_refuse_is_not_started_and_says_why() {
+async fn a_pipeline_that_would_refuse_a_start_is_held_with_the_reason() {
     let undeclared = |recipe: &mut Recipe| {
         if recipe.image == "base/os" {
             recipe.variables.retain(|name| name != "PATCHWAVE_NO_CACHE");
         }
     };
-    let mut world = World::start_with(Setup::default(), undeclared).await;
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    settle(&mut world, Delivery::Batched).await;
-    let sweep = world.sweep().await;
-    assert_eq!(world.builds(), BTreeMap::new());
+    let mut harness = Harness::start_with(Setup::default(), undeclared).await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    let sweep = harness.sweep().await;
+    assert_eq!(harness.builds(), BTreeMap::new());
     let base = held(&sweep, "base/os");
     assert_eq!(base["why"], "NoPipeline");
     assert!(base["because"].as_str().unwrap().contains("PATCHWAVE_NO_CACHE"), "{base}");
@@ -220,35 +228,35 @@ async fn a_pipeline_that_would_refuse_is_not_started_and_says_why() {
 
 #[tokio::test]
 async fn a_failed_build_holds_its_branch_and_no_other() {
-    let mut world = World::start(Setup::default()).await;
-    world.broken.insert("platform/java:21".to_owned());
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    settle(&mut world, Delivery::Batched).await;
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.failing_builds.insert("platform/java:21".to_owned());
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    run_until_idle(&mut harness, Delivery::Batched).await;
 
     let mut expected = each_once(&AFFECTED);
     expected.retain(|image, _| !["apps/search:live", "apps/billing:live"].contains(&image.as_str()));
     expected.insert("platform/java:21".to_owned(), 2);
-    assert_eq!(world.builds(), expected, "one retry, then it waits");
+    assert_eq!(harness.builds(), expected, "one retry, then a back-off");
 
-    let sweep = world.sweep().await;
+    let sweep = harness.sweep().await;
     let failed = held(&sweep, "platform/java:21");
     assert_eq!((&failed["why"], &failed["failures"]), (&json!("BackOff"), &json!(2)));
     for image in ["apps/search:live", "apps/billing:live"] {
         let waiting = held(&sweep, image);
         assert_eq!((&waiting["why"], &waiting["on"]), (&json!("WaitingOn"), &json!("platform/java:21")));
-        assert!(!world.findings(image).await.is_empty(), "{image} is not clean, and nobody says so");
+        assert!(!harness.findings(image).await.is_empty(), "{image} still has the finding");
     }
     assert_eq!(held(&sweep, "apps/landing:live")["why"], "Fresh");
 }
 
 #[tokio::test]
 async fn a_failed_scan_is_unknown_and_never_clean() {
-    let mut world = World::start(Setup::default()).await;
-    world.registry.fail_scans_of("platform/python");
-    world.scan_everything().await;
-    let events = world.bus.take();
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.registry.fail_scans_of("platform/python");
+    harness.scan_everything().await;
+    let events = harness.bus.take();
     let event = events.iter().find(|event| event.to_string().contains("platform/python")).unwrap();
-    let report = world.deliver(event).await;
+    let report = harness.deliver(event).await;
     let unknown = |platform: &str| {
         json!({
             "image": "platform/python:3.13", "platform": platform, "because": "scan failed: FAILED",
@@ -260,13 +268,13 @@ async fn a_failed_scan_is_unknown_and_never_clean() {
 }
 
 #[tokio::test]
-async fn a_finding_that_no_rebuild_helps_starts_nothing() {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose(CVE, "cart-library", Some("1.0.1"));
-    world.disclose("CVE-2026-1001", "openssl", None);
-    settle(&mut world, Delivery::Batched).await;
-    assert_eq!(world.builds(), BTreeMap::new());
-    let sweep = world.sweep().await;
+async fn a_finding_that_no_rebuild_can_fix_starts_nothing() {
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose(CVE, "cart-library", Some("1.0.1"));
+    harness.disclose("CVE-2026-1001", "openssl", None);
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(harness.builds(), BTreeMap::new());
+    let sweep = harness.sweep().await;
     assert_eq!(held(&sweep, "apps/cart:live")["why"], "CannotHelp");
     assert_eq!(held(&sweep, "base/os")["why"], "CannotHelp");
 }

@@ -1,4 +1,5 @@
-//! The fakes speak the services' wire: the real SDK clients understand them, and they refuse what AWS refuses.
+//! The fakes answer as the services do: the real SDK clients understand them, and they refuse what
+//! AWS refuses.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -87,7 +88,7 @@ fn digest(digest: &str) -> ImageIdentifier {
 }
 
 #[tokio::test]
-async fn the_registry_keeps_what_loses_its_tag_and_turns_pages() {
+async fn the_registry_keeps_untagged_images_and_answers_in_pages() {
     let fakes = Fakes::start(Scanning::Enhanced).await;
     let old = build(&fakes, "first").await;
     let new = build(&fakes, "second").await;
@@ -102,11 +103,11 @@ async fn the_registry_keeps_what_loses_its_tag_and_turns_pages() {
 
     let pages = ecr.describe_images().repository_name("base/os").into_paginator().send();
     let pages: Vec<_> = pages.try_collect().await.unwrap();
-    assert!(pages.len() > 2, "small pages");
+    assert!(pages.len() > 2, "the pages are small");
     let all: Vec<_> = pages.iter().flat_map(DescribeImagesOutput::image_details).collect();
     assert_eq!(all.len(), 10, "two indexes, four manifests, four attestations");
     let former = all.iter().find(|image| image.image_digest() == Some(old.as_str())).unwrap();
-    assert!(former.image_tags().is_empty(), "its tags moved on");
+    assert!(former.image_tags().is_empty(), "its tags moved to the new version");
     assert!(former.image_pushed_at() < current.image_pushed_at());
 
     let missing =
@@ -179,7 +180,7 @@ async fn scans_are_of_platform_manifests_and_have_pages() {
 }
 
 #[tokio::test]
-async fn pipelines_check_their_input_and_replay_tokens() {
+async fn pipelines_check_their_input_and_answer_a_repeated_token_with_the_same_execution() {
     let fakes = Fakes::start(Scanning::Enhanced).await;
     let (builder, clock, bus) = (fakes.builder(), Arc::clone(&fakes.clock), Arc::clone(&fakes.bus));
     let pipelines = Arc::new(Pipelines::new(vec![recipe()], builder, clock, bus));

@@ -1,11 +1,11 @@
-//! What every function does with what reaches it, whatever its world is like.
+//! What every function does with any event.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
 
+use patchwave_tests::harness::{Harness, Setup, batch};
 use patchwave_tests::runtime::{Deadline, Function};
-use patchwave_tests::world::{Setup, World, batch};
 use serde_json::{Value, json};
 
 const FUNCTIONS: [&str; 3] = ["inventory", "rebuild-fanout", "scan-complete"];
@@ -25,11 +25,11 @@ fn fixture(name: &str) -> Value {
 
 #[tokio::test]
 async fn every_function_answers_every_sample_event() {
-    let mut world = World::start(Setup::default()).await;
+    let mut harness = Harness::start(Setup::default()).await;
     for (path, event) in fixtures() {
         for function in FUNCTIONS {
-            let answer = world.invoke(function, &event).await;
-            // A response of SQS is nothing that AWS sends to a function.
+            let answer = harness.invoke(function, &event).await;
+            // AWS sends no response of SQS to a function.
             if path.ends_with("sqs-batch-response.json") {
                 assert_eq!(answer.unwrap_err().kind, "InvalidEvent", "{function}");
             } else if event["Records"].is_array() {
@@ -42,27 +42,27 @@ async fn every_function_answers_every_sample_event() {
             }
         }
     }
-    assert!(world.builds().is_empty(), "they are about somebody else's images");
+    assert!(harness.builds().is_empty(), "the events are about other images");
 }
 
 #[tokio::test]
-async fn a_poisoned_record_fails_alone() {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
-    let mut bodies: Vec<String> = world.bus.take().iter().take(2).map(Value::to_string).collect();
+async fn an_unreadable_message_fails_alone_in_its_batch() {
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let mut bodies: Vec<String> = harness.bus.take().iter().take(2).map(Value::to_string).collect();
     bodies.insert(1, "{ not JSON".to_owned());
     bodies.push(r#"{"detail-type": "Inspector2 Finding", "source": "aws.inspector2"}"#.to_owned());
-    let failed = world.deliver_batch("scan-complete", &bodies).await;
+    let failed = harness.deliver_batch("scan-complete", &bodies).await;
     assert_eq!(failed, ["1", "3"]);
-    assert_eq!(world.builds(), [("base/os".to_owned(), 1)].into(), "the others were acted on");
+    assert_eq!(harness.builds(), [("base/os".to_owned(), 1)].into(), "the others were acted on");
 }
 
 #[tokio::test]
-async fn a_batch_that_cannot_be_acted_on_is_asked_for_again() {
-    let world = World::start(Setup::default()).await;
-    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
-    let bodies: Vec<String> = world.bus.take().iter().take(2).map(Value::to_string).collect();
-    let mut settings = world.settings().clone();
+async fn a_batch_that_cannot_be_acted_on_is_delivered_again() {
+    let harness = Harness::start(Setup::default()).await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let bodies: Vec<String> = harness.bus.take().iter().take(2).map(Value::to_string).collect();
+    let mut settings = harness.settings().clone();
     settings.insert("PATCHWAVE_TABLE".to_owned(), "nobody-made-it".to_owned());
     let mut function = Function::start("scan-complete", &settings, Deadline::Far).await;
     let answer = function.invoke(&batch(&bodies)).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_batch_that_cannot_be_acted_on_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn settings_that_are_missing_are_named_to_the_caller() {
+async fn a_missing_setting_is_named_to_the_caller() {
     let mut function = Function::start("inventory", &[].into(), Deadline::Far).await;
     let error = function.invoke(&fixture("scheduled-event-rule")).await.unwrap_err();
     assert_eq!(error.kind, "InvalidSettings");
@@ -80,19 +80,19 @@ async fn settings_that_are_missing_are_named_to_the_caller() {
 
 #[tokio::test]
 async fn a_deadline_of_1970_is_ignored() {
-    let world = World::start(Setup::default()).await;
-    let mut function = Function::start("rebuild-fanout", world.settings(), Deadline::LongPast).await;
+    let harness = Harness::start(Setup::default()).await;
+    let mut function = Function::start("rebuild-fanout", harness.settings(), Deadline::LongPast).await;
     let report = function.invoke(&fixture("scheduled-event-rule")).await.unwrap();
     assert_eq!(report["trigger"], json!([{ "kind": "tick" }]));
 }
 
 #[tokio::test]
 async fn logs_are_json_and_name_the_request() {
-    let mut world = World::start(Setup::default()).await;
-    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
-    let event = world.bus.take().swap_remove(0);
-    world.deliver(&event).await;
-    let log = world.log("scan-complete");
+    let mut harness = Harness::start(Setup::default()).await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let event = harness.bus.take().swap_remove(0);
+    harness.deliver(&event).await;
+    let log = harness.log("scan-complete");
     let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let started = lines.iter().find(|line| line["message"] == "started").unwrap();
     assert_eq!(started["image"], "base/os");

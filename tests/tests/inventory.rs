@@ -1,11 +1,12 @@
-//! The compiled inventory function: from what ECS shows to the table, the figures and the report.
+//! The compiled inventory function, from the answers of ECS to the table, the metrics and the
+//! report.
 
 use std::sync::Arc;
 
-use patchwave_tests::estate::{EcsCluster, Estate, Region};
-use patchwave_tests::organisation;
-use patchwave_tests::settle::{Delivery, settle};
-use patchwave_tests::world::{ACCOUNT, Setup, World};
+use patchwave_tests::accounts::{EcsCluster, FakeAccounts, Region};
+use patchwave_tests::harness::{ACCOUNT, Harness, Setup};
+use patchwave_tests::hierarchy;
+use patchwave_tests::run_until_idle::{Delivery, run_until_idle};
 use serde_json::{Value, json};
 
 const REGISTRY: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
@@ -13,7 +14,7 @@ const CVE: &str = "CVE-2026-1000";
 
 fn setup() -> Setup {
     let keys = "inventory: { regions: [us-east-1], accounts: [{ id: '123456789012', environment: prod }] }";
-    Setup { hierarchy: format!("{}\n{keys}\n", organisation::HIERARCHY), ..Setup::default() }
+    Setup { hierarchy: format!("{}\n{keys}\n", hierarchy::SAMPLE), ..Setup::default() }
 }
 
 /// A task of a service that runs `image` by this digest.
@@ -32,7 +33,7 @@ fn task(service: &str, image: &str, digest: Option<&str>) -> Value {
     })
 }
 
-/// What runs in the one cluster: the cart, by this digest, and a proxy that nobody approved.
+/// One cluster that runs the cart by this digest, and an unapproved proxy.
 fn shop(digest: &str) -> Region {
     let tasks = vec![
         task("cart", &format!("{REGISTRY}/apps/cart:live"), Some(digest)),
@@ -42,68 +43,72 @@ fn shop(digest: &str) -> Region {
     Region { ecs: vec![EcsCluster { arn, tasks, ..EcsCluster::default() }], ..Region::default() }
 }
 
-/// The lines that CloudWatch makes metrics of, since `from`.
-fn figures(world: &World, from: usize) -> Vec<Value> {
-    let lines = world.log("inventory");
+/// The log lines from `from` on of which CloudWatch makes metrics.
+fn metrics(harness: &Harness, from: usize) -> Vec<Value> {
+    let lines = harness.log("inventory");
     let json = lines.iter().skip(from).filter_map(|line| serde_json::from_str::<Value>(line).ok());
     json.filter(|line| line["_aws"].is_object()).collect()
 }
 
 #[tokio::test]
-async fn what_runs_is_vulnerable_until_its_last_task_has_stopped() {
-    let mut world = World::start(setup()).await;
-    let estate = Arc::clone(&world.estate);
-    let old = world.current("apps/cart:live").await;
-    estate.set(ACCOUNT, "us-east-1", shop(&old));
-    estate.page(1);
+async fn an_image_is_vulnerable_until_its_last_task_with_the_finding_has_stopped() {
+    let mut harness = Harness::start(setup()).await;
+    let accounts = Arc::clone(&harness.accounts);
+    let old = harness.current("apps/cart:live").await;
+    accounts.set(ACCOUNT, "us-east-1", shop(&old));
+    accounts.page(1);
 
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    let sweep = world.sweep().await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    let sweep = harness.sweep().await;
     let totals = &sweep["inventory"];
     assert_eq!(
         (&totals["running"], &totals["vulnerable"], &totals["strangers"], &totals["behind"]),
         (&2.into(), &1.into(), &1.into(), &0.into()),
         "{sweep}"
     );
-    let figure = |lines: &[Value], name: &str| lines.iter().find_map(|line| line.get(name).cloned());
-    let first = figures(&world, 0);
-    assert_eq!(figure(&first, "RunningImages"), Some(json!(2)));
+    let metric = |lines: &[Value], name: &str| lines.iter().find_map(|line| line.get(name).cloned());
+    let first = metrics(&harness, 0);
+    assert_eq!(metric(&first, "RunningImages"), Some(json!(2)));
     let critical = first.iter().find(|line| line["Severity"] == "critical").unwrap();
     assert_eq!(critical["VulnerableRunningImages"], 1);
-    assert_eq!(figure(&first, "MeanTimeToPatched"), None);
+    assert_eq!(metric(&first, "MeanTimeToPatched"), None);
 
-    settle(&mut world, Delivery::InOrder).await;
-    let new = world.current("apps/cart:live").await;
+    run_until_idle(&mut harness, Delivery::InOrder).await;
+    let new = harness.current("apps/cart:live").await;
     assert_ne!(new, old, "the fix was built");
-    let sweep = world.sweep().await;
+    let sweep = harness.sweep().await;
     let totals = &sweep["inventory"];
-    assert_eq!((&totals["vulnerable"], &totals["behind"]), (&1.into(), &1.into()), "pushed is not patched");
+    assert_eq!(
+        (&totals["vulnerable"], &totals["behind"]),
+        (&1.into(), &1.into()),
+        "a pushed version is not deployed yet"
+    );
     assert_eq!(totals["unreadPlaces"], 0, "{sweep}");
 
-    // The cluster cannot be read: what ran there may still run.
-    estate.refuse("ListTasks", "AccessDeniedException", 1);
-    let sweep = world.sweep().await;
+    // The cluster cannot be read, so what ran there may still run.
+    accounts.refuse("ListTasks", "AccessDeniedException", 1);
+    let sweep = harness.sweep().await;
     let totals = &sweep["inventory"];
     assert_eq!(totals["vulnerable"], 1, "{sweep}");
-    assert_eq!(totals["unreadPlaces"], 1, "the cluster, and not what nobody looks at: {sweep}");
+    assert_eq!(totals["unreadPlaces"], 1, "only the cluster, because its services are not surveyed: {sweep}");
 
-    estate.set(ACCOUNT, "us-east-1", shop(&new));
-    let before = world.log("inventory").len();
-    let sweep = world.sweep().await;
+    accounts.set(ACCOUNT, "us-east-1", shop(&new));
+    let before = harness.log("inventory").len();
+    let sweep = harness.sweep().await;
     let totals = &sweep["inventory"];
     assert_eq!((&totals["vulnerable"], &totals["behind"]), (&0.into(), &0.into()), "{sweep}");
-    assert!(figure(&figures(&world, before), "MeanTimeToPatched").is_some());
+    assert!(metric(&metrics(&harness, before), "MeanTimeToPatched").is_some());
 }
 
 #[tokio::test]
-async fn a_survey_that_fails_stops_no_sweep() {
-    let mut world = World::start(setup()).await;
-    // Nobody listens where ECS and the others are said to be.
-    let server = Arc::new(Estate::default()).serve().await;
-    world.look_at(&server.url());
+async fn a_failed_survey_does_not_stop_the_sweep() {
+    let mut harness = Harness::start(setup()).await;
+    // No server listens at the endpoints of ECS and the other services.
+    let server = Arc::new(FakeAccounts::default()).serve().await;
+    harness.set_survey_endpoint(&server.url());
     drop(server);
-    world.disclose(CVE, "openssl", Some("1.0.1"));
-    let sweep = world.sweep().await;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    let sweep = harness.sweep().await;
     assert_eq!(sweep["started"][0]["image"], "base/os", "{sweep}");
     assert!(sweep["inventory"]["unreadPlaces"].as_u64().unwrap() > 0, "{sweep}");
 }

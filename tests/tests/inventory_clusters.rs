@@ -1,12 +1,12 @@
-//! The compiled inventory function, where it has to get in: Kubernetes behind TLS, and another account's role.
+//! The compiled inventory function with Kubernetes behind TLS, and with a role in another account.
 
 use std::sync::Arc;
 
-use patchwave_tests::estate::{EcsCluster, Estate, Kubernetes, Region, Trust, access_key};
+use patchwave_tests::accounts::{EcsCluster, FakeAccounts, Kubernetes, Region, Trust, access_key};
+use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::hierarchy::SAMPLE;
 use patchwave_tests::moto::{ACCOUNT, REGION};
-use patchwave_tests::organisation::HIERARCHY;
 use patchwave_tests::runtime::{Deadline, Function};
-use patchwave_tests::world::{Setup, World};
 use serde_json::{Value, json};
 
 const OTHER: &str = "444455556666";
@@ -17,7 +17,7 @@ fn setup() -> Setup {
         "inventory:\n  regions: [{REGION}]\n  accounts:\n    - {{ id: \"{ACCOUNT}\", environment: prod }}\n    \
          - {{ id: \"{OTHER}\", role: look, externalId: shared-word, environment: dev }}\n"
     );
-    Setup { hierarchy: format!("{HIERARCHY}{inspected}"), ..Setup::default() }
+    Setup { hierarchy: format!("{SAMPLE}{inspected}"), ..Setup::default() }
 }
 
 fn task(account: &str, image: &str, digest: &str) -> EcsCluster {
@@ -30,11 +30,11 @@ fn task(account: &str, image: &str, digest: &str) -> EcsCluster {
     EcsCluster { arn: arn("cluster/web"), tasks: vec![task], ..EcsCluster::default() }
 }
 
-/// What Inspector says of an image that a workload of a cluster of EKS runs now.
-fn in_use(world: &World, cluster: &str, workload: &str) -> Value {
+/// What Inspector says about an image that a workload of an EKS cluster runs now.
+fn in_use(harness: &Harness, cluster: &str, workload: &str) -> Value {
     let metadata = json!({ "awsEksMetadataDetails": { "namespace": "shop", "workloadInfoList": [
         { "name": workload, "type": "Deployment" }] } });
-    let details = json!({ "lastInUse": world.clock.now().as_second(), "runningUnitCount": 2, "stoppedUnitCount": 0,
+    let details = json!({ "lastInUse": harness.clock.now().as_second(), "runningUnitCount": 2, "stoppedUnitCount": 0,
         "clusterMetadata": metadata });
     json!({ "clusterArn": format!("arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{cluster}"), "clusterDetails": [details] })
 }
@@ -48,77 +48,78 @@ fn pod(image: &str, digest: &str) -> Value {
     })
 }
 
-/// Starts the function, with everything that it looks at at `estate`.
-async fn inventory(world: &World, estate: &str) -> Function {
+/// Starts the function, with the services that it surveys at `accounts`.
+async fn inventory(harness: &Harness, accounts: &str) -> Function {
     let credentials = [("AWS_ACCESS_KEY_ID", access_key(ACCOUNT))];
-    inventory_with(world, estate, credentials).await
+    inventory_with(harness, accounts, credentials).await
 }
 
-/// The same, with other settings over the usual ones.
+/// The same, with some other settings.
 async fn inventory_with<const N: usize>(
-    world: &World,
-    estate: &str,
+    harness: &Harness,
+    accounts: &str,
     others: [(&str, String); N],
 ) -> Function {
-    let mut settings = world.settings().clone();
+    let mut settings = harness.settings().clone();
     settings.extend(others.map(|(name, value)| (name.to_owned(), value)));
     for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS", "INSPECTOR2"] {
-        settings.insert(format!("AWS_ENDPOINT_URL_{service}"), estate.to_owned());
+        settings.insert(format!("AWS_ENDPOINT_URL_{service}"), accounts.to_owned());
     }
     Function::start("inventory", &settings, Deadline::LongPast).await
 }
 
 #[tokio::test]
-async fn a_sweep_sees_what_runs_and_says_what_it_could_not_see() {
-    let world = World::start(setup()).await;
-    let estate = Arc::new(Estate::default());
-    let server = estate.serve().await;
+async fn a_sweep_reports_what_runs_and_which_places_it_could_not_read() {
+    let harness = Harness::start(setup()).await;
+    let accounts = Arc::new(FakeAccounts::default());
+    let server = accounts.serve().await;
     let kubernetes = Kubernetes::start().await;
-    let checkout = world.current("apps/checkout").await;
-    let cart = world.current("apps/cart:live").await;
+    let checkout = harness.current("apps/checkout").await;
+    let cart = harness.current("apps/cart:live").await;
     kubernetes.put("pods", "/api/v1/pods", vec![pod(&format!("{REGISTRY}/apps/cart"), &cart)]);
     let ecs = vec![task(ACCOUNT, &format!("{REGISTRY}/apps/checkout:main-1"), &checkout)];
     let eks = vec![kubernetes.described("pods", Trust::Ours), kubernetes.described("odd", Trust::Others)];
-    estate.set(ACCOUNT, REGION, Region { ecs, eks, ..Region::default() });
+    accounts.set(ACCOUNT, REGION, Region { ecs, eks, ..Region::default() });
     let nginx = format!("sha256:{}", "77".repeat(32));
     let ecs = vec![task(OTHER, "docker.io/library/nginx:1", &nginx)];
-    estate.set(OTHER, REGION, Region { ecs, ..Region::default() });
-    let mut function = inventory(&world, &server.url()).await;
+    accounts.set(OTHER, REGION, Region { ecs, ..Region::default() });
+    let mut function = inventory(&harness, &server.url()).await;
     let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
     let schedule: Value = serde_json::from_str(schedule).unwrap();
 
-    // Nobody lets us into the other account yet.
+    // No role of the other account can be assumed yet.
     let report = function.invoke(&schedule).await.unwrap();
     let totals = &report["inventory"];
     assert_eq!(totals["running"], 2, "{report}");
-    assert!(estate.sessions().is_empty());
+    assert!(accounts.sessions().is_empty());
     let unread = totals["unreadPlaces"].as_u64().unwrap();
     assert_eq!(kubernetes.tokens().len(), 1);
 
-    estate.trust(&format!("arn:aws:iam::{OTHER}:role/look"), Some("shared-word"));
+    accounts.trust(&format!("arn:aws:iam::{OTHER}:role/look"), Some("shared-word"));
     let report = function.invoke(&schedule).await.unwrap();
     let totals = &report["inventory"];
     assert_eq!((totals["running"].as_u64(), totals["strangers"].as_u64()), (Some(3), Some(1)), "{report}");
     // ECS, EKS, Lambda, Batch and schedules of the other account are read now.
     assert_eq!(totals["unreadPlaces"].as_u64().unwrap(), unread - 5, "{report}");
-    assert_eq!(estate.sessions(), ["patchwave-inventory"]);
+    assert_eq!(accounts.sessions(), ["patchwave-inventory"]);
 }
 
 #[tokio::test]
-async fn what_inspector_saw_in_a_private_cluster_runs_and_is_never_closed_by_its_silence() {
-    let world = World::start(setup()).await;
-    let estate = Arc::new(Estate::default());
-    let server = estate.serve().await;
+async fn an_entry_that_inspector_reported_ends_only_when_its_cluster_is_read() {
+    let harness = Harness::start(setup()).await;
+    let accounts = Arc::new(FakeAccounts::default());
+    let server = accounts.serve().await;
     let kubernetes = Kubernetes::start().await;
     let eks = vec![kubernetes.described("pods", Trust::Ours), kubernetes.described("private", Trust::Others)];
-    let manifest = world.manifests("apps/checkout").await.pop().unwrap();
+    let manifest = harness.manifests("apps/checkout").await.pop().unwrap();
     let image = format!("arn:aws:ecr:{REGION}:{ACCOUNT}:repository/apps/checkout/{manifest}");
-    // Of the cluster that is read nobody has to ask: nothing runs there.
-    let clusters = vec![in_use(&world, "private", "web"), in_use(&world, "pods", "web")];
+    // Inspector also names the cluster that can be read. That report does not count, because
+    // nothing runs there.
+    let clusters = vec![in_use(&harness, "private", "web"), in_use(&harness, "pods", "web")];
     let seen = Region { eks: eks.clone(), clusters_of: [(image, clusters)].into(), ..Region::default() };
-    estate.set(ACCOUNT, REGION, seen);
-    estate.page(1);
-    let mut function = inventory(&world, &server.url()).await;
+    accounts.set(ACCOUNT, REGION, seen);
+    accounts.page(1);
+    let mut function = inventory(&harness, &server.url()).await;
     let schedule: Value =
         serde_json::from_str(include_str!("../fixtures/events/scheduled-event-rule.json")).unwrap();
 
@@ -127,39 +128,39 @@ async fn what_inspector_saw_in_a_private_cluster_runs_and_is_never_closed_by_its
     assert_eq!((&totals["running"], &totals["unknown"]), (&1.into(), &1.into()), "{report}");
     assert_eq!(report["errors"], json!([]));
 
-    // Inspector knows nothing any more, and then says nothing at all.
-    estate.set(ACCOUNT, REGION, Region { eks: eks.clone(), ..Region::default() });
+    // Inspector reports no cluster any more, and then refuses to answer.
+    accounts.set(ACCOUNT, REGION, Region { eks: eks.clone(), ..Region::default() });
     let report = function.invoke(&schedule).await.unwrap();
     assert_eq!(report["inventory"]["running"], 1, "{report}");
-    estate.refuse("GetClustersForImage", "AccessDeniedException", 1_000);
+    accounts.refuse("GetClustersForImage", "AccessDeniedException", 1_000);
     let report = function.invoke(&schedule).await.unwrap();
     assert_eq!(report["inventory"]["running"], 1, "{report}");
     let errors = report["errors"].as_array().unwrap();
-    assert_eq!(errors.len(), 1, "told once: {errors:?}");
+    assert_eq!(errors.len(), 1, "one error: {errors:?}");
     assert!(errors[0]["message"].as_str().unwrap().contains("ask Inspector where"), "{errors:?}");
 
-    // Whoever can look sees that nothing runs there.
+    // The cluster can be read now, and nothing runs there.
     let eks = vec![kubernetes.described("pods", Trust::Ours), kubernetes.described("private", Trust::Ours)];
-    estate.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
+    accounts.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
     let report = function.invoke(&schedule).await.unwrap();
     assert_eq!(report["inventory"]["running"], 0, "{report}");
 }
 
 #[tokio::test]
-async fn credentials_come_from_wherever_the_sdk_finds_them() {
-    let world = World::start(setup()).await;
-    let estate = Arc::new(Estate::default());
-    let server = estate.serve().await;
-    let checkout = world.current("apps/checkout").await;
+async fn credentials_come_from_the_default_sources_of_the_sdk() {
+    let harness = Harness::start(setup()).await;
+    let accounts = Arc::new(FakeAccounts::default());
+    let server = accounts.serve().await;
+    let checkout = harness.current("apps/checkout").await;
     let ecs = vec![task(ACCOUNT, &format!("{REGISTRY}/apps/checkout:main-1"), &checkout)];
-    estate.set(ACCOUNT, REGION, Region { ecs, ..Region::default() });
+    accounts.set(ACCOUNT, REGION, Region { ecs, ..Region::default() });
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/credentials");
     let key = access_key(ACCOUNT);
     std::fs::write(file, format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\n"))
         .unwrap();
     let nowhere_else =
         [("AWS_ACCESS_KEY_ID", String::new()), ("AWS_SHARED_CREDENTIALS_FILE", file.to_owned())];
-    let mut function = inventory_with(&world, &server.url(), nowhere_else).await;
+    let mut function = inventory_with(&harness, &server.url(), nowhere_else).await;
     let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
     let report = function.invoke(&serde_json::from_str(schedule).unwrap()).await.unwrap();
     assert_eq!(report["inventory"]["running"], 1, "{report}");

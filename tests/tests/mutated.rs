@@ -1,4 +1,4 @@
-//! Every parser on samples changed by chance, and on the texts that are known to have broken parsers elsewhere.
+//! Every parser on randomly changed samples, and on texts that have broken other parsers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use patchwave_tests::mutate::mutations;
 use patchwave_tests::parsers;
 
-/// Changed samples for each parser.
+/// The number of changed samples for each parser.
 const TIMES: usize = 20_000;
 
 fn samples(folders: &[&str], extension: &str) -> Vec<Vec<u8>> {
@@ -21,39 +21,39 @@ fn samples(folders: &[&str], extension: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn events() {
+fn no_changed_event_breaks_its_parser() {
     mutations(&samples(&["tests/fixtures/events"], "json"), TIMES, 1, parsers::event);
 }
 
 #[test]
-fn hierarchies() {
+fn no_changed_hierarchy_breaks_its_parser() {
     let folders = ["tests/fixtures", "tests/fixtures/hierarchy/valid", "tests/fixtures/hierarchy/invalid"];
     mutations(&samples(&folders, "yaml"), TIMES, 2, parsers::hierarchy);
 }
 
 #[test]
-fn facts() {
+fn no_changed_facts_break_parser_or_planner() {
     mutations(&samples(&["tests/fuzz/seeds/facts"], "json"), TIMES, 3, parsers::facts);
 }
 
 #[test]
-fn records() {
+fn no_changed_record_breaks_its_parser() {
     mutations(&samples(&["tests/fuzz/seeds/record"], "json"), TIMES, 4, parsers::record);
 }
 
 #[test]
-fn lifecycle_policies() {
+fn no_changed_lifecycle_file_breaks_its_parser() {
     let folders = ["tests/fixtures/lifecycle", "tests/fuzz/seeds/lifecycle"];
     mutations(&samples(&folders, "json"), TIMES, 6, parsers::lifecycle);
 }
 
 #[test]
-fn names() {
+fn no_changed_name_breaks_its_parser() {
     mutations(&samples(&["tests/fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
 }
 
 #[test]
-fn what_multiplies_or_nests_without_end_is_refused() {
+fn files_that_multiply_or_nest_without_end_break_no_parser() {
     let deep_json = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let deep_objects = "{\"detail\":".repeat(50_000).into_bytes();
     for text in [&deep_json, &deep_objects] {
@@ -63,7 +63,7 @@ fn what_multiplies_or_nests_without_end_is_refused() {
         parsers::lifecycle(text);
         parsers::hierarchy(text);
     }
-    // Far more rules than a policy may have, each with much that is wrong.
+    // This has far more rules than a policy may have, each with many errors.
     parsers::lifecycle(format!("{{\"rules\": [{}{{}}]}}", "{},".repeat(10_000)).as_bytes());
     let deep_yaml: Vec<String> = (0..20_000).map(|n| " ".repeat(n % 500) + "a:").collect();
     let deep_yaml = deep_yaml.join("\n");

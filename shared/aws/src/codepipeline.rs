@@ -19,6 +19,7 @@ use patchwave::hierarchy::{Builder, RevisionType, Variable};
 use patchwave::plan::{SourceRevision, Start};
 use patchwave::record::Claim;
 use patchwave::time::{Span, Timestamp};
+use patchwave::unread::Unread;
 use patchwave_converge::{Fault, FaultKind, NotStarted};
 
 use crate::clients::Clients;
@@ -109,7 +110,7 @@ impl Pipelines {
         match found {
             Ok(Some((id, status))) => named(id, status.as_ref()),
             Ok(None) => Execution::NotFound,
-            Err(fault) => Execution::Unread(fault.to_string()),
+            Err(fault) => Execution::Unread(fault.into()),
         }
     }
 
@@ -211,7 +212,10 @@ fn named(id: String, status: Option<&PipelineExecutionStatus>) -> Execution {
         "Failed" => ExecutionState::Failed,
         "Stopped" | "Cancelled" => ExecutionState::Stopped,
         "Superseded" => ExecutionState::Superseded,
-        other => return Execution::Unread(format!("the execution {id} has the unknown status {other:?}")),
+        other => {
+            let because = format!("the execution {id} has the unknown status {other:?}");
+            return Execution::Unread(Unread { because, needs_person: true });
+        }
     };
     Execution::Found { id, state }
 }

@@ -211,7 +211,7 @@ fn workloads(metadata: Option<&ClusterMetadata>) -> Vec<String> {
 mod tests {
     use std::sync::Arc;
 
-    use patchwave_tests::estate::{Estate, Region};
+    use patchwave_tests::accounts::{FakeAccounts, Region};
     use serde_json::json;
 
     use super::*;
@@ -228,13 +228,13 @@ mod tests {
     }
 
     /// Starts a fake Inspector with this coverage, and a client that calls it.
-    async fn inspector(coverage: Vec<serde_json::Value>) -> (Inspector, Arc<Estate>, impl Sized) {
-        let estate = Arc::new(Estate::default());
-        estate.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
-        let server = estate.serve().await;
+    async fn inspector(coverage: Vec<serde_json::Value>) -> (Inspector, Arc<FakeAccounts>, impl Sized) {
+        let accounts = Arc::new(FakeAccounts::default());
+        accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
+        let server = accounts.serve().await;
         let config = crate::survey::tests::config(&server.url()).await;
         let registry: EcrRegistry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
-        (Inspector::new(Client::new(&config), &registry), estate, server)
+        (Inspector::new(Client::new(&config), &registry), accounts, server)
     }
 
     #[tokio::test]
@@ -243,8 +243,8 @@ mod tests {
         coverage.push(resource("apps/old", 7, "INACTIVE", "SCAN_ELIGIBILITY_EXPIRED"));
         coverage.push(resource("apps/odd", 8, "INACTIVE", "UNSUPPORTED_OS"));
         coverage.push(resource("others/x", 9, "ACTIVE", "SUCCESSFUL"));
-        let (inspector, estate, _server) = inspector(coverage).await;
-        estate.page(2);
+        let (inspector, accounts, _server) = inspector(coverage).await;
+        accounts.page(2);
         let mut repositories: BTreeSet<Repository> =
             (0..9).map(|n| format!("none/{n}").parse().unwrap()).collect();
         repositories.extend(["apps/web", "apps/old", "apps/odd"].map(|name| name.parse().unwrap()));
@@ -252,7 +252,7 @@ mod tests {
         let covered = inspector.covered(&repositories).await.unwrap();
 
         // Two batches of names.
-        assert!(estate.calls("ListCoverage") >= 4);
+        assert!(accounts.calls("ListCoverage") >= 4);
         assert_eq!(covered.len(), 7);
         let of = |n: usize| covered.iter().find(|covered| covered.digest.as_str() == digest(n)).unwrap();
         assert_eq!(of(0).covering, Covering::Active);
@@ -265,8 +265,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_may_not_be_read_is_a_fault() {
-        let (inspector, estate, _server) = inspector(Vec::new()).await;
-        estate.refuse("ListCoverage", "AccessDeniedException", 1);
+        let (inspector, accounts, _server) = inspector(Vec::new()).await;
+        accounts.refuse("ListCoverage", "AccessDeniedException", 1);
         let repositories = BTreeSet::from(["apps/web".parse().unwrap()]);
         let fault = inspector.covered(&repositories).await.unwrap_err();
         assert_eq!(fault.kind, patchwave_converge::FaultKind::Denied);
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_an_image_was_seen_to_run_is_read_by_workload() {
-        let (inspector, estate, _server) = inspector(Vec::new()).await;
+        let (inspector, accounts, _server) = inspector(Vec::new()).await;
         let details = |running: u32, metadata: serde_json::Value| {
             json!({ "lastInUse": 1_767_222_000.0, "runningUnitCount": running, "stoppedUnitCount": 0,
                 "clusterMetadata": metadata })
@@ -289,9 +289,9 @@ mod tests {
             json!({ "clusterArn": "arn:aws:ecs:us-east-1:111122223333:cluster/tasks",
                 "clusterDetails": [details(2, tasks)] }),
         ];
-        estate.page(1);
+        accounts.page(1);
         let image = format!("arn:aws:ecr:us-east-1:111122223333:repository/apps/web/{}", digest(1));
-        estate.set(
+        accounts.set(
             "111122223333",
             "us-east-1",
             Region { clusters_of: BTreeMap::from([(image, clusters)]), ..Region::default() },
@@ -311,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_windows_are_read() {
-        let (inspector, _estate, _server) = inspector(Vec::new()).await;
+        let (inspector, _accounts, _server) = inspector(Vec::new()).await;
         let fortnight = Some(Span::days(14));
         let expected = Windows { after_push: fortnight, after_use: fortnight, use_is: UseIs::Running };
         assert_eq!(inspector.windows().await.unwrap(), expected);

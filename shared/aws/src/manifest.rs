@@ -37,13 +37,18 @@ const UNKNOWN: &str = "unknown";
 /// layers can be compared.
 pub(crate) const SINGLE: &str = Platform::UNNAMED;
 
+/// The media types of an image's config.
+const IMAGE_CONFIGS: [&str; 2] =
+    ["application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"];
+
 /// A manifest document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Document {
     /// An image index or manifest list.
     Index {
+        /// What a runtime could pull, and attestations, which only their own documents tell apart.
         platforms: BTreeMap<Platform, Digest>,
-        /// Attestations, signatures and the like.
+        /// What is no manifest: nothing that a runtime could pull.
         others: BTreeSet<Digest>,
         notes: Notes,
     },
@@ -110,8 +115,6 @@ pub(crate) enum InvalidManifest {
     Neither,
     #[error("the manifest's field manifests[{0}] is an index; an index inside an index is not read")]
     Nested(usize),
-    #[error("the manifest's field manifests[{0}].platform is missing")]
-    NoPlatform(usize),
 }
 
 #[derive(Deserialize)]
@@ -139,10 +142,7 @@ struct Entry {
     #[serde(default)]
     media_type: String,
     digest: Digest,
-    artifact_type: Option<String>,
     platform: Option<EntryPlatform>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -187,46 +187,54 @@ fn bound(field: &'static str, found: usize, most: usize) -> Result<(), InvalidMa
 
 fn index(entries: Vec<Entry>, notes: Notes) -> Result<Document, InvalidManifest> {
     bound("manifests", entries.len(), MOST_ENTRIES)?;
-    let alone = entries.iter().filter(|entry| !entry.is_other()).count() == 1;
+    let alone = entries.len() == 1;
     let (mut platforms, mut others) = (BTreeMap::new(), BTreeSet::new());
     for (at, entry) in entries.into_iter().enumerate() {
-        if entry.is_other() {
-            others.insert(entry.digest);
-            continue;
-        }
         if is_index(&entry.media_type) {
             return Err(InvalidManifest::Nested(at));
         }
-        let platform = match &entry.platform {
+        if !entry.is_manifest() {
+            others.insert(entry.digest);
+            continue;
+        }
+        let name = match &entry.platform {
             Some(platform) => platform.name(),
             None if alone => SINGLE.to_owned(),
-            None => return Err(InvalidManifest::NoPlatform(at)),
+            None => format!("{UNKNOWN}/{UNKNOWN}"),
         };
-        let platform: Platform =
-            platform.parse().map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
-        // If a platform has several entries, the first counts.
-        platforms.entry(platform).or_insert(entry.digest);
+        let platform = |name: &str| name.parse::<Platform>();
+        let mut key =
+            platform(&name).map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
+        // A runtime may run any entry of its platform, so each entry counts.
+        for number in 2.. {
+            if !platforms.contains_key(&key) {
+                break;
+            }
+            key = platform(&format!("{name}#{number}"))
+                .map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
+        }
+        platforms.insert(key, entry.digest);
     }
     Ok(Document::Index { platforms, others, notes })
 }
 
-/// Returns the type of a manifest that is not an image: its artifact type, its config's type, or
-/// its layers' type.
+/// Says what a manifest is, if a runtime cannot run it: it lacks an image's config, or a layer that
+/// can be unpacked.
+///
+/// Whoever pushes a manifest writes its `artifactType` and annotations, so they exclude nothing.
 fn not_an_image(artifact_type: Option<String>, config: Option<&Blob>, layers: &[Blob]) -> Option<String> {
-    if let Some(artifact) = artifact_type.filter(|text| !text.is_empty()) {
-        return Some(artifact);
+    let is_config =
+        |blob: &Blob| blob.media_type.is_empty() || IMAGE_CONFIGS.contains(&blob.media_type.as_str());
+    if config.is_some_and(is_config) && layers.iter().any(is_image_layer) {
+        return None;
     }
-    let foreign_config = config.map(|blob| &blob.media_type).filter(|media_type| {
-        !media_type.is_empty()
-            && !matches!(
-                media_type.as_str(),
-                "application/vnd.docker.container.image.v1+json" | "application/vnd.oci.image.config.v1+json"
-            )
-    });
-    // Signatures and attestations have an image's config but other layers.
-    let foreign_layer =
-        || layers.first().map(|layer| &layer.media_type).filter(|_| !layers.iter().any(is_image_layer));
-    foreign_config.or_else(foreign_layer).cloned()
+    let named = artifact_type.filter(|text| !text.is_empty());
+    let foreign = config.filter(|blob| !is_config(blob)).or(layers.first());
+    Some(
+        named
+            .or(foreign.map(|blob| blob.media_type.clone()))
+            .unwrap_or_else(|| "a manifest without layers".to_owned()),
+    )
 }
 
 fn is_image_layer(layer: &Blob) -> bool {
@@ -235,13 +243,9 @@ fn is_image_layer(layer: &Blob) -> bool {
 }
 
 impl Entry {
-    /// Returns whether the entry is an attestation, a signature or an artifact, and not a
-    /// platform's image.
-    fn is_other(&self) -> bool {
-        let referring =
-            self.annotations.as_ref().is_some_and(|a| a.contains_key("vnd.docker.reference.type"));
-        let nowhere = self.platform.as_ref().is_some_and(|p| p.os == UNKNOWN && p.architecture == UNKNOWN);
-        referring || nowhere || self.artifact_type.as_ref().is_some_and(|text| !text.is_empty())
+    /// Whether the entry is a manifest, as far as its descriptor shows. Some tools leave the type out.
+    fn is_manifest(&self) -> bool {
+        self.media_type.is_empty() || MEDIA_TYPES.contains(&self.media_type.as_str())
     }
 }
 
@@ -323,10 +327,10 @@ mod tests {
             let names: Vec<&str> = platforms.keys().map(Platform::as_str).collect();
             assert_eq!(
                 names,
-                ["linux/amd64", "linux/arm64"],
-                "the attestation is none, and v8 is arm64's default"
+                ["linux/amd64", "linux/arm64", "unknown/unknown"],
+                "only its own document shows whether the last is an attestation, and v8 is arm64's default"
             );
-            assert_eq!(others.len(), 1);
+            assert_eq!(others.len(), 0);
             assert_eq!(notes.revision.as_deref(), Some("abc"));
             assert_eq!(notes.base.unwrap().as_str(), digest(7));
         }
@@ -364,9 +368,27 @@ mod tests {
                 "{layer}"
             );
         }
+        let mut empty = manifest(MEDIA_TYPES[2], oci, "application/vnd.oci.image.layer.v1.tar");
+        empty["layers"] = json!([]);
+        assert!(matches!(read(&empty), Ok(Document::Artifact(_))), "nothing to unpack");
+        empty["config"] = Value::Null;
+        assert!(matches!(read(&empty), Ok(Document::Artifact(_))), "nothing to run");
+    }
+
+    #[test]
+    fn what_a_pusher_may_write_hides_no_image() {
+        let oci = "application/vnd.oci.image.config.v1+json";
         let mut typed = manifest(MEDIA_TYPES[2], oci, "application/vnd.oci.image.layer.v1.tar");
         typed["artifactType"] = "application/spdx+json".into();
-        assert_eq!(read(&typed), Ok(Document::Artifact("application/spdx+json".into())));
+        assert!(matches!(read(&typed), Ok(Document::Manifest { .. })), "a runtime runs it all the same");
+
+        let mut hiding = index(MEDIA_TYPES[3]);
+        hiding["manifests"][0]["artifactType"] = "application/spdx+json".into();
+        hiding["manifests"][1]["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+        hiding["manifests"][2]["platform"] = json!({"os": "linux", "architecture": "amd64"});
+        let Document::Index { platforms, .. } = read(&hiding).unwrap() else { panic!("an index") };
+        let names: Vec<&str> = platforms.keys().map(Platform::as_str).collect();
+        assert_eq!(names, ["linux/amd64", "linux/amd64#2", "linux/arm64"], "each of them may run");
     }
 
     #[test]
@@ -377,9 +399,6 @@ mod tests {
         let mut nested = index(MEDIA_TYPES[3]);
         nested["manifests"][0]["mediaType"] = MEDIA_TYPES[3].into();
         assert!(read(&nested).unwrap_err().contains("manifests[0]"));
-        let mut homeless = index(MEDIA_TYPES[3]);
-        homeless["manifests"][1]["platform"] = Value::Null;
-        assert!(read(&homeless).unwrap_err().contains("manifests[1].platform"));
         assert_eq!(read(&json!({"schemaVersion": 1})), Err(InvalidManifest::Neither.to_string()));
         assert!(
             read(&json!({"manifests": vec![json!({"digest": digest(1)}); 1_001]}))

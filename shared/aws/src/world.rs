@@ -13,7 +13,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
@@ -109,7 +109,7 @@ impl World for AwsWorld {
         self.ledger.slots(now).await
     }
 
-    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Option<Version>, Fault>> {
+    async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let deployed = images.iter().filter(|image| matches!(image.line, Line::Deployed { .. }));
         let deployed: BTreeSet<ImageId> = deployed.map(|image| image.id.clone()).collect();
         let running =

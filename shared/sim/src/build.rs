@@ -183,7 +183,7 @@ impl<'b> Builder<'b> {
     }
 }
 
-/// Tells whether builds of an image annotate their base. Two of three images do.
+/// Returns whether builds of an image annotate their base. Two of three images do.
 pub(crate) fn is_annotated(seed: Seed, image: &Image) -> bool {
     seed.draws("annotation", image.id.as_str()).percent(66)
 }
@@ -203,7 +203,7 @@ pub(crate) fn installs(seed: Seed, image: &Image) -> BTreeSet<&'static str> {
     (0..count).filter_map(|_| draws.pick(choice).copied()).collect()
 }
 
-/// Tells whether an image introduces an operating system: it is built on an upstream image, or it
+/// Returns whether an image introduces an operating system: it is built on an upstream image, or it
 /// is a base image from scratch.
 fn brings_system(image: &Image) -> bool {
     match image.from {

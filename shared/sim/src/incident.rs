@@ -46,7 +46,7 @@ pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> Optio
     Some(Incident { image: image.id.clone(), vulnerability })
 }
 
-/// Tells whether the hierarchy allows Patchwave to rebuild an image by itself.
+/// Returns whether the hierarchy allows Patchwave to rebuild an image by itself.
 pub fn can_be_rebuilt(image: &Image) -> bool {
     image.pipeline.is_some() && image.policy.mode == Mode::Enforce && image.policy.rebuild == Rebuild::Auto
 }

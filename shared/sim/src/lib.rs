@@ -5,8 +5,8 @@
 //! [`Simulation`] delivers events to Patchwave's functions. The same hierarchy and seed give the
 //! same history, byte for byte.
 //!
-//! A [`Scenario`] runs one seed with faults injected and checks that Patchwave keeps its promises.
-//! A [`Run`] does that for many seeds on all processors.
+//! A [`Scenario`] runs one seed with faults injected and checks that Patchwave keeps its
+//! guarantees. A [`Run`] does that for many seeds on all processors.
 
 mod baselines;
 mod bootstrap;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::clusters::Workload;
 
-/// One of Patchwave's functions.
+/// A Lambda function of the deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Function {

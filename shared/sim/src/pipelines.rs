@@ -171,8 +171,8 @@ fn duration(seed: Seed, start: &Start, number: u32) -> Span {
     Span::seconds(usual_duration(seed, &start.image).as_seconds() * percent / 100)
 }
 
-/// Tells whether an execution belongs to a claim: by its build key if the pipeline takes one, else
-/// by pipeline and time.
+/// Returns whether an execution belongs to a claim: by its build key if the pipeline takes one,
+/// else by pipeline and time.
 fn is_of(execution: &Execution, claim: &Claim) -> bool {
     let same_pipeline = execution.start.pipeline == claim.start.pipeline
         && execution.started_at >= SKEW.before(claim.claimed_at);

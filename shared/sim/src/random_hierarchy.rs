@@ -100,7 +100,7 @@ impl Draft {
         let name = format!("{short}/{number}");
         let policy = self.policy(draws);
         let mut pipeline = format!("{short}-{number}");
-        if self.level.is_hostile() && draws.percent(15) {
+        if self.level.has_faults() && draws.percent(15) {
             pipeline = format!("{{ name: {pipeline}, variables: [] }}");
             self.faults.push(InjectedFault::WithoutVariables);
         }
@@ -115,10 +115,10 @@ impl Draft {
 
     /// Draws the policy of an image: one in four is only observed, or left to people.
     fn policy(&mut self, draws: &mut Draws) -> String {
-        if self.level.is_hostile() && draws.percent(10) {
+        if self.level.has_faults() && draws.percent(10) {
             self.faults.push(InjectedFault::Observed);
             "mode: observe, ".to_owned()
-        } else if self.level.is_hostile() && draws.percent(15) {
+        } else if self.level.has_faults() && draws.percent(15) {
             self.faults.push(InjectedFault::LeftToPeople);
             let rebuild = draws.pick(&["approval", "nextCommit", "never"]).copied().unwrap_or("never");
             format!("rebuild: {rebuild}, ")

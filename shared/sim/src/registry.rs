@@ -44,7 +44,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Stores a version and moves its tags to it. Tells whether it was new.
+    /// Stores a version and moves its tags to it. Returns whether it was new.
     pub(crate) fn push(&mut self, repository: &Repository, pushed: Pushed) -> bool {
         let versions = self.repositories.entry(repository.clone()).or_default();
         for version in versions.iter_mut() {

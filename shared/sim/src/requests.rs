@@ -192,8 +192,8 @@ pub(crate) fn lines(report: &Report) -> usize {
     started.len() + report.waiting().count() + proofs.len() + unknown.len() + doubts.len() + errors.len() + 1
 }
 
-/// Tells whether a rule of the deployment delivers an event. Pushes of parts of an index and starts
-/// of executions are filtered out.
+/// Returns whether a rule of the deployment delivers an event. Pushes of parts of an index and
+/// starts of executions are filtered out.
 pub(crate) fn is_handed_on(trigger: &Trigger) -> bool {
     match trigger {
         Trigger::RepositoryChanged { tags, .. } => !tags.is_empty(),

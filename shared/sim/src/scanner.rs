@@ -61,7 +61,7 @@ impl Scanner {
         self.scans.insert(at.clone(), scan);
     }
 
-    /// Requests a scan. Tells whether the scanner accepts.
+    /// Requests a scan. Returns whether the scanner accepts.
     pub(crate) fn request(&mut self, at: &ManifestAt, now: Timestamp) -> bool {
         let too_early = self.asked.get(at).is_some_and(|last| now < ONCE_IN.after(*last));
         if self.scanning(&at.0) == Scanning::Enhanced || too_early {

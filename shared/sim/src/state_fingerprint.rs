@@ -14,9 +14,9 @@ pub(crate) struct Fingerprints {
 }
 
 impl Fingerprints {
-    /// Adds the state if it changed. Only hostile worlds are recorded: a run counts no others.
+    /// Adds the state if it changed. Only worlds with faults are recorded: a run counts no others.
     pub(crate) fn record(&mut self, state: &State, hierarchy: &Hierarchy) {
-        if state.faults.is_hostile() && self.changes_at_last != state.changes() {
+        if state.faults.has_faults() && self.changes_at_last != state.changes() {
             self.changes_at_last = state.changes();
             self.seen.push(state.fingerprint(hierarchy));
         }

@@ -1,5 +1,5 @@
-//! The promises hold in random small worlds with faults: no finding is lost, no image is built
-//! twice for one reason, and every world becomes quiet.
+//! Patchwave keeps its guarantees in random small worlds with faults: no finding is lost, no image
+//! is built twice for one reason, and every world becomes quiet.
 
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 

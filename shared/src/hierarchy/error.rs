@@ -181,7 +181,7 @@ pub(super) enum Problem {
     PatternsOverlap { pattern: String, other: String, repository: String, owner: ImageId, line: u64 },
     #[error("{parent:?} is not an id or a tag of this file; {}", instead(near, hub.as_deref()))]
     UnknownParent { parent: String, near: Vec<String>, hub: Option<String> },
-    #[error("{0:?} holds a variable, which Patchwave does not expand; write the parent itself")]
+    #[error("{0:?} holds a variable, which Patchwave does not expand; write the parent's name")]
     VariableInParent(String),
     #[error("{parent:?} holds a scheme; write {write}")]
     SchemeInParent { parent: String, write: String },

@@ -190,6 +190,8 @@ impl<'d> Names<'d> {
         if self.tags.contains_key(&latest) {
             return vec![latest];
         }
+        // A digest is as long as several names, and says nothing about the one that was meant.
+        let name = name.split_once("@sha256:").map_or(name, |(name, _)| name);
         near(name, self.ids.keys().copied().chain(self.tags.keys().map(String::as_str)))
     }
 }

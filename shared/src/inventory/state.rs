@@ -100,8 +100,7 @@ impl Entry {
 
     /// Returns whether an image for `platform` can run here.
     pub(super) fn runs_on(&self, platform: &Platform) -> bool {
-        let architecture = platform.as_str().split('/').nth(1).unwrap_or_default();
-        self.architectures.is_empty() || self.architectures.contains(architecture)
+        self.architectures.is_empty() || self.architectures.contains(platform.architecture())
     }
 }
 

@@ -20,7 +20,7 @@ fn judged(path: &Path) -> Result<String, String> {
     let yaml = std::fs::read_to_string(path).unwrap();
     let (_, warnings) =
         Hierarchy::parse_with_warnings(name, &yaml, now).map_err(|errors| format!("{errors}\n"))?;
-    Ok(warnings.iter().map(|warning| format!("{warning}\n")).collect())
+    Ok(warnings.iter().flat_map(|warning| [warning.to_string(), "\n".to_owned()]).collect())
 }
 
 fn each_file_gives_the_message_beside_it(folder: &str, message: impl Fn(&Path) -> String) {

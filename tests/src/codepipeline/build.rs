@@ -1,4 +1,4 @@
-//! The builds themselves: each pushes new manifests on top of the parent that it was told.
+//! The builds: each pushes new manifests on top of the parent in its variables.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,24 +12,23 @@ use crate::ecr::Registry;
 use crate::moto::{ACCOUNT, REGION};
 use crate::scanner::Package;
 
-/// What one build was told and what it pushed.
+/// The input and the output of one build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     pub image: String,
-    /// The digest that `PATCHWAVE_BASE_IMAGE` named.
-    pub told_base: Option<String>,
-    /// The digests that `PATCHWAVE_PARENTS` named, by image.
-    pub told_parents: BTreeMap<String, String>,
-    /// The index that it pushed.
+    /// The digest in `PATCHWAVE_BASE_IMAGE`.
+    pub sent_base: Option<String>,
+    /// The digests in `PATCHWAVE_PARENTS`, by image.
+    pub sent_parents: BTreeMap<String, String>,
+    /// The index that the build pushed.
     pub pushed: String,
 }
 
-/// What a build is started with.
+/// The input of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Order {
-    /// The execution's id.
     pub execution: String,
-    /// The variables that were sent.
+    /// The variables of the start.
     pub variables: BTreeMap<String, String>,
     /// The commit that the source is pinned to.
     pub commit: Option<String>,
@@ -41,7 +40,7 @@ impl Order {
     }
 }
 
-/// The build machines, with their layer cache and the package archives that they install from.
+/// The build machine, with its layer cache and the package archives that it installs from.
 pub struct Builder {
     registry: Arc<Registry>,
     clock: Arc<Clock>,
@@ -55,16 +54,16 @@ impl Builder {
         Self { registry, clock, archives: Mutex::default(), cache: Mutex::default() }
     }
 
-    /// Publishes a package's newest version: what every later installation gets.
+    /// Publishes a version of a package, which later builds install.
     pub fn publish(&self, package: &str, version: &str) {
         let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
         archives.insert(package.to_owned(), version.to_owned());
     }
 
-    /// Builds and pushes; `Err` says why the build failed.
+    /// Builds and pushes. `Err` says why the build failed.
     pub async fn build(&self, recipe: &Recipe, order: &Order) -> Result<Build, String> {
-        let told = order.variable("PATCHWAVE_BASE_IMAGE").and_then(|image| image.split_once('@'));
-        let base = self.base(recipe, told).await?;
+        let sent = order.variable("PATCHWAVE_BASE_IMAGE").and_then(|image| image.split_once('@'));
+        let base = self.base(recipe, sent).await?;
         let annotations = self.annotations(recipe, order, &base);
         let mut platforms = BTreeMap::new();
         for platform in PLATFORMS {
@@ -77,21 +76,21 @@ impl Builder {
         let parents = order.variable("PATCHWAVE_PARENTS").map(serde_json::from_str).transpose();
         Ok(Build {
             image: recipe.image.clone(),
-            told_base: told.map(|(_, digest)| digest.to_owned()),
-            told_parents: parents.map_err(|error| error.to_string())?.unwrap_or_default(),
+            sent_base: sent.map(|(_, digest)| digest.to_owned()),
+            sent_parents: parents.map_err(|error| error.to_string())?.unwrap_or_default(),
             pushed,
         })
     }
 
-    async fn base(&self, recipe: &Recipe, told: Option<(&str, &str)>) -> Result<Resolved, String> {
+    async fn base(&self, recipe: &Recipe, sent: Option<(&str, &str)>) -> Result<Resolved, String> {
         let (repository, line) = match &recipe.base {
             Base::Upstream(name) => return Ok(Resolved::upstream(name)),
             Base::Image(repository, line) => (repository, line),
         };
-        let digest = match told {
+        let digest = match sent {
             Some((named, digest)) if without_host(named) == repository => digest.to_owned(),
             Some((named, _)) => {
-                return Err(format!("told to build on {named}, which the Dockerfile does not name"));
+                return Err(format!("PATCHWAVE_BASE_IMAGE is {named}, which the Dockerfile does not name"));
             }
             None => self
                 .newest(repository, line)
@@ -119,7 +118,7 @@ impl Builder {
         }
     }
 
-    /// Installs packages, unless the same step on the same layers is in the cache.
+    /// Installs the packages of an image, unless the same step on the same layers is in the cache.
     fn own_layer(&self, recipe: &Recipe, order: &Order, platform: &str, below: &[String]) -> String {
         let parents = order.variable("PATCHWAVE_PARENTS").unwrap_or_default();
         let step = format!("{} {platform} {} {parents}", recipe.image, below.join(" "));
@@ -178,7 +177,7 @@ impl Builder {
     }
 }
 
-/// A base that was found.
+/// The base of a build.
 struct Resolved {
     name: String,
     digest: String,

@@ -1,4 +1,5 @@
-//! `CodePipeline`'s wire: pipelines that check what they are started with, as AWS does, and really build.
+//! `CodePipeline` on the wire: pipelines that check the input of a start as AWS does, and that
+//! really build.
 
 mod build;
 mod recipe;
@@ -17,10 +18,10 @@ use crate::bus::Bus;
 use crate::clock::{Clock, epoch_seconds};
 use crate::moto::{ACCOUNT, REGION};
 
-/// Executions on a page, whatever the caller asks for: small, so that every test turns pages.
+/// The number of executions on every page, small so that every test reads several pages.
 const PAGE: usize = 2;
 
-/// Where an execution stands.
+/// The status of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     InProgress,
@@ -50,17 +51,13 @@ impl Status {
 #[derive(Debug, Clone)]
 pub struct Execution {
     pub id: String,
-    /// Of which pipeline.
     pub pipeline: String,
-    /// Of which image.
     pub image: String,
-    /// The variables that were sent.
+    /// The variables of the start.
     pub variables: BTreeMap<String, String>,
     /// The commit that its source is pinned to.
     pub commit: Option<String>,
-    /// Where it stands.
     pub status: Status,
-    /// What it built.
     pub build: Option<Build>,
     token: String,
     started: Timestamp,
@@ -83,7 +80,7 @@ impl Pipelines {
         Self { recipes, builder, clock, bus, executions: Mutex::default() }
     }
 
-    /// Returns the machines that build.
+    /// Returns the build machine.
     pub fn builder(&self) -> &Builder {
         &self.builder
     }
@@ -98,7 +95,7 @@ impl Pipelines {
         self.executions().into_iter().filter(|execution| execution.status == Status::InProgress).collect()
     }
 
-    /// Ends an execution: it builds and pushes, and fails only if the build does.
+    /// Ends an execution with success: it builds and pushes.
     pub async fn finish(&self, id: &str) {
         let Some(execution) = self.executions().into_iter().find(|execution| execution.id == id) else {
             panic!("no execution {id} was started");
@@ -114,7 +111,7 @@ impl Pipelines {
         }
     }
 
-    /// Ends an execution without success.
+    /// Ends an execution as failed.
     pub fn fail(&self, id: &str) {
         self.end(id, Status::Failed, None);
     }
@@ -143,7 +140,7 @@ impl Pipelines {
             "execution-id": execution.id,
             "start-time": execution.started.to_string(),
             "state": execution.status.in_events(),
-            // Floats, as AWS documents them.
+            // AWS documents these as floating-point numbers.
             "version": 3.0,
             "pipeline-execution-attempt": 1.0,
         });
@@ -289,7 +286,7 @@ fn check_token(token: &str) -> Result<(), Refusal> {
     )))
 }
 
-/// Reads the variables, refusing what AWS refuses: undeclared names, empty values and long ones.
+/// Reads the variables. Refuses what AWS refuses: undeclared names, and empty or long values.
 fn declared_variables(recipe: &Recipe, input: &Value) -> Result<BTreeMap<String, String>, Refusal> {
     let mut variables = BTreeMap::new();
     for variable in input["variables"].as_array().into_iter().flatten() {

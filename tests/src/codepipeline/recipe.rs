@@ -1,13 +1,13 @@
-//! What each pipeline builds: the source repository that stands behind an image.
+//! What each pipeline builds: the source repository of an image.
 
 use crate::content::digest;
 
-/// Where a build gets the layers that it does not make.
+/// Where a build gets the layers of its base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// Another image of the registry: its repository, and the tag, or the beginning of the tags, that counts.
+    /// Another image of the registry: its repository, and its tag or the prefix of its tags.
     Image(String, String),
-    /// Somebody else's image, which never changes here.
+    /// An upstream image, which never changes here.
     Upstream(String),
 }
 
@@ -16,23 +16,21 @@ pub enum Base {
 pub enum Tagging {
     /// Moves these tags.
     Stable(Vec<String>),
-    /// Makes a tag that nothing else ever gets: this word, the commit and the execution.
+    /// Makes a unique tag of this prefix, the commit and the execution.
     Unique(String),
 }
 
-/// One image, its pipeline and what its Dockerfile says.
+/// One image, with its pipeline and its Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
     /// The image's id in the hierarchy.
     pub image: String,
     pub pipeline: String,
-    /// Where it pushes.
     pub repository: String,
-    /// How it tags.
     pub tagging: Tagging,
     /// `FROM`.
     pub base: Base,
-    /// The packages that it installs: name and Inspector's word for the package manager.
+    /// The packages that it installs, each with Inspector's name of the package manager.
     pub packages: Vec<(String, String)>,
     /// The pipeline variables that it declares.
     pub variables: Vec<String>,
@@ -41,12 +39,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Returns the tip of the main branch.
+    /// Returns the newest commit of the main branch.
     pub fn head(&self) -> String {
         digest(&format!("the head of {}", self.repository)).chars().skip(7).take(40).collect()
     }
 
-    /// Returns the tag, or the beginning of the tags, by which the image's current version is found.
+    /// Returns the tag, or the prefix of the tags, of the current version.
     pub fn line(&self) -> &str {
         match &self.tagging {
             Tagging::Stable(tags) => tags.first().map_or("", String::as_str),

@@ -1,8 +1,9 @@
-//! Images, which moto stores, made to answer as AWS does.
+//! The images that moto stores, with answers corrected to those of AWS.
 //!
-//! moto deletes an image whose last tag moves away, where ECR keeps it untagged: every tagged image gets a tag of ours
-//! beside its own, which no answer shows. moto has no pages, counts pushes in whole seconds, makes up digests of indexes
-//! and echoes the newest tag instead of the one that was asked for.
+//! moto deletes an image that loses its last tag, but ECR keeps it untagged. So every tagged image
+//! gets a second tag, which no answer shows. moto answers without pages, counts pushes in whole
+//! seconds, invents digests of indexes, and answers with the newest tag instead of the one in the
+//! request.
 
 use serde_json::{Value, json};
 
@@ -12,9 +13,9 @@ use crate::clock::epoch_seconds;
 use crate::content;
 use crate::moto::ACCOUNT;
 
-/// Begins the tags that keep images alive in moto.
+/// The prefix of the tags that keep images in moto.
 const KEEP: &str = "kept-";
-/// `BatchGetImage` takes this many at once.
+/// The most images in one `BatchGetImage`.
 const MAX_BATCH: usize = 100;
 
 impl Registry {
@@ -55,7 +56,7 @@ impl Registry {
             "result": "SUCCESS",
             "repository-name": repository,
             "image-digest": digest,
-            // ECR writes the empty text where there is no tag.
+            // ECR writes empty text for a missing tag.
             "image-tag": tag.unwrap_or_default(),
             "manifest-media-type": media_type,
         });
@@ -79,7 +80,7 @@ impl Registry {
         self.paged("imageDetails", &images, input)
     }
 
-    /// Reads images as `DescribeImages` describes them, oldest push first.
+    /// Returns images as `DescribeImages` writes them, oldest push first.
     pub(super) async fn images(&self, input: &Value) -> Result<Vec<Value>, Refusal> {
         let mut wanted = json!({ "repositoryName": input["repositoryName"] });
         if input["imageIds"].is_array() {
@@ -149,8 +150,8 @@ impl Registry {
         Ok(json!({ "images": images, "failures": failures }))
     }
 
-    /// Reads one image, if it exists and the caller takes its media type. What a digest names never changes, so that no
-    /// one needs to ask moto for it.
+    /// Returns one image if it exists and the caller accepts its media type. A digest always names
+    /// the same content, so moto is not asked for it.
     async fn one_image(&self, input: &Value, id: &Value) -> Option<Value> {
         let repository = text(input, "repositoryName");
         let mut id = id.clone();

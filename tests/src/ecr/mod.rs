@@ -1,4 +1,5 @@
-//! ECR's wire: scans are our own, images are moto's with its differences from AWS taken out, the rest is moto's.
+//! ECR on the wire. Scans are implemented here, images are those of moto with its differences from
+//! AWS corrected, and other calls go to moto.
 
 mod images;
 mod scans;
@@ -24,17 +25,16 @@ pub struct Registry {
     state: Mutex<State>,
 }
 
-/// What the front knows beside what moto stores.
+/// What moto does not store.
 #[derive(Debug, Default)]
 struct State {
     scanner: Scanner,
-    /// Entries on a page of any list, whatever the caller asks for: small, so that every test turns pages.
+    /// The number of entries on every page, small so that every test reads several pages.
     page: usize,
-    /// Every manifest and index that was pushed, by repository and digest.
+    /// Every pushed manifest and index, by repository and digest.
     pushed: BTreeMap<(String, String), Pushed>,
     /// Repositories whose scans fail.
     failing_scans: BTreeSet<String>,
-    /// How often each operation was called.
     calls: BTreeMap<String, u32>,
 }
 
@@ -56,7 +56,7 @@ impl Pushed {
 }
 
 impl Registry {
-    /// Makes the registry in front of the moto at `moto`.
+    /// Makes a registry that stores its images in the moto at this address.
     pub fn new(moto: &str, scanning: Scanning, clock: Arc<Clock>, bus: Arc<Bus>) -> Self {
         let scanner = Scanner { scanning, ..Scanner::default() };
         let state = State { scanner, page: 2, ..State::default() };
@@ -72,7 +72,7 @@ impl Registry {
         self.forward("CreateRepository", &json!({ "repositoryName": name })).await
     }
 
-    /// Pushes a document, with a tag or without, as a Docker client would.
+    /// Pushes a document with or without a tag, as a Docker client does.
     pub async fn push(&self, repository: &str, document: &Document, tag: Option<&str>) -> Answer {
         let mut input = json!({
             "repositoryName": repository,
@@ -85,17 +85,18 @@ impl Registry {
         self.put_image(input).await
     }
 
-    /// Says what a layer holds.
+    /// Sets the packages of a layer.
     pub fn layer_holds(&self, layer: &str, packages: &[Package]) {
         self.state().scanner.packages.insert(layer.to_owned(), packages.to_vec());
     }
 
-    /// Returns what a layer holds.
+    /// Returns the packages of a layer.
     pub fn packages_in(&self, layer: &str) -> Vec<Package> {
         self.state().scanner.packages.get(layer).cloned().unwrap_or_default()
     }
 
-    /// Publishes a vulnerability. Enhanced scanning finds it at once and says so, basic scanning with the next scan.
+    /// Publishes a vulnerability. Enhanced scanning finds it at once and emits events. Basic
+    /// scanning finds it in the next scan.
     pub fn disclose(&self, vulnerability: Vulnerability) {
         let id = vulnerability.id.clone();
         self.state().scanner.vulnerabilities.push(vulnerability);
@@ -104,7 +105,7 @@ impl Registry {
         }
     }
 
-    /// Lets every later scan in a repository fail.
+    /// Makes every later scan in a repository fail.
     pub fn fail_scans_of(&self, repository: &str) {
         self.state().failing_scans.insert(repository.to_owned());
     }
@@ -114,7 +115,7 @@ impl Registry {
         self.state().calls.get(operation).copied().unwrap_or_default()
     }
 
-    /// Returns a document of the registry.
+    /// Returns a pushed manifest or index.
     pub fn document(&self, repository: &str, digest: &str) -> Option<Value> {
         let state = self.state();
         state.pushed.get(&(repository.to_owned(), digest.to_owned())).map(|pushed| pushed.content.clone())

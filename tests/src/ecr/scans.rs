@@ -1,4 +1,4 @@
-//! Scans: of each platform manifest, never of an index.
+//! Scans of platform manifests. An index is never scanned.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::scanner::{Outcome, Scanning};
 impl Registry {
     /// Scans a manifest that was just pushed.
     pub(super) fn scan_pushed(&self, repository: &str, manifest: &str) {
-        // Attestations have no layers that a scanner reads.
+        // Scanners read no layers of attestations.
         if self.layers_of(repository, manifest).is_empty() {
             self.state().scanner.scans.insert(manifest.to_owned(), Outcome::Other("UNSUPPORTED_IMAGE"));
             return;
@@ -23,7 +23,7 @@ impl Registry {
         self.scan(repository, manifest);
     }
 
-    /// Scans a manifest and says so, as a scan on push or the scanner's own rescan does.
+    /// Scans a manifest and emits the event of a scan on push or of a repeated scan.
     pub fn scan(&self, repository: &str, manifest: &str) {
         let outcome = if self.state().failing_scans.contains(repository) {
             Outcome::Other("FAILED")
@@ -42,7 +42,7 @@ impl Registry {
         }
     }
 
-    /// Completes the scans that were asked for.
+    /// Completes the requested scans.
     pub fn finish_scans(&self) {
         let waiting: Vec<(String, String)> = {
             let state = self.state();
@@ -56,7 +56,7 @@ impl Registry {
         }
     }
 
-    /// Emits Inspector's finding of a vulnerability for each manifest that carries it.
+    /// Emits the Inspector finding of a vulnerability for each manifest that carries it.
     pub(super) fn emit_findings(&self, vulnerability: &str) {
         let now = self.clock.now();
         let state = self.state();
@@ -68,7 +68,7 @@ impl Registry {
         });
         for (repository, manifest, mut finding) in findings {
             for time in ["firstObservedAt", "lastObservedAt", "updatedAt"] {
-                // Inspector's events do not write times as its API does.
+                // The events of Inspector write times in another way than its API.
                 finding[time] = now.strftime("%a %b %d %H:%M:%S%.3f UTC %Y").to_string().into();
             }
             let resource = format!("{}/{manifest}", repository_arn(repository));
@@ -83,7 +83,7 @@ impl Registry {
         self.state().scanner.hits(&layers, now).iter().map(|(_, _, known)| known.id.clone()).collect()
     }
 
-    /// Makes the event that the scan of a manifest ended, whether or not it was emitted before.
+    /// Makes the event that the scan of a manifest has ended, without emitting it.
     pub fn scan_event(&self, repository: &str, manifest: &str) -> Value {
         let mut counts = self.severity_counts(repository, manifest);
         let (scanning, failed) = {

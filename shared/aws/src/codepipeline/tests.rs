@@ -219,8 +219,8 @@ async fn only_a_positive_answer_says_that_a_pipeline_does_not_exist() {
 
 /// A builder in another region, and with a role in another account too.
 fn built_at(role: Option<&str>) -> Claim {
-    let builder =
-        json!({"account": "222233334444", "region": "eu-west-1", "role": role, "externalId": "example"});
+    let role = role.map(|name| json!({"name": name, "externalId": "example"}));
+    let builder = json!({"account": "222233334444", "region": "eu-west-1", "role": role});
     let mut claim = claim(&with_key(), Some("e-1"));
     claim.start.builder = Some(serde_json::from_value(builder).unwrap());
     claim

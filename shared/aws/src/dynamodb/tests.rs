@@ -30,6 +30,7 @@ fn item(key: &Value) -> Value {
     let mut item = key.clone();
     item["fence"] = json!({"N": "7"});
     item["record"] = json!({"S": "{\"fence\":3}"});
+    item["format"] = json!({"N": table::CURRENT_FORMAT.to_string()});
     item
 }
 
@@ -71,7 +72,8 @@ async fn a_malformed_item_is_named_and_affects_no_other() {
         ("record", Value::Null, "record"),
         ("fence", Value::Null, "fence"),
         ("fence", json!({"N": "-1"}), "fence"),
-        ("format", json!({"N": "2"}), "newer"),
+        ("format", json!({"N": "3"}), "newer"),
+        ("format", Value::Null, "format 1"),
         ("format", json!({"S": "one"}), "format"),
     ] {
         let (ledger, _) = ledger(move |_, input| {
@@ -93,7 +95,7 @@ async fn a_malformed_item_is_named_and_affects_no_other() {
 }
 
 #[tokio::test]
-async fn a_record_of_the_first_version_is_read_with_what_it_lacks() {
+async fn a_record_is_read_although_it_lacks_a_field_or_has_one_of_a_later_version() {
     let (ledger, _) = ledger(|_, input| {
         let mut old = item(&input["RequestItems"]["patchwave"]["Keys"][0]);
         old["record"] = json!({"S": json!({

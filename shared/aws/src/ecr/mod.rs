@@ -20,7 +20,7 @@ use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository};
 use patchwave::line::{self, Candidate};
-use patchwave_converge::{Fault, ManifestAt};
+use patchwave_converge::{Fault, FaultKind, Found, ManifestAt};
 
 use crate::fault::invalid;
 use crate::manifest::{Document, Notes, SINGLE};
@@ -40,15 +40,21 @@ const HISTORY_IMAGES: usize = 300;
 pub(crate) struct Ecr {
     client: Client,
     account: String,
+    region: String,
     cache: Cache,
 }
 
 /// A version, or `None` if the registry says that there is none.
-type Found = Result<Option<Version>, Fault>;
+type Read = Result<Option<Version>, Fault>;
 
 impl Ecr {
     pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
-        Self { client, account: registry.account().to_owned(), cache: Cache::default() }
+        Self {
+            client,
+            account: registry.account().to_owned(),
+            region: registry.region().to_owned(),
+            cache: Cache::default(),
+        }
     }
 
     /// Reads the version that counts on each image's line.
@@ -58,7 +64,7 @@ impl Ecr {
         &self,
         images: &[&Image],
         running: &Result<BTreeMap<ImageId, Deployments>, Fault>,
-    ) -> BTreeMap<ImageId, Found> {
+    ) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let mut by_repository: BTreeMap<&Repository, Vec<&Image>> = BTreeMap::new();
         for image in images {
             by_repository.entry(&image.repository).or_default().push(image);
@@ -74,13 +80,19 @@ impl Ecr {
         repository: &Repository,
         images: Vec<&Image>,
         running: &Result<BTreeMap<ImageId, Deployments>, Fault>,
-    ) -> Vec<(ImageId, Found)> {
+    ) -> Vec<(ImageId, Result<Found, Fault>)> {
+        let all =
+            |answer: Result<Found, Fault>| images.iter().map(|i| (i.id.clone(), answer.clone())).collect();
         let pushed = match self.pushed(repository, &images).await {
-            Ok(pushed) => pushed,
-            Err(fault) => return images.into_iter().map(|i| (i.id.clone(), Err(fault.clone()))).collect(),
+            Ok(Some(pushed)) => pushed,
+            Ok(None) => {
+                let registry = format!("account {}, Region {}", self.account, self.region);
+                return all(Ok(Found::NoRepository(registry)));
+            }
+            Err(fault) => return all(Err(fault)),
         };
         let mut chosen = Vec::new();
-        for image in images {
+        for image in &images {
             chosen.push((image.id.clone(), self.choose(image, &pushed, running).await));
         }
         let counting: Vec<Candidate> = chosen.iter().filter_map(|(_, c)| c.clone().ok().flatten()).collect();
@@ -89,12 +101,19 @@ impl Ecr {
             Some(candidate) => versions.get(&candidate.digest).cloned().unwrap_or(Ok(None)),
             None => Ok(None),
         };
-        chosen.into_iter().map(|(id, chosen)| (id, chosen.and_then(version))).collect()
+        let found = |chosen: Result<_, Fault>| chosen.and_then(version).map(Found::from);
+        chosen.into_iter().map(|(id, chosen)| (id, found(chosen))).collect()
     }
 
     /// Reads the pushes that the lines of `images` need: all tags for a pattern, one tag for a
     /// stable line.
-    async fn pushed(&self, repository: &Repository, images: &[&Image]) -> Result<Vec<Candidate>, Fault> {
+    ///
+    /// Returns nothing if the repository does not exist.
+    async fn pushed(
+        &self,
+        repository: &Repository,
+        images: &[&Image],
+    ) -> Result<Option<Vec<Candidate>>, Fault> {
         let tracked = |image: &&Image| match &image.line {
             Line::Stable(tags) => Some(tags.first().cloned()),
             Line::Newest(_) | Line::Deployed { .. } => None,
@@ -126,7 +145,42 @@ impl Ecr {
         let matching = pushed.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag)));
         let newest = newest(matching.cloned().collect(), LINE_DEPTH);
         let candidates = self.with_revisions(&image.repository, newest).await?;
-        Ok(line::current(&image.line, &candidates).cloned())
+        self.first_image(&image.repository, candidates, |candidates| line::current(&image.line, candidates))
+            .await
+    }
+
+    /// Chooses a candidate, and another one as long as the chosen one is an artefact: an index none of
+    /// whose manifests is an image.
+    async fn first_image(
+        &self,
+        repository: &Repository,
+        mut candidates: Vec<Candidate>,
+        choose: impl Fn(&[Candidate]) -> Option<&Candidate>,
+    ) -> Result<Option<Candidate>, Fault> {
+        while let Some(chosen) = choose(&candidates).cloned() {
+            if self.is_image(repository, &chosen.digest).await? {
+                return Ok(Some(chosen));
+            }
+            candidates.retain(|candidate| candidate.digest != chosen.digest);
+        }
+        Ok(None)
+    }
+
+    async fn is_image(&self, repository: &Repository, digest: &Digest) -> Result<bool, Fault> {
+        let mut top = self.documents(repository, &BTreeSet::from([digest.clone()])).await;
+        let platforms = match top.remove(digest).unwrap_or(Ok(None))? {
+            Some(Document::Index { platforms, .. }) => platforms,
+            Some(Document::Manifest { .. }) => return Ok(true),
+            Some(Document::Artifact(_)) | None => return Ok(false),
+        };
+        let entries = self.documents(repository, &platforms.into_values().collect()).await;
+        if entries.values().any(|entry| matches!(entry, Ok(Some(Document::Manifest { .. })))) {
+            return Ok(true);
+        }
+        // What could not be read may be an image.
+        let unread =
+            entries.into_values().find_map(|entry| entry.err().filter(|e| e.kind != FaultKind::Invalid));
+        unread.map_or(Ok(false), Err)
     }
 
     /// Chooses the newest build of the commit that an environment runs. If it is unknown what runs
@@ -143,7 +197,8 @@ impl Ecr {
         let deployed = deployed.ok_or_else(|| unknown("the inventory has not seen the image there"))?;
         let mut candidates = newest(pushed.to_vec(), LINE_DEPTH);
         if !candidates.iter().any(|candidate| candidate.digest == deployed.version) {
-            candidates.extend(self.describe(&image.repository, &[by_digest(&deployed.version)]).await?);
+            let described = self.describe(&image.repository, &[by_digest(&deployed.version)]).await?;
+            candidates.extend(described.unwrap_or_default());
         }
         let candidates = self.with_revisions(&image.repository, candidates).await?;
         let current = line::deployed(&deployed.version, &candidates).cloned();
@@ -160,17 +215,22 @@ impl Ecr {
         let tops = self.documents(repository, &digests(&candidates)).await;
         let silent = tops.values().filter_map(|top| match top {
             Ok(Some(Document::Index { platforms, notes, .. })) if notes.revision.is_none() => {
-                platforms.values().next().cloned()
+                first_platform(platforms).cloned()
             }
             _ => None,
         });
         let firsts = self.documents(repository, &silent.collect()).await;
         let mut known = Vec::new();
         for candidate in candidates {
-            let revision = match tops.get(&candidate.digest).cloned().unwrap_or(Ok(None))? {
+            let top = match tops.get(&candidate.digest).cloned().unwrap_or(Ok(None)) {
+                // A document that makes no sense is no image, and spoils no other.
+                Err(fault) if fault.kind == FaultKind::Invalid => continue,
+                top => top?,
+            };
+            let revision = match top {
                 None | Some(Document::Artifact(_)) => continue,
                 Some(Document::Manifest { notes, .. }) => notes.revision,
-                Some(Document::Index { platforms, notes, .. }) => match platforms.values().next() {
+                Some(Document::Index { platforms, notes, .. }) => match first_platform(&platforms) {
                     Some(first) if notes.revision.is_none() => notes_of(&firsts, first)?.revision,
                     _ => notes.revision,
                 },
@@ -181,7 +241,7 @@ impl Ecr {
     }
 
     /// Reads versions by the digest of an index or a manifest.
-    pub(crate) async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Found> {
+    pub(crate) async fn versions(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Read> {
         let mut by_repository: BTreeMap<&Repository, Vec<&Digest>> = BTreeMap::new();
         for (repository, digest) in wanted {
             by_repository.entry(repository).or_default().push(digest);
@@ -191,10 +251,10 @@ impl Ecr {
         stream::iter(reads).buffer_unordered(AT_ONCE).map(stream::iter).flatten().collect().await
     }
 
-    async fn versions_in(&self, repository: &Repository, wanted: Vec<&Digest>) -> Vec<(ManifestAt, Found)> {
+    async fn versions_in(&self, repository: &Repository, wanted: Vec<&Digest>) -> Vec<(ManifestAt, Read)> {
         let ids: Vec<_> = wanted.iter().map(|digest| by_digest(digest)).collect();
         let found = match self.describe(repository, &ids).await {
-            Ok(described) => Ok(self.whole(repository, &described).await),
+            Ok(described) => Ok(self.whole(repository, &described.unwrap_or_default()).await),
             Err(fault) => Err(fault),
         };
         let version = |digest: &Digest| match &found {
@@ -214,7 +274,7 @@ impl Ecr {
     }
 
     async fn history_of(&self, repository: &Repository) -> Result<Vec<Version>, Fault> {
-        let images = newest(self.list(repository, TagStatus::Any).await?, HISTORY_IMAGES);
+        let images = newest(self.list(repository, TagStatus::Any).await?.unwrap_or_default(), HISTORY_IMAGES);
         let documents = self.documents(repository, &digests(&images)).await;
         let parts = parts(&documents);
         let is_version = |candidate: &Candidate| {
@@ -222,12 +282,14 @@ impl Ecr {
             !artifact && !parts.contains(&candidate.digest)
         };
         let versions = newest(images.into_iter().filter(is_version).collect(), HISTORY);
-        let whole = self.whole(repository, &versions).await;
-        whole.into_values().filter_map(Result::transpose).collect()
+        let whole = self.whole(repository, &versions).await.into_values();
+        // A document that makes no sense is no version, and spoils no other.
+        let readable = whole.filter(|version| !matches!(version, Err(e) if e.kind == FaultKind::Invalid));
+        readable.filter_map(Result::transpose).collect()
     }
 
     /// Reads whole versions: their documents and those of their platforms.
-    async fn whole(&self, repository: &Repository, pushed: &[Candidate]) -> BTreeMap<Digest, Found> {
+    async fn whole(&self, repository: &Repository, pushed: &[Candidate]) -> BTreeMap<Digest, Read> {
         let tops = self.documents(repository, &digests(pushed)).await;
         let platforms = tops.values().filter_map(|top| match top {
             Ok(Some(Document::Index { platforms, .. })) => Some(platforms.values().cloned()),
@@ -240,6 +302,11 @@ impl Ecr {
         };
         pushed.iter().map(|candidate| (candidate.digest.clone(), version(candidate))).collect()
     }
+}
+
+/// Returns the first manifest of an index that is not marked as an attestation.
+fn first_platform(platforms: &BTreeMap<Platform, Digest>) -> Option<&Digest> {
+    platforms.iter().find(|(platform, _)| !platform.is_marked_as_attestation()).map(|(_, digest)| digest)
 }
 
 fn digests(candidates: &[Candidate]) -> BTreeSet<Digest> {
@@ -310,7 +377,11 @@ fn of_index(
 ) -> Result<(BTreeMap<Platform, Manifest>, Notes), Fault> {
     let mut platforms = BTreeMap::new();
     for (platform, digest) in named {
-        match manifests.get(&digest).cloned().unwrap_or(Ok(None))? {
+        let document = match manifests.get(&digest).cloned().unwrap_or(Ok(None)) {
+            Err(fault) if fault.kind == FaultKind::Invalid => None,
+            document => document?,
+        };
+        match document {
             Some(Document::Manifest { layers, notes: own }) => {
                 notes = notes.or(&own);
                 platforms.insert(platform, manifest(&digest, layers));
@@ -319,7 +390,13 @@ fn of_index(
             Some(Document::Index { .. }) => {
                 return Err(wrong(&format!("{platform} is an index inside an index")));
             }
-            None => return Err(wrong(&format!("the manifest of {platform}, {digest}, is gone"))),
+            // An attestation that is gone proves nothing and was never run.
+            None if platform.is_marked_as_attestation() => {}
+            // A pull-through cache may hold one platform and not the other. The scan of what it does
+            // not hold cannot be read, so that platform is unknown, and the others are not.
+            None => {
+                platforms.insert(platform, manifest(&digest, Vec::new()));
+            }
         }
     }
     Ok((platforms, notes))

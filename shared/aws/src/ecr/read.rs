@@ -36,7 +36,7 @@ pub(super) fn by_digest(digest: &Digest) -> ImageIdentifier {
 }
 
 impl Ecr {
-    /// Describes those images of `ids` that exist. A repository that does not exist has none.
+    /// Describes those images of `ids` that exist. Returns nothing if the repository does not exist.
     ///
     /// One missing id fails the whole call, and the error does not say which. So Patchwave halves
     /// the ids until the missing one is alone. One missing id among a hundred costs a dozen calls;
@@ -45,7 +45,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         ids: &[ImageIdentifier],
-    ) -> Result<Vec<Candidate>, Fault> {
+    ) -> Result<Option<Vec<Candidate>>, Fault> {
         let operation = || format!("describe images of {repository}");
         let mut asked: Vec<&[ImageIdentifier]> = ids.chunks(MOST_IDS).collect();
         let mut found = Vec::new();
@@ -60,21 +60,21 @@ impl Ecr {
                             [left, right].into_iter().filter(|half| !half.is_empty() && ids.len() > 1),
                         );
                     }
-                    Some(e) if e.is_repository_not_found_exception() => return Ok(Vec::new()),
+                    Some(e) if e.is_repository_not_found_exception() => return Ok(None),
                     _ => return Err(fault(operation(), &error)),
                 },
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
-    /// Lists all images of a repository, or all that have a tag. A repository that does not exist
-    /// has none.
+    /// Lists all images of a repository, or all that have a tag. Returns nothing if the repository
+    /// does not exist.
     pub(super) async fn list(
         &self,
         repository: &Repository,
         tags: TagStatus,
-    ) -> Result<Vec<Candidate>, Fault> {
+    ) -> Result<Option<Vec<Candidate>>, Fault> {
         let operation = || format!("list the images of {repository}");
         let filter = DescribeImagesFilter::builder().tag_status(tags).build();
         let call =
@@ -83,10 +83,10 @@ impl Ecr {
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
             match pages.next().await {
-                None => return Ok(found),
+                None => return Ok(Some(found)),
                 Some(Ok(page)) => found.append(&mut candidates(&operation(), page.image_details())?),
                 Some(Err(error)) => match error.as_service_error() {
-                    Some(e) if e.is_repository_not_found_exception() => return Ok(Vec::new()),
+                    Some(e) if e.is_repository_not_found_exception() => return Ok(None),
                     _ => return Err(fault(operation(), &error)),
                 },
             }

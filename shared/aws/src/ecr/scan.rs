@@ -9,8 +9,9 @@ use aws_sdk_ecr::types::{
     PackageVulnerabilityDetails, VulnerablePackage,
 };
 use futures::stream::{self, StreamExt};
-use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
+use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity, Unclear};
 use patchwave::image::{Digest, Repository};
+use patchwave::unread::Unread;
 use patchwave_converge::{Fault, ManifestAt};
 
 use super::Ecr;
@@ -55,33 +56,28 @@ impl Ecr {
         let call = self.client.describe_image_scan_findings().registry_id(&self.account);
         let call = call.repository_name(repository.as_str()).image_id(by_digest(digest));
         let mut pages = call.into_paginator().page_size(PAGE).send();
-        let (mut findings, mut completed) = (Findings::new(), None);
+        let mut answer = Answered::default();
         for _ in 0..MOST_PAGES {
             let page = match pages.next().await {
                 Some(Ok(page)) => page,
                 Some(Err(error)) => match error.as_service_error() {
                     Some(e) if e.is_scan_not_found_exception() => return Scan::Missing,
                     Some(e) if e.is_image_not_found_exception() || e.is_repository_not_found_exception() => {
-                        return Scan::Failed("the registry has no such image".into());
+                        return unclear("the registry has no such image");
                     }
-                    _ => return Scan::Failed(fault("read the scan", &error).to_string()),
+                    _ => return Scan::Unread(fault("read the scan", &error).into()),
                 },
-                None => return complete(completed, findings),
+                None => return answer.complete(),
             };
-            match coverage(&page) {
-                Ok(coverage) => {
-                    completed = Some((coverage, page.image_scan_findings().and_then(completed_at)));
-                }
+            match status(&page) {
+                Ok(status) => answer.add(status, &page),
                 Err(scan) => return scan,
             }
-            if let Some(found) = page.image_scan_findings() {
-                gather(&mut findings, found);
-            }
-            if findings.len() > MOST_FINDINGS {
-                return Scan::Failed(format!("it has more than {MOST_FINDINGS} findings"));
+            if answer.findings.len() > MOST_FINDINGS {
+                return unclear(format!("it has more than {MOST_FINDINGS} findings"));
             }
         }
-        Scan::Failed(format!("its findings do not end after {MOST_PAGES} pages"))
+        unclear(format!("its findings do not end after {MOST_PAGES} pages"))
     }
 
     /// Requests a scan. `Ok(false)`: not possible now.
@@ -113,21 +109,40 @@ impl Ecr {
     }
 }
 
-/// Returns what a finished scan could see, or the scan that is not finished.
-fn coverage(page: &DescribeImageScanFindingsOutput) -> Result<Coverage, Scan> {
+/// An answer that makes no sense, or that is not read to its end: the scan may say anything.
+fn unclear(because: impl Into<String>) -> Scan {
+    Scan::Unread(Unread { because: because.into(), needs_person: true })
+}
+
+/// The statuses that mean that findings can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// Made once.
+    Complete,
+    /// Inspector watches the image until the end of its scan window.
+    Active,
+}
+
+/// Returns the status of a finished scan, or the scan that is not finished.
+fn status(page: &DescribeImageScanFindingsOutput) -> Result<Status, Scan> {
     let status = page.image_scan_status();
-    let name = status.and_then(|status| status.status()).map_or("no status", |status| status.as_str());
-    match name {
-        "COMPLETE" => Ok(Coverage::Os),
-        // Inspector keeps scanning as long as its window lasts. ACTIVE is its status of a healthy
-        // scan.
-        "ACTIVE" => Ok(Coverage::OsAndLanguages),
+    let word = status.and_then(|status| status.status()).map_or("no status", |status| status.as_str());
+    let because = || match status.and_then(|status| status.description()) {
+        Some(why) if !why.is_empty() => format!("{word}: {}", why.chars().take(200).collect::<String>()),
+        _ => word.to_owned(),
+    };
+    match word {
+        "COMPLETE" => Ok(Status::Complete),
+        "ACTIVE" => Ok(Status::Active),
         "IN_PROGRESS" | "PENDING" => Err(Scan::Pending),
         "SCAN_ELIGIBILITY_EXPIRED" => Err(Scan::Expired),
-        other => Err(Scan::Failed(match status.and_then(|status| status.description()) {
-            Some(why) if !why.is_empty() => format!("{other}: {}", why.chars().take(200).collect::<String>()),
-            _ => other.to_owned(),
-        })),
+        "FAILED"
+        | "UNSUPPORTED_IMAGE"
+        | "FINDINGS_UNAVAILABLE"
+        | "LIMIT_EXCEEDED"
+        | "IMAGE_ARCHIVED"
+        | "IMAGE_SIZE_EXCEEDED" => Err(Scan::Failed(because())),
+        _ => Err(unclear(format!("its status is unknown to Patchwave: {}", because()))),
     }
 }
 
@@ -136,26 +151,87 @@ fn completed_at(findings: &ImageScanFindings) -> Option<jiff::Timestamp> {
     times.into_iter().flatten().find_map(timestamp)
 }
 
-fn complete(completed: Option<(Coverage, Option<jiff::Timestamp>)>, findings: Findings) -> Scan {
-    match completed {
-        Some((coverage, Some(completed_at))) => {
-            Scan::Complete { completed_at, coverage, findings: findings.into_values().collect() }
+/// What the pages of one scan say together.
+#[derive(Debug, Default)]
+struct Answered {
+    findings: Findings,
+    unclear: BTreeMap<FindingKey, Unclear>,
+    status: Option<Status>,
+    completed_at: Option<jiff::Timestamp>,
+    /// Whether Inspector made the scan: then it covers language packages too.
+    is_enhanced: bool,
+    /// How many findings the answer counts, by severity.
+    counted: u64,
+}
+
+impl Answered {
+    fn add(&mut self, status: Status, page: &DescribeImageScanFindingsOutput) {
+        self.status = Some(status);
+        let Some(found) = page.image_scan_findings() else { return };
+        self.completed_at = self.completed_at.or_else(|| completed_at(found));
+        self.is_enhanced |= !found.enhanced_findings().is_empty();
+        let counts = found.finding_severity_counts().into_iter().flat_map(|counts| counts.values());
+        self.counted = self.counted.max(counts.map(|count| u64::from(count.unsigned_abs())).sum());
+        for found in found.findings() {
+            self.list(vec![basic(found)], found.severity().map(FindingSeverity::as_str));
         }
+        for found in found.enhanced_findings() {
+            match inactive(found) {
+                Some(status) => {
+                    let findings = enhanced(found).into_iter();
+                    self.unclear.extend(findings.map(|f| (f.key, Unclear::Status(status.to_owned()))));
+                }
+                None => self.list(enhanced(found), found.severity()),
+            }
+        }
+    }
+
+    /// Adds findings that the scanner rates with `word`.
+    fn list(&mut self, findings: Vec<Finding>, word: Option<&str>) {
+        for finding in findings {
+            if let Some(word) = word.filter(|word| !SEVERITIES.contains(word)) {
+                self.unclear.insert(finding.key.clone(), Unclear::Severity(word.to_owned()));
+            }
+            match self.findings.entry(finding.key.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(finding);
+                }
+                Entry::Occupied(mut taken) => merge(taken.get_mut(), finding),
+            }
+        }
+    }
+
+    fn complete(self) -> Scan {
+        if self.counted > 0 && self.findings.is_empty() && self.unclear.is_empty() {
+            return unclear(format!("it counts {} findings and lists none", self.counted));
+        }
+        let coverage = match self.status {
+            Some(Status::Complete) if !self.is_enhanced => Coverage::Os,
+            Some(Status::Complete | Status::Active) => Coverage::OsAndLanguages,
+            None => return unclear("it has no status"),
+        };
         // A scan of unknown age proves nothing.
-        _ => Scan::Failed("it does not say when it completed".into()),
+        let Some(completed_at) = self.completed_at else { return unclear(WITHOUT_TIME) };
+        Scan::Complete {
+            completed_at,
+            coverage,
+            findings: self.findings.into_values().collect(),
+            unclear: self.unclear,
+        }
     }
 }
 
-fn gather(findings: &mut Findings, found: &ImageScanFindings) {
-    let basic = found.findings().iter().map(basic);
-    for finding in basic.chain(found.enhanced_findings().iter().flat_map(enhanced)) {
-        match findings.entry(finding.key.clone()) {
-            Entry::Vacant(free) => {
-                free.insert(finding);
-            }
-            Entry::Occupied(mut taken) => merge(taken.get_mut(), finding),
-        }
-    }
+/// A scan that does not say when it was made.
+const WITHOUT_TIME: &str = "it does not say when it completed";
+
+/// The words for severities in the models of ECR and Inspector.
+const SEVERITIES: [&str; 7] =
+    ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNDEFINED", "UNTRIAGED"];
+
+/// Returns the status of a finding that a person suppressed or that Inspector closed. It may be there
+/// all the same: a closed finding proves nothing.
+fn inactive(found: &EnhancedImageScanFinding) -> Option<&str> {
+    found.status().filter(|status| *status != "ACTIVE")
 }
 
 /// Merges two reports of one vulnerability in one package, such as the same library in two places.
@@ -195,12 +271,9 @@ fn basic(found: &ImageScanFinding) -> Finding {
 
 /// Reads an Inspector finding: one for each package that it names.
 ///
-/// Suppressed findings are skipped, because a person decided so in Inspector. Closed findings no
-/// longer apply. Findings of other types (code, network) are skipped, because a rebuild does not
-/// fix them.
+/// Findings of other types (code, network) are skipped, because a rebuild does not fix them.
 fn enhanced(found: &EnhancedImageScanFinding) -> Vec<Finding> {
-    let is = |name: Option<&str>, expected: &str| name.is_none_or(|name| name == expected);
-    if !is(found.status(), "ACTIVE") || !is(found.r#type(), "PACKAGE_VULNERABILITY") {
+    if found.r#type().is_some_and(|kind| kind != "PACKAGE_VULNERABILITY") {
         return Vec::new();
     }
     let details = found.package_vulnerability_details();

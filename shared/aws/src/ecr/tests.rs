@@ -5,7 +5,7 @@ use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::inventory::{Frequency, Scanner};
-use patchwave_converge::FaultKind;
+use patchwave_converge::{FaultKind, Found};
 use serde_json::{Value, json};
 
 use super::Ecr;
@@ -90,7 +90,8 @@ fn ecr(answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> (Ecr,
 }
 
 fn manifest(layer: usize, annotations: &Value) -> Value {
-    json!({"layers": [{"digest": digest(layer), "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}],
+    json!({"config": {"digest": digest(layer), "mediaType": "application/vnd.oci.image.config.v1+json"},
+           "layers": [{"digest": digest(layer), "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}],
            "annotations": annotations})
 }
 
@@ -158,7 +159,7 @@ async fn deployed(running: Option<usize>) -> [Result<Option<String>, String>; 2]
     let mut currents = ecr.currents(&images(&hierarchy), &running).await;
     [id, "apps/web".parse().unwrap()].map(|id| {
         let version = currents.remove(&id).unwrap().map_err(|fault| fault.message)?;
-        Ok(version.map(|version| version.digest.to_string()))
+        Ok(version.version().map(|version| version.digest.to_string()))
     })
 }
 
@@ -198,7 +199,7 @@ async fn a_table_that_does_not_say_what_runs_leaves_a_deployed_line_unknown() {
     let [production, newest] =
         ["apps/web@prod", "apps/web"].map(|id| &currents[&id.parse::<ImageId>().unwrap()]);
     assert_eq!(production.as_ref().unwrap_err().message, "no answer");
-    assert!(newest.as_ref().unwrap().is_some(), "the other line does not depend on the table");
+    assert!(newest.clone().unwrap().version().is_some(), "the other line does not depend on the table");
 }
 
 #[tokio::test]
@@ -213,21 +214,21 @@ async fn one_missing_tag_among_many_costs_a_few_calls_and_affects_no_other() {
     let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
     for (id, current) in &currents {
         let missing = id.as_str() == "base/os:t37";
-        assert_eq!(current.as_ref().unwrap().is_none(), missing, "{id}");
+        assert_eq!(current.clone().unwrap().version().is_none(), missing, "{id}");
     }
     assert_eq!(currents.len(), 64);
     assert!(count(&asked, "DescribeImages") <= 13, "{}", count(&asked, "DescribeImages"));
 }
 
 #[tokio::test]
-async fn a_repository_that_does_not_exist_has_no_version_and_each_image_gets_the_fault() {
+async fn a_repository_that_does_not_exist_is_not_one_without_images_and_each_image_gets_the_fault() {
     let hierarchy = hierarchy(&[stable("base/os", "1"), stable("base/os", "2")]);
     let (none, _) = Registry::default().connect();
     assert!(
         none.currents(&images(&hierarchy), &Ok(BTreeMap::new()))
             .await
             .into_values()
-            .all(|current| current == Ok(None))
+            .all(|current| matches!(current, Ok(Found::NoRepository(_))))
     );
     let (denied, _) = ecr(|_, _| error("AccessDeniedException"));
     let currents = denied.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
@@ -252,12 +253,12 @@ async fn what_an_answer_leaves_out_is_not_gone() {
 async fn an_index_is_read_by_its_platforms_and_the_first_platforms_notes_count() {
     let registry = Registry::default()
         .push("base/os", 1, &[], manifest(901, &revision("abc")))
-        .push("base/os", 2, &[], manifest(902, &Value::Null))
+        .push("base/os", 2, &[], attestation())
         .push("base/os", 3, &["1"], index(1, 2));
     let hierarchy = hierarchy(&[stable("base/os", "1")]);
     let (ecr, _) = registry.connect();
     let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
-    let version = currents.into_values().next().unwrap().unwrap().unwrap();
+    let version = currents.into_values().next().unwrap().unwrap().version().unwrap();
     assert_eq!(version.digest.as_str(), digest(3));
     assert_eq!(version.revision.as_deref(), Some("abc"));
     let platforms: Vec<_> = version.platforms.iter().map(|(p, m)| (p.as_str(), m.digest.as_str())).collect();
@@ -276,7 +277,7 @@ async fn a_pattern_line_follows_all_pages_and_keeps_its_commits_in_order() {
     let hierarchy = hierarchy(&[application]);
     let (ecr, asked) = registry.connect();
     let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
-    let version = currents.into_values().next().unwrap().unwrap().unwrap();
+    let version = currents.into_values().next().unwrap().unwrap().version().unwrap();
     assert_eq!(version.digest.as_str(), digest(2), "the rebuild of a keeps a's place");
     assert_eq!(count(&asked, "DescribeImages"), 4);
 }
@@ -309,6 +310,58 @@ async fn a_history_holds_versions_and_not_their_parts() {
     assert_eq!(digests, [digest(3), digest(4)]);
 }
 
+/// The index that a registry without a referrers API keeps for signatures: tag `sha256-<hex>`.
+fn of_signatures(signature: usize) -> Value {
+    json!({"manifests": [{"digest": digest(signature), "artifactType": "application/vnd.cncf.notary.signature"}]})
+}
+
+fn attestation() -> Value {
+    json!({"config": {"digest": digest(8), "mediaType": "application/vnd.oci.image.config.v1+json"},
+           "layers": [{"digest": digest(9), "mediaType": "application/vnd.in-toto+json"}]})
+}
+
+fn signature() -> Value {
+    json!({"artifactType": "application/vnd.cncf.notary.signature",
+           "config": {"digest": digest(8), "mediaType": "application/vnd.oci.empty.v1+json"},
+           "layers": [{"digest": digest(9), "mediaType": "application/jose+json"}]})
+}
+
+#[tokio::test]
+async fn signatures_are_no_version_of_a_line_and_no_history() {
+    let registry = Registry::default()
+        .push("apps/shop", 1, &["main-1"], manifest(901, &revision("a")))
+        .push("apps/shop", 2, &[], signature())
+        .push("apps/shop", 3, &["sha256-0001"], of_signatures(2));
+    let line =
+        json!({"tier": "application", "repository": "apps/shop", "tagPattern": "*", "from": "scratch"});
+    let hierarchy = hierarchy(&[line]);
+    let (ecr, _) = registry.connect();
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
+    let version = currents.into_values().next().unwrap().unwrap().version().unwrap();
+    assert_eq!(version.digest.as_str(), digest(1));
+    let history = ecr.history(&BTreeSet::from(["apps/shop".parse().unwrap()])).await;
+    let versions = history.into_values().next().unwrap().unwrap();
+    assert_eq!(versions.iter().map(|version| version.digest.as_str()).collect::<Vec<_>>(), [digest(1)]);
+}
+
+#[tokio::test]
+async fn a_platform_that_the_registry_does_not_hold_is_unknown_and_spoils_no_other() {
+    let registry = Registry::default().push("base/os", 1, &[], manifest(901, &Value::Null)).push(
+        "base/os",
+        3,
+        &["1"],
+        json!({"manifests": [
+            {"digest": digest(1), "platform": {"os": "linux", "architecture": "amd64"}},
+            {"digest": digest(2), "platform": {"os": "linux", "architecture": "arm64"}}]}),
+    );
+    let (ecr, _) = registry.connect();
+    let hierarchy = hierarchy(&[stable("base/os", "1")]);
+    let currents = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await;
+    let version = currents.into_values().next().unwrap().unwrap().version().unwrap();
+    let layers: Vec<_> = version.platforms.iter().map(|(p, m)| (p.as_str(), m.layers.len())).collect();
+    assert_eq!(layers, [("linux/amd64", 1), ("linux/arm64", 0)]);
+}
+
 /// Reads one scan from the given pages.
 async fn scan(pages: Vec<Answer>) -> Scan {
     let (ecr, _) = ecr(move |_, input| {
@@ -332,7 +385,7 @@ fn basic(name: &str, package: &str) -> Value {
 }
 
 #[tokio::test]
-async fn all_pages_of_findings_are_read_or_the_scan_has_failed() {
+async fn all_pages_of_findings_are_read_or_the_scan_is_unread() {
     let first = page("COMPLETE", Some("1"), &basic("CVE-1", "openssl"));
     let Scan::Complete { findings, coverage, .. } =
         scan(vec![first.clone(), page("COMPLETE", None, &basic("CVE-2", "zlib"))]).await
@@ -341,10 +394,14 @@ async fn all_pages_of_findings_are_read_or_the_scan_has_failed() {
     };
     assert_eq!((findings.len(), coverage), (2, Coverage::Os));
     assert_eq!((&findings[0].fix, findings[0].severity), (&Fix::Unknown, Severity::High));
-    let Scan::Failed(why) = scan(vec![first, error("ThrottlingException")]).await else {
+    let Scan::Unread(throttled) = scan(vec![first.clone(), error("ThrottlingException")]).await else {
         panic!("half a list is no scan")
     };
-    assert!(why.contains("ThrottlingException"), "{why}");
+    assert!(throttled.because.contains("ThrottlingException") && !throttled.needs_person, "{throttled}");
+    let Scan::Unread(denied) = scan(vec![first, error("AccessDeniedException")]).await else {
+        panic!("half a list is no scan")
+    };
+    assert!(denied.needs_person, "{denied}");
 }
 
 #[tokio::test]
@@ -353,9 +410,41 @@ async fn only_a_finished_scan_that_says_when_is_evidence() {
     assert_eq!(status("PENDING").await, Scan::Pending);
     assert_eq!(status("SCAN_ELIGIBILITY_EXPIRED").await, Scan::Expired);
     assert_eq!(status("UNSUPPORTED_IMAGE").await, Scan::Failed("UNSUPPORTED_IMAGE".into()));
-    assert!(matches!(status("COMPLETE").await, Scan::Failed(_)), "of unknown age");
+    assert_eq!(status("IMAGE_SIZE_EXCEEDED").await, Scan::Failed("IMAGE_SIZE_EXCEEDED".into()));
+    assert!(matches!(status("COMPLETE").await, Scan::Unread(_)), "of unknown age");
+    assert!(matches!(status("BRAND_NEW").await, Scan::Unread(_)), "a status of later");
     assert_eq!(scan(vec![error("ScanNotFoundException")]).await, Scan::Missing);
-    assert!(matches!(scan(vec![error("ImageNotFoundException")]).await, Scan::Failed(_)));
+    assert!(matches!(scan(vec![error("ImageNotFoundException")]).await, Scan::Unread(_)));
+}
+
+#[tokio::test]
+async fn an_answer_that_contradicts_itself_or_uses_unknown_words_proves_nothing() {
+    let counted = json!({"imageScanCompletedAt": 1_700_000_000, "findings": [],
+        "findingSeverityCounts": {"CRITICAL": 5}});
+    let Scan::Unread(why) = scan(vec![page("COMPLETE", None, &counted)]).await else {
+        panic!("five findings that are not listed are not none")
+    };
+    assert!(why.because.contains("counts 5"), "{why}");
+    let mut strange = basic("CVE-1", "openssl");
+    strange["findings"][0]["severity"] = "SEVERE".into();
+    let scan = scan(vec![page("COMPLETE", None, &strange)]).await;
+    let unclear: Vec<String> = scan.unclear().map(|(key, unclear)| format!("{key}: {unclear}")).collect();
+    assert_eq!(unclear, ["CVE-1 in openssl: the scanner rates it with the unknown word \"SEVERE\""]);
+}
+
+#[tokio::test]
+async fn a_suppressed_or_closed_finding_is_neither_there_nor_gone() {
+    for status in ["SUPPRESSED", "CLOSED"] {
+        let found = json!({"imageScanCompletedAt": 1_700_000_000, "enhancedFindings": [{
+            "status": status, "type": "PACKAGE_VULNERABILITY", "severity": "HIGH",
+            "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1", "vulnerablePackages": [
+                {"name": "zlib", "version": "1", "packageManager": "OS", "fixedInVersion": "2"}]}}]});
+        let scan = scan(vec![page("COMPLETE", None, &found)]).await;
+        let [zlib, other] = ["CVE-1 in zlib", "CVE-2 in zlib"].map(|key| key.to_owned().try_into().unwrap());
+        assert_eq!((scan.lists(&zlib), scan.lists(&other)), (None, Some(false)), "{status}");
+        let Scan::Complete { coverage, .. } = scan else { panic!("it is complete") };
+        assert_eq!(coverage, Coverage::OsAndLanguages, "Inspector made it, although it is COMPLETE");
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,13 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
 use patchwave_converge::{PassSettings, converge};
+use patchwave_tests::harness::{Harness, Setup};
 use patchwave_tests::traffic::Throttle;
-use patchwave_tests::world::{Setup, World as Account};
 
 use super::{AwsWorld, wired};
 
 /// The functions' world, on the account's fakes.
-fn world(account: &Account) -> AwsWorld {
+fn world(account: &Harness) -> AwsWorld {
     let settings = account.settings();
     let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
     wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"])
@@ -25,7 +25,7 @@ struct Cost {
 /// Rebuilds eleven images because of a critical finding in their base, without any event, and
 /// counts the calls.
 async fn wave(throttle: Throttle) -> Cost {
-    let account = Account::start(Setup::default()).await;
+    let account = Harness::start(Setup::default()).await;
     account.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     account.traffic.begin(throttle);
     let mut trigger = Trigger::Sweep;
@@ -38,7 +38,7 @@ async fn wave(throttle: Throttle) -> Cost {
             break;
         }
         for execution in running {
-            account.end(&execution).await;
+            account.end_build(&execution).await;
         }
     }
     let builds = account.builds();

@@ -148,7 +148,7 @@ impl<'q> QuietWorld<'q> {
         }
     }
 
-    /// Tells whether an ancestor carries the finding, or may carry it because its scan is older
+    /// Returns whether an ancestor carries the finding, or may carry it because its scan is older
     /// than the finding. Then the ancestor is to be rebuilt.
     fn carried_above(&self, image: &Image, finding: &Finding) -> bool {
         self.hierarchy.parents(&image.id).any(|edge| {

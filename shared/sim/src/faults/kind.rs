@@ -18,7 +18,7 @@ pub enum InjectedFault {
     CrashedBefore,
     /// An invocation ends after a call and does not see the answer.
     CrashedAfter,
-    /// An invocation pauses between two calls while others run.
+    /// An invocation pauses before a call while others run.
     Interleaved,
     /// The clock of an invocation is wrong by seconds.
     ClockSkewed,

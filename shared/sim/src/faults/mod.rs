@@ -15,22 +15,22 @@ pub use kind::InjectedFault;
 use crate::draw::{Draws, Seed};
 use crate::pipelines::BuildResult;
 
-/// How hostile a world is.
+/// How many faults a world has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// No faults.
     None,
-    /// A third of the faults of `Many`: a bad day.
+    /// A third as many faults as `Many`.
     Some,
-    /// So many faults that hardly anything works.
+    /// So many faults that almost nothing works the first time.
     Many,
     /// No event is ever delivered, and there is no other fault: ticks and sweeps must suffice.
     NoEvents,
 }
 
 impl Level {
-    /// Tells whether there are faults apart from lost events.
-    pub(crate) fn is_hostile(self) -> bool {
+    /// Returns whether there are faults apart from lost events.
+    pub(crate) fn has_faults(self) -> bool {
         matches!(self, Self::Some | Self::Many)
     }
 }
@@ -90,8 +90,8 @@ impl FaultPlan {
 
     /// Draws the faults between `from` and `until`.
     pub(crate) fn new(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
-        if level.is_hostile() {
-            return Self::hostile(level, seed, from, until);
+        if level.has_faults() {
+            return Self::drawn(level, seed, from, until);
         }
         let drops_all_events = level == Level::NoEvents;
         let mut plan = Self { level, drops_all_events, until: Timestamp::MAX, ..Self::none() };
@@ -99,7 +99,7 @@ impl FaultPlan {
         plan
     }
 
-    fn hostile(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
+    fn drawn(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
         let mut plan = Self { level, draws: seed.draws("faults", ""), until, ..Self::none() };
         for _ in 0..plan.draws.between(0, 3) {
             let outage = plan.draw_outage(from);
@@ -119,9 +119,9 @@ impl FaultPlan {
         Outage { service, begins, ends }
     }
 
-    /// Tells whether this world has faults apart from lost events.
-    pub(crate) fn is_hostile(&self) -> bool {
-        self.level.is_hostile()
+    /// Returns whether this world has faults apart from lost events.
+    pub(crate) fn has_faults(&self) -> bool {
+        self.level.has_faults()
     }
 
     /// Counts one fault that was injected.
@@ -220,7 +220,7 @@ impl FaultPlan {
         }
     }
 
-    /// Tells whether a service does not answer now.
+    /// Returns whether a service does not answer now.
     pub(crate) fn is_out(&mut self, service: Service, now: Timestamp) -> bool {
         let is_out = self
             .outages

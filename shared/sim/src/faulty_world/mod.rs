@@ -1,7 +1,7 @@
 //! The world as one invocation sees it while faults are injected.
 //!
 //! Services refuse calls, answers are lost and the clock is wrong. The invocation itself may crash
-//! or pause between two calls.
+//! or pause before a call.
 
 mod adapter;
 mod invocation;
@@ -55,7 +55,7 @@ impl<'w> FaultyWorld<'w> {
         self.hierarchy
     }
 
-    /// Remembers an event, as a conditional write does. Tells whether it is new.
+    /// Remembers an event, as a conditional write does. Returns whether it is new.
     pub(crate) async fn remember(&self, number: u64) -> Result<bool, Fault> {
         self.before_change(Service::Ledger).await?;
         let is_new = self.world.state.borrow_mut().remembered.insert(number);
@@ -68,7 +68,7 @@ impl<'w> FaultyWorld<'w> {
         self.world.state.borrow().pipelines.count()
     }
 
-    /// Tells whether the invocation is pending because it pauses. If not, it has crashed. The
+    /// Returns whether the invocation is pending because it pauses. If not, it has crashed. The
     /// answer is `true` once for each pause.
     pub(crate) fn take_pause(&self) -> bool {
         self.is_paused.take()

@@ -1,4 +1,4 @@
-//! A scenario: one random world in which faults are injected, and whether the promises hold.
+//! A scenario: one random world with faults, and the checks that Patchwave keeps its guarantees.
 //!
 //! First faults are injected for a while. Then they stop, and the world must become quiet with
 //! nothing forgotten. This mirrors safety and liveness: a violation during the first phase is about
@@ -51,7 +51,7 @@ pub struct Scenario {
     pub with_log: bool,
 }
 
-/// Why a scenario could not run to its end. Either is a defect.
+/// Why a scenario could not finish. Either is a defect.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     #[error("the hierarchy of seed {0} is not valid: {1}")]
@@ -145,7 +145,7 @@ impl ScenarioRun<'_> {
     fn prepare(&mut self, begins: Timestamp, ends: Timestamp) {
         let Scenario { level, seed, planted, with_log, .. } = self.scenario;
         let mut faults = FaultPlan::new(level, Seed(seed), begins, ends);
-        if level.is_hostile() {
+        if level.has_faults() {
             for fault in &self.setup.random.faults {
                 faults.note(*fault);
             }
@@ -164,7 +164,7 @@ impl ScenarioRun<'_> {
     }
 
     /// Lets the world become quiet and lets the daily sweep see it. Once all is quiet again, one
-    /// more sweep tells whether anything is left to do.
+    /// more sweep shows whether anything is left to do.
     fn run_to_liveness(&mut self) -> Result<(), Broken> {
         if self.run_until_quiet()? {
             self.run_until(Span::hours(25).after(self.simulation.now()))?;

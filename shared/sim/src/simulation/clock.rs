@@ -9,7 +9,7 @@ use crate::state::Scheduled;
 /// How often the schedule of `rebuild-fanout` ticks.
 pub(super) const TICK: Span = Span::minutes(15);
 
-/// The longest pause between two ticks once no fault is injected any more and nothing changes.
+/// The longest time from tick to tick once no fault is injected any more and nothing changes.
 /// Rare ticks make long waits cheap: a build may hang for three days. They hide no defect, because
 /// a tick may be lost at any time.
 const RAREST_TICK: Span = Span::hours(12);

@@ -42,7 +42,7 @@ impl Simulation {
         loop {
             match pass.as_mut().poll(&mut context) {
                 Poll::Ready(Ok(report)) => return Ok(Some(report)),
-                Poll::Ready(Err(_)) if self.world.state.borrow().faults.is_hostile() => return Ok(None),
+                Poll::Ready(Err(_)) if self.world.state.borrow().faults.has_faults() => return Ok(None),
                 Poll::Ready(Err(fault)) => return Err(Broken::Pass(fault)),
                 Poll::Pending if faulty.take_pause() => self.run_others(watch)?,
                 Poll::Pending => return Ok(None),

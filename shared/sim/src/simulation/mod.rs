@@ -41,8 +41,8 @@ use queues::Queues;
 /// When every simulation starts: a working day, early in the morning.
 const START: i64 = 1_795_161_600;
 
-/// In one hostile world of so many, every event is written as JSON and parsed again. The test then
-/// covers the parser; in all other worlds it would only cost time.
+/// In one world with faults of so many, every event is written as JSON and parsed again. The test
+/// then covers the parser; in all other worlds it would only cost time.
 const WRITTEN_IN: u64 = 64;
 
 /// A function that sees everything that happens in a simulation.
@@ -108,7 +108,7 @@ impl Simulation {
         state.checker.is_logging = with_log;
         state.event_writer.is_writing = with_log || state.seed.0.is_multiple_of(WRITTEN_IN);
         state.ledger.is_fenceless = planted == Some(PlantedDefect::NoFences);
-        if state.faults.is_hostile() {
+        if state.faults.has_faults() {
             state.schedule_person_actions(self.world.hierarchy(), begins, ends);
         }
     }
@@ -148,7 +148,7 @@ impl Simulation {
     }
 
     /// Advances until only the schedules are left and a tick finds nothing to do, for `longest` at
-    /// most. Tells whether the world became quiet.
+    /// most. Returns whether the world became quiet.
     pub fn run_until_quiet(&mut self, longest: Span, watch: &mut Watch<'_>) -> Result<bool, Broken> {
         let end = longest.after(self.now());
         while self.is_busy() {
@@ -203,7 +203,7 @@ impl Simulation {
         self.world.state.borrow().agenda.next_at()
     }
 
-    /// Tells whether anything is about to happen apart from the schedules.
+    /// Returns whether anything is about to happen apart from the schedules.
     pub(crate) fn is_busy(&self) -> bool {
         self.clock.is_moving || self.world.state.borrow().agenda.has_more_than_schedules()
     }

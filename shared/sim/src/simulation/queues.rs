@@ -61,7 +61,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Tells whether rules, windows and batches are the template's.
+    /// Returns whether rules, windows and batches are the template's.
     fn is_counted(&self) -> bool {
         self.world.state.borrow().ledger.weights.is_some()
     }

@@ -75,7 +75,7 @@ impl Agenda {
         self.entries.values()
     }
 
-    /// Tells whether anything is going to happen apart from the two schedules.
+    /// Returns whether anything is going to happen apart from the two schedules.
     pub(crate) fn has_more_than_schedules(&self) -> bool {
         self.entries().any(|scheduled| !matches!(scheduled, Scheduled::Tick | Scheduled::Sweep))
     }

@@ -3,10 +3,10 @@
 use patchwave::hierarchy::Role;
 use patchwave::inventory::{ConsumerKind, Survey};
 use patchwave::time::Timestamp;
-use patchwave_tests::estate::Region;
+use patchwave_tests::accounts::Region;
 
 use super::super::{Cursor, Target};
-use super::{ACCOUNT, REGION, World, cluster, digest, own, place, task};
+use super::{ACCOUNT, Fixture, REGION, cluster, digest, own, place, task};
 
 const OTHER: &str = "444455556666";
 const ROLE: &str = "arn:aws:iam::444455556666:role/patchwave-inventory";
@@ -35,27 +35,27 @@ fn unread_of(survey: &Survey, account: &str) -> Vec<(ConsumerKind, String)> {
 
 #[tokio::test]
 async fn other_accounts_are_surveyed_through_their_role() {
-    let world = World::of(with_task("own")).await;
-    world.estate.set(OTHER, REGION, with_task("there"));
-    world.estate.set(OTHER, "eu-west-1", with_task("overseas"));
-    world.estate.trust(ROLE, Some("shared-id"));
+    let fixture = Fixture::of(with_task("own")).await;
+    fixture.accounts.set(OTHER, REGION, with_task("there"));
+    fixture.accounts.set(OTHER, "eu-west-1", with_task("overseas"));
+    fixture.accounts.trust(ROLE, Some("shared-id"));
 
-    let (survey, _) = world.surveyor.survey(&[own(), other(Some("shared-id"))], None, None).await;
+    let (survey, _) = fixture.surveyor.survey(&[own(), other(Some("shared-id"))], None, None).await;
 
     assert_eq!(unread_of(&survey, OTHER), []);
     let clusters: Vec<_> = survey.sightings.iter().filter_map(|s| s.place.cluster.as_deref()).collect();
     assert_eq!(clusters, ["own", "overseas", "there"]);
     // Once for all regions, under a name that the other account's audit trail shows.
-    assert_eq!(world.estate.sessions(), ["patchwave-inventory"]);
+    assert_eq!(fixture.accounts.sessions(), ["patchwave-inventory"]);
 }
 
 #[tokio::test]
 async fn a_role_that_may_not_be_assumed_leaves_its_account_unread_and_no_other() {
-    let world = World::of(with_task("own")).await;
-    world.estate.set(OTHER, REGION, with_task("there"));
-    world.estate.trust(ROLE, Some("shared-id"));
+    let fixture = Fixture::of(with_task("own")).await;
+    fixture.accounts.set(OTHER, REGION, with_task("there"));
+    fixture.accounts.trust(ROLE, Some("shared-id"));
 
-    let (survey, cursor) = world.surveyor.survey(&[own(), other(Some("wrong"))], None, None).await;
+    let (survey, cursor) = fixture.surveyor.survey(&[own(), other(Some("wrong"))], None, None).await;
 
     assert_eq!(cursor, None);
     assert_eq!((unread_of(&survey, ACCOUNT), survey.sightings.len()), (Vec::new(), 1));
@@ -69,9 +69,9 @@ async fn a_role_that_may_not_be_assumed_leaves_its_account_unread_and_no_other()
 
 #[tokio::test]
 async fn an_account_that_is_named_twice_is_surveyed_once() {
-    let world = World::of(with_task("own")).await;
-    let (survey, _) = world.surveyor.survey(&[own(), own()], None, None).await;
-    assert_eq!((world.estate.calls("ListClusters"), survey.sightings.len()), (1, 1));
+    let fixture = Fixture::of(with_task("own")).await;
+    let (survey, _) = fixture.surveyor.survey(&[own(), own()], None, None).await;
+    assert_eq!((fixture.accounts.calls("ListClusters"), survey.sightings.len()), (1, 1));
 }
 
 fn many(n: usize) -> Region {
@@ -83,29 +83,29 @@ fn many(n: usize) -> Region {
 }
 
 /// Surveys with as many invocations as needed. Each has this many seconds until its deadline.
-async fn in_parts(world: &World, targets: &[Target], seconds: i64) -> Vec<Survey> {
+async fn in_parts(fixture: &Fixture, targets: &[Target], seconds: i64) -> Vec<Survey> {
     let mut parts = Vec::new();
     let mut cursor: Option<Cursor> = None;
     for _ in 0..20 {
         let deadline =
-            world.surveyor.clock.now().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
-        let (survey, left) = world.surveyor.survey(targets, Some(deadline), cursor).await;
+            fixture.surveyor.clock.now().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+        let (survey, left) = fixture.surveyor.survey(targets, Some(deadline), cursor).await;
         parts.push(survey);
         let Some(left) = left else { return parts };
         let stored = serde_json::to_string(&left).unwrap();
         cursor = Some(serde_json::from_str(&stored).unwrap());
         assert_eq!(cursor, Some(left));
         // The next invocation begins when this one has ended.
-        world.surveyor.clock.until(deadline).await;
+        fixture.surveyor.clock.until(deadline).await;
     }
     panic!("the survey does not end");
 }
 
 #[tokio::test]
 async fn what_an_invocation_does_not_reach_the_next_one_reads() {
-    let world = World::of(many(300)).await;
+    let fixture = Fixture::of(many(300)).await;
 
-    let parts = in_parts(&world, &[own()], 7).await;
+    let parts = in_parts(&fixture, &[own()], 7).await;
 
     assert!(parts.len() > 1);
     let clusters = |survey: &Survey| {
@@ -117,18 +117,18 @@ async fn what_an_invocation_does_not_reach_the_next_one_reads() {
     let unread: Vec<_> = parts.iter().flat_map(|part| unread_of(part, ACCOUNT)).collect();
     assert_eq!(unread, []);
     assert_eq!(parts.iter().map(|part| part.sightings.len()).sum::<usize>(), 300);
-    assert_eq!(world.estate.calls("ListClusters"), 3);
+    assert_eq!(fixture.accounts.calls("ListClusters"), 3);
 }
 
 #[tokio::test]
 async fn what_is_left_of_every_account_and_region_is_read() {
-    let world = World::of(many(150)).await;
+    let fixture = Fixture::of(many(150)).await;
     for region in [REGION, "eu-west-1"] {
-        world.estate.set(OTHER, region, many(150));
+        fixture.accounts.set(OTHER, region, many(150));
     }
-    world.estate.trust(ROLE, Some("shared-id"));
+    fixture.accounts.trust(ROLE, Some("shared-id"));
 
-    let parts = in_parts(&world, &[own(), other(Some("shared-id"))], 5).await;
+    let parts = in_parts(&fixture, &[own(), other(Some("shared-id"))], 5).await;
 
     assert!(parts.len() > 1);
     let clusters = parts.iter().flat_map(|part| &part.places).filter(|read| read.place.cluster.is_some());
@@ -140,10 +140,10 @@ async fn what_is_left_of_every_account_and_region_is_read() {
 async fn a_place_that_two_invocations_do_not_finish_is_unread() {
     // These are more pages than the bucket grants in an invocation's five seconds.
     let tasks = (0..600).map(|n| task("huge", n, "family:job", &[("app", None)])).collect();
-    let world = World::of(Region { ecs: vec![cluster("huge", tasks)], ..Region::default() }).await;
-    world.estate.page(2);
+    let fixture = Fixture::of(Region { ecs: vec![cluster("huge", tasks)], ..Region::default() }).await;
+    fixture.accounts.page(2);
 
-    let parts = in_parts(&world, &[own()], 7).await;
+    let parts = in_parts(&fixture, &[own()], 7).await;
 
     let last = parts.last().unwrap();
     let why = super::reason(last, &place(ConsumerKind::Ecs, Some("huge")));
@@ -152,15 +152,15 @@ async fn a_place_that_two_invocations_do_not_finish_is_unread() {
 
 #[tokio::test]
 async fn a_deadline_in_the_past_does_not_count() {
-    let world = World::of(with_task("own")).await;
-    let (survey, cursor) = world.surveyor.survey(&[own()], Some(Timestamp::UNIX_EPOCH), None).await;
+    let fixture = Fixture::of(with_task("own")).await;
+    let (survey, cursor) = fixture.surveyor.survey(&[own()], Some(Timestamp::UNIX_EPOCH), None).await;
     assert_eq!((cursor, survey.sightings.len()), (None, 1));
 }
 
 #[tokio::test]
 async fn even_a_short_invocation_makes_progress() {
-    let world = World::of(many(120)).await;
-    let parts = in_parts(&world, &[own()], 2).await;
+    let fixture = Fixture::of(many(120)).await;
+    let parts = in_parts(&fixture, &[own()], 2).await;
     assert!(parts.len() > 1);
     assert_eq!(parts.iter().map(|part| part.sightings.len()).sum::<usize>(), 120);
     assert!(parts.iter().all(|part| !part.places.is_empty() && unread_of(part, ACCOUNT).is_empty()));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use patchwave::inventory::{ConsumerKind, Use};
-use patchwave_tests::estate::{EcsCluster, Region};
+use patchwave_tests::accounts::{EcsCluster, Region};
 use serde_json::json;
 
-use super::{NOON, World, at, cluster, digest, place, reason, revision, seen, service, task, unread};
+use super::{Fixture, NOON, at, cluster, digest, place, reason, revision, seen, service, task, unread};
 
 fn region(clusters: Vec<EcsCluster>) -> Region {
     Region { ecs: clusters, ..Region::default() }
@@ -20,10 +20,10 @@ async fn every_container_of_every_task_is_seen_however_small_the_pages() {
     let services = vec![service("web", "shop", &[])];
     let clusters = (0..3).map(|n| cluster(&format!("empty-{n}"), Vec::new()));
     let web = EcsCluster { services, ..cluster("web", tasks) };
-    let world = World::of(region(clusters.chain([web]).collect())).await;
-    world.estate.page(2);
+    let fixture = Fixture::of(region(clusters.chain([web]).collect())).await;
+    fixture.accounts.page(2);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(survey.sightings.len(), 10);
     let first = &survey.sightings[0];
@@ -38,7 +38,7 @@ async fn every_container_of_every_task_is_seen_however_small_the_pages() {
     assert_eq!(unread(&survey, &place(ConsumerKind::Ecs, None)), None);
     assert_eq!(survey.places[0].at, at(NOON));
     // Services are not read if their tasks report everything.
-    assert_eq!(world.estate.calls("DescribeServices"), 0);
+    assert_eq!(fixture.accounts.calls("DescribeServices"), 0);
 }
 
 #[tokio::test]
@@ -51,9 +51,9 @@ async fn a_task_that_stopped_since_it_was_listed_leaves_nothing_unknown_and_any_
         failures: vec![(super::arn("task/b/hidden"), "ACCESS_DENIED".to_owned())],
         ..cluster("b", vec![task("b", 1, "family:job", &[("app", Some(digest(1)))])])
     };
-    let world = World::of(region(vec![stopped, hidden])).await;
+    let fixture = Fixture::of(region(vec![stopped, hidden])).await;
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(unread(&survey, &place(ConsumerKind::Ecs, Some("a"))), None);
     let hidden = reason(&survey, &place(ConsumerKind::Ecs, Some("b")));
@@ -68,9 +68,9 @@ async fn what_has_ended_beside_others_does_not_run_and_what_is_pulled_will() {
     mixed["containers"][1]["lastStatus"] = json!("PENDING");
     mixed["startedAt"] = json!(null);
     mixed["taskDefinitionArn"] = json!(super::arn("task-definition/nightly:3"));
-    let world = World::of(region(vec![cluster("web", vec![mixed])])).await;
+    let fixture = Fixture::of(region(vec![cluster("web", vec![mixed])])).await;
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     let of = |name: &str| survey.sightings.iter().find(|sighting| sighting.container == name).unwrap();
     assert_eq!(of("init").used, Use::Referenced);
@@ -87,8 +87,8 @@ async fn a_digest_that_tasks_do_not_report_is_the_one_of_their_services_revision
         revisions: vec![revision("web", "shop", "1", &images(1))],
         ..cluster("web", vec![unresolved(1)])
     };
-    let world = World::of(region(vec![one.clone()])).await;
-    let survey = world.survey().await;
+    let fixture = Fixture::of(region(vec![one.clone()])).await;
+    let survey = fixture.survey().await;
     let app = digest(1);
     let expected =
         [("service:shop", "app", Some(app.as_str())), ("service:shop", "ecs-service-connect-x", None)];
@@ -100,8 +100,8 @@ async fn a_digest_that_tasks_do_not_report_is_the_one_of_their_services_revision
         revisions: vec![revision("web", "shop", "1", &images(1)), revision("web", "shop", "2", &images(2))],
         ..one
     };
-    let world = World::of(region(vec![two])).await;
-    assert_eq!(seen(&world.survey().await)[0], ("service:shop", "app", None));
+    let fixture = Fixture::of(region(vec![two])).await;
+    assert_eq!(seen(&fixture.survey().await)[0], ("service:shop", "app", None));
 }
 
 #[tokio::test]
@@ -109,9 +109,12 @@ async fn a_container_that_never_has_a_digest_costs_no_call() {
     let tasks =
         vec![task("web", 1, "service:shop", &[("app", Some(digest(1))), ("aws-guardduty-agent-x", None)])];
     let web = EcsCluster { services: vec![service("web", "shop", &["1"])], ..cluster("web", tasks) };
-    let world = World::of(region(vec![web])).await;
-    assert_eq!(world.survey().await.sightings.len(), 2);
-    assert_eq!(world.estate.calls("DescribeServices") + world.estate.calls("DescribeServiceRevisions"), 0);
+    let fixture = Fixture::of(region(vec![web])).await;
+    assert_eq!(fixture.survey().await.sightings.len(), 2);
+    assert_eq!(
+        fixture.accounts.calls("DescribeServices") + fixture.accounts.calls("DescribeServiceRevisions"),
+        0
+    );
 }
 
 #[tokio::test]
@@ -123,9 +126,9 @@ async fn services_that_run_nothing_refer() {
             .collect(),
         ..cluster("web", Vec::new())
     };
-    let world = World::of(region(vec![resting])).await;
+    let fixture = Fixture::of(region(vec![resting])).await;
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(survey.sightings.len(), 12);
     assert!(survey.sightings.iter().all(|sighting| sighting.used == Use::Referenced));
@@ -135,48 +138,49 @@ async fn services_that_run_nothing_refer() {
     assert_eq!(seen(&survey)[11], ("service:s11", "main", None));
     assert_eq!(survey.sightings[11].image, "s11");
     assert_eq!(
-        (world.estate.calls("DescribeServices"), world.estate.calls("DescribeServiceRevisions")),
+        (fixture.accounts.calls("DescribeServices"), fixture.accounts.calls("DescribeServiceRevisions")),
         (2, 1)
     );
 }
 
 #[tokio::test]
 async fn a_throttled_call_is_made_again_and_later_ones_slow_down() {
-    let world =
-        World::of(region(vec![cluster("web", vec![task("web", 1, "family:job", &[("app", None)])])])).await;
-    world.estate.refuse("ListTasks", "ThrottlingException", 3);
+    let fixture =
+        Fixture::of(region(vec![cluster("web", vec![task("web", 1, "family:job", &[("app", None)])])])).await;
+    fixture.accounts.refuse("ListTasks", "ThrottlingException", 3);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(unread(&survey, &place(ConsumerKind::Ecs, Some("web"))), None);
     assert_eq!(survey.sightings.len(), 1);
-    assert_eq!(world.estate.calls("ListTasks"), 4);
-    assert!(world.clock.waited() >= 0.25 + 0.5 + 1.0, "{}", world.clock.waited());
+    assert_eq!(fixture.accounts.calls("ListTasks"), 4);
+    assert!(fixture.clock.waited() >= 0.25 + 0.5 + 1.0, "{}", fixture.clock.waited());
 }
 
 #[tokio::test]
 async fn a_call_that_is_always_throttled_leaves_the_cluster_unread() {
-    let world =
-        World::of(region(vec![cluster("web", vec![task("web", 1, "service:shop", &[("app", None)])])])).await;
-    world.estate.refuse("ListServices", "ThrottlingException", 100);
+    let fixture =
+        Fixture::of(region(vec![cluster("web", vec![task("web", 1, "service:shop", &[("app", None)])])]))
+            .await;
+    fixture.accounts.refuse("ListServices", "ThrottlingException", 100);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     let why = reason(&survey, &place(ConsumerKind::Ecs, Some("web")));
     assert!(why.starts_with("cannot list ECS services: ThrottlingException"), "{why}");
     // What was seen before the failure is kept.
     assert_eq!(survey.sightings.len(), 1);
-    assert_eq!(world.estate.calls("ListServices"), 6);
+    assert_eq!(fixture.accounts.calls("ListServices"), 6);
 }
 
 #[tokio::test]
 async fn one_cluster_that_may_not_be_read_hides_no_other() {
     let clusters =
         ["a", "b", "c"].map(|name| cluster(name, vec![task(name, 1, "family:job", &[("app", None)])]));
-    let world = World::of(region(clusters.to_vec())).await;
-    world.estate.refuse("ListTasks", "AccessDeniedException", 1);
+    let fixture = Fixture::of(region(clusters.to_vec())).await;
+    fixture.accounts.refuse("ListTasks", "AccessDeniedException", 1);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(survey.places.iter().filter(|read| read.place.cluster.is_some()).count(), 3);
     let denied: Vec<_> = survey
@@ -192,15 +196,15 @@ async fn one_cluster_that_may_not_be_read_hides_no_other() {
 
 #[tokio::test]
 async fn a_list_of_clusters_that_fails_is_unread_and_not_empty() {
-    let world = World::of(region(vec![cluster("a", Vec::new())])).await;
-    world.estate.refuse("ListClusters", "ExpiredTokenException", 1);
-    let why = reason(&world.survey().await, &place(ConsumerKind::Ecs, None));
+    let fixture = Fixture::of(region(vec![cluster("a", Vec::new())])).await;
+    fixture.accounts.refuse("ListClusters", "ExpiredTokenException", 1);
+    let why = reason(&fixture.survey().await, &place(ConsumerKind::Ecs, None));
     assert!(why.starts_with("cannot list ECS clusters: ExpiredTokenException"), "{why}");
 }
 
 #[tokio::test]
 async fn a_cluster_that_was_deleted_since_it_was_listed_is_read_and_empty() {
-    let world = World::of(region(vec![cluster("a", Vec::new())])).await;
-    world.estate.refuse("ListTasks", "ClusterNotFoundException", 1);
-    assert_eq!(unread(&world.survey().await, &place(ConsumerKind::Ecs, Some("a"))), None);
+    let fixture = Fixture::of(region(vec![cluster("a", Vec::new())])).await;
+    fixture.accounts.refuse("ListTasks", "ClusterNotFoundException", 1);
+    assert_eq!(unread(&fixture.survey().await, &place(ConsumerKind::Ecs, Some("a"))), None);
 }

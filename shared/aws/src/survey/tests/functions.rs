@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use patchwave::inventory::{ConsumerKind, Use};
-use patchwave_tests::estate::Region;
+use patchwave_tests::accounts::Region;
 use serde_json::{Value, json};
 
-use super::{World, at, digest, place, reason, seen, unread};
+use super::{Fixture, at, digest, place, reason, seen, unread};
 
 fn function(name: &str, version: &str, package: &str, resolved: &str) -> Value {
     json!({
@@ -28,10 +28,10 @@ async fn what_a_function_can_be_called_as_runs_and_its_other_versions_refer() {
     let live = json!({ "Name": "live", "FunctionVersion": "2",
         "RoutingConfig": { "AdditionalVersionWeights": { "3": 0.1 } } });
     let aliases = BTreeMap::from([("pay".to_owned(), vec![live])]);
-    let world = World::of(Region { functions, aliases, ..Region::default() }).await;
-    world.estate.page(2);
+    let fixture = Fixture::of(Region { functions, aliases, ..Region::default() }).await;
+    fixture.accounts.page(2);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(unread(&survey, &place(ConsumerKind::Lambda, None)), None);
     let uses: BTreeMap<Option<&str>, bool> =
@@ -49,13 +49,13 @@ async fn what_a_function_can_be_called_as_runs_and_its_other_versions_refer() {
 async fn a_function_that_was_deleted_since_it_was_listed_is_left_out_and_one_that_fails_is_unread() {
     let functions =
         vec![function("a", "$LATEST", "Image", "r/a@1"), function("b", "$LATEST", "Image", "r/b@1")];
-    let world = World::of(Region { functions, ..Region::default() }).await;
-    world.estate.refuse("GetFunction", "ResourceNotFoundException", 1);
-    let survey = world.survey().await;
+    let fixture = Fixture::of(Region { functions, ..Region::default() }).await;
+    fixture.accounts.refuse("GetFunction", "ResourceNotFoundException", 1);
+    let survey = fixture.survey().await;
     assert_eq!((unread(&survey, &place(ConsumerKind::Lambda, None)), survey.sightings.len()), (None, 1));
 
-    world.estate.refuse("GetFunction", "AccessDeniedException", 1);
-    let survey = world.survey().await;
+    fixture.accounts.refuse("GetFunction", "AccessDeniedException", 1);
+    let survey = fixture.survey().await;
     let why = reason(&survey, &place(ConsumerKind::Lambda, None));
     assert!(why.starts_with("cannot get the Lambda function a:$LATEST: AccessDenied"), "{why}");
     assert_eq!(survey.sightings.len(), 1);
@@ -93,10 +93,10 @@ async fn job_definitions_refer_in_each_of_their_forms() {
         ),
         definition("e", "INACTIVE", "containerProperties", json!({ "image": "seven" })),
     ];
-    let world = World::of(Region { job_definitions, ..Region::default() }).await;
-    world.estate.page(2);
+    let fixture = Fixture::of(Region { job_definitions, ..Region::default() }).await;
+    fixture.accounts.page(2);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     let mut images: Vec<&str> = survey.sightings.iter().map(|s| s.image.as_str()).collect();
     images.sort_unstable();
@@ -107,7 +107,7 @@ async fn job_definitions_refer_in_each_of_their_forms() {
 
 #[tokio::test]
 async fn sagemaker_is_not_an_unread_place() {
-    let survey = World::of(Region::default()).await.survey().await;
+    let survey = Fixture::of(Region::default()).await.survey().await;
     assert!(survey.places.iter().all(|read| read.place.kind != ConsumerKind::SageMaker));
     assert_eq!(survey.places.iter().filter(|read| read.unread.is_some()).count(), 0);
 }

@@ -1,11 +1,11 @@
 //! EKS: Kubernetes behind TLS.
 
 use patchwave::inventory::{ConsumerKind, Sighting, Survey, Use};
-use patchwave_tests::estate::{Kubernetes, Region, Trust};
+use patchwave_tests::accounts::{Kubernetes, Region, Trust};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{World, at, digest, place, reason, seen, unread};
+use super::{Fixture, at, digest, place, reason, seen, unread};
 
 const PODS: &str = "/api/v1/pods";
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
@@ -31,15 +31,15 @@ fn deployment(name: &str, image: &str) -> Value {
         "spec": { "replicas": 0, "template": { "spec": { "containers": [{ "name": "app", "image": image }] } } } })
 }
 
-async fn world(clusters: Vec<Value>) -> World {
-    World::of(Region { eks: clusters, ..Region::default() }).await
+async fn fixture(clusters: Vec<Value>) -> Fixture {
+    Fixture::of(Region { eks: clusters, ..Region::default() }).await
 }
 
-/// A world with one cluster, `shop`, and these pods in it.
-async fn shop(pods: Vec<Value>) -> (World, Kubernetes) {
+/// A fixture with one cluster, `shop`, and these pods in it.
+async fn shop(pods: Vec<Value>) -> (Fixture, Kubernetes) {
     let kubernetes = Kubernetes::start().await;
     kubernetes.put("shop", PODS, pods);
-    (world(vec![kubernetes.described("shop", Trust::Ours)]).await, kubernetes)
+    (fixture(vec![kubernetes.described("shop", Trust::Ours)]).await, kubernetes)
 }
 
 fn of_shop(survey: &Survey) -> Option<&str> {
@@ -59,10 +59,10 @@ async fn every_pod_is_seen_however_small_the_pages_and_with_the_image_id_of_any_
         String::new(),
     ];
     let pods = resolved.iter().enumerate().map(|(n, id)| pod(&format!("p{n}"), None, id)).collect();
-    let (world, kubernetes) = shop(pods).await;
+    let (fixture, kubernetes) = shop(pods).await;
     kubernetes.page(1);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     assert_eq!(of_shop(&survey), None);
     let app = |n: usize| resolved.get(n).map(String::as_str).filter(|id| !id.is_empty());
@@ -92,9 +92,9 @@ async fn containers_of_every_kind_are_seen() {
     starting["status"] = json!({ "phase": "Pending" });
     let mut ended = pod("r", None, &digest(4));
     ended["status"]["phase"] = json!("Succeeded");
-    let (world, _kubernetes) = shop(vec![mixed, starting, ended]).await;
+    let (fixture, _kubernetes) = shop(vec![mixed, starting, ended]).await;
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     let uses: Vec<(&str, bool)> =
         survey.sightings.iter().map(|s| (s.container.as_str(), s.used != Use::Referenced)).collect();
@@ -113,7 +113,7 @@ async fn pods_belong_to_what_people_deployed_and_what_runs_nothing_refers() {
         pod("report-28391234-x", Some(("Job", "report-28391234")), &digest(1)),
         pod("once-28391234-x", Some(("Job", "once-28391234")), &digest(1)),
     ];
-    let (world, kubernetes) = shop(pods).await;
+    let (fixture, kubernetes) = shop(pods).await;
     let cron_job = |name: &str| {
         let pod = json!({ "containers": [{ "name": "app", "image": "r/cron:1" }] });
         json!({ "metadata": { "name": name, "namespace": "shop" },
@@ -122,7 +122,7 @@ async fn pods_belong_to_what_people_deployed_and_what_runs_nothing_refers() {
     kubernetes.put("shop", DEPLOYMENTS, vec![deployment("web", "r/app:1"), deployment("resting", "r/old:1")]);
     kubernetes.put("shop", CRON_JOBS, vec![cron_job("report"), cron_job("nightly")]);
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     let workloads: Vec<(&str, bool)> =
         survey.sightings.iter().map(|s| (s.workload.as_str(), s.used != Use::Referenced)).collect();
@@ -140,56 +140,56 @@ async fn pods_belong_to_what_people_deployed_and_what_runs_nothing_refers() {
 
 #[tokio::test]
 async fn a_token_that_is_no_longer_accepted_is_signed_again() {
-    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.expire_tokens(1);
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));
 }
 
 #[tokio::test]
 async fn a_server_that_throttles_is_asked_again_later() {
-    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.be_busy(3);
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 1));
-    assert!(world.clock.waited() >= 0.25 + 0.5 + 1.0, "{}", world.clock.waited());
+    assert!(fixture.clock.waited() >= 0.25 + 0.5 + 1.0, "{}", fixture.clock.waited());
 }
 
 #[tokio::test]
 async fn a_cluster_that_accepts_no_token_is_unread() {
-    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.expire_tokens(2);
-    let why = reason_of_shop(&world.survey().await);
+    let why = reason_of_shop(&fixture.survey().await);
     assert_eq!(why, "cannot list the pods of the cluster shop: 401 Unauthorized: Unauthorized");
 }
 
 #[tokio::test]
 async fn a_list_whose_position_expired_is_begun_again_once() {
     let pods = || (0..5).map(|n| pod(&format!("p{n}"), None, &digest(n))).collect();
-    let (world, kubernetes) = shop(pods()).await;
+    let (fixture, kubernetes) = shop(pods()).await;
     kubernetes.page(2);
     kubernetes.expire_lists(1);
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert_eq!((of_shop(&survey), survey.sightings.len()), (None, 5));
 
     kubernetes.expire_lists(9);
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert!(reason_of_shop(&survey).contains("pages expire faster than they are read"));
     assert_eq!(survey.sightings.len(), 2);
 }
 
 #[tokio::test]
 async fn what_a_cluster_forbids_is_unread_and_the_rest_is_kept() {
-    let (world, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
+    let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
     kubernetes.forbid(DEPLOYMENTS);
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert!(
         reason_of_shop(&survey).starts_with("cannot list the deployments of the cluster shop: 403 Forbidden")
     );
     assert_eq!(survey.sightings.len(), 1);
 
     kubernetes.forbid(PODS);
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert!(reason_of_shop(&survey).starts_with("cannot list the pods of the cluster shop: 403 Forbidden"));
     assert_eq!(survey.sightings.len(), 0);
 }
@@ -197,8 +197,8 @@ async fn what_a_cluster_forbids_is_unread_and_the_rest_is_kept() {
 #[tokio::test]
 async fn a_server_without_a_certificate_of_the_clusters_authority_receives_nothing() {
     let kubernetes = Kubernetes::start().await;
-    let world = world(vec![kubernetes.described("shop", Trust::Others)]).await;
-    let why = reason_of_shop(&world.survey().await);
+    let fixture = fixture(vec![kubernetes.described("shop", Trust::Others)]).await;
+    let why = reason_of_shop(&fixture.survey().await);
     assert!(why.contains("invalid peer certificate"), "{why}");
     assert_eq!(kubernetes.calls(), 0);
 }
@@ -225,14 +225,14 @@ async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
             json!({ "endpointPublicAccess": public, "endpointPrivateAccess": true });
         cluster
     };
-    let world = world(vec![
+    let fixture = fixture(vec![
         elsewhere("closed", closed, false),
         elsewhere("closing", hangs_up, true),
         kubernetes.described("shop", Trust::Ours),
     ])
     .await;
 
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
 
     let why = reason(&survey, &place(ConsumerKind::Eks, Some("closed")));
     assert!(why.starts_with("cannot list the pods of the cluster closed: "), "{why}");
@@ -249,10 +249,10 @@ async fn a_cluster_that_does_not_answer_is_unread_and_hides_no_other() {
 #[tokio::test]
 async fn a_cluster_without_an_endpoint_is_unread_and_one_that_is_gone_is_empty() {
     let creating = json!({ "name": "shop", "status": "CREATING" });
-    let world = world(vec![creating]).await;
-    assert_eq!(reason_of_shop(&world.survey().await), "the cluster shop is CREATING and has no endpoint");
-    world.estate.refuse("DescribeCluster", "ResourceNotFoundException", 1);
-    assert_eq!(of_shop(&world.survey().await), None);
+    let fixture = fixture(vec![creating]).await;
+    assert_eq!(reason_of_shop(&fixture.survey().await), "the cluster shop is CREATING and has no endpoint");
+    fixture.accounts.refuse("DescribeCluster", "ResourceNotFoundException", 1);
+    assert_eq!(of_shop(&fixture.survey().await), None);
 }
 
 #[tokio::test]
@@ -261,10 +261,10 @@ async fn clusters_are_listed_page_by_page_and_a_nonsensical_authority_is_unread(
     let mut clusters: Vec<Value> =
         (0..5).map(|n| kubernetes.described(&format!("c{n}"), Trust::Ours)).collect();
     clusters[4]["certificateAuthority"]["data"] = json!("bm90IGEgY2VydGlmaWNhdGU=");
-    let world = world(clusters).await;
-    world.estate.page(2);
-    let survey = world.survey().await;
-    assert_eq!(world.estate.calls("ListEksClusters"), 3);
+    let fixture = fixture(clusters).await;
+    fixture.accounts.page(2);
+    let survey = fixture.survey().await;
+    assert_eq!(fixture.accounts.calls("ListEksClusters"), 3);
     assert_eq!(unread(&survey, &place(ConsumerKind::Eks, Some("c3"))), None);
     let why = reason(&survey, &place(ConsumerKind::Eks, Some("c4")));
     assert!(why.ends_with("its certificate authority is not a certificate"), "{why}");

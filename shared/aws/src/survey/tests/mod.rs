@@ -19,7 +19,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use futures::future::BoxFuture;
 use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting, Survey};
 use patchwave::time::Timestamp;
-use patchwave_tests::estate::{EcsCluster, Estate, Region, access_key};
+use patchwave_tests::accounts::{EcsCluster, FakeAccounts, Region, access_key};
 use patchwave_tests::http::Server;
 use serde_json::{Value, json};
 
@@ -57,31 +57,31 @@ fn at(time: &str) -> Timestamp {
 }
 
 /// Fake accounts, and a surveyor that reads them.
-struct World {
-    estate: Arc<Estate>,
+struct Fixture {
+    accounts: Arc<FakeAccounts>,
     surveyor: Surveyor,
     clock: Arc<Moving>,
     _server: Server,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
-        let estate = Arc::new(Estate::default());
-        let server = estate.serve().await;
+        let accounts = Arc::new(FakeAccounts::default());
+        let server = accounts.serve().await;
         let clock = Arc::new(Moving(Mutex::new(at(NOON))));
         let surveyor = Surveyor {
             clients: Clients::of(config(&server.url()).await),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             kube_endpoint: None,
         };
-        Self { estate, surveyor, clock, _server: server }
+        Self { accounts, surveyor, clock, _server: server }
     }
 
     /// An account with one region.
     async fn of(region: Region) -> Self {
-        let world = Self::new().await;
-        world.estate.set(ACCOUNT, REGION, region);
-        world
+        let fixture = Self::new().await;
+        fixture.accounts.set(ACCOUNT, REGION, region);
+        fixture
     }
 
     async fn survey(&self) -> Survey {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use patchwave::hierarchy::Role;
 use patchwave::inventory::ConsumerKind;
-use patchwave_tests::estate::{EcsCluster, Kubernetes, Region, Trust};
+use patchwave_tests::accounts::{EcsCluster, Kubernetes, Region, Trust};
 use serde_json::{Value, json};
 
 use super::super::Target;
-use super::{REGION, World, cluster, digest, revision, service, task};
+use super::{Fixture, REGION, cluster, digest, revision, service, task};
 
 const ACCOUNTS: [&str; 3] = ["111122223333", "444455556666", "777788889999"];
 const ECS_CLUSTERS: usize = 150;
@@ -79,7 +79,7 @@ fn peak_memory() -> u64 {
 async fn a_large_fleet_costs_little_more_than_its_pages() {
     assert_eq!((0..ECS_CLUSTERS).map(tasks_of).sum::<usize>(), TASKS);
     let kubernetes = Kubernetes::start().await;
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let mut regions = [(); 3].map(|()| Region::default());
     for n in 0..ECS_CLUSTERS {
         regions[n % 3].ecs.push(ecs(n));
@@ -91,8 +91,8 @@ async fn a_large_fleet_costs_little_more_than_its_pages() {
         regions[n % 3].eks.push(kubernetes.described(&name, Trust::Ours));
     }
     for (account, region) in ACCOUNTS.into_iter().zip(regions) {
-        world.estate.set(account, REGION, region);
-        world.estate.trust(&format!("arn:aws:iam::{account}:role/reader"), Some("id"));
+        fixture.accounts.set(account, REGION, region);
+        fixture.accounts.trust(&format!("arn:aws:iam::{account}:role/reader"), Some("id"));
     }
     let targets = ACCOUNTS.map(|account| Target {
         account: account.to_owned(),
@@ -102,13 +102,13 @@ async fn a_large_fleet_costs_little_more_than_its_pages() {
     });
 
     let before = peak_memory();
-    let (survey, cursor) = world.surveyor.survey(&targets, None, None).await;
+    let (survey, cursor) = fixture.surveyor.survey(&targets, None, None).await;
 
     assert_eq!(cursor, None);
     let idle: usize = (0..ECS_CLUSTERS).map(idle).sum();
     let of = |kind| survey.sightings.iter().filter(|s| s.place.kind == kind).count();
     assert_eq!((of(ConsumerKind::Ecs), of(ConsumerKind::Eks)), (2 * TASKS + idle, PODS));
-    let calls = world.estate.all_calls();
+    let calls = fixture.accounts.all_calls();
     let ecs: u32 = [
         "ListClusters",
         "ListTasks",
@@ -118,17 +118,17 @@ async fn a_large_fleet_costs_little_more_than_its_pages() {
         "DescribeServiceRevisions",
     ]
     .into_iter()
-    .map(|operation| world.estate.calls(operation))
+    .map(|operation| fixture.accounts.calls(operation))
     .sum();
     let floor = 3 + (0..ECS_CLUSTERS).map(floor).sum::<usize>();
     println!("200 clusters, {TASKS} tasks, {PODS} pods, 3 accounts");
     println!("calls: {calls:?}, Kubernetes {}", kubernetes.calls());
     println!("ECS calls: {ecs}, the floor is {floor}");
-    println!("the token buckets impose {:.1} s", world.clock.waited());
+    println!("the token buckets impose {:.1} s", fixture.clock.waited());
     println!("peak memory with the fakes: {} MiB, {before} MiB of it before the survey", peak_memory());
     assert!(f64::from(ecs) <= 1.05 * f64::from(u32::try_from(floor).unwrap()), "{ecs} calls, {floor} pages");
     // Pods and four kinds of workloads, each on one page.
     assert_eq!(kubernetes.calls(), 5 * u32::try_from(EKS_CLUSTERS).unwrap());
     // In real time the calls take longer than their turns, but no turn comes later.
-    assert!(world.clock.waited() < 60.0, "{}", world.clock.waited());
+    assert!(fixture.clock.waited() < 60.0, "{}", fixture.clock.waited());
 }

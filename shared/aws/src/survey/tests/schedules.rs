@@ -1,10 +1,10 @@
 //! Rules and schedules that start tasks.
 
 use patchwave::inventory::{ConsumerKind, Use};
-use patchwave_tests::estate::Region;
+use patchwave_tests::accounts::Region;
 use serde_json::{Value, json};
 
-use super::{World, arn, place, reason, unread};
+use super::{Fixture, arn, place, reason, unread};
 
 fn definition(family: &str) -> String {
     arn(&format!("task-definition/{family}:1"))
@@ -50,9 +50,9 @@ fn with_schedules() -> Region {
 
 #[tokio::test]
 async fn what_only_a_rule_or_a_schedule_starts_is_referred_to() {
-    let world = World::of(with_schedules()).await;
-    world.estate.page(1);
-    let survey = world.survey().await;
+    let fixture = Fixture::of(with_schedules()).await;
+    fixture.accounts.page(1);
+    let survey = fixture.survey().await;
     assert_eq!(unread(&survey, &place(ConsumerKind::Schedules, None)), None);
     let seen: Vec<(&str, &str)> =
         survey.sightings.iter().map(|s| (s.workload.as_str(), s.image.as_str())).collect();
@@ -66,26 +66,26 @@ async fn what_only_a_rule_or_a_schedule_starts_is_referred_to() {
     assert_eq!(seen, expected);
     assert!(survey.sightings.iter().all(|sighting| sighting.used == Use::Referenced));
     // Schedules that cannot start a task are not read.
-    assert_eq!(world.estate.calls("GetSchedule"), 2);
+    assert_eq!(fixture.accounts.calls("GetSchedule"), 2);
 }
 
 #[tokio::test]
 async fn what_was_deleted_since_refers_to_nothing_and_what_fails_is_unread() {
-    let world = World::of(with_schedules()).await;
-    world.estate.refuse("ListTargetsByRule", "ResourceNotFoundException", 1);
-    world.estate.refuse("GetSchedule", "ResourceNotFoundException", 1);
-    let survey = world.survey().await;
+    let fixture = Fixture::of(with_schedules()).await;
+    fixture.accounts.refuse("ListTargetsByRule", "ResourceNotFoundException", 1);
+    fixture.accounts.refuse("GetSchedule", "ResourceNotFoundException", 1);
+    let survey = fixture.survey().await;
     assert_eq!(unread(&survey, &place(ConsumerKind::Schedules, None)), None);
     assert_eq!(survey.sightings.len(), 2);
 
     // Rules that cannot be listed hide no schedules, and the other way round.
-    world.estate.refuse("ListRules", "AccessDeniedException", 1);
-    let survey = world.survey().await;
+    fixture.accounts.refuse("ListRules", "AccessDeniedException", 1);
+    let survey = fixture.survey().await;
     let why = reason(&survey, &place(ConsumerKind::Schedules, None));
     assert!(why.starts_with("cannot list EventBridge rules: AccessDenied"), "{why}");
     assert_eq!(survey.sightings.len(), 2);
-    world.estate.refuse("GetSchedule", "AccessDeniedException", 1);
-    let survey = world.survey().await;
+    fixture.accounts.refuse("GetSchedule", "AccessDeniedException", 1);
+    let survey = fixture.survey().await;
     let why = reason(&survey, &place(ConsumerKind::Schedules, None));
     assert!(why.starts_with("cannot get the schedule jobs/hourly: AccessDenied"), "{why}");
     assert_eq!(survey.sightings.len(), 3);
@@ -93,17 +93,17 @@ async fn what_was_deleted_since_refers_to_nothing_and_what_fails_is_unread() {
 
 #[tokio::test]
 async fn a_task_definition_that_was_deleted_is_no_reference_and_one_that_may_not_be_read_is_unread() {
-    let world = World::of(with_schedules()).await;
-    world.estate.refuse_saying(
+    let fixture = Fixture::of(with_schedules()).await;
+    fixture.accounts.refuse_saying(
         "DescribeTaskDefinition",
         "ClientException",
         "Unable to describe task definition.",
         1,
     );
-    let survey = world.survey().await;
+    let survey = fixture.survey().await;
     assert_eq!((unread(&survey, &place(ConsumerKind::Schedules, None)), survey.sightings.len()), (None, 4));
-    world.estate.refuse("DescribeTaskDefinition", "AccessDeniedException", 1);
-    let survey = world.survey().await;
+    fixture.accounts.refuse("DescribeTaskDefinition", "AccessDeniedException", 1);
+    let survey = fixture.survey().await;
     let why = reason(&survey, &place(ConsumerKind::Schedules, None));
     assert!(why.starts_with("cannot describe the task definition backup:1: AccessDenied"), "{why}");
     assert_eq!(survey.sightings.len(), 4);

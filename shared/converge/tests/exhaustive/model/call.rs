@@ -18,12 +18,12 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Tells whether the call changes the world.
+    /// Returns whether the call changes the world.
     pub(crate) fn is_effect(self) -> bool {
         matches!(self, Self::Save(..) | Self::Claim(..) | Self::Free(..) | Self::Start(_))
     }
 
-    /// Tells whether the worker goes on without the answer. A pass that ends before it wrote
+    /// Returns whether the worker goes on without the answer. A pass that ends before it wrote
     /// anything is the same as an event that was never delivered.
     pub(crate) fn is_survivable(self) -> bool {
         self.is_effect() || matches!(self, Self::Currents(_) | Self::Execution(_))

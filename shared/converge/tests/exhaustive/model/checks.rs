@@ -41,7 +41,8 @@ impl ModelState {
         Ok(())
     }
 
-    /// Tells whether a claim waits for its lease to pass. Nothing else in the model waits for time.
+    /// Returns whether a claim waits for its lease to pass. Nothing else in the model waits for
+    /// time.
     pub(crate) fn has_unconfirmed_claim(&self, diamond: &Diamond) -> bool {
         (0..4).any(|image| {
             let record = self.record(diamond, image);

@@ -89,7 +89,7 @@ impl ModelState {
         })
     }
 
-    /// Tells whether the answer is the same at any later time and changes nothing. Fences only
+    /// Returns whether the answer is the same at any later time and changes nothing. Fences only
     /// rise, so a late write stays late; and a build that is over stays over.
     pub(crate) fn is_settled(&self, diamond: &Diamond, call: Call) -> bool {
         if diamond.defect != Defect::None {

@@ -46,7 +46,7 @@ impl Search {
         steps
     }
 
-    /// Tells whether a busy worker may notice that a build of `image` ends now. If no pass may
+    /// Returns whether a busy worker may notice that a build of `image` ends now. If no pass may
     /// begin and all workers have read what they read, the end commutes with their remaining steps,
     /// so it comes when they are idle. (A start that they make meanwhile is wrong before and after
     /// the end: beside a running build, or on a stale parent for the second time.)

@@ -1,4 +1,4 @@
-//! The organisation of the scenarios: its hierarchy file, and what stands behind each image of it.
+//! The hierarchy of the end-to-end tests, and what each image of it is built from.
 
 use std::fmt::Write as _;
 
@@ -7,18 +7,18 @@ use patchwave::image::ImageId;
 
 use crate::codepipeline::{Base, Recipe, Tagging};
 
-/// The hierarchy file.
-pub const HIERARCHY: &str = include_str!("../fixtures/organisation.yaml");
+/// The sample hierarchy: fourteen images in three tiers.
+pub const SAMPLE: &str = include_str!("../fixtures/sample.yaml");
 
 /// Loads a hierarchy file as the functions do.
-pub fn hierarchy(yaml: &str) -> Hierarchy {
+pub fn load(yaml: &str) -> Hierarchy {
     Hierarchy::parse("hierarchy.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Writes the hierarchy file of a larger organisation: `base/os`, and `images` less one, each built on it or, every fourth,
-/// on one of those.
+/// Writes a hierarchy file of `images` images: `base/os` and applications. Every fourth application
+/// is built on another one, and the others on `base/os`.
 pub fn larger(images: usize) -> String {
-    let mut yaml = HIERARCHY.lines().take_while(|line| *line != "images:").collect::<Vec<_>>().join("\n");
+    let mut yaml = SAMPLE.lines().take_while(|line| *line != "images:").collect::<Vec<_>>().join("\n");
     yaml.push_str("\nimages:\n");
     yaml.push_str("  - { id: base/os, tier: base, repository: base/os, tags: [\"1\"], from: \"public.ecr.aws/os/os:1\", pipeline: base-os }\n");
     for n in 1..images {
@@ -57,7 +57,7 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
 fn tagging(line: &Line) -> Tagging {
     match line {
         Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
-        Line::Deployed { environment } => panic!("nobody deploys to {environment} here"),
+        Line::Deployed { environment } => panic!("no image here follows {environment}"),
         Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
     }
 }
@@ -82,8 +82,8 @@ fn image<'h>(hierarchy: &'h Hierarchy, id: &ImageId) -> &'h Image {
     hierarchy.image(id).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Every image installs a package of the operating system that is named after it; `base/os` holds openssl too, and
-/// applications a library that their own commit pins.
+/// Every image installs a package of the operating system that is named after it. `base/os`
+/// installs openssl too, and each application a library that its own commit pins.
 fn packages(image: &Image) -> Vec<(String, String)> {
     let name = image.repository.as_str().rsplit('/').next().unwrap_or_default();
     let mut packages = vec![(name.to_owned(), "OS".to_owned())];

@@ -1,7 +1,9 @@
-//! An estate: accounts, and what runs in them, as the wires of ECS, EKS, Lambda, Batch, EventBridge, Scheduler, STS and Inspector show it.
+//! Fake accounts and what runs in them, on the wires of ECS, EKS, Lambda, Batch, EventBridge,
+//! Scheduler, STS and Inspector.
 //!
-//! All services listen on one address, where no two operations look alike. Which account and region is asked stands in the
-//! request's signature: the access keys of an account are [`access_key`].
+//! All services listen on one address, because no two of their operations look alike. The signature
+//! of a request says which account and Region it is for: the access key of an account is
+//! [`access_key`].
 
 mod containers;
 mod functions;
@@ -25,41 +27,40 @@ pub use kubernetes::{Kubernetes, Trust};
 use crate::awsjson::{Answer, Refusal};
 use crate::http::Server;
 
-/// What there is in one region of an account. Entries are as the services write them.
+/// What one Region of an account contains. Entries are as the services write them.
 #[derive(Debug, Clone, Default)]
 pub struct Region {
     pub ecs: Vec<EcsCluster>,
     pub eks: Vec<Value>,
-    /// Lambda's functions: `GetFunction`'s answers, `$LATEST` and all other versions.
+    /// The answers of `GetFunction`: `$LATEST` and all other versions.
     pub functions: Vec<Value>,
-    /// Aliases by function.
+    /// The aliases of each function.
     pub aliases: BTreeMap<String, Vec<Value>>,
-    /// Batch's job definitions.
     pub job_definitions: Vec<Value>,
-    /// EventBridge's rules of the default bus, with their `Targets`.
+    /// The rules of the default bus of EventBridge, with their `Targets`.
     pub rules: Vec<Value>,
-    /// Scheduler's schedules: `GetSchedule`'s answers.
+    /// The answers of `GetSchedule`.
     pub schedules: Vec<Value>,
-    /// Inspector's covered resources.
+    /// The resources that Inspector covers.
     pub coverage: Vec<Value>,
-    /// The clusters that Inspector saw an image in, by the image's ARN.
+    /// The clusters in which Inspector saw an image, by the ARN of the image.
     pub clusters_of: BTreeMap<String, Vec<Value>>,
 }
 
-/// All accounts.
+/// All accounts, behind one server.
 #[derive(Debug, Default)]
-pub struct Estate {
+pub struct FakeAccounts {
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     regions: BTreeMap<(String, String), Region>,
-    /// What each role's trust policy asks for.
+    /// The external id that the trust policy of each role requires.
     roles: BTreeMap<String, Option<String>>,
-    /// Operations that refuse the next calls, with what, and how many of them.
+    /// How each operation refuses its next calls, and how many of them.
     refusals: BTreeMap<String, (Refusal, u32)>,
-    /// Most entries on a page, whatever the caller asks for.
+    /// The most entries on a page, whatever the caller asks for.
     page: Option<usize>,
     calls: BTreeMap<String, u32>,
     sessions: Vec<String>,
@@ -70,7 +71,7 @@ pub fn access_key(account: &str) -> String {
     format!("ASIA{account}")
 }
 
-/// One request, as all services read it.
+/// A request, as every service reads it.
 struct Request<'r> {
     account: String,
     region: String,
@@ -94,13 +95,13 @@ impl Request<'_> {
     }
 }
 
-impl Estate {
-    /// Sets up a region of an account.
+impl FakeAccounts {
+    /// Sets what a Region of an account contains.
     pub fn set(&self, account: &str, region: &str, content: Region) {
         self.state().regions.insert((account.to_owned(), region.to_owned()), content);
     }
 
-    /// Lets a role be assumed, by whom who knows the external id.
+    /// Lets callers that know the external id assume a role.
     pub fn trust(&self, role: &str, external_id: Option<&str>) {
         self.state().roles.insert(role.to_owned(), external_id.map(str::to_owned));
     }
@@ -110,13 +111,13 @@ impl Estate {
         self.refuse_saying(operation, code, &format!("{code}, says the fake"), times);
     }
 
-    /// The same, with a message that means something.
+    /// The same, with this message.
     pub fn refuse_saying(&self, operation: &str, code: &str, message: &str, times: u32) {
         let refusal = Refusal::new(code, message);
         self.state().refusals.insert(operation.to_owned(), (refusal, times));
     }
 
-    /// Makes pages small.
+    /// Sets the most entries on a page.
     pub fn page(&self, size: usize) {
         self.state().page = Some(size);
     }
@@ -136,12 +137,12 @@ impl Estate {
         self.state().sessions.clone()
     }
 
-    /// Serves the estate on loopback.
+    /// Serves all accounts on loopback.
     pub async fn serve(self: &Arc<Self>) -> Server {
-        let estate = Arc::clone(self);
+        let accounts = Arc::clone(self);
         let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
-            let estate = Arc::clone(&estate);
-            async move { estate.respond(&method, &uri, &headers, &body) }
+            let accounts = Arc::clone(&accounts);
+            async move { accounts.respond(&method, &uri, &headers, &body) }
         };
         Server::start(Router::new().fallback(answer)).await
     }
@@ -191,7 +192,7 @@ impl Estate {
     }
 }
 
-/// Reads account and region out of a signature's scope.
+/// Reads account and Region from the scope of a signature.
 fn signer(authorization: &str) -> (String, String) {
     let scope = authorization.split_once("Credential=").map_or("", |(_, rest)| rest);
     let mut parts = scope.split('/');
@@ -199,7 +200,7 @@ fn signer(authorization: &str) -> (String, String) {
     (account, parts.nth(1).unwrap_or_default().to_owned())
 }
 
-/// Names the operation that a request means.
+/// The operation that a request calls.
 fn operation(target: &str, request: &Request<'_>) -> String {
     let name = match (request.method.as_str(), &request.path()[..]) {
         ("GET", ["clusters"]) => "ListEksClusters",
@@ -234,7 +235,8 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-/// Reads one page as `crate::awsjson::page` does, no larger than the estate allows and the caller asks for.
+/// Reads one page as `crate::awsjson::page` does, with no more entries than `size` and the caller
+/// allow.
 fn page(
     items: &[Value],
     token: Option<&str>,

@@ -1,4 +1,4 @@
-//! Inspector: what it scans, and for how long.
+//! Inspector: which resources it covers, and for how long.
 
 use serde_json::{Value, json};
 

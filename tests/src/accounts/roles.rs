@@ -1,4 +1,4 @@
-//! STS: roles of other accounts. It speaks the query protocol: a form in, XML out.
+//! STS: roles of other accounts, in the query protocol with a form as input and XML as output.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};

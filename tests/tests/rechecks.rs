@@ -1,16 +1,16 @@
-//! The compiled functions, when they have to look again before a schedule would have them look: they ask to be woken.
+//! The compiled functions schedule a recheck when they must read again before the next schedule.
 
 use jiff::SignedDuration;
-use patchwave_tests::estate::{EcsCluster, Region};
-use patchwave_tests::organisation::HIERARCHY;
+use patchwave_tests::accounts::{EcsCluster, Region};
+use patchwave_tests::harness::{ACCOUNT, Harness, Setup};
+use patchwave_tests::hierarchy::SAMPLE;
 use patchwave_tests::runtime::{Deadline, Function};
 use patchwave_tests::schedules;
-use patchwave_tests::world::{ACCOUNT, Setup, World};
 use serde_json::{Value, json};
 
 fn setup() -> Setup {
     let keys = "inventory: { regions: [us-east-1], accounts: [{ id: '123456789012', environment: prod }] }";
-    Setup { hierarchy: format!("{HIERARCHY}\n{keys}\n"), ..Setup::default() }
+    Setup { hierarchy: format!("{SAMPLE}\n{keys}\n"), ..Setup::default() }
 }
 
 /// A cluster that runs the cart by this digest.
@@ -27,15 +27,15 @@ fn shop(digest: &str) -> Region {
 }
 
 #[tokio::test]
-async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
-    let world = World::start(setup()).await;
-    world.estate.set(ACCOUNT, "us-east-1", shop(&world.current("apps/cart:live").await));
-    schedules::regular(world.moto(), "daily").await;
-    let mut settings = world.settings().clone();
+async fn an_unfinished_survey_continues_at_the_next_minute() {
+    let harness = Harness::start(setup()).await;
+    harness.accounts.set(ACCOUNT, "us-east-1", shop(&harness.current("apps/cart:live").await));
+    schedules::create(harness.moto(), "daily").await;
+    let mut settings = harness.settings().clone();
     settings.insert("PATCHWAVE_SWEEP".to_owned(), "patchwave/daily".to_owned());
-    // Of seven seconds half are the survey's. The fourth answer that is none is after two, and the next call would be due two
-    // seconds later.
-    world.estate.refuse("ListTasks", "ThrottlingException", 4);
+    // The survey has half of the seven seconds. The fourth refusal comes after two of them, and the
+    // next call would be made two seconds later.
+    harness.accounts.refuse("ListTasks", "ThrottlingException", 4);
     let time = Deadline::In(SignedDuration::from_secs(7));
     let mut function = Function::start("inventory", &settings, time).await;
     let event: Value =
@@ -44,39 +44,39 @@ async fn a_survey_that_an_invocation_cannot_end_goes_on_at_the_next_minute() {
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["errors"], json!([]));
     assert_eq!(report["inventory"]["running"], 0, "{report}");
-    let made = schedules::once(world.moto()).await;
+    let made = schedules::rechecks(harness.moto()).await;
     assert_eq!(made.len(), 1, "{made:?}");
     let name = made[0]["Name"].as_str().unwrap();
-    let whole = world.moto().get("scheduler", &format!("schedules/{name}?groupName=patchwave")).await;
+    let whole = harness.moto().get("scheduler", &format!("schedules/{name}?groupName=patchwave")).await;
     assert_eq!(whole["ActionAfterCompletion"], "DELETE");
 
-    // What Scheduler then delivers is the schedule's own input.
-    function.must_end(Deadline::Far);
+    // Scheduler delivers the input of the schedule.
+    function.set_deadline(Deadline::Far);
     let input: Value = serde_json::from_str(whole["Target"]["Input"].as_str().unwrap()).unwrap();
-    let clusters = world.estate.calls("ListClusters");
+    let clusters = harness.accounts.calls("ListClusters");
     let report = function.invoke(&input).await.unwrap();
     assert_eq!(report["inventory"]["running"], 1, "{report}");
-    assert_eq!(world.estate.calls("ListClusters"), clusters, "what was read is not read again");
-    assert_eq!(schedules::once(world.moto()).await.len(), 1, "nothing is left to wake for");
+    assert_eq!(harness.accounts.calls("ListClusters"), clusters, "the list of clusters is not read again");
+    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 1, "nothing is left to recheck");
 }
 
 #[tokio::test]
-async fn who_starts_a_build_asks_for_one_tick_that_looks_for_its_end() {
-    let world = World::start(Setup::default()).await;
-    schedules::regular(world.moto(), "tick").await;
-    let mut settings = world.settings().clone();
+async fn a_started_build_schedules_one_recheck() {
+    let harness = Harness::start(Setup::default()).await;
+    schedules::create(harness.moto(), "tick").await;
+    let mut settings = harness.settings().clone();
     settings.insert("PATCHWAVE_TICK".to_owned(), "patchwave/tick".to_owned());
     let mut function = Function::start("inventory", &settings, Deadline::Far).await;
     let event: Value =
         serde_json::from_str(include_str!("../fixtures/events/scheduler-universal-input.json")).unwrap();
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["started"], json!([]));
-    assert_eq!(schedules::once(world.moto()).await.len(), 0, "nothing is under way");
+    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 0, "no build is running");
 
-    world.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["started"][0]["image"], "base/os", "{report}");
-    let made = schedules::once(world.moto()).await;
+    let made = schedules::rechecks(harness.moto()).await;
     assert_eq!(made.len(), 1, "{made:?}");
     assert!(made[0]["Name"].as_str().unwrap().starts_with("tick-"), "{made:?}");
 }

@@ -1,4 +1,4 @@
-//! The whole of it: the organisation on the fakes, and the three functions that look after it.
+//! An AWS account of fakes with the three functions of Patchwave in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use patchwave::image::ImageId;
 use patchwave::table;
 use serde_json::{Value, json};
 
+use crate::accounts::FakeAccounts;
 use crate::awsjson;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::codepipeline::{Builder, Execution, Order, Pipelines, Recipe};
 use crate::content;
 use crate::ecr::Registry;
-use crate::estate::Estate;
+use crate::hierarchy;
 use crate::http::Server;
 use crate::moto::{Moto, REGION};
-use crate::organisation;
 use crate::runtime::{Deadline, Function, FunctionError};
 use crate::scanner::{Scanning, Vulnerability};
 use crate::traffic::{Throttle, Traffic};
@@ -25,75 +25,69 @@ use crate::traffic::{Throttle, Traffic};
 const TABLE: &str = "patchwave";
 const BUCKET: &str = "patchwave-configuration";
 const KEY: &str = "hierarchy.yaml";
-/// The bus that notifications go to, and the queue that keeps them.
+/// The bus that receives the notices, and the queue that keeps them.
 const BUS: &str = "patchwave";
-/// How long ago the images were built that the organisation starts with, in hours: five days.
+/// How many hours ago the first version of every image was built: five days.
 const AGE: i64 = 120;
 
-/// The account that signs with the harness's key, as the [`Estate`] names it.
+/// The name that [`FakeAccounts`] gives to the account whose requests the functions sign.
 pub const ACCOUNT: &str = "harness";
 
-/// How the organisation's world is set up.
+/// What a test can set up differently.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The hierarchy file.
+    /// The text of the hierarchy file.
     pub hierarchy: String,
-    /// Which scanner the registry uses.
     pub scanning: Scanning,
-    /// `PATCHWAVE_MODE`.
     pub mode: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { hierarchy: organisation::HIERARCHY.to_owned(), scanning: Scanning::Enhanced, mode: "enforce" }
+        Self { hierarchy: hierarchy::SAMPLE.to_owned(), scanning: Scanning::Enhanced, mode: "enforce" }
     }
 }
 
-/// The organisation's AWS account, with Patchwave in it.
-pub struct World {
-    /// What the images' builds are like.
+/// An AWS account with the images of a hierarchy and with Patchwave.
+pub struct Harness {
     pub recipes: Vec<Recipe>,
-    /// The hierarchy that the functions read.
     pub hierarchy: Hierarchy,
-    /// ECR.
     pub registry: Arc<Registry>,
-    /// CodePipeline.
     pub pipelines: Arc<Pipelines>,
-    /// EventBridge.
     pub bus: Arc<Bus>,
-    /// The clock of them all.
+    /// The clock of all fakes.
     pub clock: Arc<Clock>,
-    /// What runs, and what Inspector says of it. Its account is [`ACCOUNT`].
-    pub estate: Arc<Estate>,
-    /// What they were asked for, the table too.
+    /// The deployments, and what Inspector says about them, in [`ACCOUNT`].
+    pub accounts: Arc<FakeAccounts>,
+    /// The calls to the registry, the pipelines and the table.
     pub traffic: Arc<Traffic>,
-    /// The reports that the functions returned, in order; of batches there are none.
+    /// The reports that the functions returned, in order. Batches return none.
     pub reports: Vec<Value>,
     /// Images whose builds fail.
-    pub broken: BTreeSet<String>,
+    pub failing_builds: BTreeSet<String>,
     functions: BTreeMap<&'static str, Function>,
     settings: BTreeMap<String, String>,
     _servers: [Server; 3],
-    runs: Server,
+    accounts_server: Server,
     moto: Moto,
 }
 
-impl World {
-    /// Builds the account: a first version of every image, each on top of the other, a table, a bucket, no events.
+impl Harness {
+    /// Starts the fakes and builds a first version of every image on its parent. No event is on the
+    /// bus.
     pub async fn start(setup: Setup) -> Self {
         Self::start_with(setup, |_| ()).await
     }
 
-    /// The same, with recipes that are a little different.
+    /// The same, with changed recipes.
     pub async fn start_with(setup: Setup, change: impl Fn(&mut Recipe)) -> Self {
         let moto = Moto::start().await;
         let clock = Arc::new(Clock::default());
         let bus = Arc::new(Bus::new(Arc::clone(&clock)));
         let registry =
             Arc::new(Registry::new(moto.url(), setup.scanning, Arc::clone(&clock), Arc::clone(&bus)));
-        let hierarchy = organisation::hierarchy(&setup.hierarchy);
-        let mut recipes = organisation::recipes(&hierarchy);
+        let hierarchy = hierarchy::load(&setup.hierarchy);
+        let mut recipes = hierarchy::recipes(&hierarchy);
         recipes.iter_mut().for_each(change);
         let builder = Builder::new(Arc::clone(&registry), Arc::clone(&clock));
         let pipelines = Pipelines::new(recipes.clone(), builder, Arc::clone(&clock), Arc::clone(&bus));
@@ -107,13 +101,13 @@ impl World {
         moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE))
             .await
             .expect("moto takes our table");
-        listen(&moto).await;
+        create_bus(&moto).await;
         moto.put_object(BUCKET, KEY, &setup.hierarchy).await;
         let mut settings = settings(&moto, &servers, setup.mode);
-        let estate = Arc::new(Estate::default());
-        let runs = estate.serve().await;
-        settings.insert("AWS_ENDPOINT_URL_INSPECTOR2".to_owned(), runs.url());
-        let mut world = Self {
+        let accounts = Arc::new(FakeAccounts::default());
+        let accounts_server = accounts.serve().await;
+        settings.insert("AWS_ENDPOINT_URL_INSPECTOR2".to_owned(), accounts_server.url());
+        let mut harness = Self {
             recipes,
             hierarchy,
             registry,
@@ -121,53 +115,55 @@ impl World {
             bus,
             clock,
             traffic,
-            estate,
+            accounts,
             reports: Vec::new(),
-            broken: BTreeSet::new(),
+            failing_builds: BTreeSet::new(),
             functions: BTreeMap::new(),
             settings,
             _servers: servers,
-            runs,
+            accounts_server,
             moto,
         };
-        let url = world.runs.url();
-        world.look_at(&url);
-        world.build_first_versions().await;
-        world
+        let url = harness.accounts_server.url();
+        harness.set_survey_endpoint(&url);
+        harness.build_first_versions().await;
+        harness
     }
 
-    /// Lets functions that start from now on look at `url` for what runs.
-    pub fn look_at(&mut self, url: &str) {
+    /// Makes functions that start from now on survey the services at `url`.
+    pub fn set_survey_endpoint(&mut self, url: &str) {
         for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS"] {
             self.settings.insert(format!("AWS_ENDPOINT_URL_{service}"), url.to_owned());
         }
     }
 
     async fn build_first_versions(&mut self) {
-        self.clock.go_back(AGE);
+        self.clock.set_back(AGE);
         for recipe in &self.recipes {
             self.registry.create_repository(&recipe.repository).await.expect("the repository is new");
             let order = Order { execution: "00000000-first".into(), ..Order::default() };
             self.pipelines.builder().build(recipe, &order).await.expect("first versions build");
         }
-        self.clock.be_right();
+        self.clock.set_right();
         self.bus.take();
         self.traffic.begin(Throttle::Never);
     }
 
-    /// Returns what plays the services that have no fake of their own.
+    /// Returns moto, which plays the services without a fake of their own.
     pub fn moto(&self) -> &Moto {
         &self.moto
     }
 
-    /// Returns what a function finds in its environment.
+    /// Returns the environment variables of the functions.
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings
     }
 
-    /// Publishes a critical vulnerability of a package's first version, with the version that fixes it if there is one.
+    /// Publishes a critical vulnerability of the first version of a package, and the version that
+    /// fixes it, if any.
     ///
-    /// Enhanced scanning finds it at once and emits a finding for every platform manifest that carries it.
+    /// Enhanced scanning finds it at once and emits a finding for every platform manifest that
+    /// carries it.
     pub fn disclose(&self, id: &str, package: &str, fixed_in: Option<&str>) {
         if let Some(fixed) = fixed_in {
             self.pipelines.builder().publish(package, fixed);
@@ -182,7 +178,7 @@ impl World {
         });
     }
 
-    /// Scans the current version of every image again, which emits an event for each platform.
+    /// Scans the current version of every image again. That emits an event for each platform.
     pub async fn scan_everything(&self) {
         for recipe in &self.recipes {
             let current = self.current(&recipe.image).await;
@@ -207,7 +203,7 @@ impl World {
         content::platforms(&index).into_values().collect()
     }
 
-    /// Returns what a scanner finds in an image's current version: vulnerabilities, each once.
+    /// Returns the vulnerabilities that a scanner finds in the current version of an image.
     pub async fn findings(&self, image: &str) -> BTreeSet<String> {
         let repository = &self.recipe(image).repository;
         let manifests = self.manifests(image).await;
@@ -219,7 +215,7 @@ impl World {
         self.recipes.iter().find(|recipe| recipe.image == image).unwrap_or_else(|| panic!("no image {image}"))
     }
 
-    /// Returns the `from` parent of an image, if it is one of ours.
+    /// Returns the `from` parent of an image, if it is in the hierarchy.
     pub fn parent(&self, image: &str) -> Option<String> {
         let id: ImageId = image.parse().expect("recipes have ids of the hierarchy");
         let mut edges = self.hierarchy.parents(&id);
@@ -227,7 +223,7 @@ impl World {
         from.map(|edge| edge.image.id.to_string())
     }
 
-    /// Returns how often each image was started.
+    /// Returns how many builds of each image were started.
     pub fn builds(&self) -> BTreeMap<String, usize> {
         self.pipelines.executions().into_iter().fold(BTreeMap::new(), |mut builds, execution| {
             *builds.entry(execution.image).or_default() += 1;
@@ -249,7 +245,8 @@ impl World {
         report
     }
 
-    /// Delivers events as an SQS batch, and returns the ids of the messages that failed: their places in the batch.
+    /// Delivers events as an SQS batch. Returns the ids of the messages that failed, which are
+    /// their positions in the batch.
     pub async fn deliver_batch(&mut self, function: &'static str, bodies: &[String]) -> Vec<String> {
         let answer = self.invoke(function, &batch(bodies)).await;
         let answer = answer.unwrap_or_else(|error| panic!("{function}: {error:?}"));
@@ -257,7 +254,7 @@ impl World {
         failures.iter().filter_map(|failure| failure["itemIdentifier"].as_str()).map(str::to_owned).collect()
     }
 
-    /// Delivers each event to an instance of its own, all at once.
+    /// Delivers all events at once, each to its own instance of the function.
     pub async fn deliver_at_once(&mut self, events: Vec<Value>) {
         let mut deliveries = tokio::task::JoinSet::new();
         for event in events {
@@ -272,12 +269,12 @@ impl World {
         }
     }
 
-    /// Makes a tick.
+    /// Invokes the function of the tick.
     pub async fn tick(&mut self) -> Value {
         self.scheduled("rebuild-fanout").await
     }
 
-    /// Makes a sweep.
+    /// Invokes the function of the sweep.
     pub async fn sweep(&mut self) -> Value {
         self.scheduled("inventory").await
     }
@@ -291,7 +288,7 @@ impl World {
         report
     }
 
-    /// Invokes a function, which starts with its first invocation and stays warm.
+    /// Invokes a function. It starts with its first invocation and then stays warm.
     pub async fn invoke(&mut self, name: &'static str, payload: &Value) -> Result<Value, FunctionError> {
         if !self.functions.contains_key(name) {
             let function = Function::start(name, &self.settings, Deadline::Far).await;
@@ -301,21 +298,21 @@ impl World {
         function.invoke(payload).await
     }
 
-    /// Returns the notices that reached the bus since the last look, in any order.
-    pub async fn told(&self) -> Vec<Value> {
+    /// Returns the notices that reached the bus since the last call, in any order.
+    pub async fn notices(&self) -> Vec<Value> {
         let queue = json!({ "QueueUrl": queue_url(&self.moto), "MaxNumberOfMessages": 10 });
-        let mut told = Vec::new();
+        let mut notices = Vec::new();
         loop {
             let answer =
                 self.moto.call("sqs", "AmazonSQS.ReceiveMessage", &queue).await.expect("moto has queues");
             let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
             if messages.is_empty() {
-                return told;
+                return notices;
             }
             for message in messages {
                 let event: Value = serde_json::from_str(message["Body"].as_str().unwrap_or_default())
                     .expect("EventBridge sends JSON");
-                told.push(event["detail"].clone());
+                notices.push(event["detail"].clone());
                 let received =
                     json!({ "QueueUrl": queue_url(&self.moto), "ReceiptHandle": message["ReceiptHandle"] });
                 self.moto.call("sqs", "AmazonSQS.DeleteMessage", &received).await.expect("it was received");
@@ -328,9 +325,9 @@ impl World {
         self.functions.get(name).map(Function::log).unwrap_or_default()
     }
 
-    /// Ends an execution: with success, unless its image is broken.
-    pub async fn end(&self, execution: &Execution) {
-        if self.broken.contains(&execution.image) {
+    /// Ends an execution with success, unless the builds of its image fail.
+    pub async fn end_build(&self, execution: &Execution) {
+        if self.failing_builds.contains(&execution.image) {
             self.pipelines.fail(&execution.id);
         } else {
             self.pipelines.finish(&execution.id).await;
@@ -338,8 +335,8 @@ impl World {
     }
 }
 
-/// Makes the bus for notifications, and a queue that listens to it.
-async fn listen(moto: &Moto) {
+/// Creates the bus for notices, and a queue that receives them.
+async fn create_bus(moto: &Moto) {
     let queue_arn = format!("arn:aws:sqs:{REGION}:{}:{BUS}", crate::moto::ACCOUNT);
     let pattern = json!({ "source": ["patchwave"], "detail-type": ["Patchwave Root Cause"] });
     for (service, target, input) in [
@@ -364,7 +361,7 @@ fn queue_url(moto: &Moto) -> String {
     format!("{}/{}/{BUS}", moto.url(), crate::moto::ACCOUNT)
 }
 
-/// Returns the function that the rules of the template send an event to.
+/// Returns the function to which the rules of the template send an event.
 pub fn target(event: &Value) -> &'static str {
     match event["detail-type"].as_str().unwrap_or_default() {
         "ECR Image Scan" | "Inspector2 Scan" | "Inspector2 Finding" | "Inspector2 Coverage" => {
@@ -374,7 +371,7 @@ pub fn target(event: &Value) -> &'static str {
     }
 }
 
-/// Makes an SQS batch of message bodies; a message's id is its place.
+/// Makes an SQS batch of message bodies. The id of a message is its position.
 pub fn batch(bodies: &[String]) -> Value {
     let record = |(place, body): (usize, &String)| {
         json!({

@@ -1,11 +1,11 @@
-//! EventBridge's rules, and Scheduler's schedules.
+//! The rules of EventBridge and the schedules of Scheduler.
 
 use serde_json::{Value, json};
 
 use super::{Region, Request, not_found, page};
 use crate::awsjson::{Answer, text};
 
-/// Answers about rules. One is what `ListRules` shows of it, with its `Targets`.
+/// Answers calls about rules. A rule is an entry of `ListRules` with its `Targets`.
 pub(super) fn rules(operation: &str, region: &Region, input: &Value, size: Option<usize>) -> Answer {
     let asked = input["Limit"].as_u64().and_then(|asked| usize::try_from(asked).ok()).unwrap_or(100);
     let token = input["NextToken"].as_str();
@@ -21,7 +21,7 @@ pub(super) fn rules(operation: &str, region: &Region, input: &Value, size: Optio
     Ok(json!({ "Targets": targets, "NextToken": next }))
 }
 
-/// Answers about schedules. One is what `GetSchedule` shows of it.
+/// Answers calls about schedules. A schedule is an answer of `GetSchedule`.
 pub(super) fn schedules(
     operation: &str,
     region: &Region,
@@ -41,7 +41,7 @@ pub(super) fn schedules(
     region.schedules.iter().find(is_it).cloned().map_or_else(|| not_found("schedule"), Ok)
 }
 
-/// The list says of a target only where it is.
+/// The list shows only the ARN of a target.
 fn summary(schedule: &Value) -> Value {
     json!({ "Name": schedule["Name"], "GroupName": schedule["GroupName"],
         "Target": { "Arn": schedule["Target"]["Arn"] } })

@@ -1,4 +1,5 @@
-//! Kubernetes: many clusters behind one TLS listener, each under its name, with a certificate authority of their own.
+//! Kubernetes: many clusters behind one TLS listener, each under a path with its name, with one
+//! certificate authority.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,16 +22,16 @@ use tokio_rustls::server::TlsStream;
 
 use crate::http::Server;
 
-/// Whose certificates a caller is told to trust.
+/// The certificate authority that EKS names for a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// The right ones.
+    /// The one of the server.
     Ours,
-    /// Those of somebody else.
+    /// Another one, so that callers refuse the connection.
     Others,
 }
 
-/// The clusters' API servers.
+/// The API servers of the clusters.
 pub struct Kubernetes {
     server: Server,
     authority: String,
@@ -39,24 +40,24 @@ pub struct Kubernetes {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Objects by cluster and path of their list.
+    /// Objects by cluster and the path of their list.
     objects: BTreeMap<(String, String), Vec<Value>>,
-    /// Paths that nobody may list.
+    /// Paths that every caller is forbidden to list.
     forbidden: Vec<String>,
-    /// How many of the next requests find their token expired.
+    /// How many of the next requests are answered as if their token had expired.
     unauthorized: u32,
-    /// How many of the next requests are too many.
+    /// How many of the next requests are throttled.
     busy: u32,
-    /// How many of the next continued lists find that their position has expired.
+    /// How many of the next continued lists are answered as if their position had expired.
     expired: u32,
-    /// Most objects on a page.
+    /// The most objects on a page.
     page: Option<usize>,
     calls: u32,
     tokens: Vec<String>,
 }
 
 impl Kubernetes {
-    /// Serves no cluster yet.
+    /// Starts a server without clusters.
     pub async fn start() -> Self {
         let (authority, config) = certificates();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
@@ -93,32 +94,32 @@ impl Kubernetes {
         lock(&self.state).forbidden.push(path.to_owned());
     }
 
-    /// Takes no token for the next `times` requests.
+    /// Refuses the tokens of the next `times` requests.
     pub fn expire_tokens(&self, times: u32) {
         lock(&self.state).unauthorized = times;
     }
 
-    /// Has no time for the next `times` requests.
+    /// Throttles the next `times` requests.
     pub fn be_busy(&self, times: u32) {
         lock(&self.state).busy = times;
     }
 
-    /// Forgets the positions of the next `times` lists that are continued.
+    /// Refuses to continue the next `times` lists.
     pub fn expire_lists(&self, times: u32) {
         lock(&self.state).expired = times;
     }
 
-    /// Makes pages small.
+    /// Sets the most objects on a page.
     pub fn page(&self, size: usize) {
         lock(&self.state).page = Some(size);
     }
 
-    /// Returns how many requests came.
+    /// Returns the number of requests so far.
     pub fn calls(&self) -> u32 {
         lock(&self.state).calls
     }
 
-    /// Returns the tokens that came, decoded: signed URLs of STS.
+    /// Returns the decoded tokens of the requests: signed URLs of STS.
     pub fn tokens(&self) -> Vec<String> {
         lock(&self.state).tokens.clone()
     }
@@ -167,7 +168,7 @@ fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
     (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], list.to_string()).into_response()
 }
 
-/// Reads a token as EKS's webhook does: a presigned question to STS, bound to a cluster.
+/// Reads a token as the webhook of EKS does: a presigned request to STS that is bound to a cluster.
 fn token(bearer: &str) -> Option<String> {
     let encoded = bearer.strip_prefix("Bearer k8s-aws-v1.")?;
     let url = String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?;
@@ -183,7 +184,8 @@ fn failure(code: StatusCode, reason: &str, message: &str) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], status.to_string()).into_response()
 }
 
-/// Makes an authority, and a server that it vouches for. Returns the authority as EKS writes it.
+/// Makes a certificate authority, and the configuration of a server with a certificate of it. The
+/// authority is written as EKS writes it.
 fn certificates() -> (String, ServerConfig) {
     let ca_key = KeyPair::generate().expect("a key is made");
     let mut ca = CertificateParams::new(Vec::new()).expect("an authority has no names");
@@ -213,7 +215,8 @@ impl Listener for Tls {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
-    /// A caller that does not trust us is gone again; the next one is waited for.
+    /// A caller that does not trust the certificate closes the connection, so this waits for the
+    /// next one.
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             if let Ok((stream, address)) = self.listener.accept().await

@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 use super::{Region, Request, not_found, page};
 use crate::awsjson::{Answer, Refusal, text};
 
-/// A cluster of ECS. Entries are as ECS describes them.
+/// An ECS cluster. Entries are as ECS describes them.
 #[derive(Debug, Clone, Default)]
 pub struct EcsCluster {
     pub arn: String,
-    /// Its tasks that are to run.
+    /// Tasks whose desired status is `RUNNING`.
     pub tasks: Vec<Value>,
-    /// Tasks that are listed and cannot be described, with the reason.
+    /// Tasks that are listed but cannot be described, with the reason.
     pub failures: Vec<(String, String)>,
     pub services: Vec<Value>,
-    /// Its services' revisions.
+    /// The revisions of its services.
     pub revisions: Vec<Value>,
 }
 
-/// A task definition of a region is found by what it is called: `family:revision` has one container of the image `family`.
+/// The task definition `family:revision` has one container of the image `family`.
 fn task_definition(name: &str) -> Value {
     let family = name.rsplit('/').next().unwrap_or(name).split(':').next().unwrap_or_default();
     json!({ "taskDefinitionArn": name, "containerDefinitions": [{ "name": "main", "image": family }] })
@@ -78,7 +78,7 @@ fn in_cluster(operation: &str, cluster: &EcsCluster, input: &Value, size: Option
     }
 }
 
-/// Answers one page of a list; `usual` is its size if nobody says.
+/// Answers one page of a list. `usual` is its size if the caller names none.
 fn list(input: &Value, field: &str, items: &[Value], usual: usize, size: Option<usize>) -> Answer {
     let asked = input["maxResults"].as_u64().and_then(|asked| usize::try_from(asked).ok()).unwrap_or(usual);
     if asked > 100 {
@@ -95,7 +95,7 @@ fn most(input: &Value, field: &str, most: usize) -> Result<(), Refusal> {
     }
 }
 
-/// Answers the items that were asked for by `key`, and says which there are not.
+/// Answers the items that the caller names by `key`, and lists those that do not exist as failures.
 fn described<'v>(
     input: &Value,
     asked: &str,
