@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::hierarchy::{Direction, Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, plan};
 use patchwave::policy::Mode;
@@ -14,7 +14,10 @@ use serde::Serialize;
 use crate::args::{Args, Why};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, GOOD, STRONG, due, paint, reason, wrapped, written};
+use crate::render::{CAREFUL, FAINT, GOOD, STRONG, due, paint, reason, some, wrapped, written};
+
+/// How many images the text names; JSON lists all.
+const SHOWN: usize = 6;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +34,9 @@ struct Explained {
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Due>,
     unknown: Vec<Unknown>,
+    /// The image and those that it is built on, where the facts do not describe them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_in_facts: Vec<ImageId>,
 }
 
 pub(crate) fn run(args: &Args, options: &Why) -> Result<Answer, BadInput> {
@@ -38,28 +44,30 @@ pub(crate) fn run(args: &Args, options: &Why) -> Result<Answer, BadInput> {
     let facts = input::facts(&options.snapshot)?;
     let image = hierarchy.resolve(&options.image)?;
     let explained = explain(&hierarchy, &facts, image, options.snapshot.mode.into())?;
-    Ok(Answer::render(args.format, &explained, text))
+    let is_partial = !explained.not_in_facts.is_empty();
+    Ok(Answer::render(args.format, &explained, text).with_findings(is_partial))
 }
 
 fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> Result<Explained, BadInput> {
     let id = &image.id;
-    let Some(known) = facts.images.get(id) else {
-        return Err(BadInput(format!(
-            "the facts say nothing about {id}; take a snapshot that has it in scope"
-        )));
-    };
     let Plan { starts, mut holds, mut reasons, mut due, unknown, .. } =
         plan(hierarchy, facts, mode, facts.observed_at);
     let reasons = reasons.remove(id).unwrap_or_default();
+    let needed = hierarchy.query([id], Direction::Ancestors)?.resolve();
+    let is_missing = |id: &&ImageId| !facts.images.contains_key(*id) && !facts.unreadable.contains_key(*id);
     Ok(Explained {
         image: id.clone(),
         observed_at: facts.observed_at,
-        current: known.current_version().map(|version| version.digest.clone()),
+        current: facts
+            .images
+            .get(id)
+            .and_then(|known| known.current_version().map(|version| version.digest.clone())),
         start: starts.into_iter().find(|start| start.image == *id),
         hold: holds.remove(id).map(|hold| Held::new(id.clone(), hold, reasons.clone())),
         due: due.remove(id),
         reasons,
         unknown: unknown.into_iter().filter(|unknown| unknown.image == *id).collect(),
+        not_in_facts: needed.ids().filter(is_missing).cloned().collect(),
     })
 }
 
@@ -71,7 +79,7 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
     let current = explained.current.as_ref().map_or("no version", Digest::short);
     let at = explained.observed_at;
     writeln!(text, "{} is {current}, as of {at:.0}", paint(STRONG, &explained.image))?;
-    if explained.reasons.is_empty() {
+    if explained.reasons.is_empty() && !explained.not_in_facts.contains(&explained.image) {
         writeln!(text, "  no reason of its own to rebuild it")?;
     }
     for why in &explained.reasons {
@@ -94,6 +102,14 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
     for unknown in &explained.unknown {
         let platform = unknown.platform.as_ref().map(|platform| format!("{platform}: ")).unwrap_or_default();
         let line = format!("{} {platform}{}", paint(CAREFUL, "unknown"), unknown.because);
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    if !explained.not_in_facts.is_empty() {
+        let names = some(explained.not_in_facts.iter(), SHOWN);
+        let unknown = paint(CAREFUL, "unknown");
+        let line = format!(
+            "{unknown} the facts do not describe {names}. Take a snapshot of this hierarchy: patchwave facts"
+        );
         writeln!(text, "{}", wrapped(2, &line))?;
     }
     Ok(())

@@ -68,9 +68,10 @@ impl SimulatedWorld {
         let answer = pollster::block_on(answer);
         let mut state = self.state.borrow_mut();
         state.faults.note(action.kind);
-        state
-            .checker
-            .log(self.clock.get(), || format!("person: {intervention:?} {}, {answer:?}", action.image));
+        state.checker.log(self.clock.get(), || {
+            let refused = answer.err().map(|error| format!(": {error}")).unwrap_or_default();
+            format!("person: {intervention:?} {}{refused}", action.image)
+        });
     }
 }
 

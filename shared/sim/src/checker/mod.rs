@@ -50,7 +50,10 @@ impl Checker {
     /// Checks that at most one build succeeds for each idempotency key.
     pub(crate) fn execution_ended(&mut self, execution: &Execution, now: Timestamp) {
         let Execution { start, state, result, .. } = execution;
-        self.log(now, || format!("build of {} ended: {state:?} ({result:?})", start.image));
+        self.log(now, || match result {
+            BuildResult::Hangs(_) => format!("build of {} ended: {state:?} (it hung)", start.image),
+            result => format!("build of {} ended: {state:?} ({result:?})", start.image),
+        });
         if !matches!(result, BuildResult::Succeeds | BuildResult::FixesNothing) {
             return;
         }

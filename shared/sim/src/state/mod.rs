@@ -148,7 +148,15 @@ impl State {
 
     fn log_vulnerability(&mut self, vulnerability: &Vulnerability, now: Timestamp) {
         let Vulnerability { id, package, severity, fixed, .. } = vulnerability;
-        self.checker.log(now, || format!("known: {id} in {package} ({severity:?}), fixed {fixed:?}"));
+        self.checker.log(now, || {
+            let fixed = match fixed {
+                Some((version, at)) => {
+                    format!("version {version} fixes it from {} on", at.strftime("%d %H:%M:%S"))
+                }
+                None => "no version fixes it".to_owned(),
+            };
+            format!("known: {id} in {package} ({severity}), {fixed}")
+        });
     }
 
     fn deploy(&mut self, hierarchy: &Hierarchy, name: &str, now: Timestamp) {
