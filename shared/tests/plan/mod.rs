@@ -16,3 +16,4 @@ mod records;
 mod resolve_claims;
 mod slots;
 mod starts;
+mod unread;

@@ -1,0 +1,201 @@
+//! What could not be read: it proves nothing, ends no wait, and is not forgotten.
+
+use patchwave::facts::{Current, Execution, ExecutionState};
+use patchwave::finding::{Fix, Scan, Severity, Unclear};
+use patchwave::image::Platform;
+use patchwave::plan::{Hold, Verdict};
+use patchwave::time::Span;
+use patchwave::unread::Unread;
+
+use crate::fleet::{Fleet, finding, id};
+
+fn denied() -> Unread {
+    Unread { because: "access denied".into(), needs_person: true }
+}
+
+fn unread_scans(fleet: &mut Fleet, name: &str) {
+    fleet.manifests(name).for_each(|manifest| manifest.scan = Scan::Unread("throttled".into()));
+}
+
+fn named(fleet: &Fleet, name: &str) -> Vec<String> {
+    let unknown = fleet.plan().unknown;
+    unknown.into_iter().filter(|unknown| unknown.image == id(name)).map(|unknown| unknown.because).collect()
+}
+
+#[test]
+fn an_unread_scan_keeps_its_image_unsettled_and_is_named_with_since_when() {
+    let mut fleet = Fleet::of("b: scratch");
+    unread_scans(&mut fleet, "b");
+    let since = fleet.now;
+    fleet.pass();
+    assert!(matches!(fleet.hold("b"), Hold::Unknown { .. }) && fleet.record("b").unsettled);
+    fleet.wait("1h");
+    let plan = fleet.plan();
+    assert!(plan.unknown.iter().all(|unknown| unknown.since == Some(since)), "{:?}", plan.unknown);
+    fleet.scan("b");
+    fleet.pass();
+    assert_eq!((fleet.hold("b"), fleet.record("b").unsettled), (Hold::Fresh, false));
+}
+
+#[test]
+fn what_a_person_must_make_readable_is_read_at_growing_distances() {
+    let mut fleet = Fleet::of("b: scratch");
+    fleet.image("b").current = Current::Unread(denied());
+    fleet.pass();
+    let mut distances = Vec::new();
+    for _ in 0..10 {
+        let next = fleet.record("b").unread.as_ref().unwrap().next;
+        let distance = Span::between(fleet.now, next);
+        distances.push(distance);
+        assert!(!fleet.record("b").is_due(fleet.now) && fleet.record("b").is_due(next));
+        fleet.now = next;
+        fleet.pass();
+    }
+    assert_eq!((distances[0], distances[9]), (Span::minutes(15), Span::days(1)));
+    assert!(distances.is_sorted(), "{distances:?}");
+}
+
+#[test]
+fn a_throttled_read_is_read_again_at_every_tick() {
+    let mut fleet = Fleet::of("b: scratch");
+    fleet.image("b").current = Current::Unread("throttled".into());
+    fleet.pass();
+    fleet.wait("5h");
+    fleet.pass();
+    assert!(fleet.record("b").is_due(fleet.now));
+}
+
+#[test]
+fn an_unread_scan_does_not_end_the_wait_for_a_proof() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "b");
+    fleet.pass();
+    fleet.push(&id("b"));
+    unread_scans(&mut fleet, "b");
+    fleet.end("b", ExecutionState::Succeeded);
+    fleet.pass();
+    fleet.wait("90m");
+    assert_eq!(fleet.plan().proofs, [], "proofWait is over, and nobody knows");
+    assert!(matches!(fleet.hold("a"), Hold::WaitingOn { .. }), "{:?}", fleet.hold("a"));
+    fleet.wait("3h");
+    assert_eq!(fleet.pass(), ["a"], "after maxWait the child proceeds");
+    fleet.scan("b");
+    assert!(fleet.plan().proofs.iter().any(|proof| proof.verdict == Verdict::Fixed), "and the proof follows");
+}
+
+#[test]
+fn time_proves_nothing_where_the_history_could_not_be_read() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    fleet.push(&id("b"));
+    fleet.scan("b");
+    fleet.forget_layers("a");
+    fleet.current_mut("a").base = None;
+    fleet.image("a").record.success = None;
+    fleet.image("b").unread_history = Some("throttled".into());
+    fleet.wait("3h");
+    let Hold::Unknown { because } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
+    assert!(because.contains("built on is not known: throttled"), "{because}");
+    fleet.image("b").unread_history = None;
+    assert_eq!(fleet.start_codes("a"), ["ParentChanged"], "time is evidence again");
+}
+
+#[test]
+fn an_unreadable_execution_is_unresolved_and_not_in_flight() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    fleet.pass();
+    fleet.image("b").execution = Some(Execution::Unread(denied()));
+    assert_eq!(fleet.hold("b"), Hold::Unresolved { because: "access denied".into() });
+    assert_eq!(named(&fleet, "b"), ["its execution: access denied"]);
+}
+
+#[test]
+fn a_repository_that_does_not_exist_is_never_built() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    fleet.image("b").current = Current::NoRepository("account 1, Region x".into());
+    fleet.wait("1h");
+    assert!(
+        matches!(fleet.hold("b"), Hold::NoRepository { registry, .. } if registry == "account 1, Region x")
+    );
+    assert!(fleet.plan().starts.is_empty());
+}
+
+#[test]
+fn a_suppressed_finding_of_the_new_version_is_not_proof() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    fleet.pass();
+    fleet.wait("5m");
+    fleet.finish("b");
+    for manifest in fleet.manifests("b") {
+        let Scan::Complete { unclear, .. } = &mut manifest.scan else { panic!("it was scanned") };
+        unclear.insert(finding("CVE-1").key, Unclear::Status("SUPPRESSED".into()));
+    }
+    let proofs = fleet.plan().proofs;
+    assert!(!proofs.is_empty() && proofs.iter().all(|proof| proof.verdict == Verdict::Unknown), "{proofs:?}");
+}
+
+#[test]
+fn an_unrated_finding_is_named_if_it_is_exploited_or_has_a_fix() {
+    let unrated = |vulnerability| patchwave::finding::Finding {
+        severity: Severity::Unrated,
+        fix: Fix::Unknown,
+        ..finding(vulnerability)
+    };
+    let exploited = patchwave::finding::Finding { exploited: true, ..unrated("CVE-2") };
+    let fixed = patchwave::finding::Finding { fix: Fix::Version("2".into()), ..unrated("CVE-3") };
+    for (found, is_named) in [(unrated("CVE-1"), false), (exploited, true), (fixed, true)] {
+        let mut fleet = Fleet::of("b: scratch");
+        fleet.add_finding("b", &found);
+        fleet.scan_all();
+        assert_eq!(!named(&fleet, "b").is_empty(), is_named, "{}", found.key);
+    }
+}
+
+#[test]
+fn an_annotation_that_the_layers_contradict_does_not_count_and_is_named() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    fleet.push(&id("b"));
+    fleet.scan("b");
+    let claimed = fleet.current("b").digest.clone();
+    fleet.image("a").record.success = None;
+    fleet.current_mut("a").base = Some(claimed.clone());
+    fleet.wait("1h");
+    assert_eq!(fleet.start_codes("a"), ["ParentChanged"], "its layers are those of the version before");
+    assert!(named(&fleet, "a").iter().any(|because| because.contains(claimed.as_str())));
+}
+
+#[test]
+fn a_single_manifest_is_compared_with_the_platforms_of_its_parents_index() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    fleet.image("a").record.success = None;
+    let version = fleet.current_mut("a");
+    version.base = None;
+    let (_, manifest) = version.platforms.pop_first().unwrap();
+    let single: Platform = Platform::UNNAMED.parse().unwrap();
+    version.platforms = [(single, manifest)].into();
+    fleet.wait("1h");
+    assert_eq!(fleet.hold("a"), Hold::Fresh);
+    fleet.push(&id("b"));
+    fleet.scan("b");
+    fleet.wait("1h");
+    assert_eq!(fleet.start_codes("a"), ["ParentChanged"]);
+}
+
+#[test]
+fn a_hung_build_does_not_block_a_child_that_has_a_reason_of_its_own() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b\n c: b", "b");
+    fleet.pass();
+    fleet.add_finding("a", &finding("CVE-9"));
+    fleet.scan_all();
+    fleet.wait("1h");
+    assert_eq!(fleet.pass(), Vec::<String>::new(), "the parent may still end");
+    fleet.wait("90m");
+    assert_eq!(fleet.pass(), ["a"], "maxBuildTime is over: only the child with a reason of its own starts");
+}
+
+#[test]
+fn a_build_is_never_newer_than_its_push() {
+    let mut fleet = Fleet::of("b: scratch");
+    let future = Span::days(36_500).after(fleet.now);
+    fleet.current_mut("b").built_at = Some(future);
+    fleet.wait("31d");
+    assert_eq!(fleet.start_codes("b"), ["Expired"]);
+}
