@@ -42,7 +42,7 @@ async fn an_unreadable_record_stops_only_its_image_and_its_children_and_is_not_l
         assert_eq!(errors[0]["image"], JAVA);
         let message = errors[0]["message"].as_str().unwrap();
         assert!(
-            message.contains("image#platform/java:21 / record") && message.contains("repair"),
+            message.contains("image#platform/java:21 / record") && message.contains("delete it"),
             "{message}"
         );
         assert!(report["unknown"].to_string().contains(JAVA), "unknown is never clean: {report}");
