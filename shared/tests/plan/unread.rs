@@ -176,7 +176,12 @@ fn a_single_manifest_is_compared_with_the_platforms_of_its_parents_index() {
     fleet.push(&id("b"));
     fleet.scan("b");
     fleet.wait("1h");
-    assert_eq!(fleet.start_codes("a"), ["ParentChanged"]);
+    fleet.current_mut("a").pushed_at = fleet.now;
+    assert_eq!(
+        fleet.start_codes("a"),
+        ["ParentChanged"],
+        "its layers are the old ones, although it is newer"
+    );
 }
 
 #[test]
