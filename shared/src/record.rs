@@ -76,7 +76,8 @@ pub struct Record {
 #[serde(rename_all = "camelCase")]
 pub struct UnreadSince {
     pub since: Timestamp,
-    /// A tick before this time leaves the image alone, if nothing else about it is unsettled.
+    /// A tick before this time leaves the image alone. It lies in the future only if nothing else
+    /// keeps the image unsettled.
     pub next: Timestamp,
 }
 
@@ -214,8 +215,7 @@ impl Record {
     /// Returns whether a tick at `now` must plan the image. What a person must make readable first
     /// is read at growing distances.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let waits = self.claim.is_some() || self.proof.is_some();
-        waits || self.unread.as_ref().is_none_or(|unread| unread.next <= now)
+        self.unread.as_ref().is_none_or(|unread| unread.next <= now)
     }
 }
 

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
-use super::unread::{all_unread, unread_base, unread_parent};
+use super::unread::{unread_base, unread_parent};
 use super::{Awaited, Hold, Limit, Reason};
 use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
@@ -383,7 +383,6 @@ impl<'a> Candidate<'_, 'a> {
         let waits = !self.reasons.active.is_empty() || !self.attribution.above.is_empty();
         let judged_later = self.context.record(&self.image.id).proof.is_some();
         judged_later
-            || !all_unread(self.context, self.image, &self.attribution.unscanned).is_empty()
             || match hold {
                 None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
                 Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,
@@ -395,13 +394,14 @@ impl<'a> Candidate<'_, 'a> {
             }
     }
 
-    /// Whether the next tick may find what is unknown now. A fault passes and a scan ends, but a
-    /// scan that was never requested does not appear.
+    /// Whether the next tick may find what is unknown now. A scan ends, but a scan that was never
+    /// requested does not appear. The record keeps what could not be read unsettled.
     fn may_become_known(&self) -> bool {
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
         !self.reasons.active.is_empty()
-            || self.context.unknown(&self.image.id).is_some()
+            || (self.context.unknown(&self.image.id).is_some()
+                && self.context.unread(&self.image.id).next().is_none())
             || self.context.current(&self.image.id).is_some_and(pending)
     }
 }

@@ -69,27 +69,28 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
             platforms.into_iter().any(|manifest| manifest.scan.lists(finding) != Some(false))
         });
     }
-    let nothing = BTreeSet::new();
-    let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
-    record.unread =
-        unread(&all_unread(context, decision.image, unscanned), record.unread.take(), context.now);
-    record.unsettled |= record.unread.is_some();
     record.notified = notice::notified(context, attribution, decision);
     // The next pass over the image sends the notices that were not sent. The tick makes that pass.
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
+    let nothing = BTreeSet::new();
+    let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
+    let unread = all_unread(context, decision.image, unscanned);
+    record.unread = unread_since(&record, &unread, context.now);
+    record.unsettled |= record.unread.is_some();
     record
 }
 
-/// Returns since when something could not be read, and when to read it again: at every tick, or at
-/// growing distances if a person must act first.
-fn unread(unread: &[Unread], before: Option<UnreadSince>, now: Timestamp) -> Option<UnreadSince> {
+/// Returns since when something could not be read, and when to read it again: at growing distances
+/// if a person must act first and nothing else keeps the image unsettled, and at every tick
+/// otherwise.
+fn unread_since(record: &Record, unread: &[Unread], now: Timestamp) -> Option<UnreadSince> {
     if unread.is_empty() {
         return None;
     }
-    let since = before.map_or(now, |before| before.since);
-    let needs_person = unread.iter().all(|unread| unread.needs_person);
+    let since = record.unread.as_ref().map_or(now, |before| before.since);
+    let can_wait = !record.unsettled && unread.iter().all(|unread| unread.needs_person);
     let distance = Span::between(since, now).max(SHORTEST_DISTANCE).min(LONGEST_DISTANCE);
-    Some(UnreadSince { since, next: if needs_person { distance.after(now) } else { now } })
+    Some(UnreadSince { since, next: if can_wait { distance.after(now) } else { now } })
 }
 
 /// Returns the images that give their slot back.

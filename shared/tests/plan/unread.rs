@@ -56,6 +56,29 @@ fn what_a_person_must_make_readable_is_read_at_growing_distances() {
 }
 
 #[test]
+fn a_denied_read_does_not_delay_what_else_the_image_waits_for() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "b");
+    fleet.pass();
+    let platform = fleet.manifests("b").next().unwrap();
+    platform.scan = Scan::Unread(denied());
+    fleet.pass();
+    assert!(fleet.record("b").is_due(fleet.now), "its build may end");
+    fleet.push(&id("b"));
+    fleet.manifests("b").for_each(|manifest| manifest.scan = Scan::Unread(denied()));
+    fleet.end("b", ExecutionState::Succeeded);
+    fleet.pass();
+    assert!(fleet.record("b").is_due(fleet.now), "its proof may come");
+
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    fleet.push(&id("b"));
+    fleet.scan("b");
+    fleet.manifests("a").for_each(|manifest| manifest.scan = Scan::Unread(denied()));
+    fleet.pass();
+    assert!(matches!(fleet.hold("a"), Hold::QuietPeriod { .. }), "{:?}", fleet.hold("a"));
+    assert!(fleet.record("a").is_due(fleet.now), "its quiet period ends in minutes");
+}
+
+#[test]
 fn a_throttled_read_is_read_again_at_every_tick() {
     let mut fleet = Fleet::of("b: scratch");
     fleet.image("b").current = Current::Unread("throttled".into());
