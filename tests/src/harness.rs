@@ -371,6 +371,12 @@ pub fn target(event: &Value) -> &'static str {
     }
 }
 
+/// Returns the hold of an image in a report.
+pub fn held<'r>(report: &'r Value, image: &str) -> &'r Value {
+    let held = report["held"].as_array().map(Vec::as_slice).unwrap_or_default();
+    held.iter().find(|held| held["image"] == image).unwrap_or_else(|| panic!("{image} is not held: {report}"))
+}
+
 /// Makes an SQS batch of message bodies. The id of a message is its position.
 pub fn batch(bodies: &[String]) -> Value {
     let record = |(place, body): (usize, &String)| {

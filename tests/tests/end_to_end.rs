@@ -2,12 +2,12 @@
 //!
 //! `tests/fixtures/sample.yaml` is the hierarchy of these tests, with a picture of it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave_tests::codepipeline::{Recipe, Status};
-use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::harness::{Harness, Setup, held};
 use patchwave_tests::run_until_idle::{Delivery, run_until_idle};
 use patchwave_tests::scanner::Scanning;
 use serde_json::{Value, json};
@@ -76,12 +76,6 @@ fn proofs(harness: &Harness) -> BTreeSet<[String; 4]> {
 fn all_fixed(coverage: &str) -> BTreeSet<[String; 4]> {
     let on = |image: &str, platform: &str| [image, platform, "fixed", coverage].map(str::to_owned);
     AFFECTED.iter().flat_map(|image| [on(image, "linux/amd64"), on(image, "linux/arm64")]).collect()
-}
-
-/// Returns what a report says about an image that was not started.
-fn held<'r>(report: &'r Value, image: &str) -> &'r Value {
-    let held = report["held"].as_array().unwrap();
-    held.iter().find(|held| held["image"] == image).unwrap_or_else(|| panic!("{image} is not held: {report}"))
 }
 
 #[tokio::test]

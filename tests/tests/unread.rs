@@ -1,19 +1,14 @@
 //! Facts that cannot be read, and images that hide: neither is ever clean, and neither is forgotten.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use patchwave_tests::content::{self, Annotations};
-use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::harness::{Harness, Setup, held};
 use patchwave_tests::hierarchy;
 use patchwave_tests::scanner::Package;
 use serde_json::{Value, json};
 
 const CVE: &str = "CVE-2026-1000";
-
-fn held<'r>(report: &'r Value, image: &str) -> &'r Value {
-    let held = report["held"].as_array().unwrap();
-    held.iter().find(|held| held["image"] == image).unwrap_or_else(|| panic!("{image} is not held: {report}"))
-}
 
 fn names<'r>(report: &'r Value, image: &str) -> Vec<&'r Value> {
     let unknown = report["unknown"].as_array().unwrap();

@@ -202,18 +202,18 @@ fn index(entries: Vec<Entry>, notes: Notes) -> Result<Document, InvalidManifest>
             None if alone => SINGLE.to_owned(),
             None => format!("{UNKNOWN}/{UNKNOWN}"),
         };
-        let platform = |name: &str| name.parse::<Platform>();
-        let mut key =
-            platform(&name).map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
-        // A runtime may run any entry of its platform, so each entry counts.
-        for number in 2.. {
-            if !platforms.contains_key(&key) {
-                break;
-            }
-            key = platform(&format!("{name}#{number}"))
-                .map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))?;
+        let parse = |name: &str| {
+            let platform = name.parse::<Platform>();
+            platform.map_err(|problem| field(&format!("manifests[{at}].platform"), &problem))
+        };
+        // A runtime may run any entry of its platform, so each entry counts. The number is that of
+        // the first free name: somebody may write a platform that looks like one with a number.
+        let (mut platform, mut number) = (parse(&name)?, 1);
+        while platforms.contains_key(&platform) {
+            number += 1;
+            platform = parse(&format!("{name}#{number}"))?;
         }
-        platforms.insert(key, entry.digest);
+        platforms.insert(platform, entry.digest);
     }
     Ok(Document::Index { platforms, others, notes })
 }
@@ -390,6 +390,10 @@ mod tests {
         let Document::Index { platforms, .. } = read(&hiding).unwrap() else { panic!("an index") };
         let names: Vec<&str> = platforms.keys().map(Platform::as_str).collect();
         assert_eq!(names, ["linux/amd64", "linux/amd64#2", "linux/arm64"], "each of them may run");
+
+        hiding["manifests"][1]["platform"] = json!({"os": "linux", "architecture": "amd64#2"});
+        let Document::Index { platforms, .. } = read(&hiding).unwrap() else { panic!("an index") };
+        assert_eq!(platforms.len(), 3, "a platform that looks like a second entry hides none: {platforms:?}");
     }
 
     #[test]

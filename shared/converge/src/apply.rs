@@ -52,17 +52,12 @@ pub(crate) async fn apply<W: World>(
 
 /// Takes each start out of the plan together with the record that its claim is written into.
 fn with_their_records(plan: &mut Plan, facts: &Facts) -> Vec<(Start, Record)> {
-    let starts = std::mem::take(&mut plan.starts);
-    let record = |records: &mut BTreeMap<ImageId, Record>, image: &ImageId| {
-        records.remove(image).or_else(|| Some(facts.images.get(image)?.record.clone())).unwrap_or_default()
+    let mut with_record = |start: Start| {
+        let read = || Some(facts.images.get(&start.image)?.record.clone());
+        let record = plan.records.remove(&start.image).or_else(read).unwrap_or_default();
+        (start, record)
     };
-    starts
-        .into_iter()
-        .map(|start| {
-            let record = record(&mut plan.records, &start.image);
-            (start, record)
-        })
-        .collect()
+    std::mem::take(&mut plan.starts).into_iter().map(&mut with_record).collect()
 }
 
 type Records = BTreeMap<ImageId, Record>;

@@ -50,7 +50,7 @@ impl Ecr {
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
 
-    /// Reads one scan. A scan that is not read completely has failed: half a list of findings would
+    /// Reads one scan. A scan that is not read completely is unread: half a list of findings would
     /// look cleaner than it is.
     async fn scan(&self, (repository, digest): &ManifestAt) -> Scan {
         let call = self.client.describe_image_scan_findings().registry_id(&self.account);
@@ -211,7 +211,9 @@ impl Answered {
             None => return unclear("it has no status"),
         };
         // A scan of unknown age proves nothing.
-        let Some(completed_at) = self.completed_at else { return unclear(WITHOUT_TIME) };
+        let Some(completed_at) = self.completed_at else {
+            return unclear("it does not say when it completed");
+        };
         Scan::Complete {
             completed_at,
             coverage,
@@ -220,9 +222,6 @@ impl Answered {
         }
     }
 }
-
-/// A scan that does not say when it was made.
-const WITHOUT_TIME: &str = "it does not say when it completed";
 
 /// The words for severities in the models of ECR and Inspector.
 const SEVERITIES: [&str; 7] =
