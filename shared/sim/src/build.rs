@@ -60,7 +60,8 @@ impl<'b> Builder<'b> {
             platforms,
             revision: Some(revision.clone()),
         };
-        Pushed { version, tags: tags(&image.line, &revision, inputs.number), layers }
+        let tags = tags(&image.line, &revision, inputs.number);
+        Pushed { version, tags, layers, parents: inputs.parents.clone(), execution: None }
     }
 
     /// Returns the head of the image's source, which stays the same during a simulation.

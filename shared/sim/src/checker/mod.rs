@@ -16,6 +16,7 @@ use patchwave_converge::Report;
 
 pub(crate) use start::StartCheck;
 
+use crate::coverage::Occurred;
 use crate::pipelines::{BuildResult, Execution};
 
 /// Collects violations, counts builds, and logs what happens if it is asked to.
@@ -31,6 +32,7 @@ pub(crate) struct Checker {
     pub(crate) waited_for_unrequested_scan: Option<Timestamp>,
     successes_by_key: BTreeMap<String, u32>,
     starts_by_day: BTreeMap<String, u32>,
+    pub(crate) occurred: Occurred,
     /// The last hold of each image in the log.
     last_holds: BTreeMap<ImageId, String>,
 }
@@ -83,6 +85,7 @@ impl Checker {
         if waits_for_unrequested_scan(report) {
             self.waited_for_unrequested_scan = Some(now);
         }
+        self.occurred.in_report(report);
         if self.is_logging {
             self.log_report(report, now);
         }

@@ -50,6 +50,8 @@ pub enum InjectedFault {
     PushedFixed,
     /// A person pushes a version with old packages.
     PushedVulnerable,
+    /// A person pushes a version that is built on earlier versions of its parents.
+    PushedOnOldParent,
     /// A person moves the tags back to the version before.
     RolledBack,
     /// A person moves the tags to an earlier or later version.
@@ -78,7 +80,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -103,6 +105,7 @@ impl InjectedFault {
         Self::NotRescanned,
         Self::PushedFixed,
         Self::PushedVulnerable,
+        Self::PushedOnOldParent,
         Self::RolledBack,
         Self::Retagged,
         Self::Approved,

@@ -18,6 +18,7 @@ use patchwave_converge::{
 
 use super::FaultyWorld;
 use crate::faults::Service;
+use crate::people::Moment;
 
 impl World for FaultyWorld<'_> {
     fn now(&self) -> Timestamp {
@@ -131,8 +132,12 @@ impl World for FaultyWorld<'_> {
         limits: Limits,
         now: Timestamp,
     ) -> Result<(), NotClaimed> {
+        self.act_at(Moment::BeforeClaim, image);
         self.before_change(Service::Ledger).await?;
         let claimed = self.world.claim(image, record, limits, now).await;
+        if claimed.is_ok() {
+            self.world.state.borrow_mut().check_claim(image, record, self.world.now());
+        }
         self.after(Service::Ledger).await?;
         claimed
     }
@@ -145,6 +150,7 @@ impl World for FaultyWorld<'_> {
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
+        self.act_at(Moment::BeforeStart, &start.image);
         self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
             FaultKind::Unavailable => NotStarted::Unclear(fault),
             _ => NotStarted::Refused(fault),

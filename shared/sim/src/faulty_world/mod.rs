@@ -21,6 +21,7 @@ pub(crate) use invocation::InvocationFaults;
 
 use crate::checker::StartCheck;
 use crate::faults::{InjectedFault, Service};
+use crate::people::Moment;
 use crate::world::SimulatedWorld;
 
 /// The world of one invocation.
@@ -93,6 +94,14 @@ impl<'w> FaultyWorld<'w> {
         self.is_paused.set(true);
         let mut is_first = true;
         poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// A person acts while the invocation is between two calls.
+    fn act_at(&self, moment: Moment, image: &ImageId) {
+        let action = self.world.state.borrow_mut().action_at(moment, image);
+        if let Some(action) = action {
+            self.world.act(&action);
+        }
     }
 
     fn note(&self, fault: InjectedFault) {

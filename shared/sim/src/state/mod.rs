@@ -23,10 +23,12 @@ use crate::faults::FaultPlan;
 use crate::ledger::Ledger;
 use crate::observation::Observation;
 use crate::packages::{Releases, Vulnerability};
+use crate::people::Anchored;
 use crate::pipelines::Pipelines;
 use crate::registry::{Pushed, Registry};
 use crate::requests::Requests;
 use crate::scanner::Scanner;
+use crate::truth::Truth;
 
 /// Everything that changes.
 #[derive(Debug, Clone)]
@@ -52,6 +54,9 @@ pub(crate) struct State {
     pub(crate) requests: Requests,
     pub(crate) faults: FaultPlan,
     pub(crate) checker: Checker,
+    pub(crate) truth: Truth,
+    /// What people are going to do at moments of a build.
+    pub(crate) anchored: Anchored,
 }
 
 impl State {
@@ -74,6 +79,8 @@ impl State {
             requests: Requests::default(),
             faults: FaultPlan::none(),
             checker: Checker::default(),
+            truth: Truth::default(),
+            anchored: Anchored::default(),
         }
     }
 
@@ -135,14 +142,14 @@ impl State {
             }
             Scheduled::Commit(image) => self.commit(hierarchy, &image, now),
             Scheduled::Rescan => self.rescan(None, "fix", now),
-            Scheduled::PersonAction(action) => self.perform(hierarchy, &action, now),
             // The driver handles these.
             Scheduled::Redelivery(..)
             | Scheduled::Tick
             | Scheduled::Recheck
             | Scheduled::Sweep
             | Scheduled::Delivery(_)
-            | Scheduled::Invocation(_) => {}
+            | Scheduled::Invocation(_)
+            | Scheduled::PersonAction(_) => {}
         }
     }
 
