@@ -25,6 +25,7 @@ pub async fn check<W: World>(empty: impl AsyncFn() -> Rc<W>) {
     limits_hold_and_slots_come_back(&*empty().await).await;
     a_lowered_limit_takes_no_slot_away(&*empty().await).await;
     only_the_reader_of_the_last_write_gives_a_slot_back(&*empty().await).await;
+    a_refused_start_gives_its_slot_and_its_share_of_its_day_back(&*empty().await).await;
     the_index_follows_the_records(&*empty().await).await;
     hundreds_of_records_are_read_and_the_missing_ones_left_out(&*empty().await).await;
     a_claim_is_read_back_whole(&*empty().await).await;
@@ -144,6 +145,23 @@ async fn only_the_reader_of_the_last_write_gives_a_slot_back<W: World>(ledger: &
     assert_eq!(held_by(ledger).await, BTreeSet::new());
     assert_eq!(read(ledger, &id(1)).await.map(|record| record.fence), Some(1), "the record stays as it is");
     assert_eq!(ledger.free(&id(2), 0).await, Ok(()), "the record does not exist, and no slot was held");
+}
+
+async fn a_refused_start_gives_its_slot_and_its_share_of_its_day_back<W: World>(ledger: &W) {
+    for n in [1, 2] {
+        assert_eq!(ledger.claim(&id(n), &claimed(&id(n), 0), limits(9, 9), now()).await, Ok(()));
+    }
+    let claim = claimed(&id(1), 0).claim.expect("a claim");
+    let withdrawn = |fence| Record { fence, ..Record::default() };
+    assert_eq!(
+        ledger.withdraw(&id(1), &withdrawn(0), &claim, "busy").await,
+        Err(NotSaved::Conflict),
+        "the claim was written meanwhile"
+    );
+    assert_eq!(ledger.withdraw(&id(1), &withdrawn(1), &claim, "busy").await, Ok(()));
+    assert_eq!(read(ledger, &id(1)).await, Some(withdrawn(2)));
+    let slots = ledger.slots(now()).await.expect("it answers");
+    assert_eq!((slots.held_by, slots.started_today), (BTreeSet::from([id(2)]), 1));
 }
 
 async fn the_index_follows_the_records<W: World>(ledger: &W) {

@@ -161,6 +161,16 @@ impl World for AwsWorld {
         self.ledger.free(image, fence).await
     }
 
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        because: &str,
+    ) -> Result<(), NotSaved> {
+        self.ledger.withdraw(image, record, refused, because).await
+    }
+
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         self.pipelines.start(start).await
     }

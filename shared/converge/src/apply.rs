@@ -240,6 +240,7 @@ impl<W: World> Pass<'_, W> {
     /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only
     /// means later.
     async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
+        let Some(claim) = record.claim.take() else { return };
         let later = refused.kind == FaultKind::Throttled;
         let failures =
             Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now());
@@ -248,11 +249,10 @@ impl<W: World> Pass<'_, W> {
         } else {
             Hold::BackOff { failures: failures.count, until: self.now(), because: failures.because.clone() }
         };
-        record.claim = None;
         record.failures = Some(failures);
-        if self.save(&start.image, &record).await {
-            self.free(&start.image, record.fence + 1).await;
-        }
+        let because = refused.to_string();
+        let withdrawn = self.world.withdraw(&start.image, &record, &claim, &because).await;
+        self.is_written(&start.image, withdrawn);
         self.hold(start, hold);
     }
 

@@ -154,6 +154,18 @@ impl World for SimulatedWorld {
         ledger.free(image, fence)
     }
 
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        _because: &str,
+    ) -> Result<(), NotSaved> {
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        requests.withdraw(ledger.weigh(image, record));
+        ledger.withdraw(image, record, refused.claimed_at)
+    }
+
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         self.state.borrow_mut().requests.starts += 1;
         let Some(image) = self.buildable(start) else {

@@ -202,6 +202,16 @@ impl World for SteppedWorld {
         }
     }
 
+    async fn withdraw(
+        &self,
+        _image: &ImageId,
+        _record: &Record,
+        _refused: &Claim,
+        _because: &str,
+    ) -> Result<(), NotSaved> {
+        panic!("no start is refused")
+    }
+
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         match self.call(Call::Start(self.diamond.starts.number(start))).await {
             Answer::Started(run) => Ok(format!("run-{run}")),
