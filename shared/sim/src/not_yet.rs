@@ -10,11 +10,14 @@ pub enum NotYet {
     /// A person puts the version before back while Patchwave does not know yet that its build
     /// succeeded. Patchwave replaces that version.
     RollBackBeforeSuccessIsSeen,
+    /// CodePipeline remembers the token of a build that failed hours ago. Attempts of a goal are
+    /// counted from 1 again after another goal, so a new start has the token of that build.
+    TokenOfEarlierAttempt,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
 /// here.
-const LEFT_OUT: &[NotYet] = &[NotYet::RollBackBeforeSuccessIsSeen];
+const LEFT_OUT: &[NotYet] = &[NotYet::RollBackBeforeSuccessIsSeen, NotYet::TokenOfEarlierAttempt];
 
 impl NotYet {
     pub(crate) fn is_left_out(self) -> bool {

@@ -10,9 +10,13 @@ use patchwave::record::Claim;
 use patchwave::time::{Span, Timestamp};
 
 use crate::draw::{Seed, hex, uuid};
+use crate::not_yet::NotYet;
 
 /// The largest difference between the clocks of CodePipeline and of an invocation.
 const SKEW: Span = Span::seconds(30);
+
+/// How long CodePipeline remembers a token. Its documentation does not say.
+const TOKEN_MEMORY: Span = Span::minutes(30);
 
 /// Returns the declaration of a pipeline. All pipelines of the hierarchy exist and declare what it
 /// says.
@@ -84,8 +88,10 @@ pub(crate) struct Pipelines {
 
 impl Pipelines {
     /// Returns the execution that the token of this start began earlier.
-    pub(crate) fn replayed(&self, start: &Start) -> Option<String> {
-        self.by_token.get(&start.token()).cloned()
+    pub(crate) fn replayed(&self, start: &Start, now: Timestamp) -> Option<&Execution> {
+        let execution = self.executions.get(self.by_token.get(&start.token())?)?;
+        let is_remembered = now < TOKEN_MEMORY.after(execution.started_at);
+        (is_remembered || !NotYet::TokenOfEarlierAttempt.is_left_out()).then_some(execution)
     }
 
     /// Begins an execution.
@@ -103,7 +109,7 @@ impl Pipelines {
             BuildResult::Hangs(lasts) => lasts,
             _ => duration(seed, start, number),
         };
-        let id = uuid(&hex(&format!("execution {} {} {token}", seed.0, start.pipeline)));
+        let id = uuid(&hex(&format!("execution {} {} {token} {number}", seed.0, start.pipeline)));
         let execution = Execution {
             id: id.clone(),
             start: start.clone(),

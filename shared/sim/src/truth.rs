@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::image::{Digest, ImageId};
 use patchwave::intervention::Intervention;
+use patchwave::time::Timestamp;
+use patchwave_converge::FaultKind;
 
 use crate::faults::InjectedFault;
+use crate::ledger::day;
 use crate::not_yet::NotYet;
 use crate::state::State;
 
@@ -20,6 +23,14 @@ pub(crate) struct Truth {
     pub(crate) executions: u64,
     /// Those of them that met a fault or a person's action.
     met: BTreeSet<String>,
+    /// The claims that were written, by their day.
+    claims: BTreeMap<i64, u32>,
+    /// Those of them that gave their share of the day back.
+    given_back: BTreeMap<i64, u32>,
+    /// The images whose start was refused.
+    refused: BTreeSet<ImageId>,
+    /// How many builds and starts of an image failed.
+    failed: BTreeMap<ImageId, u32>,
     /// How often something was left out that Patchwave does not survive yet.
     pub(crate) not_yet: BTreeMap<NotYet, u64>,
     /// People's actions that changed something.
@@ -32,6 +43,43 @@ impl Truth {
     /// Notes that a fault or a person's action met an execution.
     pub(crate) fn met(&mut self, execution: &str) {
         self.met.insert(execution.to_owned());
+    }
+
+    /// Notes that a start was refused. A refusal that only means later is no failure.
+    pub(crate) fn refused(&mut self, image: &ImageId, kind: FaultKind) {
+        self.refused.insert(image.clone());
+        if kind != FaultKind::Throttled {
+            self.failed(image);
+        }
+    }
+
+    /// Notes that a build or a start failed.
+    pub(crate) fn failed(&mut self, image: &ImageId) {
+        *self.failed.entry(image.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn failures(&self, image: &ImageId) -> u32 {
+        self.failed.get(image).copied().unwrap_or(0)
+    }
+
+    /// Notes a claim that was written.
+    pub(crate) fn claimed(&mut self, image: &ImageId, claimed_at: Timestamp) {
+        self.refused.remove(image);
+        *self.claims.entry(day(claimed_at)).or_default() += 1;
+    }
+
+    /// Notes that a claim gave its share of the day back. Returns whether its start was refused.
+    pub(crate) fn withdrawn(&mut self, image: &ImageId, claimed_at: Timestamp) -> bool {
+        *self.given_back.entry(day(claimed_at)).or_default() += 1;
+        self.refused.remove(image)
+    }
+
+    /// Returns how many starts count for each day: those that were made, and those of which nobody
+    /// knows that they were not.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = (i64, u32)> {
+        self.claims.iter().map(|(day, claims)| {
+            (*day, claims.saturating_sub(self.given_back.get(day).copied().unwrap_or(0)))
+        })
     }
 
     /// Returns how many of the executions met a fault or a person's action.

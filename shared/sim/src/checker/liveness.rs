@@ -64,6 +64,7 @@ impl State {
             self.pipelines.in_progress().map(|execution| &execution.start.image).collect();
         let slots = self.ledger.held_by();
         let mut violations = Vec::new();
+        violations.extend(self.wrong_days());
         for image in hierarchy.images() {
             let claimed = self.ledger.record(&image.id).is_some_and(|record| record.claim.is_some());
             if claimed != building.contains(&image.id) {
@@ -75,6 +76,15 @@ impl State {
             violations.extend(self.wrong_notices(image));
         }
         violations
+    }
+
+    /// Finds days whose starts are counted wrongly.
+    fn wrong_days(&self) -> Vec<String> {
+        let wrong = |(day, starts): (i64, u32)| {
+            let counted = self.ledger.starts(day);
+            (counted != starts).then(|| format!("{counted} starts are counted for day {day}, not {starts}"))
+        };
+        self.truth.starts().filter_map(wrong).collect()
     }
 
     /// Finds notices that were not sent, or that say otherwise than the record.

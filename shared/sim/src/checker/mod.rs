@@ -4,6 +4,7 @@
 //! before it is made, and [`liveness`] checks the quiet world at the end.
 
 mod liveness;
+mod record;
 mod start;
 
 use std::collections::BTreeMap;

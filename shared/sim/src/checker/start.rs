@@ -34,6 +34,9 @@ impl State {
         if self.truth.frozen.contains(image) {
             self.checker.violation(now, format!("{image} is claimed although it is frozen"));
         }
+        if let Some(claim) = &record.claim {
+            self.truth.claimed(image, claim.claimed_at);
+        }
         let replaces = record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref());
         if replaces.is_some() && replaces == self.truth.put_back.get(image) {
             let violation = format!("{image} is claimed although a person put its version back");

@@ -30,6 +30,10 @@ pub enum InjectedFault {
     AnswerLost,
     /// A service does not answer for minutes to hours.
     Outage,
+    /// CodePipeline refuses a start for now: it conflicts with another, or too many run.
+    StartConflicts,
+    /// CodePipeline refuses a start until a person changes something.
+    StartRefused,
     BuildFailed,
     /// A build does not end for days, until a person stops it.
     BuildHung,
@@ -80,7 +84,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -94,6 +98,8 @@ impl InjectedFault {
         Self::ReadDenied,
         Self::AnswerLost,
         Self::Outage,
+        Self::StartConflicts,
+        Self::StartRefused,
         Self::BuildFailed,
         Self::BuildHung,
         Self::BuildStopped,
@@ -133,6 +139,7 @@ impl InjectedFault {
             Self::AnswerLost => 20,
             Self::BuildFailed => 120,
             Self::BuildHung | Self::ScanExpired => 25,
+            Self::StartConflicts | Self::StartRefused => 40,
             Self::BuildStopped | Self::BuildSuperseded => 30,
             Self::FixesNothing | Self::ScanFailed => 60,
             Self::ScanLate => 80,

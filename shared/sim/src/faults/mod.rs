@@ -9,14 +9,31 @@ use std::collections::BTreeMap;
 
 use patchwave::finding::Scan;
 use patchwave::time::{Span, Timestamp};
+use patchwave_converge::FaultKind;
 
 pub use kind::InjectedFault;
 
 use crate::draw::{Draws, Seed};
 use crate::pipelines::BuildResult;
 
+/// Why CodePipeline refuses a start: how Patchwave must understand the error, and its name.
+/// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_StartPipelineExecution.html>
+pub(crate) type Refusal = (FaultKind, &'static str);
+
+const CONFLICTS: [Refusal; 3] = [
+    (FaultKind::Throttled, "ConflictException"),
+    (FaultKind::Throttled, "ConcurrentPipelineExecutionsLimitExceededException"),
+    (FaultKind::Throttled, "ThrottlingException"),
+];
+
+const REFUSALS: [Refusal; 3] = [
+    (FaultKind::Invalid, "ValidationException"),
+    (FaultKind::Invalid, "PipelineNotFoundException"),
+    (FaultKind::Denied, "AccessDeniedException"),
+];
+
 /// How many builds draw how they end although the trouble is over. A world ends nevertheless.
-const LATE_BUILDS: u32 = 8;
+const LATE_BUILDS: u32 = 12;
 
 /// How many faults a world has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +231,19 @@ impl FaultPlan {
             copies.push(self.span(Span::ZERO, Span::hours(1)));
         }
         copies
+    }
+
+    /// Draws why CodePipeline refuses a start, if it does.
+    pub(crate) fn refusal_of_start(&mut self, now: Timestamp) -> Option<Refusal> {
+        if !self.draws_build(now) {
+            None
+        } else if self.injects_in_build(InjectedFault::StartConflicts) {
+            self.pick(&CONFLICTS).copied()
+        } else if self.injects_in_build(InjectedFault::StartRefused) {
+            self.pick(&REFUSALS).copied()
+        } else {
+            None
+        }
     }
 
     /// Draws how a build that begins now will end.

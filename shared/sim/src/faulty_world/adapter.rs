@@ -12,9 +12,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{
-    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
-};
+use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use super::FaultyWorld;
 use crate::faults::Service;
@@ -121,6 +119,9 @@ impl World for FaultyWorld<'_> {
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
         self.before_change(Service::Ledger).await?;
         let saved = self.world.save(image, record).await;
+        if saved.is_ok() {
+            self.world.state.borrow_mut().check_saved(image, record, self.world.now());
+        }
         self.after(Service::Ledger).await?;
         saved
     }
@@ -158,19 +159,21 @@ impl World for FaultyWorld<'_> {
     ) -> Result<(), NotSaved> {
         self.before_change(Service::Ledger).await?;
         let withdrawn = self.world.withdraw(image, record, refused, because).await;
+        if withdrawn.is_ok() {
+            let state = &mut *self.world.state.borrow_mut();
+            state.check_withdrawn(image, refused.claimed_at, self.world.now());
+            state.check_saved(image, record, self.world.now());
+        }
         self.after(Service::Ledger).await?;
         withdrawn
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         self.act_at(Moment::BeforeStart, &start.image);
-        self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
-            FaultKind::Unavailable => NotStarted::Unclear(fault),
-            _ => NotStarted::Refused(fault),
-        })?;
-        self.check_start(start);
-        let started = self.world.start(start).await;
-        self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
+        let started = self.try_start(start).await;
+        if let Err(NotStarted::Refused(refused)) = &started {
+            self.world.state.borrow_mut().truth.refused(&start.image, refused.kind);
+        }
         started
     }
 

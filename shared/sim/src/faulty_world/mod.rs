@@ -15,7 +15,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::policy::Mode;
-use patchwave_converge::{Fault, FaultKind, World};
+use patchwave_converge::{Fault, FaultKind, NotStarted, World};
 
 pub(crate) use invocation::InvocationFaults;
 
@@ -143,10 +143,34 @@ impl<'w> FaultyWorld<'w> {
         Ok(())
     }
 
+    async fn try_start(&self, start: &Start) -> Result<String, NotStarted> {
+        self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
+            FaultKind::Unavailable => NotStarted::Unclear(fault),
+            _ => NotStarted::Refused(fault),
+        })?;
+        if let Some(refused) = self.refuse(start) {
+            return Err(NotStarted::Refused(refused));
+        }
+        self.check_start(start);
+        let started = self.world.start(start).await;
+        self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
+        started
+    }
+
+    /// CodePipeline may refuse a start, unless its token repeats an earlier one.
+    fn refuse(&self, start: &Start) -> Option<Fault> {
+        let state = &mut *self.world.state.borrow_mut();
+        if state.pipelines.replayed(start, self.world.now()).is_some() {
+            return None;
+        }
+        let (kind, error) = state.faults.refusal_of_start(self.world.now())?;
+        Some(fault(Service::Pipelines, kind, error))
+    }
+
     /// Checks a start before it is made, unless its token repeats an earlier one.
     fn check_start(&self, start: &Start) {
         let mut state = self.world.state.borrow_mut();
-        if state.pipelines.replayed(start).is_some() {
+        if state.pipelines.replayed(start, self.world.now()).is_some() {
             return;
         }
         let check = StartCheck {

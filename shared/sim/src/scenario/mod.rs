@@ -229,7 +229,8 @@ impl Observed {
         match observation {
             Observation::Passed { function, report, .. } => {
                 self.passes += 1;
-                if *function == Function::Inventory {
+                // After a start that was refused, images wait for one that is not made.
+                if *function == Function::Inventory && report.errors.is_empty() {
                     self.sweep = Some((**report).clone());
                 }
             }

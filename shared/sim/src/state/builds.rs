@@ -24,8 +24,8 @@ impl State {
         start: &Start,
         now: Timestamp,
     ) -> String {
-        if let Some(id) = self.pipelines.replayed(start) {
-            return id;
+        if let Some(replayed) = self.pipelines.replayed(start, now) {
+            return replayed.id.clone();
         }
         let parents = self.pulled(hierarchy, image, start);
         let result = self.faults.build_result(now);
@@ -60,6 +60,9 @@ impl State {
         let Some(execution) = self.pipelines.end(id).cloned() else { return };
         let Ok(image) = hierarchy.image(&execution.start.image) else { return };
         self.checker.execution_ended(&execution, now);
+        if execution.state == ExecutionState::Failed {
+            self.truth.failed(&image.id);
+        }
         if execution.state != ExecutionState::Succeeded {
             self.emit_execution(&execution, now);
             return;
