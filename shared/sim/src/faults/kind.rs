@@ -56,6 +56,12 @@ pub enum InjectedFault {
     PushedVulnerable,
     /// A person pushes a version that is built on earlier versions of its parents.
     PushedOnOldParent,
+    /// A person pushes a version that does not name its commit.
+    PushedWithoutRevision,
+    /// A person's commit runs the pipeline of an image.
+    Committed,
+    /// A person starts the pipeline of an image by hand.
+    StartedByHand,
     /// A person moves the tags back to the version before.
     RolledBack,
     /// A person moves the tags to an earlier or later version.
@@ -84,7 +90,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -112,6 +118,9 @@ impl InjectedFault {
         Self::PushedFixed,
         Self::PushedVulnerable,
         Self::PushedOnOldParent,
+        Self::PushedWithoutRevision,
+        Self::Committed,
+        Self::StartedByHand,
         Self::RolledBack,
         Self::Retagged,
         Self::Approved,

@@ -118,10 +118,9 @@ impl World for FaultyWorld<'_> {
 
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
         self.before_change(Service::Ledger).await?;
+        let before = self.recorded_success(image);
         let saved = self.world.save(image, record).await;
-        if saved.is_ok() {
-            self.world.state.borrow_mut().check_saved(image, record, self.world.now());
-        }
+        self.check_saved(image, before.as_ref(), record, saved.is_ok());
         self.after(Service::Ledger).await?;
         saved
     }
@@ -135,7 +134,9 @@ impl World for FaultyWorld<'_> {
     ) -> Result<(), NotClaimed> {
         self.act_at(Moment::BeforeClaim, image);
         self.before_change(Service::Ledger).await?;
+        let before = self.recorded_success(image);
         let claimed = self.world.claim(image, record, limits, now).await;
+        self.check_saved(image, before.as_ref(), record, claimed.is_ok());
         if claimed.is_ok() {
             self.world.state.borrow_mut().check_claim(image, record, self.world.now());
         }
@@ -158,11 +159,12 @@ impl World for FaultyWorld<'_> {
         because: &str,
     ) -> Result<(), NotSaved> {
         self.before_change(Service::Ledger).await?;
+        let before = self.recorded_success(image);
         let withdrawn = self.world.withdraw(image, record, refused, because).await;
+        self.check_saved(image, before.as_ref(), record, withdrawn.is_ok());
         if withdrawn.is_ok() {
             let state = &mut *self.world.state.borrow_mut();
             state.check_withdrawn(image, refused.claimed_at, self.world.now());
-            state.check_saved(image, record, self.world.now());
         }
         self.after(Service::Ledger).await?;
         withdrawn

@@ -15,6 +15,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::policy::Mode;
+use patchwave::record::{Record, Success};
 use patchwave_converge::{Fault, FaultKind, NotStarted, World};
 
 pub(crate) use invocation::InvocationFaults;
@@ -96,9 +97,12 @@ impl<'w> FaultyWorld<'w> {
         poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
-    /// A person acts while the invocation is between two calls.
+    /// A person acts on an image, or on one of its parents, while the invocation is between two
+    /// calls.
     fn act_at(&self, moment: Moment, image: &ImageId) {
-        let action = self.world.state.borrow_mut().action_at(moment, image);
+        let parent = self.hierarchy.parents(image).next().map(|edge| &edge.image.id);
+        let parent = parent.filter(|_| self.world.state.borrow_mut().faults.percent(40));
+        let action = self.world.state.borrow_mut().action_at(moment, parent.unwrap_or(image));
         if let Some(action) = action {
             self.world.act(&action);
         }
@@ -141,6 +145,17 @@ impl<'w> FaultyWorld<'w> {
             return Err(fault(service, FaultKind::Unavailable, "the answer was lost"));
         }
         Ok(())
+    }
+
+    fn recorded_success(&self, image: &ImageId) -> Option<Success> {
+        self.world.state.borrow().ledger.record(image)?.success.clone()
+    }
+
+    fn check_saved(&self, image: &ImageId, before: Option<&Success>, record: &Record, is_saved: bool) {
+        if is_saved {
+            let state = &mut *self.world.state.borrow_mut();
+            state.check_saved(self.hierarchy, image, before, record, self.world.now());
+        }
     }
 
     async fn try_start(&self, start: &Start) -> Result<String, NotStarted> {

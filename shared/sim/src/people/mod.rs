@@ -29,10 +29,13 @@ pub(crate) struct PersonAction {
 /// Of a hundred actions so many are made at a moment of a build, and the others at any time.
 const ANCHORED: u32 = 60;
 
-const KINDS: [InjectedFault; 11] = [
+const KINDS: [InjectedFault; 14] = [
     InjectedFault::PushedFixed,
     InjectedFault::PushedVulnerable,
     InjectedFault::PushedOnOldParent,
+    InjectedFault::PushedWithoutRevision,
+    InjectedFault::Committed,
+    InjectedFault::StartedByHand,
     InjectedFault::RolledBack,
     InjectedFault::Retagged,
     InjectedFault::TagMovedAgain,

@@ -8,8 +8,10 @@ use patchwave::time::{Span, Timestamp};
 
 use super::PersonAction;
 use crate::build::BuildInputs;
+use crate::draw::hex;
 use crate::faults::InjectedFault;
 use crate::not_yet::NotYet;
+use crate::pipelines::Foreign;
 use crate::state::{Scheduled, State};
 
 impl State {
@@ -18,10 +20,14 @@ impl State {
         let Ok(image) = hierarchy.image(&action.image) else { return };
         let changed = match action.kind {
             InjectedFault::RolledBack | InjectedFault::Retagged => self.move_tags(image, action.kind, now),
+            InjectedFault::Committed => {
+                self.commits.insert(image.id.clone(), hex(&format!("commit {} {now}", image.id)));
+                self.begin_foreign(hierarchy, image, false, now)
+            }
+            InjectedFault::StartedByHand => self.begin_foreign(hierarchy, image, true, now),
             kind => {
                 let parents = self.parents_of_person(hierarchy, image, kind);
-                let stuck = kind == InjectedFault::PushedVulnerable;
-                self.push_by_hand(hierarchy, image, parents, stuck, now);
+                self.push_by_hand(hierarchy, image, parents, kind, now);
                 true
             }
         };
@@ -55,22 +61,53 @@ impl State {
         parents
     }
 
-    /// Pushes what a person built without Patchwave. The build is `stuck` if it installs old
-    /// packages. Returns the number of the build.
+    /// Pushes what a person built without Patchwave. Returns the number of the build.
     pub(crate) fn push_by_hand(
         &mut self,
         hierarchy: &Hierarchy,
         image: &Image,
         parents: BTreeMap<ImageId, Digest>,
-        stuck: bool,
+        kind: InjectedFault,
         now: Timestamp,
     ) -> u32 {
         let number = self.pipelines.next_number(&image.id);
+        let stuck = kind == InjectedFault::PushedVulnerable;
         let inputs = BuildInputs { parents, revision: None, cached: false, stuck, number, now };
-        let pushed = self.build(hierarchy, image, &inputs);
+        let mut pushed = self.build(hierarchy, image, &inputs);
+        if kind == InjectedFault::PushedWithoutRevision {
+            pushed.version.revision = None;
+        }
         self.truth.allow_replacing(&image.id);
         self.push(image, pushed, now);
         number
+    }
+
+    /// The pipeline of an image begins to build the head of its source. Returns whether it has one.
+    fn begin_foreign(&mut self, hierarchy: &Hierarchy, image: &Image, by_hand: bool, now: Timestamp) -> bool {
+        let parents = self.current_parents(hierarchy, image);
+        let begun = self.pipelines.begin_foreign(image, parents, by_hand, self.seed, now);
+        let Some(foreign) = begun.cloned() else { return false };
+        self.schedule(foreign.ends_at, Scheduled::ForeignExecutionEnds(foreign.id.clone()));
+        self.emit_foreign(&foreign, now);
+        true
+    }
+
+    /// An execution that Patchwave did not start pushes its version and ends.
+    pub(crate) fn end_foreign(&mut self, hierarchy: &Hierarchy, id: &str, now: Timestamp) {
+        let Some(foreign) = self.pipelines.end_foreign(id).cloned() else { return };
+        let Ok(image) = hierarchy.image(&foreign.image) else { return };
+        let Foreign { parents, number, .. } = foreign.clone();
+        let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number, now };
+        let pushed = self.build(hierarchy, image, &inputs);
+        self.truth.allow_replacing(&image.id);
+        self.push(image, pushed, now);
+        self.emit_foreign(&foreign, now);
+    }
+
+    fn emit_foreign(&mut self, foreign: &Foreign, now: Timestamp) {
+        let state = (foreign.started_at, foreign.state);
+        let event = self.event_writer.execution_of(&foreign.pipeline, &foreign.id, state, now);
+        self.emit(&event, now);
     }
 
     /// Moves the tracked tags to the version before, or to any of the last few. Returns whether

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) releases: Releases,
     pub(crate) scanner: Scanner,
+    /// The head of each image's source, where people have committed since the beginning.
+    pub(crate) commits: BTreeMap<ImageId, String>,
     pub(crate) pipelines: Pipelines,
     pub(crate) ledger: Ledger,
     pub(crate) workloads: BTreeMap<String, Workload>,
@@ -66,6 +68,7 @@ impl State {
             registry: Registry::default(),
             releases: Releases::default(),
             scanner: Scanner::default(),
+            commits: BTreeMap::new(),
             pipelines: Pipelines::default(),
             ledger: Ledger::default(),
             workloads: BTreeMap::new(),
@@ -108,8 +111,8 @@ impl State {
     }
 
     pub(crate) fn build(&self, hierarchy: &Hierarchy, image: &Image, inputs: &BuildInputs) -> Pushed {
-        let builder =
-            Builder { hierarchy, registry: &self.registry, releases: &self.releases, seed: self.seed };
+        let Self { registry, releases, commits, seed, .. } = self;
+        let builder = Builder { hierarchy, registry, releases, commits, seed: *seed };
         builder.build(image, inputs)
     }
 
@@ -133,6 +136,7 @@ impl State {
         self.happened += 1;
         match scheduled {
             Scheduled::ExecutionEnds(id) => self.end_execution(hierarchy, &id, now),
+            Scheduled::ForeignExecutionEnds(id) => self.end_foreign(hierarchy, &id, now),
             Scheduled::Scan(at) => self.scan(&at, now),
             Scheduled::Deployment(name) => self.deploy(hierarchy, &name, now),
             Scheduled::LastTaskStops(name, digest) => self.replace_tasks(&name, digest, now),

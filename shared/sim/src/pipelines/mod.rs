@@ -1,5 +1,7 @@
 //! CodePipeline: executions, which are found by token, id or build key.
 
+mod foreign;
+
 use std::collections::BTreeMap;
 
 use patchwave::facts::{Declaration, Execution as Seen, ExecutionMode, ExecutionState, PipelineFacts};
@@ -8,6 +10,8 @@ use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::record::Claim;
 use patchwave::time::{Span, Timestamp};
+
+pub(crate) use foreign::Foreign;
 
 use crate::draw::{Seed, hex, uuid};
 use crate::not_yet::NotYet;
@@ -84,6 +88,7 @@ pub(crate) struct Pipelines {
     executions: BTreeMap<String, Execution>,
     by_token: BTreeMap<String, String>,
     builds: BTreeMap<ImageId, u32>,
+    foreign: BTreeMap<String, Foreign>,
 }
 
 impl Pipelines {
@@ -148,23 +153,58 @@ impl Pipelines {
         self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)
     }
 
-    /// Returns the execution of a claim.
+    /// Returns the execution of a claim: by its id once it is confirmed, else by its build key.
+    ///
+    /// A pipeline that does not take the key has only times to compare. Then it is the first start
+    /// since the claim, whoever made it.
     pub(crate) fn of(&self, claim: &Claim) -> Seen {
         let found = match &claim.execution {
-            Some(id) => self.executions.get(id),
-            // The first one since the claim: while a claim is unresolved, Patchwave starts no
-            // other.
-            None => self
-                .executions
-                .values()
-                .filter(|execution| is_of(execution, claim))
-                .min_by_key(|execution| execution.started_at),
+            Some(id) => self.with_id(id),
+            None if claim.start.variables.contains_key(Variable::BuildKey.name()) => {
+                let carries = |execution: &&Execution| {
+                    execution.variable(Variable::BuildKey) == Some(claim.start.key.as_str())
+                };
+                self.since(claim).filter(carries).map(seen).min_by_key(order)
+            }
+            None => {
+                let by_hand = self.foreign.values().filter(|foreign| {
+                    foreign.by_hand
+                        && foreign.pipeline == claim.start.pipeline
+                        && foreign.started_at >= SKEW.before(claim.claimed_at)
+                });
+                self.since(claim).map(seen).chain(by_hand.map(seen_foreign)).min_by_key(order)
+            }
         };
-        found.map_or(Seen::NotFound, |execution| Seen::Found {
-            id: execution.id.clone(),
-            state: execution.state,
-        })
+        found.map_or(Seen::NotFound, |(_, id, state)| Seen::Found { id: id.to_owned(), state })
     }
+
+    fn with_id(&self, id: &str) -> Option<Found<'_>> {
+        self.executions.get(id).map(seen).or_else(|| self.foreign.get(id).map(seen_foreign))
+    }
+
+    /// Returns the executions that Patchwave started in a claim's pipeline since the claim.
+    fn since(&self, claim: &Claim) -> impl Iterator<Item = &Execution> {
+        let earliest = SKEW.before(claim.claimed_at);
+        let is_since = move |execution: &&Execution| {
+            execution.start.pipeline == claim.start.pipeline && execution.started_at >= earliest
+        };
+        self.executions.values().filter(is_since)
+    }
+}
+
+/// When an execution started, its id and its state.
+type Found<'p> = (Timestamp, &'p str, ExecutionState);
+
+fn order<'p>((started_at, id, _): &Found<'p>) -> (Timestamp, &'p str) {
+    (*started_at, id)
+}
+
+fn seen(execution: &Execution) -> Found<'_> {
+    (execution.started_at, &execution.id, execution.state)
+}
+
+fn seen_foreign(foreign: &Foreign) -> Found<'_> {
+    (foreign.started_at, &foreign.id, foreign.state)
 }
 
 /// Returns how long an image's builds usually take.
@@ -175,13 +215,4 @@ pub(crate) fn usual_duration(seed: Seed, image: &ImageId) -> Span {
 fn duration(seed: Seed, start: &Start, number: u32) -> Span {
     let percent = seed.draws("build time", &format!("{} {number}", start.image)).between(85, 125);
     Span::seconds(usual_duration(seed, &start.image).as_seconds() * percent / 100)
-}
-
-/// Returns whether an execution belongs to a claim: by its build key if the pipeline takes one,
-/// else by pipeline and time.
-fn is_of(execution: &Execution, claim: &Claim) -> bool {
-    let same_pipeline = execution.start.pipeline == claim.start.pipeline
-        && execution.started_at >= SKEW.before(claim.claimed_at);
-    let key = execution.variable(Variable::BuildKey);
-    same_pipeline && key.is_none_or(|key| key == claim.start.key.as_str())
 }
