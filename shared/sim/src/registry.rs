@@ -81,6 +81,11 @@ impl Registry {
         }
     }
 
+    /// Returns the version that was pushed last.
+    pub(crate) fn newest(&self, repository: &Repository) -> Option<&Digest> {
+        Some(&self.repositories.get(repository)?.last()?.version.digest)
+    }
+
     /// Returns the version that was pushed just before this one.
     pub(crate) fn before(&self, repository: &Repository, digest: &Digest) -> Option<Digest> {
         let versions = self.repositories.get(repository)?;

@@ -27,7 +27,8 @@ pub(crate) struct Truth {
     claims: BTreeMap<i64, u32>,
     /// Those of them that gave their share of the day back.
     given_back: BTreeMap<i64, u32>,
-    /// The images whose start was refused.
+    pub(crate) refused_starts: u64,
+    /// The images whose last start was refused.
     refused: BTreeSet<ImageId>,
     /// How many builds and starts of an image failed.
     failed: BTreeMap<ImageId, u32>,
@@ -47,6 +48,7 @@ impl Truth {
 
     /// Notes that a start was refused. A refusal that only means later is no failure.
     pub(crate) fn refused(&mut self, image: &ImageId, kind: FaultKind) {
+        self.refused_starts += 1;
         self.refused.insert(image.clone());
         if kind != FaultKind::Throttled {
             self.failed(image);

@@ -24,8 +24,14 @@ pub enum InjectedFault {
     ClockSkewed,
     /// A service refuses a call because there are too many.
     Throttled,
+    /// A service refuses to read one item of a call because there are too many calls.
+    ReadThrottled,
     /// A service refuses to read one item of a call, because a permission is missing.
     ReadDenied,
+    /// The answer about one item of a call makes no sense.
+    ReadInvalid,
+    /// A service does not answer about one item of a call.
+    ReadUnavailable,
     /// A service does what a call asks for, and its answer is lost.
     AnswerLost,
     /// A service does not answer for minutes to hours.
@@ -90,7 +96,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -101,7 +107,10 @@ impl InjectedFault {
         Self::Interleaved,
         Self::ClockSkewed,
         Self::Throttled,
+        Self::ReadThrottled,
         Self::ReadDenied,
+        Self::ReadInvalid,
+        Self::ReadUnavailable,
         Self::AnswerLost,
         Self::Outage,
         Self::StartConflicts,

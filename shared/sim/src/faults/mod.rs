@@ -4,6 +4,7 @@
 //! order is the same each time.
 
 mod kind;
+mod reads;
 
 use std::collections::BTreeMap;
 
@@ -12,9 +13,11 @@ use patchwave::time::{Span, Timestamp};
 use patchwave_converge::FaultKind;
 
 pub use kind::InjectedFault;
+pub(crate) use reads::Read;
 
 use crate::draw::{Draws, Seed};
 use crate::pipelines::BuildResult;
+use reads::Refusals;
 
 /// Why CodePipeline refuses a start: how Patchwave must understand the error, and its name.
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_StartPipelineExecution.html>
@@ -95,6 +98,7 @@ pub(crate) struct FaultPlan {
     builds_left: u32,
     drops_all_events: bool,
     outages: Vec<Outage>,
+    refusals: Refusals,
     pub(crate) injected: BTreeMap<InjectedFault, u64>,
 }
 
@@ -108,6 +112,7 @@ impl FaultPlan {
             builds_left: 0,
             drops_all_events: false,
             outages: Vec::new(),
+            refusals: Refusals::default(),
             injected: BTreeMap::new(),
         }
     }

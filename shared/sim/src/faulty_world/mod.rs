@@ -21,7 +21,7 @@ use patchwave_converge::{Fault, FaultKind, NotStarted, World};
 pub(crate) use invocation::InvocationFaults;
 
 use crate::checker::StartCheck;
-use crate::faults::{InjectedFault, Service};
+use crate::faults::{InjectedFault, Read, Service};
 use crate::people::Moment;
 use crate::world::SimulatedWorld;
 
@@ -126,12 +126,12 @@ impl<'w> FaultyWorld<'w> {
     }
 
     /// One item of a call may be refused, although the service answers for the others.
-    fn item(&self, service: Service) -> Result<(), Fault> {
+    fn item(&self, service: Service, read: Read, item: &str) -> Result<(), Fault> {
         let now = self.world.clock.get();
-        if self.world.state.borrow_mut().faults.injects(InjectedFault::ReadDenied, now) {
-            return Err(fault(service, FaultKind::Denied, "access denied"));
+        match self.world.state.borrow_mut().faults.refuses(read, item, now) {
+            Some(kind) => Err(fault(service, kind, &format!("the {read:?} of {item} is refused"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// After a call that changed something, the invocation may crash or the answer may be lost.

@@ -148,6 +148,13 @@ impl Pipelines {
         u32::try_from(self.executions.len()).unwrap_or(u32::MAX)
     }
 
+    /// Returns whether a pipeline runs, for Patchwave or for anybody else.
+    pub(crate) fn is_running(&self, pipeline: &str) -> bool {
+        let foreign = self.foreign.values().filter(|foreign| foreign.state == ExecutionState::InProgress);
+        self.in_progress().any(|execution| execution.start.pipeline == pipeline)
+            || foreign.into_iter().any(|foreign| foreign.pipeline == pipeline)
+    }
+
     /// Returns the executions under way.
     pub(crate) fn in_progress(&self) -> impl Iterator<Item = &Execution> {
         self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)

@@ -16,6 +16,11 @@ impl Simulation {
         self.world.state.borrow_mut().checker.violation(now, violation.to_owned());
     }
 
+    /// Returns how many starts were refused so far.
+    pub(crate) fn refused_starts(&self) -> u64 {
+        self.world.state.borrow().truth.refused_starts
+    }
+
     /// Checks that nothing was forgotten, with the report of the last sweep.
     pub(crate) fn check_liveness(&mut self, report: &Report) -> Result<(), Broken> {
         let (facts, now) = (self.facts()?, self.now());
