@@ -129,6 +129,7 @@ impl Resolution<'_> {
                     self.record.success.iter_mut().for_each(|success| success.parents.clear());
                 }
             }
+            Pushed::Replaced => self.record.failures = None,
             // A build whose version never stands on the line would start again and again.
             Pushed::Foreign | Pushed::Unknown => {
                 let because = format!(

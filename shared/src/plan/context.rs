@@ -101,6 +101,9 @@ impl<'a> Context<'a> {
             return Some(unread);
         }
         let details = facts.succeeded().filter(|_| self.record(id).claim.is_some())?;
+        if let Current::Unread(unread) = &facts.current {
+            return Some(unread);
+        }
         let reported = details.pushed.iter().find_map(|digest| facts.unread_versions.get(digest));
         reported.or(facts.unread_history.as_ref())
     }

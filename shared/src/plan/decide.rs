@@ -399,6 +399,8 @@ impl<'a> Candidate<'_, 'a> {
                     waits && (hold.is_moving() || matches!(**hold, Hold::BackOff { .. }))
                 }
                 Some(Hold::Unknown { .. }) => self.may_become_known(),
+                // The record keeps what could not be read unsettled.
+                Some(Hold::Unresolved { .. }) if self.is_hung(&self.image.id) => false,
                 Some(hold) => hold.is_moving(),
             }
     }

@@ -28,8 +28,10 @@ pub(super) enum Pushed<'a> {
     Nothing(&'a Version),
     /// An earlier version stands there, and what the build pushed is gone.
     RolledBack,
-    /// A version of a person or another pipeline stands there, and what the build pushed is gone.
+    /// A version that was pushed while the build ran stands there, and it is not the build's.
     Foreign,
+    /// A person or another pipeline pushed a later version, and what the build pushed is gone.
+    Replaced,
     /// It is not known: the version is not visible yet, or could not be read.
     Unknown,
 }
@@ -63,21 +65,19 @@ pub(super) fn pushed<'a>(
     match is_replaced {
         true => Pushed::Nothing(current),
         false if current.pushed_at < claim.claimed_at => Pushed::RolledBack,
-        false => Pushed::Foreign,
+        false if build.is_within(current) => Pushed::Foreign,
+        false => Pushed::Replaced,
     }
 }
 
-/// Returns whether the current version alone does not show what the build pushed. Then the image's
-/// history is needed: what a build pushed may have lost its tag since.
+/// Returns whether neither the execution nor the current version says what the build pushed. Then
+/// the image's history is needed: what the build pushed may have lost its tag since.
 pub fn needs_history(hierarchy: &Hierarchy, facts: &Facts, image: &Image) -> bool {
     let Some(own) = facts.images.get(&image.id) else { return false };
     let (Some(claim), Some(current)) = (&own.record.claim, own.current_version()) else { return false };
     let Some(details) = own.succeeded() else { return false };
     let build = Build { hierarchy, facts, image, own, claim, details };
-    let is_clear = !matches!(build.reported(), Ok(None))
-        || build.is_signed(current)
-        || (build.is_within(current) && !build.is_contradicted(current));
-    !is_clear
+    matches!(build.reported(), Ok(None)) && !build.is_signed(current)
 }
 
 /// One build, and all that shows what it pushed.
@@ -113,14 +113,15 @@ impl<'a> Build<'_, 'a> {
     }
 
     /// The version that was pushed while the execution ran and that nothing contradicts. One that
-    /// names the parents that Patchwave sent comes first, then the one that stands on the line.
+    /// names the parents that Patchwave sent comes first, then the last push: a build pushes at its
+    /// end.
     fn pushed_within(&self, current: &Version) -> Option<&'a Version> {
         let candidates = self.own.versions.values();
         candidates
             .filter(|version| self.is_within(version) && !self.is_contradicted(version))
             .filter(|version| version.digest == current.digest || !self.is_on_another_line(version))
             .max_by_key(|version| {
-                (self.names_parents(version), version.digest == current.digest, version.pushed_at)
+                (self.names_parents(version), version.pushed_at, version.digest == current.digest)
             })
     }
 
@@ -191,12 +192,13 @@ impl<'a> Build<'_, 'a> {
     }
 
     /// Whether the build may have pulled `other` instead of the version sent: its pipeline takes no
-    /// variable that names the base, and the parent's tag moved on after the claim.
+    /// variable that names the base, and the parent's tag moved after the claim, on or back.
     fn may_pull(&self, sent: &Version, other: &Version) -> bool {
         let takes_base = [Variable::BaseImage, Variable::Parents]
             .iter()
             .any(|variable| self.claim.start.variables.contains_key(variable.name()));
-        !takes_base && other.pushed_at > sent.pushed_at
+        let is_current = self.base().is_some_and(|(_, parent)| parent.current_version() == Some(other));
+        !takes_base && (is_current || other.pushed_at > sent.pushed_at)
     }
 }
 

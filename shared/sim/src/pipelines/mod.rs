@@ -1,5 +1,7 @@
 //! CodePipeline: executions, which are found by token, id or build key.
 
+mod foreign;
+
 use std::collections::BTreeMap;
 
 use patchwave::facts::{
@@ -11,10 +13,16 @@ use patchwave::plan::Start;
 use patchwave::record::Claim;
 use patchwave::time::{Span, Timestamp};
 
+pub(crate) use foreign::Foreign;
+
 use crate::draw::{Seed, hex, uuid};
+use crate::not_yet::NotYet;
 
 /// The largest difference between the clocks of CodePipeline and of an invocation.
 const SKEW: Span = Span::seconds(30);
+
+/// How long CodePipeline remembers a token. Its documentation does not say.
+const TOKEN_MEMORY: Span = Span::minutes(30);
 
 /// Returns the declaration of a start's pipeline. All pipelines of the hierarchy exist and declare
 /// what it says, and each has built every commit.
@@ -45,6 +53,8 @@ pub(crate) struct Execution {
     /// Counts the builds of the image.
     pub(crate) number: u32,
     pub(crate) result: BuildResult,
+    /// The version that it reports as pushed. Half of the pipelines report none.
+    pub(crate) reported: Option<Digest>,
 }
 
 /// How an execution will end.
@@ -74,8 +84,8 @@ impl BuildResult {
 impl Execution {
     /// What the actions report once it has ended.
     fn details(&self) -> ExecutionDetails {
-        let ended = self.state != ExecutionState::InProgress;
-        ExecutionDetails { ended_at: ended.then_some(self.ends_at), ..ExecutionDetails::default() }
+        let pushed = self.reported.iter().cloned().collect();
+        ExecutionDetails { pushed, ..details(self.state, self.ends_at) }
     }
 
     /// Returns the value of a variable, if Patchwave sent it.
@@ -90,12 +100,15 @@ pub(crate) struct Pipelines {
     executions: BTreeMap<String, Execution>,
     by_token: BTreeMap<String, String>,
     builds: BTreeMap<ImageId, u32>,
+    foreign: BTreeMap<String, Foreign>,
 }
 
 impl Pipelines {
     /// Returns the execution that the token of this start began earlier.
-    pub(crate) fn replayed(&self, start: &Start) -> Option<String> {
-        self.by_token.get(&start.token()).cloned()
+    pub(crate) fn replayed(&self, start: &Start, now: Timestamp) -> Option<&Execution> {
+        let execution = self.executions.get(self.by_token.get(&start.token())?)?;
+        let is_remembered = now < TOKEN_MEMORY.after(execution.started_at);
+        (is_remembered || !NotYet::TokenOfEarlierAttempt.is_left_out()).then_some(execution)
     }
 
     /// Begins an execution.
@@ -113,7 +126,7 @@ impl Pipelines {
             BuildResult::Hangs(lasts) => lasts,
             _ => duration(seed, start, number),
         };
-        let id = uuid(&hex(&format!("execution {} {} {token}", seed.0, start.pipeline)));
+        let id = uuid(&hex(&format!("execution {} {} {token} {number}", seed.0, start.pipeline)));
         let execution = Execution {
             id: id.clone(),
             start: start.clone(),
@@ -123,6 +136,7 @@ impl Pipelines {
             parents,
             number,
             result,
+            reported: None,
         };
         self.by_token.insert(token, id.clone());
         self.executions.entry(id).or_insert(execution)
@@ -133,6 +147,15 @@ impl Pipelines {
         let execution = self.executions.get_mut(id)?;
         execution.state = execution.result.state();
         Some(execution)
+    }
+
+    /// Makes an execution report what it pushed, if its pipeline does so.
+    pub(crate) fn report(&mut self, id: &str, pushed: &Digest, seed: Seed) {
+        if let Some(execution) = self.executions.get_mut(id)
+            && seed.draws("reports", &execution.start.pipeline).percent(50)
+        {
+            execution.reported = Some(pushed.clone());
+        }
     }
 
     /// Counts one more build of an image, by Patchwave or by a person.
@@ -147,29 +170,79 @@ impl Pipelines {
         u32::try_from(self.executions.len()).unwrap_or(u32::MAX)
     }
 
+    /// Returns whether a pipeline runs, for Patchwave or for anybody else.
+    pub(crate) fn is_running(&self, pipeline: &str) -> bool {
+        let foreign = self.foreign.values().filter(|foreign| foreign.state == ExecutionState::InProgress);
+        self.in_progress().any(|execution| execution.start.pipeline == pipeline)
+            || foreign.into_iter().any(|foreign| foreign.pipeline == pipeline)
+    }
+
     /// Returns the executions under way.
     pub(crate) fn in_progress(&self) -> impl Iterator<Item = &Execution> {
         self.executions.values().filter(|execution| execution.state == ExecutionState::InProgress)
     }
 
-    /// Returns the execution of a claim.
+    /// Returns the execution of a claim: by its id once it is confirmed, else by its build key.
+    ///
+    /// A pipeline that does not take the key has only times to compare. Then it is the first start
+    /// since the claim, whoever made it.
     pub(crate) fn of(&self, claim: &Claim) -> Seen {
         let found = match &claim.execution {
-            Some(id) => self.executions.get(id),
-            // The first one since the claim: while a claim is unresolved, Patchwave starts no
-            // other.
-            None => self
-                .executions
-                .values()
-                .filter(|execution| is_of(execution, claim))
-                .min_by_key(|execution| execution.started_at),
+            Some(id) => self.with_id(id),
+            None if claim.start.variables.contains_key(Variable::BuildKey.name()) => {
+                let carries = |execution: &&Execution| {
+                    execution.variable(Variable::BuildKey) == Some(claim.start.key.as_str())
+                };
+                self.since(claim).filter(carries).map(seen).min_by_key(order)
+            }
+            None => {
+                let by_hand = self.foreign.values().filter(|foreign| {
+                    foreign.by_hand
+                        && foreign.pipeline == claim.start.pipeline
+                        && foreign.started_at >= SKEW.before(claim.claimed_at)
+                });
+                self.since(claim).map(seen).chain(by_hand.map(seen_foreign)).min_by_key(order)
+            }
         };
-        found.map_or(Seen::NotFound, |execution| Seen::Found {
-            id: execution.id.clone(),
-            state: execution.state,
-            details: execution.details(),
+        found.map_or(Seen::NotFound, |(_, id, state, details)| Seen::Found {
+            id: id.to_owned(),
+            state,
+            details,
         })
     }
+
+    fn with_id(&self, id: &str) -> Option<Found<'_>> {
+        self.executions.get(id).map(seen).or_else(|| self.foreign.get(id).map(seen_foreign))
+    }
+
+    /// Returns the executions that Patchwave started in a claim's pipeline since the claim.
+    fn since(&self, claim: &Claim) -> impl Iterator<Item = &Execution> {
+        let earliest = SKEW.before(claim.claimed_at);
+        let is_since = move |execution: &&Execution| {
+            execution.start.pipeline == claim.start.pipeline && execution.started_at >= earliest
+        };
+        self.executions.values().filter(is_since)
+    }
+}
+
+/// When an execution started, its id and its state.
+type Found<'p> = (Timestamp, &'p str, ExecutionState, ExecutionDetails);
+
+fn order<'p>((started_at, id, ..): &Found<'p>) -> (Timestamp, &'p str) {
+    (*started_at, id)
+}
+
+fn details(state: ExecutionState, ends_at: Timestamp) -> ExecutionDetails {
+    let ended = state != ExecutionState::InProgress;
+    ExecutionDetails { ended_at: ended.then_some(ends_at), ..ExecutionDetails::default() }
+}
+
+fn seen(execution: &Execution) -> Found<'_> {
+    (execution.started_at, &execution.id, execution.state, execution.details())
+}
+
+fn seen_foreign(foreign: &Foreign) -> Found<'_> {
+    (foreign.started_at, &foreign.id, foreign.state, details(foreign.state, foreign.ends_at))
 }
 
 /// Returns how long an image's builds usually take.
@@ -180,13 +253,4 @@ pub(crate) fn usual_duration(seed: Seed, image: &ImageId) -> Span {
 fn duration(seed: Seed, start: &Start, number: u32) -> Span {
     let percent = seed.draws("build time", &format!("{} {number}", start.image)).between(85, 125);
     Span::seconds(usual_duration(seed, &start.image).as_seconds() * percent / 100)
-}
-
-/// Returns whether an execution belongs to a claim: by its build key if the pipeline takes one,
-/// else by pipeline and time.
-fn is_of(execution: &Execution, claim: &Claim) -> bool {
-    let same_pipeline = execution.start.pipeline == claim.start.pipeline
-        && execution.started_at >= SKEW.before(claim.claimed_at);
-    let key = execution.variable(Variable::BuildKey);
-    same_pipeline && key.is_none_or(|key| key == claim.start.key.as_str())
 }
