@@ -133,7 +133,7 @@ pub enum Execution {
     Found {
         id: String,
         state: ExecutionState,
-        #[serde(default, skip_serializing_if = "ExecutionDetails::is_empty")]
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         details: ExecutionDetails,
     },
     /// All executions since the claim were read, and none has its build key.
@@ -156,17 +156,11 @@ pub struct ExecutionDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// Whether it failed only because the account runs as many builds as it may.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub at_limit: bool,
     /// What an execution that runs for long does or waits for. For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<String>,
-}
-
-impl ExecutionDetails {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Execution {
