@@ -5,7 +5,7 @@ import re
 
 import pytest
 from pattern import matches
-from stack import ACCOUNT, REGION, ROOT
+from stack import ACCOUNT, FUNCTIONS, REGION, ROOT
 
 # The account of the sample events, whose registry this is.
 SAMPLES = "111122223333"
@@ -23,6 +23,9 @@ LET_THROUGH = {
     "ecr-image-action-restore": ["Pushes"],
     "ecr-image-scan-complete": ["BasicScans"],
     "ecr-image-scan-failed": ["BasicScans"],
+    "ecr-pull-through-cache-action-failure-constructed": ["Copies"],
+    "ecr-pull-through-cache-action-success": ["Copies"],
+    "ecr-replication-action-success": ["Copies"],
     "inspector2-coverage-ecr-constructed": ["InspectorScans"],
     "inspector2-finding-ecr-package": ["Findings"],
     "inspector2-scan-ecr": ["InspectorScans"],
@@ -36,6 +39,7 @@ QUEUES = {
     "InspectorScans": "Scans",
     "Findings": "Scans",
     "Pushes": "Changes",
+    "Copies": "Changes",
     "Executions": "Changes",
     "MemberExecutions": "Changes",
 }
@@ -112,6 +116,7 @@ ARN = f"arn:aws:ecr:{REGION}:{SAMPLES}:repository/apps/checkout"
         # What changed nothing.
         ("ecr-image-action-push", {"detail__result": "FAILURE"}),
         ("ecr-image-action-push", {"detail__image-tag": ""}),
+        ("ecr-replication-action-success", {"detail__result": "FAILED"}),
         ("codepipeline-pipeline-succeeded", {"detail__state": "STARTED"}),
         ("codepipeline-pipeline-succeeded", {"detail_type": "CodePipeline Stage Execution State Change"}),
         # Somebody's own events.
@@ -191,6 +196,21 @@ def test_where_a_rule_delivers(enforcing, rule):
     assert target["Arn"] == enforcing.arn(QUEUES[rule])
     assert target["DeadLetterConfig"]["Arn"] == enforcing.arn(QUEUES[rule] + "Dead")
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 24}
+
+
+# Which function each source's events are for. ECR's scans are for the one that Inspector's are for.
+ACTS = {"aws.codepipeline": "RebuildFanout", "aws.ecr": "RebuildFanout", "aws.inspector2": "ScanComplete"}
+
+
+@pytest.mark.parametrize("name", sorted(LET_THROUGH))
+def test_each_event_reaches_the_function_that_acts_on_it(enforcing, rules, name):
+    event, reached = sample(name), set()
+    for rule in let_through(rules, event):
+        for function in FUNCTIONS:
+            mappings = enforcing.client("lambda").list_event_source_mappings(FunctionName=enforcing.id(function))
+            if enforcing.arn(QUEUES[rule]) in [mapping["EventSourceArn"] for mapping in mappings["EventSourceMappings"]]:
+                reached.add(function)
+    assert reached == {"ScanComplete" if event["detail-type"] == "ECR Image Scan" else ACTS[event["source"]]}
 
 
 def test_what_patchwave_says_reaches_people_and_no_function(enforcing, rules):
