@@ -9,7 +9,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
-use patchwave_converge::{Fault, FaultKind, PassSettings, Report, converge};
+use patchwave_converge::{Fault, FaultKind, PassSettings, Report, World, converge};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
@@ -79,6 +79,8 @@ enum Failed {
     World(#[from] Fault),
     #[error("not everything could be written; SQS delivers the events again")]
     NotWhole,
+    #[error("not everything could be written: {0}")]
+    Unwritten(String),
     #[error("cannot write the report: {0}")]
     Report(serde_json::Error),
 }
@@ -94,7 +96,7 @@ impl From<Failed> for Diagnostic {
                 FaultKind::Unavailable => "Unavailable",
                 FaultKind::Invalid => "Invalid",
             },
-            Failed::NotWhole => "NotWhole",
+            Failed::NotWhole | Failed::Unwritten(_) => "NotWhole",
             Failed::Report(_) => "InvalidReport",
         };
         Self { error_type: error_type.to_owned(), error_message: failed.to_string() }
@@ -136,7 +138,13 @@ impl Function {
         }
         match trigger::parse(&payload, self.role.schedule)? {
             Event::Trigger(trigger) => {
-                serde_json::to_value(self.pass(vec![trigger], owner, deadline).await?).map_err(Failed::Report)
+                let report = self.pass(vec![trigger], owner, deadline).await?;
+                // Lambda tries a sweep again, and an alarm tells people. A report would tell
+                // nobody.
+                if let Some(failure) = report.unwritten() {
+                    return Err(Failed::Unwritten(failure.message.clone()));
+                }
+                serde_json::to_value(report).map_err(Failed::Report)
             }
             Event::Ignored { because } => {
                 info!(target: "patchwave", because, "ignored");
@@ -167,7 +175,7 @@ impl Function {
             deadline,
         };
         let report = (self.role.pass)(invocation).await?;
-        telemetry::report(&report);
+        telemetry::report(&report, world.now());
         Ok(report)
     }
 }
