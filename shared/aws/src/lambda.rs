@@ -137,15 +137,7 @@ impl Function {
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule)? {
-            Event::Trigger(trigger) => {
-                let report = self.pass(vec![trigger], owner, deadline).await?;
-                // Lambda tries a sweep again, and an alarm tells people. A report would tell
-                // nobody.
-                if let Some(failure) = report.unwritten() {
-                    return Err(Failed::Unwritten(failure.message.clone()));
-                }
-                serde_json::to_value(report).map_err(Failed::Report)
-            }
+            Event::Trigger(trigger) => answer_of(&self.pass(vec![trigger], owner, deadline).await?),
             Event::Ignored { because } => {
                 info!(target: "patchwave", because, "ignored");
                 ignored(&because).map_err(Failed::Report)
@@ -206,6 +198,15 @@ impl Invocation<'_> {
         let mut report = self.make().await?;
         Box::pin(inventory::finish(self.world, self.hierarchy, swept, &mut report)).await;
         Ok(report)
+    }
+}
+
+/// Returns a report to whoever invoked the function. If something was not written, the invocation
+/// fails: then Lambda tries a sweep again, and an alarm notifies people. A report reaches nobody.
+fn answer_of(report: &Report) -> Result<Value, Failed> {
+    match report.unwritten() {
+        Some(failure) => Err(Failed::Unwritten(failure.message.clone())),
+        None => serde_json::to_value(report).map_err(Failed::Report),
     }
 }
 

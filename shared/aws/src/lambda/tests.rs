@@ -1,4 +1,5 @@
 use patchwave::trigger::ScheduleKind;
+use patchwave_converge::{Failure, FailureKind};
 use serde_json::{Value, json};
 
 use super::*;
@@ -62,4 +63,16 @@ async fn an_ignored_event_is_an_empty_report_that_says_why() {
     let answer = function().handle(event(other)).await.unwrap();
     assert_eq!(answer["started"], json!([]));
     assert!(answer["ignored"].as_str().unwrap().contains("someone"));
+}
+
+#[test]
+fn what_was_not_written_fails_the_invocation_and_nothing_else_does() {
+    let with = |kind| {
+        let failure = Failure { kind, image: None, message: "the table is full".to_owned() };
+        answer_of(&Report { errors: vec![failure], ..Report::default() })
+    };
+    assert!(with(FailureKind::Scan).is_ok(), "the next sweep asks again");
+    let failed = Diagnostic::from(with(FailureKind::Write).unwrap_err());
+    assert_eq!(failed.error_type, "NotWhole");
+    assert!(failed.error_message.contains("the table is full"));
 }
