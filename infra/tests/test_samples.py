@@ -35,28 +35,48 @@ SETTINGS = {
 }
 
 
-def index(platform):
-    attestation = {"digest": f"sha256:{'e' * 64}", "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}
-    return json.dumps({"manifests": [{"digest": platform}, attestation]})
+BESIDE = f"sha256:{'e' * 64}"
+# As BuildKit writes it: the config is an image's, and its reader would say that it is for no platform.
+ATTESTATION = json.dumps(
+    {
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": f"sha256:{'1' * 64}"},
+        "layers": [{"mediaType": "application/vnd.in-toto+json", "digest": f"sha256:{'2' * 64}"}] * 2,
+    }
+)
+LAYERS = [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": f"sha256:{'3' * 64}"}]
+IMAGE = json.dumps({**json.loads(ATTESTATION), "layers": LAYERS})
+SAYS_IT_IS_NONE = {"annotations": {"vnd.docker.reference.type": "attestation-manifest"}, "artifactType": "application/spdx+json"}
 
 
-def scan(status="ACTIVE", findings=()):
+def index(platform, os="unknown", architecture="unknown"):
+    """Returns an index of a platform, and of something beside it that calls itself an attestation."""
+    image = {"digest": platform, "platform": {"os": "linux", "architecture": "arm64"}}
+    beside = {"digest": BESIDE, "platform": {"os": os, "architecture": architecture}, **SAYS_IT_IS_NONE}
+    return json.dumps({"manifests": [image, beside]})
+
+
+LOOKED = {"imageScanCompletedAt": "2026-11-19T06:20:00+00:00"}
+
+
+def scan(status="ACTIVE", findings=(), **found):
     """Returns a scan's answer: each finding a name, a severity and whether it has a fix."""
     enhanced = [
         {"packageVulnerabilityDetails": {"vulnerabilityId": name}, "severity": severity, "fixAvailable": fix}
         for name, severity, fix in findings
     ]
-    return json.dumps({"imageScanStatus": {"status": status}, "imageScanFindings": {"enhancedFindings": enhanced}})
+    found = {"enhancedFindings": enhanced, **found}
+    return json.dumps({"imageScanStatus": {"status": status}, "imageScanFindings": found})
 
 
-def scanned(candidate, published=(), status="ACTIVE", looked="2026-11-19T06:20:00+00:00"):
+def scanned(candidate, published=(), status="ACTIVE"):
     """What docker and aws answer while a candidate is scanned."""
     return [
         {"if": ["imagetools inspect --raw", CANDIDATE], "out": index(PLATFORM)},
         {"if": ["imagetools inspect --raw", PUBLISHED], "out": index(OLD)},
-        {"if": ["describe-image-scan-findings", PLATFORM, "imageScanStatus.status"], "out": f"{status}\t{looked}\n"},
-        {"if": ["describe-image-scan-findings", PLATFORM], "out": scan(findings=candidate)},
-        {"if": ["describe-image-scan-findings", OLD], "out": scan(findings=published)},
+        {"if": ["imagetools inspect --raw", BESIDE], "out": ATTESTATION},
+        {"if": ["describe-image-scan-findings", PLATFORM], "out": scan(status, candidate, **LOOKED)},
+        {"if": ["describe-image-scan-findings", OLD], "out": scan(findings=published, **LOOKED)},
+        {"if": ["list-coverage"], "out": ""},
         {"if": ["batch-get-image", "imageTag=22"], "out": json.dumps({"images": [{"imageId": {"imageDigest": PUBLISHED}}]})},
         {
             "if": ["describe-images"],
@@ -81,10 +101,14 @@ BUILT = [
 
 @pytest.fixture
 def bench(tmp_path):
+    folders = iter(range(10))
+
     def make(answers, candidate=True):
+        folder = tmp_path / str(next(folders))
+        folder.mkdir()
         if candidate:
-            (tmp_path / "candidate.digest").write_text(f"{CANDIDATE}\n")
-        return Bench(tmp_path, answers)
+            (folder / "candidate.digest").write_text(f"{CANDIDATE}\n")
+        return Bench(folder, answers)
 
     return make
 
@@ -155,7 +179,7 @@ def test_a_candidate_may_not_be_worse_than_what_is_published(bench, candidate, p
     assert done is passes, said
 
 
-@pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE", "PENDING", "SCAN_ELIGIBILITY_EXPIRED"])
+@pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE", "PENDING", "SCAN_ELIGIBILITY_EXPIRED", "COMPLETED_IN_PART", None])
 def test_unknown_is_never_clean(bench, status):
     done, said = bench(scanned([], status=status)).run(CI / "scan", **{**SETTINGS, "FAIL_ON": "NEVER"})
     assert not done and "the scan of" in said
@@ -168,15 +192,99 @@ def test_a_registry_that_does_not_answer_stops_the_candidate(bench, fails_on):
     assert not done, said
 
 
-def test_that_inspector_watches_is_no_scan(bench):
-    done, said = bench(scanned([], looked="None")).run(CI / "scan", **SETTINGS)
+def answers(*scans, code=0, err=""):
+    """What the scan of the candidate's platform says, one after the other."""
+    return {"if": ["describe-image-scan-findings", PLATFORM], "outs": list(scans) or [""], "code": code, "err": err}
+
+
+@pytest.mark.parametrize(
+    "premature",
+    [
+        # Seconds after a push, an enhanced scan may answer so before the findings come.
+        scan("COMPLETE"),
+        scan("COMPLETE", findingSeverityCounts={"CRITICAL": 5}, **LOOKED),
+        # As soon as Inspector watches an image, before its first scan.
+        scan("ACTIVE"),
+        scan("ACTIVE", [HIGH]),
+    ],
+)
+def test_a_scan_that_is_not_done_is_waited_for_whatever_it_calls_itself(bench, premature):
+    done, said = bench([answers(premature), *scanned([])]).run(CI / "scan", **{**SETTINGS, "FAIL_ON": "NEVER"})
     assert not done and "did not come" in said
+
+
+@pytest.mark.parametrize("first", [scan("COMPLETE"), scan("ACTIVE"), scan("PENDING")])
+def test_a_finding_that_comes_late_counts(bench, first):
+    late = scan("COMPLETE", [OPENSSL], **LOOKED)
+    done, said = bench([answers(first, late), *scanned([])]).run(CI / "scan", **SETTINGS)
+    assert not done and OPENSSL[0] in said
+
+
+def test_what_is_judged_is_the_answer_that_was_waited_for(bench):
+    emptied = scan("ACTIVE", **LOOKED)
+    done, said = bench([answers(scan("COMPLETE", [OPENSSL], **LOOKED), emptied), *scanned([])]).run(CI / "scan", **SETTINGS)
+    assert not done and OPENSSL[0] in said
+
+
+def test_an_active_scan_without_a_time_is_done_when_inspectors_coverage_says_so(bench):
+    covered = {"if": ["inspector2 list-coverage", PLATFORM], "out": "2026-11-19T06:20:00+00:00\n"}
+    done, said = bench([answers(scan("ACTIVE")), covered, *scanned([])]).run(CI / "scan", **SETTINGS)
+    assert done, said
+    denied = {"if": ["inspector2 list-coverage"], "err": "(AccessDeniedException)", "code": 254}
+    done, said = bench([answers(scan("ACTIVE")), denied, *scanned([])]).run(CI / "scan", **SETTINGS)
+    assert not done and "unreadable" in said
 
 
 def test_a_scan_that_has_not_begun_is_waited_for(bench):
-    missing = {"if": ["imageScanStatus.status"], "err": "(ScanNotFoundException)", "code": 254}
+    missing = answers(code=254, err="(ScanNotFoundException)")
     done, said = bench([missing, *scanned([])]).run(CI / "scan", **SETTINGS)
     assert not done and "did not come" in said
+
+
+@pytest.mark.parametrize("error", ["(AccessDeniedException)", "(ThrottlingException)", "Could not connect"])
+def test_a_scan_that_may_not_be_read_stops_the_candidate(bench, error):
+    done, said = bench([answers(code=254, err=error), *scanned([])]).run(CI / "scan", **{**SETTINGS, "FAIL_ON": "NEVER"})
+    assert not done and "unreadable" in said and error in said
+
+
+@pytest.mark.parametrize(
+    ("platform", "document", "is_scanned"),
+    [
+        # The attack: a vulnerable image beside the clean one.
+        (("linux", "amd64"), IMAGE, True),
+        (("linux", "amd64"), ATTESTATION, True),
+        (("unknown", "unknown"), IMAGE, True),
+        (("unknown", "unknown"), json.dumps({**json.loads(ATTESTATION), "layers": LAYERS + json.loads(ATTESTATION)["layers"]}), True),
+        (("unknown", "unknown"), json.dumps({**json.loads(ATTESTATION), "layers": []}), True),
+        (("unknown", "unknown"), json.dumps({"manifests": [{"digest": OLD}]}), True),
+        (("unknown", "unknown"), ATTESTATION, False),
+    ],
+)
+def test_only_what_is_an_attestation_goes_without_a_scan(bench, platform, document, is_scanned):
+    table = [
+        {"if": ["imagetools inspect --raw", CANDIDATE], "out": index(PLATFORM, *platform)},
+        {"if": ["imagetools inspect --raw", BESIDE], "out": document},
+        {"if": ["imagetools inspect --raw", PUBLISHED], "out": json.dumps({"manifests": [{"digest": OLD}]})},
+        {"if": ["describe-image-scan-findings", BESIDE], "out": scan("COMPLETE", [OPENSSL], **LOOKED)},
+        *scanned([]),
+    ]
+    done, said = bench(table).run(CI / "scan", **SETTINGS)
+    assert done is not is_scanned, said
+    assert (OPENSSL[0] in said) is is_scanned
+
+
+def test_an_index_without_anything_to_run_is_no_image(bench):
+    nothing = {"manifests": json.loads(index(PLATFORM))["manifests"][1:]}
+    for document in (nothing, {"manifests": []}):
+        table = [{"if": ["imagetools inspect --raw", CANDIDATE], "out": json.dumps(document)}, *scanned([])]
+        done, said = bench(table).run(CI / "scan", **SETTINGS)
+        assert not done, said
+
+
+def test_what_cannot_be_read_is_no_attestation(bench):
+    silent = {"if": ["imagetools inspect --raw", BESIDE], "err": "403 Forbidden", "code": 1}
+    done, said = bench([silent, *scanned([])]).run(CI / "scan", **SETTINGS)
+    assert not done and "403" in said
 
 
 MANIFEST = '{"schemaVersion": 2}'
@@ -221,11 +329,12 @@ def test_no_test_is_no_passed_test(bench):
     assert not bench([{"if": ["pull"]}]).run(CI / "test", **SETTINGS)[0]
 
 
-def test_the_smoke_test_gets_the_candidate_by_digest(bench, tmp_path):
-    smoke = tmp_path / "smoke"
+def test_the_smoke_test_gets_the_candidate_by_digest(bench):
+    bench = bench([{"if": ["pull"]}])
+    smoke = bench.folder / "smoke"
     smoke.write_text('#!/bin/sh\necho "tested $1"\n')
     smoke.chmod(0o755)
-    done, said = bench([{"if": ["pull"]}]).run(CI / "test", **SETTINGS)
+    done, said = bench.run(CI / "test", **SETTINGS)
     assert done and f"tested {SETTINGS['REGISTRY']}/platform/node@{CANDIDATE}" in said
 
 
