@@ -13,6 +13,7 @@ from stack import INFRA, ROOT, read
 
 CI = INFRA / "samples/ci"
 SCRIPTS = ["build", "test", "scan", "publish"]
+EVERY_SCRIPT = ["variables", *SCRIPTS]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CANDIDATE, PLATFORM, PUBLISHED, OLD = (f"sha256:{letter * 64}" for letter in "abcd")
 
@@ -339,15 +340,20 @@ def test_the_smoke_test_gets_the_candidate_by_digest(bench):
 
 
 def test_nothing_is_published_before_it_was_tested_and_scanned():
-    build = yaml.safe_load((CI / "buildspec.yml").read_text())["phases"]["build"]
+    spec = yaml.safe_load((CI / "buildspec.yml").read_text())
+    build = spec["phases"]["build"]
     assert build["on-failure"] == "ABORT"
-    assert build["commands"][-4:] == [f"ci/{script}" for script in SCRIPTS]
-    assert build["commands"][0].split() == ["chmod", "+x", *build["commands"][-4:], "smoke"]
+    *_, build_it, test_it, scan_it, publish_it, last = build["commands"]
+    assert [build_it, test_it, scan_it, publish_it] == [f"ci/{script}" for script in SCRIPTS]
+    assert last == 'export PATCHWAVE_DIGEST="$(cat candidate.digest)"'
+    assert spec["env"] == {"exported-variables": ["PATCHWAVE_DIGEST"]}
+    assert build["commands"][0].split() == ["chmod", "+x", *(f"ci/{script}" for script in EVERY_SCRIPT), "smoke"]
+    assert build["commands"][1].split() == ["ci/variables", ">", "execution.env"]
 
 
 def test_shellcheck_has_nothing_to_say():
     shellcheck = Path(sys.executable).parent / "shellcheck"
-    scripts = [CI / script for script in SCRIPTS] + [INFRA / "measure"]
+    scripts = [CI / script for script in EVERY_SCRIPT] + [INFRA / "measure"]
     done = subprocess.run([shellcheck, *(s for s in scripts if s.exists())], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -367,33 +373,114 @@ def test_every_variable_that_patchwave_sends_is_declared_with_a_default():
     assert (pipeline()["PipelineType"], pipeline()["ExecutionMode"]) == ("V2", "QUEUED")
 
 
-def test_the_build_gets_what_its_scripts_read():
+def action():
     [build] = pipeline()["Stages"][1]["Actions"]
-    passed = {variable["name"] for variable in json.loads(build["Configuration"]["EnvironmentVariables"])}
+    return build["Configuration"]["EnvironmentVariables"]
+
+
+EXECUTION = {"#{codepipeline.PipelineExecutionId}": SETTINGS["EXECUTION"]}
+
+
+def resolved(text, **variables):
+    """Returns the text as CodePipeline puts values into it: as they are."""
+    for name, value in {**EXECUTION, **{f"#{{variables.{name}}}": value for name, value in variables.items()}}.items():
+        text = text.replace(name, value)
+    return text
+
+
+def test_the_build_gets_what_its_scripts_read():
+    passed = {variable["name"] for variable in json.loads(action())}
     project = read("samples/pipeline.yaml")["Resources"]["Project"]["Properties"]["Environment"]
     passed |= {variable["Name"] for variable in project["EnvironmentVariables"]}
-    texts = [(CI / name).read_text() for name in [*SCRIPTS, "buildspec.yml"]]
+    passed |= set(re.findall("print ([A-Z_]+)", (CI / "variables").read_text()))
+    texts = [(CI / name).read_text() for name in [*EVERY_SCRIPT, "buildspec.yml"]]
     asked = set().union(*(re.findall(r"\$\{?([A-Z][A-Z_]+)", text) for text in texts))
     assert asked - passed <= {"SCAN_TRIES", "SCAN_PAUSE", "SOURCE_DATE_EPOCH"}
     assert passed - asked <= {"PATCHWAVE_REASON"}
 
 
-def test_the_longest_values_still_fit_into_an_action():
+# What a start can say to end its own value and to set whatever else it likes.
+INJECTION = 'false"},{"name":"BUILDKIT_IMAGE","value":"attacker/buildkit"},{"name":"BASH_ENV","value":"/tmp/x'
+
+
+def test_no_start_can_replace_a_setting():
+    hostile = {variable["Name"]: INJECTION for variable in pipeline()["Variables"]}
+    given = json.loads(resolved(action(), **hostile))
+    assert given == [{"name": "EXECUTION", "value": SETTINGS["EXECUTION"]}]
+    # Not through a source's output either, nor in any other action.
+    used = set(re.findall(r"#\{([^}]*)\}", json.dumps(pipeline())))
+    assert used == {"codepipeline.PipelineExecutionId"}
+
+
+def test_what_an_action_gets_fits():
     """CodePipeline takes 1,000 characters for a value of an action's configuration, once it is resolved."""
-    [build] = pipeline()["Stages"][1]["Actions"]
-    text = build["Configuration"]["EnvironmentVariables"]
-    longest = {
-        "#{variables.PATCHWAVE_BASE_IMAGE}": 150 + 72,
-        "#{variables.PATCHWAVE_NO_CACHE}": 5,
-        "#{variables.PATCHWAVE_REASON}": 60,
-        "#{SourceVariables.CommitId}": 40,
-        "#{SourceVariables.AuthorDate}": 25,
-        "#{codepipeline.PipelineExecutionId}": 36,
-    }
-    for name, length in longest.items():
-        assert name in text
-        text = text.replace(name, "x" * length)
-    assert len(text) <= 1000
+    assert len(resolved(action())) <= 1000
+
+
+STARTED = {
+    "PATCHWAVE_BASE_IMAGE": f"base/al2023@{OLD}",
+    "PATCHWAVE_PARENTS": "none",
+    "PATCHWAVE_BUILD_KEY": "none",
+    "PATCHWAVE_REASON": "Vulnerable,Expired",
+    "PATCHWAVE_NO_CACHE": "true",
+}
+SOURCE = {"CommitId": COMMIT, "AuthorDate": "2026-11-19T06:15:44Z", "CommitMessage": '"; rm -rf /'}
+
+
+def fetched(bench, started=STARTED, source=SOURCE):
+    """Runs ci/variables as the buildspec does, and returns whether the build goes on, and with what."""
+    variables = json.dumps([{"name": name, "resolvedValue": value} for name, value in started.items()])
+    bench = bench(
+        [
+            {"if": ["get-pipeline-execution", "--pipeline-name node", SETTINGS["EXECUTION"]], "out": variables},
+            {"if": ["list-action-executions", f"pipelineExecutionId={SETTINGS['EXECUTION']}"], "out": json.dumps(source)},
+        ]
+    )
+    commands = yaml.safe_load((CI / "buildspec.yml").read_text())["phases"]["build"]["commands"]
+    fetch = next(at for at, command in enumerate(commands) if command.startswith("ci/variables"))
+    script = bench.folder / "commands"
+    script.write_text("\n".join(["#!/bin/sh", "set -e", *commands[fetch : fetch + 2], "env"]))
+    script.chmod(0o755)
+    (bench.folder / "ci").symlink_to(CI)
+    done, said = bench.run(script, PIPELINE="node", EXECUTION=SETTINGS["EXECUTION"], BUILDKIT_IMAGE="ours")
+    return done, said, dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+
+
+def test_a_build_knows_what_started_it_and_of_which_commit_it_is(bench):
+    done, said, environment = fetched(bench)
+    assert done, said
+    for name in ("PATCHWAVE_BASE_IMAGE", "PATCHWAVE_REASON", "PATCHWAVE_NO_CACHE"):
+        assert environment[name] == STARTED[name]
+    assert (environment["COMMIT"], environment["COMMIT_DATE"]) == (COMMIT, SOURCE["AuthorDate"])
+
+
+def test_a_start_by_hand_has_the_pipelines_defaults(bench):
+    defaults = {variable["Name"]: variable["DefaultValue"] for variable in pipeline()["Variables"]}
+    done, said, environment = fetched(bench, defaults)
+    assert done, said
+    assert environment["PATCHWAVE_BASE_IMAGE"] == "none"
+
+
+@pytest.mark.parametrize("name", ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_NO_CACHE", "PATCHWAVE_REASON"])
+@pytest.mark.parametrize(
+    "value",
+    [INJECTION, "", "true false", "$(id)", "`id`", "true\nBUILDKIT_IMAGE=attacker/buildkit", f"attacker.example/x:1@{OLD}", "x" * 5_000],
+)
+def test_a_variable_of_another_form_stops_the_build(bench, name, value):
+    done, said, environment = fetched(bench, {**STARTED, name: value})
+    assert not done and name in said
+    assert environment.get("BUILDKIT_IMAGE") is None, "nothing runs after it"
+    assert len(said) < 1_000
+
+
+@pytest.mark.parametrize("name", STARTED.keys() - {"PATCHWAVE_PARENTS", "PATCHWAVE_BUILD_KEY"})
+def test_a_variable_that_is_not_there_stops_the_build(bench, name):
+    assert not fetched(bench, {key: value for key, value in STARTED.items() if key != name})[0]
+
+
+@pytest.mark.parametrize("source", [{}, None, {**SOURCE, "CommitId": "refs/pull/666/head"}, {**SOURCE, "AuthorDate": "$(id)"}])
+def test_what_is_no_commit_stops_the_build(bench, source):
+    assert not fetched(bench, source=source)[0]
 
 
 @pytest.mark.parametrize(("tier", "mutability"), [("base", "MUTABLE"), ("platform", "MUTABLE"), ("application", "IMMUTABLE")])
