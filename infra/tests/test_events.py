@@ -6,6 +6,7 @@ import re
 import pytest
 from pattern import matches
 from stack import ACCOUNT, FUNCTIONS, REGION, ROOT
+from test_permissions import listed, statements
 
 # The account of the sample events, whose registry this is.
 SAMPLES = "111122223333"
@@ -265,8 +266,28 @@ def test_without_an_organisation_no_other_account_reaches_the_bus(observing):
     assert "Policy" not in observing.client("events").describe_event_bus(Name="observing")
 
 
+def only_of_source(source):
+    """The condition for a key that has a value for each entry of a call. Without it, the call is refused."""
+    return {"ForAllValues:StringEquals": {"events:source": source}, "Null": {"events:source": "false"}}
+
+
 def test_only_the_organisation_reaches_the_bus(enforcing):
     bus = enforcing.client("events").describe_event_bus(Name="enforcing")
     [statement] = json.loads(bus["Policy"])["Statement"]
     assert statement["Action"] == "events:PutEvents"
-    assert statement["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-exampleorg"}}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:PrincipalOrgID": "o-exampleorg"},
+        **only_of_source("aws.codepipeline"),
+    }
+
+
+def test_the_bus_takes_from_other_accounts_what_a_rule_delivers(enforcing):
+    statement = enforcing.properties("BusPolicy")["Statement"]
+    delivered = enforcing.properties("MemberExecutions")["EventPattern"]["source"]
+    assert listed(statement["Condition"]["ForAllValues:StringEquals"]["events:source"]) == delivered
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_sends_notices_and_nothing_else(enforcing, function):
+    [puts] = [s for s in statements(enforcing, f"{function}Role") if s["Action"] == "events:PutEvents"]
+    assert puts["Condition"] == only_of_source("patchwave")
