@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fakes import Bench
-from stack import INFRA, ROOT, read
+from stack import INFRA, ROOT, Stack, read
 
 CI = INFRA / "samples/ci"
 SCRIPTS = ["build", "test", "scan", "publish"]
@@ -490,3 +490,21 @@ def test_tags_move_where_they_are_stable_and_nowhere_else(tier, mutability):
     condition, mutable, immutable = template["Resources"]["Repository"]["Properties"]["ImageTagMutability"]["Fn::If"]
     assert condition == "HasStableTags"
     assert (mutable if tier != "application" else immutable) == mutability
+
+
+@pytest.mark.parametrize(("given", "whose"), [({}, {"aws:SourceAccount": "123456789012"}), ({"OrganizationId": "o-exampleorg"}, {"aws:SourceOrgID": "o-exampleorg"})])
+def test_functions_may_pull_and_of_other_accounts_the_organisation_alone(given, whose):
+    stack = Stack(f"shared{len(given)}", "samples/repository.yaml", Tier="application", Name=f"apps/{len(given)}", **given)
+    try:
+        first, *rest = stack.properties("Repository")["RepositoryPolicyText"]["Statement"]
+        assert first["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert first["Condition"] == {"ArnLike": {"aws:SourceArn": "arn:aws:lambda:*:*:function:*"}, "StringEquals": whose}
+        # CloudFormation removes AWS::NoValue from a list, and moto does not.
+        assert [statement["Condition"] for statement in rest if statement] == [{"StringEquals": {"aws:PrincipalOrgID": "o-exampleorg"}}] * len(given)
+    finally:
+        stack.close()
+
+
+def test_codebuilds_image_is_a_choice():
+    image = read("samples/pipeline.yaml")["Resources"]["Project"]["Properties"]["Environment"]["Image"]
+    assert image["Fn::If"][:2] == ["HasBuildImage", {"Ref": "BuildImage"}]
