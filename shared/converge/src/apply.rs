@@ -11,7 +11,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::notice::Notice;
 use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
-use patchwave::record::{Attempt, Claim, Failures, Record};
+use patchwave::record::{Claim, Ended, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{Failure, FailureKind, Held, Report, Started};
@@ -100,7 +100,9 @@ impl<W: World> Pass<'_, W> {
         entered: &BTreeSet<ImageId>,
     ) {
         for image in freed.iter().filter(|image| starts.iter().all(|(start, _)| start.image != **image)) {
-            let read = self.facts.images.get(image).map_or(0, |image| image.record.fence);
+            let named = self.facts.images.get(image).map(|image| &image.record);
+            let departed = self.facts.departed.get(image).map(|departed| &departed.record);
+            let read = named.or(departed).map_or(0, |record| record.fence);
             self.free(image, read + u64::from(entered.contains(image))).await;
         }
     }
@@ -184,9 +186,8 @@ impl<W: World> Pass<'_, W> {
             start: start.clone(),
             execution: None,
         };
-        let attempt = Attempt { key: start.key.clone(), number: start.attempt };
-        let claimed =
-            Record { claim: Some(claim), last_attempt: Some(attempt), waiting_since: None, ..record.clone() };
+        let last_attempt = start.attempt;
+        let claimed = Record { claim: Some(claim), last_attempt, waiting_since: None, ..record.clone() };
         match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
             Ok(()) => self.make(start, Record { fence: claimed.fence + 1, ..claimed }).await,
             Err(NotClaimed::AtLimit(limit)) => {
@@ -241,19 +242,20 @@ impl<W: World> Pass<'_, W> {
     /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only
     /// means later.
     async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
+        let Some(claim) = record.claim.take() else { return };
         let later = refused.kind == FaultKind::Throttled;
+        let ended = if later { Ended::AtLimit } else { Ended::Failed };
         let failures =
-            Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now());
+            Failures::after(record.failures.take(), &start.inputs, ended, refused.to_string(), self.now());
         let hold = if later {
             Hold::AtLimit { limit: Limit::Pipeline }
         } else {
             Hold::BackOff { failures: failures.count, until: self.now(), because: failures.because.clone() }
         };
-        record.claim = None;
         record.failures = Some(failures);
-        if self.save(&start.image, &record).await {
-            self.free(&start.image, record.fence + 1).await;
-        }
+        let because = refused.to_string();
+        let withdrawn = self.world.withdraw(&start.image, &record, &claim, &because).await;
+        self.is_written(&start.image, withdrawn);
         self.hold(start, hold);
     }
 

@@ -120,6 +120,25 @@ impl Ledger {
         Ok(())
     }
 
+    /// Writes the record of a claim that was refused, and gives its slot and its share of the day
+    /// back.
+    pub(crate) fn withdraw(
+        &mut self,
+        image: &ImageId,
+        record: &Record,
+        claimed_at: Timestamp,
+    ) -> Result<(), NotSaved> {
+        if !self.is_fresh(image, record.fence) {
+            return Err(NotSaved::Conflict);
+        }
+        self.held_by.remove(image);
+        if let Some(started) = self.starts.get_mut(&day(claimed_at)) {
+            *started = started.saturating_sub(1);
+        }
+        self.write(image, record);
+        Ok(())
+    }
+
     fn is_fresh(&self, image: &ImageId, fence: u64) -> bool {
         self.is_fenceless || self.records.get(image).map_or(0, |stored| stored.fence) == fence
     }

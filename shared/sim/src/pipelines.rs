@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use patchwave::facts::{Declaration, Execution as Seen, ExecutionMode, ExecutionState, PipelineFacts};
+use patchwave::facts::{
+    Declaration, Execution as Seen, ExecutionDetails, ExecutionMode, ExecutionState, PipelineFacts,
+};
 use patchwave::hierarchy::{Hierarchy, Variable};
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
@@ -14,17 +16,19 @@ use crate::draw::{Seed, hex, uuid};
 /// The largest difference between the clocks of CodePipeline and of an invocation.
 const SKEW: Span = Span::seconds(30);
 
-/// Returns the declaration of a pipeline. All pipelines of the hierarchy exist and declare what it
-/// says.
-pub(crate) fn declaration(hierarchy: &Hierarchy, name: &str) -> PipelineFacts {
+/// Returns the declaration of a start's pipeline. All pipelines of the hierarchy exist and declare
+/// what it says, and each has built every commit.
+pub(crate) fn declaration(hierarchy: &Hierarchy, start: &Start) -> PipelineFacts {
+    let name = &start.pipeline;
     let mut pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
-    let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == name) else {
+    let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == *name) else {
         return PipelineFacts::NotFound;
     };
     PipelineFacts::Declared(Declaration {
         mode: ExecutionMode::Queued,
         variables: pipeline.variables.iter().map(|variable| (variable.name().to_owned(), true)).collect(),
         sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
+        revisions: start.sources.iter().map(|source| source.revision.clone()).collect(),
     })
 }
 
@@ -68,6 +72,12 @@ impl BuildResult {
 }
 
 impl Execution {
+    /// What the actions report once it has ended.
+    fn details(&self) -> ExecutionDetails {
+        let ended = self.state != ExecutionState::InProgress;
+        ExecutionDetails { ended_at: ended.then_some(self.ends_at), ..ExecutionDetails::default() }
+    }
+
     /// Returns the value of a variable, if Patchwave sent it.
     pub(crate) fn variable(&self, variable: Variable) -> Option<&str> {
         self.start.variables.get(variable.name()).map(String::as_str)
@@ -157,6 +167,7 @@ impl Pipelines {
         found.map_or(Seen::NotFound, |execution| Seen::Found {
             id: execution.id.clone(),
             state: execution.state,
+            details: execution.details(),
         })
     }
 }

@@ -156,16 +156,17 @@ impl World for SteppedWorld {
             mode: ExecutionMode::Queued,
             variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
             sources: BTreeSet::new(),
+            revisions: BTreeSet::new(),
         };
         starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
         match self.call(Call::Execution(self.diamond.claims.number(claim))).await {
-            Answer::Found { run, is_over } => Execution::Found {
-                id: format!("run-{run}"),
-                state: if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress },
-            },
+            Answer::Found { run, is_over } => {
+                let state = if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress };
+                Execution::found(format!("run-{run}"), state)
+            }
             Answer::NotFound => Execution::NotFound,
             _ => Execution::Unread("no answer".into()),
         }
@@ -200,6 +201,16 @@ impl World for SteppedWorld {
             Answer::Conflict => Err(NotSaved::Conflict),
             _ => Err(lost().into()),
         }
+    }
+
+    async fn withdraw(
+        &self,
+        _image: &ImageId,
+        _record: &Record,
+        _refused: &Claim,
+        _because: &str,
+    ) -> Result<(), NotSaved> {
+        panic!("no start is refused")
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {

@@ -144,6 +144,19 @@ impl World for FaultyWorld<'_> {
         freed
     }
 
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        because: &str,
+    ) -> Result<(), NotSaved> {
+        self.before_change(Service::Ledger).await?;
+        let withdrawn = self.world.withdraw(image, record, refused, because).await;
+        self.after(Service::Ledger).await?;
+        withdrawn
+    }
+
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
             FaultKind::Unavailable => NotStarted::Unclear(fault),
