@@ -10,7 +10,7 @@ use patchwave::time::Timestamp;
 use patchwave_converge::{FailureKind, Report};
 use serde_json::{Value, json};
 use tracing::{Span, error, info, info_span, warn};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,6 +26,10 @@ pub(crate) fn init() {
     let _ = log.try_init();
 }
 
+/// What the runtime logs once more about a failed invocation, without its request and in Debug form.
+/// A panic is on stderr too.
+const REPEATS: &str = "lambda_runtime::layers::panic";
+
 /// Reads levels by target, such as `warn,patchwave=info`. Parts that make no sense are left out.
 ///
 /// `EnvFilter` can do more, but every function's package would hold an engine of regular
@@ -33,7 +37,8 @@ pub(crate) fn init() {
 fn filter(directives: &str) -> Targets {
     let readable = |directive: &&str| !directive.is_empty() && directive.parse::<Targets>().is_ok();
     let readable: Vec<&str> = directives.split(',').map(str::trim).filter(readable).collect();
-    readable.join(",").parse().unwrap_or_default()
+    let asked: Targets = readable.join(",").parse().unwrap_or_default();
+    asked.with_target(REPEATS, LevelFilter::OFF)
 }
 
 /// Returns the span that every line of a request belongs to.
@@ -172,5 +177,6 @@ mod tests {
         assert!(!asked.would_enable("patchwave", &Level::TRACE));
         assert!(asked.would_enable("aws_config", &Level::WARN));
         assert!(!asked.would_enable("aws_config", &Level::INFO));
+        assert!(!asked.would_enable(REPEATS, &Level::ERROR));
     }
 }
