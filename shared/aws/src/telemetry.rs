@@ -83,6 +83,9 @@ pub(crate) fn report(report: &Report, now: Timestamp) {
     for doubt in &report.doubts {
         warn!(target: "patchwave", doubt, "doubted");
     }
+    for image in &report.raced {
+        info!(target: "patchwave", %image, "another invocation wrote it first");
+    }
     for failure in &report.errors {
         let image = failure.image.as_ref().map(ToString::to_string);
         error!(target: "patchwave", image, kind = failure.kind.name(), "{}", failure.message);

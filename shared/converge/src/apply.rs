@@ -166,7 +166,9 @@ impl<W: World> Pass<'_, W> {
             Ok(()) => return true,
             // Whoever was faster planned with newer facts; what this plan meant to write is found
             // by the next.
-            Err(NotSaved::Conflict) => {}
+            Err(NotSaved::Conflict) => {
+                self.report.raced.insert(image.clone());
+            }
             Err(error) => self.fail(FailureKind::Write, Some(image), &error),
         }
         self.is_whole = false;
@@ -195,6 +197,7 @@ impl<W: World> Pass<'_, W> {
                 self.hold(&start, Hold::AtLimit { limit });
             }
             Err(NotClaimed::Conflict) => {
+                self.report.raced.insert(start.image.clone());
                 self.is_whole = false;
                 self.hold(&start, Hold::Unresolved { because: "another invocation acts on it".into() });
             }

@@ -1,5 +1,7 @@
 //! The report of a pass: the JSON that the Lambda functions return, which is part of the contract.
 
+use std::collections::BTreeSet;
+
 use patchwave::image::ImageId;
 use patchwave::inventory::Totals;
 use patchwave::notice::Notice;
@@ -107,6 +109,9 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
     pub errors: Vec<Failure>,
+    /// The images that another invocation wrote first: no error, but this pass is not whole.
+    #[serde(skip)]
+    pub raced: BTreeSet<ImageId>,
     /// Whether the pass wrote everything that it had to write. If not, its caller must repeat the
     /// pass, or the rest waits for the next sweep.
     #[serde(skip)]

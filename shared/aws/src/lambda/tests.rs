@@ -1,3 +1,4 @@
+use aws_lambda_events::event::sqs::SqsMessage;
 use patchwave::trigger::ScheduleKind;
 use patchwave_converge::{Failure, FailureKind};
 use serde_json::{Value, json};
@@ -75,4 +76,14 @@ fn what_was_not_written_fails_the_invocation_and_nothing_else_does() {
     let failed = Diagnostic::from(with(FailureKind::Write).unwrap_err());
     assert_eq!(failed.error_type, "NotWhole");
     assert!(failed.error_message.contains("the table is full"));
+}
+
+#[test]
+fn a_lost_race_is_told_from_a_write_that_failed() {
+    let raced = Report { raced: ["apps/web".parse().unwrap()].into(), ..Report::default() };
+    assert!(matches!(whole(&raced), Err(Failed::Raced)));
+    let failure = Failure { kind: FailureKind::Write, image: None, message: String::new() };
+    let both = Report { errors: vec![failure], ..raced };
+    assert!(matches!(whole(&both), Err(Failed::NotWhole)));
+    assert!(whole(&Report { is_whole: true, ..Report::default() }).is_ok());
 }
