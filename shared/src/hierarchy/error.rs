@@ -39,7 +39,8 @@ impl fmt::Display for HierarchyErrors {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{error}")?;
+            // A key of the file may hold an end of line.
+            write!(f, "{}", error.to_string().replace('\r', "\\r").replace('\n', "\\n"))?;
         }
         Ok(())
     }
