@@ -188,14 +188,27 @@ impl Invocation<'_> {
         Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
     }
 
-    /// Sweeps if a trigger asks for it. If the sweep fails, the pass is still made.
+    /// Sweeps if a trigger asks for it. If the survey fails, the pass is still made: after an error
+    /// of the survey, and before a survey that ended the function the last time.
     async fn sweep(self) -> Result<Report, Fault> {
         if !self.triggers.contains(&Trigger::Sweep) {
             return self.make().await;
         }
-        let swept =
-            Box::pin(inventory::sweep(self.installation, self.world, self.hierarchy, self.deadline)).await;
-        let mut report = self.make().await?;
+        let begun = inventory::unended(self.world).await;
+        let is_survey = |begun: &crate::survey::Begun| begun.place.is_none();
+        let ended_badly = begun.as_ref().is_ok_and(|begun| begun.iter().any(is_survey));
+        let passed = if ended_badly { Some(self.make().await?) } else { None };
+        let swept = match begun {
+            Ok(begun) => {
+                let Self { installation, world, hierarchy, deadline, .. } = self;
+                Box::pin(inventory::sweep(installation, world, hierarchy, deadline, &begun)).await
+            }
+            Err(fault) => Err(fault),
+        };
+        let mut report = match passed {
+            Some(report) => report,
+            None => self.make().await?,
+        };
         Box::pin(inventory::finish(self.world, self.hierarchy, swept, &mut report)).await;
         Ok(report)
     }

@@ -1,0 +1,140 @@
+//! Clusters whose owners mean harm, through the compiled inventory function.
+
+use std::sync::Arc;
+
+use patchwave_tests::accounts::{FakeAccounts, Kubernetes, Region, Trust, access_key};
+use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::hierarchy::SAMPLE;
+use patchwave_tests::http::Server;
+use patchwave_tests::moto::{ACCOUNT, REGION};
+use patchwave_tests::runtime::{Deadline, Function};
+use serde_json::{Value, json};
+
+const REGISTRY: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const CVE: &str = "CVE-2026-1000";
+/// The most memory that a sweep may take, in bytes. The function has 512 MB.
+const MOST_MEMORY: u64 = 300_000_000;
+
+/// An organisation with clusters of EKS.
+struct Fixture {
+    harness: Harness,
+    server: Server,
+    kubernetes: Kubernetes,
+}
+
+impl Fixture {
+    async fn of(clusters: &[&str]) -> Self {
+        let inspected = format!(
+            "inventory: {{ regions: [{REGION}], accounts: [{{ id: \"{ACCOUNT}\", environment: prod }}] }}\n"
+        );
+        let setup = Setup { hierarchy: format!("{SAMPLE}{inspected}"), ..Setup::default() };
+        let harness = Harness::start(setup).await;
+        let accounts = Arc::new(FakeAccounts::default());
+        let server = accounts.serve().await;
+        let kubernetes = Kubernetes::start().await;
+        let eks = clusters.iter().map(|name| kubernetes.described(name, Trust::Ours)).collect();
+        accounts.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
+        Self { harness, server, kubernetes }
+    }
+
+    /// Starts the function as Lambda does for a retry: nothing is left in its memory.
+    async fn inventory(&self) -> Function {
+        let mut settings = self.harness.settings().clone();
+        settings.insert("AWS_ACCESS_KEY_ID".to_owned(), access_key(ACCOUNT));
+        for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS", "INSPECTOR2"] {
+            settings.insert(format!("AWS_ENDPOINT_URL_{service}"), self.server.url());
+        }
+        Function::start("inventory", &settings, Deadline::LongPast).await
+    }
+
+    async fn pods(&self, many: usize) -> Vec<Value> {
+        let checkout = self.harness.current("apps/checkout").await;
+        let image = format!("{REGISTRY}/apps/checkout");
+        let pod = |n: usize| {
+            json!({
+                "metadata": { "name": format!("cart-{n}"), "namespace": "shop" },
+                "spec": { "containers": [{ "name": "app", "image": image }] },
+                "status": { "phase": "Running", "containerStatuses": [{ "name": "app",
+                    "imageID": format!("{image}@{checkout}"),
+                    "state": { "running": { "startedAt": "2026-01-01T09:00:00Z" } } }] },
+            })
+        };
+        (0..many).map(pod).collect()
+    }
+}
+
+fn sweep() -> Value {
+    let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
+    serde_json::from_str(schedule).unwrap_or_default()
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "figures for people")]
+async fn pages_of_large_pods_are_read_within_bounded_memory() {
+    let fixture = Fixture::of(&["shop"]).await;
+    fixture.kubernetes.put("shop", "/api/v1/pods", fixture.pods(450).await);
+    fixture.kubernetes.pad(1_000_000);
+    let mut inventory = fixture.inventory().await;
+
+    let report = inventory.invoke(&sweep()).await.expect("the sweep reports");
+
+    let memory = inventory.peak_memory();
+    println!("450 pods of 1 MB: the inventory held at most {} MB", memory / 1_000_000);
+    let totals = &report["inventory"];
+    assert_eq!((&totals["running"], &totals["unreadPlaces"]), (&450.into(), &0.into()), "{report}");
+    assert!(memory < MOST_MEMORY, "{memory} bytes");
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "figures for people")]
+async fn many_small_objects_and_many_clusters_are_read_within_bounded_memory() {
+    let names: Vec<String> = (0..12).map(|n| format!("shop-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let fixture = Fixture::of(&names).await;
+    let large = fixture.pods(40).await;
+    for name in &names {
+        fixture.kubernetes.put(name, "/api/v1/pods", large.clone());
+    }
+    // One cluster answers with as many empty objects as fit, whatever was asked for.
+    let empty = json!({ "items": vec![json!({}); 2_000_000] }).to_string();
+    fixture.kubernetes.answer("shop-0", empty);
+    fixture.kubernetes.pad(1_000_000);
+    let mut inventory = fixture.inventory().await;
+
+    let report = inventory.invoke(&sweep()).await.expect("the sweep reports");
+
+    let memory = inventory.peak_memory();
+    println!("12 clusters of 40 pods of 1 MB: the inventory held at most {} MB", memory / 1_000_000);
+    let totals = &report["inventory"];
+    assert_eq!((&totals["running"], &totals["unreadPlaces"]), (&440.into(), &1.into()), "{report}");
+    assert!(memory < MOST_MEMORY, "{memory} bytes");
+}
+
+#[tokio::test]
+async fn a_place_that_ends_the_function_twice_is_unread_and_stops_no_plan() {
+    let fixture = Fixture::of(&["good", "bad"]).await;
+    fixture.kubernetes.put("good", "/api/v1/pods", fixture.pods(3).await);
+    fixture.kubernetes.be_silent("bad");
+    fixture.harness.disclose(CVE, "openssl", Some("1.0.1"));
+
+    let inventory = fixture.inventory().await;
+    inventory.invoke_and_kill(&sweep(), fixture.kubernetes.asked_in_vain()).await;
+    assert!(!fixture.harness.builds().contains_key("base/os"), "the survey came first");
+
+    // Lambda invokes a function again that ended without an answer.
+    let inventory = fixture.inventory().await;
+    inventory.invoke_and_kill(&sweep(), fixture.kubernetes.asked_in_vain()).await;
+    assert!(fixture.harness.builds().contains_key("base/os"), "the plan comes first now");
+
+    let mut inventory = fixture.inventory().await;
+    let report = inventory.invoke(&sweep()).await.expect("the sweep reports");
+    let totals = &report["inventory"];
+    assert_eq!((&totals["running"], &totals["unreadPlaces"]), (&3.into(), &1.into()), "{report}");
+    let log = inventory.log().join("\n");
+    assert!(log.contains("reading it ended the function 2 times"), "{log}");
+
+    // Nothing is begun that has not ended, so the next survey comes first again.
+    let mut inventory = fixture.inventory().await;
+    let report = inventory.invoke(&sweep()).await.expect("the sweep reports");
+    assert_eq!(report["inventory"]["unreadPlaces"], 1, "{report}");
+}
