@@ -27,6 +27,8 @@ pub enum RootCause {
     Vulnerable,
     /// Its builds failed three times in a row.
     Failing,
+    /// It is not known which version its environment has deployed, and only people can say it.
+    Undecided,
 }
 
 impl RootCause {
@@ -34,6 +36,7 @@ impl RootCause {
         match self {
             Self::Vulnerable => "vulnerable",
             Self::Failing => "failing",
+            Self::Undecided => "undecided",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use patchwave_tests::accounts::{FakeAccounts, Kubernetes, Region, Trust, access_key};
+use patchwave_tests::codepipeline::Order;
 use patchwave_tests::harness::{Harness, Setup};
 use patchwave_tests::hierarchy::SAMPLE;
 use patchwave_tests::http::Server;
@@ -24,10 +25,7 @@ struct Fixture {
 
 impl Fixture {
     async fn of(clusters: &[&str]) -> Self {
-        let inspected = format!(
-            "inventory: {{ regions: [{REGION}], accounts: [{{ id: \"{ACCOUNT}\", environment: prod }}] }}\n"
-        );
-        let setup = Setup { hierarchy: format!("{SAMPLE}{inspected}"), ..Setup::default() };
+        let setup = Setup { hierarchy: hierarchy(), ..Setup::default() };
         let harness = Harness::start(setup).await;
         let accounts = Arc::new(FakeAccounts::default());
         let server = accounts.serve().await;
@@ -49,18 +47,33 @@ impl Fixture {
 
     async fn pods(&self, many: usize) -> Vec<Value> {
         let checkout = self.harness.current("apps/checkout").await;
-        let image = format!("{REGISTRY}/apps/checkout");
-        let pod = |n: usize| {
-            json!({
-                "metadata": { "name": format!("cart-{n}"), "namespace": "shop" },
-                "spec": { "containers": [{ "name": "app", "image": image }] },
-                "status": { "phase": "Running", "containerStatuses": [{ "name": "app",
-                    "imageID": format!("{image}@{checkout}"),
-                    "state": { "running": { "startedAt": "2026-01-01T09:00:00Z" } } }] },
-            })
-        };
-        (0..many).map(pod).collect()
+        (0..many).map(|n| pod(&format!("cart-{n}"), &checkout, 9)).collect()
     }
+
+    /// Writes another hierarchy file.
+    async fn write(&self, hierarchy: &str) {
+        let place = &self.harness.settings()["PATCHWAVE_HIERARCHY"];
+        let place = place.strip_prefix("s3://").and_then(|place| place.split_once('/'));
+        let (bucket, key) = place.unwrap_or_default();
+        self.harness.moto().put_object(bucket, key, hierarchy).await;
+    }
+}
+
+/// A pod without an owner that runs this version of the checkout since that hour.
+fn pod(name: &str, digest: &str, hour: u32) -> Value {
+    let image = format!("{REGISTRY}/apps/checkout");
+    json!({
+        "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "containers": [{ "name": "app", "image": image }] },
+        "status": { "phase": "Running", "containerStatuses": [{ "name": "app",
+            "imageID": format!("{image}@{digest}"),
+            "state": { "running": { "startedAt": format!("2026-01-01T{hour:02}:00:00Z") } } }] },
+    })
+}
+
+fn hierarchy() -> String {
+    let account = format!("{{ id: \"{ACCOUNT}\", environment: prod }}");
+    format!("{SAMPLE}inventory: {{ regions: [{REGION}], accounts: [{account}] }}\n")
 }
 
 fn sweep() -> Value {
@@ -137,4 +150,31 @@ async fn a_place_that_ends_the_function_twice_is_unread_and_stops_no_plan() {
     let mut inventory = fixture.inventory().await;
     let report = inventory.invoke(&sweep()).await.expect("the sweep reports");
     assert_eq!(report["inventory"]["unreadPlaces"], 1, "{report}");
+}
+
+#[tokio::test]
+async fn a_pod_of_an_old_version_moves_no_line_of_production() {
+    let fixture = Fixture::of(&["shop"]).await;
+    let harness = &fixture.harness;
+    let old = harness.current("apps/checkout").await;
+    let commit = "c0ffee00".repeat(5);
+    let push = Order { execution: "push".into(), commit: Some(commit.clone()), ..Order::default() };
+    let new = harness.pipelines.builder().build(harness.recipe("apps/checkout"), &push).await;
+    let new = new.map(|build| build.pushed).unwrap_or_default();
+    let mut service = pod("checkout-0", &new, 9);
+    service["metadata"]["ownerReferences"] =
+        json!([{ "kind": "StatefulSet", "name": "checkout", "controller": true }]);
+    // Whoever may start a pod, in any namespace, says that production went back to the old version.
+    fixture.kubernetes.put("shop", "/api/v1/pods", vec![service, pod("attack", &old, 10)]);
+    let lines =
+        "lines: [{ environment: prod, current: deployed }, { tagPattern: \"main-*\", current: newest }]";
+    fixture.write(&hierarchy().replace("tagPattern: \"main-*\"", lines)).await;
+
+    let mut inventory = fixture.inventory().await;
+    inventory.invoke(&sweep()).await.expect("the sweep reports");
+    harness.disclose(CVE, "checkout", Some("1.0.1"));
+    let report = inventory.invoke(&sweep()).await.expect("the sweep reports");
+
+    let pinned = harness.pipelines.executions().into_iter().filter_map(|execution| execution.commit);
+    assert_eq!(pinned.collect::<Vec<_>>(), [commit.as_str(), &commit], "production's own commit: {report}");
 }

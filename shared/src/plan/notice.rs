@@ -7,8 +7,9 @@ use super::Hold;
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
 use super::decide::{Decision, Decisions};
+use crate::facts::Current;
 use crate::finding::FindingKey;
-use crate::hierarchy::{Direction, Image};
+use crate::hierarchy::{Direction, Image, Line};
 use crate::image::ImageId;
 use crate::notice::{Asked, MOST_FINDINGS, Notice, NoticeState, Notified, RootCause};
 use crate::record::Record;
@@ -45,6 +46,7 @@ pub(super) fn notified(
     [
         (RootCause::Vulnerable, vulnerable(context, attribution, decision)),
         (RootCause::Failing, failing(record, decision.image)),
+        (RootCause::Undecided, undecided(context, decision.image)),
     ]
     .into_iter()
     .filter_map(|(cause, now)| Some((cause, next(record.notified.get(&cause), now)?)))
@@ -169,6 +171,20 @@ fn failing(record: &Record, image: &Image) -> Now {
     let pipeline = image.pipeline.as_ref().map_or("", |pipeline| pipeline.name.as_str());
     let needs = [format!("repair the pipeline {pipeline}: its last builds failed")].into();
     Now::Present(Asked { needs, ..Asked::default() }, row.last)
+}
+
+/// The places that run an image do not agree on its deployed version, or none of them counts.
+fn undecided(context: &Context<'_>, image: &Image) -> Now {
+    match context.facts_of(&image.id).map(|facts| &facts.current) {
+        Some(Current::Unread(unread))
+            if matches!(image.line, Line::Deployed { .. }) && unread.needs_person =>
+        {
+            let needs = [unread.because.clone()].into();
+            Now::Present(Asked { needs, ..Asked::default() }, context.now)
+        }
+        Some(Current::Version(_)) => Now::Gone,
+        _ => Now::Unclear,
+    }
 }
 
 /// Returns the notices that are not sent yet.
