@@ -50,11 +50,12 @@ impl Fixture {
         (0..many).map(|n| pod(&format!("cart-{n}"), &checkout, 9)).collect()
     }
 
-    /// Writes another hierarchy file.
+    /// Writes another hierarchy file, as the stack's bucket keeps it.
     async fn write(&self, hierarchy: &str) {
         let place = &self.harness.settings()["PATCHWAVE_HIERARCHY"];
         let place = place.strip_prefix("s3://").and_then(|place| place.split_once('/'));
         let (bucket, key) = place.unwrap_or_default();
+        self.harness.moto().keep_versions(bucket).await;
         self.harness.moto().put_object(bucket, key, hierarchy).await;
     }
 }
@@ -177,4 +178,21 @@ async fn a_pod_of_an_old_version_moves_no_line_of_production() {
 
     let pinned = harness.pipelines.executions().into_iter().filter_map(|execution| execution.commit);
     assert_eq!(pinned.collect::<Vec<_>>(), [commit.as_str(), &commit], "production's own commit: {report}");
+}
+
+#[tokio::test]
+async fn a_typo_in_the_hierarchy_stops_no_message() {
+    let mut fixture = Fixture::of(&[]).await;
+    fixture.write(&hierarchy().replace("rebuildAt: high", "rebuildAt: hihg")).await;
+    let harness = &mut fixture.harness;
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    let bodies: Vec<String> = harness.bus.take().iter().map(Value::to_string).take(5).collect();
+    assert_eq!(harness.deliver_batch("scan-complete", &bodies).await, Vec::<String>::new());
+    assert!(harness.builds().contains_key("base/os"), "the edition before the typo is in force");
+    let log = harness.log("scan-complete").join("\n");
+    assert!(log.contains("stays in force until") && log.contains("hihg"), "{log}");
+
+    let tick = harness.invoke("rebuild-fanout", &sweep()).await.expect("the tick reports");
+    let error = tick["errors"][0]["message"].as_str().unwrap_or_default();
+    assert!(error.contains("which was replaced"), "{tick}");
 }

@@ -9,7 +9,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
-use patchwave_converge::{Fault, FaultKind, PassSettings, Report, converge};
+use patchwave_converge::{Failure, Fault, FaultKind, PassSettings, Report, World, converge};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
@@ -166,7 +166,9 @@ impl Function {
             settings: &settings,
             deadline,
         };
-        let report = (self.role.pass)(invocation).await?;
+        let mut report = (self.role.pass)(invocation).await?;
+        let kept = installation.kept(world.now());
+        report.errors.extend(kept.map(|message| Failure { image: None, message }));
         telemetry::report(&report);
         Ok(report)
     }
