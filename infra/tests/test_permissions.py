@@ -102,7 +102,8 @@ def test_the_calls_are_really_read_from_the_code():
     made = calls()
     services = {service for calls in made.values() for service, _ in calls} - {"sts"}
     assert services == {SERVICES.get(crate, crate) for crate in crates()}
-    assert ("ecr", "BatchGetImage") in calls_of("ecr") and calls_of("hierarchy") == {("s3", "GetObject")}
+    assert ("ecr", "BatchGetImage") in calls_of("ecr")
+    assert calls_of("hierarchy") == {("s3", "GetObject"), ("s3", "ListObjectVersions")}
     for adapter in REACHED_BY:
         assert calls_of(adapter), f"REACHED_BY names {adapter}, which calls nothing"
 
@@ -131,7 +132,8 @@ def test_where_each_action_may_be_used(enforcing):
     account = "us-east-1:123456789012"
     bucket, table = enforcing.id("Bucket"), enforcing.id("Table")
     where = places(enforcing, "RebuildFanoutRole")
-    assert where["s3:GetObject"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
+    assert where["s3:GetObject"] == where["s3:GetObjectVersion"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
+    assert where["s3:ListBucketVersions"] == [f"arn:aws:s3:::{bucket}"]
     assert where["s3:ListBucket"] == [f"arn:aws:s3:::{bucket}"]
     assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
     assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]

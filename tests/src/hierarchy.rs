@@ -58,7 +58,7 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
 fn tagging(line: &Line) -> Tagging {
     match line {
         Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
-        Line::Deployed { environment } => panic!("no image here follows {environment}"),
+        Line::Deployed { environment, .. } => panic!("no image here follows {environment}"),
         Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
     }
 }

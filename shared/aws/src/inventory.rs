@@ -22,7 +22,7 @@ use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
 use crate::scheduler::Scheduler;
 use crate::settings::Source;
-use crate::survey::{Cursor, Surveyor, Target};
+use crate::survey::{Begun, Book, Cursor, Marks, Surveyor, Target, begun};
 use crate::telemetry;
 use crate::world::AwsWorld;
 
@@ -49,11 +49,15 @@ pub(crate) async fn sweep(
     world: &AwsWorld,
     hierarchy: &Hierarchy,
     deadline: Option<Timestamp>,
+    unended: &[Begun],
 ) -> Result<Swept, Fault> {
     let ledger = world.ledger();
+    let marks: Arc<dyn Marks> = Arc::new(ledger.clone());
+    marks.write(Begun { place: None, times: 1, at: world.now() }).await?;
     let resume: Option<Unfinished> = ledger.state::<Option<Unfinished>>(Key::cursor()).await?.flatten();
     let began = resume.as_ref().map_or_else(|| world.now(), |unfinished| unfinished.began);
-    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint());
+    let book = Book::new(Arc::clone(&marks), unended);
+    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint(), book);
     let until = deadline.and_then(|deadline| survey_deadline(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
@@ -82,6 +86,7 @@ pub(crate) async fn sweep(
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
+    marks.remove(None, now).await?;
     if !surveyed.ended {
         let failed = continue_survey(installation.sweeps(), world.now(), made_progress).await.err();
         faults.extend(failed.map(|fault| (FailureKind::Schedule, fault)));
@@ -104,6 +109,11 @@ pub(crate) async fn sweep(
         changes = understood.folded.changes.len(), ended = surveyed.ended, "swept"
     );
     Ok(Swept { understood, totals, faults })
+}
+
+/// Returns what an earlier survey began and did not end: its function ended instead.
+pub(crate) async fn unended(world: &AwsWorld) -> Result<Vec<Begun>, Fault> {
+    begun(world.ledger()).await
 }
 
 /// Adds what Inspector saw in the clusters that could not be read, if Inspector scans. If several

@@ -10,7 +10,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
-use patchwave_converge::{Fault, FaultKind, PassSettings, Report, World, converge};
+use patchwave_converge::{Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
@@ -167,7 +167,9 @@ impl Function {
             settings: &settings,
             deadline,
         };
-        let report = (self.role.pass)(invocation).await?;
+        let mut report = (self.role.pass)(invocation).await?;
+        let kept = installation.kept(world.now());
+        report.errors.extend(kept.map(|message| Failure { kind: FailureKind::Read, image: None, message }));
         telemetry::report(&report, world.now());
         Ok(report)
     }
@@ -189,14 +191,27 @@ impl Invocation<'_> {
         Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
     }
 
-    /// Sweeps if a trigger asks for it. If the sweep fails, the pass is still made.
+    /// Sweeps if a trigger asks for it. If the survey fails, the pass is still made: after an error
+    /// of the survey, and before a survey that ended the function the last time.
     async fn sweep(self) -> Result<Report, Fault> {
         if !self.triggers.contains(&Trigger::Sweep) {
             return self.make().await;
         }
-        let swept =
-            Box::pin(inventory::sweep(self.installation, self.world, self.hierarchy, self.deadline)).await;
-        let mut report = self.make().await?;
+        let begun = inventory::unended(self.world).await;
+        let is_survey = |begun: &crate::survey::Begun| begun.place.is_none();
+        let ended_badly = begun.as_ref().is_ok_and(|begun| begun.iter().any(is_survey));
+        let passed = if ended_badly { Some(self.make().await?) } else { None };
+        let swept = match begun {
+            Ok(begun) => {
+                let Self { installation, world, hierarchy, deadline, .. } = self;
+                Box::pin(inventory::sweep(installation, world, hierarchy, deadline, &begun)).await
+            }
+            Err(fault) => Err(fault),
+        };
+        let mut report = match passed {
+            Some(report) => report,
+            None => self.make().await?,
+        };
         Box::pin(inventory::finish(self.world, self.hierarchy, swept, &mut report)).await;
         Ok(report)
     }
