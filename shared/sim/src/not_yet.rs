@@ -24,6 +24,9 @@ pub enum NotYet {
     SuccessOfUnreadImage,
     /// The record of an image cannot be read for ever. The image keeps its slot.
     SlotOfUnreadRecord,
+    /// An image waits for what cannot be read about an ancestor that is no parent of it. Once that
+    /// can be read, no tick looks at the image.
+    GrandchildOfUnread,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
@@ -35,6 +38,7 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::RecordedParents,
     NotYet::SuccessOfUnreadImage,
     NotYet::SlotOfUnreadRecord,
+    NotYet::GrandchildOfUnread,
 ];
 
 impl NotYet {

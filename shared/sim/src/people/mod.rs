@@ -80,6 +80,7 @@ impl SimulatedWorld {
         self.edition.set((self.edition.get() + 1) % self.editions.len());
         let mut state = self.state.borrow_mut();
         state.truth.put_back.clear();
+        state.truth.edited_at = Some(self.clock.get());
         state.acted(InjectedFault::PolicyEdited, image);
         let edition = self.edition.get();
         state.checker.log(self.clock.get(), || format!("person: edition {edition} of the hierarchy"));

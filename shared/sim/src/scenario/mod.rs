@@ -102,6 +102,13 @@ impl Scenario {
 impl ScenarioRun<'_> {
     fn run_with_faults(mut self) -> Result<Ended, Broken> {
         self.inject_faults()?;
+        self.simulation.leave_sweeps_out(true);
+        // What a person must make readable is read again within a day.
+        self.run_until(Span::hours(25).after(self.simulation.now()))?;
+        if self.run_until_quiet()? {
+            self.simulation.check_ticks()?;
+        }
+        self.simulation.leave_sweeps_out(false);
         self.run_to_liveness()?;
         self.check_liveness()?;
         Ok(self.end())

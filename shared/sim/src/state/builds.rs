@@ -87,6 +87,7 @@ impl State {
     /// Pushes a version. Events, scans and deployments follow.
     pub(crate) fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) {
         let (version, tags) = (pushed.version.clone(), pushed.tags.clone());
+        self.changed(&image.repository, now);
         if !self.registry.push(&image.repository, pushed) {
             return;
         }
