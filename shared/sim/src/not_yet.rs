@@ -27,6 +27,9 @@ pub enum NotYet {
     /// An image waits for what cannot be read about an ancestor that is no parent of it. Once that
     /// can be read, no tick looks at the image.
     GrandchildOfUnread,
+    /// An execution that Patchwave started and confirmed is not found for seconds. Patchwave takes
+    /// it for gone and starts another.
+    ConfirmedIsNotVisible,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
@@ -39,6 +42,7 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::SuccessOfUnreadImage,
     NotYet::SlotOfUnreadRecord,
     NotYet::GrandchildOfUnread,
+    NotYet::ConfirmedIsNotVisible,
 ];
 
 impl NotYet {

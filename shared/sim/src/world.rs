@@ -126,7 +126,7 @@ impl World for SimulatedWorld {
     async fn execution(&self, claim: &Claim) -> Execution {
         let State { requests, pipelines, .. } = &mut *self.state.borrow_mut();
         requests.executions += 1;
-        pipelines.of(claim)
+        pipelines.of(claim, self.now())
     }
 
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {

@@ -63,7 +63,7 @@ impl Checker {
             BuildResult::Hangs(_) => format!("build of {} ended: {state:?} (it hung)", start.image),
             result => format!("build of {} ended: {state:?} ({result:?})", start.image),
         });
-        if !matches!(result, BuildResult::Succeeds | BuildResult::FixesNothing) {
+        if !result.pushes() {
             return;
         }
         self.builds += 1;

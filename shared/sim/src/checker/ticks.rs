@@ -45,7 +45,9 @@ impl State {
         let holds = looks.iter().filter_map(|(id, (_, hold))| Some((id, hold.as_ref()?))).collect();
         let started = looks.iter().filter(|(_, (_, hold))| hold.is_none()).map(|(id, _)| id).collect();
         let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
-        let unsettled = self.ledger.unsettled();
+        // An error names an image whose record cannot be read.
+        let mut unsettled = self.ledger.unsettled();
+        unsettled.extend(self.without_record(hierarchy, now));
         let is_seen = |image: &&Image| !unsettled.contains(&image.id) && self.is_seen(hierarchy, image);
         let seen = hierarchy.images().filter(is_seen);
         let (stale, seen): (Vec<&Image>, Vec<&Image>) =

@@ -43,6 +43,10 @@ pub enum InjectedFault {
     BuildFailed,
     /// A build does not end for days, until a person stops it.
     BuildHung,
+    /// A build has pushed its version, and its execution waits for an approval.
+    ApprovalHung,
+    /// An execution is not found for seconds after its start.
+    ExecutionNotVisible,
     /// A person stops a build.
     BuildStopped,
     /// A later execution supersedes a build.
@@ -96,7 +100,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -117,6 +121,8 @@ impl InjectedFault {
         Self::StartRefused,
         Self::BuildFailed,
         Self::BuildHung,
+        Self::ApprovalHung,
+        Self::ExecutionNotVisible,
         Self::BuildStopped,
         Self::BuildSuperseded,
         Self::FixesNothing,
@@ -157,7 +163,8 @@ impl InjectedFault {
             Self::AnswerLost => 20,
             Self::BuildFailed => 120,
             Self::BuildHung | Self::ScanExpired => 25,
-            Self::StartConflicts | Self::StartRefused => 40,
+            Self::StartConflicts | Self::StartRefused | Self::ApprovalHung => 40,
+            Self::ExecutionNotVisible => 200,
             Self::BuildStopped | Self::BuildSuperseded => 30,
             Self::FixesNothing | Self::ScanFailed => 60,
             Self::ScanLate => 80,
