@@ -30,6 +30,9 @@ pub enum NotYet {
     /// An execution that Patchwave started and confirmed is not found for seconds. Patchwave takes
     /// it for gone and starts another.
     ConfirmedIsNotVisible,
+    /// An image leaves the hierarchy, or is renamed, while it is claimed. Its slot never comes
+    /// back.
+    DepartedKeepsSlot,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
@@ -43,6 +46,7 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::SlotOfUnreadRecord,
     NotYet::GrandchildOfUnread,
     NotYet::ConfirmedIsNotVisible,
+    NotYet::DepartedKeepsSlot,
 ];
 
 impl NotYet {

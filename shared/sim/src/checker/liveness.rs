@@ -78,6 +78,10 @@ impl State {
             }
             violations.extend(self.wrong_notices(image));
         }
+        let departed = |image: &&&ImageId| hierarchy.image(image).is_err() && !building.contains(**image);
+        for image in slots.iter().collect::<Vec<_>>().iter().filter(departed) {
+            violations.push(format!("{image} left the hierarchy and holds a slot, and no build runs"));
+        }
         violations
     }
 

@@ -100,6 +100,10 @@ pub(crate) struct Pipelines {
     by_token: BTreeMap<String, String>,
     builds: BTreeMap<ImageId, u32>,
     foreign: BTreeMap<String, Foreign>,
+    /// The edition of the hierarchy by which executions begin now.
+    pub(crate) edition: usize,
+    /// The edition by which each execution began.
+    editions: BTreeMap<String, usize>,
 }
 
 impl Pipelines {
@@ -143,7 +147,13 @@ impl Pipelines {
             result,
         };
         self.by_token.insert(token, id.clone());
+        self.editions.insert(id.clone(), self.edition);
         self.executions.entry(id).or_insert(execution)
+    }
+
+    /// Returns the edition of the hierarchy by which an execution began.
+    pub(crate) fn edition_of(&self, id: &str) -> Option<usize> {
+        self.editions.get(id).copied()
     }
 
     /// Hides an execution that has just begun.

@@ -79,7 +79,8 @@ impl Scenario {
 
     fn run_in(self, setup: &Setup) -> Result<Ended, ScenarioError> {
         let simulation = Simulation::new(setup.hierarchy.clone(), self.seed);
-        let simulation = simulation.with(self.handler, setup.edited.clone());
+        let editions = [setup.edited.clone(), setup.reorganised.clone()];
+        let simulation = simulation.with(self.handler, editions);
         let run = ScenarioRun { scenario: self, setup, simulation, observed: Observed::default() };
         let ended = match (self.level, self.handler) {
             (Level::NoEvents, _) => run.run_without_events(),
