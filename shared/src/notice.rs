@@ -27,6 +27,8 @@ pub enum RootCause {
     Vulnerable,
     /// Its builds failed three times in a row.
     Failing,
+    /// Its build has run longer than `maxBuildTime`.
+    Hanging,
 }
 
 impl RootCause {
@@ -34,6 +36,7 @@ impl RootCause {
         match self {
             Self::Vulnerable => "vulnerable",
             Self::Failing => "failing",
+            Self::Hanging => "hanging",
         }
     }
 }

@@ -196,8 +196,8 @@ async fn a_record_of_every_field_is_read_back_whole<W: World>(ledger: &W) {
     let (finding, by) = ("CVE-2026-1000 in openssl", json!({ "by": "jo", "at": now() }));
     let mut record: Record = serde_json::from_value(json!({
         "unsettled": true, "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
-        "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": { "key": "0011", "number": 4_294_967_295_u32 },
-        "failures": { "count": 3, "last": now(), "inputs": "x", "failed": true },
+        "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": 4_294_967_295_u32,
+        "failures": { "count": 3, "last": now(), "inputs": "x", "ended": "failed" },
         "ineffective": { finding: { "builds": 1, "inputs": "x", "fix": { "version": "1:1.0.1-2+b~é" } } },
         "request": { "id": "r", "by": "jo", "at": now() }, "frozen": by,
     }))

@@ -11,7 +11,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::notice::Notice;
 use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
-use patchwave::record::{Attempt, Claim, Failures, Record};
+use patchwave::record::{Claim, Ended, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{Failure, Held, Report, Started};
@@ -99,7 +99,9 @@ impl<W: World> Pass<'_, W> {
         entered: &BTreeSet<ImageId>,
     ) {
         for image in freed.iter().filter(|image| starts.iter().all(|(start, _)| start.image != **image)) {
-            let read = self.facts.images.get(image).map_or(0, |image| image.record.fence);
+            let named = self.facts.images.get(image).map(|image| &image.record);
+            let departed = self.facts.departed.get(image).map(|departed| &departed.record);
+            let read = named.or(departed).map_or(0, |record| record.fence);
             self.free(image, read + u64::from(entered.contains(image))).await;
         }
     }
@@ -183,9 +185,8 @@ impl<W: World> Pass<'_, W> {
             start: start.clone(),
             execution: None,
         };
-        let attempt = Attempt { key: start.key.clone(), number: start.attempt };
-        let claimed =
-            Record { claim: Some(claim), last_attempt: Some(attempt), waiting_since: None, ..record.clone() };
+        let last_attempt = start.attempt;
+        let claimed = Record { claim: Some(claim), last_attempt, waiting_since: None, ..record.clone() };
         match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
             Ok(()) => self.make(start, Record { fence: claimed.fence + 1, ..claimed }).await,
             Err(NotClaimed::AtLimit(limit)) => {
@@ -242,8 +243,9 @@ impl<W: World> Pass<'_, W> {
     async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
         let Some(claim) = record.claim.take() else { return };
         let later = refused.kind == FaultKind::Throttled;
+        let ended = if later { Ended::AtLimit } else { Ended::Failed };
         let failures =
-            Failures::after(record.failures.take(), &start.inputs, !later, refused.to_string(), self.now());
+            Failures::after(record.failures.take(), &start.inputs, ended, refused.to_string(), self.now());
         let hold = if later {
             Hold::AtLimit { limit: Limit::Pipeline }
         } else {

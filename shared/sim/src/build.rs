@@ -58,6 +58,7 @@ impl<'b> Builder<'b> {
             digest: only.map_or_else(index, |manifest| manifest.digest.clone()),
             pushed_at: inputs.now,
             built_at: Some(inputs.now),
+            build_key: None,
             base: self.annotation(image, inputs),
             platforms,
             revision: Some(revision.clone()),

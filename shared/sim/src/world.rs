@@ -123,7 +123,7 @@ impl World for SimulatedWorld {
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         self.state.borrow_mut().requests.pipelines.about(starts.len());
-        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), &start.pipeline);
+        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), start);
         starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 

@@ -47,7 +47,7 @@ impl State {
     /// Schedules what a person does to `image` within `latest` from now.
     pub(crate) fn act_within(&mut self, moment: Moment, image: &ImageId, latest: Span, now: Timestamp) {
         if let Some(action) = self.action_at(moment, image) {
-            let at = self.faults.span(Span::ZERO, latest).after(now);
+            let at = self.faults.span(Span::seconds(1), latest).after(now);
             self.schedule(at, Scheduled::PersonAction(action));
         }
     }

@@ -4,7 +4,9 @@ mod foreign;
 
 use std::collections::BTreeMap;
 
-use patchwave::facts::{Declaration, Execution as Seen, ExecutionMode, ExecutionState, PipelineFacts};
+use patchwave::facts::{
+    Declaration, Execution as Seen, ExecutionDetails, ExecutionMode, ExecutionState, PipelineFacts,
+};
 use patchwave::hierarchy::{Hierarchy, Variable};
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
@@ -22,17 +24,19 @@ const SKEW: Span = Span::seconds(30);
 /// How long CodePipeline remembers a token. Its documentation does not say.
 const TOKEN_MEMORY: Span = Span::minutes(30);
 
-/// Returns the declaration of a pipeline. All pipelines of the hierarchy exist and declare what it
-/// says.
-pub(crate) fn declaration(hierarchy: &Hierarchy, name: &str) -> PipelineFacts {
+/// Returns the declaration of a start's pipeline. All pipelines of the hierarchy exist and declare
+/// what it says, and each has built every commit.
+pub(crate) fn declaration(hierarchy: &Hierarchy, start: &Start) -> PipelineFacts {
+    let name = &start.pipeline;
     let mut pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
-    let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == name) else {
+    let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == *name) else {
         return PipelineFacts::NotFound;
     };
     PipelineFacts::Declared(Declaration {
         mode: ExecutionMode::Queued,
         variables: pipeline.variables.iter().map(|variable| (variable.name().to_owned(), true)).collect(),
         sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
+        revisions: start.sources.iter().map(|source| source.revision.clone()).collect(),
     })
 }
 
@@ -53,6 +57,8 @@ pub(crate) struct Execution {
     /// Counts the builds of the image.
     pub(crate) number: u32,
     pub(crate) result: BuildResult,
+    /// The version that it reports as pushed. Half of the pipelines report none.
+    pub(crate) reported: Option<Digest>,
 }
 
 /// How an execution will end.
@@ -87,6 +93,12 @@ impl BuildResult {
 }
 
 impl Execution {
+    /// What the actions report once it has ended.
+    fn details(&self) -> ExecutionDetails {
+        let pushed = self.reported.iter().cloned().collect();
+        ExecutionDetails { pushed, ..details(self.state, self.ends_at) }
+    }
+
     /// Returns the value of a variable, if Patchwave sent it.
     pub(crate) fn variable(&self, variable: Variable) -> Option<&str> {
         self.start.variables.get(variable.name()).map(String::as_str)
@@ -145,6 +157,7 @@ impl Pipelines {
             parents,
             number,
             result,
+            reported: None,
         };
         self.by_token.insert(token, id.clone());
         self.editions.insert(id.clone(), self.edition);
@@ -172,6 +185,15 @@ impl Pipelines {
         let execution = self.executions.get_mut(id)?;
         execution.state = execution.result.state();
         Some(execution)
+    }
+
+    /// Makes an execution report what it pushed, if its pipeline does so.
+    pub(crate) fn report(&mut self, id: &str, pushed: &Digest, seed: Seed) {
+        if let Some(execution) = self.executions.get_mut(id)
+            && seed.draws("reports", &execution.start.pipeline).percent(50)
+        {
+            execution.reported = Some(pushed.clone());
+        }
     }
 
     /// Counts one more build of an image, by Patchwave or by a person.
@@ -220,7 +242,11 @@ impl Pipelines {
                 self.since(claim, now).map(seen).chain(by_hand.map(seen_foreign)).min_by_key(order)
             }
         };
-        found.map_or(Seen::NotFound, |(_, id, state)| Seen::Found { id: id.to_owned(), state })
+        found.map_or(Seen::NotFound, |(_, id, state, details)| Seen::Found {
+            id: id.to_owned(),
+            state,
+            details,
+        })
     }
 
     fn with_id(&self, id: &str, now: Timestamp) -> Option<Found<'_>> {
@@ -244,18 +270,23 @@ impl Pipelines {
 }
 
 /// When an execution started, its id and its state.
-type Found<'p> = (Timestamp, &'p str, ExecutionState);
+type Found<'p> = (Timestamp, &'p str, ExecutionState, ExecutionDetails);
 
-fn order<'p>((started_at, id, _): &Found<'p>) -> (Timestamp, &'p str) {
+fn order<'p>((started_at, id, ..): &Found<'p>) -> (Timestamp, &'p str) {
     (*started_at, id)
 }
 
+fn details(state: ExecutionState, ends_at: Timestamp) -> ExecutionDetails {
+    let ended = state != ExecutionState::InProgress;
+    ExecutionDetails { ended_at: ended.then_some(ends_at), ..ExecutionDetails::default() }
+}
+
 fn seen(execution: &Execution) -> Found<'_> {
-    (execution.started_at, &execution.id, execution.state)
+    (execution.started_at, &execution.id, execution.state, execution.details())
 }
 
 fn seen_foreign(foreign: &Foreign) -> Found<'_> {
-    (foreign.started_at, &foreign.id, foreign.state)
+    (foreign.started_at, &foreign.id, foreign.state, details(foreign.state, foreign.ends_at))
 }
 
 /// Returns how long an image's builds usually take.

@@ -70,6 +70,7 @@ impl State {
         pushed.execution = Some(execution.id.clone());
         self.requests.built(&execution, &pushed.version);
         let version = pushed.version.digest.clone();
+        self.pipelines.report(&execution.id, &version, self.seed);
         self.truth.allow_replacing(&image.id);
         self.push(image, pushed, now);
         self.act_within(Moment::BeforeSuccessIsSeen, &image.id, Span::seconds(3), now);
