@@ -24,11 +24,23 @@ pub enum NotYet {
     SuccessOfUnreadImage,
     /// The record of an image cannot be read for ever. The image keeps its slot.
     SlotOfUnreadRecord,
+    /// An image waits for what cannot be read about an ancestor that is no parent of it. Once that
+    /// can be read, no tick looks at the image.
+    GrandchildOfUnread,
+    /// An execution that Patchwave started and confirmed is not found for seconds. Patchwave takes
+    /// it for gone and starts another.
+    ConfirmedIsNotVisible,
+    /// An image leaves the hierarchy, or is renamed, while it is claimed. Its slot never comes
+    /// back.
+    DepartedKeepsSlot,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
 /// here.
-const LEFT_OUT: &[NotYet] = &[NotYet::SuccessOfUnreadImage, NotYet::SlotOfUnreadRecord];
+const LEFT_OUT: &[NotYet] = &[
+    NotYet::SuccessOfUnreadImage,
+    NotYet::SlotOfUnreadRecord,
+];
 
 impl NotYet {
     pub(crate) fn is_left_out(self) -> bool {

@@ -10,6 +10,8 @@ pub(crate) struct RandomHierarchy {
     pub(crate) yaml: String,
     /// The same hierarchy with other policies.
     pub(crate) edited: String,
+    /// The same hierarchy with other images, and what is other.
+    pub(crate) reorganised: (String, &'static str),
     /// What is unusual in `yaml`.
     pub(crate) faults: Vec<InjectedFault>,
 }
@@ -27,12 +29,15 @@ impl RandomHierarchy {
         draft.applications(&mut draws, applications, platforms);
         let yaml = draft.yaml();
         let faults = std::mem::take(&mut draft.faults);
+        let mut other = draft.clone();
+        let edit = other.reorganise(&mut seed.draws("reorganised", ""));
         draft.edit(&mut seed.draws("edited", ""));
-        Self { yaml, edited: draft.yaml(), faults }
+        Self { yaml, edited: draft.yaml(), reorganised: (other.yaml(), edit), faults }
     }
 }
 
 /// A hierarchy before it is written as YAML.
+#[derive(Clone)]
 struct Draft {
     level: Level,
     head: Head,
@@ -41,6 +46,7 @@ struct Draft {
 }
 
 /// The policies of the whole file.
+#[derive(Clone)]
 struct Head {
     rebuild_at: &'static str,
     unknown_fix: &'static str,
@@ -51,10 +57,31 @@ struct Head {
 }
 
 /// One image, and its own policies.
+#[derive(Clone)]
 struct Row {
-    image: String,
+    id: String,
+    tier: String,
+    repository: String,
+    line: String,
+    from: String,
+    /// The image that it copies from, or nothing.
+    copied: String,
     policy: String,
+    /// Nothing if the file names none.
     pipeline: String,
+}
+
+impl Row {
+    fn yaml(&self) -> String {
+        let Self { id, tier, repository, line, from, copied, policy, pipeline } = self;
+        let copied = if copied.is_empty() { String::new() } else { format!(", copyFrom: [{copied}]") };
+        let pipeline = if pipeline.is_empty() { String::new() } else { format!("pipeline: {pipeline}") };
+        let end = format!(", {policy}{pipeline}");
+        let end = end.trim_end_matches(", ");
+        format!(
+            "  - {{ id: {id}, tier: {tier}, repository: {repository}, {line}, from: \"{from}\"{copied}{end} }}\n"
+        )
+    }
 }
 
 impl Head {
@@ -108,9 +135,16 @@ impl Draft {
             let name = format!("{short}-{number}");
             pipeline = format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
         }
-        let copied = if copied.is_empty() { String::new() } else { format!(", copyFrom: [{copied}]") };
-        let image = format!("id: {name}, tier: {tier}, repository: {name}, {line}, from: \"{from}\"{copied}");
-        self.rows.push(Row { image, policy, pipeline });
+        self.rows.push(Row {
+            id: name.clone(),
+            tier: tier.to_owned(),
+            repository: name,
+            line: line.to_owned(),
+            from: from.to_owned(),
+            copied: copied.to_owned(),
+            policy,
+            pipeline,
+        });
     }
 
     /// Draws the policy of an image: one in four is only observed, or left to people.
@@ -147,6 +181,58 @@ impl Draft {
         }
     }
 
+    /// Changes one image: removes or renames it, or changes what it is built on, by which pipeline
+    /// or where. Returns what was changed.
+    fn reorganise(&mut self, draws: &mut Draws) -> &'static str {
+        let Some(last) = self.rows.len().checked_sub(1) else { return "nothing" };
+        let any = draws.between(0, u32::try_from(last).unwrap_or(0)) as usize;
+        match draws.between(1, 6) {
+            // Nothing is built on the last one.
+            1 if self.rows[last].tier == "application" => {
+                self.rows.truncate(last);
+                "removed"
+            }
+            1 | 2 => {
+                self.rename(any);
+                "renamed"
+            }
+            3 => {
+                // The pipeline exists: only the file names another one.
+                self.rows[any].pipeline = format!("other-{any}");
+                "pipeline"
+            }
+            4 => {
+                self.rows[any].pipeline.clear();
+                "withoutPipeline"
+            }
+            5 => {
+                self.rows[any].repository.push_str("-mistyped");
+                "repository"
+            }
+            _ => {
+                let first = self.rows[0].id.clone();
+                let row = &mut self.rows[last];
+                if row.from != first && row.id != first {
+                    row.from = first;
+                }
+                row.copied.clear();
+                "parent"
+            }
+        }
+    }
+
+    fn rename(&mut self, row: usize) {
+        let old = self.rows[row].id.clone();
+        let new = format!("{old}-renamed");
+        for row in &mut self.rows {
+            for name in [&mut row.id, &mut row.from, &mut row.copied] {
+                if *name == old {
+                    name.clone_from(&new);
+                }
+            }
+        }
+    }
+
     fn yaml(&self) -> String {
         let Head { rebuild_at, unknown_fix, max_age, is_suppressed, builds_at_once, starts_a_day } =
             self.head;
@@ -160,10 +246,7 @@ impl Draft {
              rebuildAt: {rebuild_at}\n  unknownFix: {unknown_fix}\n  maxAge: {max_age}\n  \
              maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
         );
-        let row = |Row { image, policy, pipeline }: &Row| {
-            format!("  - {{ {image}, {policy}pipeline: {pipeline} }}\n")
-        };
-        self.rows.iter().map(row).fold(head, |yaml, row| yaml + &row)
+        self.rows.iter().map(Row::yaml).fold(head, |yaml, row| yaml + &row)
     }
 }
 

@@ -72,7 +72,7 @@ impl State {
 fn kind(scheduled: &Scheduled) -> usize {
     match scheduled {
         Scheduled::Delivery(_) => 0,
-        Scheduled::ExecutionEnds(_) | Scheduled::ForeignExecutionEnds(_) => 1,
+        Scheduled::ExecutionPushes(_) | Scheduled::ExecutionEnds(_) | Scheduled::ForeignExecutionEnds(_) => 1,
         Scheduled::Scan(_) => 2,
         Scheduled::Invocation(_) => 3,
         Scheduled::Redelivery(..) => 4,

@@ -19,6 +19,8 @@ pub(crate) struct Truth {
     pub(crate) put_back: BTreeMap<ImageId, Digest>,
     /// The images that a person froze.
     pub(crate) frozen: BTreeSet<ImageId>,
+    /// When a person last edited the hierarchy.
+    pub(crate) edited_at: Option<Timestamp>,
     /// Executions that Patchwave started.
     pub(crate) executions: u64,
     /// Those of them that met a fault or a person's action.

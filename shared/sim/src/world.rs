@@ -87,9 +87,13 @@ impl World for SimulatedWorld {
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let State { requests, registry, .. } = &mut *self.state.borrow_mut();
         requests.currents.about(images.len());
-        let current =
-            |image: &Image| registry.current(&image.repository, &image.line).map(|p| p.version.clone());
-        images.iter().map(|image| (image.id.clone(), Ok(current(image).into()))).collect()
+        let current = |image: &Image| {
+            if registry.history(&image.repository).is_none() {
+                return Found::NoRepository(self.hierarchy().registry().to_string());
+            }
+            registry.current(&image.repository, &image.line).map(|pushed| pushed.version.clone()).into()
+        };
+        images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
     }
 
     async fn versions(
@@ -126,7 +130,7 @@ impl World for SimulatedWorld {
     async fn execution(&self, claim: &Claim) -> Execution {
         let State { requests, pipelines, .. } = &mut *self.state.borrow_mut();
         requests.executions += 1;
-        pipelines.of(claim)
+        pipelines.of(claim, self.now())
     }
 
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
@@ -168,14 +172,16 @@ impl World for SimulatedWorld {
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
         self.state.borrow_mut().requests.starts += 1;
-        let Some(image) = self.buildable(start) else {
+        let Some((edition, image)) = self.buildable(start) else {
             return Err(NotStarted::Refused(Fault {
                 operation: format!("start pipeline {}", start.pipeline),
                 kind: FaultKind::Invalid,
                 message: format!("it does not build {}", start.image),
             }));
         };
-        Ok(self.state.borrow_mut().start(self.hierarchy(), image, start, self.now()))
+        let mut state = self.state.borrow_mut();
+        state.pipelines.edition = edition;
+        Ok(state.start(&self.editions[edition], image, start, self.now()))
     }
 
     fn has_listener(&self) -> bool {
@@ -216,6 +222,18 @@ impl SimulatedWorld {
         &self.editions[self.edition.get()]
     }
 
+    /// Returns the edition by which something happens: builds push by that of their start.
+    pub(crate) fn hierarchy_of(&self, scheduled: &Scheduled) -> &Hierarchy {
+        let state = self.state.borrow();
+        let edition = match scheduled {
+            Scheduled::ExecutionPushes(id) | Scheduled::ForeignExecutionEnds(id) => {
+                state.pipelines.edition_of(id)
+            }
+            _ => None,
+        };
+        self.editions.get(edition.unwrap_or(self.edition.get())).unwrap_or(self.hierarchy())
+    }
+
     /// Returns the highest limits of all editions.
     pub(crate) fn highest_limits(&self) -> Limits {
         let limits = || self.editions.iter().map(Hierarchy::limits);
@@ -225,9 +243,13 @@ impl SimulatedWorld {
         }
     }
 
-    fn buildable(&self, start: &Start) -> Option<&Image> {
-        let image = self.hierarchy().image(&start.image).ok()?;
-        image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;
-        Some(image)
+    /// Returns the image that a start builds, and its edition. The pipelines of all editions exist.
+    fn buildable(&self, start: &Start) -> Option<(usize, &Image)> {
+        let now = self.edition.get();
+        std::iter::once(now).chain(0..self.editions.len()).find_map(|edition| {
+            let image = self.editions.get(edition)?.image(&start.image).ok()?;
+            image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;
+            Some((edition, image))
+        })
     }
 }

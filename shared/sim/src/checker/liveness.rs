@@ -78,6 +78,10 @@ impl State {
             }
             violations.extend(self.wrong_notices(image));
         }
+        let departed = |image: &&&ImageId| hierarchy.image(image).is_err() && !building.contains(**image);
+        for image in slots.iter().collect::<Vec<_>>().iter().filter(departed) {
+            violations.push(format!("{image} left the hierarchy and holds a slot, and no build runs"));
+        }
         violations
     }
 
@@ -114,18 +118,18 @@ impl State {
 }
 
 /// The quiet world, and what the last sweep said about it.
-struct QuietWorld<'q> {
-    state: &'q State,
-    hierarchy: &'q Hierarchy,
-    facts: &'q Facts,
-    holds: BTreeMap<&'q ImageId, &'q Hold>,
-    started: BTreeSet<&'q ImageId>,
-    now: Timestamp,
+pub(super) struct QuietWorld<'q> {
+    pub(super) state: &'q State,
+    pub(super) hierarchy: &'q Hierarchy,
+    pub(super) facts: &'q Facts,
+    pub(super) holds: BTreeMap<&'q ImageId, &'q Hold>,
+    pub(super) started: BTreeSet<&'q ImageId>,
+    pub(super) now: Timestamp,
 }
 
 impl<'q> QuietWorld<'q> {
     /// Finds fixable findings, requests and missing scans of an image that nothing explains.
-    fn forgotten(&self, image: &'q Image) -> Vec<String> {
+    pub(super) fn forgotten(&self, image: &'q Image) -> Vec<String> {
         let Some(facts) = self.facts.images.get(&image.id) else { return Vec::new() };
         let Some(version) = facts.current_version() else { return Vec::new() };
         let mut forgotten = Vec::new();
@@ -183,13 +187,16 @@ impl<'q> QuietWorld<'q> {
     /// that is true.
     fn wait_is_true(&self, image: &Image, on: &ImageId, awaits: &Awaited, finding: &Finding) -> bool {
         let Ok(on) = self.hierarchy.image(on) else { return false };
+        let is_looked_at_again = self.state.ledger.record(&on.id).is_some_and(|record| record.unsettled);
         match awaits {
+            Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
             Awaited::Start => self.started.contains(&on.id),
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
             Awaited::Hold(hold) => match (&**hold, self.facts.images.get(&on.id)) {
                 (Hold::Fresh, _) | (_, None) => false,
-                (Hold::CannotHelp { .. } | Hold::Quarantined { .. } | Hold::WaitingOn { .. }, _) => {
-                    self.holds.get(&on.id).is_some_and(|theirs| **theirs == **hold)
+                // A later pass may have found another of these for it.
+                (hold, _) if is_about_findings(hold) => {
+                    self.holds.get(&on.id).is_some_and(|theirs| is_about_findings(theirs))
                 }
                 (hold, Some(_)) => self.state.is_true(self.hierarchy, on, hold, self.now),
             },
@@ -205,6 +212,10 @@ impl<'q> QuietWorld<'q> {
                 || self.carried_above(edge.image, finding)
         })
     }
+}
+
+fn is_about_findings(hold: &Hold) -> bool {
+    matches!(hold, Hold::CannotHelp { .. } | Hold::Quarantined { .. } | Hold::WaitingOn { .. })
 }
 
 fn may_carry(scan: &Scan, finding: &Finding) -> bool {

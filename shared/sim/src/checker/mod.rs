@@ -7,11 +7,12 @@ mod holds;
 mod liveness;
 mod record;
 mod start;
+mod ticks;
 
 use std::collections::BTreeMap;
 
 use patchwave::hierarchy::Hierarchy;
-use patchwave::image::ImageId;
+use patchwave::image::{ImageId, Repository};
 use patchwave::plan::{Awaited, Hold, Reason};
 use patchwave::time::Timestamp;
 use patchwave_converge::Report;
@@ -20,6 +21,7 @@ pub(crate) use start::StartCheck;
 
 use crate::coverage::Occurred;
 use crate::pipelines::{BuildResult, Execution};
+use ticks::Looks;
 
 /// Collects violations, counts builds, and logs what happens if it is asked to.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +37,9 @@ pub(crate) struct Checker {
     successes_by_key: BTreeMap<String, u32>,
     starts_by_day: BTreeMap<String, u32>,
     pub(crate) occurred: Occurred,
+    looks: Looks,
+    /// When each repository last changed.
+    changed: BTreeMap<Repository, Timestamp>,
     /// The last hold of each image in the log.
     last_holds: BTreeMap<ImageId, String>,
 }
@@ -58,7 +63,7 @@ impl Checker {
             BuildResult::Hangs(_) => format!("build of {} ended: {state:?} (it hung)", start.image),
             result => format!("build of {} ended: {state:?} ({result:?})", start.image),
         });
-        if !matches!(result, BuildResult::Succeeds | BuildResult::FixesNothing) {
+        if !result.pushes() {
             return;
         }
         self.builds += 1;

@@ -43,6 +43,10 @@ pub enum InjectedFault {
     BuildFailed,
     /// A build does not end for days, until a person stops it.
     BuildHung,
+    /// A build has pushed its version, and its execution waits for an approval.
+    ApprovalHung,
+    /// An execution is not found for seconds after its start.
+    ExecutionNotVisible,
     /// A person stops a build.
     BuildStopped,
     /// A later execution supersedes a build.
@@ -82,6 +86,8 @@ pub enum InjectedFault {
     Released,
     /// A person edits the policies of the hierarchy, or reverts the edit.
     PolicyEdited,
+    /// A person edits the images of the hierarchy, or reverts the edit.
+    HierarchyEdited,
     /// A person pushes several times in minutes, and a multi-arch tag moves each time.
     TagMovedAgain,
     /// A build writes no annotation about its base.
@@ -96,7 +102,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -117,6 +123,8 @@ impl InjectedFault {
         Self::StartRefused,
         Self::BuildFailed,
         Self::BuildHung,
+        Self::ApprovalHung,
+        Self::ExecutionNotVisible,
         Self::BuildStopped,
         Self::BuildSuperseded,
         Self::FixesNothing,
@@ -137,6 +145,7 @@ impl InjectedFault {
         Self::Frozen,
         Self::Released,
         Self::PolicyEdited,
+        Self::HierarchyEdited,
         Self::TagMovedAgain,
         Self::Unannotated,
         Self::WithoutVariables,
@@ -149,7 +158,7 @@ impl InjectedFault {
         match self {
             Self::EventDropped | Self::NotRescanned => 150,
             Self::EventDuplicated | Self::EventDelayed => 100,
-            Self::EventReordered | Self::ClockSkewed => 200,
+            Self::EventReordered | Self::ClockSkewed | Self::ExecutionNotVisible => 200,
             Self::CrashedBefore | Self::CrashedAfter => 250,
             Self::Interleaved => 300,
             Self::Throttled => 8,
@@ -157,7 +166,7 @@ impl InjectedFault {
             Self::AnswerLost => 20,
             Self::BuildFailed => 120,
             Self::BuildHung | Self::ScanExpired => 25,
-            Self::StartConflicts | Self::StartRefused => 40,
+            Self::StartConflicts | Self::StartRefused | Self::ApprovalHung => 40,
             Self::BuildStopped | Self::BuildSuperseded => 30,
             Self::FixesNothing | Self::ScanFailed => 60,
             Self::ScanLate => 80,

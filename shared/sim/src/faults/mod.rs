@@ -259,6 +259,8 @@ impl FaultPlan {
             BuildResult::Fails
         } else if self.injects_in_build(InjectedFault::BuildHung) {
             BuildResult::Hangs(self.span(Span::hours(20), Span::days(3)))
+        } else if self.injects_in_build(InjectedFault::ApprovalHung) {
+            BuildResult::AwaitsApproval(self.span(Span::hours(1), Span::days(3)))
         } else if self.injects_in_build(InjectedFault::BuildStopped) {
             BuildResult::Stopped
         } else if self.injects_in_build(InjectedFault::BuildSuperseded) {
@@ -267,6 +269,15 @@ impl FaultPlan {
             BuildResult::FixesNothing
         } else {
             BuildResult::Succeeds
+        }
+    }
+
+    /// Draws for how long an execution that begins now is not found.
+    pub(crate) fn invisible_for(&mut self, now: Timestamp) -> Span {
+        if self.injects(InjectedFault::ExecutionNotVisible, now) {
+            self.span(Span::seconds(1), Span::seconds(30))
+        } else {
+            Span::ZERO
         }
     }
 

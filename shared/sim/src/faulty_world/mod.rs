@@ -22,6 +22,7 @@ pub(crate) use invocation::InvocationFaults;
 
 use crate::checker::StartCheck;
 use crate::faults::{InjectedFault, Read, Service};
+use crate::not_yet::NotYet;
 use crate::people::Moment;
 use crate::world::SimulatedWorld;
 
@@ -104,6 +105,11 @@ impl<'w> FaultyWorld<'w> {
         let parent = parent.filter(|_| self.world.state.borrow_mut().faults.percent(40));
         let action = self.world.state.borrow_mut().action_at(moment, parent.unwrap_or(image));
         if let Some(action) = action {
+            if action.is_reorganisation()
+                && self.world.state.borrow_mut().truth.leaves_out(NotYet::DepartedKeepsSlot)
+            {
+                return;
+            }
             self.world.act(&action);
         }
     }

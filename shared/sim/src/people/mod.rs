@@ -14,6 +14,7 @@ use patchwave_converge::intervene;
 pub(crate) use moments::{Anchored, Moment};
 
 use crate::faults::InjectedFault;
+use crate::not_yet::NotYet;
 use crate::state::{Scheduled, State};
 use crate::world::SimulatedWorld;
 
@@ -29,7 +30,7 @@ pub(crate) struct PersonAction {
 /// Of a hundred actions so many are made at a moment of a build, and the others at any time.
 const ANCHORED: u32 = 60;
 
-const KINDS: [InjectedFault; 14] = [
+const KINDS: [InjectedFault; 15] = [
     InjectedFault::PushedFixed,
     InjectedFault::PushedVulnerable,
     InjectedFault::PushedOnOldParent,
@@ -44,11 +45,13 @@ const KINDS: [InjectedFault; 14] = [
     InjectedFault::Frozen,
     InjectedFault::Released,
     InjectedFault::PolicyEdited,
+    InjectedFault::HierarchyEdited,
 ];
 
 impl PersonAction {
-    fn is_policy_edit(&self) -> bool {
-        self.kind == InjectedFault::PolicyEdited
+    /// Returns whether it changes which images there are.
+    pub(crate) fn is_reorganisation(&self) -> bool {
+        self.kind == InjectedFault::HierarchyEdited
     }
 
     /// Returns the verb of the command line that does it, if one does.
@@ -66,8 +69,10 @@ impl PersonAction {
 impl SimulatedWorld {
     /// A person does something.
     pub(crate) fn act(&self, action: &PersonAction) {
-        if action.is_policy_edit() {
-            self.edit_policy(&action.image);
+        if action.is_reorganisation() {
+            self.deploy_edition(2, action);
+        } else if action.kind == InjectedFault::PolicyEdited {
+            self.deploy_edition(1, action);
         } else if let Some(intervention) = action.intervention() {
             self.intervene(action, intervention);
         } else {
@@ -75,13 +80,28 @@ impl SimulatedWorld {
         }
     }
 
-    /// A person deploys the other edition of the hierarchy. A pass under way keeps the old one.
-    fn edit_policy(&self, image: &ImageId) {
-        self.edition.set((self.edition.get() + 1) % self.editions.len());
+    /// A person deploys another edition of the hierarchy, or the first one again. A pass under way
+    /// keeps its edition.
+    fn deploy_edition(&self, other: usize, action: &PersonAction) {
+        let edition = if self.edition.get() == other { 0 } else { other };
+        let Some(hierarchy) = self.editions.get(edition) else { return };
         let mut state = self.state.borrow_mut();
+        let departs = |image: &ImageId| hierarchy.image(image).is_err();
+        if state.ledger.in_use().any(departs) && state.truth.leaves_out(NotYet::DepartedKeepsSlot) {
+            return;
+        }
+        let is_gone = |id: &ImageId| {
+            let image = hierarchy.image(id).ok();
+            image.is_some_and(|image| state.registry.history(&image.repository).is_none())
+        };
+        if state.ledger.in_use().any(is_gone) && state.truth.leaves_out(NotYet::SuccessOfUnreadImage) {
+            return;
+        }
+        self.edition.set(edition);
+        state.pipelines.edition = edition;
         state.truth.put_back.clear();
-        state.acted(InjectedFault::PolicyEdited, image);
-        let edition = self.edition.get();
+        state.truth.edited_at = Some(self.clock.get());
+        state.acted(action.kind, &action.image);
         state.checker.log(self.clock.get(), || format!("person: edition {edition} of the hierarchy"));
     }
 

@@ -127,6 +127,7 @@ impl State {
                 self.truth.put_back.insert(image.id.clone(), digest.clone());
             }
         }
+        self.changed(&image.repository, now);
         let event = self.event_writer.pushed(&image.repository, &digest, None, true, now);
         self.emit(&event, now);
         true

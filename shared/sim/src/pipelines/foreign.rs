@@ -54,6 +54,7 @@ impl Pipelines {
             number,
             by_hand,
         };
+        self.editions.insert(id.clone(), self.edition);
         Some(self.foreign.entry(id).or_insert(foreign))
     }
 

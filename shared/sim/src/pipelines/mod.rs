@@ -46,7 +46,11 @@ pub(crate) struct Execution {
     pub(crate) id: String,
     pub(crate) start: Start,
     pub(crate) started_at: Timestamp,
+    /// When its build stage pushes the version.
+    pub(crate) pushes_at: Timestamp,
     pub(crate) ends_at: Timestamp,
+    /// From when on it is found.
+    pub(crate) visible_from: Timestamp,
     pub(crate) state: ExecutionState,
     /// The versions of the parents that the build pulled.
     pub(crate) parents: BTreeMap<ImageId, Digest>,
@@ -68,12 +72,19 @@ pub(crate) enum BuildResult {
     Superseded,
     /// A person stops it after this time.
     Hangs(Span),
+    /// The build succeeds, and a person approves its release after this time.
+    AwaitsApproval(Span),
 }
 
 impl BuildResult {
+    /// Returns whether the build pushes a version.
+    pub(crate) fn pushes(self) -> bool {
+        matches!(self, Self::Succeeds | Self::FixesNothing | Self::AwaitsApproval(_))
+    }
+
     fn state(self) -> ExecutionState {
         match self {
-            Self::Succeeds | Self::FixesNothing => ExecutionState::Succeeded,
+            Self::Succeeds | Self::FixesNothing | Self::AwaitsApproval(_) => ExecutionState::Succeeded,
             Self::Fails => ExecutionState::Failed,
             Self::Stopped | Self::Hangs(_) => ExecutionState::Stopped,
             Self::Superseded => ExecutionState::Superseded,
@@ -101,6 +112,10 @@ pub(crate) struct Pipelines {
     by_token: BTreeMap<String, String>,
     builds: BTreeMap<ImageId, u32>,
     foreign: BTreeMap<String, Foreign>,
+    /// The edition of the hierarchy by which executions begin now.
+    pub(crate) edition: usize,
+    /// The edition by which each execution began.
+    editions: BTreeMap<String, usize>,
 }
 
 impl Pipelines {
@@ -126,12 +141,18 @@ impl Pipelines {
             BuildResult::Hangs(lasts) => lasts,
             _ => duration(seed, start, number),
         };
+        let waits = match result {
+            BuildResult::AwaitsApproval(waits) => waits,
+            _ => Span::ZERO,
+        };
         let id = uuid(&hex(&format!("execution {} {} {token} {number}", seed.0, start.pipeline)));
         let execution = Execution {
             id: id.clone(),
             start: start.clone(),
             started_at: now,
-            ends_at: lasts.after(now),
+            pushes_at: lasts.after(now),
+            ends_at: waits.plus(lasts).after(now),
+            visible_from: now,
             state: ExecutionState::InProgress,
             parents,
             number,
@@ -139,7 +160,24 @@ impl Pipelines {
             reported: None,
         };
         self.by_token.insert(token, id.clone());
+        self.editions.insert(id.clone(), self.edition);
         self.executions.entry(id).or_insert(execution)
+    }
+
+    /// Returns the edition of the hierarchy by which an execution began.
+    pub(crate) fn edition_of(&self, id: &str) -> Option<usize> {
+        self.editions.get(id).copied()
+    }
+
+    /// Hides an execution that has just begun.
+    pub(crate) fn hide(&mut self, id: &str, visible_from: Timestamp) {
+        if let Some(execution) = self.executions.get_mut(id) {
+            execution.visible_from = visible_from;
+        }
+    }
+
+    pub(crate) fn execution(&self, id: &str) -> Option<&Execution> {
+        self.executions.get(id)
     }
 
     /// Ends an execution and returns it.
@@ -186,14 +224,14 @@ impl Pipelines {
     ///
     /// A pipeline that does not take the key has only times to compare. Then it is the first start
     /// since the claim, whoever made it.
-    pub(crate) fn of(&self, claim: &Claim) -> Seen {
+    pub(crate) fn of(&self, claim: &Claim, now: Timestamp) -> Seen {
         let found = match &claim.execution {
-            Some(id) => self.with_id(id),
+            Some(id) => self.with_id(id, now),
             None if claim.start.variables.contains_key(Variable::BuildKey.name()) => {
                 let carries = |execution: &&Execution| {
                     execution.variable(Variable::BuildKey) == Some(claim.start.key.as_str())
                 };
-                self.since(claim).filter(carries).map(seen).min_by_key(order)
+                self.since(claim, now).filter(carries).map(seen).min_by_key(order)
             }
             None => {
                 let by_hand = self.foreign.values().filter(|foreign| {
@@ -201,7 +239,7 @@ impl Pipelines {
                         && foreign.pipeline == claim.start.pipeline
                         && foreign.started_at >= SKEW.before(claim.claimed_at)
                 });
-                self.since(claim).map(seen).chain(by_hand.map(seen_foreign)).min_by_key(order)
+                self.since(claim, now).map(seen).chain(by_hand.map(seen_foreign)).min_by_key(order)
             }
         };
         found.map_or(Seen::NotFound, |(_, id, state, details)| Seen::Found {
@@ -211,15 +249,21 @@ impl Pipelines {
         })
     }
 
-    fn with_id(&self, id: &str) -> Option<Found<'_>> {
-        self.executions.get(id).map(seen).or_else(|| self.foreign.get(id).map(seen_foreign))
+    fn with_id(&self, id: &str, now: Timestamp) -> Option<Found<'_>> {
+        let is_visible = |execution: &&Execution| {
+            execution.visible_from <= now || NotYet::ConfirmedIsNotVisible.is_left_out()
+        };
+        let visible = self.executions.get(id).filter(is_visible);
+        visible.map(seen).or_else(|| self.foreign.get(id).map(seen_foreign))
     }
 
     /// Returns the executions that Patchwave started in a claim's pipeline since the claim.
-    fn since(&self, claim: &Claim) -> impl Iterator<Item = &Execution> {
+    fn since(&self, claim: &Claim, now: Timestamp) -> impl Iterator<Item = &Execution> {
         let earliest = SKEW.before(claim.claimed_at);
         let is_since = move |execution: &&Execution| {
-            execution.start.pipeline == claim.start.pipeline && execution.started_at >= earliest
+            execution.start.pipeline == claim.start.pipeline
+                && execution.started_at >= earliest
+                && execution.visible_from <= now
         };
         self.executions.values().filter(is_since)
     }

@@ -79,7 +79,8 @@ impl Scenario {
 
     fn run_in(self, setup: &Setup) -> Result<Ended, ScenarioError> {
         let simulation = Simulation::new(setup.hierarchy.clone(), self.seed);
-        let simulation = simulation.with(self.handler, setup.edited.clone());
+        let editions = [setup.edited.clone(), setup.reorganised.clone()];
+        let simulation = simulation.with(self.handler, editions);
         let run = ScenarioRun { scenario: self, setup, simulation, observed: Observed::default() };
         let ended = match (self.level, self.handler) {
             (Level::NoEvents, _) => run.run_without_events(),
@@ -102,6 +103,13 @@ impl Scenario {
 impl ScenarioRun<'_> {
     fn run_with_faults(mut self) -> Result<Ended, Broken> {
         self.inject_faults()?;
+        self.simulation.leave_sweeps_out(true);
+        // What a person must make readable is read again within a day.
+        self.run_until(Span::hours(25).after(self.simulation.now()))?;
+        if self.run_until_quiet()? {
+            self.simulation.check_ticks()?;
+        }
+        self.simulation.leave_sweeps_out(false);
         self.run_to_liveness()?;
         self.check_liveness()?;
         Ok(self.end())

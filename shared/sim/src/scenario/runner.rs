@@ -24,6 +24,7 @@ pub(super) struct Setup {
     pub(super) random: RandomHierarchy,
     pub(super) hierarchy: Hierarchy,
     pub(super) edited: Hierarchy,
+    pub(super) reorganised: Hierarchy,
 }
 
 impl Setup {
@@ -35,7 +36,8 @@ impl Setup {
             Hierarchy::parse("random.yaml", yaml).map_err(|errors| ScenarioError::Hierarchy(seed, errors))
         };
         let (hierarchy, edited) = (parse(&random.yaml)?, parse(&random.edited)?);
-        Ok(Self { size, level, number, random, hierarchy, edited })
+        let reorganised = parse(&random.reorganised.0)?;
+        Ok(Self { size, level, number, random, hierarchy, edited, reorganised })
     }
 
     fn is_of(&self, scenario: Scenario) -> bool {

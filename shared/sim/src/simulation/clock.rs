@@ -22,6 +22,8 @@ const SWEEP: Span = Span::days(1);
 pub(super) struct TickClock {
     pace: Span,
     slows_down: bool,
+    /// Whether the daily sweep is left out.
+    pub(super) leaves_sweeps_out: bool,
     changes_at_last_tick: u64,
     /// Whether the last tick or sweep found anything that is about to change.
     pub(super) is_moving: bool,
@@ -29,7 +31,13 @@ pub(super) struct TickClock {
 
 impl TickClock {
     pub(super) fn new() -> Self {
-        Self { pace: TICK, slows_down: false, changes_at_last_tick: 0, is_moving: true }
+        Self {
+            pace: TICK,
+            slows_down: false,
+            leaves_sweeps_out: false,
+            changes_at_last_tick: 0,
+            is_moving: true,
+        }
     }
 
     /// Returns how long after this tick the next one comes.
@@ -65,6 +73,9 @@ impl Simulation {
 
     pub(super) fn sweep(&mut self, watch: &mut Watch<'_>) -> Result<(), Broken> {
         self.schedule_after(SWEEP, Scheduled::Sweep);
+        if self.clock.leaves_sweeps_out {
+            return Ok(());
+        }
         self.sweep_now(watch)
     }
 

@@ -27,6 +27,7 @@ use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::faults::FaultPlan;
 use crate::incident::{self, Incident};
+use crate::not_yet::NotYet;
 use crate::observation::Observation;
 use crate::outcome::PlantedDefect;
 use crate::packages::Vulnerability;
@@ -86,11 +87,12 @@ impl Simulation {
         self
     }
 
-    /// Sets who handles the events, and a second edition of the hierarchy for policy edits.
-    pub(crate) fn with(mut self, handler: Handler, edited: Hierarchy) -> Self {
+    /// Sets who handles the events, and the editions of the hierarchy that people may deploy: one
+    /// with other policies, and one with other images.
+    pub(crate) fn with(mut self, handler: Handler, editions: [Hierarchy; 2]) -> Self {
         self.handler = handler;
         if let Some(world) = Rc::get_mut(&mut self.world) {
-            world.editions.push(edited);
+            world.editions.extend(editions);
         }
         self
     }
@@ -182,6 +184,15 @@ impl Simulation {
             Scheduled::Recheck => self.recheck(at, watch),
             Scheduled::Tick => self.tick(watch),
             Scheduled::Sweep => self.sweep(watch),
+            Scheduled::PersonAction(action)
+                if action.is_reorganisation()
+                    && self.queues.has_paused
+                    && NotYet::DepartedKeepsSlot.is_left_out() =>
+            {
+                // The pass that is paused may claim an image that would depart.
+                self.world.state.borrow_mut().truth.leaves_out(NotYet::DepartedKeepsSlot);
+                Ok(())
+            }
             Scheduled::PersonAction(action) => {
                 // Only Patchwave has a ledger to write a decision in.
                 if self.handler == Handler::Patchwave || action.intervention().is_none() {
@@ -190,7 +201,8 @@ impl Simulation {
                 Ok(())
             }
             other => {
-                self.world.state.borrow_mut().apply(self.world.hierarchy(), other, at);
+                let hierarchy = self.world.hierarchy_of(&other);
+                self.world.state.borrow_mut().apply(hierarchy, other, at);
                 Ok(())
             }
         }

@@ -104,6 +104,7 @@ impl Simulation {
         watch: &mut Watch<'_>,
     ) -> Result<(), Broken> {
         let images_before = self.world.state.borrow().requests.currents.items;
+        let looked_at = self.now();
         let report = self.run_pass(batch, watch)?;
         if report.as_ref().is_none_or(|report| !report.is_whole) && attempt < MOST_ATTEMPTS {
             let again = Scheduled::Redelivery(function, batch.to_vec(), attempt + 1);
@@ -111,6 +112,7 @@ impl Simulation {
         }
         self.count(function, batch.len(), images_before, report.as_ref());
         let Some(report) = report else { return Ok(()) };
+        self.world.state.borrow_mut().looked(&report, looked_at);
         self.check_report(batch, &report);
         watch(self, &Observation::Passed { at: self.now(), function, report: Box::new(report) });
         Ok(())

@@ -16,6 +16,18 @@ impl Simulation {
         self.world.state.borrow_mut().checker.violation(now, violation.to_owned());
     }
 
+    /// From now on the daily sweep is left out, or made again.
+    pub(crate) fn leave_sweeps_out(&mut self, leaves_out: bool) {
+        self.clock.leaves_sweeps_out = leaves_out;
+    }
+
+    /// Checks that the ticks alone have forgotten nothing that a pass has seen.
+    pub(crate) fn check_ticks(&mut self) -> Result<(), Broken> {
+        let (facts, now) = (self.facts()?, self.now());
+        self.world.state.borrow_mut().check_ticks(self.world.hierarchy(), &facts, now);
+        Ok(())
+    }
+
     /// Returns how many starts were refused so far.
     pub(crate) fn refused_starts(&self) -> u64 {
         self.world.state.borrow().truth.refused_starts

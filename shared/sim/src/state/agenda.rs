@@ -20,6 +20,8 @@ pub(crate) type Batch = Vec<(u64, Trigger)>;
 pub(crate) enum Scheduled {
     /// EventBridge delivers an event to its target.
     Delivery(Delivery),
+    /// The build stage of an execution pushes the version.
+    ExecutionPushes(String),
     ExecutionEnds(String),
     /// An execution that Patchwave did not start ends.
     ForeignExecutionEnds(String),

@@ -34,8 +34,11 @@ impl State {
         if result != BuildResult::Succeeds {
             self.truth.met(&execution.id);
         }
-        let lasts = Span::between(now, execution.ends_at);
+        let lasts = Span::between(now, execution.pushes_at);
         self.act_within(Moment::BeforePush, &image.id, lasts, now);
+        let hidden = self.faults.invisible_for(now);
+        self.pipelines.hide(&execution.id, hidden.after(now));
+        self.schedule(execution.pushes_at, Scheduled::ExecutionPushes(execution.id.clone()));
         self.schedule(execution.ends_at, Scheduled::ExecutionEnds(execution.id.clone()));
         self.emit_execution(&execution, now);
         execution.id
@@ -56,15 +59,11 @@ impl State {
         parents
     }
 
-    pub(super) fn end_execution(&mut self, hierarchy: &Hierarchy, id: &str, now: Timestamp) {
-        let Some(execution) = self.pipelines.end(id).cloned() else { return };
+    /// The build stage of an execution pushes its version, if it succeeds.
+    pub(super) fn push_of_execution(&mut self, hierarchy: &Hierarchy, id: &str, now: Timestamp) {
+        let Some(execution) = self.pipelines.execution(id).cloned() else { return };
         let Ok(image) = hierarchy.image(&execution.start.image) else { return };
-        self.checker.execution_ended(&execution, now);
-        if execution.state == ExecutionState::Failed {
-            self.truth.failed(&image.id);
-        }
-        if execution.state != ExecutionState::Succeeded {
-            self.emit_execution(&execution, now);
+        if !execution.result.pushes() {
             return;
         }
         let mut pushed = self.build(hierarchy, image, &inputs(&execution, now));
@@ -76,8 +75,16 @@ impl State {
         self.push(image, pushed, now);
         self.act_within(Moment::BeforeSuccessIsSeen, &image.id, Span::seconds(3), now);
         self.act_within(Moment::DuringProof, &image.id, Span::minutes(4), now);
-        self.emit_execution(&execution, now);
         self.observations.push(Observation::Built(Box::new(finished(execution, version, now))));
+    }
+
+    pub(super) fn end_execution(&mut self, id: &str, now: Timestamp) {
+        let Some(execution) = self.pipelines.end(id).cloned() else { return };
+        self.checker.execution_ended(&execution, now);
+        if execution.state == ExecutionState::Failed {
+            self.truth.failed(&execution.start.image);
+        }
+        self.emit_execution(&execution, now);
     }
 
     fn emit_execution(&mut self, execution: &Execution, now: Timestamp) {
@@ -88,6 +95,7 @@ impl State {
     /// Pushes a version. Events, scans and deployments follow.
     pub(crate) fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) {
         let (version, tags) = (pushed.version.clone(), pushed.tags.clone());
+        self.changed(&image.repository, now);
         if !self.registry.push(&image.repository, pushed) {
             return;
         }

@@ -135,7 +135,8 @@ impl State {
     pub(crate) fn apply(&mut self, hierarchy: &Hierarchy, scheduled: Scheduled, now: Timestamp) {
         self.happened += 1;
         match scheduled {
-            Scheduled::ExecutionEnds(id) => self.end_execution(hierarchy, &id, now),
+            Scheduled::ExecutionPushes(id) => self.push_of_execution(hierarchy, &id, now),
+            Scheduled::ExecutionEnds(id) => self.end_execution(&id, now),
             Scheduled::ForeignExecutionEnds(id) => self.end_foreign(hierarchy, &id, now),
             Scheduled::Scan(at) => self.scan(&at, now),
             Scheduled::Deployment(name) => self.deploy(hierarchy, &name, now),

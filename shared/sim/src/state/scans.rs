@@ -14,6 +14,7 @@ use crate::scanner::Scanning;
 impl State {
     pub(super) fn scan(&mut self, at: &ManifestAt, now: Timestamp) {
         let Some((layers, _)) = self.registry.manifest(at).cloned() else { return };
+        self.changed(&at.0, now);
         if let Some(lost) = self.faults.scan_result(now) {
             self.lose_scan(at, lost, now);
             return;

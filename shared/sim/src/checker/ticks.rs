@@ -1,0 +1,87 @@
+//! What must be true before a sweep looks at every image: the ticks alone forget nothing that a
+//! pass has seen.
+
+use std::collections::BTreeMap;
+
+use patchwave::facts::Facts;
+use patchwave::hierarchy::{Direction, Hierarchy, Image};
+use patchwave::image::{ImageId, Repository};
+use patchwave::plan::Hold;
+use patchwave::time::Timestamp;
+use patchwave_converge::Report;
+
+use super::liveness::QuietWorld;
+use crate::not_yet::NotYet;
+use crate::state::State;
+
+/// When a whole pass last looked at an image, and how it held it. It started it if there is no
+/// hold.
+pub(super) type Looks = BTreeMap<ImageId, (Timestamp, Option<Hold>)>;
+
+impl State {
+    /// Remembers what a pass that looked at `at` said about each image.
+    pub(crate) fn looked(&mut self, report: &Report, at: Timestamp) {
+        if !report.is_whole || !self.faults.has_faults() {
+            return;
+        }
+        let started = report.started.iter().map(|started| (&started.image, None));
+        let held = report.held.iter().map(|held| (&held.image, Some(held.hold.clone())));
+        for (image, hold) in started.chain(held) {
+            self.checker.looks.insert(image.clone(), (at, hold));
+        }
+    }
+
+    /// Notes that something changed in a repository.
+    pub(crate) fn changed(&mut self, repository: &Repository, now: Timestamp) {
+        if self.faults.has_faults() {
+            self.checker.changed.insert(repository.clone(), now);
+        }
+    }
+
+    /// Checks the quiet world before any sweep. A settled image at which a pass has looked since
+    /// its last change has no finding that a build would fix, or a hold that is true.
+    pub(crate) fn check_ticks(&mut self, hierarchy: &Hierarchy, facts: &Facts, now: Timestamp) {
+        let looks = &self.checker.looks;
+        let holds = looks.iter().filter_map(|(id, (_, hold))| Some((id, hold.as_ref()?))).collect();
+        let started = looks.iter().filter(|(_, (_, hold))| hold.is_none()).map(|(id, _)| id).collect();
+        let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
+        // An error names an image whose record cannot be read.
+        let mut unsettled = self.ledger.unsettled();
+        unsettled.extend(self.without_record(hierarchy, now));
+        let is_seen = |image: &&Image| !unsettled.contains(&image.id) && self.is_seen(hierarchy, image);
+        let seen = hierarchy.images().filter(is_seen);
+        let (stale, seen): (Vec<&Image>, Vec<&Image>) =
+            seen.partition(|image| waits_beyond_parents(hierarchy, image, &quiet));
+        let mut forgotten: Vec<String> = seen.into_iter().flat_map(|image| quiet.forgotten(image)).collect();
+        let stale: Vec<String> = stale.into_iter().flat_map(|image| quiet.forgotten(image)).collect();
+        for violation in stale {
+            if !self.truth.leaves_out(NotYet::GrandchildOfUnread) {
+                forgotten.push(violation);
+            }
+        }
+        for violation in forgotten {
+            self.checker.lost += 1;
+            self.checker.violation(now, format!("by the ticks: {violation}"));
+        }
+    }
+
+    /// Returns whether a pass has looked at an image since it and its ancestors changed.
+    fn is_seen(&self, hierarchy: &Hierarchy, image: &Image) -> bool {
+        let Some((looked_at, _)) = self.checker.looks.get(&image.id) else { return false };
+        let is_before = |image: &Image| {
+            self.checker.changed.get(&image.repository).is_none_or(|changed_at| changed_at < looked_at)
+        };
+        self.truth.edited_at.is_none_or(|edited_at| edited_at < *looked_at)
+            && hierarchy
+                .query([&image.id], Direction::Ancestors)
+                .is_ok_and(|query| query.resolve().iter().all(is_before))
+    }
+}
+
+/// Returns whether an image waits for what cannot be read about an ancestor that is no parent.
+fn waits_beyond_parents(hierarchy: &Hierarchy, image: &Image, quiet: &QuietWorld<'_>) -> bool {
+    match quiet.holds.get(&image.id) {
+        Some(Hold::WaitingOn { on, .. }) => hierarchy.parents(&image.id).all(|edge| edge.image.id != *on),
+        _ => false,
+    }
+}
