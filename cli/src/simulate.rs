@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::{mem, thread};
 
 use clap::ValueEnum;
-use patchwave_sim::{Baseline, Handler, InjectedFault, Level, Run, Scenario, Size, Tally};
+use patchwave_sim::{Baseline, Coverage, Handler, InjectedFault, Level, Run, Scenario, Size, Tally};
 use serde::Serialize;
 
 use crate::args::{Args, Faults, Simulate};
@@ -121,6 +121,7 @@ fn text(totals: &Totals) -> String {
             writeln!(out, "  {name:<18}{number:>10}")?;
         }
         baselines(out, tally)?;
+        coverage(out, &tally.coverage)?;
         writeln!(out, "\n{}", paint(STRONG, "faults that struck"))?;
         for (fault, times) in &tally.faults {
             writeln!(out, "  {:<18}{times:>10}", words(fault))?;
@@ -182,6 +183,30 @@ fn baselines(out: &mut String, tally: &Tally) -> fmt::Result {
             Handler::ByEventId => "by event id",
         };
         writeln!(out, "  {name:<18}{builds:>10}{lost:>10}{duplicates:>12}")?;
+    }
+    Ok(())
+}
+
+/// What the run tested: what met the builds, and which holds, reasons and verdicts occurred.
+fn coverage(out: &mut String, coverage: &Coverage) -> fmt::Result {
+    let Coverage { executions, executions_met, actions, actions_in_builds, .. } = coverage;
+    writeln!(out, "\n{}", paint(STRONG, "what met the builds"))?;
+    for (name, part, of) in [
+        ("builds with trouble", executions_met, executions),
+        ("actions in builds", actions_in_builds, actions),
+    ] {
+        let percent = (100 * part).checked_div(*of).unwrap_or(0);
+        writeln!(out, "  {name:<20}{part:>8} of {of} ({percent} %)")?;
+    }
+    let Coverage { holds, awaited, reasons, verdicts, .. } = coverage;
+    for (name, worlds) in
+        [("holds", holds), ("awaited", awaited), ("reasons", reasons), ("verdicts", verdicts)]
+    {
+        let worlds: Vec<String> = worlds.iter().map(|(name, worlds)| format!("{name} {worlds}")).collect();
+        writeln!(out, "{}", wrapped(2, &format!("{name}, and in how many fleets: {}", worlds.join(", "))))?;
+    }
+    for (not_yet, times) in &coverage.not_yet {
+        writeln!(out, "  not yet: {} {times}", words(not_yet))?;
     }
     Ok(())
 }

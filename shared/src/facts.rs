@@ -52,6 +52,10 @@ pub struct Version {
     /// The base's digest, from `org.opencontainers.image.base.digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Digest>,
+    /// The start that built it, from the annotation `dev.patchwave.build-key` of its index. On a
+    /// platform manifest it would change the digest with every build, so there it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_key: Option<String>,
     /// Its platform manifests, without attestations.
     pub platforms: BTreeMap<Platform, Manifest>,
 }
@@ -129,11 +133,41 @@ pub enum Execution {
     Found {
         id: String,
         state: ExecutionState,
+        #[serde(default, skip_serializing_if = "crate::is_default")]
+        details: ExecutionDetails,
     },
     /// All executions since the claim were read, and none has its build key.
     NotFound,
     /// It could not be read.
     Unread(Unread),
+}
+
+/// What the actions of an execution report, as far as a decision needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExecutionDetails {
+    /// When its last action ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// The digests that it reports as pushed. A pipeline may build several images.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub pushed: BTreeSet<Digest>,
+    /// Which action failed, why, and where its log is. For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Whether it failed only because the account runs as many builds as it may.
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub at_limit: bool,
+    /// What an execution that runs for long does or waits for. For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
+}
+
+impl Execution {
+    /// An execution of which nothing but its state is known.
+    pub fn found(id: impl Into<String>, state: ExecutionState) -> Self {
+        Self::Found { id: id.into(), state, details: ExecutionDetails::default() }
+    }
 }
 
 /// The state of a pipeline execution.
@@ -178,6 +212,10 @@ pub struct Declaration {
     /// The names of its source actions.
     #[serde(default)]
     pub sources: BTreeSet<String>,
+    /// Those commits that the start pins and that an execution of the pipeline reported as its
+    /// source.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revisions: BTreeSet<String>,
 }
 
 /// What CodePipeline answers about a pipeline.
@@ -232,6 +270,14 @@ impl ImageFacts {
         }
     }
 
+    /// Returns what the execution of the claim reports, if it succeeded.
+    pub fn succeeded(&self) -> Option<&ExecutionDetails> {
+        match &self.execution {
+            Some(Execution::Found { state: ExecutionState::Succeeded, details, .. }) => Some(details),
+            _ => None,
+        }
+    }
+
     /// Finds a version by its own digest, or by that of one of its platform manifests.
     pub fn version_named(&self, digest: &Digest) -> Option<&Version> {
         self.versions
@@ -248,6 +294,16 @@ pub struct Slots {
     pub held_by: BTreeSet<ImageId>,
     /// How many builds started on the current day (UTC).
     pub started_today: u32,
+}
+
+/// An image that holds a slot and is in the hierarchy no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Departed {
+    pub record: Record,
+    /// The execution of its claim, if the record has a claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
 }
 
 /// The version of an image that an environment runs.
@@ -321,6 +377,10 @@ pub struct Facts {
     pub unreadable: BTreeMap<ImageId, String>,
     #[serde(default)]
     pub slots: Slots,
+    /// The images that hold a slot and that the hierarchy does not name: they were removed or
+    /// renamed during a build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub departed: BTreeMap<ImageId, Departed>,
     /// Where the images ran at the last sweep. Images that ran nowhere, or for which this is not
     /// known, are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -150,6 +150,19 @@ impl fmt::Display for Unclear {
     }
 }
 
+/// Whether a complete scan that does not list a finding shows that the finding is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Absence {
+    /// It does: the scanner goes on watching the image.
+    #[default]
+    Shown,
+    /// It does while it is younger than `scanMaxAge`: it was made once.
+    ShownWhileRecent,
+    /// It does not: it is older than that.
+    Unknown,
+}
+
 /// The state of a platform manifest's scan. Only [`Scan::Complete`] is evidence of anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +187,8 @@ pub enum Scan {
         /// Findings of which the answer is no evidence.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         unclear: BTreeMap<FindingKey, Unclear>,
+        #[serde(default, skip_serializing_if = "crate::is_default")]
+        absence: Absence,
     },
 }
 
@@ -187,7 +202,31 @@ impl Scan {
         coverage: Coverage,
         findings: impl Into<Arc<[Finding]>>,
     ) -> Self {
-        Self::Complete { completed_at, coverage, findings: findings.into(), unclear: BTreeMap::new() }
+        Self::Complete {
+            completed_at,
+            coverage,
+            findings: findings.into(),
+            unclear: BTreeMap::new(),
+            absence: Absence::Shown,
+        }
+    }
+
+    /// Returns the scan as it counts at `now`. A scan that was made once shows after `max_age` what
+    /// was there, and not what else is.
+    #[must_use]
+    pub fn as_of(mut self, now: Timestamp, max_age: Span) -> Self {
+        if let Self::Complete { completed_at, absence, .. } = &mut self
+            && *absence == Absence::ShownWhileRecent
+            && max_age.after(*completed_at) <= now
+        {
+            *absence = Absence::Unknown;
+        }
+        self
+    }
+
+    /// Returns whether the scan is complete and shows that what it does not list is not there.
+    pub fn shows_absence(&self) -> bool {
+        matches!(self, Self::Complete { absence, .. } if *absence != Absence::Unknown)
     }
 
     /// Returns the findings; none unless the scan is complete.
@@ -212,7 +251,8 @@ impl Scan {
         match self {
             Self::Complete { findings, unclear, .. } => {
                 let is_listed = findings.iter().any(|f| f.key == *key);
-                (is_listed || !unclear.contains_key(key)).then_some(is_listed)
+                let is_clear = !unclear.contains_key(key) && self.shows_absence();
+                (is_listed || is_clear).then_some(is_listed)
             }
             _ => None,
         }
@@ -253,7 +293,7 @@ impl Scan {
         }
     }
 
-    /// Says why the scan is no evidence. Returns nothing if it is complete.
+    /// Says why the scan does not show that the image is clean. Returns nothing if it does.
     pub fn unknown_because(&self) -> Option<String> {
         match self {
             Self::Missing => Some(NEVER_SCANNED.to_owned()),
@@ -261,6 +301,9 @@ impl Scan {
             Self::Failed(why) => Some(format!("scan failed: {why}")),
             Self::Expired => Some("scan expired".to_owned()),
             Self::Unread(why) => Some(format!("scan not read: {why}")),
+            Self::Complete { completed_at, absence: Absence::Unknown, .. } => {
+                Some(format!("scanned once, on {}, and not since", completed_at.strftime("%Y-%m-%d")))
+            }
             Self::Complete { .. } => None,
         }
     }

@@ -116,6 +116,9 @@ pub struct Policy {
     pub quiet_period: Patience,
     /// How long a rebuild waits for the scan that proves it, and a finding for its parent's scan.
     pub proof_wait: Patience,
+    /// How long a scan that was made once shows what is not in an image. The scanner learns of new
+    /// vulnerabilities every day.
+    pub scan_max_age: Span,
     /// How long quiet periods may delay a start at most.
     pub max_wait: Span,
     /// How long a build may hold a slot.
@@ -148,6 +151,7 @@ impl Default for Policy {
             max_age: Span::days(30),
             quiet_period: Patience { critical: Span::minutes(1), default: Span::minutes(10) },
             proof_wait: Patience::always(Span::minutes(30)),
+            scan_max_age: Span::days(7),
             max_wait: Span::hours(2),
             max_build_time: Span::hours(2),
             deadlines: Deadlines { critical: Span::hours(24), high: Span::days(7), medium: Span::days(30) },

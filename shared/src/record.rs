@@ -33,6 +33,9 @@ pub struct Record {
     /// Since when something that a decision about it needs could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<UnreadSince>,
+    /// The last commit of the line that an execution of its pipeline reported as its source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Since when the mode of the image is `enforce`. What was overdue by then is spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_since: Option<Timestamp>,
@@ -42,10 +45,10 @@ pub struct Record {
     /// The start that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// The last start's key and attempt. The attempt rises when a build starts for the same goal
-    /// again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_attempt: Option<Attempt>,
+    /// The number of the last start. It rises with every start, whatever its goal: a start with the
+    /// token of an earlier one would get that one's execution.
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub last_attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<Failures>,
     /// The last build that succeeded.
@@ -97,15 +100,6 @@ pub struct Claim {
     pub execution: Option<String>,
 }
 
-/// One start for a goal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attempt {
-    pub key: BuildKey,
-    /// The number of the start with this key, from 1.
-    pub number: u32,
-}
-
 /// Failures in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,11 +109,22 @@ pub struct Failures {
     pub last: Timestamp,
     /// A hash of what the build was made from. After a change of the inputs the count begins again.
     pub inputs: String,
-    /// Whether the last execution failed. After a stopped or superseded one Patchwave only pauses.
-    pub failed: bool,
-    /// How the last execution ended, for people.
+    pub ended: Ended,
+    /// Why the last execution ended, for people.
     #[serde(default)]
     pub because: String,
+}
+
+/// How an execution, or a start that was refused, ended without success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ended {
+    /// It counts as a failure.
+    Failed,
+    /// A person stopped it, or another execution superseded it. Patchwave only pauses.
+    Stopped,
+    /// The pipeline, or the account that builds, took no more now. Patchwave only pauses.
+    AtLimit,
 }
 
 /// A build that succeeded.
@@ -222,9 +227,10 @@ impl Record {
 impl Failures {
     /// Returns the failures after one more execution ended without success. Only failures count,
     /// and other inputs begin a new count.
-    pub fn after(before: Option<Self>, inputs: &str, failed: bool, because: String, now: Timestamp) -> Self {
+    pub fn after(before: Option<Self>, inputs: &str, ended: Ended, because: String, now: Timestamp) -> Self {
         let before = before.filter(|row| row.inputs == inputs).map_or(0, |row| row.count);
-        Self { count: before + u32::from(failed), last: now, inputs: inputs.to_owned(), failed, because }
+        let count = before + u32::from(ended == Ended::Failed);
+        Self { count, last: now, inputs: inputs.to_owned(), ended, because }
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `image#<id>` | `record` | an image's [`Record`](crate::record::Record) |
 //! | `slots` | `held-by` | the images whose builds hold a slot |
 //! | `slots` | `day#<YYYY-MM-DD>` | how many builds started on that day (UTC) |
-//! | `audit#<id>` | `<time>#<build key>-<attempt>` | a start that was claimed; nothing rewrites it |
+//! | `audit#<id>` | `<time>#<build key>-<attempt>` | a start that was claimed; if CodePipeline refused it, [`REFUSED`] says why; nothing else changes |
 //! | `places` | `<place>` | a [place](crate::inventory::PlaceState), and when it was last read |
 //! | `place#<place>` | `runs#` or `refers#`, then `<workload>#<digest>` | what [runs](crate::inventory::Entry) there |
 //! | `image#<id>` | `version#<digest>` | what is known about a [version](crate::inventory::Assessment) that runs |
@@ -59,6 +59,8 @@ pub const HELD_BY: &str = "images";
 pub const STARTS: &str = "starts";
 /// A claimed start's JSON: a string.
 pub const START: &str = "start";
+/// Why CodePipeline refused a claimed start: a string.
+pub const REFUSED: &str = "refused";
 /// The JSON of what the inventory knows: a string.
 pub const STATE: &str = "state";
 /// When an item may be deleted: a number, seconds since 1970. Time to live is switched on for this

@@ -77,6 +77,7 @@ fn version(n: u8, findings: Vec<Finding>) -> Version {
         built_at: None,
         revision: None,
         base: None,
+        build_key: None,
         platforms: BTreeMap::from([("linux/amd64".parse().expect("it is a platform"), manifest)]),
     }
 }

@@ -25,6 +25,7 @@ pub async fn check<W: World>(empty: impl AsyncFn() -> Rc<W>) {
     limits_hold_and_slots_come_back(&*empty().await).await;
     a_lowered_limit_takes_no_slot_away(&*empty().await).await;
     only_the_reader_of_the_last_write_gives_a_slot_back(&*empty().await).await;
+    a_refused_start_gives_its_slot_and_its_share_of_its_day_back(&*empty().await).await;
     the_index_follows_the_records(&*empty().await).await;
     hundreds_of_records_are_read_and_the_missing_ones_left_out(&*empty().await).await;
     a_claim_is_read_back_whole(&*empty().await).await;
@@ -146,6 +147,23 @@ async fn only_the_reader_of_the_last_write_gives_a_slot_back<W: World>(ledger: &
     assert_eq!(ledger.free(&id(2), 0).await, Ok(()), "the record does not exist, and no slot was held");
 }
 
+async fn a_refused_start_gives_its_slot_and_its_share_of_its_day_back<W: World>(ledger: &W) {
+    for n in [1, 2] {
+        assert_eq!(ledger.claim(&id(n), &claimed(&id(n), 0), limits(9, 9), now()).await, Ok(()));
+    }
+    let claim = claimed(&id(1), 0).claim.expect("a claim");
+    let withdrawn = |fence| Record { fence, ..Record::default() };
+    assert_eq!(
+        ledger.withdraw(&id(1), &withdrawn(0), &claim, "busy").await,
+        Err(NotSaved::Conflict),
+        "the claim was written meanwhile"
+    );
+    assert_eq!(ledger.withdraw(&id(1), &withdrawn(1), &claim, "busy").await, Ok(()));
+    assert_eq!(read(ledger, &id(1)).await, Some(withdrawn(2)));
+    let slots = ledger.slots(now()).await.expect("it answers");
+    assert_eq!((slots.held_by, slots.started_today), (BTreeSet::from([id(2)]), 1));
+}
+
 async fn the_index_follows_the_records<W: World>(ledger: &W) {
     let unsettled = Record { unsettled: true, ..Record::default() };
     assert_eq!(ledger.save(&id(1), &unsettled).await, Ok(()));
@@ -178,8 +196,8 @@ async fn a_record_of_every_field_is_read_back_whole<W: World>(ledger: &W) {
     let (finding, by) = ("CVE-2026-1000 in openssl", json!({ "by": "jo", "at": now() }));
     let mut record: Record = serde_json::from_value(json!({
         "unsettled": true, "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
-        "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": { "key": "0011", "number": 4_294_967_295_u32 },
-        "failures": { "count": 3, "last": now(), "inputs": "x", "failed": true },
+        "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": 4_294_967_295_u32,
+        "failures": { "count": 3, "last": now(), "inputs": "x", "ended": "failed" },
         "ineffective": { finding: { "builds": 1, "inputs": "x", "fix": { "version": "1:1.0.1-2+b~é" } } },
         "request": { "id": "r", "by": "jo", "at": now() }, "frozen": by,
     }))

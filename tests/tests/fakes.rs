@@ -67,6 +67,7 @@ fn recipe() -> Recipe {
         packages: ["openssl", "zlib", "curl"].map(|name| (name.to_owned(), "OS".to_owned())).into(),
         variables: vec!["PATCHWAVE_BUILD_KEY".into(), "PATCHWAVE_NO_CACHE".into()],
         sources: vec!["Source".into()],
+        reports_digest: true,
     }
 }
 
@@ -223,9 +224,12 @@ async fn pipelines_check_their_input_and_answer_a_repeated_token_with_the_same_e
     let pages = client.list_pipeline_executions().pipeline_name("base-os").into_paginator().send();
     let pages: Vec<_> = pages.try_collect().await.unwrap();
     assert_eq!(pages.len(), 2);
-    let oldest = pages[1].pipeline_execution_summaries().last().unwrap();
-    assert_eq!(oldest.pipeline_execution_id(), Some(first.as_str()));
-    assert!(oldest.start_time().is_some());
+    let [earliest, developers] = pages[1].pipeline_execution_summaries() else {
+        panic!("two on the last page")
+    };
+    assert_eq!(earliest.pipeline_execution_id(), Some(first.as_str()));
+    assert!(earliest.start_time().is_some());
+    assert_eq!(developers.source_revisions()[0].revision_id(), Some(recipe().head().as_str()));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! CodePipeline: starts builds and finds them again.
 
+mod actions;
 mod declaration;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use aws_sdk_codepipeline::types::{
     PipelineExecution, PipelineExecutionStatus, PipelineExecutionSummary, PipelineVariable,
     SourceRevisionOverride, SourceRevisionType, TriggerType,
 };
-use patchwave::facts::{Execution, ExecutionState};
+use patchwave::facts::{Execution, ExecutionDetails, ExecutionState};
 use patchwave::hierarchy::{Builder, RevisionType, Variable};
 use patchwave::plan::{SourceRevision, Start};
 use patchwave::record::Claim;
@@ -39,6 +40,8 @@ const DISORDER: Span = Span::minutes(5);
 const PAGE: i32 = 100;
 /// How a builder's audit trail names this session.
 const SESSION: &str = "patchwave-build";
+/// From when on Patchwave asks what a running execution does: longer than most builds.
+const LONG: Span = Span::hours(1);
 /// Most pages to read since a claim. More pages mean an endless loop.
 const MOST_PAGES: usize = 50;
 
@@ -102,15 +105,47 @@ impl Pipelines {
     }
 
     /// Reads the state of a claim's execution, or finds the execution first.
-    pub(crate) async fn execution(&self, claim: &Claim) -> Execution {
+    pub(crate) async fn execution(&self, claim: &Claim, now: Timestamp) -> Execution {
         let found = match &claim.execution {
             Some(id) => self.get(&claim.start, id).await.map(|found| found.map(|e| (id.clone(), e.status))),
             None => self.find(claim).await,
         };
         match found {
-            Ok(Some((id, status))) => named(id, status.as_ref()),
+            Ok(Some((id, status))) => match state(&id, status.as_ref()) {
+                Ok(state) => self.with_details(claim, id, state, now).await,
+                Err(unread) => Execution::Unread(unread),
+            },
             Ok(None) => Execution::NotFound,
             Err(fault) => Execution::Unread(fault.into()),
+        }
+    }
+
+    /// Reads what the execution's actions report, if a decision needs it. A success stands for
+    /// what it pushed, so without the report it counts as unread. A failure is one without its
+    /// reason too.
+    async fn with_details(
+        &self,
+        claim: &Claim,
+        id: String,
+        state: ExecutionState,
+        now: Timestamp,
+    ) -> Execution {
+        let is_long = Span::between(claim.claimed_at, now) >= LONG;
+        let is_wanted = match state {
+            ExecutionState::Succeeded | ExecutionState::Failed => true,
+            ExecutionState::InProgress => is_long,
+            ExecutionState::Stopped | ExecutionState::Superseded => false,
+        };
+        if !is_wanted {
+            return Execution::found(id, state);
+        }
+        match self.details(&claim.start, &id).await {
+            Ok(details) => Execution::Found { id, state, details },
+            Err(fault) if state == ExecutionState::Succeeded => Execution::Unread(fault.into()),
+            Err(fault) => {
+                let details = ExecutionDetails { failure: Some(fault.to_string()), ..Default::default() };
+                Execution::Found { id, state, details }
+            }
         }
     }
 
@@ -205,8 +240,8 @@ fn carries(execution: &PipelineExecution, start: &Start) -> bool {
 }
 
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PipelineExecution.html>
-fn named(id: String, status: Option<&PipelineExecutionStatus>) -> Execution {
-    let state = match status.map_or("no status", |status| status.as_str()) {
+fn state(id: &str, status: Option<&PipelineExecutionStatus>) -> Result<ExecutionState, Unread> {
+    Ok(match status.map_or("no status", |status| status.as_str()) {
         "InProgress" | "Stopping" => ExecutionState::InProgress,
         "Succeeded" => ExecutionState::Succeeded,
         "Failed" => ExecutionState::Failed,
@@ -214,10 +249,9 @@ fn named(id: String, status: Option<&PipelineExecutionStatus>) -> Execution {
         "Superseded" => ExecutionState::Superseded,
         other => {
             let because = format!("the execution {id} has the unknown status {other:?}");
-            return Execution::Unread(Unread { because, needs_person: true });
+            return Err(Unread { because, needs_person: true });
         }
-    };
-    Execution::Found { id, state }
+    })
 }
 
 fn variable(

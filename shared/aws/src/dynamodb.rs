@@ -1,28 +1,24 @@
 //! DynamoDB: the ledger of records, slots and starts. [`patchwave::table`] describes its layout.
 
 mod inventory;
+mod transactions;
 
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use patchwave::facts::Slots;
 use patchwave::image::ImageId;
-use patchwave::plan::{Limit, Start};
-use patchwave::policy::Limits;
 use patchwave::record::Record;
 use patchwave::table::{self, Key};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, NotClaimed, NotSaved, Records};
+use patchwave_converge::{Fault, FaultKind, NotSaved, Records};
 use tracing::warn;
 
-use crate::fault::{fault, invalid, kind_of_code};
+use crate::fault::{fault, invalid};
 use crate::settings;
 
 /// Most keys that one call takes.
@@ -121,7 +117,10 @@ impl Ledger {
             .condition_expression(put.condition)
             .expression_attribute_names("#fence", table::FENCE)
             .expression_attribute_values(":read", put.read);
-        match call.send().await {
+        let is_contended = |error: &PutItemError| {
+            error.is_transaction_conflict_exception() || error.is_replicated_write_conflict_exception()
+        };
+        match transactions::uncontended(is_contended, || call.clone().send()).await {
             Ok(_) => Ok(()),
             Err(e)
                 if e.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) =>
@@ -130,121 +129,6 @@ impl Ledger {
             }
             Err(e) => Err(self.fault(operation, &e).into()),
         }
-    }
-
-    /// Writes a record with a new claim, takes a slot and adds to the audit trail: all or nothing.
-    ///
-    /// The SDK sends its own token with the transaction. So a retry of a transaction that succeeded
-    /// is no conflict.
-    pub(crate) async fn claim(
-        &self,
-        image: &ImageId,
-        record: &Record,
-        limits: Limits,
-        now: Timestamp,
-    ) -> Result<(), NotClaimed> {
-        let operation = format!("claim {image}");
-        // The conditions let a missing item pass, so limits of zero are checked here.
-        if limits.max_concurrent_builds == 0 {
-            return Err(NotClaimed::AtLimit(Limit::ConcurrentBuilds));
-        }
-        if limits.max_starts_per_day == 0 {
-            return Err(NotClaimed::AtLimit(Limit::StartsPerDay));
-        }
-        let writes =
-            self.claim_writes(image, record, limits, now).map_err(|problem| invalid(&operation, problem))?;
-        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                    not_claimed(&operation, canceled.cancellation_reasons())
-                }
-                _ => self.fault(operation, &error).into(),
-            }),
-        }
-    }
-
-    /// The order of these writes is that of the reasons in [`not_claimed`].
-    fn claim_writes(
-        &self,
-        image: &ImageId,
-        record: &Record,
-        limits: Limits,
-        now: Timestamp,
-    ) -> Result<Vec<TransactWriteItem>, String> {
-        let start = &record.claim.as_ref().ok_or("the record holds no claim")?.start;
-        let put = record_put(image, record)?;
-        let unwritable = |e: BuildError| e.to_string();
-        let fenced = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(put.item))
-            .condition_expression(put.condition)
-            .expression_attribute_names("#fence", table::FENCE)
-            .expression_attribute_values(":read", put.read);
-        let slot = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(item_of(&Key::slots())))
-            .update_expression("ADD #images :image")
-            .condition_expression(
-                "attribute_not_exists(#images) OR size(#images) < :most OR contains(#images, :id)",
-            )
-            .expression_attribute_names("#images", table::HELD_BY)
-            .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]))
-            .expression_attribute_values(":id", text(image.as_str()))
-            .expression_attribute_values(":most", numeral(limits.max_concurrent_builds));
-        let day = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(item_of(&Key::day(now))))
-            .update_expression("ADD #starts :one SET #expires = :expires")
-            .condition_expression("attribute_not_exists(#starts) OR #starts < :most")
-            .expression_attribute_names("#starts", table::STARTS)
-            .expression_attribute_names("#expires", table::EXPIRES_AT)
-            .expression_attribute_values(":one", numeral(1))
-            .expression_attribute_values(":expires", expiry(now, table::DAY_KEPT))
-            .expression_attribute_values(":most", numeral(limits.max_starts_per_day));
-        let audit = Put::builder().table_name(&self.table).set_item(Some(audit_item(start, now)?));
-        Ok(vec![
-            TransactWriteItem::builder().put(fenced.build().map_err(unwritable)?).build(),
-            TransactWriteItem::builder().update(slot.build().map_err(unwritable)?).build(),
-            TransactWriteItem::builder().update(day.build().map_err(unwritable)?).build(),
-            TransactWriteItem::builder().put(audit.build().map_err(unwritable)?).build(),
-        ])
-    }
-
-    /// Frees an image's slot if its record still has this fence.
-    pub(crate) async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
-        let operation = format!("free the slot of {image}");
-        let writes = self.free_writes(image, fence).map_err(|e| invalid(&operation, e.to_string()))?;
-        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(canceled))
-                    if is_refused(canceled.cancellation_reasons(), 0) =>
-                {
-                    NotSaved::Conflict
-                }
-                _ => self.fault(operation, &error).into(),
-            }),
-        }
-    }
-
-    fn free_writes(&self, image: &ImageId, fence: u64) -> Result<Vec<TransactWriteItem>, BuildError> {
-        let unchanged = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(item_of(&Key::record(image))))
-            .condition_expression(condition(fence))
-            .expression_attribute_names("#fence", table::FENCE)
-            .expression_attribute_values(":read", numeral(fence));
-        let slot = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(item_of(&Key::slots())))
-            .update_expression("DELETE #images :image")
-            .expression_attribute_names("#images", table::HELD_BY)
-            .expression_attribute_values(":image", AttributeValue::Ss(vec![image.to_string()]));
-        Ok(vec![
-            TransactWriteItem::builder().condition_check(unchanged.build()?).build(),
-            TransactWriteItem::builder().update(slot.build()?).build(),
-        ])
     }
 
     /// Reads items consistently. Items that do not exist are left out.
@@ -316,38 +200,6 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
 /// fence.
 fn condition(fence: u64) -> &'static str {
     if fence == 0 { "attribute_not_exists(#fence) OR #fence = :read" } else { "#fence = :read" }
-}
-
-/// Returns whether DynamoDB cancelled because the condition of this write did not hold.
-fn is_refused(reasons: &[CancellationReason], at: usize) -> bool {
-    reasons.get(at).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
-}
-
-fn audit_item(start: &Start, now: Timestamp) -> Result<Item, String> {
-    let json = serde_json::to_string(start).map_err(|e| format!("the start cannot be written: {e}"))?;
-    let mut item = item_of(&Key::audit(start, now));
-    item.insert(table::START.into(), text(json));
-    item.insert(table::EXPIRES_AT.into(), expiry(now, table::AUDIT_KEPT));
-    Ok(item)
-}
-
-/// Returns why a claim's transaction was cancelled. The reasons are in the order of its writes.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
-fn not_claimed(operation: &str, reasons: &[CancellationReason]) -> NotClaimed {
-    match [0, 1, 2].map(|at| is_refused(reasons, at)) {
-        [true, ..] => return NotClaimed::Conflict,
-        [_, true, _] => return NotClaimed::AtLimit(Limit::ConcurrentBuilds),
-        [_, _, true] => return NotClaimed::AtLimit(Limit::StartsPerDay),
-        _ => {}
-    }
-    let reason = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
-    let code = reason.and_then(|reason| reason.code()).unwrap_or("no reason given");
-    let why = reason.and_then(|reason| reason.message()).unwrap_or_default();
-    let kind = kind_of_code(code, 400);
-    NotClaimed::Fault(Fault {
-        kind,
-        ..invalid(operation, format!("the transaction was cancelled: {code} {why}"))
-    })
 }
 
 fn item_of(key: &Key) -> Item {

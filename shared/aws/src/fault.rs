@@ -56,6 +56,8 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
         | "ProvisionedThroughputExceeded"
         | "LimitExceededException"
         | "ConcurrentPipelineExecutionsLimitExceededException"
+        // CodePipeline: the pipeline is busy, "try again later".
+        | "ConflictException"
         | "TransactionInProgressException"
         | "TransactionConflict"
         | "TransactionConflictException"
@@ -113,6 +115,7 @@ mod tests {
         for (code, status, kind) in [
             ("ThrottlingException", 400, FaultKind::Throttled),
             ("SlowDown", 503, FaultKind::Throttled),
+            ("ConflictException", 400, FaultKind::Throttled),
             ("AccessDeniedException", 400, FaultKind::Denied),
             ("ExpiredTokenException", 400, FaultKind::Denied),
             ("ValidationException", 400, FaultKind::Invalid),

@@ -91,7 +91,7 @@ impl HierarchySource {
                 let unchanged = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 304);
                 return match cached {
                     Some(cached) if unchanged => Ok(cached.hierarchy),
-                    _ => Err(fault(format!("{operation}, which {} names,", HIERARCHY.name), &error)),
+                    _ => Err(fault(format!("{operation}, which {} names", HIERARCHY.name), &error)),
                 };
             }
         };

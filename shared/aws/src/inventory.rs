@@ -13,7 +13,7 @@ use patchwave::inventory::{
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
 use patchwave_converge::{
-    Described, Failure, Fault, FaultKind, Report, Surveyed, Understood, World, describe, rescan,
+    Described, Failure, FailureKind, Fault, FaultKind, Report, Surveyed, Understood, World, describe, rescan,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -39,7 +39,7 @@ pub(crate) struct Swept {
     understood: Understood,
     totals: Totals,
     /// Failures that did not stop the sweep.
-    faults: Vec<Fault>,
+    faults: Vec<(FailureKind, Fault)>,
 }
 
 /// Surveys everything that the hierarchy names, or what the last invocation left of it. Resolves
@@ -69,7 +69,8 @@ pub(crate) async fn sweep(
     let described = describe(world, hierarchy, &before, &survey).await;
     let mut faults = Vec::new();
     if survey.has_unread_clusters() {
-        faults.extend(add_reports(world, hierarchy, &described, &mut survey).await.err());
+        let failed = add_reports(world, hierarchy, &described, &mut survey).await.err();
+        faults.extend(failed.map(|fault| (FailureKind::Read, fault)));
     }
     let surveyed = Surveyed { survey, began, ended: left.is_none() };
     let understood = described.understand(hierarchy, &before, &surveyed);
@@ -87,7 +88,8 @@ pub(crate) async fn sweep(
     }
     marks.remove(None, now).await?;
     if !surveyed.ended {
-        faults.extend(continue_survey(installation.sweeps(), world.now(), made_progress).await.err());
+        let failed = continue_survey(installation.sweeps(), world.now(), made_progress).await.err();
+        faults.extend(failed.map(|fault| (FailureKind::Schedule, fault)));
     }
 
     let inventory = &understood.folded.inventory;
@@ -194,17 +196,21 @@ pub(crate) async fn finish(
 ) {
     let Swept { understood, totals, faults } = match swept {
         Ok(swept) => swept,
-        Err(fault) => return fail(report, None, &fault),
+        // Nothing of what it saw is in the table.
+        Err(fault) => {
+            report.is_whole = false;
+            return fail(report, FailureKind::Write, None, &fault);
+        }
     };
     report.inventory = Some(totals);
-    for fault in &faults {
-        fail(report, None, fault);
+    for (kind, fault) in &faults {
+        fail(report, *kind, None, fault);
     }
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
         // Then the scans themselves show which scanner made them.
         Err(fault) => {
-            fail(report, None, &fault);
+            fail(report, FailureKind::Read, None, &fault);
             Scanner::Basic
         }
     };
@@ -213,12 +219,12 @@ pub(crate) async fn finish(
             let (begun, faults) = rescan(world, hierarchy, &understood).await;
             report.scans_requested.extend(begun);
             for (image, fault) in faults {
-                fail(report, Some(image), &fault);
+                fail(report, FailureKind::Scan, Some(image), &fault);
             }
         }
         Scanner::Enhanced => match watched(world, hierarchy, &understood.folded.inventory).await {
             Ok(doubts) => report.doubts.extend(doubts.iter().map(ToString::to_string)),
-            Err(fault) => fail(report, None, &fault),
+            Err(fault) => fail(report, FailureKind::Read, None, &fault),
         },
     }
 }
@@ -235,8 +241,8 @@ async fn watched(
     Ok(doubts(hierarchy, inventory, &windows, &covered, world.now()))
 }
 
-fn fail(report: &mut Report, image: Option<ImageId>, fault: &Fault) {
-    report.errors.push(Failure { image, message: fault.to_string() });
+fn fail(report: &mut Report, kind: FailureKind, image: Option<ImageId>, fault: &Fault) {
+    report.errors.push(Failure { kind, image, message: fault.to_string() });
 }
 
 /// An installation's inventory, as its table holds it.

@@ -72,6 +72,9 @@ pub(crate) struct Notes {
     pub(crate) created: Option<Timestamp>,
     /// `org.opencontainers.image.base.digest`.
     pub(crate) base: Option<Digest>,
+    /// `dev.patchwave.build-key`. It counts on the top document only: on a platform's manifest it
+    /// would change the digest with every build.
+    pub(crate) build_key: Option<String>,
 }
 
 impl Notes {
@@ -81,6 +84,7 @@ impl Notes {
             revision: self.revision.or_else(|| other.revision.clone()),
             created: self.created.or(other.created),
             base: self.base.or_else(|| other.base.clone()),
+            build_key: self.build_key,
         }
     }
 
@@ -89,15 +93,27 @@ impl Notes {
     fn new(annotations: &BTreeMap<String, String>) -> Self {
         let note = |name: &str| annotations.get(&format!("org.opencontainers.image.{name}"));
         Self {
-            revision: note("revision").filter(|text| !text.is_empty()).cloned(),
+            // Git writes small letters, and tools that compare commits need not.
+            revision: note("revision")
+                .filter(|text| (1..=LONGEST_REVISION).contains(&text.len()))
+                .map(|text| text.to_ascii_lowercase()),
             // Reproducible builds write 1970 or the like, which is no build time.
             created: note("created")
                 .and_then(|text| text.parse().ok())
                 .filter(|t: &Timestamp| t.as_second() > YEAR),
             base: note("base.digest").and_then(|text| text.parse().ok()),
+            build_key: annotations.get(BUILD_KEY).filter(|text| text.len() <= LONGEST_KEY).cloned(),
         }
     }
 }
+
+/// The annotation in which a build names its start.
+const BUILD_KEY: &str = "dev.patchwave.build-key";
+/// A token has 40 digits, a hyphen and a number.
+const LONGEST_KEY: usize = 60;
+
+/// A commit has 40 or 64 digits; other systems of version control write a little more.
+const LONGEST_REVISION: usize = 200;
 
 /// Seconds.
 const YEAR: i64 = 366 * 86_400;

@@ -10,7 +10,7 @@ use patchwave::trigger::ScheduleKind;
 use patchwave_tests::mutate::mutations;
 use serde_json::json;
 
-use crate::ecr::Ecr;
+use crate::ecr::{Ecr, ScanRead};
 use crate::fake;
 use crate::lambda::read_batch;
 use crate::manifest;
@@ -53,7 +53,7 @@ fn scans() {
     mutations(&findings(), 2_000, 1, |bytes| {
         *answer.lock().unwrap() = String::from_utf8_lossy(bytes).into_owned();
         let scans = runtime.block_on(ecr.scans(&[at.clone()].into()));
-        if let Scan::Complete { findings, .. } = &scans[&at] {
+        if let ScanRead::Whole(Scan::Complete { findings, .. }) = &scans[&at] {
             complete.set(complete.get() + 1);
             for finding in findings.iter() {
                 let written = serde_json::to_string(&finding.key).unwrap();

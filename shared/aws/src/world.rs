@@ -20,7 +20,7 @@ use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStar
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
-use crate::ecr::Ecr;
+use crate::ecr::{Answered, Ecr, ScanRead};
 use crate::eventbridge::Bus;
 use crate::inspector::Inspector;
 use crate::scheduler::Scheduler;
@@ -89,6 +89,27 @@ impl AwsWorld {
     }
 }
 
+impl AwsWorld {
+    /// Completes scans with the times at which the enhanced scanner scanned the images last.
+    async fn with_times(&self, scans: BTreeMap<ManifestAt, Answered>) -> BTreeMap<ManifestAt, Scan> {
+        let repositories = scans.keys().map(|(repository, _)| repository.clone()).collect();
+        let covered = self.scanner.covered(&repositories).await;
+        let scanned_at = |(repository, digest): &ManifestAt| -> Result<Option<Timestamp>, Fault> {
+            let covered = covered.as_ref().map_err(Clone::clone)?;
+            let of = covered.iter().find(|of| of.repository == *repository && of.digest == *digest);
+            Ok(of.and_then(|covered| covered.scanned_at))
+        };
+        let completed = |(at, answer): (ManifestAt, Answered)| {
+            let scan = match scanned_at(&at) {
+                Ok(time) => answer.completed_at(time),
+                Err(fault) => Scan::Unread(fault.into()),
+            };
+            (at, scan)
+        };
+        scans.into_iter().map(completed).collect()
+    }
+}
+
 impl World for AwsWorld {
     #[expect(clippy::disallowed_methods, reason = "the edge reads the clock")]
     fn now(&self) -> Timestamp {
@@ -140,7 +161,17 @@ impl World for AwsWorld {
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
-        self.registry.scans(wanted).await
+        let (mut scans, mut without_time) = (BTreeMap::new(), BTreeMap::new());
+        for (at, read) in self.registry.scans(wanted).await {
+            match read {
+                ScanRead::Whole(scan) => drop(scans.insert(at, scan)),
+                ScanRead::WithoutTime(answer) => drop(without_time.insert(at, answer)),
+            }
+        }
+        if !without_time.is_empty() {
+            scans.extend(self.with_times(without_time).await);
+        }
+        scans
     }
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
@@ -148,7 +179,7 @@ impl World for AwsWorld {
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
-        self.pipelines.execution(claim).await
+        self.pipelines.execution(claim, self.now()).await
     }
 
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
@@ -167,6 +198,16 @@ impl World for AwsWorld {
 
     async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved> {
         self.ledger.free(image, fence).await
+    }
+
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        because: &str,
+    ) -> Result<(), NotSaved> {
+        self.ledger.withdraw(image, record, refused, because).await
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
@@ -196,6 +237,8 @@ impl World for AwsWorld {
     }
 }
 
+#[cfg(test)]
+mod scan_times;
 #[cfg(test)]
 mod throttling;
 #[cfg(test)]

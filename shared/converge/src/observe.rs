@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Execution, Facts, ImageFacts, Manifest, Version};
+use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Manifest, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::plan::needs_history;
 use patchwave::record::Record;
 use patchwave::unread::Unread;
 
@@ -42,6 +43,7 @@ pub(crate) async fn observe_with<W: World>(
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
     };
+    facts.departed = departed(world, hierarchy, &facts.slots).await?;
     // Executions are read before the registry. So the registry shows the version of every build
     // that is seen to have succeeded. In the other order, a build that ends in between would seem
     // to have changed nothing, and Patchwave would start it again.
@@ -54,9 +56,32 @@ pub(crate) async fn observe_with<W: World>(
         facts.images.insert(image.id.clone(), ImageFacts::new(current, versions, execution, record));
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
-    add_history(world, &images, hierarchy, &mut facts).await;
+    add_history(world, bases_of(&images, hierarchy, &facts), &mut facts).await;
+    add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts).await;
     add_scans(world, &images, &mut facts).await;
     Ok(facts)
+}
+
+/// Reads the images that hold a slot and that the hierarchy does not name.
+async fn departed<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    slots: &Slots,
+) -> Result<BTreeMap<ImageId, Departed>, Fault> {
+    let gone: BTreeSet<ImageId> =
+        slots.held_by.iter().filter(|id| hierarchy.image(id).is_err()).cloned().collect();
+    if gone.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut records = world.records(&gone).await?;
+    let mut executions = executions(world, &records.read).await;
+    let readable = gone.into_iter().filter(|id| !records.unreadable.contains_key(id));
+    let departed = readable.map(|id| {
+        let record = records.read.remove(&id).unwrap_or_default();
+        let execution = executions.remove(&id);
+        (id, Departed { record, execution })
+    });
+    Ok(departed.collect())
 }
 
 /// Turns the registry's answer about a line's current version into facts.
@@ -88,8 +113,8 @@ async fn executions<W: World>(
     executions
 }
 
-/// Adds the versions that records and annotations name: those that children were built on, and
-/// those that a build replaced.
+/// Adds the versions that records, annotations and executions name: those that children were built
+/// on, those that a build replaced, and those that it reports as pushed.
 async fn add_referenced_versions<W: World>(
     world: &W,
     images: &[&Image],
@@ -99,16 +124,20 @@ async fn add_referenced_versions<W: World>(
     let mut wanted: BTreeMap<ManifestAt, BTreeSet<ImageId>> = BTreeMap::new();
     for image in images {
         let Some(child) = facts.images.get(&image.id) else { continue };
-        if let Some(replaced) = child.record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref()) {
-            let at = (image.repository.clone(), replaced.clone());
+        let reported = child.succeeded().into_iter().flat_map(|details| &details.pushed);
+        let replaced = child.record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref());
+        for digest in reported.chain(replaced) {
+            let at = (image.repository.clone(), digest.clone());
             wanted.entry(at).or_default().insert(image.id.clone());
         }
         let Some(version) = child.current_version() else { continue };
         let success = child.record.success.as_ref().filter(|success| success.version == version.digest);
         for edge in hierarchy.parents(&image.id) {
             let recorded = success.and_then(|success| success.parents.get(&edge.image.id));
+            let sent = child.succeeded().and(child.record.claim.as_ref());
+            let sent = sent.and_then(|claim| claim.start.parents.get(&edge.image.id));
             let annotated = version.base.as_ref().filter(|_| edge.kind == ParentKind::From);
-            for digest in recorded.into_iter().chain(annotated) {
+            for digest in recorded.into_iter().chain(sent).chain(annotated) {
                 let at = (edge.image.repository.clone(), digest.clone());
                 wanted.entry(at).or_default().insert(edge.image.id.clone());
             }
@@ -149,10 +178,13 @@ fn add_unread_version(facts: &mut Facts, ids: &BTreeSet<ImageId>, digest: &Diges
     }
 }
 
-/// Adds earlier versions of parents whose children do not name their base. Their layers may show
-/// which one it was.
-async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarchy, facts: &mut Facts) {
-    let mut wanted: BTreeMap<Repository, BTreeSet<ImageId>> = BTreeMap::new();
+/// Repositories whose history is wanted, each with the images that want it.
+type Wanted = BTreeMap<Repository, BTreeSet<ImageId>>;
+
+/// Returns the parents whose children do not name their base. The layers of earlier versions may
+/// show which one it was.
+fn bases_of(images: &[&Image], hierarchy: &Hierarchy, facts: &Facts) -> Wanted {
+    let mut wanted = Wanted::new();
     for image in images {
         for edge in hierarchy.parents(&image.id).filter(|edge| edge.kind == ParentKind::From) {
             if is_base_unclear(facts, &image.id, &edge.image.id) {
@@ -160,6 +192,19 @@ async fn add_history<W: World>(world: &W, images: &[&Image], hierarchy: &Hierarc
             }
         }
     }
+    wanted
+}
+
+/// Returns the images whose current version does not show what their build pushed.
+fn pushes_of(images: &[&Image], hierarchy: &Hierarchy, facts: &Facts) -> Wanted {
+    let mut wanted = Wanted::new();
+    for image in images.iter().filter(|image| needs_history(hierarchy, facts, image)) {
+        wanted.entry(image.repository.clone()).or_default().insert(image.id.clone());
+    }
+    wanted
+}
+
+async fn add_history<W: World>(world: &W, wanted: Wanted, facts: &mut Facts) {
     if wanted.is_empty() {
         return;
     }
@@ -221,8 +266,9 @@ pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mu
             facts.images.get_mut(&image.id).into_iter().flat_map(|image| image.versions.values_mut());
         for manifest in versions.flat_map(|version| version.platforms.values_mut()) {
             let at = (image.repository.clone(), manifest.digest.clone());
-            manifest.scan =
-                scans.get(&at).cloned().unwrap_or_else(|| Scan::Unread("the scanner was not asked".into()));
+            let scan = scans.get(&at).cloned();
+            let scan = scan.unwrap_or_else(|| Scan::Unread("the scanner was not asked".into()));
+            manifest.scan = scan.as_of(facts.observed_at, image.policy.scan_max_age);
         }
     }
 }

@@ -199,6 +199,17 @@ pub trait World {
     /// read. The slot may then belong to another claim. The record does not change.
     async fn free(&self, image: &ImageId, fence: u64) -> Result<(), NotSaved>;
 
+    /// Writes the record of a claim whose start was refused, and gives its slot and its share of
+    /// the day back: all or nothing. The audit trail then says that it was refused, and why. It
+    /// checks the fence like [`World::save`].
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        because: &str,
+    ) -> Result<(), NotSaved>;
+
     /// Starts a build and returns the execution's id.
     async fn start(&self, start: &Start) -> Result<String, NotStarted>;
 

@@ -12,6 +12,7 @@ use crate::build::BuildInputs;
 use crate::clusters::{Orchestrator, Workload};
 use crate::draw::Seed;
 use crate::packages::Vulnerability;
+use crate::registry::Pushed;
 use crate::scanner::Scanning;
 use crate::state::{Scheduled, State};
 
@@ -81,10 +82,35 @@ fn build(state: &mut State, hierarchy: &Hierarchy, image: &Image, at: Timestamp)
     let parents = state.current_parents(hierarchy, image);
     let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number: 0, now: at };
     let pushed = state.build(hierarchy, image, &inputs);
-    let layers = pushed.layers.clone();
-    let manifests = pushed.version.platforms.clone();
-    state.registry.push(&image.repository, pushed);
-    for (platform, manifest) in manifests {
+    state.registry.push(&image.repository, pushed.clone());
+    scan(state, image, pushed, at);
+}
+
+/// Gives half of the images a version before their first one, so that people can go back to it.
+pub(crate) fn give_past(state: &mut State, hierarchy: &Hierarchy) {
+    for image in hierarchy.images() {
+        let Some(first) = state.registry.current(&image.repository, &image.line) else { continue };
+        let at = Span::days(1).before(first.version.pushed_at);
+        if !state.seed.draws("past", image.id.as_str()).percent(50) {
+            continue;
+        }
+        let mut parents = state.current_parents(hierarchy, image);
+        for (id, digest) in &mut parents {
+            let parent = hierarchy.image(id).ok();
+            let before = parent.and_then(|parent| state.registry.before(&parent.repository, digest));
+            *digest = before.unwrap_or_else(|| digest.clone());
+        }
+        let number = u32::MAX;
+        let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number, now: at };
+        let pushed = state.build(hierarchy, image, &inputs);
+        state.registry.push_earlier(&image.repository, pushed.clone());
+        scan(state, image, pushed, at);
+    }
+}
+
+fn scan(state: &mut State, image: &Image, pushed: Pushed, at: Timestamp) {
+    let Pushed { version, layers, .. } = pushed;
+    for (platform, manifest) in version.platforms {
         let (key, scanned) = ((image.repository.clone(), manifest.digest), Span::minutes(3).after(at));
         state.scanner.enqueue(&key, at);
         state.scanner.complete(&key, &layers[&platform], scanned);

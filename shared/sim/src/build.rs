@@ -19,6 +19,8 @@ pub(crate) struct Builder<'b> {
     pub(crate) hierarchy: &'b Hierarchy,
     pub(crate) registry: &'b Registry,
     pub(crate) releases: &'b Releases,
+    /// The head of each image's source, where it is not the first commit.
+    pub(crate) commits: &'b BTreeMap<ImageId, String>,
     pub(crate) seed: Seed,
 }
 
@@ -56,16 +58,23 @@ impl<'b> Builder<'b> {
             digest: only.map_or_else(index, |manifest| manifest.digest.clone()),
             pushed_at: inputs.now,
             built_at: Some(inputs.now),
+            build_key: None,
             base: self.annotation(image, inputs),
             platforms,
             revision: Some(revision.clone()),
         };
-        Pushed { version, tags: tags(&image.line, &revision, inputs.number), layers }
+        let tags = tags(&image.line, &revision, inputs.number);
+        Pushed { version, tags, layers, parents: inputs.parents.clone(), execution: None }
     }
 
-    /// Returns the head of the image's source, which stays the same during a simulation.
+    /// Returns the head of the image's source.
     fn commit(self, image: &Image) -> String {
-        hex(&format!("commit {} {}", self.seed.0, image.id)).chars().take(40).collect()
+        let committed = self.commits.get(&image.id).cloned();
+        committed.unwrap_or_else(|| self.first_commit(image)).chars().take(40).collect()
+    }
+
+    fn first_commit(self, image: &Image) -> String {
+        hex(&format!("commit {} {}", self.seed.0, image.id))
     }
 
     fn parent(self, id: &ImageId, inputs: &BuildInputs) -> Option<&'b Pushed> {

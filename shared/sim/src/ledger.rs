@@ -56,6 +56,11 @@ impl Ledger {
         Slots { held_by: self.held_by.clone(), started_today }
     }
 
+    /// Returns the number of starts of a day.
+    pub(crate) fn starts(&self, day: i64) -> u32 {
+        self.starts.get(&day).copied().unwrap_or(0)
+    }
+
     /// Returns the bytes of an image's record, or none where requests are not counted.
     pub(crate) fn weight(&self, image: &ImageId) -> u64 {
         self.weights.as_ref().and_then(|weights| weights.get(image)).copied().unwrap_or(0)
@@ -120,6 +125,25 @@ impl Ledger {
         Ok(())
     }
 
+    /// Writes the record of a claim that was refused, and gives its slot and its share of the day
+    /// back.
+    pub(crate) fn withdraw(
+        &mut self,
+        image: &ImageId,
+        record: &Record,
+        claimed_at: Timestamp,
+    ) -> Result<(), NotSaved> {
+        if !self.is_fresh(image, record.fence) {
+            return Err(NotSaved::Conflict);
+        }
+        self.held_by.remove(image);
+        if let Some(started) = self.starts.get_mut(&day(claimed_at)) {
+            *started = started.saturating_sub(1);
+        }
+        self.write(image, record);
+        Ok(())
+    }
+
     fn is_fresh(&self, image: &ImageId, fence: u64) -> bool {
         self.is_fenceless || self.records.get(image).map_or(0, |stored| stored.fence) == fence
     }
@@ -134,7 +158,7 @@ impl Ledger {
 }
 
 /// Returns the day in UTC, counted from 1970.
-fn day(now: Timestamp) -> i64 {
+pub(crate) fn day(now: Timestamp) -> i64 {
     now.as_second().div_euclid(i64::from(Span::days(1).as_seconds()))
 }
 

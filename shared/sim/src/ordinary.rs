@@ -10,6 +10,7 @@ use patchwave::time::{Span, Timestamp};
 
 use crate::build::installs;
 use crate::draw::{Draws, Seed, hex};
+use crate::faults::InjectedFault;
 use crate::incident::can_be_rebuilt;
 use crate::packages::Vulnerability;
 use crate::requests::Requests;
@@ -103,7 +104,8 @@ impl State {
     pub(crate) fn commit(&mut self, hierarchy: &Hierarchy, image: &ImageId, now: Timestamp) {
         let Ok(image) = hierarchy.image(image) else { return };
         let Some(pipeline) = &image.pipeline else { return };
-        let number = self.push_by_hand(hierarchy, image, false, now);
+        let parents = self.current_parents(hierarchy, image);
+        let number = self.push_by_hand(hierarchy, image, parents, InjectedFault::PushedFixed, now);
         let id = hex(&format!("commit's execution {} {number}", image.id));
         let ended = (now, ExecutionState::Succeeded);
         let event = self.event_writer.execution_of(&pipeline.name, &id, ended, now);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::coverage::Coverage;
 use crate::faults::InjectedFault;
 
 /// A defect that a test plants in the world, to prove that the checker finds it.
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub duplicates: u64,
     /// How often each fault was injected.
     pub faults: BTreeMap<InjectedFault, u64>,
+    #[serde(flatten)]
+    pub coverage: Coverage,
     pub violations: Vec<String>,
     /// The hierarchy and everything that happened, if the scenario asked for it.
     #[serde(skip)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use patchwave::facts::{Manifest, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Line;
-use patchwave::image::{Digest, Platform, Repository, Tag};
+use patchwave::image::{Digest, ImageId, Platform, Repository, Tag};
 use patchwave::line::{self, Candidate};
 use patchwave::time::Timestamp;
 use patchwave_converge::ManifestAt;
@@ -34,6 +34,10 @@ pub(crate) struct Pushed {
     pub(crate) version: Version,
     pub(crate) tags: Vec<Tag>,
     pub(crate) layers: BTreeMap<Platform, Layers>,
+    /// The versions of the parents that it was built on.
+    pub(crate) parents: BTreeMap<ImageId, Digest>,
+    /// The execution that pushed it, if Patchwave started that execution.
+    pub(crate) execution: Option<String>,
 }
 
 /// All repositories.
@@ -52,15 +56,41 @@ impl Registry {
         }
         if let Some(known) = versions.iter_mut().find(|known| known.version.digest == pushed.version.digest) {
             known.tags.extend(pushed.tags);
+            (known.parents, known.execution) = (pushed.parents, pushed.execution);
             return false;
         }
+        versions.push(pushed.clone());
+        self.store_manifests(repository, &pushed);
+        true
+    }
+
+    /// Stores a version that was pushed before all others, and that no stable tag points to any
+    /// more.
+    pub(crate) fn push_earlier(&mut self, repository: &Repository, mut pushed: Pushed) {
+        let versions = self.repositories.entry(repository.clone()).or_default();
+        pushed.tags.retain(|tag| versions.iter().all(|version| !version.tags.contains(tag)));
+        self.store_manifests(repository, &pushed);
+        self.repositories.entry(repository.clone()).or_default().insert(0, pushed);
+    }
+
+    fn store_manifests(&mut self, repository: &Repository, pushed: &Pushed) {
         for (platform, manifest) in &pushed.version.platforms {
             let layers = pushed.layers.get(platform).cloned().unwrap_or_default();
             let at = (repository.clone(), manifest.digest.clone());
             self.manifests.entry(at).or_insert((layers, pushed.version.pushed_at));
         }
-        versions.push(pushed);
-        true
+    }
+
+    /// Returns the version that was pushed last.
+    pub(crate) fn newest(&self, repository: &Repository) -> Option<&Digest> {
+        Some(&self.repositories.get(repository)?.last()?.version.digest)
+    }
+
+    /// Returns the version that was pushed just before this one.
+    pub(crate) fn before(&self, repository: &Repository, digest: &Digest) -> Option<Digest> {
+        let versions = self.repositories.get(repository)?;
+        let place = versions.iter().position(|pushed| pushed.version.digest == *digest)?;
+        Some(versions.get(place.checked_sub(1)?)?.version.digest.clone())
     }
 
     /// Returns the current version of a line.
@@ -91,23 +121,31 @@ impl Registry {
     }
 
     /// Moves the tracked tags back by so many pushes from the current version, or with 0 to the
-    /// newest version. Returns the version that has the tags now, if it is another.
-    pub(crate) fn move_tags(&mut self, repository: &Repository, line: &Line, back: u32) -> Option<Digest> {
-        let Line::Stable(tags) = line else { return None };
+    /// newest version. Where each push has a tag of its own, the later ones lose theirs. Returns
+    /// the version that is current now, if it is another.
+    pub(crate) fn move_tags(&mut self, repository: &Repository, line: &Line, back: u32) -> Option<&Pushed> {
         let now = self.current(repository, line)?.version.digest.clone();
         let versions = self.repositories.get_mut(repository)?;
         let place = versions.iter().position(|pushed| pushed.version.digest == now)?;
         let newest = versions.len().checked_sub(1)?;
         let to = if back == 0 { newest } else { place.checked_sub(back as usize)? };
-        if to == place {
-            return None;
+        match line {
+            _ if to == place => return None,
+            Line::Stable(tags) => {
+                for version in versions.iter_mut() {
+                    version.tags.retain(|tag| !tags.contains(tag));
+                }
+                versions.get_mut(to)?.tags.extend(tags.iter().cloned());
+            }
+            Line::Newest(_) => {
+                if versions.get(to).is_none_or(|version| version.tags.is_empty()) {
+                    return None;
+                }
+                versions.iter_mut().skip(to + 1).for_each(|version| version.tags.clear());
+            }
+            Line::Deployed { .. } => return None,
         }
-        for version in versions.iter_mut() {
-            version.tags.retain(|tag| !tags.contains(tag));
-        }
-        let tagged = versions.get_mut(to)?;
-        tagged.tags.extend(tags.iter().cloned());
-        Some(tagged.version.digest.clone())
+        self.current(repository, line).filter(|current| current.version.digest != now)
     }
 
     /// Returns the newest versions of a repository, newest first, or nothing if it does not exist.

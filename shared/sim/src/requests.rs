@@ -144,6 +144,12 @@ impl Requests {
         self.write_units += IN_TRANSACTION * whole + u64::from(write.moves);
     }
 
+    /// Adds a transaction that writes a record, two counters and the audit trail.
+    pub(crate) fn withdraw(&mut self, write: Write) {
+        self.claim(write, 0);
+        self.claims -= 1;
+    }
+
     /// Adds a build that Patchwave started.
     pub(crate) fn built(&mut self, execution: &Execution, version: &Version) {
         self.builds += 1;

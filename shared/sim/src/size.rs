@@ -42,7 +42,7 @@ impl Size {
     /// Returns the fewest and most vulnerabilities.
     pub(crate) fn vulnerabilities(self) -> [u32; 2] {
         match self {
-            Self::Small => [1, 1],
+            Self::Small => [1, 2],
             Self::Large => [3, 8],
         }
     }

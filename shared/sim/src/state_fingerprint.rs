@@ -58,7 +58,7 @@ impl State {
         claim
             .map(|claim| (claim.is_confirmed(), claim.start.attempt, claim.start.reasons.len()))
             .hash(hasher);
-        record.failures.as_ref().map(|failures| (failures.count, failures.failed)).hash(hasher);
+        record.failures.as_ref().map(|failures| (failures.count, failures.ended)).hash(hasher);
         record.proof.as_ref().map(|proof| (proof.causes.len(), proof.to_prove.len())).hash(hasher);
         let success = record.success.as_ref();
         success
@@ -72,7 +72,7 @@ impl State {
 fn kind(scheduled: &Scheduled) -> usize {
     match scheduled {
         Scheduled::Delivery(_) => 0,
-        Scheduled::ExecutionEnds(_) => 1,
+        Scheduled::ExecutionEnds(_) | Scheduled::ForeignExecutionEnds(_) => 1,
         Scheduled::Scan(_) => 2,
         Scheduled::Invocation(_) => 3,
         Scheduled::Redelivery(..) => 4,

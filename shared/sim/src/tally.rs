@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::baselines::Handler;
 use crate::cardinality::CardinalityEstimate;
+use crate::coverage::Coverage;
 use crate::faults::{InjectedFault, Level};
 use crate::outcome::Outcome;
 use crate::scenario::{Runner, Scenario, ScenarioError};
@@ -62,6 +63,8 @@ pub struct Tally {
     pub violations: u64,
     /// How often each fault was injected.
     pub faults: BTreeMap<InjectedFault, u64>,
+    #[serde(flatten)]
+    pub coverage: Coverage,
     /// The seeds with violations.
     pub failing: BTreeMap<u64, Vec<String>>,
     /// What the baseline handlers did in the same worlds.
@@ -140,6 +143,7 @@ impl Tally {
         self.lost += outcome.lost;
         self.duplicates += outcome.duplicates;
         self.violations += outcome.violations.len() as u64;
+        self.coverage.add(&outcome.coverage);
         for (fault, times) in outcome.faults {
             *self.faults.entry(fault).or_default() += times;
         }
@@ -157,6 +161,7 @@ impl Tally {
         self.lost += other.lost;
         self.duplicates += other.duplicates;
         self.violations += other.violations;
+        self.coverage.add(&other.coverage);
         for (fault, times) in other.faults {
             *self.faults.entry(fault).or_default() += times;
         }

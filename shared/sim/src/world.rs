@@ -119,7 +119,7 @@ impl World for SimulatedWorld {
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         self.state.borrow_mut().requests.pipelines.about(starts.len());
-        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), &start.pipeline);
+        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), start);
         starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
@@ -152,6 +152,18 @@ impl World for SimulatedWorld {
         let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
         requests.free(ledger.weight(image));
         ledger.free(image, fence)
+    }
+
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        _because: &str,
+    ) -> Result<(), NotSaved> {
+        let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
+        requests.withdraw(ledger.weigh(image, record));
+        ledger.withdraw(image, record, refused.claimed_at)
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {

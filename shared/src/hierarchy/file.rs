@@ -67,6 +67,8 @@ macro_rules! with_policy_keys {
             pub(super) quiet_period: Option<ShortOr<Span, PatienceKeys>>,
             /// How long a rebuild waits for the scan that proves its fix.
             pub(super) proof_wait: Option<ShortOr<Span, PatienceKeys>>,
+            /// How long a scan that was made once counts as clean.
+            pub(super) scan_max_age: Option<Written<Span>>,
             /// The longest that quiet periods may delay a start.
             pub(super) max_wait: Option<Written<Span>>,
             /// How long a build may hold its slot.
@@ -87,6 +89,7 @@ macro_rules! with_policy_keys {
                     max_age: self.max_age.take(),
                     quiet_period: self.quiet_period.take(),
                     proof_wait: self.proof_wait.take(),
+                    scan_max_age: self.scan_max_age.take(),
                     max_wait: self.max_wait.take(),
                     max_build_time: self.max_build_time.take(),
                     deadlines: self.deadlines.take(),

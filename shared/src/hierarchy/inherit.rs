@@ -69,6 +69,7 @@ fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Pol
     set(&mut policy.max_age, keys.max_age, report);
     set_patience(&mut policy.quiet_period, keys.quiet_period, report);
     set_patience(&mut policy.proof_wait, keys.proof_wait, report);
+    set(&mut policy.scan_max_age, keys.scan_max_age, report);
     set(&mut policy.max_wait, keys.max_wait, report);
     set(&mut policy.max_build_time, keys.max_build_time, report);
     set_deadlines(&mut policy.deadlines, keys.deadlines, report);

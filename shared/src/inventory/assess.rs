@@ -45,6 +45,7 @@ fn assessment(
             keep(&mut findings, platform, before);
             continue;
         };
+        unscanned.extend(manifest.scan.unknown_because().map(|because| (platform.clone(), because)));
         for finding in manifest.scan.findings() {
             let since = appeared(finding, before, completed);
             add(&mut findings, &finding.key, platform, &open(input, image, finding, since));

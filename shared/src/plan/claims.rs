@@ -5,25 +5,34 @@
 use std::collections::BTreeSet;
 
 use super::judge::{conclude, judge};
+use super::pushed::{Pushed, parents, pushed};
 use super::{Cause, Proof, Reason, Verdict};
-use crate::facts::{Execution, ExecutionState, ImageFacts, Version};
+use crate::facts::{Execution, ExecutionDetails, ExecutionState, Facts, ImageFacts, Version};
 use crate::finding::Severity;
-use crate::hierarchy::Image;
+use crate::hierarchy::{Hierarchy, Image};
 use crate::image::Digest;
-use crate::record::{Claim, Failures, PendingProof, Record, Success};
+use crate::record::{Claim, Ended, Failures, PendingProof, Record, Success};
 use crate::time::Timestamp;
 
 /// Resolves one image: its claim first, then its proof.
-pub(super) fn resolve(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Record, Vec<Proof>) {
-    let mut record = facts.record.clone();
+pub(super) fn resolve(
+    hierarchy: &Hierarchy,
+    facts: &Facts,
+    image: &Image,
+    now: Timestamp,
+) -> (Record, Vec<Proof>) {
+    let Some(own) = facts.images.get(&image.id) else { return (Record::default(), Vec::new()) };
+    let mut record = own.record.clone();
     let mut proofs = Vec::new();
     if let Some(claim) = record.claim.take() {
-        resolve_claim(image, facts, claim, &mut record, &mut proofs, now);
+        let mut resolution = Resolution { hierarchy, facts, image, own, record, proofs, now };
+        resolution.resolve(claim);
+        (record, proofs) = (resolution.record, resolution.proofs);
     }
     if let Some(proof) = record.proof.take() {
-        judge(image, facts, proof, &mut record, &mut proofs, now);
+        judge(image, own, proof, &mut record, &mut proofs, now);
     }
-    if let Some(version) = facts.current_version() {
+    if let Some(version) = own.current_version() {
         record.current = Some(version.digest.clone());
         let is_ours = record.success.as_ref().is_some_and(|success| success.version == version.digest);
         if !is_ours && record.claim.is_none() {
@@ -35,45 +44,153 @@ pub(super) fn resolve(image: &Image, facts: &ImageFacts, now: Timestamp) -> (Rec
     (record, proofs)
 }
 
-fn resolve_claim(
-    image: &Image,
-    facts: &ImageFacts,
-    mut claim: Claim,
-    record: &mut Record,
-    proofs: &mut Vec<Proof>,
+/// A claim that is being resolved: what it depends on, and what becomes of the record.
+struct Resolution<'a> {
+    hierarchy: &'a Hierarchy,
+    facts: &'a Facts,
+    image: &'a Image,
+    own: &'a ImageFacts,
+    record: Record,
+    proofs: Vec<Proof>,
     now: Timestamp,
-) {
-    match &facts.execution {
-        // Attempts share their key. This may be the execution of the attempt before, and the
-        // claim's owner may be about to start this one.
-        Some(Execution::Found { state, .. }) if is_attempt_before(&claim, *state, now) => {
-            record.claim = Some(claim);
+}
+
+impl Resolution<'_> {
+    fn resolve(&mut self, mut claim: Claim) {
+        let owns = claim.lease_until > self.now;
+        match &self.own.execution {
+            // Attempts share their key. This may be the execution of the attempt before, and the
+            // claim's owner may be about to start this one.
+            Some(Execution::Found { state, .. }) if is_attempt_before(&claim, *state, self.now) => {
+                self.record.claim = Some(claim);
+            }
+            Some(Execution::Found { id, state, details }) => {
+                claim.execution = Some(id.clone());
+                self.end(claim, id, *state, details);
+            }
+            // An execution is not visible at once. After that its absence means that someone
+            // deleted it or its pipeline, which is the same as to stop it.
+            Some(Execution::NotFound) if claim.is_confirmed() && !owns => {
+                self.fail(&claim, Ended::Stopped, "its execution is gone".into());
+            }
+            // The claim's owner ended and started nothing. The next start of this goal is a new
+            // attempt.
+            Some(Execution::NotFound) if !claim.is_confirmed() && !owns => {}
+            _ => self.record.claim = Some(claim),
         }
-        Some(Execution::Found { id, state }) => {
-            claim.execution = Some(id.clone());
-            match state {
-                ExecutionState::InProgress => record.claim = Some(claim),
-                ExecutionState::Succeeded => succeed(image, facts, claim, record, proofs, now),
-                ExecutionState::Failed => {
-                    fail(&claim, record, true, format!("the execution {id} failed"), now);
-                }
-                ExecutionState::Stopped => {
-                    fail(&claim, record, false, format!("the execution {id} was stopped"), now);
-                }
-                ExecutionState::Superseded => {
-                    fail(&claim, record, false, format!("the execution {id} was overtaken by another"), now);
-                }
+    }
+
+    fn end(&mut self, claim: Claim, id: &str, state: ExecutionState, details: &ExecutionDetails) {
+        let why = details.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        match state {
+            ExecutionState::InProgress => self.record.claim = Some(claim),
+            ExecutionState::Succeeded => self.succeed(claim, id, details),
+            ExecutionState::Failed => {
+                let ended = if details.at_limit { Ended::AtLimit } else { Ended::Failed };
+                self.fail(&claim, ended, format!("the execution {id} failed{why}"));
+            }
+            ExecutionState::Stopped => {
+                self.fail(&claim, Ended::Stopped, format!("the execution {id} was stopped"));
+            }
+            ExecutionState::Superseded => {
+                self.fail(&claim, Ended::Stopped, format!("another execution superseded {id}"));
             }
         }
-        // Patchwave saw this execution, and now it does not exist. Someone deleted it or its
-        // pipeline, which is the same as to stop it.
-        Some(Execution::NotFound) if claim.is_confirmed() => {
-            fail(&claim, record, false, "its execution is gone".into(), now);
+    }
+
+    fn fail(&mut self, claim: &Claim, ended: Ended, because: String) {
+        let before = self.record.failures.take();
+        self.record.failures = Some(Failures::after(before, &claim.start.inputs, ended, because, self.now));
+    }
+
+    /// Removes the reasons of a build that succeeded, even if it changed nothing. Otherwise they
+    /// would start the same build without limit.
+    fn succeed(&mut self, claim: Claim, id: &str, details: &ExecutionDetails) {
+        let pushed = pushed(self.hierarchy, self.facts, self.image, &claim, details);
+        if matches!(pushed, Pushed::Unknown) {
+            self.record.claim = Some(claim);
+            return;
         }
-        // The claim's owner ended and started nothing. The next start of this goal is a new
-        // attempt.
-        Some(Execution::NotFound) if claim.lease_until <= now => {}
-        _ => record.claim = Some(claim),
+        self.record.waiting_since = None;
+        let requested = |id: &str| {
+            claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id))
+        };
+        if self.record.request.as_ref().is_some_and(|request| requested(&request.id)) {
+            self.record.request = None;
+        }
+        match pushed {
+            Pushed::Ours(version) | Pushed::Nothing(version) => self.record_success(&claim, version),
+            Pushed::RolledBack => {
+                let replaced = claim.start.replaces.as_ref();
+                self.record.failures = None;
+                if let Some(replaced) = replaced.and_then(|replaced| self.own.version_named(replaced)) {
+                    self.record_success(&claim, replaced);
+                    // The replaced version was not built on the parents that this build had.
+                    self.record.success.iter_mut().for_each(|success| success.parents.clear());
+                }
+            }
+            Pushed::Replaced => self.record.failures = None,
+            // A build whose version never stands on the line would start again and again.
+            Pushed::Foreign | Pushed::Unknown => {
+                let because = format!(
+                    "the execution {id} succeeded, and the version that stands on the line is not from it"
+                );
+                self.fail(&claim, Ended::Failed, because);
+            }
+        }
+    }
+
+    fn record_success(&mut self, claim: &Claim, version: &Version) {
+        self.record.failures = None;
+        let no_better_than = self.no_better_than(claim);
+        self.record.success = Some(Success {
+            key: claim.start.key.clone(),
+            at: self.now,
+            version: version.digest.clone(),
+            pushed_at: version.pushed_at,
+            parents: parents(self.hierarchy, self.facts, self.image, claim, version),
+            since: claim.start.since,
+            for_age: claim.for_age(),
+            fixed_nothing: false,
+            no_better_than,
+            followed: None,
+        });
+        if self.own.current_version() != Some(version) {
+            // A person or another pipeline put another version in its place already.
+            return;
+        }
+        let proof = self.proof(claim, version);
+        if changed(self.own, claim, version) {
+            self.record.proof = (!proof.to_prove.is_empty()).then_some(proof);
+        } else {
+            let all = proof.to_prove.iter().map(|item| (item, Verdict::Ineffective, None)).collect();
+            conclude(self.image, version, &proof, all, &mut self.record, &mut self.proofs);
+        }
+    }
+
+    /// Earlier builds may have fixed nothing either. A child that was built on one of their
+    /// versions gains nothing from this one alone.
+    fn no_better_than(&mut self, claim: &Claim) -> BTreeSet<Digest> {
+        let before = self.record.success.take();
+        let mut no_better_than: BTreeSet<Digest> = before
+            .filter(|before| Some(&before.version) == claim.start.replaces.as_ref())
+            .filter(|before| before.for_age || before.fixed_nothing)
+            .map(|before| before.no_better_than)
+            .unwrap_or_default();
+        no_better_than.extend(claim.start.replaces.clone());
+        no_better_than
+    }
+
+    fn proof(&self, claim: &Claim, version: &Version) -> PendingProof {
+        let causes: Vec<&Cause> = claim.start.reasons.iter().flat_map(Reason::causes).collect();
+        let severity = causes.iter().map(|cause| cause.severity).max().unwrap_or(Severity::Unrated);
+        PendingProof {
+            version: version.digest.clone(),
+            until: self.image.policy.proof_wait.for_severity(severity).after(self.now),
+            to_prove: claim.start.to_prove.clone(),
+            causes: causes.iter().map(|cause| cause.finding.clone()).collect(),
+            inputs: claim.start.inputs.clone(),
+        }
     }
 }
 
@@ -85,80 +202,6 @@ fn is_attempt_before(claim: &Claim, state: ExecutionState, now: Timestamp) -> bo
     let has_failed =
         matches!(state, ExecutionState::Failed | ExecutionState::Stopped | ExecutionState::Superseded);
     has_failed && !claim.is_confirmed() && claim.start.attempt > 1 && now < claim.lease_until
-}
-
-fn fail(claim: &Claim, record: &mut Record, failed: bool, because: String, now: Timestamp) {
-    record.failures =
-        Some(Failures::after(record.failures.take(), &claim.start.inputs, failed, because, now));
-}
-
-/// Removes the reasons of a build that succeeded, even if it changed nothing. Otherwise they would
-/// start the same build without limit.
-fn succeed(
-    image: &Image,
-    facts: &ImageFacts,
-    claim: Claim,
-    record: &mut Record,
-    proofs: &mut Vec<Proof>,
-    now: Timestamp,
-) {
-    let Some(version) = facts.current_version() else {
-        // The version that it pushed is not visible yet. The claim stays until it is.
-        record.claim = Some(claim);
-        return;
-    };
-    record.failures = None;
-    record.waiting_since = None;
-    let requested = |id: &str| {
-        claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id))
-    };
-    if record.request.as_ref().is_some_and(|request| requested(&request.id)) {
-        record.request = None;
-    }
-    let pinned = claim.start.sources.first().map(|source| source.revision.as_str());
-    if pinned.is_some() && pinned != version.revision.as_deref() {
-        // The line moved to another commit during the build: the current version is not
-        // Patchwave's.
-        return;
-    }
-    let changed = changed(facts, &claim, version);
-    // Earlier builds may have fixed nothing either. A child that was built on one of their versions
-    // gains nothing from this one alone.
-    let mut no_better_than: BTreeSet<Digest> = record
-        .success
-        .take()
-        .filter(|before| Some(&before.version) == claim.start.replaces.as_ref())
-        .filter(|before| before.for_age || before.fixed_nothing)
-        .map(|before| before.no_better_than)
-        .unwrap_or_default();
-    no_better_than.extend(claim.start.replaces.clone());
-    record.success = Some(Success {
-        key: claim.start.key.clone(),
-        at: now,
-        version: version.digest.clone(),
-        pushed_at: version.pushed_at,
-        parents: claim.start.parents.clone(),
-        since: claim.start.since,
-        for_age: claim.for_age(),
-        fixed_nothing: false,
-        no_better_than,
-        followed: None,
-    });
-    let causes: Vec<&Cause> = claim.start.reasons.iter().flat_map(Reason::causes).collect();
-    let severity = causes.iter().map(|cause| cause.severity).max().unwrap_or(Severity::Unrated);
-    let proof = PendingProof {
-        version: version.digest.clone(),
-        until: image.policy.proof_wait.for_severity(severity).after(now),
-        to_prove: claim.start.to_prove.clone(),
-        causes: causes.iter().map(|cause| cause.finding.clone()).collect(),
-        inputs: claim.start.inputs.clone(),
-    };
-    if changed {
-        record.proof = (!proof.to_prove.is_empty()).then_some(proof);
-    } else {
-        let all = proof.to_prove.iter().map(|item| (item, Verdict::Ineffective, None)).collect();
-        conclude(image, version, &proof, all, record, proofs);
-    }
 }
 
 fn changed(facts: &ImageFacts, claim: &Claim, version: &Version) -> bool {

@@ -38,8 +38,10 @@ impl<'a> Context<'a> {
             Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
         let mut verdicts = Vec::new();
         for image in hierarchy.images() {
-            let Some(facts) = facts.images.get(&image.id) else { continue };
-            let (record, proofs) = resolve(image, facts, now);
+            if !facts.images.contains_key(&image.id) {
+                continue;
+            }
+            let (record, proofs) = resolve(hierarchy, facts, image, now);
             context.images.push(image);
             context.records.insert(&image.id, record);
             verdicts.extend(proofs);
@@ -92,12 +94,18 @@ impl<'a> Context<'a> {
         current.into_iter().chain(self.unread_execution(id)).chain(scans)
     }
 
-    /// Says why the execution of the image's claim could not be read.
+    /// Says why the execution of the image's claim, or what it pushed, could not be read.
     pub(super) fn unread_execution(&self, id: &ImageId) -> Option<&'a Unread> {
-        match &self.facts_of(id)?.execution {
-            Some(Execution::Unread(unread)) => Some(unread),
-            _ => None,
+        let facts = self.facts_of(id)?;
+        if let Some(Execution::Unread(unread)) = &facts.execution {
+            return Some(unread);
         }
+        let details = facts.succeeded().filter(|_| self.record(id).claim.is_some())?;
+        if let Current::Unread(unread) = &facts.current {
+            return Some(unread);
+        }
+        let reported = details.pushed.iter().find_map(|digest| facts.unread_versions.get(digest));
+        reported.or(facts.unread_history.as_ref())
     }
 
     pub(super) fn record(&self, id: &ImageId) -> &Record {
@@ -122,9 +130,11 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns the commit of the line's current version.
+    /// Returns the commit of the line's current version: 40 or 64 hexadecimal digits.
     pub(super) fn revision(&self, image: &Image) -> Option<&'a str> {
-        self.current(&image.id)?.revision.as_deref()
+        let revision = self.current(&image.id)?.revision.as_deref()?;
+        let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
+        is_commit.then_some(revision)
     }
 
     /// Returns when `finding` appeared on `id`. The scanner's time is best, then the time when

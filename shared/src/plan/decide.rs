@@ -15,6 +15,7 @@ use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
+use crate::record::Ended;
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -267,7 +268,7 @@ impl<'a> Candidate<'_, 'a> {
             return Some(hold);
         }
         let observing = self.context.mode(self.image) == Mode::Observe;
-        let busy = pipeline::is_busy(self.context, self.image);
+        let busy = pipeline::is_busy(self.context, self.image) || self.pauses_at_limit();
         self.context
             .left_to_people(self.image)
             .or_else(|| busy.then_some(Hold::AtLimit { limit: Limit::Pipeline }))
@@ -298,10 +299,11 @@ impl<'a> Candidate<'_, 'a> {
         if failures.inputs != self.context.inputs(self.image) {
             return None;
         }
-        let wait = match failures.count {
-            _ if !failures.failed => self.image.policy.quiet_period.default,
-            0 | 1 => Span::ZERO,
-            count => Span::hours(1 << (count - 2).min(5)),
+        let wait = match (failures.ended, failures.count) {
+            (Ended::AtLimit, _) => return None,
+            (Ended::Stopped, _) => self.image.policy.quiet_period.default,
+            (Ended::Failed, 0 | 1) => Span::ZERO,
+            (Ended::Failed, count) => Span::hours(1 << (count - 2).min(5)),
         };
         let until = wait.after(failures.last);
         (until > self.context.now).then(|| Hold::BackOff {
@@ -309,6 +311,13 @@ impl<'a> Candidate<'_, 'a> {
             until,
             because: failures.because.clone(),
         })
+    }
+
+    /// Whether the pipeline, or the account that builds, took no more a moment ago.
+    fn pauses_at_limit(&self) -> bool {
+        let failures = self.context.record(&self.image.id).failures.as_ref();
+        let last = failures.filter(|failures| failures.ended == Ended::AtLimit).map(|failures| failures.last);
+        last.is_some_and(|last| self.image.policy.quiet_period.default.after(last) > self.context.now)
     }
 
     /// Returns since when children have had a reason to wait for this image.
@@ -390,6 +399,8 @@ impl<'a> Candidate<'_, 'a> {
                     waits && (hold.is_moving() || matches!(**hold, Hold::BackOff { .. }))
                 }
                 Some(Hold::Unknown { .. }) => self.may_become_known(),
+                // The record keeps what could not be read unsettled.
+                Some(Hold::Unresolved { .. }) if self.is_hung(&self.image.id) => false,
                 Some(hold) => hold.is_moving(),
             }
     }

@@ -67,7 +67,8 @@ pub enum Hold {
     Unknown { because: String },
     /// A person put an earlier version back.
     RolledBack,
-    /// The pipeline is pinned to the line's commit, and the commit is not known.
+    /// The pipeline is pinned to the line's commit, and the commit is not known: the current
+    /// version does not name one, or no execution of the pipeline reported it.
     UnknownRevision,
     /// No pipeline can build it: the hierarchy names none, or CodePipeline has none that takes such
     /// a start.
@@ -185,7 +186,10 @@ impl Hold {
                 format!("to release it: patchwave release {image}; or push a newer version of {image}")
             }
             Self::UnknownRevision => {
-                format!("write the annotation org.opencontainers.image.revision in the build of {image}")
+                format!(
+                    "write the annotation org.opencontainers.image.revision in the build of {image}, with a commit \
+                     that its pipeline has built"
+                )
             }
             Self::NoPipeline { because } if because == NAMES_NO_PIPELINE => {
                 format!("add `pipeline:` to {image} in the hierarchy file")

@@ -30,10 +30,7 @@ pub(super) fn start(
         .collect();
     let no_cache = reasons.iter().any(|r| matches!(r, Reason::Vulnerable { .. } | Reason::Expired { .. }));
     let key = build_key(context, image, reasons, no_cache);
-    let attempt = match &context.record(&image.id).last_attempt {
-        Some(last) if last.key == key => last.number.saturating_add(1),
-        _ => 1,
-    };
+    let attempt = context.record(&image.id).last_attempt.saturating_add(1);
     Some(Start {
         image: image.id.clone(),
         pipeline: pipeline.name.clone(),

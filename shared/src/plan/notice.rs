@@ -7,7 +7,7 @@ use super::Hold;
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
 use super::decide::{Decision, Decisions};
-use crate::facts::Current;
+use crate::facts::{Current, Execution};
 use crate::finding::FindingKey;
 use crate::hierarchy::{Direction, Image, Line};
 use crate::image::ImageId;
@@ -47,6 +47,7 @@ pub(super) fn notified(
         (RootCause::Vulnerable, vulnerable(context, attribution, decision)),
         (RootCause::Failing, failing(record, decision.image)),
         (RootCause::Undecided, undecided(context, decision.image)),
+        (RootCause::Hanging, hanging(context, decision.image)),
     ]
     .into_iter()
     .filter_map(|(cause, now)| Some((cause, next(record.notified.get(&cause), now)?)))
@@ -137,7 +138,7 @@ fn needs_a_person(image: &ImageId, hold: &Hold) -> Option<String> {
 /// or below.
 fn is_clean(context: &Context<'_>, image: &Image) -> bool {
     let Some(version) = context.current(&image.id) else { return false };
-    if version.platforms.is_empty() || version.platforms.values().any(|m| m.scan.completed_at().is_none()) {
+    if version.platforms.is_empty() || version.platforms.values().any(|m| !m.scan.shows_absence()) {
         return false;
     }
     let lists_nothing = || {
@@ -185,6 +186,23 @@ fn undecided(context: &Context<'_>, image: &Image) -> Now {
         Some(Current::Version(_)) => Now::Gone,
         _ => Now::Unclear,
     }
+}
+
+/// A build that hangs waits for a person, such as for an approval. No limit of time ends it.
+fn hanging(context: &Context<'_>, image: &Image) -> Now {
+    let Some(claim) = &context.record(&image.id).claim else { return Now::Gone };
+    let since = image.policy.max_build_time.after(claim.claimed_at);
+    if since > context.now {
+        return Now::Unclear;
+    }
+    let execution = claim.execution.as_deref().unwrap_or("with its build key");
+    let runs = match context.facts_of(&image.id).and_then(|facts| facts.execution.as_ref()) {
+        Some(Execution::Found { details, .. }) => details.runs.as_deref(),
+        _ => None,
+    };
+    let runs = runs.map(|runs| format!(": it {runs}")).unwrap_or_default();
+    let need = format!("end the execution {execution} of the pipeline {}{runs}", claim.start.pipeline);
+    Now::Present(Asked { needs: [need].into(), ..Asked::default() }, since)
 }
 
 /// Returns the notices that are not sent yet.

@@ -19,9 +19,28 @@ pub(super) fn can_start(context: &Context<'_>, image: &Image) -> bool {
 }
 
 /// Whether the pipeline is pinned to the line's commit, and the commit is not known.
+///
+/// Whoever pushes an image writes its annotations. So a commit counts only if an execution of the
+/// pipeline reported it: else a push would choose the code that runs with the pipeline's rights.
 pub(super) fn lacks_revision(context: &Context<'_>, image: &Image) -> bool {
-    image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty())
-        && context.revision(image).is_none()
+    if image.pipeline.as_ref().is_none_or(|pipeline| pipeline.sources.is_empty()) {
+        return false;
+    }
+    let Some(revision) = context.revision(image) else { return true };
+    let is_denied = match facts(context, image) {
+        Some(PipelineFacts::Declared(declared)) => !declared.revisions.contains(revision),
+        Some(PipelineFacts::NotFound | PipelineFacts::Unknown(_)) | None => false,
+    };
+    is_denied && context.record(&image.id).revision.as_deref() != Some(revision)
+}
+
+/// Returns the commit of the line, if an execution of the pipeline reported it.
+pub(super) fn reported_revision<'a>(context: &Context<'a>, image: &Image) -> Option<&'a str> {
+    let revision = context.revision(image)?;
+    match facts(context, image)? {
+        PipelineFacts::Declared(declared) => declared.revisions.contains(revision).then_some(revision),
+        PipelineFacts::NotFound | PipelineFacts::Unknown(_) => None,
+    }
 }
 
 /// Says why no pipeline can build the image. Returns nothing if one can, or if CodePipeline was not

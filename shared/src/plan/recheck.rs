@@ -33,7 +33,9 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>) -> Option<Timestamp
     let record = context.record(&decision.image.id);
     let proof = record.proof.as_ref().map(|proof| {
         let since = record.success.as_ref().map_or(context.now, |success| success.at);
-        a_quarter_later(since, context.now).min(proof.until.max(context.now))
+        let later = a_quarter_later(since, context.now);
+        // A scan that could not be read keeps the proof open after its time limit.
+        if proof.until > context.now { later.min(proof.until) } else { later }
     });
     let own = match decision.hold.as_ref() {
         None => Some(SHORTEST.after(context.now)),

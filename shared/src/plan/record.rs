@@ -7,6 +7,7 @@ use super::context::Context;
 use super::decide::{Decision, Decisions};
 use super::limits;
 use super::notice;
+use super::pipeline;
 use super::unread::all_unread;
 use crate::image::ImageId;
 use crate::policy::Mode;
@@ -69,6 +70,9 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
             platforms.into_iter().any(|manifest| manifest.scan.lists(finding) != Some(false))
         });
     }
+    if let Some(reported) = pipeline::reported_revision(context, decision.image) {
+        record.revision = Some(reported.to_owned());
+    }
     record.notified = notice::notified(context, attribution, decision);
     // The next pass over the image sends the notices that were not sent. The tick makes that pass.
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
@@ -91,27 +95,4 @@ fn unread_since(record: &Record, unread: &[Unread], now: Timestamp) -> Option<Un
     let can_wait = !record.unsettled && unread.iter().all(|unread| unread.needs_person);
     let distance = Span::between(since, now).max(SHORTEST_DISTANCE).min(LONGEST_DISTANCE);
     Some(UnreadSince { since, next: if can_wait { distance.after(now) } else { now } })
-}
-
-/// Returns the images that give their slot back.
-///
-/// They have no claim any more, their new version was pushed, or they have held the slot for
-/// `maxBuildTime`.
-pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
-    let mut freed = BTreeSet::new();
-    for image in context.images().filter(|image| context.facts.slots.held_by.contains(&image.id)) {
-        let ended = context.record(&image.id).claim.as_ref().is_none_or(|claim| {
-            let is_new = context.current(&image.id).is_some_and(|now| {
-                Some(&now.digest) != claim.start.replaces.as_ref() && now.pushed_at > claim.claimed_at
-            });
-            // A claim that is not confirmed may have started nothing yet. Then another person or
-            // pipeline pushed the new version, and the start may still follow.
-            let pushed = is_new && claim.is_confirmed();
-            pushed || image.policy.max_build_time.after(claim.claimed_at) <= context.now
-        });
-        if ended {
-            freed.insert(image.id.clone());
-        }
-    }
-    freed
 }

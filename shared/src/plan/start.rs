@@ -49,7 +49,7 @@ pub struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
     pub key: BuildKey,
-    /// The number of the start with this key, from 1.
+    /// The number of the start of the image, from 1.
     pub attempt: u32,
     /// The pipeline variables to send.
     pub variables: BTreeMap<String, String>,

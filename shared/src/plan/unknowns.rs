@@ -8,6 +8,7 @@ use super::built_on::contradicted_base;
 use super::context::Context;
 use super::unread::{unread_base, unread_parent};
 use super::{Unknown, make_start};
+use crate::facts::Manifest;
 use crate::finding::{Finding, Fix, Severity, Unclear};
 use crate::hierarchy::Image;
 use crate::image::{ImageId, Platform};
@@ -30,7 +31,26 @@ pub(super) fn unknowns(
         unknowns.extend(scans(context, image, since));
         unknowns.extend(contradictions(context, image));
     }
+    unknowns.extend(scanned_once(context));
     unknowns
+}
+
+/// Names the images whose scans were made once and are too old, together: one setting of the
+/// registry is the cause.
+fn scanned_once(context: &Context<'_>) -> Option<Unknown> {
+    let is_old =
+        |manifest: &&Manifest| manifest.scan.completed_at().is_some() && !manifest.scan.shows_absence();
+    let mut old = context.images().filter_map(|image| {
+        let version = context.current(&image.id)?;
+        Some((image, version.platforms.values().find(is_old)?.scan.unknown_because()?))
+    });
+    let (first, because) = old.next()?;
+    let others = match old.count() {
+        0 => String::new(),
+        1 => ", and so was another image".to_owned(),
+        others => format!(", and so were {others} other images"),
+    };
+    Some(about(first, None, format!("{because}{others}: scan their repositories continuously")))
 }
 
 fn about(image: &Image, platform: Option<&Platform>, because: String) -> Unknown {
@@ -59,7 +79,8 @@ fn unread(
 fn scans(context: &Context<'_>, image: &Image, unread_since: Option<Timestamp>) -> Vec<Unknown> {
     let mut unknowns = Vec::new();
     for (platform, manifest) in context.current(&image.id).iter().flat_map(|version| &version.platforms) {
-        if let Some(because) = manifest.scan.unknown_because() {
+        let is_complete = manifest.scan.completed_at().is_some();
+        if let Some(because) = manifest.scan.unknown_because().filter(|_| !is_complete) {
             let since = manifest.scan.unread().and(unread_since);
             unknowns.push(Unknown { since, ..about(image, Some(platform), because) });
         }

@@ -19,7 +19,7 @@ use patchwave::image::{Digest, ImageId, Platform};
 use patchwave::intervention::Intervention;
 use patchwave::plan::{Hold, Plan, Reason, Start, plan};
 use patchwave::policy::Mode;
-use patchwave::record::{Attempt, Claim, Decided, Record};
+use patchwave::record::{Claim, Decided, Record};
 use patchwave::time::{Span, Timestamp};
 
 pub(crate) use file::{family, pinned};
@@ -157,6 +157,7 @@ impl Fleet {
             pushed_at: self.now,
             built_at: None,
             revision: None,
+            build_key: None,
             base: from.map(|from| from.digest),
             platforms,
         };
@@ -174,7 +175,7 @@ impl Fleet {
     /// mode.
     pub(crate) fn declare(&mut self, name: &str, mode: ExecutionMode) -> &mut Declaration {
         let variables = Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into();
-        let declared = Declaration { mode, variables, sources: BTreeSet::new() };
+        let declared = Declaration { mode, variables, sources: BTreeSet::new(), revisions: BTreeSet::new() };
         self.facts.pipelines.insert(id(name), PipelineFacts::Declared(declared));
         match self.facts.pipelines.get_mut(&id(name)) {
             Some(PipelineFacts::Declared(declared)) => declared,
@@ -212,9 +213,9 @@ impl Fleet {
                 start: start.clone(),
                 execution: Some(execution.clone()),
             });
-            facts.record.last_attempt = Some(Attempt { key: start.key.clone(), number: start.attempt });
+            facts.record.last_attempt = start.attempt;
             facts.record.waiting_since = None;
-            facts.execution = Some(Execution::Found { id: execution, state: ExecutionState::InProgress });
+            facts.execution = Some(Execution::found(execution, ExecutionState::InProgress));
             self.facts.slots.held_by.insert(start.image.clone());
             self.facts.slots.started_today += 1;
             self.builds.push(start.clone());
@@ -244,7 +245,7 @@ impl Fleet {
     pub(crate) fn end(&mut self, name: &str, state: ExecutionState) {
         let facts = self.image(name);
         let id = facts.record.claim.as_ref().and_then(|claim| claim.execution.clone()).unwrap();
-        facts.execution = Some(Execution::Found { id, state });
+        facts.execution = Some(Execution::found(id, state));
     }
 
     pub(crate) fn claimed(&self) -> Vec<String> {

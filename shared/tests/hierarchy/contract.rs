@@ -158,6 +158,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
         "quietPeriod",
         "rebuild",
         "rebuildAt",
+        "scanMaxAge",
         "unknownFix",
     ];
     let with = |own: &[&'static str]| {

@@ -88,6 +88,7 @@ pub(crate) fn version(n: u8, pushed_at: Timestamp, scan: &Scan) -> Version {
     let manifest = |digest| Manifest { digest, layers: Arc::default(), scan: scan.clone() };
     let platforms = [("linux/amd64", amd64(n)), ("linux/arm64", arm64(n))];
     Version {
+        build_key: None,
         digest: digest(n),
         pushed_at,
         built_at: None,

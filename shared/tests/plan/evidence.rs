@@ -20,15 +20,11 @@ fn repack(fleet: &mut Fleet, platforms: &[&str]) {
 fn a_parent_that_changes_while_its_child_builds_makes_the_child_stale_once() {
     let mut fleet = Fleet::with_finding("b: scratch\n a: b", "a");
     assert_eq!(fleet.pass(), ["a"]);
-    let named = fleet.current("b").digest.clone();
-    fleet.push(&id("b"));
-    fleet.scan("b");
-    let version = fleet.current("a").digest.clone();
     fleet.push(&id("a"));
     fleet.scan("a");
-    fleet.image("a").record.claim.as_mut().unwrap().start.parents.insert(id("b"), named);
+    fleet.push(&id("b"));
+    fleet.scan("b");
     fleet.end("a", ExecutionState::Succeeded);
-    assert_ne!(fleet.current("a").digest, version);
     fleet.wait("1h");
     assert_eq!(fleet.run_until_idle(), ["a"], "stale once, and not again");
 }

@@ -70,7 +70,7 @@ fn a_failed_build_backs_off_and_only_its_branch_is_held() {
             fleet.wait(&format!("{hours}h"));
         }
         fleet.pass();
-        assert_eq!(fleet.image("p1").record.last_attempt.as_ref().unwrap().number, attempt + 1);
+        assert_eq!(fleet.image("p1").record.last_attempt, attempt + 1);
         if attempt == 1 {
             fleet.finish("p2");
             assert_eq!(fleet.pass(), ["a2"], "the other branch goes on");

@@ -10,6 +10,7 @@ mod notices;
 mod order;
 mod pipeline;
 mod proof;
+mod pushed;
 mod reasons;
 mod recheck;
 mod records;

@@ -1,6 +1,6 @@
 //! What people are notified of: one notice for each root cause.
 
-use patchwave::facts::ExecutionState;
+use patchwave::facts::{Execution, ExecutionState};
 use patchwave::finding::{Finding, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
@@ -167,7 +167,10 @@ fn a_finding_that_rebuilds_did_not_fix_is_an_update_and_no_new_notice() {
 fn fail(fleet: &mut Fleet) -> Vec<String> {
     fleet.end("b", ExecutionState::Failed);
     let at_end = notify(fleet);
-    fleet.wait("33h");
+    // A build that has begun would hang by then.
+    if fleet.record("b").claim.is_none() {
+        fleet.wait("33h");
+    }
     at_end.into_iter().chain(notify(fleet)).collect()
 }
 
@@ -346,4 +349,28 @@ fn a_new_notice_does_not_ask_for_what_a_closed_one_asked() {
     fleet.scan_all();
     hide(&mut fleet, "a");
     assert_eq!(notify(&mut fleet), ["b Opened high: a rebuild by Patchwave"]);
+}
+
+#[test]
+fn a_build_that_hangs_is_a_notice_that_says_what_waits() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    fleet.facts.has_listener = true;
+    fleet.pass();
+    let hanging = |fleet: &Fleet| fleet.record("b").notified.get(&RootCause::Hanging).cloned();
+    fleet.wait("119m");
+    fleet.pass();
+    assert_eq!(hanging(&fleet), None);
+    if let Some(Execution::Found { details, .. }) = &mut fleet.image("b").execution {
+        details.runs = Some("waits for the action Release/Approve".into());
+    }
+    fleet.wait("1m");
+    fleet.pass();
+    let needs = hanging(&fleet).unwrap().asked.needs;
+    assert_eq!(
+        needs.into_iter().collect::<Vec<_>>(),
+        ["end the execution execution-0 of the pipeline b: it waits for the action Release/Approve"]
+    );
+    fleet.finish("b");
+    fleet.pass();
+    assert!(hanging(&fleet).unwrap().closed);
 }

@@ -104,8 +104,39 @@ fn a_pipeline_with_every_declared_source_and_variable_is_started() {
     declared.variables.insert("PATCHWAVE_REASON".into(), false);
     declared.variables.insert("BRANCH".into(), true);
     declared.sources.insert("Other".into());
+    declared.revisions.insert("0123abcd".repeat(5));
     let Hold::NoPipeline { because } = fleet.hold("b") else { panic!("{:?}", fleet.hold("b")) };
     assert!(because.starts_with("b has no source action \"Source\""), "{because}");
-    fleet.declare("b", ExecutionMode::Queued).sources.insert("Source".into());
+    let declared = fleet.declare("b", ExecutionMode::Queued);
+    declared.sources.insert("Source".into());
+    declared.revisions.insert("0123abcd".repeat(5));
     fleet.only_start();
+}
+
+/// Whoever may push to a repository may write any commit into an image. Without this rule a push
+/// would choose the code that runs with the pipeline's rights.
+#[test]
+fn a_commit_is_pinned_only_if_an_execution_of_the_pipeline_reported_it() {
+    let reported = "0123abcd".repeat(5);
+    let mut fleet = Fleet::with_finding(&format!("b: scratch {}", pinned("b")), "b");
+    let declare = |fleet: &mut Fleet, revisions: &[&String]| {
+        let declared = fleet.declare("b", ExecutionMode::Queued);
+        declared.sources.insert("Source".into());
+        declared.revisions = revisions.iter().map(|revision| (*revision).clone()).collect();
+    };
+    for named in ["refs/pull/666/head", "../x.zip", "0123abcd", &"z".repeat(40), &"4567cdef".repeat(5)] {
+        fleet.set_revision("b", Some(named));
+        declare(&mut fleet, &[&reported]);
+        assert_eq!(fleet.hold("b"), Hold::UnknownRevision, "{named}");
+        assert_eq!(fleet.pass(), [""; 0]);
+    }
+    fleet.set_revision("b", Some(&reported));
+    assert_eq!(fleet.plan().starts[0].sources[0].revision, reported);
+    // CodePipeline forgets executions after a year. The record does not.
+    let plan = fleet.plan();
+    fleet.image("b").record = plan.records[&id("b")].clone();
+    declare(&mut fleet, &[]);
+    assert_eq!(fleet.plan().starts.len(), 1);
+    fleet.set_revision("b", Some(&"4567cdef".repeat(5)));
+    assert_eq!(fleet.hold("b"), Hold::UnknownRevision);
 }

@@ -29,8 +29,7 @@ fn a_claim_whose_owner_is_gone_is_resolved_before_anything_starts() {
     fleet.wait("17m");
     fleet.image("b").execution = Some(Execution::Unread("throttled".into()));
     assert!(matches!(fleet.hold("b"), Hold::Unresolved { .. }));
-    fleet.image("b").execution =
-        Some(Execution::Found { id: "found".into(), state: ExecutionState::InProgress });
+    fleet.image("b").execution = Some(Execution::found("found", ExecutionState::InProgress));
     assert!(matches!(fleet.hold("b"), Hold::InFlight { execution: Some(found), .. } if found == "found"));
     fleet.image("b").execution = Some(Execution::NotFound);
     let plan = fleet.plan();
@@ -107,8 +106,10 @@ fn a_build_whose_execution_disappeared_counts_as_stopped() {
     let mut fleet = Fleet::with_finding("b: scratch", "b");
     fleet.pass();
     fleet.image("b").execution = Some(Execution::NotFound);
+    assert_eq!(fleet.hold("b").name(), "InFlight", "an execution is not visible at once");
+    fleet.wait("16m");
     let Hold::BackOff { because, .. } = fleet.hold("b") else { panic!("{:?}", fleet.hold("b")) };
-    assert_eq!(because, "its execution is gone", "without a wait for the end of the lease");
+    assert_eq!(because, "its execution is gone");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The limits on concurrent builds and on starts per day.
 
-use patchwave::facts::Execution;
+use patchwave::facts::{Departed, Execution, ExecutionState};
 use patchwave::plan::{Awaited, Hold, Limit};
 
 use crate::fleet::{Fleet, at, family, finding, high, id};
@@ -119,4 +119,46 @@ fn only_a_push_after_its_claim_frees_a_slot() {
         fleet.current_mut("b").pushed_at = at(pushed);
         assert_eq!(fleet.plan().freed.contains(&id("b")), frees, "{pushed} seconds after its claim");
     }
+}
+
+/// An image that is removed or renamed during its build is in the hierarchy no more.
+#[test]
+fn a_departed_image_gives_its_slot_back_when_its_build_has_ended() {
+    let mut fleet = Fleet::with_policy("b1: scratch\n b2: scratch", "maxConcurrentBuilds: 1");
+    for name in ["b1", "b2"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["b1"]);
+    let facts = fleet.facts.images.remove(&id("b1")).unwrap();
+    let gone = id("b1-before-its-new-name");
+    fleet.facts.slots.held_by = [gone.clone()].into();
+    let is_freed = |fleet: &mut Fleet, execution: Option<Execution>, wait: &str| {
+        let departed = Departed { record: facts.record.clone(), execution };
+        fleet.facts.departed.insert(gone.clone(), departed);
+        let before = fleet.now;
+        fleet.wait(wait);
+        let is_freed = fleet.plan().freed.contains(&gone);
+        fleet.now = before;
+        is_freed
+    };
+    let found = |state| Some(Execution::found("e", state));
+    for (execution, wait, expected) in [
+        (found(ExecutionState::InProgress), "1m", false),
+        (found(ExecutionState::InProgress), "2h", true),
+        (found(ExecutionState::Succeeded), "1m", true),
+        (found(ExecutionState::Failed), "1m", true),
+        (Some(Execution::NotFound), "1m", false),
+        (Some(Execution::NotFound), "16m", true),
+        (Some(Execution::Unread("denied".into())), "16m", false),
+        (Some(Execution::Unread("denied".into())), "2h", true),
+        (None, "1m", false),
+    ] {
+        assert_eq!(is_freed(&mut fleet, execution.clone(), wait), expected, "{execution:?} after {wait}");
+    }
+    fleet
+        .facts
+        .departed
+        .insert(gone, Departed { record: facts.record, execution: found(ExecutionState::Failed) });
+    assert_eq!(fleet.plan().starts.len(), 1, "b2 gets the slot");
 }

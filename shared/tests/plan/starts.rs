@@ -173,7 +173,7 @@ fn a_persons_request_gives_another_key_and_a_second_request_the_same() {
 }
 
 #[test]
-fn the_attempts_of_each_key_are_counted_from_one() {
+fn the_starts_of_an_image_are_counted_from_one() {
     let mut fleet = Fleet::of("b: scratch");
     let attempts = |fleet: &Fleet| fleet.builds.iter().map(|start| start.attempt).collect::<Vec<_>>();
     fleet.add_finding("b", &fixed_by("CVE-1", "zlib", to("2")));
@@ -188,7 +188,7 @@ fn the_attempts_of_each_key_are_counted_from_one() {
     fleet.scan("b");
     fleet.wait("1h");
     fleet.pass();
-    assert_eq!(attempts(&fleet), [1, 2, 1]);
+    assert_eq!(attempts(&fleet), [1, 2, 3]);
 }
 
 #[test]
@@ -253,4 +253,31 @@ fn the_commit_is_an_input_only_of_a_pipeline_that_is_pinned_to_it() {
         };
         assert_eq!(inputs("0123abcd") != inputs("4567cdef"), is_input, "{pipeline}");
     }
+}
+
+/// `CodePipeline` answers the token of an earlier start with that start's execution, even if it
+/// failed long ago.
+#[test]
+fn no_start_has_the_token_of_an_earlier_one_whatever_their_goals() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    let other = finding_in("CVE-2", "zlib");
+    for round in 0..4 {
+        if fleet.record("b").claim.is_none() {
+            assert_eq!(fleet.pass(), ["b"]);
+        }
+        fleet.end("b", ExecutionState::Failed);
+        // The goals alternate: the second finding comes and goes.
+        if round % 2 == 0 {
+            fleet.add_finding("b", &other);
+        } else {
+            fleet.layers.values_mut().for_each(|findings| findings.retain(|found| found.key != other.key));
+        }
+        fleet.scan_all();
+        fleet.pass();
+        fleet.wait("33h");
+        fleet.scan_all();
+    }
+    let tokens: std::collections::BTreeSet<String> = fleet.builds.iter().map(Start::token).collect();
+    let keys: std::collections::BTreeSet<String> = fleet.builds.iter().map(|s| s.key.to_string()).collect();
+    assert!(keys.len() < fleet.builds.len() && tokens.len() == fleet.builds.len(), "{tokens:?}");
 }

@@ -99,6 +99,7 @@ fn an_unread_scan_does_not_end_the_wait_for_a_proof() {
     fleet.wait("90m");
     assert_eq!(fleet.plan().proofs, [], "proofWait is over, and nobody knows");
     assert!(matches!(fleet.hold("a"), Hold::WaitingOn { .. }), "{:?}", fleet.hold("a"));
+    assert_eq!(fleet.plan().recheck_at, None, "the tick is early enough after an hour and a half");
     fleet.wait("3h");
     assert_eq!(fleet.pass(), ["a"], "after maxWait the child proceeds");
     fleet.scan("b");

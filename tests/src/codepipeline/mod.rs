@@ -229,11 +229,23 @@ impl Pipelines {
 
     fn list(&self, input: &Value) -> Answer {
         let recipe = self.recipe(text(input, "pipelineName"))?;
+        let executions = self.all();
+        let of_pipeline = executions.iter().rev().filter(|e| e.pipeline == recipe.pipeline);
         let newest_first: Vec<Value> =
-            self.all().iter().rev().filter(|e| e.pipeline == recipe.pipeline).map(summary).collect();
+            of_pipeline.map(|execution| summary(execution, recipe)).chain(first_execution(recipe)).collect();
         let (summaries, next) = page(&newest_first, input["nextToken"].as_str(), PAGE)
             .map_err(|_| Refusal::new("InvalidNextTokenException", "the next token is not valid"))?;
         Ok(json!({ "pipelineExecutionSummaries": summaries, "nextToken": next }))
+    }
+
+    /// Answers with one action: the build. A pipeline whose recipe says so reports what it pushed.
+    fn actions(&self, input: &Value) -> Answer {
+        let recipe = self.recipe(text(input, "pipelineName"))?;
+        let id = text(&input["filter"], "pipelineExecutionId");
+        let executions = self.all();
+        let found = executions.iter().filter(|e| e.pipeline == recipe.pipeline && e.id == id);
+        let actions: Vec<Value> = found.map(|execution| action(execution, recipe)).collect();
+        Ok(json!({ "actionExecutionDetails": actions }))
     }
 
     fn recipe(&self, name: &str) -> Result<&Recipe, Refusal> {
@@ -251,17 +263,57 @@ impl Service for Pipelines {
             "StartPipelineExecution" => self.start(&input),
             "GetPipelineExecution" => self.get(&input),
             "ListPipelineExecutions" => self.list(&input),
+            "ListActionExecutions" => self.actions(&input),
             _ => Err(Refusal::new("InvalidAction", format!("the fake has no {operation}"))),
         }
     }
 }
 
-fn summary(execution: &Execution) -> Value {
+/// The build of an execution. It reports what it pushed, and why it failed.
+fn action(execution: &Execution, recipe: &Recipe) -> Value {
+    let pushed = execution.build.as_ref().filter(|_| recipe.reports_digest).map(|build| &build.pushed);
+    let failed = (execution.status == Status::Failed).then_some("a step of the build failed");
+    json!({
+        "pipelineExecutionId": execution.id,
+        "stageName": "Build",
+        "actionName": "Image",
+        "startTime": epoch_seconds(execution.started),
+        "lastUpdateTime": epoch_seconds(execution.changed),
+        "status": execution.status.in_api(),
+        "output": {
+            "outputVariables": pushed.map(|digest| json!({ "PATCHWAVE_DIGEST": digest })),
+            "executionResult": failed.map(|why| json!({
+                "externalExecutionUrl": format!("https://console.example/builds/{}", execution.id),
+                "errorDetails": { "code": "JobFailed", "message": why },
+            })),
+        },
+    })
+}
+
+/// The execution of the commit that was there first. The developers' pushes start such executions.
+fn first_execution(recipe: &Recipe) -> Option<Value> {
+    let action = recipe.sources.first()?;
+    Some(json!({
+        "pipelineExecutionId": "00000000-0000-4000-8000-000000000000",
+        "status": "Succeeded",
+        "startTime": 1_600_000_000,
+        "lastUpdateTime": 1_600_000_600,
+        "sourceRevisions": [{ "actionName": action, "revisionId": recipe.head() }],
+        "trigger": { "triggerType": "WebhookV2", "triggerDetail": "a push" },
+        "executionMode": "QUEUED",
+        "executionType": "STANDARD",
+    }))
+}
+
+fn summary(execution: &Execution, recipe: &Recipe) -> Value {
+    let commit = execution.commit.clone().unwrap_or_else(|| recipe.head());
+    let source = |action| json!({ "actionName": action, "revisionId": commit });
     json!({
         "pipelineExecutionId": execution.id,
         "status": execution.status.in_api(),
         "startTime": epoch_seconds(execution.started),
         "lastUpdateTime": epoch_seconds(execution.changed),
+        "sourceRevisions": recipe.sources.iter().map(source).collect::<Vec<_>>(),
         "trigger": trigger(),
         "executionMode": "QUEUED",
         "executionType": "STANDARD",

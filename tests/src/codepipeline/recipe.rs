@@ -36,6 +36,8 @@ pub struct Recipe {
     pub variables: Vec<String>,
     /// The source actions that can be pinned.
     pub sources: Vec<String>,
+    /// Whether the build exports the digest that it pushed.
+    pub reports_digest: bool,
 }
 
 impl Recipe {

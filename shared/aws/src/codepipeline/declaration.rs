@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_codepipeline::Client;
 use aws_sdk_codepipeline::types::{
-    ActionCategory, ActionDeclaration, ExecutionMode as Mode, PipelineDeclaration, StageDeclaration,
-    StageExecutionStatus, StageState,
+    ActionCategory, ActionDeclaration, ExecutionMode as Mode, PipelineDeclaration, PipelineExecutionSummary,
+    StageDeclaration, StageExecutionStatus, StageState,
 };
 use futures::StreamExt;
 use patchwave::facts::{Declaration, ExecutionMode, PipelineFacts};
@@ -18,6 +18,9 @@ use crate::fault::{fault, invalid};
 
 /// Pipelines that are read at once. CodePipeline publishes no rate.
 const AT_ONCE: usize = 5;
+/// Pages of executions to search for a commit: the last thousand. A commit that is older was
+/// reported before, and its image's record names it.
+const MOST_PAGES: usize = 10;
 
 impl Pipelines {
     /// Reads how these pipelines are declared. If newer executions supersede older ones, it also
@@ -61,7 +64,47 @@ impl Pipelines {
                 return Err(invalid(operation(), format!("the execution mode {other} is not known")));
             }
         };
-        Ok(Some(Declaration { mode, variables: variables(&pipeline), sources: sources(&pipeline) }))
+        Ok(Some(Declaration {
+            mode,
+            variables: variables(&pipeline),
+            sources: sources(&pipeline),
+            revisions: self.reported(start).await?,
+        }))
+    }
+
+    /// Returns those commits that the start pins and that one of the pipeline's last executions
+    /// reported as its source.
+    async fn reported(&self, start: &Start) -> Result<BTreeSet<String>, Fault> {
+        let mut wanted: BTreeSet<&str> =
+            start.sources.iter().map(|source| source.revision.as_str()).collect();
+        let mut reported = BTreeSet::new();
+        if wanted.is_empty() {
+            return Ok(reported);
+        }
+        let client = self.client(start.builder.as_ref()).await?;
+        let call = client.list_pipeline_executions().pipeline_name(&start.pipeline);
+        let mut pages = call.into_paginator().page_size(super::PAGE).send();
+        for _ in 0..MOST_PAGES {
+            let page = match pages.next().await {
+                None => break,
+                Some(Ok(page)) => page.pipeline_execution_summaries.unwrap_or_default(),
+                Some(Err(error)) => {
+                    let operation = format!("list the executions of the pipeline {}", start.pipeline);
+                    return Err(fault(operation, &error));
+                }
+            };
+            let revisions = page.iter().flat_map(PipelineExecutionSummary::source_revisions);
+            for revision in revisions.filter_map(|source| source.revision_id()) {
+                let revision = revision.to_ascii_lowercase();
+                if wanted.remove(revision.as_str()) {
+                    reported.insert(revision);
+                }
+            }
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        Ok(reported)
     }
 }
 

@@ -1,4 +1,6 @@
-use patchwave::facts::{Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts};
+use patchwave::facts::{
+    Declaration, Execution, ExecutionDetails, ExecutionMode, ExecutionState, PipelineFacts,
+};
 use patchwave::record::Claim;
 use patchwave_converge::NotStarted;
 use serde_json::{Value, json};
@@ -33,6 +35,11 @@ fn claim(variables: &Value, execution: Option<&str>) -> Claim {
     serde_json::from_value(claim).unwrap()
 }
 
+/// Ten minutes after the claim.
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::from_second(CLAIMED + 600).unwrap()
+}
+
 fn with_key() -> Value {
     json!({"PATCHWAVE_BUILD_KEY": KEY})
 }
@@ -55,6 +62,7 @@ fn history(executions: Vec<(String, i64, &'static str, &'static str)>) -> impl F
             let variables = json!([{"name": "PATCHWAVE_BUILD_KEY", "resolvedValue": key}]);
             (200, json!({"pipelineExecution": {"status": "Failed", "variables": variables}}))
         }
+        "ListActionExecutions" => (200, json!({"actionExecutionDetails": []})),
         other => panic!("unexpected operation {other}"),
     }
 }
@@ -105,8 +113,8 @@ async fn an_execution_is_found_by_its_key_on_the_second_page() {
     executions.push(("ours".into(), 5, "StartPipelineExecution", KEY));
     executions.push(("earlier-attempt".into(), -120, "StartPipelineExecution", KEY));
     let (pipelines, asked) = pipelines(1, history(executions));
-    let found = pipelines.execution(&claim(&with_key(), None)).await;
-    assert_eq!(found, Execution::Found { id: "ours".into(), state: ExecutionState::Failed });
+    let found = pipelines.execution(&claim(&with_key(), None), now()).await;
+    assert_eq!(found, Execution::found("ours", ExecutionState::Failed));
     assert_eq!(count(&asked, "ListPipelineExecutions"), 2);
     assert_eq!(count(&asked, "GetPipelineExecution"), 2, "pushes are not asked for");
 }
@@ -116,7 +124,7 @@ async fn an_earlier_attempts_execution_is_not_adopted_and_reading_ends_with_the_
     let mut executions = vec![("earlier".to_owned(), -120, "StartPipelineExecution", KEY)];
     executions.extend((0..500).map(|n| (format!("old-{n}"), -1_000 - n, "StartPipelineExecution", KEY)));
     let (pipelines, asked) = pipelines(1, history(executions));
-    assert_eq!(pipelines.execution(&claim(&with_key(), None)).await, Execution::NotFound);
+    assert_eq!(pipelines.execution(&claim(&with_key(), None), now()).await, Execution::NotFound);
     assert_eq!(count(&asked, "ListPipelineExecutions"), 1);
 }
 
@@ -126,8 +134,8 @@ async fn without_variables_the_first_call_since_the_claim_is_ours() {
     executions.push(("later".into(), 900, "StartPipelineExecution", "none"));
     executions.push(("ours".into(), 1, "StartPipelineExecution", "none"));
     let (pipelines, _) = pipelines(1, history(executions));
-    let found = pipelines.execution(&claim(&json!({}), None)).await;
-    assert_eq!(found, Execution::Found { id: "ours".into(), state: ExecutionState::InProgress });
+    let found = pipelines.execution(&claim(&json!({}), None), now()).await;
+    assert_eq!(found, Execution::found("ours", ExecutionState::InProgress));
 }
 
 #[tokio::test]
@@ -137,13 +145,13 @@ async fn a_confirmed_execution_is_asked_for_and_nothing_else_is_guessed() {
     };
     let claim = claim(&with_key(), Some("e-1"));
     for (word, state) in [("Stopping", ExecutionState::InProgress), ("Cancelled", ExecutionState::Stopped)] {
-        assert_eq!(status(word).execution(&claim).await, Execution::Found { id: "e-1".into(), state });
+        assert_eq!(status(word).execution(&claim, now()).await, Execution::found("e-1", state));
     }
-    assert!(matches!(status("Pausing").execution(&claim).await, Execution::Unread(_)));
+    assert!(matches!(status("Pausing").execution(&claim, now()).await, Execution::Unread(_)));
     let (gone, _) = pipelines(1, |_, _| error("PipelineExecutionNotFoundException"));
-    assert_eq!(gone.execution(&claim).await, Execution::NotFound);
+    assert_eq!(gone.execution(&claim, now()).await, Execution::NotFound);
     let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
-    assert!(matches!(denied.execution(&claim).await, Execution::Unread(_)));
+    assert!(matches!(denied.execution(&claim, now()).await, Execution::Unread(_)));
 }
 
 /// A pipeline as `GetPipeline` has it; its state as `GetPipelineState` has it.
@@ -151,6 +159,7 @@ fn declared(pipeline: Value, stages: Value) -> (Pipelines, Asked) {
     pipelines(1, move |operation, _| match operation {
         "GetPipeline" => (200, json!({"pipeline": pipeline})),
         "GetPipelineState" => (200, json!({"stageStates": stages})),
+        "ListPipelineExecutions" => (200, json!({"pipelineExecutionSummaries": []})),
         other => panic!("unexpected operation {other}"),
     })
 }
@@ -179,6 +188,7 @@ async fn a_declaration_says_what_a_start_may_send() {
         mode: ExecutionMode::Queued,
         variables: [("PATCHWAVE_REASON".to_owned(), true), ("BRANCH".to_owned(), false)].into(),
         sources: ["Code".to_owned()].into(),
+        revisions: [].into(),
     };
     assert_eq!(asked_about(&pipelines).await, PipelineFacts::Declared(expected));
     assert_eq!(count(&asked, "GetPipelineState"), 0, "a queued pipeline supersedes nothing");
@@ -247,11 +257,11 @@ async fn a_builders_pipeline_is_asked_where_it_is_and_with_its_role() {
         http::Response::builder().status(200).body(if is_sts { ASSUMED.to_owned() } else { answer }).unwrap()
     });
     let pipelines = Pipelines::new(Clients::of(config));
-    let ended = Execution::Found { id: "e-1".into(), state: ExecutionState::Succeeded };
-    assert_eq!(pipelines.execution(&built_at(None)).await, ended);
+    let ended = Execution::found("e-1", ExecutionState::Succeeded);
+    assert_eq!(pipelines.execution(&built_at(None), now()).await, ended);
     let claim = built_at(Some("patchwave-start"));
-    assert_eq!(pipelines.execution(&claim).await, ended);
-    assert_eq!(pipelines.execution(&claim).await, ended);
+    assert_eq!(pipelines.execution(&claim, now()).await, ended);
+    assert_eq!(pipelines.execution(&claim, now()).await, ended);
     let calls = calls.lock().unwrap();
     let of = |service: &str| calls.iter().filter(|(host, ..)| host.starts_with(service)).collect::<Vec<_>>();
     let assumed = of("sts.");
@@ -261,7 +271,10 @@ async fn a_builders_pipeline_is_asked_where_it_is_and_with_its_role() {
     let asked: Vec<_> =
         of("codepipeline.").iter().map(|(host, assumed, _)| (host.as_str(), *assumed)).collect();
     let there = "codepipeline.eu-west-1.amazonaws.com";
-    assert_eq!(asked, [(there, false), (there, true), (there, true)]);
+    assert_eq!(
+        asked,
+        [(there, false), (there, false), (there, true), (there, true), (there, true), (there, true)]
+    );
 }
 
 #[tokio::test]
@@ -274,4 +287,138 @@ async fn a_role_that_may_not_be_assumed_starts_nothing_and_says_so() {
     assert!(matches!(pipelines.start(&start).await, Err(NotStarted::Refused(_))));
     let answers = pipelines.declarations(&[&start]).await;
     assert!(matches!(&answers[&start.image], PipelineFacts::Unknown(why) if why.contains("patchwave-start")));
+}
+
+/// An execution with this status, and actions as `ListActionExecutions` has them, two a page.
+fn with_actions(status: &'static str, actions: Vec<Value>) -> (Pipelines, Asked) {
+    pipelines(1, move |operation, input| match operation {
+        "GetPipelineExecution" => (200, json!({"pipelineExecution": {"status": status}})),
+        "ListActionExecutions" => {
+            assert_eq!(input["filter"]["pipelineExecutionId"], "e-1");
+            let from: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+            let next = (from + 2 < actions.len()).then(|| (from + 2).to_string());
+            let page: Vec<&Value> = actions.iter().skip(from).take(2).collect();
+            (200, json!({"actionExecutionDetails": page, "nextToken": next}))
+        }
+        other => panic!("unexpected operation {other}"),
+    })
+}
+
+async fn details(status: &'static str, actions: Vec<Value>, now: jiff::Timestamp) -> ExecutionDetails {
+    let (pipelines, _) = with_actions(status, actions);
+    match pipelines.execution(&claim(&with_key(), Some("e-1")), now).await {
+        Execution::Found { details, .. } => details,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn action(stage: &str, name: &str, status: &str, minutes: i64, output: Value) -> Value {
+    json!({"stageName": stage, "actionName": name, "status": status,
+           "lastUpdateTime": CLAIMED + minutes * 60, "output": output})
+}
+
+#[tokio::test]
+async fn a_success_stands_for_the_digests_that_its_actions_report() {
+    let digest = |n: u8| fake::digest(n.into());
+    let built = json!({"outputVariables": {"ECRImageDigestId": digest(1), "ECRRepositoryName": "apps/shop"}});
+    let exported = json!({"outputVariables": {"PATCHWAVE_DIGEST": digest(2), "OTHER": digest(3)}});
+    let wrong = json!({"outputVariables": {"PATCHWAVE_DIGEST": "latest"}});
+    let actions = vec![
+        action("Source", "Code", "Succeeded", 1, json!({})),
+        action("Build", "Image", "Succeeded", 4, built),
+        action("Build", "Other", "Succeeded", 5, exported),
+        action("Build", "Strange", "Succeeded", 3, wrong),
+    ];
+    let details = details("Succeeded", actions, now()).await;
+    assert_eq!(details.pushed, [digest(1).parse().unwrap(), digest(2).parse().unwrap()].into());
+    assert_eq!(details.ended_at, jiff::Timestamp::from_second(CLAIMED + 300).ok());
+    assert_eq!((details.failure, details.runs, details.at_limit), (None, None, false));
+}
+
+#[tokio::test]
+async fn why_a_build_failed_is_read_from_its_action_and_the_accounts_limit_is_no_failure_of_the_image() {
+    let failed = |message: &str| {
+        json!({"executionResult": {
+        "externalExecutionUrl": "https://console.example/builds/7",
+        "errorDetails": {"code": "JobFailed", "message": message}}})
+    };
+    let build = |message: &str| {
+        vec![
+            action("Source", "Code", "Succeeded", 1, json!({})),
+            action("Build", "Image", "Failed", 4, failed(message)),
+        ]
+    };
+    let ordinary = details("Failed", build("Build terminated with state: FAILED"), now()).await;
+    assert_eq!(
+        ordinary.failure.as_deref(),
+        Some(
+            "the action Build/Image failed: Build terminated with state: FAILED (https://console.example/builds/7)"
+        )
+    );
+    assert!(!ordinary.at_limit);
+    for message in [
+        "Error calling startBuild: Cannot have more than 60 builds in queue for the account (Service: AWSCodeBuild)",
+        "Error Code: AccountLimitExceededException; Request ID: 1",
+    ] {
+        assert!(details("Failed", build(message), now()).await.at_limit, "{message}");
+    }
+    let long = details("Failed", build(&"x".repeat(5_000)), now()).await;
+    assert!(long.failure.unwrap().len() < 600);
+}
+
+#[tokio::test]
+async fn what_a_long_execution_waits_for_is_read_and_a_short_one_costs_no_call() {
+    let mut approval = action("Release", "Approve", "InProgress", 30, json!({}));
+    approval["input"]["actionTypeId"] =
+        json!({"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"});
+    let later = jiff::Timestamp::from_second(CLAIMED + 3_600).unwrap();
+    let details = details("InProgress", vec![approval.clone()], later).await;
+    assert_eq!(details.runs.as_deref(), Some("waits for the action Release/Approve"));
+    let (pipelines, asked) = with_actions("InProgress", vec![approval]);
+    let claim = claim(&with_key(), Some("e-1"));
+    assert_eq!(pipelines.execution(&claim, now()).await, Execution::found("e-1", ExecutionState::InProgress));
+    assert_eq!(count(&asked, "ListActionExecutions"), 0);
+}
+
+#[tokio::test]
+async fn a_success_whose_report_may_not_be_read_is_unread_and_a_failure_is_one_all_the_same() {
+    for (status, is_unread) in [("Succeeded", true), ("Failed", false)] {
+        let (pipelines, _) = pipelines(1, move |operation, _| match operation {
+            "GetPipelineExecution" => (200, json!({"pipelineExecution": {"status": status}})),
+            _ => error("AccessDeniedException"),
+        });
+        let execution = pipelines.execution(&claim(&with_key(), Some("e-1")), now()).await;
+        assert_eq!(matches!(execution, Execution::Unread(_)), is_unread, "{execution:?}");
+        if let Execution::Found { details, .. } = execution {
+            assert!(details.failure.unwrap().contains("AccessDenied"));
+        }
+    }
+}
+
+/// Whoever pushes an image names its commit, so only an execution of the pipeline vouches for it.
+#[tokio::test]
+async fn a_commit_is_reported_only_if_an_execution_of_the_pipeline_had_it_as_its_source() {
+    let reported = |pages: usize, revision: &'static str| {
+        pipelines(1, move |operation, input| match operation {
+            "GetPipeline" => (200, json!({"pipeline": of_mode(Some("QUEUED"))})),
+            "ListPipelineExecutions" => {
+                let page: usize = input["nextToken"].as_str().map_or(1, |token| token.parse().unwrap());
+                let source = if page == pages { revision } else { "def" };
+                let summary = json!({"pipelineExecutionId": "e", "status": "Succeeded",
+                                     "sourceRevisions": [{"actionName": "Source", "revisionId": source}]});
+                (200, json!({"pipelineExecutionSummaries": [summary], "nextToken": (page + 1).to_string()}))
+            }
+            other => panic!("unexpected operation {other}"),
+        })
+    };
+    for (pages, revision, is_reported, calls) in
+        [(1, "abc", true, 1), (2, "ABC", true, 2), (1, "abcd", false, 10), (11, "abc", false, 10)]
+    {
+        let (pipelines, asked) = reported(pages, revision);
+        let PipelineFacts::Declared(declared) = asked_about(&pipelines).await else {
+            panic!("it is declared")
+        };
+        assert_eq!(declared.revisions.contains("abc"), is_reported, "{revision} on page {pages}");
+        assert_eq!(count(&asked, "ListPipelineExecutions"), calls);
+    }
 }

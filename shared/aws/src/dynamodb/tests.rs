@@ -182,10 +182,63 @@ async fn a_cancelled_claim_says_which_write_failed() {
     ] {
         assert_eq!(cancelled(codes).claim(&id(1), &record, limits, now()).await, Err(expected));
     }
-    match cancelled([none, "TransactionConflict", none, none]).claim(&id(1), &record, limits, now()).await {
+}
+
+/// All claims write the item of the slots, so they meet there.
+#[tokio::test]
+async fn a_write_that_met_another_one_is_repeated_and_is_no_conflict() {
+    let contended = |times: usize| {
+        let calls = AtomicUsize::new(0);
+        ledger(move |operation, _| {
+            if calls.fetch_add(1, Ordering::Relaxed) >= times {
+                return (200, json!({}));
+            }
+            if operation == "PutItem" {
+                return error("TransactionConflictException");
+            }
+            let reasons = ["None", "TransactionConflict", "None", "None"].map(|code| json!({"Code": code}));
+            (400, json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons}))
+        })
+    };
+    let (record, limits) = (claimed(), Limits::default());
+    let refused = record.claim.clone().unwrap();
+    for times in [1, 5] {
+        let claimed = contended(times).0.claim(&id(1), &record, limits, now()).await;
+        assert_eq!(claimed, Ok(()));
+        assert_eq!(contended(times).0.free(&id(1), 1).await, Ok(()));
+        assert_eq!(contended(times).0.save(&id(1), &record).await, Ok(()));
+        assert_eq!(contended(times).0.withdraw(&id(1), &record, &refused, "busy").await, Ok(()));
+    }
+    let (ledger, asked) = contended(9);
+    match ledger.claim(&id(1), &record, limits, now()).await {
         Err(NotClaimed::Fault(fault)) => assert_eq!(fault.kind, FaultKind::Throttled),
         other => panic!("{other:?}"),
     }
+    match contended(9).0.free(&id(1), 1).await {
+        Err(NotSaved::Fault(fault)) => assert_eq!(fault.kind, FaultKind::Throttled),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(count(&asked, "TransactWriteItems"), 6);
+}
+
+#[tokio::test]
+async fn a_refused_start_is_named_in_the_audit_trail_and_its_share_of_the_day_comes_back() {
+    let (ledger, asked) = ledger(|_, _| (200, json!({})));
+    let refused = claimed().claim.unwrap();
+    ledger
+        .withdraw(&id(1), &Record { fence: 5, ..Record::default() }, &refused, "no such pipeline")
+        .await
+        .unwrap();
+    let writes = asked.lock().unwrap()[0].1["TransactItems"].clone();
+    assert_eq!(writes[0]["Put"]["ConditionExpression"], "#fence = :read");
+    assert_eq!(writes[1]["Update"]["UpdateExpression"], "DELETE #images :image");
+    assert_eq!(writes[2]["Update"]["Key"]["sk"], json!({"S": "day#2026-01-01"}));
+    assert_eq!(writes[2]["Update"]["ExpressionAttributeValues"], json!({":back": {"N": "-1"}}));
+    assert_eq!(writes[3]["Update"]["Key"]["sk"], json!({"S": "2026-01-01T12:00:00.000Z#0011-1"}));
+    assert_eq!(
+        writes[3]["Update"]["ExpressionAttributeValues"],
+        json!({":because": {"S": "no such pipeline"}})
+    );
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use crate::fault::invalid;
 use crate::manifest::{Document, Notes, SINGLE};
 use cache::Cache;
 use read::{AT_ONCE, Documents, by_digest, by_tag};
+pub(crate) use scan::{Answered, ScanRead};
 
 /// Newest pushes of a pattern line that are read.
 const LINE_DEPTH: usize = 100;
@@ -365,6 +366,7 @@ fn version(
         built_at: notes.created,
         revision: notes.revision,
         base: notes.base,
+        build_key: notes.build_key,
         platforms,
     })
 }

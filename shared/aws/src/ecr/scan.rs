@@ -9,7 +9,7 @@ use aws_sdk_ecr::types::{
     PackageVulnerabilityDetails, VulnerablePackage,
 };
 use futures::stream::{self, StreamExt};
-use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity, Unclear};
+use patchwave::finding::{Absence, Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity, Unclear};
 use patchwave::image::{Digest, Repository};
 use patchwave::unread::Unread;
 use patchwave_converge::{Fault, ManifestAt};
@@ -38,11 +38,11 @@ impl Ecr {
     }
 
     /// Reads the scans of platform manifests.
-    pub(crate) async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
+    pub(crate) async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, ScanRead> {
         let read = |at: &ManifestAt| {
             let (at, cached) = (at.clone(), self.cache.take_scan(at));
             async move {
-                let scan = if let Some(scan) = cached { scan } else { self.scan(&at).await };
+                let scan = if let Some(scan) = cached { ScanRead::Whole(scan) } else { self.scan(&at).await };
                 (at, scan)
             }
         };
@@ -52,7 +52,16 @@ impl Ecr {
 
     /// Reads one scan. A scan that is not read completely is unread: half a list of findings would
     /// look cleaner than it is.
-    async fn scan(&self, (repository, digest): &ManifestAt) -> Scan {
+    async fn scan(&self, at: &ManifestAt) -> ScanRead {
+        match self.answered(at).await {
+            Ok(answer) if answer.lacks_time() => ScanRead::WithoutTime(answer),
+            Ok(answer) => ScanRead::Whole(answer.complete()),
+            Err(scan) => ScanRead::Whole(scan),
+        }
+    }
+
+    /// Reads all pages of an answer, or the scan that it stands for if there are none.
+    async fn answered(&self, (repository, digest): &ManifestAt) -> Result<Answered, Scan> {
         let call = self.client.describe_image_scan_findings().registry_id(&self.account);
         let call = call.repository_name(repository.as_str()).image_id(by_digest(digest));
         let mut pages = call.into_paginator().page_size(PAGE).send();
@@ -61,23 +70,20 @@ impl Ecr {
             let page = match pages.next().await {
                 Some(Ok(page)) => page,
                 Some(Err(error)) => match error.as_service_error() {
-                    Some(e) if e.is_scan_not_found_exception() => return Scan::Missing,
+                    Some(e) if e.is_scan_not_found_exception() => return Err(Scan::Missing),
                     Some(e) if e.is_image_not_found_exception() || e.is_repository_not_found_exception() => {
-                        return unclear("the registry has no such image");
+                        return Err(unclear("the registry has no such image"));
                     }
-                    _ => return Scan::Unread(fault("read the scan", &error).into()),
+                    _ => return Err(Scan::Unread(fault("read the scan", &error).into())),
                 },
-                None => return answer.complete(),
+                None => return Ok(answer),
             };
-            match status(&page) {
-                Ok(status) => answer.add(status, &page),
-                Err(scan) => return scan,
-            }
+            answer.add(status(&page)?, &page);
             if answer.findings.len() > MOST_FINDINGS {
-                return unclear(format!("it has more than {MOST_FINDINGS} findings"));
+                return Err(unclear(format!("it has more than {MOST_FINDINGS} findings")));
             }
         }
-        unclear(format!("its findings do not end after {MOST_PAGES} pages"))
+        Err(unclear(format!("its findings do not end after {MOST_PAGES} pages")))
     }
 
     /// Requests a scan. `Ok(false)`: not possible now.
@@ -151,9 +157,17 @@ fn completed_at(findings: &ImageScanFindings) -> Option<jiff::Timestamp> {
     times.into_iter().flatten().find_map(timestamp)
 }
 
+/// The scan of one manifest, as far as the registry knows it.
+#[derive(Debug)]
+pub(crate) enum ScanRead {
+    Whole(Scan),
+    /// A watched image without findings may have no time. Inspector knows when it scanned it last.
+    WithoutTime(Answered),
+}
+
 /// What the pages of one scan say together.
 #[derive(Debug, Default)]
-struct Answered {
+pub(crate) struct Answered {
     findings: Findings,
     unclear: BTreeMap<FindingKey, Unclear>,
     status: Option<Status>,
@@ -201,6 +215,15 @@ impl Answered {
         }
     }
 
+    fn lacks_time(&self) -> bool {
+        self.status == Some(Status::Active) && self.completed_at.is_none()
+    }
+
+    /// Completes a scan without a time.
+    pub(crate) fn completed_at(self, at: Option<jiff::Timestamp>) -> Scan {
+        Self { completed_at: at, ..self }.complete()
+    }
+
     fn complete(self) -> Scan {
         if self.counted > 0 && self.findings.is_empty() && self.unclear.is_empty() {
             return unclear(format!("it counts {} findings and lists none", self.counted));
@@ -219,6 +242,10 @@ impl Answered {
             coverage,
             findings: self.findings.into_values().collect(),
             unclear: self.unclear,
+            absence: match self.status {
+                Some(Status::Active) => Absence::Shown,
+                _ => Absence::ShownWhileRecent,
+            },
         }
     }
 }

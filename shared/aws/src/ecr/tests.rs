@@ -8,7 +8,7 @@ use patchwave::inventory::{Frequency, Scanner};
 use patchwave_converge::{FaultKind, Found};
 use serde_json::{Value, json};
 
-use super::Ecr;
+use super::{Ecr, ScanRead};
 use crate::fake::{self, Answer, Asked, count, digest, error};
 
 /// A registry on the wire: what each repository holds, by digest.
@@ -371,7 +371,45 @@ async fn scan(pages: Vec<Answer>) -> Scan {
         let at: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
         pages[at].clone()
     });
-    ecr.scans(&BTreeSet::from([at("base/os", 1)])).await.into_values().next().unwrap()
+    match ecr.scans(&BTreeSet::from([at("base/os", 1)])).await.into_values().next().unwrap() {
+        ScanRead::Whole(scan) => scan,
+        ScanRead::WithoutTime(answer) => answer.completed_at(None),
+    }
+}
+
+#[tokio::test]
+async fn a_scan_that_was_made_once_grows_old_and_one_of_a_watched_image_does_not() {
+    let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let found = json!({"imageScanCompletedAt": now.as_second() - 8 * 86_400, "enhancedFindings": [{
+        "status": "ACTIVE", "type": "PACKAGE_VULNERABILITY", "severity": "HIGH",
+        "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-1", "vulnerablePackages": [
+            {"name": "zlib", "version": "1", "packageManager": "OS", "fixedInVersion": "2"}]}}]});
+    let [listed, other] = ["CVE-1 in zlib", "CVE-2 in zlib"].map(|key| key.to_owned().try_into().unwrap());
+    for (status, days, not_listed) in
+        [("COMPLETE", 7, None), ("COMPLETE", 9, Some(false)), ("ACTIVE", 7, Some(false))]
+    {
+        let scan = scan(vec![page(status, None, &found)]).await.as_of(now, patchwave::time::Span::days(days));
+        assert_eq!((scan.lists(&listed), scan.lists(&other)), (Some(true), not_listed), "{status} {days}");
+        assert_eq!(scan.unknown_because().is_some(), not_listed.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_clean_image_that_is_watched_may_carry_no_time() {
+    let read = async |status: &'static str| {
+        let (ecr, _) = ecr(move |_, _| page(status, None, &json!({})));
+        ecr.scans(&BTreeSet::from([at("base/os", 1)])).await.into_values().next().unwrap()
+    };
+    let ScanRead::WithoutTime(answer) = read("ACTIVE").await else { panic!("Inspector knows the time") };
+    let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let scan = answer.completed_at(Some(now));
+    assert_eq!((scan.completed_at(), scan.findings().len()), (Some(now), 0));
+    let ScanRead::WithoutTime(answer) = read("ACTIVE").await else { panic!("Inspector knows the time") };
+    assert!(matches!(answer.completed_at(None), Scan::Unread(_)), "a scan of unknown age proves nothing");
+    assert!(
+        matches!(read("COMPLETE").await, ScanRead::Whole(Scan::Unread(_))),
+        "seconds after a push, before the findings arrive"
+    );
 }
 
 fn page(status: &str, next: Option<&str>, findings: &Value) -> Answer {

@@ -117,6 +117,7 @@ impl Versions {
             pushed_at: at,
             built_at: None,
             revision: None,
+            build_key: None,
             base: base.map(|base| base.version.digest.clone()),
             platforms: BTreeMap::from([("linux/amd64".parse().unwrap(), manifest)]),
         };

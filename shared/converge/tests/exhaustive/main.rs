@@ -93,7 +93,7 @@ fn one_slot_suffices_to_build_each_image_once() {
 fn the_search_finds_each_planted_defect() {
     let found = [
         (Defect::NoFence, "run at once"),
-        (Defect::NeverFound, "has no slot"),
+        (Defect::NeverFound, "run at once"),
         (Defect::NoLease, "run at once"),
         (Defect::NoIndex, "in the end"),
         (Defect::SlotsKept, "hold slots"),

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use patchwave::facts::Deployments;
 use patchwave::facts::{
-    Declaration, Execution, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
+    Declaration, Execution, ExecutionDetails, ExecutionMode, ExecutionState, PipelineFacts, Slots, Version,
 };
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, Variable};
@@ -142,7 +142,7 @@ impl World for SteppedWorld {
         &self,
         _repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
-        panic!("every build names its base, so no history is read")
+        panic!("every build names its base and its version, so no history is read")
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
@@ -156,16 +156,21 @@ impl World for SteppedWorld {
             mode: ExecutionMode::Queued,
             variables: Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into(),
             sources: BTreeSet::new(),
+            revisions: BTreeSet::new(),
         };
         starts.iter().map(|s| (s.image.clone(), PipelineFacts::Declared(declared.clone()))).collect()
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
         match self.call(Call::Execution(self.diamond.claims.number(claim))).await {
-            Answer::Found { run, is_over } => Execution::Found {
-                id: format!("run-{run}"),
-                state: if is_over { ExecutionState::Succeeded } else { ExecutionState::InProgress },
-            },
+            Answer::Found { run, pushed: None } => {
+                Execution::found(format!("run-{run}"), ExecutionState::InProgress)
+            }
+            Answer::Found { run, pushed: Some(pushed) } => {
+                let pushed = [self.version(pushed).digest].into();
+                let details = ExecutionDetails { pushed, ..ExecutionDetails::default() };
+                Execution::Found { id: format!("run-{run}"), state: ExecutionState::Succeeded, details }
+            }
             Answer::NotFound => Execution::NotFound,
             _ => Execution::Unread("no answer".into()),
         }
@@ -200,6 +205,16 @@ impl World for SteppedWorld {
             Answer::Conflict => Err(NotSaved::Conflict),
             _ => Err(lost().into()),
         }
+    }
+
+    async fn withdraw(
+        &self,
+        _image: &ImageId,
+        _record: &Record,
+        _refused: &Claim,
+        _because: &str,
+    ) -> Result<(), NotSaved> {
+        panic!("no start is refused")
     }
 
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {

@@ -12,7 +12,9 @@ use patchwave::time::Timestamp;
 use patchwave_converge::Report;
 
 use super::hold_text;
+use super::holds::JUST_ENDED;
 use crate::build::BuildInputs;
+use crate::faults::Read;
 use crate::incident::can_be_rebuilt;
 use crate::registry::packages;
 use crate::state::State;
@@ -26,11 +28,11 @@ impl State {
         report: &Report,
         now: Timestamp,
     ) {
-        let mut violations = self.disagreements(hierarchy);
+        let mut violations = self.disagreements(hierarchy, now);
         let holds: BTreeMap<&ImageId, &Hold> =
             report.held.iter().map(|held| (&held.image, &held.hold)).collect();
         let started = report.started.iter().map(|started| &started.image).collect();
-        let quiet = QuietWorld { hierarchy, facts, holds, started };
+        let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
         let forgotten: Vec<String> = hierarchy.images().flat_map(|image| quiet.forgotten(image)).collect();
         self.checker.lost += forgotten.len() as u64;
         violations.extend(forgotten);
@@ -59,12 +61,14 @@ impl State {
     }
 
     /// Finds where the ledger disagrees with the world.
-    fn disagreements(&self, hierarchy: &Hierarchy) -> Vec<String> {
+    fn disagreements(&self, hierarchy: &Hierarchy, now: Timestamp) -> Vec<String> {
+        let unreadable = self.without_record(hierarchy, now);
         let building: BTreeSet<&ImageId> =
             self.pipelines.in_progress().map(|execution| &execution.start.image).collect();
         let slots = self.ledger.held_by();
         let mut violations = Vec::new();
-        for image in hierarchy.images() {
+        violations.extend(self.wrong_days());
+        for image in hierarchy.images().filter(|image| !unreadable.contains(&image.id)) {
             let claimed = self.ledger.record(&image.id).is_some_and(|record| record.claim.is_some());
             if claimed != building.contains(&image.id) {
                 violations.push(format!("{}: claim {claimed}, execution {}", image.id, !claimed));
@@ -75,6 +79,15 @@ impl State {
             violations.extend(self.wrong_notices(image));
         }
         violations
+    }
+
+    /// Finds days whose starts are counted wrongly.
+    fn wrong_days(&self) -> Vec<String> {
+        let wrong = |(day, starts): (i64, u32)| {
+            let counted = self.ledger.starts(day);
+            (counted != starts).then(|| format!("{counted} starts are counted for day {day}, not {starts}"))
+        };
+        self.truth.starts().filter_map(wrong).collect()
     }
 
     /// Finds notices that were not sent, or that say otherwise than the record.
@@ -102,10 +115,12 @@ impl State {
 
 /// The quiet world, and what the last sweep said about it.
 struct QuietWorld<'q> {
+    state: &'q State,
     hierarchy: &'q Hierarchy,
     facts: &'q Facts,
     holds: BTreeMap<&'q ImageId, &'q Hold>,
     started: BTreeSet<&'q ImageId>,
+    now: Timestamp,
 }
 
 impl<'q> QuietWorld<'q> {
@@ -130,21 +145,54 @@ impl<'q> QuietWorld<'q> {
         forgotten
     }
 
+    /// Returns whether the image's start or hold explains a finding, and is true in the world.
     fn explains(&self, image: &Image, facts: &ImageFacts, finding: &Finding) -> bool {
         match self.holds.get(&image.id) {
-            None => self.started.contains(&image.id),
-            Some(Hold::Fresh) => false,
-            Some(Hold::WaitingOn { on, awaits: Awaited::Hold(hold) }) => {
-                // The image that it waits for must have a hold too, and a reason for it.
-                **hold != Hold::Fresh && self.holds.get(on).is_some_and(|theirs| *theirs != &Hold::Fresh)
-            }
-            Some(Hold::WaitingOn { on, awaits: Awaited::Start }) => self.started.contains(on),
-            Some(Hold::CannotHelp { findings, .. } | Hold::Quarantined { findings }) => {
+            None => self.started.contains(&image.id) || self.is_unreadable(image),
+            // Nothing is decided about an image whose record cannot be read, so nothing follows it.
+            Some(hold) if *hold != &Hold::Fresh && self.has_unreadable_ancestor(image) => true,
+            Some(hold) => self.hold_explains(image, hold, facts, finding),
+        }
+    }
+
+    fn is_unreadable(&self, image: &Image) -> bool {
+        let asked_at = JUST_ENDED.before(self.now);
+        self.state.faults.is_refused(Read::Record, image.id.as_str(), asked_at)
+    }
+
+    fn has_unreadable_ancestor(&self, image: &Image) -> bool {
+        self.hierarchy
+            .parents(&image.id)
+            .any(|edge| self.is_unreadable(edge.image) || self.has_unreadable_ancestor(edge.image))
+    }
+
+    fn hold_explains(&self, image: &Image, hold: &Hold, facts: &ImageFacts, finding: &Finding) -> bool {
+        match hold {
+            Hold::Fresh => false,
+            Hold::WaitingOn { on, awaits } => self.wait_is_true(image, on, awaits, finding),
+            Hold::CannotHelp { findings, .. } | Hold::Quarantined { findings } => {
                 findings.contains(&finding.key)
                     || facts.record.ineffective.get(&finding.key).is_some_and(|tried| tried.builds >= 1)
                     || self.carried_above(image, finding)
             }
-            Some(_) => true,
+            hold => self.state.is_true(self.hierarchy, image, hold, self.now),
+        }
+    }
+
+    /// Returns whether the image that another waits for has the hold that is named, and whether
+    /// that is true.
+    fn wait_is_true(&self, image: &Image, on: &ImageId, awaits: &Awaited, finding: &Finding) -> bool {
+        let Ok(on) = self.hierarchy.image(on) else { return false };
+        match awaits {
+            Awaited::Start => self.started.contains(&on.id),
+            Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
+            Awaited::Hold(hold) => match (&**hold, self.facts.images.get(&on.id)) {
+                (Hold::Fresh, _) | (_, None) => false,
+                (Hold::CannotHelp { .. } | Hold::Quarantined { .. } | Hold::WaitingOn { .. }, _) => {
+                    self.holds.get(&on.id).is_some_and(|theirs| **theirs == **hold)
+                }
+                (hold, Some(_)) => self.state.is_true(self.hierarchy, on, hold, self.now),
+            },
         }
     }
 

@@ -3,7 +3,9 @@
 //! [`Checker`] checks each execution and each report as it happens, [`start`] checks each start
 //! before it is made, and [`liveness`] checks the quiet world at the end.
 
+mod holds;
 mod liveness;
+mod record;
 mod start;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use patchwave_converge::Report;
 
 pub(crate) use start::StartCheck;
 
+use crate::coverage::Occurred;
 use crate::pipelines::{BuildResult, Execution};
 
 /// Collects violations, counts builds, and logs what happens if it is asked to.
@@ -31,6 +34,7 @@ pub(crate) struct Checker {
     pub(crate) waited_for_unrequested_scan: Option<Timestamp>,
     successes_by_key: BTreeMap<String, u32>,
     starts_by_day: BTreeMap<String, u32>,
+    pub(crate) occurred: Occurred,
     /// The last hold of each image in the log.
     last_holds: BTreeMap<ImageId, String>,
 }
@@ -71,7 +75,10 @@ impl Checker {
         for image in hierarchy.images() {
             let starts = report.started.iter().filter(|started| started.image == image.id).count();
             let holds = report.held.iter().filter(|held| held.image == image.id).count();
-            if starts + holds != 1 {
+            // Nothing is decided about an image whose record cannot be read. An error names it.
+            let is_unreadable = report.errors.iter().any(|error| error.image.as_ref() == Some(&image.id))
+                && starts + holds == 0;
+            if starts + holds != 1 && !is_unreadable {
                 let violation = format!("{} has {starts} starts and {holds} holds in one sweep", image.id);
                 self.violation(now, violation);
             }
@@ -83,6 +90,7 @@ impl Checker {
         if waits_for_unrequested_scan(report) {
             self.waited_for_unrequested_scan = Some(now);
         }
+        self.occurred.in_report(report);
         if self.is_logging {
             self.log_report(report, now);
         }

@@ -6,6 +6,7 @@ use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::policy::{Limits, Mode, Rebuild};
+use patchwave::record::Record;
 use patchwave::time::Timestamp;
 use patchwave_converge::LEASE;
 
@@ -27,6 +28,22 @@ pub(crate) struct StartCheck<'c> {
 }
 
 impl State {
+    /// Checks a claim that was just written. A decision of a person that is older than the claim is
+    /// in the record that it was planned from, or the claim conflicts.
+    pub(crate) fn check_claim(&mut self, image: &ImageId, record: &Record, now: Timestamp) {
+        if self.truth.frozen.contains(image) {
+            self.checker.violation(now, format!("{image} is claimed although it is frozen"));
+        }
+        if let Some(claim) = &record.claim {
+            self.truth.claimed(image, claim.claimed_at);
+        }
+        let replaces = record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref());
+        if replaces.is_some() && replaces == self.truth.put_back.get(image) {
+            let violation = format!("{image} is claimed although a person put its version back");
+            self.checker.violation(now, violation);
+        }
+    }
+
     /// Checks a start that is about to be made.
     pub(crate) fn check_start(&mut self, hierarchy: &Hierarchy, check: &StartCheck<'_>) {
         let Ok(image) = hierarchy.image(&check.start.image) else { return };
@@ -43,7 +60,7 @@ impl State {
         }
     }
 
-    /// Finds starts in observe mode, of frozen images, and where policy leaves them to people.
+    /// Finds starts in observe mode, and where policy leaves them to people.
     fn forbidden(&self, image: &Image, check: &StartCheck<'_>) -> Vec<String> {
         let mut violations = Vec::new();
         if image.policy.mode.min(check.ceiling) == Mode::Observe {
@@ -51,11 +68,6 @@ impl State {
         }
         let record = self.ledger.record(&image.id);
         let approval = record.and_then(|record| record.approval.as_ref());
-        let claimed_at = record.and_then(|record| record.claim.as_ref()).map(|claim| claim.claimed_at);
-        let frozen = record.and_then(|record| record.frozen.as_ref());
-        if frozen.is_some_and(|frozen| claimed_at.is_some_and(|claimed_at| frozen.at < claimed_at)) {
-            violations.push(format!("{} is started although it is frozen", image.id));
-        }
         match image.policy.rebuild {
             Rebuild::Auto => {}
             Rebuild::Approval if approval.is_some_and(|a| a.replaces == check.start.replaces) => {}

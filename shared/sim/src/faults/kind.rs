@@ -24,12 +24,22 @@ pub enum InjectedFault {
     ClockSkewed,
     /// A service refuses a call because there are too many.
     Throttled,
+    /// A service refuses to read one item of a call because there are too many calls.
+    ReadThrottled,
     /// A service refuses to read one item of a call, because a permission is missing.
     ReadDenied,
+    /// The answer about one item of a call makes no sense.
+    ReadInvalid,
+    /// A service does not answer about one item of a call.
+    ReadUnavailable,
     /// A service does what a call asks for, and its answer is lost.
     AnswerLost,
     /// A service does not answer for minutes to hours.
     Outage,
+    /// CodePipeline refuses a start for now: it conflicts with another, or too many run.
+    StartConflicts,
+    /// CodePipeline refuses a start until a person changes something.
+    StartRefused,
     BuildFailed,
     /// A build does not end for days, until a person stops it.
     BuildHung,
@@ -50,6 +60,14 @@ pub enum InjectedFault {
     PushedFixed,
     /// A person pushes a version with old packages.
     PushedVulnerable,
+    /// A person pushes a version that is built on earlier versions of its parents.
+    PushedOnOldParent,
+    /// A person pushes a version that does not name its commit.
+    PushedWithoutRevision,
+    /// A person's commit runs the pipeline of an image.
+    Committed,
+    /// A person starts the pipeline of an image by hand.
+    StartedByHand,
     /// A person moves the tags back to the version before.
     RolledBack,
     /// A person moves the tags to an earlier or later version.
@@ -78,7 +96,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 45] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -89,9 +107,14 @@ impl InjectedFault {
         Self::Interleaved,
         Self::ClockSkewed,
         Self::Throttled,
+        Self::ReadThrottled,
         Self::ReadDenied,
+        Self::ReadInvalid,
+        Self::ReadUnavailable,
         Self::AnswerLost,
         Self::Outage,
+        Self::StartConflicts,
+        Self::StartRefused,
         Self::BuildFailed,
         Self::BuildHung,
         Self::BuildStopped,
@@ -103,6 +126,10 @@ impl InjectedFault {
         Self::NotRescanned,
         Self::PushedFixed,
         Self::PushedVulnerable,
+        Self::PushedOnOldParent,
+        Self::PushedWithoutRevision,
+        Self::Committed,
+        Self::StartedByHand,
         Self::RolledBack,
         Self::Retagged,
         Self::Approved,
@@ -130,6 +157,7 @@ impl InjectedFault {
             Self::AnswerLost => 20,
             Self::BuildFailed => 120,
             Self::BuildHung | Self::ScanExpired => 25,
+            Self::StartConflicts | Self::StartRefused => 40,
             Self::BuildStopped | Self::BuildSuperseded => 30,
             Self::FixesNothing | Self::ScanFailed => 60,
             Self::ScanLate => 80,

@@ -4,16 +4,39 @@
 //! order is the same each time.
 
 mod kind;
+mod reads;
 
 use std::collections::BTreeMap;
 
 use patchwave::finding::Scan;
 use patchwave::time::{Span, Timestamp};
+use patchwave_converge::FaultKind;
 
 pub use kind::InjectedFault;
+pub(crate) use reads::Read;
 
 use crate::draw::{Draws, Seed};
 use crate::pipelines::BuildResult;
+use reads::Refusals;
+
+/// Why CodePipeline refuses a start: how Patchwave must understand the error, and its name.
+/// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_StartPipelineExecution.html>
+pub(crate) type Refusal = (FaultKind, &'static str);
+
+const CONFLICTS: [Refusal; 3] = [
+    (FaultKind::Throttled, "ConflictException"),
+    (FaultKind::Throttled, "ConcurrentPipelineExecutionsLimitExceededException"),
+    (FaultKind::Throttled, "ThrottlingException"),
+];
+
+const REFUSALS: [Refusal; 3] = [
+    (FaultKind::Invalid, "ValidationException"),
+    (FaultKind::Invalid, "PipelineNotFoundException"),
+    (FaultKind::Denied, "AccessDeniedException"),
+];
+
+/// How many builds draw how they end although the trouble is over. A world ends nevertheless.
+const LATE_BUILDS: u32 = 12;
 
 /// How many faults a world has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +91,14 @@ struct Outage {
 pub(crate) struct FaultPlan {
     level: Level,
     draws: Draws,
-    /// After this no fault is injected.
+    /// After this no fault is injected, except into builds.
     until: Timestamp,
+    /// So many builds still draw how they end after `until`. Most builds begin when the trouble is
+    /// over.
+    builds_left: u32,
     drops_all_events: bool,
     outages: Vec<Outage>,
+    refusals: Refusals,
     pub(crate) injected: BTreeMap<InjectedFault, u64>,
 }
 
@@ -82,8 +109,10 @@ impl FaultPlan {
             level: Level::None,
             draws: Seed(0).draws("faults", ""),
             until: Timestamp::MIN,
+            builds_left: 0,
             drops_all_events: false,
             outages: Vec::new(),
+            refusals: Refusals::default(),
             injected: BTreeMap::new(),
         }
     }
@@ -100,7 +129,8 @@ impl FaultPlan {
     }
 
     fn drawn(level: Level, seed: Seed, from: Timestamp, until: Timestamp) -> Self {
-        let mut plan = Self { level, draws: seed.draws("faults", ""), until, ..Self::none() };
+        let mut plan =
+            Self { level, draws: seed.draws("faults", ""), until, builds_left: LATE_BUILDS, ..Self::none() };
         for _ in 0..plan.draws.between(0, 3) {
             let outage = plan.draw_outage(from);
             plan.outages.push(outage);
@@ -146,12 +176,31 @@ impl FaultPlan {
 
     /// Draws whether to inject a fault now. The caller counts it when it happens.
     pub(crate) fn would_inject(&mut self, fault: InjectedFault, now: Timestamp) -> bool {
+        now < self.until && self.draws_fault(fault)
+    }
+
+    fn draws_fault(&mut self, fault: InjectedFault) -> bool {
         let rate = match self.level {
             Level::None | Level::NoEvents => return false,
             Level::Some => fault.rate() / 3,
             Level::Many => fault.rate(),
         };
-        now < self.until && self.draws.between(1, 1_000) <= rate
+        self.draws.between(1, 1_000) <= rate
+    }
+
+    /// Draws a fault of a build that begins now, and counts it.
+    fn injects_in_build(&mut self, fault: InjectedFault) -> bool {
+        let injects = self.draws_fault(fault);
+        self.note_times(fault, injects.into());
+        injects
+    }
+
+    /// Returns whether a build that begins now draws how it ends.
+    fn draws_build(&mut self, now: Timestamp) -> bool {
+        let is_late = now >= self.until;
+        let draws = !is_late || self.builds_left > 0;
+        self.builds_left -= u32::from(is_late && draws);
+        draws
     }
 
     pub(crate) fn between(&mut self, low: u32, high: u32) -> u32 {
@@ -189,17 +238,32 @@ impl FaultPlan {
         copies
     }
 
+    /// Draws why CodePipeline refuses a start, if it does.
+    pub(crate) fn refusal_of_start(&mut self, now: Timestamp) -> Option<Refusal> {
+        if !self.draws_build(now) {
+            None
+        } else if self.injects_in_build(InjectedFault::StartConflicts) {
+            self.pick(&CONFLICTS).copied()
+        } else if self.injects_in_build(InjectedFault::StartRefused) {
+            self.pick(&REFUSALS).copied()
+        } else {
+            None
+        }
+    }
+
     /// Draws how a build that begins now will end.
     pub(crate) fn build_result(&mut self, now: Timestamp) -> BuildResult {
-        if self.injects(InjectedFault::BuildFailed, now) {
+        if !self.draws_build(now) {
+            BuildResult::Succeeds
+        } else if self.injects_in_build(InjectedFault::BuildFailed) {
             BuildResult::Fails
-        } else if self.injects(InjectedFault::BuildHung, now) {
+        } else if self.injects_in_build(InjectedFault::BuildHung) {
             BuildResult::Hangs(self.span(Span::hours(20), Span::days(3)))
-        } else if self.injects(InjectedFault::BuildStopped, now) {
+        } else if self.injects_in_build(InjectedFault::BuildStopped) {
             BuildResult::Stopped
-        } else if self.injects(InjectedFault::BuildSuperseded, now) {
+        } else if self.injects_in_build(InjectedFault::BuildSuperseded) {
             BuildResult::Superseded
-        } else if self.injects(InjectedFault::FixesNothing, now) {
+        } else if self.injects_in_build(InjectedFault::FixesNothing) {
             BuildResult::FixesNothing
         } else {
             BuildResult::Succeeds

@@ -12,12 +12,11 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{
-    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
-};
+use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use super::FaultyWorld;
-use crate::faults::Service;
+use crate::faults::{Read, Service};
+use crate::people::Moment;
 
 impl World for FaultyWorld<'_> {
     fn now(&self) -> Timestamp {
@@ -33,7 +32,15 @@ impl World for FaultyWorld<'_> {
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
         self.before(Service::Ledger)?;
-        self.world.records(images).await
+        let mut records = self.world.records(images).await?;
+        for image in images {
+            if let Err(fault) = self.item(Service::Ledger, Read::Record, image.as_str())
+                && records.read.remove(image).is_some()
+            {
+                records.unreadable.insert(image.clone(), fault);
+            }
+        }
+        Ok(records)
     }
 
     /// Never fails: deployments only change the order in which builds start.
@@ -51,8 +58,10 @@ impl World for FaultyWorld<'_> {
         if let Err(fault) = self.before(Service::Registry) {
             return images.iter().map(|image| (image.id.clone(), Err(fault.clone()))).collect();
         }
-        for (id, answer) in self.world.currents(images).await {
-            let answer = self.item(Service::Registry).and(answer);
+        let mut found = self.world.currents(images).await;
+        for image in images {
+            let Some((id, answer)) = found.remove_entry(&image.id) else { continue };
+            let answer = self.item(Service::Registry, Read::Current, image.repository.as_str()).and(answer);
             if let Ok(Found::Version(version)) = &answer {
                 self.seen.borrow_mut().insert(id.clone(), version.digest.clone());
             }
@@ -68,7 +77,8 @@ impl World for FaultyWorld<'_> {
         match self.before(Service::Registry) {
             Ok(()) => {
                 let answers = self.world.versions(wanted).await.into_iter();
-                answers.map(|(at, answer)| (at, self.item(Service::Registry).and(answer))).collect()
+                let item = |at: &ManifestAt| self.item(Service::Registry, Read::Version, at.0.as_str());
+                answers.map(|(at, answer)| (at.clone(), item(&at).and(answer))).collect()
             }
             Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
         }
@@ -81,7 +91,8 @@ impl World for FaultyWorld<'_> {
         match self.before(Service::Registry) {
             Ok(()) => {
                 let answers = self.world.history(repositories).await.into_iter();
-                answers.map(|(name, answer)| (name, self.item(Service::Registry).and(answer))).collect()
+                let item = |name: &Repository| self.item(Service::Registry, Read::History, name.as_str());
+                answers.map(|(name, answer)| (name.clone(), item(&name).and(answer))).collect()
             }
             Err(fault) => repositories.iter().map(|name| (name.clone(), Err(fault.clone()))).collect(),
         }
@@ -91,10 +102,12 @@ impl World for FaultyWorld<'_> {
         match self.before(Service::Scanner) {
             Ok(()) => {
                 let scans = self.world.scans(wanted).await.into_iter();
-                let scan = |scan| {
-                    self.item(Service::Scanner).map_or_else(|denied| Scan::Unread(denied.into()), |()| scan)
-                };
-                scans.map(|(at, answer)| (at, scan(answer))).collect()
+                let scan =
+                    |at: &ManifestAt, scan| match self.item(Service::Scanner, Read::Scan, at.1.as_str()) {
+                        Ok(()) => scan,
+                        Err(refused) => Scan::Unread(refused.into()),
+                    };
+                scans.map(|(at, answer)| (at.clone(), scan(&at, answer))).collect()
             }
             Err(fault) => wanted.iter().map(|at| (at.clone(), Scan::Unread(fault.clone().into()))).collect(),
         }
@@ -102,7 +115,15 @@ impl World for FaultyWorld<'_> {
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
         match self.before(Service::Pipelines) {
-            Ok(()) => self.world.pipelines(starts).await,
+            Ok(()) => {
+                let mut declared = self.world.pipelines(starts).await;
+                for start in starts {
+                    if let Err(fault) = self.item(Service::Pipelines, Read::Pipeline, &start.pipeline) {
+                        declared.insert(start.image.clone(), PipelineFacts::Unknown(fault.to_string()));
+                    }
+                }
+                declared
+            }
             Err(fault) => {
                 let unknown = || PipelineFacts::Unknown(fault.to_string());
                 starts.iter().map(|start| (start.image.clone(), unknown())).collect()
@@ -111,7 +132,8 @@ impl World for FaultyWorld<'_> {
     }
 
     async fn execution(&self, claim: &Claim) -> Execution {
-        match self.before(Service::Pipelines).and_then(|()| self.item(Service::Pipelines)) {
+        let item = || self.item(Service::Pipelines, Read::Execution, &claim.start.pipeline);
+        match self.before(Service::Pipelines).and_then(|()| item()) {
             Ok(()) => self.world.execution(claim).await,
             Err(fault) => Execution::Unread(fault.into()),
         }
@@ -119,7 +141,9 @@ impl World for FaultyWorld<'_> {
 
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
         self.before_change(Service::Ledger).await?;
+        let before = self.recorded_success(image);
         let saved = self.world.save(image, record).await;
+        self.check_saved(image, before.as_ref(), record, saved.is_ok());
         self.after(Service::Ledger).await?;
         saved
     }
@@ -131,8 +155,14 @@ impl World for FaultyWorld<'_> {
         limits: Limits,
         now: Timestamp,
     ) -> Result<(), NotClaimed> {
+        self.act_at(Moment::BeforeClaim, image);
         self.before_change(Service::Ledger).await?;
+        let before = self.recorded_success(image);
         let claimed = self.world.claim(image, record, limits, now).await;
+        self.check_saved(image, before.as_ref(), record, claimed.is_ok());
+        if claimed.is_ok() {
+            self.world.state.borrow_mut().check_claim(image, record, self.world.now());
+        }
         self.after(Service::Ledger).await?;
         claimed
     }
@@ -144,14 +174,31 @@ impl World for FaultyWorld<'_> {
         freed
     }
 
+    async fn withdraw(
+        &self,
+        image: &ImageId,
+        record: &Record,
+        refused: &Claim,
+        because: &str,
+    ) -> Result<(), NotSaved> {
+        self.before_change(Service::Ledger).await?;
+        let before = self.recorded_success(image);
+        let withdrawn = self.world.withdraw(image, record, refused, because).await;
+        self.check_saved(image, before.as_ref(), record, withdrawn.is_ok());
+        if withdrawn.is_ok() {
+            let state = &mut *self.world.state.borrow_mut();
+            state.check_withdrawn(image, refused.claimed_at, self.world.now());
+        }
+        self.after(Service::Ledger).await?;
+        withdrawn
+    }
+
     async fn start(&self, start: &Start) -> Result<String, NotStarted> {
-        self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
-            FaultKind::Unavailable => NotStarted::Unclear(fault),
-            _ => NotStarted::Refused(fault),
-        })?;
-        self.check_start(start);
-        let started = self.world.start(start).await;
-        self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
+        self.act_at(Moment::BeforeStart, &start.image);
+        let started = self.try_start(start).await;
+        if let Err(NotStarted::Refused(refused)) = &started {
+            self.world.state.borrow_mut().truth.refused(&start.image, refused.kind);
+        }
         started
     }
 
@@ -178,7 +225,9 @@ impl World for FaultyWorld<'_> {
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
-        self.before(Service::Scanner)?;
-        self.world.request_scan(repository, manifest).await
+        self.before_change(Service::Scanner).await?;
+        let asked = self.world.request_scan(repository, manifest).await;
+        self.after(Service::Scanner).await?;
+        asked
     }
 }

@@ -15,12 +15,14 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::policy::Mode;
-use patchwave_converge::{Fault, FaultKind, World};
+use patchwave::record::{Record, Success};
+use patchwave_converge::{Fault, FaultKind, NotStarted, World};
 
 pub(crate) use invocation::InvocationFaults;
 
 use crate::checker::StartCheck;
-use crate::faults::{InjectedFault, Service};
+use crate::faults::{InjectedFault, Read, Service};
+use crate::people::Moment;
 use crate::world::SimulatedWorld;
 
 /// The world of one invocation.
@@ -95,6 +97,17 @@ impl<'w> FaultyWorld<'w> {
         poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
+    /// A person acts on an image, or on one of its parents, while the invocation is between two
+    /// calls.
+    fn act_at(&self, moment: Moment, image: &ImageId) {
+        let parent = self.hierarchy.parents(image).next().map(|edge| &edge.image.id);
+        let parent = parent.filter(|_| self.world.state.borrow_mut().faults.percent(40));
+        let action = self.world.state.borrow_mut().action_at(moment, parent.unwrap_or(image));
+        if let Some(action) = action {
+            self.world.act(&action);
+        }
+    }
+
     fn note(&self, fault: InjectedFault) {
         self.world.state.borrow_mut().faults.note(fault);
     }
@@ -113,12 +126,12 @@ impl<'w> FaultyWorld<'w> {
     }
 
     /// One item of a call may be refused, although the service answers for the others.
-    fn item(&self, service: Service) -> Result<(), Fault> {
+    fn item(&self, service: Service, read: Read, item: &str) -> Result<(), Fault> {
         let now = self.world.clock.get();
-        if self.world.state.borrow_mut().faults.injects(InjectedFault::ReadDenied, now) {
-            return Err(fault(service, FaultKind::Denied, "access denied"));
+        match self.world.state.borrow_mut().faults.refuses(read, item, now) {
+            Some(kind) => Err(fault(service, kind, &format!("the {read:?} of {item} is refused"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// After a call that changed something, the invocation may crash or the answer may be lost.
@@ -134,10 +147,45 @@ impl<'w> FaultyWorld<'w> {
         Ok(())
     }
 
+    fn recorded_success(&self, image: &ImageId) -> Option<Success> {
+        self.world.state.borrow().ledger.record(image)?.success.clone()
+    }
+
+    fn check_saved(&self, image: &ImageId, before: Option<&Success>, record: &Record, is_saved: bool) {
+        if is_saved {
+            let state = &mut *self.world.state.borrow_mut();
+            state.check_saved(self.hierarchy, image, before, record, self.world.now());
+        }
+    }
+
+    async fn try_start(&self, start: &Start) -> Result<String, NotStarted> {
+        self.before_change(Service::Pipelines).await.map_err(|fault| match fault.kind {
+            FaultKind::Unavailable => NotStarted::Unclear(fault),
+            _ => NotStarted::Refused(fault),
+        })?;
+        if let Some(refused) = self.refuse(start) {
+            return Err(NotStarted::Refused(refused));
+        }
+        self.check_start(start);
+        let started = self.world.start(start).await;
+        self.after(Service::Pipelines).await.map_err(NotStarted::Unclear)?;
+        started
+    }
+
+    /// CodePipeline may refuse a start, unless its token repeats an earlier one.
+    fn refuse(&self, start: &Start) -> Option<Fault> {
+        let state = &mut *self.world.state.borrow_mut();
+        if state.pipelines.replayed(start, self.world.now()).is_some() {
+            return None;
+        }
+        let (kind, error) = state.faults.refusal_of_start(self.world.now())?;
+        Some(fault(Service::Pipelines, kind, error))
+    }
+
     /// Checks a start before it is made, unless its token repeats an earlier one.
     fn check_start(&self, start: &Start) {
         let mut state = self.world.state.borrow_mut();
-        if state.pipelines.replayed(start).is_some() {
+        if state.pipelines.replayed(start, self.world.now()).is_some() {
             return;
         }
         let check = StartCheck {

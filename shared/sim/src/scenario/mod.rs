@@ -172,12 +172,15 @@ impl ScenarioRun<'_> {
         // An image may reach its maximum age in between, so a sweep before a build tells nothing.
         for _ in 0..MOST_SWEEPS {
             self.observed.sweep = None;
+            let refused = self.simulation.refused_starts();
             if self.run_until_quiet()? {
                 let observed = &mut self.observed;
                 self.simulation.sweep_now(&mut |_, observation| observed.observe(observation))?;
             }
             self.run_until(Span::minutes(10).after(self.simulation.now()))?;
-            if self.observed.sweep.is_some() && !self.simulation.is_busy() {
+            // After a start that was refused, images wait for one that is not made.
+            let is_refused = self.simulation.refused_starts() > refused;
+            if self.observed.sweep.is_some() && !is_refused && !self.simulation.is_busy() {
                 break;
             }
         }

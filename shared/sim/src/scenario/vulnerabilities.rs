@@ -9,6 +9,7 @@ use super::Scenario;
 use crate::draw::{Draws, Seed};
 use crate::faults::Level;
 use crate::packages::{OF_APPLICATIONS, OF_RUNTIMES, OF_THE_SYSTEM, Vulnerability};
+use crate::size::Size;
 
 impl Scenario {
     /// Draws the vulnerabilities that become known between `begins` and `ends`.
@@ -22,7 +23,7 @@ impl Scenario {
         let mut vulnerability = |number: u32, draws: &mut Draws| {
             let package = draws.pick(&packages).copied().unwrap_or("openssl");
             let severity = severity(draws);
-            let known_from = draws.span(Span::minutes(10), latest).after(begins);
+            let known_from = self.known_from(draws, latest).after(begins);
             let fixed_at = self.fixed_at(draws, known_from);
             let revision = revisions.entry(package).or_insert(1);
             *revision += 1;
@@ -38,6 +39,16 @@ impl Scenario {
         };
         let count = draws.between(fewest, most);
         (0..count).map(|number| vulnerability(number, &mut draws)).collect()
+    }
+
+    /// Many become known at once, so that their builds meet the faults.
+    fn known_from(self, draws: &mut Draws, latest: Span) -> Span {
+        let is_early = self.level.has_faults() && (self.size == Size::Small || draws.percent(40));
+        if is_early {
+            draws.span(Span::ZERO, Span::minutes(3))
+        } else {
+            draws.span(Span::minutes(10), latest)
+        }
     }
 
     /// One in ten is never fixed. Where events arrive, three in ten are fixed hours later.

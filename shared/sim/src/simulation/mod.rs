@@ -22,7 +22,7 @@ use patchwave_converge::{World, observe};
 pub use broken::Broken;
 
 use crate::baselines::Handler;
-use crate::bootstrap::bootstrap;
+use crate::bootstrap::{bootstrap, give_past};
 use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::faults::FaultPlan;
@@ -109,6 +109,7 @@ impl Simulation {
         state.event_writer.is_writing = with_log || state.seed.0.is_multiple_of(WRITTEN_IN);
         state.ledger.is_fenceless = planted == Some(PlantedDefect::NoFences);
         if state.faults.has_faults() {
+            give_past(&mut state, self.world.hierarchy());
             state.schedule_person_actions(self.world.hierarchy(), begins, ends);
         }
     }
@@ -181,14 +182,10 @@ impl Simulation {
             Scheduled::Recheck => self.recheck(at, watch),
             Scheduled::Tick => self.tick(watch),
             Scheduled::Sweep => self.sweep(watch),
-            Scheduled::PersonAction(action) if action.is_policy_edit() => {
-                self.world.edit_policy();
-                Ok(())
-            }
-            Scheduled::PersonAction(action) if action.intervention().is_some() => {
-                // Only Patchwave has a ledger to write the decision in.
-                if self.handler == Handler::Patchwave {
-                    self.world.intervene(&action);
+            Scheduled::PersonAction(action) => {
+                // Only Patchwave has a ledger to write a decision in.
+                if self.handler == Handler::Patchwave || action.intervention().is_none() {
+                    self.world.act(&action);
                 }
                 Ok(())
             }

@@ -5,6 +5,7 @@ use patchwave_converge::Report;
 
 use super::clock::TICK;
 use super::{Broken, Simulation};
+use crate::coverage::Coverage;
 use crate::no_events::latest_end;
 use crate::observation::Build;
 use crate::outcome::Outcome;
@@ -13,6 +14,11 @@ impl Simulation {
     pub(crate) fn violation(&mut self, violation: &str) {
         let now = self.now();
         self.world.state.borrow_mut().checker.violation(now, violation.to_owned());
+    }
+
+    /// Returns how many starts were refused so far.
+    pub(crate) fn refused_starts(&self) -> u64 {
+        self.world.state.borrow().truth.refused_starts
     }
 
     /// Checks that nothing was forgotten, with the report of the last sweep.
@@ -52,6 +58,14 @@ impl Simulation {
             lost: checker.lost,
             duplicates: checker.duplicates,
             faults: state.faults.injected.clone(),
+            coverage: Coverage {
+                executions: state.truth.executions,
+                executions_met: state.truth.executions_met(),
+                actions: state.truth.actions,
+                actions_in_builds: state.truth.actions_in_builds,
+                not_yet: state.truth.not_yet.clone(),
+                ..checker.occurred.coverage()
+            },
             violations: checker.violations.clone(),
             log: if checker.is_logging {
                 hierarchy.chain(checker.log.iter().cloned()).collect()

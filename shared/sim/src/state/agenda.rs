@@ -21,6 +21,8 @@ pub(crate) enum Scheduled {
     /// EventBridge delivers an event to its target.
     Delivery(Delivery),
     ExecutionEnds(String),
+    /// An execution that Patchwave did not start ends.
+    ForeignExecutionEnds(String),
     /// The scanner scans a manifest.
     Scan(ManifestAt),
     /// The deployment of a workload begins.

@@ -11,6 +11,7 @@ use patchwave::time::{Span, Timestamp};
 use super::{Scheduled, State};
 use crate::build::BuildInputs;
 use crate::observation::{Build, Observation};
+use crate::people::Moment;
 use crate::pipelines::{BuildResult, Execution};
 use crate::registry::Pushed;
 
@@ -23,12 +24,18 @@ impl State {
         start: &Start,
         now: Timestamp,
     ) -> String {
-        if let Some(id) = self.pipelines.replayed(start) {
-            return id;
+        if let Some(replayed) = self.pipelines.replayed(start, now) {
+            return replayed.id.clone();
         }
         let parents = self.pulled(hierarchy, image, start);
         let result = self.faults.build_result(now);
         let execution = self.pipelines.begin(start, parents, result, self.seed, now).clone();
+        self.truth.executions += 1;
+        if result != BuildResult::Succeeds {
+            self.truth.met(&execution.id);
+        }
+        let lasts = Span::between(now, execution.ends_at);
+        self.act_within(Moment::BeforePush, &image.id, lasts, now);
         self.schedule(execution.ends_at, Scheduled::ExecutionEnds(execution.id.clone()));
         self.emit_execution(&execution, now);
         execution.id
@@ -53,14 +60,22 @@ impl State {
         let Some(execution) = self.pipelines.end(id).cloned() else { return };
         let Ok(image) = hierarchy.image(&execution.start.image) else { return };
         self.checker.execution_ended(&execution, now);
+        if execution.state == ExecutionState::Failed {
+            self.truth.failed(&image.id);
+        }
         if execution.state != ExecutionState::Succeeded {
             self.emit_execution(&execution, now);
             return;
         }
-        let pushed = self.build(hierarchy, image, &inputs(&execution, now));
+        let mut pushed = self.build(hierarchy, image, &inputs(&execution, now));
+        pushed.execution = Some(execution.id.clone());
         self.requests.built(&execution, &pushed.version);
         let version = pushed.version.digest.clone();
+        self.pipelines.report(&execution.id, &version, self.seed);
+        self.truth.allow_replacing(&image.id);
         self.push(image, pushed, now);
+        self.act_within(Moment::BeforeSuccessIsSeen, &image.id, Span::seconds(3), now);
+        self.act_within(Moment::DuringProof, &image.id, Span::minutes(4), now);
         self.emit_execution(&execution, now);
         self.observations.push(Observation::Built(Box::new(finished(execution, version, now))));
     }

@@ -23,10 +23,12 @@ use crate::faults::FaultPlan;
 use crate::ledger::Ledger;
 use crate::observation::Observation;
 use crate::packages::{Releases, Vulnerability};
+use crate::people::Anchored;
 use crate::pipelines::Pipelines;
 use crate::registry::{Pushed, Registry};
 use crate::requests::Requests;
 use crate::scanner::Scanner;
+use crate::truth::Truth;
 
 /// Everything that changes.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) releases: Releases,
     pub(crate) scanner: Scanner,
+    /// The head of each image's source, where people have committed since the beginning.
+    pub(crate) commits: BTreeMap<ImageId, String>,
     pub(crate) pipelines: Pipelines,
     pub(crate) ledger: Ledger,
     pub(crate) workloads: BTreeMap<String, Workload>,
@@ -52,6 +56,9 @@ pub(crate) struct State {
     pub(crate) requests: Requests,
     pub(crate) faults: FaultPlan,
     pub(crate) checker: Checker,
+    pub(crate) truth: Truth,
+    /// What people are going to do at moments of a build.
+    pub(crate) anchored: Anchored,
 }
 
 impl State {
@@ -61,6 +68,7 @@ impl State {
             registry: Registry::default(),
             releases: Releases::default(),
             scanner: Scanner::default(),
+            commits: BTreeMap::new(),
             pipelines: Pipelines::default(),
             ledger: Ledger::default(),
             workloads: BTreeMap::new(),
@@ -74,6 +82,8 @@ impl State {
             requests: Requests::default(),
             faults: FaultPlan::none(),
             checker: Checker::default(),
+            truth: Truth::default(),
+            anchored: Anchored::default(),
         }
     }
 
@@ -101,8 +111,8 @@ impl State {
     }
 
     pub(crate) fn build(&self, hierarchy: &Hierarchy, image: &Image, inputs: &BuildInputs) -> Pushed {
-        let builder =
-            Builder { hierarchy, registry: &self.registry, releases: &self.releases, seed: self.seed };
+        let Self { registry, releases, commits, seed, .. } = self;
+        let builder = Builder { hierarchy, registry, releases, commits, seed: *seed };
         builder.build(image, inputs)
     }
 
@@ -126,6 +136,7 @@ impl State {
         self.happened += 1;
         match scheduled {
             Scheduled::ExecutionEnds(id) => self.end_execution(hierarchy, &id, now),
+            Scheduled::ForeignExecutionEnds(id) => self.end_foreign(hierarchy, &id, now),
             Scheduled::Scan(at) => self.scan(&at, now),
             Scheduled::Deployment(name) => self.deploy(hierarchy, &name, now),
             Scheduled::LastTaskStops(name, digest) => self.replace_tasks(&name, digest, now),
@@ -135,14 +146,14 @@ impl State {
             }
             Scheduled::Commit(image) => self.commit(hierarchy, &image, now),
             Scheduled::Rescan => self.rescan(None, "fix", now),
-            Scheduled::PersonAction(action) => self.perform(hierarchy, &action, now),
             // The driver handles these.
             Scheduled::Redelivery(..)
             | Scheduled::Tick
             | Scheduled::Recheck
             | Scheduled::Sweep
             | Scheduled::Delivery(_)
-            | Scheduled::Invocation(_) => {}
+            | Scheduled::Invocation(_)
+            | Scheduled::PersonAction(_) => {}
         }
     }
 

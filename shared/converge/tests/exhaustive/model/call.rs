@@ -40,7 +40,8 @@ pub(crate) enum Answer {
     NotFound,
     Found {
         run: u8,
-        is_over: bool,
+        /// What it pushed, once it has ended.
+        pushed: Option<u32>,
     },
     Done,
     Conflict,

@@ -1,12 +1,12 @@
 //! What must hold in a state of the model.
 
-use super::{Images, ModelState, Violation};
+use super::{Images, ModelState, Run, Violation};
 use crate::diamond::{Diamond, IMAGES, id, time};
 
 impl ModelState {
     /// Checks what must hold in every state.
     pub(crate) fn check(&self) -> Result<(), Violation> {
-        for run in self.runs.iter().filter(|run| !run.is_over) {
+        for run in self.runs.iter().filter(|run| !run.is_over()) {
             if !self.held_by.has(run.image) {
                 return Err(format!("{} is being built and has no slot", id(run.image)));
             }
@@ -15,7 +15,7 @@ impl ModelState {
     }
 
     pub(crate) fn is_quiet(&self, diamond: &Diamond) -> bool {
-        self.runs.iter().all(|run| run.is_over) && self.unsettled(diamond) == Images::default()
+        self.runs.iter().all(Run::is_over) && self.unsettled(diamond) == Images::default()
     }
 
     /// Checks what must hold when nothing is left to do.

@@ -19,10 +19,15 @@ pub(crate) struct Run {
     nth: u8,
     start: u32,
     started_at: i64,
-    pub(crate) is_over: bool,
+    /// The version that it pushed, once it has ended.
+    pushed: Option<u32>,
 }
 
 impl Run {
+    pub(crate) fn is_over(&self) -> bool {
+        self.pushed.is_some()
+    }
+
     fn id(self) -> u8 {
         10 * self.image + self.nth
     }
@@ -102,7 +107,7 @@ impl ModelState {
             }
             Call::Free(image, fence) => is_late(image, fence),
             Call::Execution(claim) => {
-                matches!(self.execution(diamond, claim), Answer::Found { is_over: true, .. })
+                matches!(self.execution(diamond, claim), Answer::Found { pushed: Some(_), .. })
             }
             _ => false,
         }
@@ -130,7 +135,7 @@ impl ModelState {
         };
         match self.runs.iter().find(|run| is_of(run)) {
             Some(run) if diamond.defect != Defect::NeverFound => {
-                Answer::Found { run: run.id(), is_over: run.is_over }
+                Answer::Found { run: run.id(), pushed: run.pushed }
             }
             _ => Answer::NotFound,
         }
@@ -195,7 +200,7 @@ impl ModelState {
     fn start(&mut self, diamond: &Diamond, number: u32) -> Result<Answer, Violation> {
         let start = diamond.starts.get(number);
         let image = place(&start.image);
-        if self.runs.iter().any(|run| run.image == image && !run.is_over) {
+        if self.runs.iter().any(|run| run.image == image && !run.is_over()) {
             return Err(format!("two builds of {} run at once", start.image));
         }
         for (parent, digest) in &start.parents {
@@ -203,13 +208,13 @@ impl ModelState {
             if diamond.versions.get(self.current[usize::from(parent)]).version.digest != *digest {
                 return Err(format!("{} is built on a stale {}", start.image, id(parent)));
             }
-            if self.runs.iter().any(|run| run.image == parent && !run.is_over) {
+            if self.runs.iter().any(|run| run.image == parent && !run.is_over()) {
                 return Err(format!("{} is built while {} is", start.image, id(parent)));
             }
         }
         let nth = self.runs.iter().filter(|run| run.image == image).count();
         let nth = u8::try_from(nth).unwrap();
-        let run = Run { image, nth, start: number, started_at: self.now, is_over: false };
+        let run = Run { image, nth, start: number, started_at: self.now, pushed: None };
         self.runs.push(run);
         // A canonical order: which image was started first makes no difference.
         self.runs.sort_by_key(|run| run.id());
@@ -220,8 +225,7 @@ impl ModelState {
     /// clock, so the order in which builds end makes no difference. The registry's clock is a
     /// second ahead.
     pub(crate) fn end(&mut self, diamond: &Diamond, run: u8) -> Result<(), Violation> {
-        let ended = &mut self.runs[usize::from(run)];
-        ended.is_over = true;
+        let ended = self.runs[usize::from(run)];
         let image = ended.image;
         let start = diamond.starts.get(ended.start);
         let from = match image {
@@ -230,9 +234,10 @@ impl ModelState {
             _ => start.parents.get(&id(0)),
         };
         let is_new_base = start.no_cache && diamond.defect != Defect::CachedBuilds;
-        self.current[usize::from(image)] =
-            diamond.versions.push(image, from, time(self.now + 1), is_new_base);
-        let builds = self.runs.iter().filter(|run| run.image == image && run.is_over).count();
+        let pushed = diamond.versions.push(image, from, time(self.now + 1), is_new_base);
+        self.current[usize::from(image)] = pushed;
+        self.runs[usize::from(run)].pushed = Some(pushed);
+        let builds = self.runs.iter().filter(|run| run.image == image && run.is_over()).count();
         if builds > 1 {
             return Err(format!("{} was built {builds} times", id(image)));
         }

@@ -29,7 +29,7 @@ impl Search {
                 self.converging.extend(visited);
                 return Ok(());
             }
-            for run in (0..).zip(model.runs.clone()).filter(|(_, run)| !run.is_over).map(|(run, _)| run) {
+            for run in (0..).zip(model.runs.clone()).filter(|(_, run)| !run.is_over()).map(|(run, _)| run) {
                 model.end(&self.diamond, run)?;
             }
             model.now += LEASE_PASSES;

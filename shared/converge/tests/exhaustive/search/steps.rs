@@ -33,7 +33,7 @@ impl Search {
             steps.extend(steps_of(state, worker, call));
         }
         let runs = (0..).zip(&state.model.runs);
-        let ends = runs.filter(|(_, run)| !run.is_over && self.is_noticed(state, run.image));
+        let ends = runs.filter(|(_, run)| !run.is_over() && self.is_noticed(state, run.image));
         steps.extend(ends.map(|(run, _)| Step::End(run)));
         // The workers are interchangeable, so the first idle one begins.
         if let Some(worker) = state.workers.iter().position(Option::is_none) {

@@ -1,0 +1,107 @@
+//! What the actions of an execution report.
+
+use aws_sdk_codepipeline::types::{
+    ActionCategory, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionOutput,
+    ActionExecutionResult, ActionExecutionStatus, ActionTypeId,
+};
+use patchwave::facts::ExecutionDetails;
+use patchwave::image::Digest;
+use patchwave::plan::Start;
+use patchwave_converge::Fault;
+
+use super::Pipelines;
+use crate::fault::{fault, invalid};
+use crate::time::timestamp;
+
+/// Most actions that one page holds.
+/// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionExecutions.html>
+const PAGE: i32 = 100;
+/// Most pages of one execution. A pipeline has at most 1,000 actions, and a person may retry some.
+const MOST_PAGES: usize = 20;
+/// Most digests to take from one execution.
+const MOST_DIGESTS: usize = 100;
+/// Longest reason to keep, in characters.
+const LONGEST: usize = 400;
+/// The variables in which an action reports the digest that it pushed: the one of the action
+/// `ECRBuildAndPublish`, and the one that a build of the samples exports.
+/// <https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-ECRBuildAndPublish.html>
+const DIGESTS: [&str; 2] = ["ECRImageDigestId", "PATCHWAVE_DIGEST"];
+/// How `CodeBuild` refuses a build because the account runs as many as it may. `CodePipeline` shows
+/// it as the message of the failed action.
+/// <https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html>
+const AT_LIMIT: [&str; 2] = ["AccountLimitExceededException", "builds in queue for the account"];
+
+impl Pipelines {
+    /// Reads what the actions of an execution report.
+    pub(super) async fn details(&self, start: &Start, id: &str) -> Result<ExecutionDetails, Fault> {
+        let operation =
+            || format!("list the actions of the execution {id} of the pipeline {}", start.pipeline);
+        let client = self.client(start.builder.as_ref()).await?;
+        let filter = ActionExecutionFilter::builder().pipeline_execution_id(id).build();
+        let call = client.list_action_executions().pipeline_name(&start.pipeline).filter(filter);
+        let mut pages = call.into_paginator().page_size(PAGE).send();
+        let mut actions = Vec::new();
+        for _ in 0..MOST_PAGES {
+            match pages.next().await {
+                None => return Ok(details(&actions)),
+                Some(Ok(page)) => actions.extend(page.action_execution_details.unwrap_or_default()),
+                Some(Err(error)) => return Err(fault(operation(), &error)),
+            }
+        }
+        Err(invalid(operation(), format!("the list does not end after {MOST_PAGES} pages")))
+    }
+}
+
+fn details(actions: &[ActionExecutionDetail]) -> ExecutionDetails {
+    let latest = |status: &ActionExecutionStatus| {
+        let of_status = actions.iter().filter(|action| action.status() == Some(status));
+        of_status.max_by_key(|action| action.last_update_time().and_then(timestamp))
+    };
+    let failed = latest(&ActionExecutionStatus::Failed);
+    ExecutionDetails {
+        ended_at: actions.iter().filter_map(|action| action.last_update_time().and_then(timestamp)).max(),
+        pushed: actions.iter().flat_map(digests).take(MOST_DIGESTS).collect(),
+        failure: failed.map(failure),
+        at_limit: failed.is_some_and(|action| {
+            messages(action).any(|text| AT_LIMIT.iter().any(|limit| text.contains(limit)))
+        }),
+        runs: latest(&ActionExecutionStatus::InProgress).map(runs),
+    }
+}
+
+fn digests(action: &ActionExecutionDetail) -> impl Iterator<Item = Digest> {
+    let variables = action.output().and_then(ActionExecutionOutput::output_variables);
+    let value = move |name: &str| variables.and_then(|variables| variables.get(name)?.parse().ok());
+    DIGESTS.into_iter().filter_map(value)
+}
+
+fn result(action: &ActionExecutionDetail) -> Option<&ActionExecutionResult> {
+    action.output()?.execution_result()
+}
+
+/// What is said about the result: the service's summary, and the error's message.
+fn messages(action: &ActionExecutionDetail) -> impl Iterator<Item = &str> {
+    let error = result(action).and_then(|result| result.error_details()?.message());
+    let summary = result(action).and_then(ActionExecutionResult::external_execution_summary);
+    error.into_iter().chain(summary).filter(|text| !text.is_empty())
+}
+
+fn failure(action: &ActionExecutionDetail) -> String {
+    let why: String = messages(action).next().unwrap_or("no reason given").chars().take(LONGEST).collect();
+    let log = result(action).and_then(ActionExecutionResult::external_execution_url);
+    let log = log.filter(|url| !url.is_empty() && url.len() <= LONGEST);
+    let log = log.map(|url| format!(" ({url})")).unwrap_or_default();
+    format!("the action {} failed: {why}{log}", name(action))
+}
+
+fn runs(action: &ActionExecutionDetail) -> String {
+    let category = action.input().and_then(|input| input.action_type_id()).map(ActionTypeId::category);
+    let verb = if category == Some(&ActionCategory::Approval) { "waits for" } else { "runs" };
+    format!("{verb} the action {}", name(action))
+}
+
+fn name(action: &ActionExecutionDetail) -> String {
+    let stage = action.stage_name().unwrap_or_default();
+    let name = action.action_name().unwrap_or_default();
+    format!("{stage}/{name}")
+}

@@ -1,0 +1,51 @@
+//! A clean image that Inspector watches: the registry names no time, and Inspector's coverage does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use patchwave::finding::Scan;
+use patchwave::image::EcrRegistry;
+use patchwave_converge::World;
+use patchwave_tests::accounts::{FakeAccounts, Region};
+use serde_json::json;
+
+use super::{AwsWorld, wired};
+use crate::ecr::Ecr;
+use crate::fake::{self, digest};
+use crate::inspector::Inspector;
+
+async fn scans(accounts: &Arc<FakeAccounts>) -> Vec<Scan> {
+    let registry: EcrRegistry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
+    let server = accounts.serve().await;
+    let (ecr, _) = fake::config(1, |operation, _| {
+        assert_eq!(operation, "DescribeImageScanFindings");
+        (200, json!({"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": {}}))
+    });
+    let inspector = crate::survey::tests::config(&server.url()).await;
+    let world = AwsWorld {
+        registry: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry),
+        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&inspector), &registry),
+        ..wired::world(|_| server.url(), &registry, "patchwave")
+    };
+    let at = |n: usize| ("apps/web".parse().unwrap(), digest(n).parse().unwrap());
+    world.scans(&BTreeSet::from([at(1), at(2)])).await.into_values().collect()
+}
+
+#[tokio::test]
+async fn inspector_says_when_it_scanned_a_clean_image_last() {
+    let accounts = Arc::new(FakeAccounts::default());
+    let coverage = vec![json!({
+        "resourceType": "AWS_ECR_CONTAINER_IMAGE", "accountId": "111122223333", "scanType": "PACKAGE",
+        "resourceId": format!("arn:aws:ecr:us-east-1:111122223333:repository/apps/web/{}", digest(1)),
+        "scanStatus": { "statusCode": "ACTIVE", "reason": "SUCCESSFUL" }, "lastScannedAt": 1_767_225_600.0,
+        "resourceMetadata": { "ecrRepository": { "name": "apps/web", "scanFrequency": "CONTINUOUS_SCAN" } },
+    })];
+    accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
+    let [clean, uncovered] = &scans(&accounts).await[..] else { panic!("two scans") };
+    assert_eq!(clean.completed_at(), Some("2026-01-01T00:00:00Z".parse().unwrap()));
+    assert!(matches!(uncovered, Scan::Unread(_)), "a scan of unknown age proves nothing");
+    accounts.refuse("ListCoverage", "AccessDeniedException", 1);
+    for scan in scans(&accounts).await {
+        assert!(matches!(&scan, Scan::Unread(unread) if unread.needs_person), "{scan:?}");
+    }
+}
