@@ -13,10 +13,12 @@ use patchwave_sim::{Broken, DEMO_HIERARCHY};
 use serde::de::DeserializeOwned;
 
 use crate::args::{Args, Snapshot};
+use crate::escape::{Form, escape};
 
-/// Input that cannot be used: what is wrong, and what to do.
+/// Input that cannot be used: what is wrong, and what to do. It quotes the input, whose ends of
+/// lines forge no line of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BadInput(pub(crate) String);
+pub(crate) struct BadInput(String);
 
 impl fmt::Display for BadInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,7 +39,19 @@ impl From<Broken> for BadInput {
 }
 
 impl BadInput {
-    /// Input that is well formed but not usable, for the reason that `error` gives.
+    /// Input with one problem.
+    pub(crate) fn new(problem: impl AsRef<str>) -> Self {
+        Self(escape(problem.as_ref(), Form::Value).into_owned())
+    }
+
+    /// Input with several problems.
+    pub(crate) fn all(problems: impl IntoIterator<Item = String>) -> Self {
+        let lines: Vec<String> = problems.into_iter().map(|problem| Self::new(problem).0).collect();
+        Self(lines.join("\n"))
+    }
+
+    /// Input that is well formed but not usable, for the reason that `error` gives, in as many
+    /// lines as it gives.
     pub(crate) fn because(error: &dyn fmt::Display) -> Self {
         Self(error.to_string())
     }
@@ -46,7 +60,7 @@ impl BadInput {
 /// Returns the hierarchy file that the arguments name.
 pub(crate) fn hierarchy_file(args: &Args) -> Result<&Path, BadInput> {
     args.hierarchy.as_deref().ok_or_else(|| {
-        BadInput("no hierarchy file; name one with --hierarchy FILE or in PATCHWAVE_HIERARCHY".to_owned())
+        BadInput::new("no hierarchy file; name one with --hierarchy FILE or in PATCHWAVE_HIERARCHY")
     })
 }
 
@@ -89,7 +103,7 @@ pub(crate) fn json<T: DeserializeOwned>(file: &Path, what: &str) -> Result<T, Ba
     let json = text(file)?;
     serde_json::from_str(&json).map_err(|error| {
         let (file, line, column) = (name(file), error.line(), error.column());
-        BadInput(format!("{file}:{line}:{column}: not {what}: {error}"))
+        BadInput::new(format!("{file}:{line}:{column}: not {what}: {error}"))
     })
 }
 
@@ -110,10 +124,10 @@ fn is_standard_input(file: &Path) -> bool {
 pub(crate) fn text(file: &Path) -> Result<String, BadInput> {
     if is_on_s3(file) {
         let file = file.display();
-        return Err(BadInput(format!("{file} is on S3; copy it here and name the copy")));
+        return Err(BadInput::new(format!("{file} is on S3; copy it here and name the copy")));
     }
     let read = if is_standard_input(file) { standard_input() } else { fs::read_to_string(file) };
-    read.map_err(|error| BadInput(format!("cannot read {}: {error}", name(file))))
+    read.map_err(|error| BadInput::new(format!("cannot read {}: {error}", name(file))))
 }
 
 fn standard_input() -> io::Result<String> {
@@ -127,7 +141,7 @@ fn standard_input() -> io::Result<String> {
 /// Refuses a file that exists, before any long work whose result would be lost.
 pub(crate) fn check_is_new(file: &Path) -> Result<(), BadInput> {
     if is_standard_input(file) {
-        return Err(BadInput("`-` is standard input; name a new file to write".to_owned()));
+        return Err(BadInput::new("`-` is standard input; name a new file to write"));
     }
     if file.symlink_metadata().is_ok() { Err(exists(file)) } else { Ok(()) }
 }
@@ -137,10 +151,10 @@ pub(crate) fn save(file: &Path, text: &str) -> Result<(), BadInput> {
     let written = File::create_new(file).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => exists(file),
-        _ => BadInput(format!("cannot write {}: {error}", file.display())),
+        _ => BadInput::new(format!("cannot write {}: {error}", file.display())),
     })
 }
 
 fn exists(file: &Path) -> BadInput {
-    BadInput(format!("{} exists; name a new file, or delete it first", file.display()))
+    BadInput::new(format!("{} exists; name a new file, or delete it first", file.display()))
 }

@@ -16,9 +16,10 @@ use serde::Serialize;
 
 use crate::args::{Args, Format, Inventory as Options};
 use crate::deployment;
+use crate::escape::cell;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, paint, some, span, written};
+use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, paint, some, span, value, written};
 
 /// How many findings of one row the text names; JSON lists all.
 const SHOWN: usize = 3;
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let answered = Answered { totals: answer.totals(), answer, unknown };
     let answer = match args.format {
         // A spreadsheet has no place for what is not in its rows.
-        Format::Csv => Answer::new(csv(&answered)).with_note(written(|note| write_unknown(&answered, note))),
+        Format::Csv => Answer::csv(csv(&answered)).with_note(written(|note| write_unknown(&answered, note))),
         format => Answer::render(format, &answered, text),
     };
     Ok(answer.with_findings(found))
@@ -145,8 +146,9 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
     for place in &answer.places {
         if let Some(because) = &place.unread {
             let read = |age: Span| format!("last read {} ago", age.in_words());
+            let because = value(because);
             let age = place.age.map_or("never read".to_owned(), read);
-            writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), place.id)?;
+            writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), value(&place.id))?;
         }
     }
     write_not_inspected(&answer.not_inspected, text)?;
@@ -154,7 +156,10 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
 }
 
 fn write_unknown(answered: &Answered, text: &mut String) -> fmt::Result {
-    answered.unknown.iter().try_for_each(|unknown| writeln!(text, "{} {unknown}", paint(CAREFUL, "unknown")))
+    answered
+        .unknown
+        .iter()
+        .try_for_each(|unknown| writeln!(text, "{} {}", paint(CAREFUL, "unknown"), value(unknown)))
 }
 
 /// Writes which services were not surveyed.
@@ -167,7 +172,8 @@ pub(crate) fn write_not_inspected(missing: &BTreeSet<NotInspected>, text: &mut S
             kinds.push(next.kind);
         }
         let kinds = some(kinds.iter(), kinds.len());
-        writeln!(text, "{} {}/{}: {kinds}", paint(FAINT, "not surveyed"), first.account, first.region)?;
+        let (account, region) = (value(&first.account), value(&first.region));
+        writeln!(text, "{} {account}/{region}: {kinds}", paint(FAINT, "not surveyed"))?;
     }
     Ok(())
 }
@@ -179,7 +185,7 @@ fn write_rows(rows: &[Row], text: &mut String) -> fmt::Result {
         let here = row.entry.place.id();
         if place.as_ref() != Some(&here) {
             let environment = row.entry.place.environment.as_deref().unwrap_or("no environment");
-            writeln!(text, "{here} {}", paint(FAINT, environment))?;
+            writeln!(text, "{} {}", value(&here), paint(FAINT, value(environment)))?;
             place = Some(here);
         }
         write_row(row, text)?;
@@ -198,7 +204,7 @@ fn write_row(row: &Row, text: &mut String) -> fmt::Result {
     let line = format!("  {} {digest} {of} {}", paint(NAME, name), state(row));
     writeln!(text, "{}", line.trim_end())?;
     for because in &row.unknown {
-        writeln!(text, "    {} {because}", paint(CAREFUL, "unknown"))?;
+        writeln!(text, "    {} {}", paint(CAREFUL, "unknown"), value(because))?;
     }
     Ok(())
 }
@@ -253,7 +259,7 @@ fn day(at: Timestamp) -> String {
 fn csv(answered: &Answered) -> String {
     let rows = answered.answer.running.iter().chain(&answered.answer.referenced);
     let mut lines = vec![HEAD.join(",")];
-    lines.extend(rows.map(|row| fields(row).map(|field| quoted(&field)).join(",")));
+    lines.extend(rows.map(|row| fields(row).map(|field| cell(&field)).join(",")));
     lines.join("\r\n") + "\r\n"
 }
 
@@ -311,14 +317,5 @@ fn current(standing: &Standing) -> Option<String> {
         Standing::Current => Some("yes".to_owned()),
         Standing::Behind { current } => Some(current.to_string()),
         Standing::Unknown { .. } => None,
-    }
-}
-
-/// Quotes a field of CSV where it has to be. <https://www.rfc-editor.org/rfc/rfc4180>
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
     }
 }

@@ -14,7 +14,7 @@ use crate::args::{Args, Format, Lifecycle};
 use crate::input::{self, BadInput};
 use crate::inventory::write_not_inspected;
 use crate::output::Answer;
-use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, column, count, paint, some, written};
+use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, column, count, paint, some, value, written};
 
 /// How many uses of one image, and how many of its tags, the text names; JSON lists all.
 const SHOWN: usize = 3;
@@ -51,8 +51,7 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
             let place = |error: &PolicyError| {
                 if error.line.is_some() { format!("{file}:{error}") } else { format!("{file}: {error}") }
             };
-            let lines: Vec<String> = errors.0.iter().map(place).collect();
-            return Err(BadInput(lines.join("\n")));
+            return Err(BadInput::all(errors.0.iter().map(place)));
         }
         Err(errors) => {
             let checked = Checked { file, valid: false, errors: errors.0, rules: 0, repository: None };
@@ -68,7 +67,7 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
 fn foresee(policy: &LifecyclePolicy, options: &Lifecycle) -> Result<Option<Foreseen>, BadInput> {
     let Some(images) = &options.images else { return Ok(None) };
     let listing = Listing::parse(&input::text(images)?)
-        .map_err(|error| BadInput(format!("{}: {error}", input::name(images))))?;
+        .map_err(|error| BadInput::new(format!("{}: {error}", input::name(images))))?;
     let running = options
         .running
         .as_deref()
@@ -102,15 +101,15 @@ fn text(checked: &Checked) -> String {
 
 fn write(checked: &Checked, text: &mut String) -> fmt::Result {
     let Checked { file, rules, repository, .. } = checked;
-    writeln!(text, "{file}: {}", paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
+    writeln!(text, "{}: {}", value(file), paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
     let Some(Foreseen { repository, at, images, outlook, running }) = repository else { return Ok(()) };
-    let (name, going) = (repository.as_deref().unwrap_or("the repository"), outlook.going.len());
+    let (name, going) = (value(repository.as_deref().unwrap_or("the repository")), outlook.going.len());
     writeln!(text, "{name}: the policy would act on {going} of {}, as of {at:.0}", count(*images, "image"))?;
     for goes in &outlook.going {
         write_goes(goes, text)?;
     }
     for because in &outlook.unknown {
-        writeln!(text, "{} {because}", paint(CAREFUL, "unknown"))?;
+        writeln!(text, "{} {}", paint(CAREFUL, "unknown"), value(because))?;
     }
     if let Some(running) = running {
         write_not_inspected(&running.not_inspected, text)?;

@@ -7,6 +7,7 @@ mod demo;
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod deployment;
 mod diagram;
+mod escape;
 mod examples;
 mod facts;
 mod graph;
@@ -68,7 +69,7 @@ fn check(args: &Args, names_hierarchy: bool) -> Result<(), BadInput> {
             }
             _ => format!("`patchwave {verb}` reads no hierarchy file; leave out --hierarchy"),
         };
-        return Err(BadInput(message));
+        return Err(BadInput::new(message));
     }
     if !args.verb.formats().contains(&args.format) {
         let names = |formats: &[args::Format]| {
@@ -76,7 +77,9 @@ fn check(args: &Args, names_hierarchy: bool) -> Result<(), BadInput> {
             values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
         };
         let (asked, known) = (names(&[args.format]), names(args.verb.formats()));
-        return Err(BadInput(format!("`patchwave {verb}` does not print {asked}; its formats are {known}")));
+        return Err(BadInput::new(format!(
+            "`patchwave {verb}` does not print {asked}; its formats are {known}"
+        )));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::args::Format;
+use crate::escape::{Form, escape};
 use crate::input::BadInput;
 
 const FOUND: u8 = 1;
@@ -15,6 +16,7 @@ const BAD_INPUT: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     text: String,
+    form: Form,
     /// What goes to standard error, beside the text.
     note: String,
     exit: u8,
@@ -23,15 +25,22 @@ pub(crate) struct Answer {
 impl Answer {
     /// An answer with exit code 0.
     pub(crate) fn new(text: String) -> Self {
-        Self { text, note: String::new(), exit: 0 }
+        Self { text, form: Form::Text, note: String::new(), exit: 0 }
+    }
+
+    /// An answer in CSV.
+    pub(crate) fn csv(text: String) -> Self {
+        Self { form: Form::Csv, ..Self::new(text) }
     }
 
     /// Renders `answer` as the caller wants it.
     pub(crate) fn render<T: Serialize>(format: Format, answer: &T, text: impl FnOnce(&T) -> String) -> Self {
-        Self::new(match format {
-            Format::Text => text(answer),
-            Format::Json | Format::Csv | Format::Dot | Format::Mermaid => json(answer),
-        })
+        match format {
+            Format::Text => Self::new(text(answer)),
+            Format::Json | Format::Csv | Format::Dot | Format::Mermaid => {
+                Self { form: Form::Json, ..Self::new(json(answer)) }
+            }
+        }
     }
 
     /// The same answer, with a note beside it on standard error.
@@ -61,13 +70,14 @@ fn json<T: Serialize>(answer: &T) -> String {
 /// Prints an answer. A closed pipe is no error: its reader has seen enough.
 pub(crate) fn print(answer: &Answer) -> ExitCode {
     let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(answer.text.as_bytes()).and_then(|()| stdout.flush()) {
+    let text = escape(&answer.text, answer.form);
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            refuse(&BadInput(format!("cannot write to standard output: {error}")))
+            refuse(&BadInput::new(format!("cannot write to standard output: {error}")))
         }
         _ => {
             // If this fails, the exit code still says it.
-            let _ = anstream::stderr().lock().write_all(answer.note.as_bytes());
+            let _ = anstream::stderr().lock().write_all(escape(&answer.note, Form::Text).as_bytes());
             ExitCode::from(answer.exit)
         }
     }
@@ -76,6 +86,6 @@ pub(crate) fn print(answer: &Answer) -> ExitCode {
 /// Says what is wrong with the input.
 pub(crate) fn refuse(bad: &BadInput) -> ExitCode {
     // If this fails too, only the exit code is left.
-    let _ = writeln!(anstream::stderr().lock(), "{bad}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", escape(&bad.to_string(), Form::Text));
     ExitCode::from(BAD_INPUT)
 }

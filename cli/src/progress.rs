@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::escape::{Form, escape};
+
 /// Replaces the last line on standard error, if that is a terminal. An empty line clears it.
 pub(crate) fn show(line: &str) {
     if io::stderr().is_terminal() {
@@ -11,6 +13,7 @@ pub(crate) fn show(line: &str) {
 
 fn write(stderr: &mut impl Write, line: &str) {
     // Progress is not part of the answer: a line that cannot be shown is left out.
+    let line = escape(line, Form::Value);
     let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
 }
 

@@ -1,5 +1,6 @@
 //! Formats text for people.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use anstyle::{AnsiColor, Style};
@@ -7,6 +8,8 @@ use patchwave::finding::Severity;
 use patchwave::hierarchy::Tier;
 use patchwave::plan::{Deadline, Due, Reason};
 use patchwave::time::{Span, Timestamp};
+
+use crate::escape::{Form, escape};
 
 pub(crate) const STRONG: Style = Style::new().bold();
 pub(crate) const FAINT: Style = Style::new().dimmed();
@@ -41,6 +44,7 @@ pub(crate) fn wrapped(indent: usize, text: &str) -> String {
 pub(crate) fn hanging(first: usize, others: usize, text: &str) -> String {
     let (mut lines, mut column) = (" ".repeat(first), first);
     for (index, word) in text.split(' ').enumerate() {
+        let word = &*escape(word, Form::Line);
         let width = visible(word);
         if index > 0 && column + 1 + width > WIDTH {
             lines.push('\n');
@@ -93,8 +97,14 @@ pub(crate) fn span(span: Span) -> String {
     }
 }
 
+/// Writes a text of somebody else, so that it stays within its line.
+pub(crate) fn value(text: &str) -> Cow<'_, str> {
+    escape(text, Form::Value)
+}
+
 /// Fits a text into a column: padded, or cut with an ellipsis.
 pub(crate) fn column(text: &str, width: usize) -> String {
+    let text = &*value(text);
     if text.chars().count() <= width {
         return format!("{text:width$}");
     }
@@ -105,7 +115,11 @@ pub(crate) fn column(text: &str, width: usize) -> String {
 /// Writes a list that stays within a line: the first few and how many more.
 pub(crate) fn some<T: Display>(things: impl ExactSizeIterator<Item = T>, at_most: usize) -> String {
     let more = things.len().saturating_sub(at_most);
-    let list = things.take(at_most).map(|thing| thing.to_string()).collect::<Vec<_>>().join(", ");
+    let list = things
+        .take(at_most)
+        .map(|thing| value(&thing.to_string()).into_owned())
+        .collect::<Vec<_>>()
+        .join(", ");
     if more > 0 { format!("{list} and {more} more") } else { list }
 }
 

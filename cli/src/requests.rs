@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
     let Requests { days, commits_a_day, vulnerabilities_a_month, seed } = *options;
     let images = hierarchy.len();
     if images == 0 {
-        return Err(BadInput(format!("{name}: nothing to simulate: the hierarchy names no image")));
+        return Err(BadInput::new(format!("{name}: nothing to simulate: the hierarchy names no image")));
     }
     let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.run(hierarchy)?;
     let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests };

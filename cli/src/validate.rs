@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{Args, Format, Validate};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
-use crate::render::{CAREFUL, GOOD, count, paint, tier, written};
+use crate::render::{CAREFUL, GOOD, count, paint, tier, value, written};
 
 /// So many warnings a person reads; `--format json` lists all of them.
 const SHOWN: usize = 20;
@@ -78,7 +78,8 @@ fn note(warnings: &[Warning]) -> String {
     written(|note| {
         for warning in warnings.iter().take(SHOWN) {
             let Warning { file, line, column, advice } = warning;
-            writeln!(note, "{file}:{line}:{column}: {}: {advice}", paint(CAREFUL, "warning"))?;
+            let (file, advice) = (value(file), advice.to_string());
+            writeln!(note, "{file}:{line}:{column}: {}: {}", paint(CAREFUL, "warning"), value(&advice))?;
         }
         match warnings.len().saturating_sub(SHOWN) {
             0 => Ok(()),

@@ -21,7 +21,7 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
 }
 
 fn needs_aws(args: &Args, or: &str) -> BadInput {
-    BadInput(format!(
+    BadInput::new(format!(
         "`patchwave {}` works on a deployment, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",
         args.verb.name()

@@ -30,8 +30,12 @@ REACHED_BY = {
 
 # Where the right to an operation is more than the action of the same name.
 ACTIONS = {
-    # With enhanced scanning, ECR asks Inspector with the caller's permissions.
-    ("ecr", "DescribeImageScanFindings"): {"ecr:DescribeImageScanFindings", "inspector2:ListFindings"},
+    # A call that names a version is another action.
+    ("s3", "GetObject"): {"s3:GetObject", "s3:GetObjectVersion"},
+    ("s3", "ListObjectVersions"): {"s3:ListBucketVersions"},
+    # With enhanced scanning, ECR asks Inspector with the caller's permissions. It names no time for a clean image, so every pass
+    # then asks Inspector's coverage. All else that Inspector is asked is the inventory's.
+    ("ecr", "DescribeImageScanFindings"): {"ecr:DescribeImageScanFindings", "inspector2:ListCoverage", "inspector2:ListFindings"},
     # A schedule delivers with a role. Who makes it must be allowed to pass that role.
     ("scheduler", "CreateSchedule"): {"scheduler:CreateSchedule", "iam:PassRole"},
     # A transaction needs the permissions of its parts, which TRANSACTED names, and none of its own.

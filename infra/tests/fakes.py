@@ -1,4 +1,7 @@
-"""Fakes of the commands that a build script calls. They log each call and answer it from a table."""
+"""Fakes of the commands that a build script calls. They log each call and answer it from a table.
+
+An answer's `outs` are what it says one after the other; the last stays.
+"""
 
 import json
 import os
@@ -17,7 +20,9 @@ for answer in json.load(open(os.path.join(here, "answers"))):
     if all(part in line for part in answer["if"]):
         for path, text in answer.get("files", {{}}).items():
             open(path, "w").write(text)
-        sys.stdout.write(answer.get("out", ""))
+        asked = sum(all(part in " ".join(json.loads(line)) for part in answer["if"]) for line in open(os.path.join(here, "calls")))
+        outs = answer.get("outs", [answer.get("out", "")])
+        sys.stdout.write(outs[min(asked, len(outs)) - 1])
         sys.stderr.write(answer.get("err", ""))
         sys.exit(answer.get("code", 0))
 sys.exit("no fake answers " + line)

@@ -7,6 +7,7 @@ import json
 
 import boto3
 import moto.cloudformation.parsing  # noqa: F401  moto's own models, which those here stand before
+from botocore.validate import ParamValidator
 from moto.core.common_models import CloudFormationModel
 
 
@@ -85,8 +86,9 @@ def _table(client, name, properties):
     dynamodb = client("dynamodb")
     expires = properties.pop("TimeToLiveSpecification")
     recovery = properties.pop("PointInTimeRecoverySpecification")
-    encrypted = properties.pop("SSESpecification")["SSEEnabled"]
-    made = dynamodb.create_table(TableName=name, SSESpecification={"Enabled": encrypted}, **properties)
+    encryption = properties.pop("SSESpecification")
+    encryption["Enabled"] = encryption.pop("SSEEnabled")
+    made = dynamodb.create_table(TableName=name, SSESpecification=encryption, **properties)
     dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expires)
     dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
     return name, {"Arn": made["TableDescription"]["TableArn"]}
@@ -97,7 +99,7 @@ def _bucket(client, name, properties):
     ownership = properties.pop("OwnershipControls")
     s3.create_bucket(Bucket=name, ObjectOwnership=ownership["Rules"][0]["ObjectOwnership"])
     encryption = properties.pop("BucketEncryption")["ServerSideEncryptionConfiguration"]
-    rules = [{"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]} for rule in encryption]
+    rules = [{"ApplyServerSideEncryptionByDefault": rule.pop("ServerSideEncryptionByDefault"), **rule} for rule in encryption]
     s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=properties.pop("VersioningConfiguration"))
     block = properties.pop("PublicAccessBlockConfiguration")
@@ -127,7 +129,17 @@ def _subscription(client, _, properties):
     return client("sns").subscribe(**properties)["SubscriptionArn"], {}
 
 
+def _pull_time_exclusion(client, name, properties):
+    """moto has no such call, so botocore's model alone judges the properties."""
+    model = client("ecr").meta.service_model.operation_model("RegisterPullTimeUpdateExclusion")
+    wanted = {f"{key[0].lower()}{key[1:]}": value for key, value in properties.items()}
+    report = ParamValidator().validate(wanted, model.input_shape)
+    assert not report.has_errors(), report.generate_report()
+    return properties["PrincipalArn"], {}
+
+
 MODELS = [
+    _lacking("AWS::ECR::PullTimeUpdateExclusion", _pull_time_exclusion),
     _lacking("AWS::DynamoDB::Table", _table),
     _lacking("AWS::S3::Bucket", _bucket),
     _lacking("AWS::Events::EventBusPolicy", _bus_policy),

@@ -193,23 +193,27 @@ def test_something_watches_every_queue_and_function(observing):
     def name(queue):
         return observing.resolve({"Fn::GetAtt": [queue, "QueueName"]})
 
-    expected = {("Patchwave", "Unknowns")}
+    expected = {("Patchwave", "Unknowns"), ("Patchwave", "Errors")}
     expected |= {("AWS/SQS", "ApproximateNumberOfMessagesVisible", name(f"{q}Dead")) for q in ("Scans", "Changes", "Inventory", "Notices")}
     expected |= {("AWS/SQS", "ApproximateAgeOfOldestMessage", name(queue)) for queue in WAKES.values()}
     expected |= {("AWS/Lambda", "Errors", observing.id(function)) for function in FUNCTIONS}
-    expected |= {("AWS/Lambda", "Invocations", observing.id("Inventory"))}
     assert seen == expected
 
 
 def test_a_missed_inventory_is_heard_of_after_26_hours(observing):
-    [alarm] = [a for a in alarms(observing) if any("Invocations" in metric for metric in watched(a))]
-    [shown] = [metric for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
-    assert shown["Expression"] == "started - failed"
-    asked = observing.properties("InventoryMissedAlarm")
-    assert {m["MetricStat"]["Period"] for m in asked["Metrics"] if "MetricStat" in m} == {3600}
-    hours = datetime.timedelta(hours=asked["EvaluationPeriods"])
-    assert hours == datetime.timedelta(hours=26)
-    assert alarm["TreatMissingData"] == "breaching"
+    """The metric is written when a survey has ended and its inventory is in the table, so its absence says that neither is so."""
+    [alarm] = [a for a in alarms(observing) if a["TreatMissingData"] == "breaching"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("Unknowns", "SampleCount", 1)
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    assert datetime.timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"]) == datetime.timedelta(hours=26)
+    sweep = (ROOT / "shared/aws/src/inventory.rs").read_text()
+    assert sweep.index("ledger.write(&written)") < sweep.index("metrics(inventory, &answer, now)")
+
+
+def test_whatever_a_pass_could_not_do_is_heard_of(observing):
+    [alarm] = [a for a in alarms(observing) if a.get("Namespace") == "Patchwave" and a["MetricName"] == "Errors"]
+    assert not alarm.get("Dimensions"), "all kinds together"
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == ("Sum", 0, "GreaterThanThreshold")
 
 
 def test_an_address_is_told_only_if_there_is_one(observing, enforcing):
@@ -233,11 +237,12 @@ def test_the_dashboard_shows_what_there_is(observing):
     assert named == queues | {("FunctionName", observing.id(function)) for function in FUNCTIONS}
 
 
-METRICS = ROOT / "shared/src/inventory/metrics.rs"
+# The files that write metrics.
+METRICS = [ROOT / "shared/src/inventory/metrics.rs", ROOT / "shared/aws/src/telemetry.rs"]
 
 
-def test_every_figure_of_the_dashboard_is_one_that_the_inventory_publishes(observing):
-    figures = METRICS.read_text()
+def test_every_figure_of_the_dashboard_is_one_that_a_function_publishes(observing):
+    figures = "".join(path.read_text() for path in METRICS)
     namespace = re.search(r'NAMESPACE: &str = "(\w+)"', figures)[1]
     published = set(re.findall(r'\("([A-Z]\w+)"', figures))
     ours = {metric[1] for metric in shown(observing) if metric[0] == namespace}

@@ -5,7 +5,8 @@ import re
 
 import pytest
 from pattern import matches
-from stack import ACCOUNT, REGION, ROOT
+from stack import ACCOUNT, FUNCTIONS, REGION, ROOT
+from test_permissions import listed, statements
 
 # The account of the sample events, whose registry this is.
 SAMPLES = "111122223333"
@@ -23,6 +24,9 @@ LET_THROUGH = {
     "ecr-image-action-restore": ["Pushes"],
     "ecr-image-scan-complete": ["BasicScans"],
     "ecr-image-scan-failed": ["BasicScans"],
+    "ecr-pull-through-cache-action-failure-constructed": ["Copies"],
+    "ecr-pull-through-cache-action-success": ["Copies"],
+    "ecr-replication-action-success": ["Copies"],
     "inspector2-coverage-ecr-constructed": ["InspectorScans"],
     "inspector2-finding-ecr-package": ["Findings"],
     "inspector2-scan-ecr": ["InspectorScans"],
@@ -36,6 +40,7 @@ QUEUES = {
     "InspectorScans": "Scans",
     "Findings": "Scans",
     "Pushes": "Changes",
+    "Copies": "Changes",
     "Executions": "Changes",
     "MemberExecutions": "Changes",
 }
@@ -112,6 +117,7 @@ ARN = f"arn:aws:ecr:{REGION}:{SAMPLES}:repository/apps/checkout"
         # What changed nothing.
         ("ecr-image-action-push", {"detail__result": "FAILURE"}),
         ("ecr-image-action-push", {"detail__image-tag": ""}),
+        ("ecr-replication-action-success", {"detail__result": "FAILED"}),
         ("codepipeline-pipeline-succeeded", {"detail__state": "STARTED"}),
         ("codepipeline-pipeline-succeeded", {"detail_type": "CodePipeline Stage Execution State Change"}),
         # Somebody's own events.
@@ -193,6 +199,21 @@ def test_where_a_rule_delivers(enforcing, rule):
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 24}
 
 
+# Which function each source's events are for. ECR's scans are for the one that Inspector's are for.
+ACTS = {"aws.codepipeline": "RebuildFanout", "aws.ecr": "RebuildFanout", "aws.inspector2": "ScanComplete"}
+
+
+@pytest.mark.parametrize("name", sorted(LET_THROUGH))
+def test_each_event_reaches_the_function_that_acts_on_it(enforcing, rules, name):
+    event, reached = sample(name), set()
+    for rule in let_through(rules, event):
+        for function in FUNCTIONS:
+            mappings = enforcing.client("lambda").list_event_source_mappings(FunctionName=enforcing.id(function))
+            if enforcing.arn(QUEUES[rule]) in [mapping["EventSourceArn"] for mapping in mappings["EventSourceMappings"]]:
+                reached.add(function)
+    assert reached == {"ScanComplete" if event["detail-type"] == "ECR Image Scan" else ACTS[event["source"]]}
+
+
 def test_what_patchwave_says_reaches_people_and_no_function(enforcing, rules):
     adapter = (ROOT / "shared/aws/src/eventbridge.rs").read_text()
     [source], [kind] = (re.findall(rf'pub const {name}: &str = "([^"]+)"', adapter) for name in ("SOURCE", "DETAIL_TYPE"))
@@ -245,8 +266,28 @@ def test_without_an_organisation_no_other_account_reaches_the_bus(observing):
     assert "Policy" not in observing.client("events").describe_event_bus(Name="observing")
 
 
+def only_of_source(source):
+    """The condition for a key that has a value for each entry of a call. Without it, the call is refused."""
+    return {"ForAllValues:StringEquals": {"events:source": source}, "Null": {"events:source": "false"}}
+
+
 def test_only_the_organisation_reaches_the_bus(enforcing):
     bus = enforcing.client("events").describe_event_bus(Name="enforcing")
     [statement] = json.loads(bus["Policy"])["Statement"]
     assert statement["Action"] == "events:PutEvents"
-    assert statement["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-exampleorg"}}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:PrincipalOrgID": "o-exampleorg"},
+        **only_of_source("aws.codepipeline"),
+    }
+
+
+def test_the_bus_takes_from_other_accounts_what_a_rule_delivers(enforcing):
+    statement = enforcing.properties("BusPolicy")["Statement"]
+    delivered = enforcing.properties("MemberExecutions")["EventPattern"]["source"]
+    assert listed(statement["Condition"]["ForAllValues:StringEquals"]["events:source"]) == delivered
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_sends_notices_and_nothing_else(enforcing, function):
+    [puts] = [s for s in statements(enforcing, f"{function}Role") if s["Action"] == "events:PutEvents"]
+    assert puts["Condition"] == only_of_source("patchwave")

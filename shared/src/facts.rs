@@ -133,7 +133,7 @@ pub enum Execution {
     Found {
         id: String,
         state: ExecutionState,
-        #[serde(default, skip_serializing_if = "ExecutionDetails::is_empty")]
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         details: ExecutionDetails,
     },
     /// All executions since the claim were read, and none has its build key.
@@ -156,17 +156,11 @@ pub struct ExecutionDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// Whether it failed only because the account runs as many builds as it may.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub at_limit: bool,
     /// What an execution that runs for long does or waits for. For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<String>,
-}
-
-impl ExecutionDetails {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Execution {
@@ -324,12 +318,41 @@ pub struct DeployedVersion {
     pub last_seen: Timestamp,
 }
 
+/// A version of an image, and the services and workloads of one environment that run it. Jobs, pods
+/// without a workload and containers that did not start are not among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningVersion {
+    pub version: Digest,
+    /// The commit that it was built from, if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
+    /// As `account/cluster/namespace/kind/name`; on ECS `account/cluster/service/name`, on Lambda
+    /// `account/lambda/function/name`.
+    pub workloads: BTreeSet<String>,
+    /// How many more run it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// Where an image ran at the last sweep.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Deployments {
     /// By environment.
     pub environments: BTreeMap<String, DeployedVersion>,
+    /// Everything that says which version an environment has deployed, by environment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub running: BTreeMap<String, Vec<RunningVersion>>,
 }
 
 impl Deployments {

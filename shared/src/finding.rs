@@ -163,12 +163,6 @@ pub enum Absence {
     Unknown,
 }
 
-impl Absence {
-    fn is_shown(&self) -> bool {
-        *self == Self::Shown
-    }
-}
-
 /// The state of a platform manifest's scan. Only [`Scan::Complete`] is evidence of anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -193,7 +187,7 @@ pub enum Scan {
         /// Findings of which the answer is no evidence.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         unclear: BTreeMap<FindingKey, Unclear>,
-        #[serde(default, skip_serializing_if = "Absence::is_shown")]
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         absence: Absence,
     },
 }

@@ -13,6 +13,7 @@
 //! - Unknown is never clean.
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
+pub mod deployed;
 pub mod facts;
 pub mod finding;
 pub mod hierarchy;
@@ -29,3 +30,8 @@ pub mod table;
 pub mod time;
 pub mod trigger;
 pub mod unread;
+
+/// Whether a value is left out of JSON, because it is what its absence means.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -29,6 +29,8 @@ pub enum RootCause {
     Failing,
     /// Its build has run longer than `maxBuildTime`.
     Hanging,
+    /// It is not known which version its environment has deployed, and only people can say it.
+    Undecided,
 }
 
 impl RootCause {
@@ -37,6 +39,7 @@ impl RootCause {
             Self::Vulnerable => "vulnerable",
             Self::Failing => "failing",
             Self::Hanging => "hanging",
+            Self::Undecided => "undecided",
         }
     }
 }

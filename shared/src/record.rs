@@ -47,7 +47,7 @@ pub struct Record {
     pub claim: Option<Claim>,
     /// The number of the last start. It rises with every start, whatever its goal: a start with the
     /// token of an earlier one would get that one's execution.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub last_attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<Failures>,
@@ -214,11 +214,6 @@ pub struct Approval {
     pub replaces: Option<Digest>,
     #[serde(flatten)]
     pub decided: Decided,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Record {

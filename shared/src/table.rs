@@ -16,6 +16,7 @@
 //! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments): what a pass reads |
 //! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
 //! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
+//! | `begun` | `survey`, or `place#<place>` | a mark: that was begun, and has not ended |
 //!
 //! The inventory writes JSON into [`STATE`]. Items about what no longer runs stay for
 //! [`GONE_KEPT`], with [`EXPIRES_AT`]. Only people read them.
@@ -76,6 +77,7 @@ pub const GONE_KEPT: Span = Span::days(90);
 const IMAGE: &str = "image#";
 const PLACES: &str = "places";
 const INVENTORY: &str = "inventory";
+const BEGUN: &str = "begun";
 /// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
 const LONGEST_SORT: usize = 1_000;
 
@@ -158,6 +160,17 @@ impl Key {
     /// Returns the key of an unfinished survey's cursor.
     pub fn cursor() -> Self {
         Self::new(INVENTORY, "cursor")
+    }
+
+    /// Returns the key of the mark that a place was begun, or the survey itself.
+    pub fn begun(place: Option<&str>) -> Self {
+        let sort = place.map_or_else(|| "survey".to_owned(), |id| format!("place#{id}"));
+        Self::new(BEGUN, fit(sort))
+    }
+
+    /// Returns the partition that holds all marks.
+    pub const fn all_begun() -> &'static str {
+        BEGUN
     }
 
     /// Returns the image whose record has this partition key.

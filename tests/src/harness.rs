@@ -320,6 +320,13 @@ impl Harness {
         }
     }
 
+    /// Returns all items of the table.
+    pub async fn items(&self) -> Vec<Value> {
+        let table = json!({ "TableName": TABLE });
+        let answer = self.moto.call("dynamodb", "DynamoDB_20120810.Scan", &table).await;
+        answer.expect("moto scans")["Items"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Returns what a function has logged.
     pub fn log(&self, name: &str) -> Vec<String> {
         self.functions.get(name).map(Function::log).unwrap_or_default()

@@ -51,14 +51,14 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
         packages: packages(image),
         variables: pipeline.variables.iter().map(|variable| variable.name().to_owned()).collect(),
         sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
-        reports_digest: image.id.as_str().len() % 2 == 0,
+        reports_digest: image.id.as_str().len().is_multiple_of(2),
     }
 }
 
 fn tagging(line: &Line) -> Tagging {
     match line {
         Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
-        Line::Deployed { environment } => panic!("no image here follows {environment}"),
+        Line::Deployed { environment, .. } => panic!("no image here follows {environment}"),
         Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
     }
 }

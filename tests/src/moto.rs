@@ -109,6 +109,16 @@ impl Moto {
         serde_json::from_slice(&body).expect("a REST service answers in JSON")
     }
 
+    /// Makes a bucket keep the earlier versions of its objects.
+    pub async fn keep_versions(&self, bucket: &str) {
+        let authorization = authorization("s3");
+        let headers = [("authorization", authorization.as_str())];
+        let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let url = format!("{}/{bucket}?versioning", self.url);
+        let (status, body) = http::send("PUT", &url, &headers, enabled).await.expect("moto answers");
+        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+    }
+
     /// Makes a bucket with one object.
     pub async fn put_object(&self, bucket: &str, key: &str, content: &str) {
         for (path, content) in [(bucket.to_owned(), ""), (format!("{bucket}/{key}"), content)] {

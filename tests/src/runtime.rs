@@ -155,6 +155,25 @@ impl Function {
         }
     }
 
+    /// Returns the most memory that the function's process has held, in bytes: `VmHWM` of
+    /// `proc(5)`.
+    pub fn peak_memory(&self) -> u64 {
+        let status = self.child.id().map(|id| std::fs::read_to_string(format!("/proc/{id}/status")));
+        let status = status.and_then(Result::ok).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.unwrap_or_default() * 1024
+    }
+
+    /// Invokes the function, and ends its process when `until` is done. Nothing answers.
+    pub async fn invoke_and_kill(mut self, payload: &Value, until: impl Future<Output = ()>) {
+        let id = format!("{}-killed", self.name);
+        let sent = self.invocations.send(Invocation { id, payload: payload.to_string() }).await;
+        sent.expect("the runtime API lives as long as its function");
+        until.await;
+        self.child.kill().await.expect("the function still runs");
+    }
+
     /// Returns the lines that the function has written so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

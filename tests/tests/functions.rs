@@ -76,6 +76,8 @@ async fn a_missing_setting_is_named_to_the_caller() {
     let error = function.invoke(&fixture("scheduled-event-rule")).await.unwrap_err();
     assert_eq!(error.kind, "InvalidSettings");
     assert!(error.message.starts_with("PATCHWAVE_HIERARCHY is not set"), "{}", error.message);
+    let log = function.log();
+    assert_eq!(log.iter().filter(|line| line.contains("PATCHWAVE_HIERARCHY")).count(), 1, "once: {log:?}");
 }
 
 #[tokio::test]

@@ -47,9 +47,8 @@ fn play(hierarchy: Hierarchy, as_if_enforced: bool, options: &Demo) -> Result<De
     let strikes_at = QUIET_MORNING.after(simulation.now());
     simulation.run_until(strikes_at, &mut |_, observation| watcher.see(observation))?;
     let Some(incident) = simulation.publish_incident() else {
-        return Err(BadInput(
-            "nothing to simulate: no image installs a package that could be vulnerable; add one that is not built on scratch"
-                .to_owned(),
+        return Err(BadInput::new(
+            "nothing to simulate: no image installs a package that could be vulnerable; add one that is not built on scratch",
         ));
     };
 

@@ -44,14 +44,14 @@ pub(super) fn check_environment(known: &Known, asked: &str) -> Result<(), BadInp
         return Ok(());
     }
     if names.is_empty() {
-        return Err(BadInput(format!(
+        return Err(BadInput::new(format!(
             "no environment {asked:?}: the hierarchy file names none; add `environment:` to the accounts under `inventory:`"
         )));
     }
     let meant = near(asked, &names).map(|name| format!(" Did you mean {name}?")).unwrap_or_default();
     let names: Vec<&str> = names.into_iter().collect();
     let names = names.join(", ");
-    Err(BadInput(format!("no environment {asked:?}.{meant} The environments are: {names}")))
+    Err(BadInput::new(format!("no environment {asked:?}.{meant} The environments are: {names}")))
 }
 
 fn environments(known: &Known) -> BTreeSet<&str> {

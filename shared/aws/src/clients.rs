@@ -9,12 +9,16 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::ConfigBag;
+use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use http_body_util::Limited;
 use patchwave::hierarchy::Role;
 use patchwave::image::EcrRegistry;
 use patchwave_converge::Fault;
@@ -28,6 +32,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a call may take with all its retries.
 const OPERATION: Duration = Duration::from_secs(30);
+/// The largest answer of another account that is read, in bytes. A page of a hundred tasks or job
+/// definitions takes at most a few megabytes.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// The first attempt and its retries.
 const ATTEMPTS: u32 = 4;
 
@@ -72,10 +79,17 @@ impl Clients {
     }
 
     /// Returns the clients of another region, and of another account if the caller passes its
-    /// credentials. They try each call once, because the survey retries at its own pace.
+    /// credentials. They try each call once, because the survey retries at its own pace, and read
+    /// no answer that is larger than [`LARGEST_ANSWER`].
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
         let Self { config, own_s3 } = self.elsewhere(region, credentials);
-        Self { config: config.to_builder().retry_config(RetryConfig::disabled()).build(), own_s3 }
+        let http = config.http_client().map(Bounded);
+        let config = config.to_builder().retry_config(RetryConfig::disabled());
+        let config = match http {
+            Some(http) => config.http_client(http),
+            None => config,
+        };
+        Self { config: config.build(), own_s3 }
     }
 
     /// Returns the clients of another region, and of another account if the caller passes its
@@ -195,6 +209,37 @@ impl HttpClient for OnDemand {
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
         self.0.connector_metadata()
+    }
+}
+
+/// An HTTP client that reads a large answer no further than [`LARGEST_ANSWER`].
+#[derive(Debug)]
+struct Bounded(SharedHttpClient);
+
+impl HttpClient for Bounded {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(BoundedConnector(self.0.http_connector(settings, components)))
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct BoundedConnector(SharedHttpConnector);
+
+impl HttpConnector for BoundedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            let bound = |body| SdkBody::from_body_1_x(Limited::new(body, LARGEST_ANSWER));
+            answer.await.map(|answer| answer.map(bound))
+        })
     }
 }
 

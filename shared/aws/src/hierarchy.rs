@@ -1,6 +1,8 @@
 //! Where the hierarchy comes from: a file or an object in S3. Every invocation reads it, so that a
 //! change needs no deployment.
 
+mod editions;
+
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use patchwave::hierarchy::Hierarchy;
+use patchwave::time::Timestamp;
 use patchwave_converge::Fault;
 
 use crate::fault::{fault, invalid};
 use crate::settings::{HIERARCHY, Source};
+pub(crate) use editions::Kept;
 
 /// Largest file to read, in bytes. Ten thousand images need two million.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -20,22 +24,41 @@ const LARGEST: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct HierarchySource {
     source: Source,
+    /// Whether the last good edition takes the place of one that cannot be used.
+    keeps: bool,
     cached: Mutex<Option<Cached>>,
 }
 
 #[derive(Debug, Clone)]
 struct Cached {
+    /// Of the file as it is now.
     etag: String,
     hierarchy: Arc<Hierarchy>,
+    /// Which edition the hierarchy is, if it is not the file as it is now.
+    kept: Option<Kept>,
 }
 
 impl HierarchySource {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, cached: Mutex::new(None) }
+        Self { source, keeps: false, cached: Mutex::new(None) }
     }
 
-    /// Reads the hierarchy as it is now. `s3` makes the client, if one is needed.
-    pub(crate) async fn load(&self, s3: impl FnOnce() -> Client) -> Result<Arc<Hierarchy>, Fault> {
+    /// Makes a source that returns the last good edition while the file cannot be used.
+    pub(crate) fn keeping(self) -> Self {
+        Self { keeps: true, ..self }
+    }
+
+    /// Returns which edition was loaded last, if it was not the file as it is now.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.kept.clone()
+    }
+
+    /// Reads the hierarchy as it is `now`. `s3` makes the client, if one is needed.
+    pub(crate) async fn load(
+        &self,
+        s3: impl FnOnce() -> Client,
+        now: Timestamp,
+    ) -> Result<Arc<Hierarchy>, Fault> {
         match &self.source {
             Source::Text { name, yaml } => {
                 parse(name, yaml).map_err(|problem| invalid(format!("read the hierarchy {name}"), problem))
@@ -45,14 +68,22 @@ impl HierarchySource {
                 let yaml = file(path).map_err(|problem| wrong(&operation, &problem))?;
                 parse(&path.display().to_string(), &yaml).map_err(|problem| invalid(operation, problem))
             }
-            Source::Object { bucket, key } => self.object(s3(), bucket, key).await,
+            Source::Object { bucket, key } => self.object(s3(), bucket, key, now).await,
         }
     }
 
-    async fn object(&self, s3: Client, bucket: &str, key: &str) -> Result<Arc<Hierarchy>, Fault> {
+    async fn object(
+        &self,
+        s3: Client,
+        bucket: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Hierarchy>, Fault> {
         let name = format!("s3://{bucket}/{key}");
         let operation = format!("read the hierarchy {name}");
         let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let in_force = |cached: &Cached| cached.kept.as_ref().is_none_or(|kept| kept.is_in_force(now));
+        let cached = cached.filter(in_force);
         let known = cached.as_ref().map(|cached| cached.etag.clone());
         let output = match s3.get_object().bucket(bucket).key(key).set_if_none_match(known).send().await {
             Ok(output) => output,
@@ -60,14 +91,24 @@ impl HierarchySource {
                 let unchanged = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 304);
                 return match cached {
                     Some(cached) if unchanged => Ok(cached.hierarchy),
-                    _ => Err(fault(format!("{operation}, which {} names,", HIERARCHY.name), &error)),
+                    _ => Err(fault(format!("{operation}, which {} names", HIERARCHY.name), &error)),
                 };
             }
         };
         let etag = output.e_tag().map(str::to_owned);
-        let yaml = body(output).await.map_err(|problem| wrong(&operation, &problem))?;
-        let hierarchy = parse(&name, &yaml).map_err(|problem| invalid(operation, problem))?;
-        let cached = etag.map(|etag| Cached { etag, hierarchy: Arc::clone(&hierarchy) });
+        let read = match body(output).await {
+            Ok(yaml) => parse(&name, &yaml).map_err(|problem| invalid(operation, problem)),
+            Err(problem) => Err(wrong(&operation, &problem)),
+        };
+        let (hierarchy, kept) = match read {
+            Ok(hierarchy) => (hierarchy, None),
+            Err(fault) if self.keeps => {
+                let good = editions::last_good(&s3, (bucket, key), &fault.message, now).await;
+                good.map(|(hierarchy, kept)| (hierarchy, Some(kept))).ok_or(fault)?
+            }
+            Err(fault) => return Err(fault),
+        };
+        let cached = etag.map(|etag| Cached { etag, hierarchy: Arc::clone(&hierarchy), kept });
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = cached;
         Ok(hierarchy)
     }
@@ -114,6 +155,72 @@ mod tests {
     const YAML: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, images: [{tier: base, \
                         repository: base/os, tags: ['1'], from: scratch}]}";
 
+    fn now() -> Timestamp {
+        "2026-01-10T12:00:00Z".parse().unwrap()
+    }
+
+    /// Editions of the file, the newest first: when each was written, and whether it can be used.
+    fn bucket(editions: &'static [(&'static str, bool)]) -> aws_config::SdkConfig {
+        fake::raw(move |request| {
+            let query = request.uri().to_string();
+            let version = |n: usize, at: &str| {
+                format!(
+                    "<Version><Key>h.yaml</Key><VersionId>v{n}</VersionId><IsLatest>{}</IsLatest>\
+                     <LastModified>{at}</LastModified></Version>",
+                    n == 0
+                )
+            };
+            if query.contains("versions") {
+                let listed: String = editions.iter().enumerate().map(|(n, (at, _))| version(n, at)).collect();
+                let listed = format!("<ListVersionsResult>{listed}</ListVersionsResult>");
+                return http::Response::builder().body(listed).unwrap();
+            }
+            let asked = query.split("versionId=v").nth(1).and_then(|id| id.split('&').next());
+            let n = asked.map_or(0, |id| id.parse().unwrap());
+            let known = request.headers().get("if-none-match").is_some();
+            let status = if known { 304 } else { 200 };
+            let yaml = if editions[n].1 { YAML } else { "{version: 1, registy: x}" };
+            http::Response::builder().header("etag", "\"0\"").status(status).body(yaml.to_owned()).unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn the_last_good_edition_stays_in_force_with_its_age() {
+        let config = bucket(&[
+            ("2026-01-10T11:00:00.000Z", false),
+            ("2026-01-09T12:00:00.000Z", false),
+            ("2025-06-01T00:00:00.000Z", true),
+        ]);
+        let source = object().keeping();
+        for _ in 0..2 {
+            let hierarchy = source.load(|| Client::new(&config), now()).await.unwrap();
+            assert_eq!(hierarchy.len(), 1);
+            let message = source.kept().unwrap().message(now());
+            for part in
+                ["edition of 2025-06-01", "replaced 24 hours ago", "until 2026-01-16T12:00:00Z", "registy"]
+            {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+        }
+        let later = "2026-01-16T12:00:00Z".parse().unwrap();
+        let fault = source.load(|| Client::new(&config), later).await.unwrap_err();
+        assert!(fault.message.contains("registy"), "never older than seven days: {fault}");
+    }
+
+    #[tokio::test]
+    async fn without_a_good_edition_and_for_people_the_file_is_what_it_is() {
+        let none = bucket(&[("2026-01-10T11:00:00.000Z", false), ("2026-01-09T12:00:00.000Z", false)]);
+        assert!(object().keeping().load(|| Client::new(&none), now()).await.is_err());
+        let one = bucket(&[("2026-01-10T11:00:00.000Z", false), ("2026-01-09T12:00:00.000Z", true)]);
+        assert!(object().load(|| Client::new(&one), now()).await.is_err());
+        let source = object().keeping();
+        source.load(|| Client::new(&one), now()).await.unwrap();
+        let good = bucket(&[("2026-01-10T11:30:00.000Z", true)]);
+        let read = object().keeping();
+        read.load(|| Client::new(&good), now()).await.unwrap();
+        assert_eq!((source.kept().is_some(), read.kept()), (true, None));
+    }
+
     fn object() -> HierarchySource {
         HierarchySource::new(Source::Object { bucket: "conf".into(), key: "h.yaml".into() })
     }
@@ -127,18 +234,18 @@ mod tests {
             answer.body(if known { String::new() } else { YAML.to_owned() }).unwrap()
         });
         let source = object();
-        let first = source.load(|| Client::new(&config)).await.unwrap();
-        let second = source.load(|| Client::new(&config)).await.unwrap();
+        let first = source.load(|| Client::new(&config), now()).await.unwrap();
+        let second = source.load(|| Client::new(&config), now()).await.unwrap();
         assert!(Arc::ptr_eq(&first, &second));
     }
 
     #[tokio::test]
     async fn what_cannot_be_read_is_named() {
         let config = fake::raw(|_| http::Response::builder().status(403).body(String::new()).unwrap());
-        let fault = object().load(|| Client::new(&config)).await.unwrap_err();
+        let fault = object().load(|| Client::new(&config), now()).await.unwrap_err();
         assert!(fault.to_string().contains("s3://conf/h.yaml, which PATCHWAVE_HIERARCHY names"), "{fault}");
         let file = HierarchySource::new(Source::File("no/such/file.yaml".into()));
-        let fault = file.load(|| Client::new(&config)).await.unwrap_err();
+        let fault = file.load(|| Client::new(&config), now()).await.unwrap_err();
         assert!(
             fault.to_string().contains("no/such/file.yaml")
                 && fault.to_string().contains("PATCHWAVE_HIERARCHY")

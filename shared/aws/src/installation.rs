@@ -8,12 +8,14 @@ use patchwave::hierarchy::{Hierarchy, UnknownImage};
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave::policy::Mode;
+use patchwave::time::Timestamp;
 use patchwave_converge::{Fault, NotIntervened, World};
 
 use crate::clients::Clients;
 use crate::hierarchy::HierarchySource;
 use crate::scheduler::{Schedule, Scheduler};
 use crate::settings::{InvalidSettings, Settings, Source};
+use crate::survey::{Clock, WallClock};
 use crate::world::AwsWorld;
 
 /// An installation of Patchwave, as the environment describes it.
@@ -26,8 +28,16 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
+    /// Reads the settings of a function. While the hierarchy file cannot be used, its last good
+    /// edition stays in force.
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
-        Self::with(None).await
+        let installation = Self::with(None).await?;
+        Ok(Self { hierarchy: installation.hierarchy.keeping(), ..installation })
+    }
+
+    /// Says which edition of the hierarchy the last world had, if it was not the file as it is now.
+    pub(crate) fn kept(&self, now: Timestamp) -> Option<String> {
+        self.hierarchy.kept().map(|kept| kept.message(now))
     }
 
     /// Reads the settings; `hierarchy`, if a person names one, takes the place of the
@@ -62,7 +72,7 @@ impl Installation {
 
     /// Returns the world, with the current hierarchy.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
-        let hierarchy = self.hierarchy.load(|| self.clients.s3()).await?;
+        let hierarchy = self.hierarchy.load(|| self.clients.s3(), WallClock.now()).await?;
         let ticks = self.ticks.clone();
         let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, ticks);
         Ok((world, hierarchy))

@@ -13,7 +13,7 @@ use patchwave::inventory::{
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
 use patchwave_converge::{
-    Described, Failure, Fault, FaultKind, Report, Surveyed, Understood, World, describe, rescan,
+    Described, Failure, FailureKind, Fault, FaultKind, Report, Surveyed, Understood, World, describe, rescan,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -22,7 +22,7 @@ use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
 use crate::scheduler::Scheduler;
 use crate::settings::Source;
-use crate::survey::{Cursor, Surveyor, Target};
+use crate::survey::{Begun, Book, Cursor, Marks, Surveyor, Target, begun};
 use crate::telemetry;
 use crate::world::AwsWorld;
 
@@ -39,7 +39,7 @@ pub(crate) struct Swept {
     understood: Understood,
     totals: Totals,
     /// Failures that did not stop the sweep.
-    faults: Vec<Fault>,
+    faults: Vec<(FailureKind, Fault)>,
 }
 
 /// Surveys everything that the hierarchy names, or what the last invocation left of it. Resolves
@@ -49,11 +49,15 @@ pub(crate) async fn sweep(
     world: &AwsWorld,
     hierarchy: &Hierarchy,
     deadline: Option<Timestamp>,
+    unended: &[Begun],
 ) -> Result<Swept, Fault> {
     let ledger = world.ledger();
+    let marks: Arc<dyn Marks> = Arc::new(ledger.clone());
+    marks.write(Begun { place: None, times: 1, at: world.now() }).await?;
     let resume: Option<Unfinished> = ledger.state::<Option<Unfinished>>(Key::cursor()).await?.flatten();
     let began = resume.as_ref().map_or_else(|| world.now(), |unfinished| unfinished.began);
-    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint());
+    let book = Book::new(Arc::clone(&marks), unended);
+    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint(), book);
     let until = deadline.and_then(|deadline| survey_deadline(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
@@ -65,7 +69,8 @@ pub(crate) async fn sweep(
     let described = describe(world, hierarchy, &before, &survey).await;
     let mut faults = Vec::new();
     if survey.has_unread_clusters() {
-        faults.extend(add_reports(world, hierarchy, &described, &mut survey).await.err());
+        let failed = add_reports(world, hierarchy, &described, &mut survey).await.err();
+        faults.extend(failed.map(|fault| (FailureKind::Read, fault)));
     }
     let surveyed = Surveyed { survey, began, ended: left.is_none() };
     let understood = described.understand(hierarchy, &before, &surveyed);
@@ -81,8 +86,10 @@ pub(crate) async fn sweep(
         let state = serde_json::to_string(&unfinished).map_err(|e| invalid(operation, e.to_string()))?;
         ledger.write(&[Item { key: Key::cursor(), state, expires_at: None }]).await?;
     }
+    marks.remove(None, now).await?;
     if !surveyed.ended {
-        faults.extend(continue_survey(installation.sweeps(), world.now(), made_progress).await.err());
+        let failed = continue_survey(installation.sweeps(), world.now(), made_progress).await.err();
+        faults.extend(failed.map(|fault| (FailureKind::Schedule, fault)));
     }
 
     let inventory = &understood.folded.inventory;
@@ -102,6 +109,11 @@ pub(crate) async fn sweep(
         changes = understood.folded.changes.len(), ended = surveyed.ended, "swept"
     );
     Ok(Swept { understood, totals, faults })
+}
+
+/// Returns what an earlier survey began and did not end: its function ended instead.
+pub(crate) async fn unended(world: &AwsWorld) -> Result<Vec<Begun>, Fault> {
+    begun(world.ledger()).await
 }
 
 /// Adds what Inspector saw in the clusters that could not be read, if Inspector scans. If several
@@ -184,17 +196,21 @@ pub(crate) async fn finish(
 ) {
     let Swept { understood, totals, faults } = match swept {
         Ok(swept) => swept,
-        Err(fault) => return fail(report, None, &fault),
+        // Nothing of what it saw is in the table.
+        Err(fault) => {
+            report.is_whole = false;
+            return fail(report, FailureKind::Write, None, &fault);
+        }
     };
     report.inventory = Some(totals);
-    for fault in &faults {
-        fail(report, None, fault);
+    for (kind, fault) in &faults {
+        fail(report, *kind, None, fault);
     }
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
         // Then the scans themselves show which scanner made them.
         Err(fault) => {
-            fail(report, None, &fault);
+            fail(report, FailureKind::Read, None, &fault);
             Scanner::Basic
         }
     };
@@ -203,12 +219,12 @@ pub(crate) async fn finish(
             let (begun, faults) = rescan(world, hierarchy, &understood).await;
             report.scans_requested.extend(begun);
             for (image, fault) in faults {
-                fail(report, Some(image), &fault);
+                fail(report, FailureKind::Scan, Some(image), &fault);
             }
         }
         Scanner::Enhanced => match watched(world, hierarchy, &understood.folded.inventory).await {
             Ok(doubts) => report.doubts.extend(doubts.iter().map(ToString::to_string)),
-            Err(fault) => fail(report, None, &fault),
+            Err(fault) => fail(report, FailureKind::Read, None, &fault),
         },
     }
 }
@@ -225,8 +241,8 @@ async fn watched(
     Ok(doubts(hierarchy, inventory, &windows, &covered, world.now()))
 }
 
-fn fail(report: &mut Report, image: Option<ImageId>, fault: &Fault) {
-    report.errors.push(Failure { image, message: fault.to_string() });
+fn fail(report: &mut Report, kind: FailureKind, image: Option<ImageId>, fault: &Fault) {
+    report.errors.push(Failure { kind, image, message: fault.to_string() });
 }
 
 /// An installation's inventory, as its table holds it.

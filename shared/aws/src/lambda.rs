@@ -1,15 +1,16 @@
 //! The handler that all functions share. The functions differ in what a schedule means to them.
 
-use std::collections::BTreeSet;
+mod batch;
+
 use std::pin::Pin;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::SqsEvent;
 use futures::future::LocalBoxFuture;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
-use patchwave_converge::{Fault, FaultKind, PassSettings, Report, converge};
+use patchwave_converge::{Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
@@ -18,6 +19,7 @@ use crate::inventory;
 use crate::settings::InvalidSettings;
 use crate::telemetry;
 use crate::world::AwsWorld;
+use batch::Batch;
 
 /// A function: its name, and what a schedule means to it.
 ///
@@ -79,6 +81,10 @@ enum Failed {
     World(#[from] Fault),
     #[error("not everything could be written; SQS delivers the events again")]
     NotWhole,
+    #[error("another invocation was faster; SQS delivers the events again")]
+    Raced,
+    #[error("not everything could be written: {0}")]
+    Unwritten(String),
     #[error("cannot write the report: {0}")]
     Report(serde_json::Error),
 }
@@ -94,7 +100,7 @@ impl From<Failed> for Diagnostic {
                 FaultKind::Unavailable => "Unavailable",
                 FaultKind::Invalid => "Invalid",
             },
-            Failed::NotWhole => "NotWhole",
+            Failed::NotWhole | Failed::Raced | Failed::Unwritten(_) => "NotWhole",
             Failed::Report(_) => "InvalidReport",
         };
         Self { error_type: error_type.to_owned(), error_message: failed.to_string() }
@@ -128,16 +134,11 @@ impl Function {
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule);
-            let passed = self
-                .pass(batch.triggers(), owner, deadline)
-                .await
-                .and_then(|report| if report.is_whole { Ok(()) } else { Err(Failed::NotWhole) });
+            let passed = self.pass(batch.triggers(), owner, deadline).await.and_then(|report| whole(&report));
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule)? {
-            Event::Trigger(trigger) => {
-                serde_json::to_value(self.pass(vec![trigger], owner, deadline).await?).map_err(Failed::Report)
-            }
+            Event::Trigger(trigger) => answer_of(&self.pass(vec![trigger], owner, deadline).await?),
             Event::Ignored { because } => {
                 info!(target: "patchwave", because, "ignored");
                 ignored(&because).map_err(Failed::Report)
@@ -166,8 +167,10 @@ impl Function {
             settings: &settings,
             deadline,
         };
-        let report = (self.role.pass)(invocation).await?;
-        telemetry::report(&report);
+        let mut report = (self.role.pass)(invocation).await?;
+        let kept = installation.kept(world.now());
+        report.errors.extend(kept.map(|message| Failure { kind: FailureKind::Read, image: None, message }));
+        telemetry::report(&report, world.now());
         Ok(report)
     }
 }
@@ -188,16 +191,47 @@ impl Invocation<'_> {
         Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
     }
 
-    /// Sweeps if a trigger asks for it. If the sweep fails, the pass is still made.
+    /// Sweeps if a trigger asks for it. If the survey fails, the pass is still made: after an error
+    /// of the survey, and before a survey that ended the function the last time.
     async fn sweep(self) -> Result<Report, Fault> {
         if !self.triggers.contains(&Trigger::Sweep) {
             return self.make().await;
         }
-        let swept =
-            Box::pin(inventory::sweep(self.installation, self.world, self.hierarchy, self.deadline)).await;
-        let mut report = self.make().await?;
+        let begun = inventory::unended(self.world).await;
+        let is_survey = |begun: &crate::survey::Begun| begun.place.is_none();
+        let ended_badly = begun.as_ref().is_ok_and(|begun| begun.iter().any(is_survey));
+        let passed = if ended_badly { Some(self.make().await?) } else { None };
+        let swept = match begun {
+            Ok(begun) => {
+                let Self { installation, world, hierarchy, deadline, .. } = self;
+                Box::pin(inventory::sweep(installation, world, hierarchy, deadline, &begun)).await
+            }
+            Err(fault) => Err(fault),
+        };
+        let mut report = match passed {
+            Some(report) => report,
+            None => self.make().await?,
+        };
         Box::pin(inventory::finish(self.world, self.hierarchy, swept, &mut report)).await;
         Ok(report)
+    }
+}
+
+/// Returns why SQS must deliver the events of a pass again, if it must.
+fn whole(report: &Report) -> Result<(), Failed> {
+    if report.is_whole {
+        return Ok(());
+    }
+    let raced = report.unwritten().is_none() && !report.raced.is_empty();
+    Err(if raced { Failed::Raced } else { Failed::NotWhole })
+}
+
+/// Returns a report to whoever invoked the function. If something was not written, the invocation
+/// fails: then Lambda tries a sweep again, and an alarm notifies people. A report reaches nobody.
+fn answer_of(report: &Report) -> Result<Value, Failed> {
+    match report.unwritten() {
+        Some(failure) => Err(Failed::Unwritten(failure.message.clone())),
+        None => serde_json::to_value(report).map_err(Failed::Report),
     }
 }
 
@@ -205,98 +239,6 @@ fn ignored(because: &str) -> Result<Value, serde_json::Error> {
     let mut report = serde_json::to_value(Report::default())?;
     report["ignored"] = json!(because);
     Ok(report)
-}
-
-/// The records of an SQS batch, each read separately.
-///
-/// SQS moves a message that failed too often to the dead-letter queue, with its body and its id but
-/// without a reason. So the reason of every failure is logged under `message_id`.
-#[derive(Debug, Default)]
-struct Batch {
-    /// Messages that trigger the pass.
-    triggers: Vec<(Message, Trigger)>,
-    /// Messages that cannot be read. Each of them fails alone.
-    bad: Vec<Message>,
-}
-
-/// Identifies a message, and counts its deliveries.
-#[derive(Debug)]
-struct Message {
-    id: String,
-    receive_count: Option<u32>,
-}
-
-impl Message {
-    fn new(record: &mut SqsMessage) -> Self {
-        let receive_count = record.attributes.get("ApproximateReceiveCount");
-        Self {
-            receive_count: receive_count.and_then(|count| count.parse().ok()),
-            id: record.message_id.take().unwrap_or_default(),
-        }
-    }
-
-    /// Logs why the message failed.
-    fn log(&self, why: &dyn std::error::Error) {
-        error!(target: "patchwave", message_id = self.id, receive_count = self.receive_count, "{why}");
-    }
-}
-
-impl Batch {
-    fn read(records: Vec<SqsMessage>, schedule: ScheduleKind) -> Self {
-        let mut batch = Self::default();
-        for mut record in records {
-            let message = Message::new(&mut record);
-            match read_body(record.body.as_deref().unwrap_or_default(), schedule) {
-                Ok(Event::Trigger(trigger)) => batch.triggers.push((message, trigger)),
-                Ok(Event::Ignored { because }) => {
-                    info!(target: "patchwave", message_id = message.id, because, "ignored");
-                }
-                Err(problem) => {
-                    message.log(&problem);
-                    batch.bad.push(message);
-                }
-            }
-        }
-        batch
-    }
-
-    /// Returns each trigger once. One scan of many platforms emits several equal events.
-    fn triggers(&self) -> Vec<Trigger> {
-        let each: BTreeSet<&Trigger> = self.triggers.iter().map(|(_, trigger)| trigger).collect();
-        each.into_iter().cloned().collect()
-    }
-
-    /// Names the messages that SQS must deliver again: bad ones, and all others if the pass failed.
-    fn response(self, passed: Result<(), Failed>) -> SqsBatchResponse {
-        let mut again = self.bad;
-        if let Err(failed) = passed {
-            for (message, _) in self.triggers {
-                message.log(&failed);
-                again.push(message);
-            }
-        }
-        let mut response = SqsBatchResponse::default();
-        response.batch_item_failures = again.into_iter().map(|message| failure(message.id)).collect();
-        response
-    }
-}
-
-fn failure(message_id: String) -> BatchItemFailure {
-    let mut failure = BatchItemFailure::default();
-    failure.item_identifier = message_id;
-    failure
-}
-
-fn read_body(body: &str, schedule: ScheduleKind) -> Result<Event, BadBody> {
-    Ok(trigger::parse(&serde_json::from_str(body)?, schedule)?)
-}
-
-#[derive(Debug, thiserror::Error)]
-enum BadBody {
-    #[error("the message's body is not JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error(transparent)]
-    Event(#[from] InvalidEvent),
 }
 
 /// Reads a batch as a function does, and returns how many of its messages fail alone.

@@ -1,13 +1,16 @@
 //! Logs: one JSON object a line, each with the request that it belongs to. Neither settings nor
 //! credentials are logged.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
+use patchwave::inventory::metric_line;
 use patchwave::plan::Reason;
-use patchwave_converge::Report;
-use serde_json::Value;
+use patchwave::time::Timestamp;
+use patchwave_converge::{FailureKind, Report};
+use serde_json::{Value, json};
 use tracing::{Span, error, info, info_span, warn};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -23,6 +26,10 @@ pub(crate) fn init() {
     let _ = log.try_init();
 }
 
+/// What the runtime logs once more about a failed invocation, without its request and in Debug form.
+/// A panic is on stderr too.
+const REPEATS: &str = "lambda_runtime::layers::panic";
+
 /// Reads levels by target, such as `warn,patchwave=info`. Parts that make no sense are left out.
 ///
 /// `EnvFilter` can do more, but every function's package would hold an engine of regular
@@ -30,7 +37,8 @@ pub(crate) fn init() {
 fn filter(directives: &str) -> Targets {
     let readable = |directive: &&str| !directive.is_empty() && directive.parse::<Targets>().is_ok();
     let readable: Vec<&str> = directives.split(',').map(str::trim).filter(readable).collect();
-    readable.join(",").parse().unwrap_or_default()
+    let asked: Targets = readable.join(",").parse().unwrap_or_default();
+    asked.with_target(REPEATS, LevelFilter::OFF)
 }
 
 /// Returns the span that every line of a request belongs to.
@@ -45,8 +53,9 @@ pub(crate) fn figures(line: &Value) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Logs what a pass did and did not do.
-pub(crate) fn report(report: &Report) {
+/// Logs what a pass did and did not do, and counts what failed.
+pub(crate) fn report(report: &Report, now: Timestamp) {
+    errors(report, now).iter().for_each(figures);
     for started in &report.started {
         let reasons: Vec<&str> = started.reasons.iter().map(Reason::code).collect();
         info!(
@@ -74,9 +83,12 @@ pub(crate) fn report(report: &Report) {
     for doubt in &report.doubts {
         warn!(target: "patchwave", doubt, "doubted");
     }
+    for image in &report.raced {
+        info!(target: "patchwave", %image, "another invocation wrote it first");
+    }
     for failure in &report.errors {
         let image = failure.image.as_ref().map(ToString::to_string);
-        error!(target: "patchwave", image, "{}", failure.message);
+        error!(target: "patchwave", image, kind = failure.kind.name(), "{}", failure.message);
     }
     info!(
         target: "patchwave",
@@ -85,12 +97,25 @@ pub(crate) fn report(report: &Report) {
     );
 }
 
+/// Returns the metric `Errors`: all failures in one line, which an alarm can watch, and those of
+/// each kind in another. A pass without failures writes nothing, so that it costs nothing.
+fn errors(report: &Report, now: Timestamp) -> Vec<Value> {
+    let mut kinds = BTreeMap::<FailureKind, usize>::new();
+    for failure in &report.errors {
+        *kinds.entry(failure.kind).or_default() += 1;
+    }
+    let all = (!kinds.is_empty()).then_some((None, report.errors.len()));
+    let each = kinds.into_iter().map(|(kind, count)| (Some(("Kind", kind.name().to_owned())), count));
+    let line = |(dimension, count)| metric_line(now, dimension, &[("Errors", json!(count), "Count")]);
+    all.into_iter().chain(each).map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use patchwave::plan::Hold;
-    use patchwave_converge::Held;
+    use patchwave_converge::{Failure, Held};
     use tracing::Level;
 
     use super::*;
@@ -98,7 +123,7 @@ mod tests {
     fn logged(report: &Report) -> String {
         let (log, writer) = std::io::pipe().unwrap();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(writer));
-        tracing::subscriber::with_default(lines.finish(), || super::report(report));
+        tracing::subscriber::with_default(lines.finish(), || super::report(report, Timestamp::UNIX_EPOCH));
         std::io::read_to_string(log).unwrap()
     }
 
@@ -115,11 +140,46 @@ mod tests {
     }
 
     #[test]
+    fn failures_are_counted_together_and_by_kind() {
+        let failure = |kind| Failure { kind, image: None, message: String::new() };
+        let errors = [FailureKind::Notice, FailureKind::Scan, FailureKind::Notice].map(failure).to_vec();
+        let lines = errors_of(Report { errors, ..Report::default() });
+        assert_eq!(
+            lines,
+            [
+                (json!([]), 3, Value::Null),
+                (json!(["Kind"]), 1, json!("scan")),
+                (json!(["Kind"]), 2, json!("notice"))
+            ]
+        );
+        assert_eq!(errors_of(Report::default()), [], "an installation without failures pays for no metric");
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "tests write reports in place")]
+    fn errors_of(report: Report) -> Vec<(Value, u64, Value)> {
+        let lines = errors(&report, Timestamp::UNIX_EPOCH);
+        let read = |line: &Value| {
+            let dimensions = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0].clone();
+            (dimensions, line["Errors"].as_u64().unwrap(), line["Kind"].clone())
+        };
+        lines.iter().map(read).collect()
+    }
+
+    #[test]
+    fn the_words_of_the_report_and_of_the_metric_are_the_same() {
+        use FailureKind::{Notice, Read, Scan, Schedule, Start, Write};
+        for kind in [Read, Write, Start, Scan, Notice, Schedule] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+
+    #[test]
     fn a_filter_is_read_as_far_as_it_makes_sense() {
         let asked = filter("warn, patchwave=debug,patchwave=[{,,aws_config=loud");
         assert!(asked.would_enable("patchwave", &Level::DEBUG));
         assert!(!asked.would_enable("patchwave", &Level::TRACE));
         assert!(asked.would_enable("aws_config", &Level::WARN));
         assert!(!asked.would_enable("aws_config", &Level::INFO));
+        assert!(!asked.would_enable(REPEATS, &Level::ERROR));
     }
 }

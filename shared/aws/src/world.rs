@@ -1,11 +1,13 @@
 //! The [`World`] on AWS.
 
+mod deployed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
-use patchwave::hierarchy::{Image, Line};
+use patchwave::hierarchy::Image;
 use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
 use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
@@ -131,11 +133,17 @@ impl World for AwsWorld {
     }
 
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
-        let deployed = images.iter().filter(|image| matches!(image.line, Line::Deployed { .. }));
-        let deployed: BTreeSet<ImageId> = deployed.map(|image| image.id.clone()).collect();
+        let deployed = deployed::images(images);
         let running =
             if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.deployments(&deployed).await };
-        self.registry.currents(images, &running).await
+        let (running, unclear) = match running.map(|running| deployed::choose(images, running)) {
+            Ok(deployed::Chosen { running, unclear }) => (Ok(running), unclear),
+            Err(fault) => (Err(fault), BTreeMap::new()),
+        };
+        let clear = images.iter().copied().filter(|image| !unclear.contains_key(&image.id));
+        let mut currents = self.registry.currents(&clear.collect::<Vec<_>>(), &running).await;
+        currents.extend(unclear.into_iter().map(|(id, fault)| (id, Err(fault))));
+        currents
     }
 
     async fn versions(

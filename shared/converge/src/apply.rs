@@ -14,7 +14,7 @@ use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
 use patchwave::record::{Claim, Ended, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
-use crate::report::{Failure, Held, Report, Started};
+use crate::report::{Failure, FailureKind, Held, Report, Started};
 use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes,
@@ -86,7 +86,8 @@ impl<W: World> Pass<'_, W> {
 
     fn report_unreadable_records(&mut self) {
         for (image, why) in &self.facts.unreadable {
-            self.report.errors.push(Failure { image: Some(image.clone()), message: why.clone() });
+            let (kind, image) = (FailureKind::Read, Some(image.clone()));
+            self.report.errors.push(Failure { kind, image, message: why.clone() });
         }
     }
 
@@ -117,7 +118,7 @@ impl<W: World> Pass<'_, W> {
             match self.world.request_scan(&scan.repository, &scan.digest).await {
                 Ok(true) => self.report.scans_requested.push(scan),
                 Ok(false) => {}
-                Err(fault) => self.fail(Some(&scan.image), &fault),
+                Err(fault) => self.fail(FailureKind::Scan, Some(&scan.image), &fault),
             }
         }
     }
@@ -127,7 +128,7 @@ impl<W: World> Pass<'_, W> {
         if let Some(at) = at
             && let Err(fault) = self.world.recheck(at).await
         {
-            self.fail(None, &fault);
+            self.fail(FailureKind::Schedule, None, &fault);
         }
     }
 
@@ -140,8 +141,8 @@ impl<W: World> Pass<'_, W> {
         self.report.held.sort_by(|a, b| a.image.cmp(&b.image));
     }
 
-    fn fail(&mut self, image: Option<&ImageId>, error: &dyn std::error::Error) {
-        self.report.errors.push(Failure { image: image.cloned(), message: error.to_string() });
+    fn fail(&mut self, kind: FailureKind, image: Option<&ImageId>, error: &dyn std::error::Error) {
+        self.report.errors.push(Failure { kind, image: image.cloned(), message: error.to_string() });
     }
 
     /// Writes the records and returns whose were written.
@@ -165,8 +166,10 @@ impl<W: World> Pass<'_, W> {
             Ok(()) => return true,
             // Whoever was faster planned with newer facts; what this plan meant to write is found
             // by the next.
-            Err(NotSaved::Conflict) => {}
-            Err(error) => self.fail(Some(image), &error),
+            Err(NotSaved::Conflict) => {
+                self.report.raced.insert(image.clone());
+            }
+            Err(error) => self.fail(FailureKind::Write, Some(image), &error),
         }
         self.is_whole = false;
         false
@@ -194,11 +197,12 @@ impl<W: World> Pass<'_, W> {
                 self.hold(&start, Hold::AtLimit { limit });
             }
             Err(NotClaimed::Conflict) => {
+                self.report.raced.insert(start.image.clone());
                 self.is_whole = false;
                 self.hold(&start, Hold::Unresolved { because: "another invocation acts on it".into() });
             }
             Err(error) => {
-                self.fail(Some(&start.image), &error);
+                self.fail(FailureKind::Write, Some(&start.image), &error);
                 // The claim may have been written and its answer lost: then this conflicts, and the
                 // claim is found.
                 self.save(&start.image, &record).await;
@@ -217,7 +221,7 @@ impl<W: World> Pass<'_, W> {
                 // If this fails the build runs all the same: whoever looks at the claim next finds
                 // its execution.
                 if let Err(error @ NotSaved::Fault(_)) = self.world.save(&start.image, &record).await {
-                    self.fail(Some(&start.image), &error);
+                    self.fail(FailureKind::Write, Some(&start.image), &error);
                 }
                 self.report.started.push(Started {
                     image: start.image,
@@ -228,11 +232,11 @@ impl<W: World> Pass<'_, W> {
                 });
             }
             Err(error @ NotStarted::Unclear(_)) => {
-                self.fail(Some(&start.image), &error);
+                self.fail(FailureKind::Start, Some(&start.image), &error);
                 self.hold(&start, Hold::Unresolved { because: "the start was not answered".into() });
             }
             Err(NotStarted::Refused(refused)) => {
-                self.fail(Some(&start.image), &refused);
+                self.fail(FailureKind::Start, Some(&start.image), &refused);
                 self.give_up(&start, record, &refused).await;
             }
         }
@@ -267,7 +271,7 @@ impl<W: World> Pass<'_, W> {
         let images = notices.iter().map(|notice| notice.image.clone()).collect();
         let mut stored = match self.world.records(&images).await {
             Ok(stored) => stored.read,
-            Err(fault) => return self.fail(None, &fault),
+            Err(fault) => return self.fail(FailureKind::Read, None, &fault),
         };
         let stands = |notice: &Notice| {
             let notified =
@@ -289,13 +293,13 @@ impl<W: World> Pass<'_, W> {
                     sent.insert(notice.image.clone());
                     self.report.notified.push(notice);
                 }
-                Err(fault) => self.fail(Some(&notice.image), &fault),
+                Err(fault) => self.fail(FailureKind::Notice, Some(&notice.image), &fault),
             }
         }
         for image in &sent {
             let Some(record) = stored.get(image) else { continue };
             if let Err(error @ NotSaved::Fault(_)) = self.world.save(image, record).await {
-                self.fail(Some(image), &error);
+                self.fail(FailureKind::Write, Some(image), &error);
             }
         }
     }

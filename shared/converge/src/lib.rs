@@ -16,7 +16,7 @@ pub use intervene::{NotIntervened, intervene};
 pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
 use observe::observe_with;
-pub use report::{Failure, Held, Report, Started};
+pub use report::{Failure, FailureKind, Held, Report, Started};
 pub use scope::scope;
 pub use world::{Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 

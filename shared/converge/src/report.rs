@@ -1,5 +1,7 @@
 //! The report of a pass: the JSON that the Lambda functions return, which is part of the contract.
 
+use std::collections::BTreeSet;
+
 use patchwave::image::ImageId;
 use patchwave::inventory::Totals;
 use patchwave::notice::Notice;
@@ -40,10 +42,44 @@ impl Held {
     }
 }
 
+/// What a failed call was to do. Each has a metric of its own, so there are few, and they are
+/// fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureKind {
+    /// Read a record, or what the inventory is made from.
+    Read,
+    /// Keep something in the table.
+    Write,
+    /// Start a build.
+    Start,
+    /// Request a scan.
+    Scan,
+    /// Notify people.
+    Notice,
+    /// Schedule another invocation.
+    Schedule,
+}
+
+impl FailureKind {
+    /// Returns the word that the report and the metric have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Start => "start",
+            Self::Scan => "scan",
+            Self::Notice => "notice",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
+    pub kind: FailureKind,
     /// The image that it was about, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
@@ -73,6 +109,9 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
     pub errors: Vec<Failure>,
+    /// The images that another invocation wrote first: no error, but this pass is not whole.
+    #[serde(skip)]
+    pub raced: BTreeSet<ImageId>,
     /// Whether the pass wrote everything that it had to write. If not, its caller must repeat the
     /// pass, or the rest waits for the next sweep.
     #[serde(skip)]
@@ -80,6 +119,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Returns the first failure to keep what the pass saw or did.
+    pub fn unwritten(&self) -> Option<&Failure> {
+        self.errors.iter().find(|failure| failure.kind == FailureKind::Write)
+    }
+
     /// Returns the held images that have something to wait for. It leaves out the images without a
     /// reason to rebuild them, which are most.
     pub fn waiting(&self) -> impl Iterator<Item = &Held> {

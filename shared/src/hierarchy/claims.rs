@@ -92,7 +92,7 @@ impl<'d> Claims<'d> {
             Line::Newest(pattern) => {
                 self.patterns.extend(draft.line_at.iter().map(|at| (pattern, *at, draft)));
             }
-            Line::Deployed { environment } => {
+            Line::Deployed { environment, .. } => {
                 let at = draft.line_at.first().copied().unwrap_or(draft.id_at);
                 if let Some((first, owner)) = self.deployed.get(environment.as_str()) {
                     let (environment, repository) = (environment.clone(), draft.repository.to_string());

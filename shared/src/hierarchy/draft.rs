@@ -6,7 +6,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::declared::Declared;
 use super::error::{Problem, Report};
-use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which};
+use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which, WorkloadGlob};
 use super::inherit::Fleet;
 use super::inspected::Inspected;
 use super::repository::{RepositoryName, host_like};
@@ -99,7 +99,7 @@ impl Draft {
     /// Reports a deployed line that cannot be built from its own commit, or whose environment is
     /// not surveyed.
     pub(super) fn check_deployed(&self, inspected: &Inspected, report: &mut Report<'_>) {
-        let Line::Deployed { environment } = &self.line else { return };
+        let Line::Deployed { environment, .. } = &self.line else { return };
         let at = self.line_at.first().copied().unwrap_or(self.id_at);
         let is_pinned =
             |pipeline: &Pipeline| !pipeline.sources.is_empty() && pipeline.takes(Variable::BuildKey);
@@ -115,7 +115,7 @@ impl Draft {
 /// Returns the id of one line of an image: a deployed line has the environment's name at its end.
 fn of_environment(id: &ImageId, line: &Line) -> Option<ImageId> {
     match line {
-        Line::Deployed { environment } => format!("{id}@{environment}").parse().ok(),
+        Line::Deployed { environment, .. } => format!("{id}@{environment}").parse().ok(),
         Line::Stable(_) | Line::Newest(_) => Some(id.clone()),
     }
 }
@@ -138,7 +138,7 @@ fn default_id(repository: &Repository, line: &Line) -> Option<ImageId> {
     match line {
         Line::Stable(tags) => format!("{repository}:{}", tags.first()?).parse().ok(),
         Line::Newest(_) => repository.as_str().parse().ok(),
-        Line::Deployed { environment } => format!("{repository}@{environment}").parse().ok(),
+        Line::Deployed { environment, .. } => format!("{repository}@{environment}").parse().ok(),
     }
 }
 
@@ -156,13 +156,14 @@ fn read_lines(
 
 fn read_one_line(written: Spanned<LineKeys>, report: &mut Report<'_>) -> Option<(Line, Vec<Location>)> {
     let at = written.referenced;
-    let LineKeys { environment, tag_pattern, current } = written.value;
+    let LineKeys { environment, workloads, tag_pattern, current } = written.value;
     match (current.read(report)?, environment, tag_pattern) {
         (Which::Deployed, Some(environment), None) => {
             let (at, environment) = place(environment, report)?;
-            Some((Line::Deployed { environment: environment.into() }, vec![at]))
+            let environment = environment.into();
+            Some((Line::Deployed { environment, workloads: read_workloads(workloads, report)? }, vec![at]))
         }
-        (Which::Newest, None, Some(pattern)) => {
+        (Which::Newest, None, Some(pattern)) if workloads.is_none() => {
             place(pattern, report).map(|(at, pattern)| (Line::Newest(pattern), vec![at]))
         }
         (Which::Deployed, ..) => {
@@ -174,6 +175,20 @@ fn read_one_line(written: Spanned<LineKeys>, report: &mut Report<'_>) -> Option<
             None
         }
     }
+}
+
+/// Reads whose version counts. An empty list would mean that nobody's does.
+fn read_workloads(
+    written: Option<Spanned<Vec<Written<WorkloadGlob>>>>,
+    report: &mut Report<'_>,
+) -> Option<Vec<String>> {
+    let Some(written) = written else { return Some(Vec::new()) };
+    if written.value.is_empty() {
+        report.add(written.referenced, Problem::NoWorkloads);
+        return None;
+    }
+    let read: Vec<_> = written.value.into_iter().map(|glob| glob.read(report).map(Into::into)).collect();
+    read.into_iter().collect()
 }
 
 fn read_line(

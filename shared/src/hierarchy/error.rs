@@ -39,7 +39,8 @@ impl fmt::Display for HierarchyErrors {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{error}")?;
+            // A key of the file may hold an end of line.
+            write!(f, "{}", error.to_string().replace('\r', "\\r").replace('\n', "\\n"))?;
         }
         Ok(())
     }
@@ -150,7 +151,9 @@ pub(super) enum Problem {
     NoLines,
     #[error("a line with `current: deployed` needs `environment` and takes no `tagPattern`")]
     DeployedWhere,
-    #[error("a line with `current: newest` needs `tagPattern` and takes no `environment`")]
+    #[error("`workloads` is empty; name at least one, or remove the key: then all count and must agree")]
+    NoWorkloads,
+    #[error("a line with `current: newest` needs `tagPattern` and takes no `environment` and no `workloads`")]
     NewestOfWhat,
     #[error(
         "Patchwave rebuilds what {environment} runs from the commit that runs there; \

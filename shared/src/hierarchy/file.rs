@@ -167,6 +167,10 @@ fn one_of_three() -> serde_json::Value {
 pub(super) struct LineKeys {
     /// The environment whose deployed version is current; with `current: deployed`.
     pub(super) environment: Option<Written<EnvironmentName>>,
+    /// Whose version counts, as `cluster/namespace/kind/name` with `*` for any characters; with
+    /// `current: deployed`. By default all services and workloads count, and must agree.
+    #[schemars(with = "Option<Vec<Written<WorkloadGlob>>>", extend("minItems" = 1))]
+    pub(super) workloads: Option<Spanned<Vec<Written<WorkloadGlob>>>>,
     /// The tags of the line's versions; with `current: newest`.
     pub(super) tag_pattern: Option<Written<TagPattern>>,
     /// Which version is current.
@@ -370,6 +374,11 @@ checked! {
             && text.split(':').nth(2) == Some("sns")
             && text.split(':').count() == 6
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
+    /// Workloads, by what the inventory calls them.
+    WorkloadGlob, r"^[A-Za-z0-9_.:*-]+(/[A-Za-z0-9_.:*-]+){1,4}$",
+        "a workload (cluster/namespace/kind/name, with * for any characters, such as blue/shop/Deployment/*)",
+        |text| (1..5).contains(&text.matches('/').count()) && text.split('/').all(|part| !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:*-".contains(&b)));
     /// An environment of accounts, as people name it.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())

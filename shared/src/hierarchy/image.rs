@@ -52,6 +52,10 @@ pub enum Line {
     Deployed {
         /// The environment, as the inventory's accounts name it.
         environment: String,
+        /// Whose version counts, as globs of `cluster/namespace/kind/name`. If empty, all services
+        /// and workloads count, and must agree.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        workloads: Vec<String>,
     },
 }
 

@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::Inventory;
-use crate::facts::{DeployedVersion, Deployments};
+use super::state::{Entry, Inventory};
+use super::survey::ConsumerKind;
+use crate::facts::{DeployedVersion, Deployments, RunningVersion};
 use crate::image::{Digest, ImageId};
 use crate::time::Timestamp;
 
+/// The most workloads that are stored of one image in one environment, so that an item of the table
+/// stays below its limit of 400 kB.
+const MOST_WORKLOADS: usize = 1_000;
+/// The most versions.
+const MOST_VERSIONS: usize = 50;
+
 impl Inventory {
-    /// Returns which version of each image each environment runs.
-    ///
-    /// Several versions can run side by side. The one that began to run last is the deployed one:
-    /// the new one during a roll-out, the old one during a roll-back.
+    /// Returns which version of each image each environment runs: of several, the one that began to
+    /// run last. Beside it stands everything that says which version is deployed.
     pub fn deployments(&self) -> BTreeMap<ImageId, Deployments> {
         let mut first: BTreeMap<(ImageId, &str, Digest), (Timestamp, Timestamp)> = BTreeMap::new();
         for entry in self.entries.values().filter(|entry| entry.runs) {
@@ -36,7 +41,42 @@ impl Inventory {
                 }
             }
         }
+        for (image, running) in self.running() {
+            deployments.entry(image).or_default().running = running;
+        }
         deployments
+    }
+
+    /// Returns the services and workloads of each image, by environment and version.
+    fn running(&self) -> BTreeMap<ImageId, BTreeMap<String, Vec<RunningVersion>>> {
+        let mut running: BTreeMap<ImageId, BTreeMap<String, BTreeMap<Digest, RunningVersion>>> =
+            BTreeMap::new();
+        for entry in self.entries.values().filter(|entry| entry.runs && entry.started) {
+            let (Some(environment), Some((image, version)), Some(service)) =
+                (&entry.place.environment, entry.known(), service(entry))
+            else {
+                continue;
+            };
+            let revision = self.versions.get(&(image.clone(), version.clone()));
+            let revision = revision.and_then(|assessed| assessed.revision.clone());
+            let versions = running.entry(image).or_default().entry(environment.clone()).or_default();
+            let of_version = versions.entry(version.clone()).or_insert_with(|| RunningVersion {
+                version,
+                revision,
+                since: entry.since,
+                last_seen: entry.last_seen,
+                workloads: BTreeSet::new(),
+                left_out: 0,
+            });
+            of_version.since = entry.since.min(of_version.since);
+            of_version.last_seen = entry.last_seen.max(of_version.last_seen);
+            of_version.workloads.insert(service);
+        }
+        let bounded = |versions| bounded(BTreeMap::into_values(versions).collect());
+        let of_image = |environments: BTreeMap<String, BTreeMap<Digest, RunningVersion>>| {
+            environments.into_iter().map(|(name, versions)| (name, bounded(versions))).collect()
+        };
+        running.into_iter().map(|(image, environments)| (image, of_image(environments))).collect()
     }
 
     /// Returns the images that have an entry or an exposure.
@@ -44,4 +84,35 @@ impl Inventory {
         let known = self.entries.values().filter_map(|entry| entry.resolution.image());
         known.chain(self.exposures.keys()).cloned().collect()
     }
+}
+
+/// Names the service or the workload that an entry belongs to. Jobs, pods without a workload and
+/// tasks without a service are none: whoever may start one says nothing about what is deployed.
+fn service(entry: &Entry) -> Option<String> {
+    let (account, cluster) = (&entry.place.account, entry.place.cluster.as_deref().unwrap_or_default());
+    let workload = &entry.workload;
+    match entry.place.kind {
+        ConsumerKind::Ecs => {
+            let name = workload.strip_prefix("service:")?;
+            Some(format!("{account}/{cluster}/service/{name}"))
+        }
+        ConsumerKind::Eks => {
+            let kind = workload.split('/').nth(1)?;
+            (!matches!(kind, "Pod" | "Job" | "CronJob")).then(|| format!("{account}/{cluster}/{workload}"))
+        }
+        ConsumerKind::Lambda => Some(format!("{account}/lambda/function/{workload}")),
+        ConsumerKind::Batch | ConsumerKind::SageMaker | ConsumerKind::Schedules => None,
+    }
+}
+
+/// Leaves out what an item of the table has no room for, and says so.
+fn bounded(mut versions: Vec<RunningVersion>) -> Vec<RunningVersion> {
+    let unnamed = versions.len().saturating_sub(MOST_VERSIONS);
+    versions.truncate(MOST_VERSIONS);
+    let most = MOST_WORKLOADS / versions.len().max(1);
+    for version in &mut versions {
+        version.left_out = unnamed + version.workloads.len().saturating_sub(most);
+        version.workloads = std::mem::take(&mut version.workloads).into_iter().take(most).collect();
+    }
+    versions
 }

@@ -59,6 +59,7 @@ fn seen(before: &Inventory, input: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
                 let Seen { entry: all, units } = occupied.get_mut();
                 units.insert(unit);
                 all.since = all.since.min(entry.since);
+                all.started |= entry.started;
                 all.containers.extend(entry.containers);
                 // A sighting without an architecture may run on any, so no architecture is
                 // excluded.
@@ -155,6 +156,11 @@ fn entry(
         Use::Reported { at, units } => (at, at, units),
         Use::Referenced => (at, at, 0),
     };
+    let started = match sighting.used {
+        Use::Running { since } => since.is_some(),
+        Use::Reported { .. } => true,
+        Use::Referenced => false,
+    };
     let container = Some(sighting.container.clone()).filter(|_| !sighting.used.is_report());
     Entry {
         place: sighting.place.clone(),
@@ -169,6 +175,7 @@ fn entry(
         since,
         last_seen,
         reported: sighting.used.is_report(),
+        started,
     }
 }
 

@@ -31,28 +31,34 @@ pub fn metrics(inventory: &Inventory, answer: &Answer, now: Timestamp) -> Vec<Va
     ];
     let mean = |severity| inventory.mean_time_to_patched(severity).map(|mean| json!(mean.as_seconds()));
     all.extend(mean(None).map(|mean| ("MeanTimeToPatched", mean, "Seconds")));
-    let mut lines = vec![line(now, None, &all)];
+    let mut lines = vec![metric_line(now, None, &all)];
     for severity in SEVERITIES {
         let rows = answer.running.iter().filter(|row| row.severity == Some(severity)).count();
         let mut of_it = vec![("VulnerableRunningImages", json!(rows), "Count")];
         of_it.extend(mean(Some(severity)).map(|mean| ("MeanTimeToPatched", mean, "Seconds")));
-        lines.push(line(now, Some(severity), &of_it));
+        lines.push(metric_line(now, Some(("Severity", severity.to_string())), &of_it));
     }
     lines
 }
 
-fn line(now: Timestamp, severity: Option<Severity>, figures: &[(&str, Value, &str)]) -> Value {
+/// Returns a log line that CloudWatch reads metrics from. Each has a name, a value and a unit, and
+/// all have the one dimension, by name and value.
+pub fn metric_line(
+    now: Timestamp,
+    dimension: Option<(&str, String)>,
+    figures: &[(&str, Value, &str)],
+) -> Value {
     let definitions: Vec<Value> =
         figures.iter().map(|(name, _, unit)| json!({ "Name": name, "Unit": unit })).collect();
-    let dimensions: Vec<&str> = severity.iter().map(|_| "Severity").collect();
+    let dimensions: Vec<&str> = dimension.iter().map(|(name, _)| *name).collect();
     let mut line = json!({
         "_aws": {
             "Timestamp": now.as_millisecond(),
             "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": definitions }],
         },
     });
-    if let Some(severity) = severity {
-        line["Severity"] = json!(severity.to_string());
+    if let Some((name, value)) = dimension {
+        line[name] = json!(value);
     }
     for (name, value, _) in figures {
         line[*name] = value.clone();

@@ -31,7 +31,7 @@ pub use fold::fold;
 pub use fold_input::FoldInput;
 pub use folded::{Change, Folded};
 pub use items::{Changes, items};
-pub use metrics::{NAMESPACE, metrics};
+pub use metrics::{NAMESPACE, metric_line, metrics};
 pub use named::{Named, NoDigest};
 pub use rescan::{A_DAY, Rescan, rescans};
 pub use resolve::Resolution;

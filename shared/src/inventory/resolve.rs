@@ -137,7 +137,7 @@ pub(super) fn resolve(
     let candidates =
         || hierarchy.in_repository(&repository).filter(|image| !matches!(image.line, Line::Deployed { .. }));
     // A line of what an environment runs has every version that runs there.
-    let deployed = |image: &&Image| matches!(&image.line, Line::Deployed { environment: of } if Some(of) == environment.as_ref());
+    let deployed = |image: &&Image| matches!(&image.line, Line::Deployed { environment: of, .. } if Some(of) == environment.as_ref());
     let image = hierarchy
         .in_repository(&repository)
         .find(deployed)

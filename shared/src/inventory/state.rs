@@ -84,6 +84,13 @@ pub struct Entry {
     /// weaker evidence.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reported: bool,
+    /// Whether a container with it has started. A pod whose image cannot be pulled never does.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub started: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Entry {

@@ -7,9 +7,9 @@ use super::Hold;
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
 use super::decide::{Decision, Decisions};
-use crate::facts::Execution;
+use crate::facts::{Current, Execution};
 use crate::finding::FindingKey;
-use crate::hierarchy::{Direction, Image};
+use crate::hierarchy::{Direction, Image, Line};
 use crate::image::ImageId;
 use crate::notice::{Asked, MOST_FINDINGS, Notice, NoticeState, Notified, RootCause};
 use crate::record::Record;
@@ -47,6 +47,7 @@ pub(super) fn notified(
         (RootCause::Vulnerable, vulnerable(context, attribution, decision)),
         (RootCause::Failing, failing(record, decision.image)),
         (RootCause::Hanging, hanging(context, decision.image)),
+        (RootCause::Undecided, undecided(context, decision.image)),
     ]
     .into_iter()
     .filter_map(|(cause, now)| Some((cause, next(record.notified.get(&cause), now)?)))
@@ -188,6 +189,20 @@ fn hanging(context: &Context<'_>, image: &Image) -> Now {
     let runs = runs.map(|runs| format!(": it {runs}")).unwrap_or_default();
     let need = format!("end the execution {execution} of the pipeline {}{runs}", claim.start.pipeline);
     Now::Present(Asked { needs: [need].into(), ..Asked::default() }, since)
+}
+
+/// The places that run an image do not agree on its deployed version, or none of them counts.
+fn undecided(context: &Context<'_>, image: &Image) -> Now {
+    match context.facts_of(&image.id).map(|facts| &facts.current) {
+        Some(Current::Unread(unread))
+            if matches!(image.line, Line::Deployed { .. }) && unread.needs_person =>
+        {
+            let needs = [unread.because.clone()].into();
+            Now::Present(Asked { needs, ..Asked::default() }, context.now)
+        }
+        Some(Current::Version(_)) => Now::Gone,
+        _ => Now::Unclear,
+    }
 }
 
 /// Returns the notices that are not sent yet.

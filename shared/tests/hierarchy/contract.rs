@@ -94,7 +94,7 @@ images:
         hierarchy.children(&id("base/os")).map(|child| child.image.id.as_str()).collect();
     assert_eq!(children, ["apps/ledger", "apps/ledger@prod"]);
     let deployed = hierarchy.image(&id("apps/ledger@prod")).unwrap();
-    assert_eq!(deployed.line, Line::Deployed { environment: "prod".to_owned() });
+    assert_eq!(deployed.line, Line::Deployed { environment: "prod".to_owned(), workloads: Vec::new() });
     assert_eq!(
         deployed.pipeline.as_ref().unwrap().name,
         "apps-ledger",

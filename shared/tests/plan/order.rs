@@ -104,7 +104,10 @@ fn an_image_deployed_in_production_goes_first() {
         since: at(0),
         last_seen: at(0),
     };
-    let environment = |name: &str| Deployments { environments: [(name.to_owned(), deployed("a2"))].into() };
+    let environment = |name: &str| Deployments {
+        environments: [(name.to_owned(), deployed("a2"))].into(),
+        ..Deployments::default()
+    };
     let (test, prod) = (environment("test"), environment("Prod"));
     fleet.facts.deployments.insert(id("a2"), test);
     assert_eq!(first(&fleet), id("a1"));

@@ -1,20 +1,24 @@
 //! Kubernetes: many clusters behind one TLS listener, each under a path with its name, with one
 //! certificate authority.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use futures::stream;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -36,6 +40,7 @@ pub struct Kubernetes {
     server: Server,
     authority: String,
     state: Arc<Mutex<State>>,
+    asked_in_vain: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +57,12 @@ struct State {
     expired: u32,
     /// The most objects on a page.
     page: Option<usize>,
+    /// How many bytes of `metadata.managedFields` each object has, beside what was put.
+    padding: usize,
+    /// Answers in place of lists, by cluster.
+    answers: BTreeMap<String, String>,
+    /// Clusters that never answer.
+    silent: BTreeSet<String>,
     calls: u32,
     tokens: Vec<String>,
 }
@@ -64,11 +75,20 @@ impl Kubernetes {
         let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
+        let asked_in_vain = Arc::new(Notify::new());
+        let notify = Arc::clone(&asked_in_vain);
         let router = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
             let shared = Arc::clone(&shared);
-            async move { respond(&mut lock(&shared), &uri, &headers) }
+            let asked_in_vain = Arc::clone(&notify);
+            async move {
+                if lock(&shared).silent.contains(cluster_of(&uri).0) {
+                    asked_in_vain.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                respond(&mut lock(&shared), &uri, &headers)
+            }
         });
-        Self { server: Server::over(listener, router), authority, state }
+        Self { server: Server::over(listener, router), authority, state, asked_in_vain }
     }
 
     /// Returns a cluster as EKS describes it.
@@ -114,6 +134,26 @@ impl Kubernetes {
         lock(&self.state).page = Some(size);
     }
 
+    /// Gives every object this many bytes more, in a field that nobody needs.
+    pub fn pad(&self, bytes: usize) {
+        lock(&self.state).padding = bytes;
+    }
+
+    /// Answers every list of a cluster with this text.
+    pub fn answer(&self, cluster: &str, text: String) {
+        lock(&self.state).answers.insert(cluster.to_owned(), text);
+    }
+
+    /// Never answers requests to a cluster.
+    pub fn be_silent(&self, cluster: &str) {
+        lock(&self.state).silent.insert(cluster.to_owned());
+    }
+
+    /// Waits for a request to a cluster that never answers.
+    pub async fn asked_in_vain(&self) {
+        self.asked_in_vain.notified().await;
+    }
+
     /// Returns the number of requests so far.
     pub fn calls(&self) -> u32 {
         lock(&self.state).calls
@@ -127,6 +167,11 @@ impl Kubernetes {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Splits a path into the cluster and the path of a list.
+fn cluster_of(uri: &Uri) -> (&str, &str) {
+    uri.path().trim_start_matches('/').split_once('/').unwrap_or_default()
 }
 
 fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
@@ -147,7 +192,10 @@ fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
         state.busy -= 1;
         return failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "try again later");
     }
-    let (cluster, path) = uri.path().trim_start_matches('/').split_once('/').unwrap_or_default();
+    let (cluster, path) = cluster_of(uri);
+    if let Some(text) = state.answers.get(cluster) {
+        return (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], text.clone()).into_response();
+    }
     let path = format!("/{path}");
     if state.forbidden.contains(&path) {
         return failure(StatusCode::FORBIDDEN, "Forbidden", "cannot list resource at the cluster scope");
@@ -164,8 +212,24 @@ fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
     let all = state.objects.get(&(cluster.to_owned(), path)).unwrap_or(&none);
     let to = all.len().min(from + state.page.unwrap_or(asked).min(asked));
     let next = if to < all.len() { to.to_string() } else { String::new() };
-    let list = json!({ "kind": "List", "metadata": { "continue": next }, "items": &all[from.min(to)..to] });
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], list.to_string()).into_response()
+    let items = all[from.min(to)..to].to_vec();
+    let list = json!({ "kind": "List", "metadata": { "continue": next }, "items": [] }).to_string();
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body(list, items, state.padding))
+        .into_response()
+}
+
+/// Writes a list object by object, so that the fake never holds a large page.
+fn body(list: String, items: Vec<Value>, padding: usize) -> Body {
+    let (head, tail) = list.split_once("[]").unwrap_or_default();
+    let (head, tail) = (format!("{head}["), format!("]{tail}"));
+    let objects = items.into_iter().enumerate().map(move |(index, mut item)| {
+        if padding > 0 {
+            item["metadata"]["managedFields"] = json!([{ "manager": "x".repeat(padding) }]);
+        }
+        if index == 0 { item.to_string() } else { format!(",{item}") }
+    });
+    let parts = std::iter::once(head).chain(objects).chain(std::iter::once(tail));
+    Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)))
 }
 
 /// Reads a token as the webhook of EKS does: a presigned request to STS that is bound to a cluster.

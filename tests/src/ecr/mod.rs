@@ -85,6 +85,18 @@ impl Registry {
         self.put_image(input).await
     }
 
+    /// Moves a tag to a version that was pushed before, as a person does who puts it back.
+    pub async fn retag(&self, repository: &str, digest: &str, tag: &str) -> Answer {
+        let document = self.document(repository, digest).unwrap_or_default();
+        self.put_image(json!({
+            "repositoryName": repository,
+            "imageManifest": document.to_string(),
+            "imageManifestMediaType": document["mediaType"],
+            "imageTag": tag,
+        }))
+        .await
+    }
+
     /// Sets the packages of a layer.
     pub fn layer_holds(&self, layer: &str, packages: &[Package]) {
         self.state().scanner.packages.insert(layer.to_owned(), packages.to_vec());

@@ -2,7 +2,7 @@
 
 use aws_sdk_codepipeline::types::{
     ActionCategory, ActionExecutionDetail, ActionExecutionFilter, ActionExecutionOutput,
-    ActionExecutionResult, ActionExecutionStatus,
+    ActionExecutionResult, ActionExecutionStatus, ActionTypeId,
 };
 use patchwave::facts::ExecutionDetails;
 use patchwave::image::Digest;
@@ -95,7 +95,7 @@ fn failure(action: &ActionExecutionDetail) -> String {
 }
 
 fn runs(action: &ActionExecutionDetail) -> String {
-    let category = action.input().and_then(|input| input.action_type_id()).map(|kind| kind.category());
+    let category = action.input().and_then(|input| input.action_type_id()).map(ActionTypeId::category);
     let verb = if category == Some(&ActionCategory::Approval) { "waits for" } else { "runs" };
     format!("{verb} the action {}", name(action))
 }

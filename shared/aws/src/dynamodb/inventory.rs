@@ -116,6 +116,15 @@ impl Ledger {
         items.iter().find(|item| is_there(item)).map(|item| state_of(&operation, item)).transpose()
     }
 
+    /// Reads the states of a whole partition.
+    pub(crate) async fn states<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        partition: &str,
+    ) -> Result<Vec<T>, Fault> {
+        self.partition(operation, partition).await?.iter().map(|item| state_of(operation, item)).collect()
+    }
+
     /// Writes items, places last.
     pub(crate) async fn write(&self, items: &[StateItem]) -> Result<(), Fault> {
         // A place says how current its entries are, so it is written after all of them.

@@ -136,7 +136,7 @@ impl Ecr {
     ) -> Result<Option<Candidate>, Fault> {
         let pattern = match &image.line {
             Line::Stable(_) => return Ok(line::current(&image.line, pushed).cloned()),
-            Line::Deployed { environment } => {
+            Line::Deployed { environment, .. } => {
                 let running = running.as_ref().map_err(Fault::clone)?.get(&image.id);
                 let deployed = running.and_then(|running| running.environments.get(environment));
                 return self.deployed(image, environment, deployed, pushed).await;

@@ -153,7 +153,10 @@ async fn deployed(running: Option<usize>) -> [Result<Option<String>, String>; 2]
     let (ecr, _) = two_commits().connect();
     let at = "2026-01-01T12:00:00Z".parse().unwrap();
     let runs = |n| DeployedVersion { version: digest(n).parse().unwrap(), since: at, last_seen: at };
-    let runs = |n| Deployments { environments: BTreeMap::from([("prod".to_owned(), runs(n))]) };
+    let runs = |n| Deployments {
+        environments: BTreeMap::from([("prod".to_owned(), runs(n))]),
+        ..Deployments::default()
+    };
     let id: ImageId = "apps/web@prod".parse().unwrap();
     let running = Ok(running.map(|n| (id.clone(), runs(n))).into_iter().collect());
     let mut currents = ecr.currents(&images(&hierarchy), &running).await;

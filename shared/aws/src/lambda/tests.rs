@@ -1,4 +1,6 @@
+use aws_lambda_events::event::sqs::SqsMessage;
 use patchwave::trigger::ScheduleKind;
+use patchwave_converge::{Failure, FailureKind};
 use serde_json::{Value, json};
 
 use super::*;
@@ -62,4 +64,26 @@ async fn an_ignored_event_is_an_empty_report_that_says_why() {
     let answer = function().handle(event(other)).await.unwrap();
     assert_eq!(answer["started"], json!([]));
     assert!(answer["ignored"].as_str().unwrap().contains("someone"));
+}
+
+#[test]
+fn what_was_not_written_fails_the_invocation_and_nothing_else_does() {
+    let with = |kind| {
+        let failure = Failure { kind, image: None, message: "the table is full".to_owned() };
+        answer_of(&Report { errors: vec![failure], ..Report::default() })
+    };
+    assert!(with(FailureKind::Scan).is_ok(), "the next sweep asks again");
+    let failed = Diagnostic::from(with(FailureKind::Write).unwrap_err());
+    assert_eq!(failed.error_type, "NotWhole");
+    assert!(failed.error_message.contains("the table is full"));
+}
+
+#[test]
+fn a_lost_race_is_told_from_a_write_that_failed() {
+    let raced = Report { raced: ["apps/web".parse().unwrap()].into(), ..Report::default() };
+    assert!(matches!(whole(&raced), Err(Failed::Raced)));
+    let failure = Failure { kind: FailureKind::Write, image: None, message: String::new() };
+    let both = Report { errors: vec![failure], ..raced };
+    assert!(matches!(whole(&both), Err(Failed::NotWhole)));
+    assert!(whole(&Report { is_whole: true, ..Report::default() }).is_ok());
 }

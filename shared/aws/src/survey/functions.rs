@@ -78,7 +78,7 @@ async fn function(client: &Client, pace: &Pace, name: &str, reading: &mut Readin
                 Use::Referenced
             },
         };
-        reading.sightings().push(sighting);
+        reading.note(sighting);
     }
     Ok(())
 }

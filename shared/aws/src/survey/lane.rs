@@ -1,13 +1,16 @@
 //! One account and region: its places, a few at a time, at its own pace.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting};
+use tracing::warn;
 
 use super::eks::Eks;
+use super::marks::Book;
 use super::pace::Pace;
 use super::reading::Reading;
 use super::schedules::Schedules;
@@ -42,13 +45,14 @@ pub(super) struct Lane {
     batch: aws_sdk_batch::Client,
     schedules: Schedules,
     pace: Pace,
+    book: Book,
 }
 
 /// A place that was read, and the places that are in it.
 type Done = (Left, Reading, Vec<Place>);
 
 impl Lane {
-    pub(super) fn new(clients: &Clients, kube_endpoint: Option<String>, pace: Pace) -> Self {
+    pub(super) fn new(clients: &Clients, kube_endpoint: Option<String>, pace: Pace, book: Book) -> Self {
         Self {
             ecs: clients.ecs(),
             eks: Eks { client: clients.eks(), credentials: clients.credentials(), endpoint: kube_endpoint },
@@ -60,6 +64,7 @@ impl Lane {
                 ecs: clients.ecs(),
             },
             pace,
+            book,
         }
     }
 
@@ -74,7 +79,8 @@ impl Lane {
                 under_way.push(self.place(left));
             }
             let Some((left, reading, found)) = under_way.next().await else { break };
-            waiting.extend(found.into_iter().map(|place| Left { interrupted: false, place }));
+            let found = found.into_iter().filter(|place| !self.book.is_earlier(place));
+            waiting.extend(found.map(|place| Left { interrupted: false, place }));
             self.done(left, reading, &mut read);
         }
         read.left.extend(waiting);
@@ -95,12 +101,29 @@ impl Lane {
     }
 
     /// Reads one place. Boxed, because the futures of all services' calls are large.
-    fn place(&self, left: Left) -> BoxFuture<'_, Done> {
+    fn place(&self, left: Left) -> LocalBoxFuture<'_, Done> {
         Box::pin(async move {
-            let mut reading = Reading::new(left.place.clone());
-            let found = self.dispatch(&mut reading).await;
+            let mut reading = Reading::new(left.place.clone(), Arc::clone(self.pace.budget()));
+            let found = self.marked(&left.place, &mut reading).await;
             (left, reading, found)
         })
+    }
+
+    /// Reads a place between writing its mark and removing it.
+    async fn marked(&self, place: &Place, reading: &mut Reading) -> Vec<Place> {
+        if let Some(reason) = self.book.left_alone(place, self.pace.now()) {
+            reading.unread(reason);
+            return Vec::new();
+        }
+        if let Err(fault) = self.book.begin(place, self.pace.now()).await {
+            reading.miss(fault.into());
+            return Vec::new();
+        }
+        let found = self.dispatch(reading).await;
+        if let Err(fault) = self.book.end(place, self.pace.now()).await {
+            warn!(target: "patchwave", place = place.id(), because = %fault, "mark stays");
+        }
+        found
     }
 
     async fn dispatch(&self, reading: &mut Reading) -> Vec<Place> {

@@ -7,12 +7,14 @@
 
 mod batch;
 mod bucket;
+mod budget;
 mod clock;
 mod ecs;
 mod eks;
 mod functions;
 mod kubernetes;
 mod lane;
+mod marks;
 mod pace;
 mod reading;
 mod schedules;
@@ -31,9 +33,11 @@ use serde::{Deserialize, Serialize};
 pub use clock::{Clock, WallClock};
 
 use crate::clients::Clients;
-use crate::settings;
+use budget::Budget;
 use clock::before;
 use lane::{Lane, Read};
+pub use marks::Begun;
+pub(crate) use marks::{Book, Marks, left as begun};
 use pace::Pace;
 
 /// How another account's audit trail names this session.
@@ -90,16 +94,12 @@ pub struct Surveyor {
     clients: Clients,
     clock: Arc<dyn Clock>,
     kube_endpoint: Option<String>,
+    book: Book,
 }
 
 impl Surveyor {
-    /// Reads the SDK's settings. It opens no connection yet.
-    pub async fn load() -> Self {
-        Self::new(Clients::load(false).await, settings::kube_endpoint())
-    }
-
-    pub(crate) fn new(clients: Clients, kube_endpoint: Option<String>) -> Self {
-        Self { clients, clock: Arc::new(WallClock), kube_endpoint }
+    pub(crate) fn new(clients: Clients, kube_endpoint: Option<String>, book: Book) -> Self {
+        Self { clients, clock: Arc::new(WallClock), kube_endpoint, book }
     }
 
     /// Surveys everything in `targets`, or what `resume` says is left of it, until shortly before
@@ -115,12 +115,21 @@ impl Surveyor {
     ) -> (Survey, Option<Cursor>) {
         let now = self.clock.now();
         let stop = deadline.filter(|deadline| *deadline > now).map(|deadline| stop(now, deadline));
+        let budget = Arc::new(Budget::default());
         let left = resume.map_or_else(|| everything(targets), |cursor| cursor.left);
-        let read: Vec<_> = stream::iter(accounts(targets, left))
-            .map(|(target, regions)| self.account(target, regions, stop))
+        let (earlier, left): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|left| self.book.is_earlier(&left.place));
+        let mut read: Vec<_> = stream::iter(accounts(targets, left))
+            .map(|(target, regions)| self.account(target, regions, stop, &budget))
             .buffer_unordered(ACCOUNTS_AT_ONCE)
             .collect()
             .await;
+        // Each alone and after all others, because one of them may end the function again.
+        for left in self.earlier(targets, earlier) {
+            for (target, regions) in accounts(targets, vec![left]) {
+                read.push(self.account(target, regions, stop, &budget).await);
+            }
+        }
         let mut survey = Survey::default();
         let mut cursor = Cursor::default();
         for read in read.into_iter().flatten() {
@@ -135,18 +144,42 @@ impl Surveyor {
         (survey, (!cursor.left.is_empty()).then_some(cursor))
     }
 
+    /// Returns the places of the targets that an earlier survey began and did not end. `left` has
+    /// those of them that are known without their marks.
+    fn earlier(&self, targets: &[Target], left: Vec<Left>) -> Vec<Left> {
+        let known: BTreeSet<String> = left.iter().map(|left| left.place.id()).collect();
+        let found = self.book.earlier().filter(|place| !known.contains(&place.id()));
+        let of = |place: &Place| {
+            let target = targets.iter().find(|target| target.account == place.account)?;
+            let is_meant = target.regions.contains(&place.region);
+            let place = Place { environment: target.environment.clone(), ..place.clone() };
+            is_meant.then_some(Left { interrupted: false, place })
+        };
+        let found: Vec<Left> = found.filter_map(of).collect();
+        left.into_iter().chain(found).collect()
+    }
+
     /// Surveys one account, all regions at once.
-    async fn account(&self, target: &Target, regions: Regions, stop: Option<Timestamp>) -> Vec<Read> {
+    async fn account(
+        &self,
+        target: &Target,
+        regions: Regions,
+        stop: Option<Timestamp>,
+        budget: &Arc<Budget>,
+    ) -> Vec<Read> {
         let credentials = match &target.role {
             None => Ok(None),
             Some(role) => self.clients.assume(&target.account, role, SESSION).await.map(Some),
         };
         let lanes = regions.into_iter().map(|(region, left)| {
-            let pace = Pace::new(Arc::clone(&self.clock), stop);
+            let pace = Pace::new(Arc::clone(&self.clock), stop, Arc::clone(budget));
+            let book = self.book.clone();
             let clients = credentials.as_ref().map(|c| self.clients.in_region(&region, c.clone()));
             async move {
                 match clients {
-                    Ok(clients) => Lane::new(&clients, self.kube_endpoint.clone(), pace).read(left).await,
+                    Ok(clients) => {
+                        Lane::new(&clients, self.kube_endpoint.clone(), pace, book).read(left).await
+                    }
                     Err(fault) => {
                         lane::unread(left, &pace, &format!("cannot {}: {}", fault.operation, fault.message))
                     }

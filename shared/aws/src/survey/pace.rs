@@ -13,6 +13,7 @@ use patchwave::time::Timestamp;
 use patchwave_converge::{Fault, FaultKind};
 
 use super::bucket::{Bucket, Rate};
+use super::budget::Budget;
 use super::clock::{Clock, after};
 use crate::fault::fault;
 
@@ -96,11 +97,17 @@ pub(super) struct Pace {
     /// Whether a call's turn came after `stop`. Then no other place is begun either.
     over: AtomicBool,
     buckets: Mutex<BTreeMap<Meter, Bucket>>,
+    budget: Arc<Budget>,
 }
 
 impl Pace {
-    pub(super) fn new(clock: Arc<dyn Clock>, stop: Option<Timestamp>) -> Self {
-        Self { clock, stop, over: AtomicBool::new(false), buckets: Mutex::default() }
+    pub(super) fn new(clock: Arc<dyn Clock>, stop: Option<Timestamp>, budget: Arc<Budget>) -> Self {
+        Self { clock, stop, over: AtomicBool::new(false), buckets: Mutex::default(), budget }
+    }
+
+    /// Returns what all lanes together may still hold.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -108,7 +115,8 @@ impl Pace {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed) || self.stop.is_some_and(|stop| self.now() >= stop)
+        let is_over = self.over.load(Ordering::Relaxed) || self.budget.is_spent();
+        is_over || self.stop.is_some_and(|stop| self.now() >= stop)
     }
 
     /// Waits for the next token.

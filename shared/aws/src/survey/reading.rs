@@ -1,9 +1,12 @@
 //! What was read of one place so far.
 
+use std::sync::Arc;
+
 use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting, Use};
 use patchwave::time::Timestamp;
 use patchwave_converge::Fault;
 
+use super::budget::{Budget, MOST_OF_A_PLACE, bounded};
 use super::pace::Missed;
 
 /// Most reasons to report of one place. A person who needs more can read the place directly.
@@ -15,14 +18,16 @@ pub(super) struct Reading {
     place: Place,
     sightings: Vec<Sighting>,
     missed: Vec<String>,
+    budget: Arc<Budget>,
     gone: bool,
     /// Whether the invocation ended before the place was read.
     pub(super) interrupted: bool,
 }
 
 impl Reading {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, sightings: Vec::new(), missed: Vec::new(), gone: false, interrupted: false }
+    pub(super) fn new(place: Place, budget: Arc<Budget>) -> Self {
+        let (sightings, missed) = (Vec::new(), Vec::new());
+        Self { place, sightings, missed, budget, gone: false, interrupted: false }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -39,8 +44,42 @@ impl Reading {
         Place { kind, cluster: Some(name.to_owned()), ..self.place.clone() }
     }
 
-    pub(super) fn sightings(&mut self) -> &mut Vec<Sighting> {
+    pub(super) fn sightings(&mut self) -> &mut [Sighting] {
         &mut self.sightings
+    }
+
+    /// Notes what was seen, as far as there is room. Long texts are cut.
+    pub(super) fn note(&mut self, sighting: Sighting) {
+        if self.is_full() {
+            return;
+        }
+        if self.budget.note() {
+            self.sightings.push(Sighting {
+                workload: bounded(sighting.workload),
+                unit: bounded(sighting.unit),
+                container: bounded(sighting.container),
+                image: bounded(sighting.image),
+                resolved: sighting.resolved.map(bounded),
+                architecture: sighting.architecture.map(bounded),
+                ..sighting
+            });
+        } else {
+            self.interrupted = true;
+        }
+    }
+
+    /// Returns whether there is no room for more. Then the place is not read completely.
+    pub(super) fn is_full(&mut self) -> bool {
+        if self.sightings.len() >= MOST_OF_A_PLACE {
+            self.unread(format!("it has more than {MOST_OF_A_PLACE} containers"));
+            return true;
+        }
+        self.interrupted
+    }
+
+    /// Forgets what was noted after the first `length` sightings.
+    pub(super) fn back_to(&mut self, length: usize) {
+        self.sightings.truncate(length);
     }
 
     /// Notes a reference to an image.
@@ -55,7 +94,7 @@ impl Reading {
             architecture: None,
             used: Use::Referenced,
         };
-        self.sightings.push(sighting);
+        self.note(sighting);
     }
 
     /// Notes that something was not read.
@@ -72,6 +111,7 @@ impl Reading {
 
     /// Notes why something was not read.
     pub(super) fn unread(&mut self, reason: String) {
+        let reason = bounded(reason);
         if self.missed.len() < MOST_REASONS && !self.missed.contains(&reason) {
             self.missed.push(reason);
         }
@@ -92,5 +132,23 @@ impl Reading {
         }
         let unread = (!self.missed.is_empty()).then(|| self.missed.join("; "));
         (PlaceRead { place: self.place, at, unread }, self.sightings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_with_more_containers_than_fit_is_unread() {
+        let (account, region) = ("111122223333".to_owned(), "us-east-1".to_owned());
+        let place = Place { account, region, kind: ConsumerKind::Eks, cluster: None, environment: None };
+        let mut reading = Reading::new(place, Arc::default());
+        for n in 0..=MOST_OF_A_PLACE {
+            reading.refers(&n.to_string(), "app", "r/app:1", None);
+        }
+        let (read, sightings) = reading.finish("2026-01-01T12:00:00Z".parse().unwrap());
+        assert_eq!(sightings.len(), MOST_OF_A_PLACE);
+        assert_eq!(read.unread.as_deref(), Some("it has more than 100000 containers"));
     }
 }

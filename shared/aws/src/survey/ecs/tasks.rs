@@ -114,7 +114,7 @@ fn note(task: &Task, reading: &mut Reading, seen: &mut Seen) {
                 definition: definition.to_owned(),
             });
         }
-        reading.sightings().push(sighting);
+        reading.note(sighting);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A cluster's own API: pods run images, and workload objects refer to them.
 
+mod few;
 mod objects;
 mod pods;
 mod server;
@@ -17,13 +18,14 @@ pub(super) async fn read(address: Address, pace: &Pace, reading: &mut Reading) {
         Ok(server) => server,
         Err(fault) => return reading.miss(fault.into()),
     };
-    let (pods, end) = server.list(pace, "/api/v1/pods").await;
-    let mut running = pods::note(&pods, reading);
+    let (running, end) = server
+        .list(pace, "/api/v1/pods", reading, |running, pod, reading| pods::note(running, &pod, reading))
+        .await;
     if let Err(missed) = end {
         // Without the pods it is unknown which workloads run.
         return reading.miss(missed);
     }
-    workloads::note(&server, pace, &mut running, reading).await;
+    workloads::note(&server, pace, &running, reading).await;
 }
 
 fn workload(namespace: &str, kind: &str, name: &str) -> String {

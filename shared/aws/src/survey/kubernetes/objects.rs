@@ -2,17 +2,24 @@
 //!
 //! <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/>
 
-use std::collections::BTreeMap;
-
 use patchwave::time::Timestamp;
 use serde::Deserialize;
 
-/// One page of a list. Objects in a list may be `null` where Go has an empty slice.
+use super::few::Few;
+
+/// Most objects on a page, the number that `kubectl` asks for.
+pub(super) const PAGE: usize = 500;
+/// Most containers of one kind in a pod, and most owners of an object.
+const MOST: usize = 1_000;
+
+/// One page of a list.
 #[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(super) struct Page<T> {
     #[serde(default)]
     pub(super) metadata: PageMetadata,
-    pub(super) items: Option<Vec<T>>,
+    #[serde(default)]
+    pub(super) items: Few<T, PAGE>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -26,8 +33,16 @@ pub(super) struct PageMetadata {
 pub(super) struct Metadata {
     pub(super) name: String,
     pub(super) namespace: String,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) owner_references: Option<Vec<Owner>>,
+    pub(super) labels: Option<Labels>,
+    pub(super) owner_references: Few<Owner, MOST>,
+}
+
+/// The one label that is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Labels {
+    #[serde(rename = "pod-template-hash")]
+    pub(super) hash: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,16 +66,23 @@ pub(super) struct Pod {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodSpec {
-    pub(super) node_selector: Option<BTreeMap<String, String>>,
-    pub(super) containers: Option<Vec<Container>>,
-    pub(super) init_containers: Option<Vec<Container>>,
-    pub(super) ephemeral_containers: Option<Vec<Container>>,
+    pub(super) node_selector: Option<NodeSelector>,
+    pub(super) containers: Few<Container, MOST>,
+    pub(super) init_containers: Few<Container, MOST>,
+    pub(super) ephemeral_containers: Few<Container, MOST>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeSelector {
+    #[serde(rename = "kubernetes.io/arch")]
+    pub(super) architecture: Option<String>,
 }
 
 impl PodSpec {
     /// Returns the containers of every kind.
     pub(super) fn all(&self) -> impl Iterator<Item = &Container> {
-        [&self.containers, &self.init_containers, &self.ephemeral_containers].into_iter().flatten().flatten()
+        [&self.containers, &self.init_containers, &self.ephemeral_containers].into_iter().flat_map(Few::iter)
     }
 }
 
@@ -75,9 +97,9 @@ pub(super) struct Container {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodStatus {
     pub(super) phase: String,
-    pub(super) container_statuses: Option<Vec<ContainerStatus>>,
-    pub(super) init_container_statuses: Option<Vec<ContainerStatus>>,
-    pub(super) ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+    pub(super) container_statuses: Few<ContainerStatus, MOST>,
+    pub(super) init_container_statuses: Few<ContainerStatus, MOST>,
+    pub(super) ephemeral_container_statuses: Few<ContainerStatus, MOST>,
 }
 
 impl PodStatus {
@@ -85,8 +107,7 @@ impl PodStatus {
     pub(super) fn of(&self, container: &str) -> Option<&ContainerStatus> {
         [&self.container_statuses, &self.init_container_statuses, &self.ephemeral_container_statuses]
             .into_iter()
-            .flatten()
-            .flatten()
+            .flat_map(Few::iter)
             .find(|status| status.name == container)
     }
 }

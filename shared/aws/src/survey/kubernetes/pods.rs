@@ -6,20 +6,21 @@ use patchwave::inventory::{Sighting, Use};
 
 use super::objects::{Container, Metadata, Pod};
 use super::workload;
+use crate::survey::budget::bounded;
 use crate::survey::reading::Reading;
 
-/// Notes what pods run, and returns the workloads that have pods. Pods that have ended run nothing.
-pub(super) fn note(pods: &[Pod], reading: &mut Reading) -> BTreeSet<String> {
-    let mut workloads = BTreeSet::new();
-    for pod in pods.iter().filter(|pod| !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed")) {
-        let owner = owner(&pod.metadata);
-        for container in pod.spec.all() {
-            let sighting = sighting(pod, &owner, container, reading);
-            reading.sightings().push(sighting);
-        }
-        workloads.insert(owner);
+/// Notes what a pod runs, and adds the workload that it belongs to. A pod that has ended runs
+/// nothing.
+pub(super) fn note(workloads: &mut BTreeSet<String>, pod: &Pod, reading: &mut Reading) {
+    if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
+        return;
     }
-    workloads
+    let owner = owner(&pod.metadata);
+    for container in pod.spec.all() {
+        let sighting = sighting(pod, &owner, container, reading);
+        reading.note(sighting);
+    }
+    workloads.insert(bounded(owner));
 }
 
 fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) -> Sighting {
@@ -39,11 +40,7 @@ fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) ->
         container: container.name.clone(),
         image: container.image.clone(),
         resolved: resolved.map(str::to_owned),
-        architecture: pod
-            .spec
-            .node_selector
-            .as_ref()
-            .and_then(|labels| labels.get("kubernetes.io/arch").cloned()),
+        architecture: pod.spec.node_selector.as_ref().and_then(|selector| selector.architecture.clone()),
         used,
     }
 }
@@ -53,11 +50,12 @@ fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) ->
 /// A `ReplicaSet` controls the pods of a version of a Deployment. Its name ends with the hash of
 /// that version's template.
 fn owner(pod: &Metadata) -> String {
-    let owners = pod.owner_references.as_deref().unwrap_or_default();
-    let Some(owner) = owners.iter().find(|owner| owner.controller).or(owners.first()) else {
+    let mut owners = pod.owner_references.iter();
+    let first = owners.clone().next();
+    let Some(owner) = owners.find(|owner| owner.controller).or(first) else {
         return workload(&pod.namespace, "Pod", &pod.name);
     };
-    let hash = pod.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+    let hash = pod.labels.as_ref().and_then(|labels| labels.hash.as_deref());
     let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
     match deployment {
         Some(deployment) if owner.kind == "ReplicaSet" => workload(&pod.namespace, "Deployment", deployment),

@@ -1,36 +1,40 @@
 //! A cluster's own API server. The client trusts the cluster's certificate authority and reads
 //! lists page by page.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ClientBuilder, ConfigExt};
-use kube::core::Status;
 use kube::{Client, Config};
 use patchwave_converge::Fault;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::Page;
+use super::objects::{PAGE, Page};
 use super::token::Token;
 use crate::fault::{denied, invalid, kind_of_code, unavailable};
+use crate::survey::budget::LARGEST_ANSWER;
 use crate::survey::pace::{Meter, Missed, Pace};
+use crate::survey::reading::Reading;
 
 /// How long to wait for a connection: private endpoints do not answer at all.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long to wait for a whole page.
 const READ: Duration = Duration::from_secs(20);
-/// Objects on a page, the number that `kubectl` asks for.
-const PAGE: usize = 500;
 /// Most pages to read. More pages mean an endless loop.
-const MOST_PAGES: usize = 2_000;
+const MOST_PAGES: usize = 20_000;
+/// How much is read of an answer that is an error, in bytes.
+const LARGEST_ERROR: usize = 64 * 1024;
 
 /// Where a cluster is, and how Patchwave authenticates to it.
 pub(in crate::survey) struct Address {
@@ -47,6 +51,8 @@ pub(super) struct Server {
     address: Address,
     client: Client,
     token: Mutex<Option<Token>>,
+    /// How many objects a page has: fewer after one was too large.
+    page: AtomicUsize,
 }
 
 /// Why a page was not read.
@@ -55,7 +61,18 @@ enum NoPage {
     Expired,
     /// The cluster no longer accepts the token.
     Unauthorized(Fault),
+    /// The answer is larger than what is read of one.
+    TooLarge,
     Missed(Missed),
+}
+
+/// What Kubernetes says about a request that it refuses.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/>
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    reason: String,
+    message: String,
 }
 
 impl Server {
@@ -64,58 +81,94 @@ impl Server {
         let client = connect(&address).map_err(|problem| {
             invalid(format!("prepare a connection to the cluster {}", address.cluster), problem)
         })?;
-        Ok(Self { address, client, token: Mutex::default() })
+        Ok(Self { address, client, token: Mutex::default(), page: AtomicUsize::new(PAGE) })
     }
 
-    /// Reads the list at `path`, as far as possible. If the position expires meanwhile, the list is
-    /// read once more from its start.
-    pub(super) async fn list<T: DeserializeOwned>(
+    /// Reads the list at `path`, as far as possible, and passes each object to `note` with what was
+    /// made of those before. If the position expires meanwhile, the list is read once more from its
+    /// start.
+    pub(super) async fn list<T: DeserializeOwned, A: Default>(
         &self,
         pace: &Pace,
         path: &str,
-    ) -> (Vec<T>, Result<(), Missed>) {
-        let mut read = self.pages(pace, path).await;
+        reading: &mut Reading,
+        note: impl Fn(&mut A, T, &mut Reading),
+    ) -> (A, Result<(), Missed>) {
+        let before = reading.sightings().len();
+        let mut read = self.pages(pace, path, reading, &note).await;
         if let Err(NoPage::Expired) = read.1 {
-            read = self.pages(pace, path).await;
+            reading.back_to(before);
+            read = self.pages(pace, path, reading, &note).await;
         }
-        let (items, end) = read;
+        let (made, end) = read;
         let end = end.map_err(|end| match end {
             NoPage::Missed(missed) => missed,
             NoPage::Unauthorized(fault) => Missed::Failed(fault),
             NoPage::Expired => {
                 Missed::Failed(invalid(self.operation(path), "its pages expire faster than they are read"))
             }
+            NoPage::TooLarge => Missed::Failed(invalid(
+                self.operation(path),
+                format!("one object is larger than {LARGEST_ANSWER} bytes"),
+            )),
         });
-        (items, end)
+        (made, end)
     }
 
-    async fn pages<T: DeserializeOwned>(&self, pace: &Pace, path: &str) -> (Vec<T>, Result<(), NoPage>) {
-        let mut items = Vec::new();
+    async fn pages<T: DeserializeOwned, A: Default>(
+        &self,
+        pace: &Pace,
+        path: &str,
+        reading: &mut Reading,
+        note: &impl Fn(&mut A, T, &mut Reading),
+    ) -> (A, Result<(), NoPage>) {
+        let mut made = A::default();
         let mut from = String::new();
         for _ in 0..MOST_PAGES {
             let read: Page<T> = match self.page(pace, path, &from).await {
                 Ok(read) => read,
-                Err(end) => return (items, Err(end)),
+                Err(end) => return (made, Err(end)),
             };
-            items.extend(read.items.unwrap_or_default());
+            for object in read.items {
+                note(&mut made, object, reading);
+            }
             match read.metadata.next.filter(|next| !next.is_empty()) {
+                // Why it is full is already noted.
+                Some(_) if reading.is_full() => return (made, Ok(())),
                 Some(next) => from = format!("&continue={}", escape(&next)),
-                None => return (items, Ok(())),
+                None => return (made, Ok(())),
             }
         }
         let endless =
             invalid(self.operation(path), format!("the list does not end after {MOST_PAGES} pages"));
-        (items, Err(NoPage::Missed(Missed::Failed(endless))))
+        (made, Err(NoPage::Missed(Missed::Failed(endless))))
     }
 
-    /// Reads one page, with a new token if the cluster no longer accepts the current one.
+    /// Reads one page. While it is too large, it is halved.
     async fn page<T: DeserializeOwned>(
         &self,
         pace: &Pace,
         path: &str,
         from: &str,
     ) -> Result<Page<T>, NoPage> {
-        let ask = || self.ask(pace, path, from);
+        loop {
+            let limit = self.page.load(Ordering::Relaxed);
+            match self.page_of(pace, path, from, limit).await {
+                Err(NoPage::TooLarge) if limit > 1 => self.page.store(limit / 2, Ordering::Relaxed),
+                read => return read,
+            }
+        }
+    }
+
+    /// Reads one page, with a new token if the cluster no longer accepts the current one.
+    async fn page_of<T: DeserializeOwned>(
+        &self,
+        pace: &Pace,
+        path: &str,
+        from: &str,
+        limit: usize,
+    ) -> Result<Page<T>, NoPage> {
+        let ask = || self.ask(pace, path, from, limit);
         match pace.retry(Meter::Kubernetes, ask).await {
             Ok(Err(NoPage::Unauthorized(_))) => {
                 self.forget_token();
@@ -133,32 +186,62 @@ impl Server {
         pace: &Pace,
         path: &str,
         from: &str,
+        limit: usize,
     ) -> Result<Result<Page<T>, NoPage>, Missed> {
         let token = self.token(pace).await?;
         let request = http::Request::builder()
-            .uri(format!("{path}?limit={PAGE}{from}"))
+            .uri(format!("{path}?limit={limit}{from}"))
             .header("authorization", format!("Bearer {token}"))
             .header("accept", "application/json")
-            .body(Vec::new())
+            .body(Body::empty())
             .map_err(|error| invalid(self.operation(path), error.to_string()))?;
         let silent = |error: &dyn std::error::Error| Missed::Silent(unavailable(self.operation(path), error));
-        match tokio::time::timeout(READ, self.client.request_text(request)).await {
-            Err(elapsed) => Err(silent(&elapsed)),
-            Ok(Err(kube::Error::Api(status))) => self.refused(path, &status),
-            Ok(Err(error)) => Err(silent(&error)),
-            // Parsed here, because kube's own client would log a page that it cannot parse.
-            Ok(Ok(text)) => {
-                let read = serde_json::from_str(&text);
+        let _room = pace.budget().room().await;
+        let (status, answer) = match tokio::time::timeout(READ, self.answer(request)).await {
+            Err(elapsed) => return Err(silent(&elapsed)),
+            Ok(Err(error)) => return Err(silent(&error)),
+            Ok(Ok(answer)) => answer,
+        };
+        match answer {
+            Some(answer) if status.is_success() => {
+                let read = serde_json::from_slice(&answer);
                 Ok(Ok(read.map_err(|error| invalid(self.operation(path), error.to_string()))?))
             }
+            None if status.is_success() => Ok(Err(NoPage::TooLarge)),
+            answer => self.refused(path, status, &answer.unwrap_or_default()),
         }
     }
 
-    fn refused<T>(&self, path: &str, status: &Status) -> Result<Result<T, NoPage>, Missed> {
-        let kind = kind_of_code("", status.code);
-        let message = format!("{} {}: {}", status.code, status.reason, status.message);
-        let fault = Fault { kind, ..invalid(self.operation(path), message) };
-        match status.code {
+    /// Sends a request, and reads the answer as far as there is room for it. `None` if it is
+    /// larger.
+    async fn answer(
+        &self,
+        request: http::Request<Body>,
+    ) -> Result<(http::StatusCode, Option<Vec<u8>>), kube::Error> {
+        let (head, mut body) = self.client.send(request).await?.into_parts();
+        let most = if head.status.is_success() { LARGEST_ANSWER } else { LARGEST_ERROR };
+        let mut read = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame?.into_data().unwrap_or_default();
+            if read.len() + frame.len() > most {
+                return Ok((head.status, None));
+            }
+            read.extend_from_slice(&frame);
+        }
+        Ok((head.status, Some(read)))
+    }
+
+    fn refused<T>(
+        &self,
+        path: &str,
+        status: http::StatusCode,
+        answer: &[u8],
+    ) -> Result<Result<T, NoPage>, Missed> {
+        let refusal: Refusal = serde_json::from_slice(answer).unwrap_or_default();
+        let message = format!("{} {}: {}", status.as_u16(), refusal.reason, refusal.message);
+        let fault =
+            Fault { kind: kind_of_code("", status.as_u16()), ..invalid(self.operation(path), message) };
+        match status.as_u16() {
             410 => Ok(Err(NoPage::Expired)),
             401 => Ok(Err(NoPage::Unauthorized(fault))),
             _ => Err(Missed::Failed(fault)),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::objects::{CronJob, Metadata, PodSpec, Workload};
 use super::server::Server;
 use super::workload;
+use crate::survey::budget::bounded;
 use crate::survey::pace::Pace;
 use crate::survey::reading::Reading;
 
@@ -16,54 +17,64 @@ const WORKLOADS: [(&str, &str); 3] = [
 const CRON_JOBS: &str = "/apis/batch/v1/cronjobs";
 
 /// Notes what workloads refer to, except those among the `running` ones.
-pub(super) async fn note(
-    server: &Server,
-    pace: &Pace,
-    running: &mut BTreeSet<String>,
-    reading: &mut Reading,
-) {
-    let (cron_jobs, end) = server.list::<CronJob>(pace, CRON_JOBS).await;
-    attribute(&cron_jobs, running, reading);
-    for job in &cron_jobs {
-        refer("CronJob", &job.metadata, &job.spec.job_template.spec.template.spec, running, reading);
-    }
+pub(super) async fn note(server: &Server, pace: &Pace, running: &BTreeSet<String>, reading: &mut Reading) {
+    let runs = cron_jobs_of(reading);
+    let refer_job = |found: &mut BTreeSet<String>, job: CronJob, reading: &mut Reading| {
+        let name = name("CronJob", &job.metadata);
+        if runs.contains(&name) {
+            found.insert(name);
+        } else {
+            refer(&name, &job.spec.job_template.spec.template.spec, reading);
+        }
+    };
+    let (found, end) = server.list(pace, CRON_JOBS, reading, refer_job).await;
+    attribute(&found, reading);
     if let Err(missed) = end {
         reading.miss(missed);
     }
     for (kind, path) in WORKLOADS {
-        let (workloads, end) = server.list::<Workload>(pace, path).await;
-        for workload in &workloads {
-            refer(kind, &workload.metadata, &workload.spec.template.spec, running, reading);
-        }
+        let refer_workload = |(): &mut (), workload: Workload, reading: &mut Reading| {
+            let name = name(kind, &workload.metadata);
+            if !running.contains(&name) {
+                refer(&name, &workload.spec.template.spec, reading);
+            }
+        };
+        let ((), end) = server.list(pace, path, reading, refer_workload).await;
         if let Err(missed) = end {
             reading.miss(missed);
         }
     }
 }
 
-/// Attributes jobs to the `CronJob` that started them. A job's name is the `CronJob`'s name and the
-/// minute, in digits. Otherwise every run would be a workload of its own.
-fn attribute(cron_jobs: &[CronJob], running: &mut BTreeSet<String>, reading: &mut Reading) {
-    let known: BTreeSet<String> = cron_jobs.iter().map(|job| name("CronJob", &job.metadata)).collect();
+/// Returns the `CronJob` whose run a job may be, by its name. A job's name is the `CronJob`'s name
+/// and the minute, in digits.
+fn cron_job(job: &str) -> Option<String> {
+    let (job, minute) = job.rsplit_once('-')?;
+    let is_run = job.contains("/Job/") && minute.bytes().all(|digit| digit.is_ascii_digit());
+    is_run.then(|| job.replacen("/Job/", "/CronJob/", 1))
+}
+
+/// Returns the `CronJob`s that run now, if they exist.
+fn cron_jobs_of(reading: &mut Reading) -> BTreeSet<String> {
+    reading.sightings().iter().filter_map(|sighting| cron_job(&sighting.workload)).collect()
+}
+
+/// Attributes jobs to the `CronJob` that started them. Otherwise every run would be a workload of
+/// its own.
+fn attribute(found: &BTreeSet<String>, reading: &mut Reading) {
     for sighting in reading.sightings() {
-        let Some((job, minute)) = sighting.workload.rsplit_once('-') else { continue };
-        let cron_job = job.replacen("/Job/", "/CronJob/", 1);
-        if minute.bytes().all(|digit| digit.is_ascii_digit()) && known.contains(&cron_job) {
-            running.insert(cron_job.clone());
+        if let Some(cron_job) = cron_job(&sighting.workload).filter(|name| found.contains(name)) {
             sighting.workload = cron_job;
         }
     }
 }
 
-fn refer(kind: &str, object: &Metadata, pod: &PodSpec, running: &BTreeSet<String>, reading: &mut Reading) {
-    let workload = name(kind, object);
-    if !running.contains(&workload) {
-        for container in pod.all() {
-            reading.refers(&workload, &container.name, &container.image, None);
-        }
+fn refer(workload: &str, pod: &PodSpec, reading: &mut Reading) {
+    for container in pod.all() {
+        reading.refers(workload, &container.name, &container.image, None);
     }
 }
 
 fn name(kind: &str, object: &Metadata) -> String {
-    workload(&object.namespace, kind, &object.name)
+    bounded(workload(&object.namespace, kind, &object.name))
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod ecs;
 mod functions;
+mod hostile;
 mod kubernetes;
 mod moto;
 mod scale;
@@ -16,14 +17,15 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, LocalBoxFuture};
 use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting, Survey};
 use patchwave::time::Timestamp;
+use patchwave_converge::Fault;
 use patchwave_tests::accounts::{EcsCluster, FakeAccounts, Region, access_key};
 use patchwave_tests::http::Server;
 use serde_json::{Value, json};
 
-use super::{Clock, Surveyor, Target};
+use super::{Begun, Book, Clock, Marks, Surveyor, Target};
 use crate::clients::Clients;
 
 const ACCOUNT: &str = "111122223333";
@@ -56,6 +58,23 @@ fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
 }
 
+/// Keeps no marks.
+struct Nowhere;
+
+fn unmarked() -> Book {
+    Book::new(Arc::new(Nowhere), &[])
+}
+
+impl Marks for Nowhere {
+    fn write(&self, _: Begun) -> LocalBoxFuture<'_, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn remove(&self, _: Option<Place>, _: Timestamp) -> LocalBoxFuture<'_, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 /// Fake accounts, and a surveyor that reads them.
 struct Fixture {
     accounts: Arc<FakeAccounts>,
@@ -73,6 +92,7 @@ impl Fixture {
             clients: Clients::of(config(&server.url()).await),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             kube_endpoint: None,
+            book: unmarked(),
         };
         Self { accounts, surveyor, clock, _server: server }
     }

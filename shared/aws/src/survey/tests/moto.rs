@@ -6,7 +6,7 @@ use patchwave_tests::moto::{ACCOUNT, Moto};
 use serde_json::{Value, json};
 
 use super::super::{Surveyor, Target};
-use super::{REGION, config, reason, seen, unread};
+use super::{REGION, config, reason, seen, unmarked, unread};
 use crate::clients::Clients;
 
 const ECS: &str = "AmazonEC2ContainerServiceV20141113";
@@ -40,7 +40,7 @@ async fn motos_clusters_are_read() {
         "Target": { "Arn": "arn:aws:ecs:us-east-1:123456789012:cluster/web", "RoleArn": "r",
             "EcsParameters": { "TaskDefinitionArn": "shop" } } });
     moto.post("scheduler", "schedules/hourly", &hourly).await;
-    let surveyor = Surveyor::new(Clients::of(config(moto.url()).await), None);
+    let surveyor = Surveyor::new(Clients::of(config(moto.url()).await), None, unmarked());
     let regions = vec![REGION.to_owned()];
     let target = Target { account: ACCOUNT.to_owned(), environment: None, role: None, regions };
 

@@ -1,6 +1,6 @@
 //! What must hold in a state of the model.
 
-use super::{Images, ModelState, Violation};
+use super::{Images, ModelState, Run, Violation};
 use crate::diamond::{Diamond, IMAGES, id, time};
 
 impl ModelState {
@@ -15,7 +15,7 @@ impl ModelState {
     }
 
     pub(crate) fn is_quiet(&self, diamond: &Diamond) -> bool {
-        self.runs.iter().all(|run| run.is_over()) && self.unsettled(diamond) == Images::default()
+        self.runs.iter().all(Run::is_over) && self.unsettled(diamond) == Images::default()
     }
 
     /// Checks what must hold when nothing is left to do.
