@@ -15,8 +15,8 @@ pub enum NotYet {
     /// An image waits for what cannot be read about an ancestor that is no parent of it. Once that
     /// can be read, no tick looks at the image.
     GrandchildOfUnread,
-    /// A person pushes while a build of Patchwave waits for its approval, or where a build pushed
-    /// nothing new, or starts a pipeline that takes no build key by hand. The pipeline does not report what it pushed, so nothing tells them apart.
+    /// A person pushes after a build of Patchwave and before the end of its execution, or where a
+    /// build pushed nothing new, or starts a pipeline that takes no build key by hand. The pipeline does not report what it pushed, so nothing tells them apart.
     PushBesideUnreportedBuild,
     /// A person pushes while a build runs, and moves the tags back to that version after the
     /// build's own push. Patchwave records the person's version as its own.

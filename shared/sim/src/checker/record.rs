@@ -6,7 +6,6 @@ use patchwave::record::{Record, Success};
 use patchwave::time::Timestamp;
 
 use crate::not_yet::NotYet;
-use crate::pipelines::BuildResult;
 use crate::state::State;
 
 impl State {
@@ -53,8 +52,9 @@ impl State {
             return;
         }
         if pushed.execution.is_none() {
+            let pushed_at = pushed.version.pushed_at;
             let is_newest = self.registry.newest(&known.repository) == Some(&success.version);
-            if !self.is_beside_unreported_build(image)
+            if !self.is_beside_unreported_build(image, pushed_at)
                 && (is_newest || !self.truth.leaves_out(NotYet::MovedBackToPersonsPush))
             {
                 let violation = format!("a person's version of {image} is recorded as a success");
@@ -77,10 +77,10 @@ impl State {
         }
     }
 
-    fn is_beside_unreported_build(&mut self, image: &ImageId) -> bool {
+    fn is_beside_unreported_build(&mut self, image: &ImageId, pushed_at: Timestamp) -> bool {
         let last = self.pipelines.last_of(image);
         last.is_some_and(|last| {
-            let is_odd = last.pushed_nothing || matches!(last.result, BuildResult::AwaitsApproval(_));
+            let is_odd = last.pushed_nothing || (last.pushes_at..=last.ends_at).contains(&pushed_at);
             (is_odd && last.reported.is_none()) || last.variable(Variable::BuildKey).is_none()
         }) && self.truth.leaves_out(NotYet::PushBesideUnreportedBuild)
     }
