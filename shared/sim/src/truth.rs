@@ -133,7 +133,11 @@ impl State {
             .collect();
         let is_unsettled =
             self.ledger.record(image).is_some_and(|record| record.claim.is_some() || record.proof.is_some());
-        self.truth.actions_in_builds += u64::from(!building.is_empty() || is_unsettled);
+        if !building.is_empty() || is_unsettled {
+            self.truth.actions_in_builds += 1;
+            // A build whose version does not stand on the line counts as failed.
+            self.truth.failed(image);
+        }
         for execution in building {
             self.truth.met(&execution);
         }

@@ -245,9 +245,10 @@ impl SimulatedWorld {
 
     /// Returns the image that a start builds, and its edition. The pipelines of all editions exist.
     fn buildable(&self, start: &Start) -> Option<(usize, &Image)> {
-        let now = self.edition.get();
+        let (state, now) = (self.state.borrow(), self.edition.get());
         std::iter::once(now).chain(0..self.editions.len()).find_map(|edition| {
             let image = self.editions.get(edition)?.image(&start.image).ok()?;
+            state.registry.history(&image.repository)?;
             image.pipeline.as_ref().filter(|pipeline| pipeline.name == start.pipeline)?;
             Some((edition, image))
         })

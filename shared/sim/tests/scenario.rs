@@ -9,8 +9,37 @@ use std::thread::available_parallelism;
 use patchwave_sim::{Handler, InjectedFault, Level, Outcome, PlantedDefect, Run, Scenario, Size, Tally};
 
 /// As many worlds as keep two processors busy for less than two minutes with little optimisation.
-const SMALL: u64 = 50_000;
-const LARGE: u64 = 5_000;
+const SMALL: u64 = 20_000;
+const LARGE: u64 = 1_500;
+
+/// Every hold there is.
+const HOLDS: [&str; 20] = [
+    "InFlight",
+    "Unresolved",
+    "NoRepository",
+    "Unknown",
+    "RolledBack",
+    "UnknownRevision",
+    "NoPipeline",
+    "CannotHelp",
+    "Suppressed",
+    "Quarantined",
+    "WaitingOn",
+    "AwaitingProof",
+    "QuietPeriod",
+    "BackOff",
+    "NeedsApproval",
+    "NextCommit",
+    "Frozen",
+    "AtLimit",
+    "Observing",
+    "Fresh",
+];
+
+/// How many of a hundred builds meet trouble, and how many of a hundred actions of people fall into
+/// a build, at least.
+const BUILDS_MET: u64 = 20;
+const ACTIONS_IN_BUILDS: u64 = 25;
 
 fn run(seed: u64, planted: Option<PlantedDefect>) -> Outcome {
     let (size, level, handler) = (Size::Large, Level::Many, Handler::Patchwave);
@@ -32,6 +61,14 @@ fn no_finding_is_lost_and_no_build_duplicated_whatever_goes_wrong() {
         for fault in InjectedFault::ALL {
             assert!(tally.faults.contains_key(&fault), "{fault:?} was never injected");
         }
+        let coverage = tally.coverage;
+        for hold in HOLDS {
+            assert!(coverage.holds.contains_key(hold), "{size:?}: {hold} never occurred");
+        }
+        let percent = |part: u64, of: u64| 100 * part / of;
+        let met = percent(coverage.executions_met, coverage.executions);
+        let in_builds = percent(coverage.actions_in_builds, coverage.actions);
+        assert!(met >= BUILDS_MET && in_builds >= ACTIONS_IN_BUILDS, "{size:?}: {met} % and {in_builds} %");
     }
 }
 

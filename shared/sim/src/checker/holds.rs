@@ -20,7 +20,8 @@ impl State {
     pub(super) fn is_true(&self, hierarchy: &Hierarchy, image: &Image, hold: &Hold, now: Timestamp) -> bool {
         let current = self.registry.current(&image.repository, &image.line);
         match hold {
-            Hold::InFlight { .. } | Hold::Unresolved { .. } => self.is_building(image, now),
+            Hold::InFlight { .. } => self.is_building(image, now),
+            Hold::Unresolved { .. } => self.is_building(image, now) || self.is_unread(image, now),
             Hold::NoRepository { repository, .. } => self.registry.history(repository).is_none(),
             Hold::Unknown { .. } => self.is_unknown(hierarchy, image, now),
             Hold::RolledBack => current.is_some_and(|current| {
@@ -71,6 +72,12 @@ impl State {
         query.is_ok_and(|query| {
             query.resolve().iter().any(|image| self.is_unread(image, now) || self.lacks_scan(image))
         })
+    }
+
+    /// Returns whether something about an image can never be read, or its repository does not
+    /// exist.
+    pub(crate) fn is_lost(&self, image: &Image) -> bool {
+        self.is_unread(image, Timestamp::MAX) || self.registry.history(&image.repository).is_none()
     }
 
     /// Returns whether a read about an image is refused now.

@@ -1,7 +1,7 @@
 //! What must be true of each record that is written.
 
-use patchwave::hierarchy::Hierarchy;
-use patchwave::image::ImageId;
+use patchwave::hierarchy::{Hierarchy, Variable};
+use patchwave::image::{Digest, ImageId};
 use patchwave::record::{Record, Success};
 use patchwave::time::Timestamp;
 
@@ -51,20 +51,37 @@ impl State {
         if is_old {
             return;
         }
-        let is_ours = pushed.execution.is_some();
-        let wrong: Vec<String> = success
-            .parents
-            .iter()
-            .filter(|(parent, digest)| pushed.parents.get(*parent) != Some(*digest))
-            .map(|(parent, _)| format!("{image} is recorded as built on a {parent} that it is not built on"))
-            .collect();
-        if !is_ours && !self.truth.leaves_out(NotYet::PersonsPushIsSuccess) {
-            self.checker.violation(now, format!("a person's version of {image} is recorded as a success"));
-        }
-        for violation in wrong.into_iter().filter(|_| is_ours) {
-            if !self.truth.leaves_out(NotYet::RecordedParents) {
+        if pushed.execution.is_none() {
+            let pushed_at = pushed.version.pushed_at;
+            let is_newest = self.registry.newest(&known.repository) == Some(&success.version);
+            if !self.is_beside_unreported_build(image, pushed_at)
+                && (is_newest || !self.truth.leaves_out(NotYet::MovedBackToPersonsPush))
+            {
+                let violation = format!("a person's version of {image} is recorded as a success");
                 self.checker.violation(now, violation);
             }
+            return;
         }
+        // A parent that was renamed meanwhile has another id.
+        let is_wrong = |(parent, digest): &(&ImageId, &Digest)| {
+            pushed.parents.get(*parent).is_some_and(|built_on| built_on != *digest)
+        };
+        // Layers show what a build was built on, if the parent can be read.
+        let is_readable =
+            |parent: &ImageId| hierarchy.image(parent).is_ok_and(|parent| !self.is_unread(parent, now));
+        let wrong = success.parents.iter().filter(is_wrong).map(|(parent, _)| parent.clone());
+        let wrong: Vec<ImageId> = wrong.filter(|parent| is_readable(parent)).collect();
+        for parent in wrong {
+            let violation = format!("{image} is recorded as built on a {parent} that it is not built on");
+            self.checker.violation(now, violation);
+        }
+    }
+
+    fn is_beside_unreported_build(&mut self, image: &ImageId, pushed_at: Timestamp) -> bool {
+        let last = self.pipelines.last_of(image);
+        last.is_some_and(|last| {
+            let is_odd = last.pushed_nothing || (last.pushes_at..=last.ends_at).contains(&pushed_at);
+            (is_odd && last.reported.is_none()) || last.variable(Variable::BuildKey).is_none()
+        }) && self.truth.leaves_out(NotYet::PushBesideUnreportedBuild)
     }
 }

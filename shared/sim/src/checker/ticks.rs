@@ -11,6 +11,7 @@ use patchwave::time::Timestamp;
 use patchwave_converge::Report;
 
 use super::liveness::QuietWorld;
+use crate::faults::Read;
 use crate::not_yet::NotYet;
 use crate::state::State;
 
@@ -69,7 +70,9 @@ impl State {
     fn is_seen(&self, hierarchy: &Hierarchy, image: &Image) -> bool {
         let Some((looked_at, _)) = self.checker.looks.get(&image.id) else { return false };
         let is_before = |image: &Image| {
-            self.checker.changed.get(&image.repository).is_none_or(|changed_at| changed_at < looked_at)
+            let is_refused = self.faults.is_refused(Read::Record, image.id.as_str(), *looked_at);
+            let changed_at = self.checker.changed.get(&image.repository);
+            !is_refused && changed_at.is_none_or(|changed_at| changed_at < looked_at)
         };
         self.truth.edited_at.is_none_or(|edited_at| edited_at < *looked_at)
             && hierarchy

@@ -22,7 +22,6 @@ pub(crate) use invocation::InvocationFaults;
 
 use crate::checker::StartCheck;
 use crate::faults::{InjectedFault, Read, Service};
-use crate::not_yet::NotYet;
 use crate::people::Moment;
 use crate::world::SimulatedWorld;
 
@@ -105,11 +104,6 @@ impl<'w> FaultyWorld<'w> {
         let parent = parent.filter(|_| self.world.state.borrow_mut().faults.percent(40));
         let action = self.world.state.borrow_mut().action_at(moment, parent.unwrap_or(image));
         if let Some(action) = action {
-            if action.is_reorganisation()
-                && self.world.state.borrow_mut().truth.leaves_out(NotYet::DepartedKeepsSlot)
-            {
-                return;
-            }
             self.world.act(&action);
         }
     }
@@ -181,7 +175,7 @@ impl<'w> FaultyWorld<'w> {
     /// CodePipeline may refuse a start, unless its token repeats an earlier one.
     fn refuse(&self, start: &Start) -> Option<Fault> {
         let state = &mut *self.world.state.borrow_mut();
-        if state.pipelines.replayed(start, self.world.now()).is_some() {
+        if state.pipelines.replayed(start).is_some() {
             return None;
         }
         let (kind, error) = state.faults.refusal_of_start(self.world.now())?;
@@ -191,7 +185,7 @@ impl<'w> FaultyWorld<'w> {
     /// Checks a start before it is made, unless its token repeats an earlier one.
     fn check_start(&self, start: &Start) {
         let mut state = self.world.state.borrow_mut();
-        if state.pipelines.replayed(start, self.world.now()).is_some() {
+        if state.pipelines.replayed(start).is_some() {
             return;
         }
         let check = StartCheck {

@@ -86,10 +86,6 @@ impl SimulatedWorld {
         let edition = if self.edition.get() == other { 0 } else { other };
         let Some(hierarchy) = self.editions.get(edition) else { return };
         let mut state = self.state.borrow_mut();
-        let departs = |image: &ImageId| hierarchy.image(image).is_err();
-        if state.ledger.in_use().any(departs) && state.truth.leaves_out(NotYet::DepartedKeepsSlot) {
-            return;
-        }
         let is_gone = |id: &ImageId| {
             let image = hierarchy.image(id).ok();
             image.is_some_and(|image| state.registry.history(&image.repository).is_none())

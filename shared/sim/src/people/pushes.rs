@@ -10,7 +10,6 @@ use super::PersonAction;
 use crate::build::BuildInputs;
 use crate::draw::hex;
 use crate::faults::InjectedFault;
-use crate::not_yet::NotYet;
 use crate::pipelines::Foreign;
 use crate::state::{Scheduled, State};
 
@@ -121,11 +120,7 @@ impl State {
         let (digest, pushed_at) = (to.version.digest.clone(), to.version.pushed_at);
         self.truth.allow_replacing(&image.id);
         if replaced.execution.is_some() && pushed_at < replaced.version.pushed_at {
-            let success = self.ledger.record(&image.id).and_then(|record| record.success.as_ref());
-            let is_seen = success.is_some_and(|success| success.version == replaced.version.digest);
-            if is_seen || !self.truth.leaves_out(NotYet::RollBackBeforeSuccessIsSeen) {
-                self.truth.put_back.insert(image.id.clone(), digest.clone());
-            }
+            self.truth.put_back.insert(image.id.clone(), digest.clone());
         }
         self.changed(&image.repository, now);
         let event = self.event_writer.pushed(&image.repository, &digest, None, true, now);

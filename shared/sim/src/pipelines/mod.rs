@@ -16,13 +16,9 @@ use patchwave::time::{Span, Timestamp};
 pub(crate) use foreign::Foreign;
 
 use crate::draw::{Seed, hex, uuid};
-use crate::not_yet::NotYet;
 
 /// The largest difference between the clocks of CodePipeline and of an invocation.
 const SKEW: Span = Span::seconds(30);
-
-/// How long CodePipeline remembers a token. Its documentation does not say.
-const TOKEN_MEMORY: Span = Span::minutes(30);
 
 /// Returns the declaration of a start's pipeline. All pipelines of the hierarchy exist and declare
 /// what it says, and each has built every commit.
@@ -57,6 +53,8 @@ pub(crate) struct Execution {
     /// Counts the builds of the image.
     pub(crate) number: u32,
     pub(crate) result: BuildResult,
+    /// Whether the repository had its version before.
+    pub(crate) pushed_nothing: bool,
     /// The version that it reports as pushed. Half of the pipelines report none.
     pub(crate) reported: Option<Digest>,
 }
@@ -120,10 +118,8 @@ pub(crate) struct Pipelines {
 
 impl Pipelines {
     /// Returns the execution that the token of this start began earlier.
-    pub(crate) fn replayed(&self, start: &Start, now: Timestamp) -> Option<&Execution> {
-        let execution = self.executions.get(self.by_token.get(&start.token())?)?;
-        let is_remembered = now < TOKEN_MEMORY.after(execution.started_at);
-        (is_remembered || !NotYet::TokenOfEarlierAttempt.is_left_out()).then_some(execution)
+    pub(crate) fn replayed(&self, start: &Start) -> Option<&Execution> {
+        self.executions.get(self.by_token.get(&start.token())?)
     }
 
     /// Begins an execution.
@@ -157,6 +153,7 @@ impl Pipelines {
             parents,
             number,
             result,
+            pushed_nothing: false,
             reported: None,
         };
         self.by_token.insert(token, id.clone());
@@ -167,6 +164,19 @@ impl Pipelines {
     /// Returns the edition of the hierarchy by which an execution began.
     pub(crate) fn edition_of(&self, id: &str) -> Option<usize> {
         self.editions.get(id).copied()
+    }
+
+    /// Returns the last execution that Patchwave started for an image.
+    pub(crate) fn last_of(&self, image: &ImageId) -> Option<&Execution> {
+        let executions = self.executions.values().filter(|execution| execution.start.image == *image);
+        executions.max_by_key(|execution| execution.started_at)
+    }
+
+    /// Notes that the repository had the version of an execution before.
+    pub(crate) fn pushed_nothing(&mut self, id: &str) {
+        if let Some(execution) = self.executions.get_mut(id) {
+            execution.pushed_nothing = true;
+        }
     }
 
     /// Hides an execution that has just begun.
@@ -250,10 +260,7 @@ impl Pipelines {
     }
 
     fn with_id(&self, id: &str, now: Timestamp) -> Option<Found<'_>> {
-        let is_visible = |execution: &&Execution| {
-            execution.visible_from <= now || NotYet::ConfirmedIsNotVisible.is_left_out()
-        };
-        let visible = self.executions.get(id).filter(is_visible);
+        let visible = self.executions.get(id).filter(|execution| execution.visible_from <= now);
         visible.map(seen).or_else(|| self.foreign.get(id).map(seen_foreign))
     }
 

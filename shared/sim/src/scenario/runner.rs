@@ -10,9 +10,9 @@ use crate::outcome::Outcome;
 use crate::random_hierarchy::RandomHierarchy;
 use crate::size::Size;
 
-/// How many seeds in a row share one hierarchy: parsing one takes nearly as long as a small
-/// scenario.
-const SEEDS_PER_HIERARCHY: u64 = 32;
+/// How many seeds in a row share one hierarchy: parsing its three editions takes as long as a few
+/// small scenarios.
+const SEEDS_PER_HIERARCHY: u64 = 8;
 
 /// What the scenario of a seed shares with those next to it.
 #[derive(Debug)]

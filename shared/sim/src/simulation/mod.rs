@@ -27,7 +27,6 @@ use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::faults::FaultPlan;
 use crate::incident::{self, Incident};
-use crate::not_yet::NotYet;
 use crate::observation::Observation;
 use crate::outcome::PlantedDefect;
 use crate::packages::Vulnerability;
@@ -184,15 +183,6 @@ impl Simulation {
             Scheduled::Recheck => self.recheck(at, watch),
             Scheduled::Tick => self.tick(watch),
             Scheduled::Sweep => self.sweep(watch),
-            Scheduled::PersonAction(action)
-                if action.is_reorganisation()
-                    && self.queues.has_paused
-                    && NotYet::DepartedKeepsSlot.is_left_out() =>
-            {
-                // The pass that is paused may claim an image that would depart.
-                self.world.state.borrow_mut().truth.leaves_out(NotYet::DepartedKeepsSlot);
-                Ok(())
-            }
             Scheduled::PersonAction(action) => {
                 // Only Patchwave has a ledger to write a decision in.
                 if self.handler == Handler::Patchwave || action.intervention().is_none() {

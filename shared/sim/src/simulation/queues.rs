@@ -1,7 +1,10 @@
 //! The functions' queues: they collect events into batches and deliver failed batches again.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
 use patchwave::time::Span;
 use patchwave::trigger::{self, Event, ScheduleKind, Trigger};
 use patchwave_converge::Report;
@@ -104,7 +107,8 @@ impl Simulation {
         watch: &mut Watch<'_>,
     ) -> Result<(), Broken> {
         let images_before = self.world.state.borrow().requests.currents.items;
-        let looked_at = self.now();
+        let (looked_at, world) = (self.now(), Rc::clone(&self.world));
+        let hierarchy = world.hierarchy();
         let report = self.run_pass(batch, watch)?;
         if report.as_ref().is_none_or(|report| !report.is_whole) && attempt < MOST_ATTEMPTS {
             let again = Scheduled::Redelivery(function, batch.to_vec(), attempt + 1);
@@ -113,22 +117,30 @@ impl Simulation {
         self.count(function, batch.len(), images_before, report.as_ref());
         let Some(report) = report else { return Ok(()) };
         self.world.state.borrow_mut().looked(&report, looked_at);
-        self.check_report(batch, &report);
+        self.check_report(hierarchy, batch, &report);
         watch(self, &Observation::Passed { at: self.now(), function, report: Box::new(report) });
         Ok(())
     }
 
-    fn check_report(&mut self, batch: &[(u64, Trigger)], report: &Report) {
+    fn check_report(&mut self, hierarchy: &Hierarchy, batch: &[(u64, Trigger)], report: &Report) {
         let has = |wanted: Trigger| batch.iter().any(|(_, trigger)| *trigger == wanted);
         if has(Trigger::Tick) || has(Trigger::Sweep) {
-            self.clock.is_moving = is_moving(report);
+            self.clock.is_moving = self.is_moving(report);
         }
         let now = self.now();
         let mut state = self.world.state.borrow_mut();
         state.checker.passed(report, now);
         if has(Trigger::Sweep) && self.handler == Handler::Patchwave {
-            state.checker.swept(self.world.hierarchy(), report, now);
+            state.checker.swept(hierarchy, report, now);
         }
+    }
+
+    /// Returns whether anything is about to change. What can never be read is not.
+    fn is_moving(&self, report: &Report) -> bool {
+        let (state, hierarchy) = (self.world.state.borrow(), self.world.hierarchy());
+        let is_lost = |id: &ImageId| hierarchy.image(id).is_ok_and(|image| state.is_lost(image));
+        !report.started.is_empty()
+            || report.held.iter().any(|held| held.hold.is_moving() && !is_lost(&held.image))
     }
 
     fn count(&self, function: Function, messages: usize, images_before: u64, report: Option<&Report>) {
@@ -161,8 +173,4 @@ fn target(trigger: &Trigger) -> Function {
         }
         Trigger::Sweep => Function::Inventory,
     }
-}
-
-fn is_moving(report: &Report) -> bool {
-    !report.started.is_empty() || report.held.iter().any(|held| held.hold.is_moving())
 }

@@ -24,7 +24,7 @@ impl State {
         start: &Start,
         now: Timestamp,
     ) -> String {
-        if let Some(replayed) = self.pipelines.replayed(start, now) {
+        if let Some(replayed) = self.pipelines.replayed(start) {
             return replayed.id.clone();
         }
         let parents = self.pulled(hierarchy, image, start);
@@ -72,7 +72,9 @@ impl State {
         let version = pushed.version.digest.clone();
         self.pipelines.report(&execution.id, &version, self.seed);
         self.truth.allow_replacing(&image.id);
-        self.push(image, pushed, now);
+        if !self.push(image, pushed, now) {
+            self.pipelines.pushed_nothing(id);
+        }
         self.act_within(Moment::BeforeSuccessIsSeen, &image.id, Span::seconds(3), now);
         self.act_within(Moment::DuringProof, &image.id, Span::minutes(4), now);
         self.observations.push(Observation::Built(Box::new(finished(execution, version, now))));
@@ -92,12 +94,16 @@ impl State {
         self.emit(&event, now);
     }
 
-    /// Pushes a version. Events, scans and deployments follow.
-    pub(crate) fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) {
+    /// Pushes a version, if its repository exists. Events, scans and deployments follow. Returns
+    /// whether the version is new.
+    pub(crate) fn push(&mut self, image: &Image, pushed: Pushed, now: Timestamp) -> bool {
+        if self.registry.history(&image.repository).is_none() {
+            return false;
+        }
         let (version, tags) = (pushed.version.clone(), pushed.tags.clone());
         self.changed(&image.repository, now);
         if !self.registry.push(&image.repository, pushed) {
-            return;
+            return false;
         }
         let is_index = version.platforms.values().all(|manifest| manifest.digest != version.digest);
         self.schedule_scans(image, &version, is_index, now);
@@ -107,6 +113,7 @@ impl State {
             self.emit(&event, now);
         }
         self.schedule_deployments(&image.id, now);
+        true
     }
 
     /// Each platform manifest is scanned; the parts of an index have push events of their own.
