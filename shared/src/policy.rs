@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, FindingKey, Severity};
+use crate::finding::{Coverage, Finding, FindingKey, Severity};
 use crate::time::{Span, Timestamp};
 
 /// Whether Patchwave starts rebuilds, or only plans and reports them.
@@ -26,6 +26,9 @@ pub enum UnknownFix {
     /// Starts no rebuild. The next rebuild for another reason may fix the finding.
     #[default]
     TryWithNextRebuild,
+    /// Starts a rebuild, and again after 1, 2, 4, 8, 8 … days while any such finding counts: a fix
+    /// may be published any day, and the scanner does not say so.
+    Retry,
     /// Starts one rebuild, once for each package and vulnerability.
     TryOnce,
     /// Starts no rebuild until a person requests one.
@@ -108,7 +111,9 @@ pub struct Policy {
     pub mode: Mode,
     /// The lowest severity that counts.
     pub rebuild_at: Severity,
-    pub unknown_fix: UnknownFix,
+    /// What to do for a finding without a known fix. By default it depends on the scan:
+    /// [`Policy::for_unknown_fix`].
+    pub unknown_fix: Option<UnknownFix>,
     /// The age at which Patchwave rebuilds a version.
     pub max_age: Span,
     /// How long the tag of a parent that Patchwave did not push must be unchanged before children
@@ -135,6 +140,16 @@ impl Policy {
         finding.severity >= self.rebuild_at && self.suppressed_until(&finding.key, now).is_none()
     }
 
+    /// Returns what to do for a finding without a known fix, from a scan with this coverage. Basic
+    /// scanning names no fix at all, so doing nothing would leave every finding there.
+    pub fn for_unknown_fix(&self, coverage: Coverage) -> UnknownFix {
+        let default = match coverage {
+            Coverage::Os => UnknownFix::Retry,
+            Coverage::OsAndLanguages => UnknownFix::default(),
+        };
+        self.unknown_fix.unwrap_or(default)
+    }
+
     /// Returns until when the finding is suppressed, or nothing if it is not.
     pub fn suppressed_until(&self, key: &FindingKey, now: Timestamp) -> Option<Timestamp> {
         let of_it = |s: &&Suppression| *s.vulnerability == *key.vulnerability && s.until > now;
@@ -147,7 +162,7 @@ impl Default for Policy {
         Self {
             mode: Mode::default(),
             rebuild_at: Severity::High,
-            unknown_fix: UnknownFix::default(),
+            unknown_fix: None,
             max_age: Span::days(30),
             quiet_period: Patience { critical: Span::minutes(1), default: Span::minutes(10) },
             proof_wait: Patience::always(Span::minutes(30)),

@@ -60,6 +60,9 @@ pub struct Record {
     /// Builds that were made for a finding and did not fix it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ineffective: BTreeMap<FindingKey, Ineffective>,
+    /// The tries for findings without a known fix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Tries>,
     /// The notices about it that were sent, or are about to be sent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notified: BTreeMap<RootCause, Notified>,
@@ -169,8 +172,12 @@ pub struct PendingProof {
     pub until: Timestamp,
     /// The findings to judge.
     pub to_prove: BTreeSet<ToProve>,
-    /// The findings that the build was made for. If there are none, no image waits for the proof.
+    /// The findings that the build was made for, but for those in `retried`.
     pub causes: BTreeSet<FindingKey>,
+    /// The findings that the build was a try for, on the schedule of `unknownFix: retry`. If a try
+    /// fixes none, no quarantine counts it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retried: BTreeSet<FindingKey>,
     /// A hash of what the build was made from, for the quarantine.
     pub inputs: String,
 }
@@ -185,6 +192,16 @@ pub struct Ineffective {
     pub inputs: String,
     /// What was known about the fix. A newly published fix ends the quarantine.
     pub fix: Fix,
+}
+
+/// The tries for findings whose fix the scanner does not name. All of an image share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tries {
+    /// When the last one started. Before the first one, since when there is something to try.
+    pub last: Timestamp,
+    /// How many were made in a row.
+    pub count: u32,
 }
 
 /// A person's request to rebuild.
@@ -221,6 +238,13 @@ impl Record {
     /// is read at growing distances.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.unread.as_ref().is_none_or(|unread| unread.next <= now)
+    }
+}
+
+impl PendingProof {
+    /// Returns whether other images wait for it.
+    pub fn is_awaited(&self) -> bool {
+        !self.causes.is_empty() || !self.retried.is_empty()
     }
 }
 

@@ -7,7 +7,8 @@ use super::due::{Deadline, Due};
 use super::limits::MOST_INEFFECTIVE;
 use super::origin::{Origin, origin};
 use super::{AwaitedScan, Cause, Goal};
-use crate::finding::{Finding, FindingKey, Fix, PackageKind, Severity};
+use crate::facts::Version;
+use crate::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::UnknownFix;
@@ -58,6 +59,8 @@ struct Counted<'a> {
     carrier: &'a Image,
     /// As one of the platforms lists it.
     finding: &'a Finding,
+    /// What the scan of that platform covers.
+    coverage: Coverage,
     /// The highest severity on any platform.
     severity: Severity,
     /// Whether the scan of any platform lists an exploit.
@@ -96,9 +99,18 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
         for (owner, counted) in &waiters {
-            if tries
-                .is_some_and(|tries| tries.id == owner.id && waited_enough(context, parent, owner, counted))
-            {
+            let is_overdue = waited_enough(context, parent, owner, counted);
+            if is_overdue && is_retried(owner, counted.finding, counted.coverage) {
+                // Its tries would never end, and it may be the parent's.
+                let of_owner = attributions.of.entry(&owner.id).or_default();
+                of_owner.unfixable.insert(
+                    counted.finding.key.clone(),
+                    format!(
+                        "scan {parent}: it may have this finding too, and the scanner does not name a fix"
+                    ),
+                );
+                attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
+            } else if is_overdue && tries.is_some_and(|tries| tries.id == owner.id) {
                 assign(context, &mut attributions, owner, counted);
                 attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
@@ -118,9 +130,9 @@ fn counted<'a>(
     let Some(version) = context.current(&carrier.id) else { return Vec::new() };
     let mut merged: BTreeMap<&FindingKey, Counted<'a>> = BTreeMap::new();
     for manifest in version.platforms.values() {
-        let Some(scanned) = manifest.scan.completed_at() else { continue };
+        let Scan::Complete { completed_at: scanned, coverage, .. } = &manifest.scan else { continue };
         for finding in manifest.scan.findings().iter().filter(|f| f.severity >= carrier.policy.rebuild_at) {
-            let appeared = context.appeared(&carrier.id, finding, scanned);
+            let appeared = context.appeared(&carrier.id, finding, *scanned);
             merged
                 .entry(&finding.key)
                 .and_modify(|counted| {
@@ -131,6 +143,7 @@ fn counted<'a>(
                 .or_insert_with(|| Counted {
                     carrier,
                     finding,
+                    coverage: *coverage,
                     severity: finding.severity,
                     exploited: finding.exploited,
                     appeared,
@@ -224,14 +237,14 @@ fn assign<'a>(
     counted: &Counted<'a>,
 ) {
     // The owner's own scan describes its package best: the carrier may have another version of it.
-    let finding =
-        context.current(&owner.id).and_then(|v| v.finding(&counted.finding.key)).unwrap_or(counted.finding);
+    let own = context.current(&owner.id).and_then(|version| listed(version, &counted.finding.key));
+    let (finding, coverage) = own.unwrap_or((counted.finding, counted.coverage));
     if owner.id != counted.carrier.id {
         attributions.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
     }
     let attribution = attributions.of.entry(&owner.id).or_default();
     let tries = tried(context, owner, finding);
-    let goal = match help(owner, finding, tries) {
+    let goal = match help(owner, finding, coverage, tries) {
         Help::Rebuild(goal) => goal,
         Help::None(because) => {
             attribution.unfixable.insert(finding.key.clone(), because.to_owned());
@@ -266,7 +279,10 @@ fn assign<'a>(
         }
     };
     attribution.causes.insert(merged);
-    note_due(context, attributions, counted);
+    // A finding that a try did not fix is no more urgent than one that appears then.
+    let last = context.record(&owner.id).tries.filter(|_| is_retried(owner, finding, coverage));
+    let appeared = last.map_or(counted.appeared, |tries| counted.appeared.max(tries.last));
+    note_due(context, attributions, &Counted { appeared, ..*counted });
 }
 
 enum Help {
@@ -276,7 +292,7 @@ enum Help {
 }
 
 /// Decides whether a rebuild can fix the finding.
-fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
+fn help(owner: &Image, finding: &Finding, coverage: Coverage, tries: u32) -> Help {
     let goal = match (finding.kind, &finding.fix) {
         (PackageKind::Language, _) => {
             return Help::None(
@@ -287,7 +303,8 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
             return Help::None("wait for a fixed version: none is published yet");
         }
         (PackageKind::Os, Fix::Version(version)) => Goal::Version(version.clone()),
-        (PackageKind::Os, Fix::Unknown) => match owner.policy.unknown_fix {
+        (PackageKind::Os, Fix::Unknown) => match owner.policy.for_unknown_fix(coverage) {
+            UnknownFix::Retry => return Help::Rebuild(Goal::Retry(finding.key.vulnerability.to_string())),
             UnknownFix::TryOnce if tries >= 1 => return Help::Quarantined,
             UnknownFix::TryOnce => Goal::Try(finding.key.vulnerability.to_string()),
             UnknownFix::TryWithNextRebuild => {
@@ -303,6 +320,21 @@ fn help(owner: &Image, finding: &Finding, tries: u32) -> Help {
         },
     };
     if tries >= TRIES { Help::Quarantined } else { Help::Rebuild(goal) }
+}
+
+/// Returns the finding as a platform of `version` lists it, and what that platform's scan covers.
+fn listed<'a>(version: &'a Version, key: &FindingKey) -> Option<(&'a Finding, Coverage)> {
+    version.platforms.values().find_map(|manifest| match &manifest.scan {
+        Scan::Complete { findings, coverage, .. } => {
+            findings.iter().find(|finding| finding.key == *key).map(|finding| (finding, *coverage))
+        }
+        _ => None,
+    })
+}
+
+/// Whether Patchwave tries rebuilds for the finding on a schedule.
+fn is_retried(owner: &Image, finding: &Finding, coverage: Coverage) -> bool {
+    matches!(help(owner, finding, coverage, 0), Help::Rebuild(Goal::Retry(_)))
 }
 
 /// Returns how many builds from the present inputs were made for this finding and did not fix it.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::judge::{conclude, judge};
 use super::pushed::{Pushed, parents, pushed};
+use super::tried;
 use super::{Cause, Proof, Reason, Verdict};
 use crate::facts::{Execution, ExecutionDetails, ExecutionState, Facts, ImageFacts, Version};
 use crate::finding::Severity;
@@ -140,6 +141,7 @@ impl Resolution<'_> {
 
     fn record_success(&mut self, claim: &Claim, version: &Version) {
         self.record.failures = None;
+        self.record.tries = tried::after(self.record.tries, claim);
         let no_better_than = self.no_better_than(claim);
         self.record.success = Some(Success {
             key: claim.start.key.clone(),
@@ -186,7 +188,8 @@ impl Resolution<'_> {
             version: version.digest.clone(),
             until: self.image.policy.proof_wait.for_severity(severity).after(self.now),
             to_prove: claim.start.to_prove.clone(),
-            causes: causes.iter().map(|cause| cause.finding.clone()).collect(),
+            causes: causes.iter().filter(|cause| !cause.is_retried()).map(|c| c.finding.clone()).collect(),
+            retried: tried::to_judge(claim),
             inputs: claim.start.inputs.clone(),
         }
     }

@@ -157,7 +157,9 @@ impl<'a> Context<'a> {
         words.dedup();
         words.push(format!(
             "{:?} {:?} {:?}",
-            image.pipeline, image.policy.rebuild_at, image.policy.unknown_fix
+            image.pipeline,
+            image.policy.rebuild_at,
+            image.policy.unknown_fix.unwrap_or_default()
         ));
         if image.pipeline.as_ref().is_some_and(|pipeline| !pipeline.sources.is_empty()) {
             words.push(format!("revision={:?}", self.revision(image)));

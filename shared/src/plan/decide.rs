@@ -8,14 +8,15 @@ use super::context::Context;
 use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
+use super::retry;
 use super::unread::{unread_base, unread_parent};
-use super::{Awaited, Hold, Limit, Reason};
+use super::{Awaited, Cause, Hold, Limit, Reason};
 use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::Ended;
+use crate::record::{Ended, PendingProof};
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -257,14 +258,15 @@ impl<'a> Candidate<'_, 'a> {
 
     fn awaiting_proof(&self) -> Option<Hold> {
         let proof = self.context.record(&self.image.id).proof.as_ref()?;
-        (!proof.causes.is_empty() && proof.until > self.context.now)
+        (proof.is_awaited() && proof.until > self.context.now)
             .then_some(Hold::AwaitingProof { until: proof.until })
     }
 
     /// Returns the hold if the image must wait for a time or a limit, or if policy forbids the
     /// start.
     fn must_not_start_yet(&self) -> Option<Hold> {
-        if let Some(hold) = self.quiet_period().or_else(|| self.back_off()) {
+        let waits = self.quiet_period().or_else(|| self.back_off());
+        if let Some(hold) = waits.or_else(|| self.next_try()) {
             return Some(hold);
         }
         let observing = self.context.mode(self.image) == Mode::Observe;
@@ -313,6 +315,18 @@ impl<'a> Candidate<'_, 'a> {
         })
     }
 
+    /// Holds the image until its next try, if nothing else is a reason to build it.
+    fn next_try(&self) -> Option<Hold> {
+        let is_try = |reason: &Reason| match reason {
+            Reason::Vulnerable { causes, .. } => causes.iter().all(Cause::is_retried),
+            _ => false,
+        };
+        if !self.reasons.active.iter().all(is_try) {
+            return None;
+        }
+        retry::waits_until(self.context, self.image, self.attribution).map(|until| Hold::NextTry { until })
+    }
+
     /// Whether the pipeline, or the account that builds, took no more a moment ago.
     fn pauses_at_limit(&self) -> bool {
         let failures = self.context.record(&self.image.id).failures.as_ref();
@@ -347,7 +361,7 @@ impl<'a> Candidate<'_, 'a> {
     /// longer than `maxWait`.
     fn awaits_unread_proof(&self) -> bool {
         let record = self.context.record(&self.image.id);
-        let judges = record.proof.as_ref().is_some_and(|proof| !proof.causes.is_empty());
+        let judges = record.proof.as_ref().is_some_and(PendingProof::is_awaited);
         let longest = record.success.as_ref().map(|success| self.image.policy.max_wait.after(success.at));
         judges
             && longest.is_some_and(|longest| longest > self.context.now)

@@ -112,6 +112,11 @@ pub enum Hold {
         /// How the last one ended.
         because: String,
     },
+    /// The scanner does not name a fix for its findings, and the last try is too recent.
+    NextTry {
+        /// When the next one is made.
+        until: Timestamp,
+    },
     /// A person must approve.
     NeedsApproval,
     /// Policy leaves it to the next commit.
@@ -144,6 +149,7 @@ impl Hold {
             Self::AwaitingProof { .. } => "AwaitingProof",
             Self::QuietPeriod { .. } => "QuietPeriod",
             Self::BackOff { .. } => "BackOff",
+            Self::NextTry { .. } => "NextTry",
             Self::NeedsApproval => "NeedsApproval",
             Self::NextCommit => "NextCommit",
             Self::Frozen => "Frozen",
@@ -160,7 +166,8 @@ impl Hold {
             | Self::Suppressed { until, .. }
             | Self::AwaitingProof { until }
             | Self::QuietPeriod { until, .. }
-            | Self::BackOff { until, .. } => Some(*until),
+            | Self::BackOff { until, .. }
+            | Self::NextTry { until } => Some(*until),
             _ => None,
         }
     }
@@ -223,6 +230,10 @@ impl Hold {
             Self::BackOff { .. } => format!(
                 "repair the build, then release it: patchwave release {image}. Patchwave also tries again by \
                  itself"
+            ),
+            Self::NextTry { until } => format!(
+                "wait until {until:.0}: the scanner does not name a fix, so the next sweep from then on tries a rebuild; to \
+                 try now: patchwave rebuild {image}"
             ),
             Self::NeedsApproval => format!("to approve it: patchwave approve {image}"),
             Self::NextCommit => format!("commit to the source of {image}: policy rebuilds it with the next commit"),

@@ -90,9 +90,11 @@ pub(super) fn conclude(
         record.ineffective.insert(finding.clone(), Ineffective { builds, inputs: proof.inputs.clone(), fix });
     }
     if let Some(success) = &mut record.success {
-        let helped = |cause: &&FindingKey| fixed.contains(*cause) && !ineffective.contains(*cause);
-        success.fixed_nothing = proof.causes.iter().any(|cause| ineffective.contains(cause))
-            && !proof.causes.iter().any(|cause| helped(&cause));
+        let helped = |cause: &FindingKey| fixed.contains(cause) && !ineffective.contains(cause);
+        // A try rolls on if it is proven to help. Another build does unless it is proven not to.
+        let is_try = proof.causes.is_empty() && !proof.retried.is_empty();
+        success.fixed_nothing = (is_try || proof.causes.iter().any(|cause| ineffective.contains(cause)))
+            && !proof.causes.iter().chain(&proof.retried).any(helped);
     }
     proofs.extend(judged.into_iter().map(|(item, verdict, coverage)| Proof {
         image: image.id.clone(),

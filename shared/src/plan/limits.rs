@@ -46,6 +46,11 @@ pub(super) fn seen(seen: BTreeMap<FindingKey, Timestamp>) -> BTreeMap<FindingKey
     fitting(longest, SEEN, |(key, _)| size_of_key(key) + 40).collect()
 }
 
+/// Returns whether a record keeps the times of all these findings.
+pub(super) fn has_room_for(seen: &BTreeMap<FindingKey, Timestamp>) -> bool {
+    fitting(seen, SEEN, |(key, _)| size_of_key(key) + 40).count() == seen.len()
+}
+
 /// Returns the first of `items` that fit into `budget` bytes.
 fn fitting<T>(
     items: impl IntoIterator<Item = T>,
@@ -59,7 +64,7 @@ fn fitting<T>(
 }
 
 fn size_of_cause(cause: &Cause) -> usize {
-    let (Goal::Version(word) | Goal::Try(word)) = &cause.goal;
+    let (Goal::Version(word) | Goal::Try(word) | Goal::Retry(word)) = &cause.goal;
     word.len() + size_of_key(&cause.finding) + 140
 }
 

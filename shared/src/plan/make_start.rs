@@ -72,7 +72,9 @@ fn cause(reason: &Reason) -> Vec<String> {
             .causes()
             .map(|cause| match &cause.goal {
                 Goal::Version(version) => format!("{} to {version}", cause.finding.package),
-                Goal::Try(vulnerability) => format!("{} against {vulnerability}", cause.finding.package),
+                Goal::Try(vulnerability) | Goal::Retry(vulnerability) => {
+                    format!("{} against {vulnerability}", cause.finding.package)
+                }
             })
             .collect(),
     }

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::Hold;
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
 use super::decide::{Decision, Decisions};
+use super::{Cause, Hold};
 use crate::facts::{Current, Execution};
 use crate::finding::FindingKey;
 use crate::hierarchy::{Direction, Image, Line};
@@ -105,10 +105,14 @@ fn asked(image: &ImageId, attribution: &Attribution<'_>, hold: Option<&Hold>) ->
         ..Asked::default()
     };
     if !attribution.causes.is_empty() {
-        asked.needs.insert(
-            hold.and_then(|hold| needs_a_person(image, hold))
-                .unwrap_or_else(|| "a rebuild by Patchwave".into()),
-        );
+        let by_patchwave = if attribution.causes.iter().all(Cause::is_retried) {
+            "a published fix: the scanner does not name one, so Patchwave tries rebuilds"
+        } else {
+            "a rebuild by Patchwave"
+        };
+        asked
+            .needs
+            .insert(hold.and_then(|hold| needs_a_person(image, hold)).unwrap_or_else(|| by_patchwave.into()));
     }
     if !attribution.quarantined.is_empty() {
         asked.needs.insert("find out why the rebuild did not fix it".into());
@@ -136,7 +140,7 @@ fn needs_a_person(image: &ImageId, hold: &Hold) -> Option<String> {
 
 /// Whether completed scans of every platform prove that no finding is left that policy counts, here
 /// or below.
-fn is_clean(context: &Context<'_>, image: &Image) -> bool {
+pub(super) fn is_clean(context: &Context<'_>, image: &Image) -> bool {
     let Some(version) = context.current(&image.id) else { return false };
     if version.platforms.is_empty() || version.platforms.values().any(|m| !m.scan.shows_absence()) {
         return false;

@@ -20,6 +20,8 @@ pub enum Goal {
     Version(String),
     /// Try whether a rebuild fixes this vulnerability.
     Try(String),
+    /// Try that on the schedule that all such findings of the image share.
+    Retry(String),
 }
 
 /// A finding that a rebuild is made for.
@@ -33,6 +35,13 @@ pub struct Cause {
     pub exploited: bool,
     /// When it appeared.
     pub since: Timestamp,
+}
+
+impl Cause {
+    /// Returns whether it is tried on the schedule of `unknownFix: retry`.
+    pub fn is_retried(&self) -> bool {
+        matches!(self.goal, Goal::Retry(_))
+    }
 }
 
 /// How Patchwave knows which version a child was built on, best first.

@@ -105,7 +105,7 @@ fn spread(context: &Context<'_>, image: &Image, due: Timestamp) -> Timestamp {
 }
 
 /// Returns a number below 1,000 that all images of a chain share, from a hash of the root's id.
-fn per_mille_of_chain(context: &Context<'_>, image: &Image) -> u32 {
+pub(super) fn per_mille_of_chain(context: &Context<'_>, image: &Image) -> u32 {
     let root = context.hierarchy.root_of(&image.id).unwrap_or(image);
     let hash = hash(&[root.id.to_string()]);
     u32::from_str_radix(hash.get(..7).unwrap_or("0"), 16).unwrap_or(0) % 1_000

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Hold;
-use super::attribution::Attributions;
+use super::attribution::{Attribution, Attributions};
 use super::context::Context;
 use super::decide::{Decision, Decisions};
 use super::limits;
 use super::notice;
 use super::pipeline;
 use super::unread::all_unread;
+use super::{Cause, Hold};
+use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::{Record, UnreadSince};
+use crate::record::{Record, Tries, UnreadSince};
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
 
@@ -50,7 +51,9 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     let awaits_scan = attribution.is_some_and(|b| !b.unscanned.is_empty());
     let above = awaits_scan || attribution.is_some_and(|b| !b.above.is_empty());
     let follows = above && decision.moving_since.is_some();
-    let waits = !decision.reasons.is_empty() || follows;
+    // A try that is not due yet waits for no ancestor.
+    let has_reason = !decision.reasons.is_empty() && !matches!(decision.hold, Some(Hold::NextTry { .. }));
+    let waits = has_reason || follows;
     // Each tick plans an image that follows a moving ancestor, so that it sees the end of that
     // move. Otherwise the wait would not end, and the next one would begin too early.
     record.unsettled = decision.unsettled || follows;
@@ -74,6 +77,7 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     if let Some(reported) = pipeline::reported_revision(context, decision.image) {
         record.revision = Some(reported.to_owned());
     }
+    record.tries = tries(context, decision.image, attribution);
     record.notified = notice::notified(context, attribution, decision);
     // The next pass over the image sends the notices that were not sent. The tick makes that pass.
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
@@ -87,6 +91,19 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     record.unread = unread_since(&record, &unread, context.now);
     record.unsettled |= record.unread.is_some();
     record
+}
+
+/// Returns what the record keeps of the tries: nothing, once scans show that nothing is left to
+/// try.
+fn tries(context: &Context<'_>, image: &Image, attribution: Option<&Attribution<'_>>) -> Option<Tries> {
+    let before = context.record(&image.id).tries;
+    let begins = Tries { last: context.now, count: 0 };
+    let has_something = attribution.is_some_and(|found| found.causes.iter().any(Cause::is_retried));
+    match context.mode(image) {
+        Mode::Observe => before.filter(|tries| tries.count > 0),
+        Mode::Enforce if has_something => Some(before.unwrap_or(begins)),
+        Mode::Enforce => before.filter(|_| !notice::is_clean(context, image)),
+    }
 }
 
 /// Returns since when something could not be read, and when to read it again: at growing distances

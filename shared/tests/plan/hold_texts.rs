@@ -47,6 +47,7 @@ fn all() -> Vec<(Hold, bool, &'static str)> {
         (Hold::AwaitingProof { until }, true, "wait for a scan of the new version of app"),
         (Hold::QuietPeriod { parent, until }, true, "the tags of base"),
         (Hold::BackOff { failures: 2, until, because: because() }, true, "patchwave release app"),
+        (Hold::NextTry { until }, true, "the scanner does not name a fix"),
         (Hold::NeedsApproval, false, "patchwave approve app"),
         (Hold::NextCommit, false, "commit to the source of app"),
         (Hold::Frozen, false, "patchwave release app"),
@@ -57,6 +58,16 @@ fn all() -> Vec<(Hold, bool, &'static str)> {
         (Hold::Observing, false, "PATCHWAVE_MODE=enforce"),
         (Hold::Fresh, false, "nothing to do"),
     ]
+}
+
+#[test]
+fn a_hold_until_the_next_try_says_when_it_is_and_how_to_try_now() {
+    let text = Hold::NextTry { until: end() }.lifted_by(&"app".parse().unwrap());
+    assert_eq!(
+        text,
+        "wait until 2023-11-14T22:13:20Z: the scanner does not name a fix, so the next sweep from then on tries a \
+         rebuild; to try now: patchwave rebuild app"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod reasons;
 mod recheck;
 mod records;
 mod resolve_claims;
+mod retry;
 mod slots;
 mod starts;
 mod unread;

@@ -32,9 +32,10 @@ impl State {
                 is_pinned && current.is_some_and(|current| current.version.revision.is_none())
             }
             Hold::NoPipeline { .. } => image.pipeline.is_none(),
-            Hold::AwaitingProof { until } | Hold::QuietPeriod { until, .. } | Hold::BackOff { until, .. } => {
-                JUST_ENDED.after(*until) > now
-            }
+            Hold::AwaitingProof { until }
+            | Hold::QuietPeriod { until, .. }
+            | Hold::BackOff { until, .. }
+            | Hold::NextTry { until } => JUST_ENDED.after(*until) > now,
             Hold::NeedsApproval => image.policy.rebuild == Rebuild::Approval,
             Hold::NextCommit => image.policy.rebuild == Rebuild::NextCommit,
             Hold::Frozen => image.policy.rebuild == Rebuild::Never || self.truth.frozen.contains(&image.id),
