@@ -12,7 +12,8 @@ use patchwave_sim::{Handler, InjectedFault, Level, Outcome, PlantedDefect, Run, 
 const SMALL: u64 = 20_000;
 const LARGE: u64 = 1_500;
 
-/// Every hold there is.
+/// Every hold there is, but for `NextTry`: in these worlds the images that find a vulnerability first
+/// have enhanced scanning, which names fixes.
 const HOLDS: [&str; 20] = [
     "InFlight",
     "Unresolved",
