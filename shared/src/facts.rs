@@ -147,7 +147,10 @@ pub enum Execution {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExecutionDetails {
-    /// When its last build action ended: what it pushed, it pushed before.
+    /// When its first action started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When the last action that may push ended. Approvals and deployments push nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// The digests that it reports as pushed. A pipeline may build several images.

@@ -275,3 +275,37 @@ fn why_a_build_failed_stands_in_its_hold() {
     let Hold::BackOff { because, .. } = fleet.hold("b") else { panic!("{:?}", fleet.hold("b")) };
     assert!(because.ends_with("failed: the action Build/Image failed: no space left"), "{because}");
 }
+
+#[test]
+fn a_first_build_that_pushed_no_version_of_the_line_is_a_failure() {
+    let mut fleet = Fleet::of("b: scratch");
+    fleet.image("b").current = Current::Absent;
+    assert_eq!(fleet.pass(), ["b"]);
+    fleet.end("b", ExecutionState::Succeeded);
+    fleet.wait("15m");
+    fleet.pass();
+    assert_eq!(fleet.hold("b").name(), "InFlight", "a push is not visible at once");
+    fleet.wait("1m");
+    fleet.pass();
+    let failures = fleet.record("b").failures.as_ref().unwrap();
+    assert_eq!(failures.count, 1);
+    assert!(failures.because.ends_with("pushed no version of the line"), "{}", failures.because);
+}
+
+/// A pipeline may push several images into one repository, such as a small one beside each.
+#[test]
+fn of_two_pushes_of_a_build_the_current_one_counts() {
+    for reported in [false, true] {
+        let mut fleet = building();
+        fleet.push(&id("p"));
+        let ours = fleet.current("p").clone();
+        fleet.push(&id("p"));
+        let other = fleet.current("p").digest.clone();
+        stands(&mut fleet, &ours);
+        let pushed = if reported { [ours.digest.clone(), other].into() } else { [].into() };
+        succeed(&mut fleet, ExecutionDetails { pushed, ..ExecutionDetails::default() });
+        fleet.pass();
+        assert_eq!(success(&fleet).map(|success| &success.version), Some(&ours.digest));
+        assert_ne!(fleet.hold("p"), Hold::RolledBack);
+    }
+}
