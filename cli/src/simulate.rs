@@ -192,7 +192,7 @@ fn coverage(out: &mut String, coverage: &Coverage) -> fmt::Result {
     let Coverage { executions, executions_met, actions, actions_in_builds, .. } = coverage;
     writeln!(out, "\n{}", paint(STRONG, "what met the builds"))?;
     for (name, part, of) in [
-        ("builds with trouble", executions_met, executions),
+        ("builds that met a fault", executions_met, executions),
         ("actions in builds", actions_in_builds, actions),
     ] {
         let percent = (100 * part).checked_div(*of).unwrap_or(0);

@@ -146,7 +146,7 @@ pub enum Execution {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExecutionDetails {
-    /// When its last action ended.
+    /// When its last build action ended: what it pushed, it pushed before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// The digests that it reports as pushed. A pipeline may build several images.

@@ -26,8 +26,8 @@ pub(crate) fn init() {
     let _ = log.try_init();
 }
 
-/// What the runtime logs once more about a failed invocation, without its request and in Debug form.
-/// A panic is on stderr too.
+/// What the runtime logs once more about a failed invocation, without its request and in Debug
+/// form. A panic is on stderr too.
 const REPEATS: &str = "lambda_runtime::layers::panic";
 
 /// Reads levels by target, such as `warn,patchwave=info`. Parts that make no sense are left out.

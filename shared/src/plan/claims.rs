@@ -132,9 +132,7 @@ impl Resolution<'_> {
             Pushed::Replaced => self.record.failures = None,
             // A build whose version never stands on the line would start again and again.
             Pushed::Foreign | Pushed::Unknown => {
-                let because = format!(
-                    "the execution {id} succeeded, and the version that stands on the line is not from it"
-                );
+                let because = format!("the execution {id} succeeded, and the current version is not from it");
                 self.fail(&claim, Ended::Failed, because);
             }
         }

@@ -67,8 +67,8 @@ pub enum Hold {
     Unknown { because: String },
     /// A person put an earlier version back.
     RolledBack,
-    /// The pipeline is pinned to the line's commit, and the commit is not known: the current version
-    /// does not name one, or no execution of the pipeline reported it.
+    /// The pipeline is pinned to the line's commit, and the commit is not known: the current
+    /// version does not name one, or no execution of the pipeline reported it.
     UnknownRevision,
     /// No pipeline can build it: the hierarchy names none, or CodePipeline has none that takes such
     /// a start.

@@ -191,19 +191,27 @@ impl<'a> Build<'_, 'a> {
         layers(sent).is_none_or(|(own, _)| own < most).then_some((sent, other))
     }
 
+    /// Whether the build gets its parents' versions from Patchwave. Else it pulls their tags.
+    fn takes_parents(&self) -> bool {
+        let variables = &self.claim.start.variables;
+        [Variable::BaseImage, Variable::Parents]
+            .iter()
+            .any(|variable| variables.contains_key(variable.name()))
+    }
+
     /// Whether the build may have pulled `other` instead of the version sent: its pipeline takes no
     /// variable that names the base, and the parent's tag moved after the claim, on or back.
     fn may_pull(&self, sent: &Version, other: &Version) -> bool {
-        let takes_base = [Variable::BaseImage, Variable::Parents]
-            .iter()
-            .any(|variable| self.claim.start.variables.contains_key(variable.name()));
         let is_current = self.base().is_some_and(|(_, parent)| parent.current_version() == Some(other));
-        !takes_base && (is_current || other.pushed_at > sent.pushed_at)
+        !self.takes_parents() && (is_current || other.pushed_at > sent.pushed_at)
     }
 }
 
 /// Returns the parents' versions that `version`, which the build of `claim` pushed, was built on:
-/// those that Patchwave sent, or the newer ones that the build pulled.
+/// those that Patchwave sent, or those that the build pulled.
+///
+/// Layers do not show which version of a `copyFrom` parent a build pulled. If its tag has moved
+/// since the claim, that parent is left out.
 pub(super) fn parents(
     hierarchy: &Hierarchy,
     facts: &Facts,
@@ -219,6 +227,17 @@ pub(super) fn parents(
         && let Some(pulled) = parents.values_mut().find(|digest| sent.is_named_by(digest))
     {
         *pulled = other.digest.clone();
+    }
+    let has_moved = |parent: &ImageId, sent: &Digest| {
+        let current = facts.images.get(parent).and_then(ImageFacts::current_version);
+        current.is_none_or(|current| current.digest != *sent)
+    };
+    let copied = hierarchy.parents(&image.id).filter(|parent| parent.kind == ParentKind::CopyFrom);
+    for parent in copied.filter(|_| !build.takes_parents()) {
+        let id = &parent.image.id;
+        if parents.get(id).is_some_and(|sent| has_moved(id, sent)) {
+            parents.remove(id);
+        }
     }
     parents
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Hold;
 use super::attribution::Attributions;
 use super::context::Context;
 use super::decide::{Decision, Decisions};
@@ -78,7 +79,11 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     record.unsettled |= record.notified.values().any(|notified| !notified.sent);
     let nothing = BTreeSet::new();
     let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
-    let unread = all_unread(context, decision.image, unscanned);
+    let mut awaited = unscanned.clone();
+    if let Some(Hold::WaitingOn { on, .. }) = &decision.hold {
+        awaited.insert(on);
+    }
+    let unread = all_unread(context, decision.image, &awaited);
     record.unread = unread_since(&record, &unread, context.now);
     record.unsettled |= record.unread.is_some();
     record

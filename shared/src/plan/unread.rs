@@ -27,12 +27,8 @@ pub(super) fn unread_parent(context: &Context<'_>, parents: &BTreeSet<&ImageId>)
 }
 
 /// Returns everything that a decision about the image needs and that could not be read.
-/// `unscanned` are the parents whose scans it needs.
-pub(super) fn all_unread(
-    context: &Context<'_>,
-    image: &Image,
-    unscanned: &BTreeSet<&ImageId>,
-) -> Vec<Unread> {
+/// `awaited` are the ancestors whose scans it needs, or for which it waits.
+pub(super) fn all_unread(context: &Context<'_>, image: &Image, awaited: &BTreeSet<&ImageId>) -> Vec<Unread> {
     let own = context.unread(&image.id).cloned();
-    own.chain(unread_base(context, image)).chain(unread_parent(context, unscanned)).collect()
+    own.chain(unread_base(context, image)).chain(unread_parent(context, awaited)).collect()
 }

@@ -7,6 +7,7 @@ use aws_sdk_codepipeline::types::{
 use patchwave::facts::ExecutionDetails;
 use patchwave::image::Digest;
 use patchwave::plan::Start;
+use patchwave::time::Timestamp;
 use patchwave_converge::Fault;
 
 use super::Pipelines;
@@ -59,7 +60,7 @@ fn details(actions: &[ActionExecutionDetail]) -> ExecutionDetails {
     };
     let failed = latest(&ActionExecutionStatus::Failed);
     ExecutionDetails {
-        ended_at: actions.iter().filter_map(|action| action.last_update_time().and_then(timestamp)).max(),
+        ended_at: built_at(actions),
         pushed: actions.iter().flat_map(digests).take(MOST_DIGESTS).collect(),
         failure: failed.map(failure),
         at_limit: failed.is_some_and(|action| {
@@ -67,6 +68,19 @@ fn details(actions: &[ActionExecutionDetail]) -> ExecutionDetails {
         }),
         runs: latest(&ActionExecutionStatus::InProgress).map(runs),
     }
+}
+
+/// When the last build ended. An approval or a deployment may follow it, and pushes nothing. A
+/// pipeline without a build action pushes in another one.
+fn built_at(actions: &[ActionExecutionDetail]) -> Option<Timestamp> {
+    let is_build = |action: &&ActionExecutionDetail| category(action) == Some(&ActionCategory::Build);
+    let ended = |action: &ActionExecutionDetail| action.last_update_time().and_then(timestamp);
+    let builds = actions.iter().filter(is_build).filter_map(ended).max();
+    builds.or_else(|| actions.iter().filter_map(ended).max())
+}
+
+fn category(action: &ActionExecutionDetail) -> Option<&ActionCategory> {
+    action.input()?.action_type_id().map(ActionTypeId::category)
 }
 
 fn digests(action: &ActionExecutionDetail) -> impl Iterator<Item = Digest> {
@@ -95,8 +109,7 @@ fn failure(action: &ActionExecutionDetail) -> String {
 }
 
 fn runs(action: &ActionExecutionDetail) -> String {
-    let category = action.input().and_then(|input| input.action_type_id()).map(ActionTypeId::category);
-    let verb = if category == Some(&ActionCategory::Approval) { "waits for" } else { "runs" };
+    let verb = if category(action) == Some(&ActionCategory::Approval) { "waits for" } else { "runs" };
     format!("{verb} the action {}", name(action))
 }
 

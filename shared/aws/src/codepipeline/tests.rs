@@ -317,6 +317,12 @@ fn action(stage: &str, name: &str, status: &str, minutes: i64, output: Value) ->
            "lastUpdateTime": CLAIMED + minutes * 60, "output": output})
 }
 
+fn of_category(category: &str, mut action: Value) -> Value {
+    action["input"]["actionTypeId"] =
+        json!({"category": category, "owner": "AWS", "provider": "p", "version": "1"});
+    action
+}
+
 #[tokio::test]
 async fn a_success_stands_for_the_digests_that_its_actions_report() {
     let digest = |n: u8| fake::digest(n.into());
@@ -328,7 +334,10 @@ async fn a_success_stands_for_the_digests_that_its_actions_report() {
         action("Build", "Image", "Succeeded", 4, built),
         action("Build", "Other", "Succeeded", 5, exported),
         action("Build", "Strange", "Succeeded", 3, wrong),
+        of_category("Approval", action("Release", "Approve", "Succeeded", 90, json!({}))),
     ];
+    let actions =
+        [actions, vec![of_category("Build", action("Build", "Last", "Succeeded", 5, json!({})))]].concat();
     let details = details("Succeeded", actions, now()).await;
     assert_eq!(details.pushed, [digest(1).parse().unwrap(), digest(2).parse().unwrap()].into());
     assert_eq!(details.ended_at, jiff::Timestamp::from_second(CLAIMED + 300).ok());
@@ -368,9 +377,7 @@ async fn why_a_build_failed_is_read_from_its_action_and_the_accounts_limit_is_no
 
 #[tokio::test]
 async fn what_a_long_execution_waits_for_is_read_and_a_short_one_costs_no_call() {
-    let mut approval = action("Release", "Approve", "InProgress", 30, json!({}));
-    approval["input"]["actionTypeId"] =
-        json!({"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"});
+    let approval = of_category("Approval", action("Release", "Approve", "InProgress", 30, json!({})));
     let later = jiff::Timestamp::from_second(CLAIMED + 3_600).unwrap();
     let details = details("InProgress", vec![approval.clone()], later).await;
     assert_eq!(details.runs.as_deref(), Some("waits for the action Release/Approve"));

@@ -94,7 +94,7 @@ impl Execution {
     /// What the actions report once it has ended.
     fn details(&self) -> ExecutionDetails {
         let pushed = self.reported.iter().cloned().collect();
-        ExecutionDetails { pushed, ..details(self.state, self.ends_at) }
+        ExecutionDetails { pushed, ..details(self.state, self.pushes_at) }
     }
 
     /// Returns the value of a variable, if Patchwave sent it.
@@ -283,9 +283,9 @@ fn order<'p>((started_at, id, ..): &Found<'p>) -> (Timestamp, &'p str) {
     (*started_at, id)
 }
 
-fn details(state: ExecutionState, ends_at: Timestamp) -> ExecutionDetails {
+fn details(state: ExecutionState, built_at: Timestamp) -> ExecutionDetails {
     let ended = state != ExecutionState::InProgress;
-    ExecutionDetails { ended_at: ended.then_some(ends_at), ..ExecutionDetails::default() }
+    ExecutionDetails { ended_at: ended.then_some(built_at), ..ExecutionDetails::default() }
 }
 
 fn seen(execution: &Execution) -> Found<'_> {
