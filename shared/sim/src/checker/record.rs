@@ -1,6 +1,6 @@
 //! What must be true of each record that is written.
 
-use patchwave::hierarchy::{Hierarchy, Variable};
+use patchwave::hierarchy::{Hierarchy, Image, Variable};
 use patchwave::image::{Digest, ImageId};
 use patchwave::record::{Record, Success};
 use patchwave::time::Timestamp;
@@ -54,7 +54,7 @@ impl State {
         if pushed.execution.is_none() {
             let pushed_at = pushed.version.pushed_at;
             let is_newest = self.registry.newest(&known.repository) == Some(&success.version);
-            if !self.is_beside_unreported_build(image, pushed_at)
+            if !self.is_beside_unreported_build(known, pushed_at)
                 && (is_newest || !self.truth.leaves_out(NotYet::MovedBackToPersonsPush))
             {
                 let violation = format!("a person's version of {image} is recorded as a success");
@@ -77,11 +77,12 @@ impl State {
         }
     }
 
-    fn is_beside_unreported_build(&mut self, image: &ImageId, pushed_at: Timestamp) -> bool {
-        let last = self.pipelines.last_of(image);
-        last.is_some_and(|last| {
-            let is_odd = last.pushed_nothing || (last.pushes_at..=last.ends_at).contains(&pushed_at);
-            (is_odd && last.reported.is_none()) || last.variable(Variable::BuildKey).is_none()
-        }) && self.truth.leaves_out(NotYet::PushBesideUnreportedBuild)
+    fn is_beside_unreported_build(&mut self, image: &Image, pushed_at: Timestamp) -> bool {
+        let takes_key = image.pipeline.as_ref().is_some_and(|p| p.variables.contains(&Variable::BuildKey));
+        let is_odd = self.pipelines.last_of(&image.id).is_some_and(|last| {
+            let is_beside = (last.pushes_at..=last.ends_at).contains(&pushed_at);
+            last.reported.is_none() && (last.pushed_nothing || is_beside)
+        });
+        (is_odd || !takes_key) && self.truth.leaves_out(NotYet::PushBesideUnreportedBuild)
     }
 }
