@@ -52,8 +52,9 @@ pub struct Version {
     /// The base's digest, from `org.opencontainers.image.base.digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Digest>,
-    /// The start that built it, from the annotation `dev.patchwave.build-key` of its index. On a
-    /// platform manifest it would change the digest with every build, so there it does not count.
+    /// The build key of the start that built it, from the annotation `dev.patchwave.build-key` of
+    /// its index. On a platform manifest it would change the digest with every build, so there it
+    /// does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_key: Option<String>,
     /// Its platform manifests, without attestations.

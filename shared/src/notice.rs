@@ -27,10 +27,10 @@ pub enum RootCause {
     Vulnerable,
     /// Its builds failed three times in a row.
     Failing,
-    /// Its build has run longer than `maxBuildTime`.
-    Hanging,
     /// It is not known which version its environment has deployed, and only people can say it.
     Undecided,
+    /// Its build has run longer than `maxBuildTime`.
+    Hanging,
 }
 
 impl RootCause {
@@ -38,8 +38,8 @@ impl RootCause {
         match self {
             Self::Vulnerable => "vulnerable",
             Self::Failing => "failing",
-            Self::Hanging => "hanging",
             Self::Undecided => "undecided",
+            Self::Hanging => "hanging",
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod content;
 pub mod ecr;
 pub mod harness;
 pub mod hierarchy;
+pub mod hostile;
 pub mod http;
 pub mod ledger;
 pub mod moto;

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use patchwave_tests::mutate::mutations;
-use patchwave_tests::parsers;
+use patchwave_tests::random::Random;
+use patchwave_tests::{hostile, parsers};
 
 /// The number of changed samples for each parser.
 const TIMES: usize = 20_000;
@@ -50,6 +51,29 @@ fn no_changed_lifecycle_file_breaks_its_parser() {
 #[test]
 fn no_changed_name_breaks_its_parser() {
     mutations(&samples(&["tests/fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
+}
+
+/// Texts of up to `longest` random bytes.
+fn random(times: usize, longest: usize, seed: u64, check: impl Fn(&[u8])) {
+    let mut random = Random(seed);
+    for _ in 0..times {
+        let length = random.below(longest);
+        check(&(0..length).map(|_| u8::try_from(random.below(256)).unwrap()).collect::<Vec<u8>>());
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap_or_default();
+    assert!(peak < 300_000, "{peak} kB");
+}
+
+#[test]
+fn no_hostile_pod_breaks_the_inventory_or_its_memory() {
+    random(300, 16_384, 7, hostile::survey);
+}
+
+#[test]
+fn no_hostile_finding_breaks_the_planner_or_its_memory() {
+    random(300, 16_384, 8, hostile::findings);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureKind {
-    /// Read a record, or what the inventory is made from.
+    /// Read a record, the hierarchy file, or what the inventory is made from.
     Read,
     /// Keep something in the table.
     Write,

@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sidecars::are_of_aws;
 use super::survey::{ConsumerKind, Sighting};
 use crate::image::{Digest, Registry, Repository, Tag};
 
 /// The registry of a reference that does not name one.
 const DOCKER_HUB: &str = "docker.io";
-/// The beginnings of the names of containers that ECS itself adds to a task. They have no digest.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
-const SIDECARS: [&str; 2] = ["ecs-service-connect", "aws-guardduty-agent"];
 
 /// Why the digest that was run is not known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,7 +77,7 @@ pub(super) fn digest(sighting: &Sighting) -> Result<Digest, NoDigest> {
     let Some(said) = said else {
         // A digest in the reference is what runs. A tag does not show what it named at the start.
         return match asked {
-            _ if is_sidecar(sighting) => Err(NoDigest::Sidecar),
+            _ if is_added_by_aws(sighting) => Err(NoDigest::Sidecar),
             Some(Named { digest: Some(digest), .. }) => Ok(digest),
             Some(_) if sighting.resolved.is_none() && sighting.used.is_reference() => Err(NoDigest::OnlyTag),
             _ => Err(NoDigest::NotReported),
@@ -98,9 +96,18 @@ pub(super) fn digest(sighting: &Sighting) -> Result<Digest, NoDigest> {
     }
 }
 
-fn is_sidecar(sighting: &Sighting) -> bool {
-    let named = SIDECARS.iter().any(|sidecar| sighting.container.starts_with(sidecar));
-    sighting.place.kind == ConsumerKind::Ecs && named
+/// The names of containers that ECS may report without an image. A task definition needs one.
+const WITHOUT_IMAGE: [&str; 2] = ["ecs-service-connect-", "aws-guardduty-agent-"];
+
+/// Returns whether AWS added this container to its task of ECS.
+pub fn is_added_by_aws(sighting: &Sighting) -> bool {
+    if sighting.place.kind != ConsumerKind::Ecs {
+        return false;
+    }
+    if sighting.image.is_empty() {
+        return WITHOUT_IMAGE.iter().any(|name| sighting.container.starts_with(name));
+    }
+    Named::read(&sighting.image).is_some_and(|named| are_of_aws(&named.registry, &named.repository))
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ pub(super) fn notified(
     [
         (RootCause::Vulnerable, vulnerable(context, attribution, decision)),
         (RootCause::Failing, failing(record, decision.image)),
-        (RootCause::Hanging, hanging(context, decision.image)),
         (RootCause::Undecided, undecided(context, decision.image)),
+        (RootCause::Hanging, hanging(context, decision.image)),
     ]
     .into_iter()
     .filter_map(|(cause, now)| Some((cause, next(record.notified.get(&cause), now)?)))
@@ -174,6 +174,20 @@ fn failing(record: &Record, image: &Image) -> Now {
     Now::Present(Asked { needs, ..Asked::default() }, row.last)
 }
 
+/// The places that run an image do not agree on its deployed version, or none of them counts.
+fn undecided(context: &Context<'_>, image: &Image) -> Now {
+    match context.facts_of(&image.id).map(|facts| &facts.current) {
+        Some(Current::Unread(unread))
+            if matches!(image.line, Line::Deployed { .. }) && unread.needs_person =>
+        {
+            let needs = [unread.because.clone()].into();
+            Now::Present(Asked { needs, ..Asked::default() }, context.now)
+        }
+        Some(Current::Version(_)) => Now::Gone,
+        _ => Now::Unclear,
+    }
+}
+
 /// A build that hangs waits for a person, such as for an approval. No limit of time ends it.
 fn hanging(context: &Context<'_>, image: &Image) -> Now {
     let Some(claim) = &context.record(&image.id).claim else { return Now::Gone };
@@ -189,20 +203,6 @@ fn hanging(context: &Context<'_>, image: &Image) -> Now {
     let runs = runs.map(|runs| format!(": it {runs}")).unwrap_or_default();
     let need = format!("end the execution {execution} of the pipeline {}{runs}", claim.start.pipeline);
     Now::Present(Asked { needs: [need].into(), ..Asked::default() }, since)
-}
-
-/// The places that run an image do not agree on its deployed version, or none of them counts.
-fn undecided(context: &Context<'_>, image: &Image) -> Now {
-    match context.facts_of(&image.id).map(|facts| &facts.current) {
-        Some(Current::Unread(unread))
-            if matches!(image.line, Line::Deployed { .. }) && unread.needs_person =>
-        {
-            let needs = [unread.because.clone()].into();
-            Now::Present(Asked { needs, ..Asked::default() }, context.now)
-        }
-        Some(Current::Version(_)) => Now::Gone,
-        _ => Now::Unclear,
-    }
 }
 
 /// Returns the notices that are not sent yet.

@@ -109,7 +109,12 @@ impl<'a> Build<'_, 'a> {
     /// Whoever pushes a version writes its annotations. So the build key counts only on a version
     /// that was pushed while the execution ran.
     fn is_signed(&self, version: &Version) -> bool {
-        version.build_key.as_ref() == Some(&self.claim.start.token()) && self.is_within(version)
+        version.build_key.as_deref().is_some_and(|key| self.is_key(key)) && self.is_within(version)
+    }
+
+    /// A build knows its key. One that reads its execution's token may write that instead.
+    fn is_key(&self, key: &str) -> bool {
+        key == self.claim.start.key.as_str() || key == self.claim.start.token()
     }
 
     /// The version that was pushed while the execution ran and that nothing contradicts. One that
@@ -154,7 +159,7 @@ impl<'a> Build<'_, 'a> {
     /// Whether another start, another commit or another version of a parent made this version.
     fn is_contradicted(&self, version: &Version) -> bool {
         let start = &self.claim.start;
-        let other_key = version.build_key.as_ref().is_some_and(|key| *key != start.token());
+        let other_key = version.build_key.as_deref().is_some_and(|key| !self.is_key(key));
         let pinned = start.sources.first().map(|source| source.revision.as_str());
         let other_commit = pinned.is_some() && pinned != version.revision.as_deref();
         other_key || other_commit || self.is_on_another_base(version)

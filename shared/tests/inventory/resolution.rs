@@ -184,6 +184,28 @@ fn sidecars_of_ecs_have_no_digest_and_are_not_unknown() {
 }
 
 #[test]
+fn the_name_of_a_container_makes_no_sidecar_of_it() {
+    let catalog = two_versions();
+    for (container, image) in [
+        ("ecs-service-connect-abc", format!("{OWN}/apps/checkout:main-1")),
+        ("aws-guardduty-agent-xyz", format!("{OWN}/apps/checkout:main-1")),
+        ("aws-guardduty-agent-xyz", format!("{}/aws-guardduty-agent:1", OWN.replace("1111", "9999"))),
+        ("ecs-service-connect-abc", "evil.example/ecs-service-connect-agent:interface-v1".to_owned()),
+    ] {
+        let named = Sighting {
+            container: container.to_owned(),
+            image: image.clone(),
+            ..sighting(&ecs(), "web", "", None)
+        };
+        let of = resolved(&catalog, &named);
+        assert!(
+            !matches!(of, Resolution::Unresolvable { because: NoDigest::Sidecar, .. }),
+            "{image}: {of:?}"
+        );
+    }
+}
+
+#[test]
 fn gone_from_the_registry_is_not_the_same_as_unread() {
     let mut catalog = two_versions();
     let repository = "apps/checkout".parse().unwrap();

@@ -143,9 +143,10 @@ fn a_reported_version_that_could_not_be_read_is_waited_for_and_named() {
 #[test]
 fn a_build_key_counts_only_on_a_version_that_was_pushed_during_its_execution() {
     let mut fleet = building();
-    let token = fleet.builds.last().unwrap().token();
+    let start = fleet.builds.last().unwrap();
+    let (key, token) = (start.key.to_string(), start.token());
     fleet.push(&id("p"));
-    fleet.current_mut("p").build_key = Some(token.clone());
+    fleet.current_mut("p").build_key = Some(key);
     let ours = fleet.current("p").digest.clone();
     let ended_at = Some(fleet.now);
     fleet.wait("5m");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Container, Task};
-use patchwave::inventory::{Sighting, Use};
+use patchwave::inventory::{Sighting, Use, is_added_by_aws};
 
 use super::{PAGE, family, last_part};
 use crate::survey::pace::{Meter, Pace};
@@ -14,10 +14,6 @@ use crate::time::timestamp;
 /// Most tasks that one call describes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const MOST_TASKS: usize = 100;
-
-/// Containers that ECS and `GuardDuty` add themselves. Their images are not the account's, and they
-/// never have a digest.
-const ADDED: [&str; 2] = ["ecs-service-connect-", "aws-guardduty-agent-"];
 
 /// What the tasks of a cluster do not report, so that its services must.
 #[derive(Debug, Default)]
@@ -106,7 +102,7 @@ fn note(task: &Task, reading: &mut Reading, seen: &mut Seen) {
         };
         if let Some(service) = &service
             && sighting.resolved.is_none()
-            && !ADDED.iter().any(|prefix| sighting.container.starts_with(prefix))
+            && !is_added_by_aws(&sighting)
         {
             seen.unresolved.push(Unresolved {
                 sighting: reading.sightings().len(),

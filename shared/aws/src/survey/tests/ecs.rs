@@ -106,8 +106,11 @@ async fn a_digest_that_tasks_do_not_report_is_the_one_of_their_services_revision
 
 #[tokio::test]
 async fn a_container_that_never_has_a_digest_costs_no_call() {
-    let tasks =
-        vec![task("web", 1, "service:shop", &[("app", Some(digest(1))), ("aws-guardduty-agent-x", None)])];
+    let mut guarded =
+        task("web", 1, "service:shop", &[("app", Some(digest(1))), ("aws-guardduty-agent-x", None)]);
+    guarded["containers"][1]["image"] =
+        json!("593207742271.dkr.ecr.us-east-1.amazonaws.com/aws-guardduty-agent-fargate:v1");
+    let tasks = vec![guarded];
     let web = EcsCluster { services: vec![service("web", "shop", &["1"])], ..cluster("web", tasks) };
     let fixture = Fixture::of(region(vec![web])).await;
     assert_eq!(fixture.survey().await.sightings.len(), 2);

@@ -1,0 +1,58 @@
+//! The images of containers that AWS itself adds to tasks of ECS. They have no digest, and AWS
+//! updates them.
+//!
+//! Their image shows it, and their name does not: whoever writes a task definition chooses names.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
+
+use crate::image::{EcrRegistry, Registry};
+
+/// The accounts of AWS whose registries hold `GuardDuty`'s agent, one for each Region.
+/// <https://docs.aws.amazon.com/guardduty/latest/ug/ecs-runtime-agent-ecr-image-uri.html>
+const GUARD_DUTY: [&str; 33] = [
+    "000014521398",
+    "005257825471",
+    "054037130133",
+    "156041399949",
+    "174946120834",
+    "197869348890",
+    "251357961535",
+    "251508486986",
+    "258348409381",
+    "259886477082",
+    "266869475730",
+    "273192626886",
+    "307168627858",
+    "311141559934",
+    "323658145986",
+    "339712888787",
+    "354763396469",
+    "510637619217",
+    "529164026651",
+    "533107202818",
+    "536382113932",
+    "591436053604",
+    "593207742271",
+    "665651866788",
+    "684579721401",
+    "694911143906",
+    "733349766148",
+    "758426053663",
+    "870907303882",
+    "892757235363",
+    "914738172881",
+    "919611009337",
+    "950823858135",
+];
+/// The repositories of the agent begin so.
+const GUARD_DUTY_AGENT: &str = "aws-guardduty-agent";
+/// The image of Service Connect's agent. ECS loads it itself; on Docker Hub only Docker could push
+/// it.
+const SERVICE_CONNECT: (&str, &str) = ("docker.io", "library/ecs-service-connect-agent");
+
+/// Returns whether a repository holds images that AWS adds to tasks.
+pub(super) fn are_of_aws(registry: &Registry, repository: &str) -> bool {
+    let of_guard_duty =
+        registry.as_str().parse().is_ok_and(|registry: EcrRegistry| GUARD_DUTY.contains(&registry.account()));
+    of_guard_duty && repository.starts_with(GUARD_DUTY_AGENT)
+        || (registry.as_str(), repository) == SERVICE_CONNECT
+}
