@@ -72,9 +72,19 @@ impl State {
         let wrong = success.parents.iter().filter(is_wrong).map(|(parent, _)| parent.clone());
         let wrong: Vec<ImageId> = wrong.filter(|parent| is_readable(parent)).collect();
         for parent in wrong {
+            if self.is_moved_back(hierarchy, &parent) && self.truth.leaves_out(NotYet::ParentMovedBack) {
+                continue;
+            }
             let violation = format!("{image} is recorded as built on a {parent} that it is not built on");
             self.checker.violation(now, violation);
         }
+    }
+
+    /// Returns whether an image's current version is not the newest of its repository.
+    fn is_moved_back(&self, hierarchy: &Hierarchy, image: &ImageId) -> bool {
+        let Ok(image) = hierarchy.image(image) else { return false };
+        let current = self.registry.current(&image.repository, &image.line);
+        current.map(|current| &current.version.digest) != self.registry.newest(&image.repository)
     }
 
     fn is_beside_unreported_build(&mut self, image: &Image, pushed_at: Timestamp) -> bool {
