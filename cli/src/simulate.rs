@@ -16,7 +16,7 @@ use crate::render::{BAD, GOOD, STRONG, count, paint, some, wrapped, written};
 
 /// From this many seeds on every kind of fault must strike: otherwise the run tests less than it
 /// seems to.
-const ENOUGH: u64 = 1_000;
+const ENOUGH: u64 = 200;
 
 /// How many lines of a story the text shows: a page.
 const PAGE: usize = 60;

@@ -52,8 +52,9 @@ pub struct Version {
     /// The base's digest, from `org.opencontainers.image.base.digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Digest>,
-    /// The start that built it, from the annotation `dev.patchwave.build-key` of its index. On a
-    /// platform manifest it would change the digest with every build, so there it does not count.
+    /// The build key of the start that built it, from the annotation `dev.patchwave.build-key` of
+    /// its index. On a platform manifest it would change the digest with every build, so there it
+    /// does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_key: Option<String>,
     /// Its platform manifests, without attestations.
@@ -146,7 +147,10 @@ pub enum Execution {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExecutionDetails {
-    /// When its last build action ended: what it pushed, it pushed before.
+    /// When its first action started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When the last action that may push ended. Approvals and deployments push nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// The digests that it reports as pushed. A pipeline may build several images.

@@ -116,9 +116,10 @@ pub struct Finding {
     pub exploited: bool,
 }
 
-/// How long a scan is fresh. Basic scanning makes no second scan of an image within this time.
+/// How long Patchwave requests no second basic scan of an image. ECR makes one a day. A daily sweep
+/// begins a little earlier or later than the day before, so an hour less makes its scans daily.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
-pub const FRESH: Span = Span::hours(24);
+const FRESH: Span = Span::hours(23);
 
 /// Which packages the scanner covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -302,7 +303,7 @@ impl Scan {
             Self::Expired => Some("scan expired".to_owned()),
             Self::Unread(why) => Some(format!("scan not read: {why}")),
             Self::Complete { completed_at, absence: Absence::Unknown, .. } => {
-                Some(format!("scanned once, on {}, and not since", completed_at.strftime("%Y-%m-%d")))
+                Some(format!("last scanned on {}", completed_at.strftime("%Y-%m-%d")))
             }
             Self::Complete { .. } => None,
         }

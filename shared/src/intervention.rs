@@ -33,7 +33,8 @@ impl Intervention {
     ///
     /// An approval needs the current version, so it fails if that is not known.
     pub fn write(self, record: &Record, current: &Current, decided: Decided) -> Result<Record, NotDecided> {
-        let mut record = Record { unsettled: true, ..record.clone() };
+        // The next tick reads again what could not be read.
+        let mut record = Record { unsettled: true, unread: None, ..record.clone() };
         match self {
             Self::Approve => {
                 let replaces = match current {

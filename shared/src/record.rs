@@ -140,6 +140,10 @@ pub struct Success {
     /// The version that was current then. If the build pushed nothing new, that is the replaced
     /// one.
     pub version: Digest,
+    /// When the build was claimed. On a line that follows the newest commit, a version that was
+    /// pushed later is a release, even if the build pushed after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<Timestamp>,
     /// When that version was pushed. If an earlier version replaces it, a person put that one back.
     pub pushed_at: Timestamp,
     /// The parents' versions that it was built on.

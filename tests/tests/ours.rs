@@ -1,8 +1,6 @@
 //! What a build's success stands for, and which code a build runs: nobody who may only push to a
 //! repository decides that.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use patchwave_tests::content::{self, Annotations};
 use patchwave_tests::harness::{Harness, Setup, held};
 use patchwave_tests::hierarchy;

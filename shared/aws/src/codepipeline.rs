@@ -121,8 +121,8 @@ impl Pipelines {
     }
 
     /// Reads what the execution's actions report, if a decision needs it. A success stands for
-    /// what it pushed, so without the report it counts as unread. A failure is one without its
-    /// reason too.
+    /// what it pushed, so without the report it counts as unread. A failure may be the account's
+    /// limit, so it is read again, unless the report may not be read at all.
     async fn with_details(
         &self,
         claim: &Claim,
@@ -142,6 +142,9 @@ impl Pipelines {
         match self.details(&claim.start, &id).await {
             Ok(details) => Execution::Found { id, state, details },
             Err(fault) if state == ExecutionState::Succeeded => Execution::Unread(fault.into()),
+            Err(fault) if state == ExecutionState::Failed && fault.kind != FaultKind::Denied => {
+                Execution::Unread(fault.into())
+            }
             Err(fault) => {
                 let details = ExecutionDetails { failure: Some(fault.to_string()), ..Default::default() };
                 Execution::Found { id, state, details }

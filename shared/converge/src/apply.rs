@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::notice::Notice;
+use patchwave::notice::{Notice, NoticeState};
 use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
 use patchwave::record::{Claim, Ended, Failures, Record};
 use patchwave::time::{Span, Timestamp};
@@ -191,7 +191,10 @@ impl<W: World> Pass<'_, W> {
         let last_attempt = start.attempt;
         let claimed = Record { claim: Some(claim), last_attempt, waiting_since: None, ..record.clone() };
         match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
-            Ok(()) => self.make(start, Record { fence: claimed.fence + 1, ..claimed }).await,
+            Ok(()) => {
+                let waiting_since = record.waiting_since;
+                self.make(start, Record { fence: claimed.fence + 1, ..claimed }, waiting_since).await;
+            }
             Err(NotClaimed::AtLimit(limit)) => {
                 self.save(&start.image, &record).await;
                 self.hold(&start, Hold::AtLimit { limit });
@@ -212,7 +215,7 @@ impl<W: World> Pass<'_, W> {
     }
 
     /// Makes the claimed start, and confirms it.
-    async fn make(&mut self, start: Start, mut record: Record) {
+    async fn make(&mut self, start: Start, mut record: Record, waiting_since: Option<Timestamp>) {
         match self.world.start(&start).await {
             Ok(execution) => {
                 if let Some(claim) = &mut record.claim {
@@ -237,13 +240,14 @@ impl<W: World> Pass<'_, W> {
             }
             Err(NotStarted::Refused(refused)) => {
                 self.fail(FailureKind::Start, Some(&start.image), &refused);
-                self.give_up(&start, record, &refused).await;
+                // It still waits: children that wait for it must see how long.
+                self.give_up(&start, Record { waiting_since, ..record }, &refused).await;
             }
         }
     }
 
-    /// Certainly nothing was started: the claim ends. A refusal counts as a failure, unless it only
-    /// means later.
+    /// Nothing was started, so the claim ends. A refusal counts as a failure, unless CodePipeline
+    /// asks to try later.
     async fn give_up(&mut self, start: &Start, mut record: Record, refused: &Fault) {
         let Some(claim) = record.claim.take() else { return };
         let later = refused.kind == FaultKind::Throttled;
@@ -273,10 +277,15 @@ impl<W: World> Pass<'_, W> {
             Ok(stored) => stored.read,
             Err(fault) => return self.fail(FailureKind::Read, None, &fault),
         };
+        // Another pass may have written another notice with the same revision.
         let stands = |notice: &Notice| {
             let notified =
                 stored.get(&notice.image).and_then(|record| record.notified.get(&notice.root_cause));
-            notified.is_some_and(|notified| notified.revision == notice.revision && !notified.sent)
+            notified.is_some_and(|notified| {
+                let is_same = notified.asked == notice.asked
+                    && notified.closed == (notice.state == NoticeState::Closed);
+                is_same && notified.revision == notice.revision && !notified.sent
+            })
         };
         let notices: Vec<Notice> = notices.into_iter().filter(stands).collect();
         let answers = self.world.notify(&notices).await;

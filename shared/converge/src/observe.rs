@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Manifest, Slots, Version};
+use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Manifest, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
@@ -43,7 +43,7 @@ pub(crate) async fn observe_with<W: World>(
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
     };
-    facts.departed = departed(world, hierarchy, &facts.slots).await?;
+    add_departed(world, hierarchy, &mut facts).await?;
     // Executions are read before the registry. So the registry shows the version of every build
     // that is seen to have succeeded. In the other order, a build that ends in between would seem
     // to have changed nothing, and Patchwave would start it again.
@@ -56,32 +56,32 @@ pub(crate) async fn observe_with<W: World>(
         facts.images.insert(image.id.clone(), ImageFacts::new(current, versions, execution, record));
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
-    add_history(world, bases_of(&images, hierarchy, &facts), &mut facts).await;
-    add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts).await;
+    add_history(world, bases_of(&images, hierarchy, &facts), &mut facts, |_, _| true).await;
+    add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts, is_since_claim).await;
     add_scans(world, &images, &mut facts).await;
     Ok(facts)
 }
 
 /// Reads the images that hold a slot and that the hierarchy does not name.
-async fn departed<W: World>(
-    world: &W,
-    hierarchy: &Hierarchy,
-    slots: &Slots,
-) -> Result<BTreeMap<ImageId, Departed>, Fault> {
-    let gone: BTreeSet<ImageId> =
-        slots.held_by.iter().filter(|id| hierarchy.image(id).is_err()).cloned().collect();
+/// A record that cannot be read keeps its slot, and the report names it.
+async fn add_departed<W: World>(world: &W, hierarchy: &Hierarchy, facts: &mut Facts) -> Result<(), Fault> {
+    let held_by = facts.slots.held_by.iter();
+    let gone: BTreeSet<ImageId> = held_by.filter(|id| hierarchy.image(id).is_err()).cloned().collect();
     if gone.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(());
     }
     let mut records = world.records(&gone).await?;
     let mut executions = executions(world, &records.read).await;
-    let readable = gone.into_iter().filter(|id| !records.unreadable.contains_key(id));
-    let departed = readable.map(|id| {
+    for id in gone {
+        if let Some(fault) = records.unreadable.remove(&id) {
+            facts.unreadable.insert(id, fault.to_string());
+            continue;
+        }
         let record = records.read.remove(&id).unwrap_or_default();
         let execution = executions.remove(&id);
-        (id, Departed { record, execution })
-    });
-    Ok(departed.collect())
+        facts.departed.insert(id, Departed { record, execution });
+    }
+    Ok(())
 }
 
 /// Turns the registry's answer about a line's current version into facts.
@@ -204,7 +204,18 @@ fn pushes_of(images: &[&Image], hierarchy: &Hierarchy, facts: &Facts) -> Wanted 
     wanted
 }
 
-async fn add_history<W: World>(world: &W, wanted: Wanted, facts: &mut Facts) {
+/// Only what was pushed since its claim can be a build's. The scans of all versions are read.
+fn is_since_claim(image: &ImageFacts, version: &Version) -> bool {
+    image.record.claim.as_ref().is_some_and(|claim| version.pushed_at >= claim.claimed_at)
+}
+
+/// Adds the versions of the wanted histories that `is_wanted` chooses.
+async fn add_history<W: World>(
+    world: &W,
+    wanted: Wanted,
+    facts: &mut Facts,
+    is_wanted: impl Fn(&ImageFacts, &Version) -> bool,
+) {
     if wanted.is_empty() {
         return;
     }
@@ -213,6 +224,9 @@ async fn add_history<W: World>(world: &W, wanted: Wanted, facts: &mut Facts) {
         let unread = match histories.remove(&repository) {
             Some(Ok(versions)) => {
                 for version in versions {
+                    let wants =
+                        |id: &&ImageId| facts.images.get(*id).is_some_and(|image| is_wanted(image, &version));
+                    let ids = ids.iter().filter(wants).cloned().collect();
                     add_version(facts, &ids, &version);
                 }
                 continue;

@@ -50,12 +50,6 @@ impl Ledger {
         &self.held_by
     }
 
-    /// Returns the images that hold a slot or a claim.
-    pub(crate) fn in_use(&self) -> impl Iterator<Item = &ImageId> {
-        let claimed = self.records.iter().filter(|(_, record)| record.claim.is_some()).map(|(id, _)| id);
-        self.held_by.iter().chain(claimed)
-    }
-
     /// Returns how much of the limits is used on the day of `now`.
     pub(crate) fn slots(&self, now: Timestamp) -> Slots {
         let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);

@@ -7,20 +7,19 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NotYet {
-    /// The repository of an image cannot be read for ever, and its build succeeds. Patchwave says
-    /// for ever that the build runs.
-    SuccessOfUnreadImage,
-    /// The record of an image cannot be read for ever. The image keeps its slot.
+    /// The record of an image cannot be read for ever. The image keeps its slot: a record that
+    /// nobody can read has no fence to write with. The report's errors name it.
     SlotOfUnreadRecord,
-    /// An image waits for what cannot be read about an ancestor that is no parent of it. Once that
-    /// can be read, no tick looks at the image.
-    GrandchildOfUnread,
-    /// A person pushes after a build of Patchwave and before the end of its execution, or where a
-    /// build pushed nothing new, or starts a pipeline that takes no build key by hand. The pipeline does not report what it pushed, so nothing tells them apart.
+    /// The pipeline does not report what it pushed, and a person's push cannot be told from the
+    /// build's. It comes before the execution's end, or the build pushed nothing new, or a person
+    /// started a pipeline that takes no build key.
     PushBesideUnreportedBuild,
     /// A person pushes while a build runs, and moves the tags back to that version after the
     /// build's own push. Patchwave records the person's version as its own.
     MovedBackToPersonsPush,
+    /// A parent's tags are moved back again and again while a build runs whose pipeline takes no
+    /// base. Patchwave records the parent that it claimed.
+    ParentMovedBack,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
@@ -29,6 +28,7 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::SlotOfUnreadRecord,
     NotYet::PushBesideUnreportedBuild,
     NotYet::MovedBackToPersonsPush,
+    NotYet::ParentMovedBack,
 ];
 
 impl NotYet {

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use patchwave_sim::{Handler, InjectedFault, Level, Outcome, PlantedDefect, Run, Scenario, Size, Tally};
 
 /// As many worlds as keep two processors busy for less than two minutes with little optimisation.
-const SMALL: u64 = 20_000;
+const SMALL: u64 = 15_000;
 const LARGE: u64 = 1_500;
 
 /// Every hold there is, but for `NextTry`: in these worlds the images that find a vulnerability first

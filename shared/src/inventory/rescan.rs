@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::Inventory;
 use crate::facts::Facts;
-use crate::finding::{Coverage, FRESH, Scan};
+use crate::finding::{Coverage, Scan};
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Repository};
 use crate::plan::AwaitedScan;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// How many scans a sweep requests. The rest of the quota is for pushes, other tools and the rest
 /// of the account.
@@ -81,7 +81,7 @@ pub fn rescans(
             }
         }
     }
-    let day = |at: Timestamp| at.as_second().div_euclid(i64::from(FRESH.as_seconds()));
+    let day = |at: Timestamp| at.as_second().div_euclid(i64::from(Span::days(1).as_seconds()));
     chosen.sort_by(|a, b| {
         let order = |r: &Rescan| (r.scanned_at.map(day), Reverse(r.exposed), r.scanned_at);
         order(a).cmp(&order(b)).then_with(|| a.scan.cmp(&b.scan))

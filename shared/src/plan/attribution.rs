@@ -198,7 +198,7 @@ fn due(context: &Context<'_>, counted: &Counted<'_>) -> (Timestamp, bool) {
 
 /// Whether the scan of `parent` is overdue. One that cannot be read never is: it may say anything.
 fn waited_enough(context: &Context<'_>, parent: &ImageId, owner: &Image, counted: &Counted<'_>) -> bool {
-    if context.unread(parent).next().is_some() {
+    if context.unread_content(parent).next().is_some() {
         return false;
     }
     let since = [&owner.id, &counted.carrier.id]

@@ -8,7 +8,7 @@ use super::judge::{conclude, judge};
 use super::pushed::{Pushed, parents, pushed};
 use super::tried;
 use super::{Cause, Proof, Reason, Verdict};
-use crate::facts::{Execution, ExecutionDetails, ExecutionState, Facts, ImageFacts, Version};
+use crate::facts::{Current, Execution, ExecutionDetails, ExecutionState, Facts, ImageFacts, Version};
 use crate::finding::Severity;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::Digest;
@@ -100,6 +100,10 @@ impl Resolution<'_> {
     }
 
     fn fail(&mut self, claim: &Claim, ended: Ended, because: String) {
+        if ended == Ended::AtLimit {
+            // It still waits: children that wait for it must see how long.
+            self.record.waiting_since = Some(claim.claimed_at);
+        }
         let before = self.record.failures.take();
         self.record.failures = Some(Failures::after(before, &claim.start.inputs, ended, because, self.now));
     }
@@ -109,7 +113,14 @@ impl Resolution<'_> {
     fn succeed(&mut self, claim: Claim, id: &str, details: &ExecutionDetails) {
         let pushed = pushed(self.hierarchy, self.facts, self.image, &claim, details);
         if matches!(pushed, Pushed::Unknown) {
-            self.record.claim = Some(claim);
+            let is_absent = matches!(self.own.current, Current::Absent | Current::NoRepository(_));
+            if !is_absent || claim.lease_until > self.now {
+                self.record.claim = Some(claim);
+            } else if claim.start.replaces.is_none() {
+                let because = format!("the execution {id} succeeded, and pushed no version of the line");
+                self.fail(&claim, Ended::Failed, because);
+            }
+            // Else the line moved during the build, or its versions were deleted.
             return;
         }
         self.record.waiting_since = None;
@@ -133,7 +144,9 @@ impl Resolution<'_> {
             Pushed::Replaced => self.record.failures = None,
             // A build whose version never stands on the line would start again and again.
             Pushed::Foreign | Pushed::Unknown => {
-                let because = format!("the execution {id} succeeded, and the current version is not from it");
+                let because = format!(
+                    "the execution {id} succeeded, and another push is current: check which tag the pipeline pushes"
+                );
                 self.fail(&claim, Ended::Failed, because);
             }
         }
@@ -146,6 +159,7 @@ impl Resolution<'_> {
         self.record.success = Some(Success {
             key: claim.start.key.clone(),
             at: self.now,
+            claimed_at: Some(claim.claimed_at),
             version: version.digest.clone(),
             pushed_at: version.pushed_at,
             parents: parents(self.hierarchy, self.facts, self.image, claim, version),

@@ -84,6 +84,11 @@ impl<'a> Context<'a> {
     /// Returns what could not be read of this image: its current version, the scans of that version
     /// and the execution of its claim.
     pub(super) fn unread(&self, id: &ImageId) -> impl Iterator<Item = &'a Unread> + use<'a> {
+        self.unread_content(id).chain(self.unread_execution(id))
+    }
+
+    /// Returns what could not be read of its current version and the scans of that version.
+    pub(super) fn unread_content(&self, id: &ImageId) -> impl Iterator<Item = &'a Unread> + use<'a> {
         let facts = self.facts_of(id);
         let current = facts.and_then(|facts| match &facts.current {
             Current::Unread(unread) => Some(unread),
@@ -91,7 +96,7 @@ impl<'a> Context<'a> {
         });
         let platforms = self.current(id).into_iter().flat_map(|version| version.platforms.values());
         let scans = platforms.filter_map(|manifest| manifest.scan.unread());
-        current.into_iter().chain(self.unread_execution(id)).chain(scans)
+        current.into_iter().chain(scans)
     }
 
     /// Says why the execution of the image's claim, or what it pushed, could not be read.

@@ -171,8 +171,12 @@ impl<'a> Candidate<'_, 'a> {
             return false;
         }
         let Some(success) = &self.context.record(&self.image.id).success else { return false };
+        let is_line_of_commits = matches!(self.image.line, Line::Newest(_));
         self.context.current(&self.image.id).is_some_and(|now| {
-            now.digest != success.version
+            let is_release = is_line_of_commits
+                && success.claimed_at.is_some_and(|claimed_at| now.pushed_at >= claimed_at);
+            !is_release
+                && now.digest != success.version
                 && now.pushed_at < success.pushed_at
                 && success.followed.as_ref() != Some(&now.digest)
         })
@@ -209,7 +213,12 @@ impl<'a> Candidate<'_, 'a> {
             let id = &parent.image.id;
             let is_moving =
                 self.decisions.get(id).and_then(|d| d.moving_since).is_some_and(|moving| moving <= since);
-            (is_moving && !(self.is_hung(id) && self.has_reason_besides(id)))
+            // The parent may itself wait for the build that hangs.
+            let builds = match self.decisions.get(id).and_then(|decision| decision.hold.as_ref()) {
+                Some(Hold::WaitingOn { on, .. }) => on,
+                _ => id,
+            };
+            (is_moving && !(self.is_hung(builds) && self.has_reason_besides(id)))
                 || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
         })?;
         Some(self.waiting_on(&parent.image.id))

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 pub(super) type Judged<'p> = Vec<(&'p ToProve, Verdict, Option<Coverage>)>;
 
 /// Judges a pending proof. It stays pending while a scan is missing, until the time limit of the
-/// proof. A scan that could not be read does not count against that limit.
+/// proof. After that only the findings whose scan could not be read stay pending.
 pub(super) fn judge(
     image: &Image,
     facts: &ImageFacts,
@@ -31,13 +31,23 @@ pub(super) fn judge(
         return;
     }
     let judged: Judged<'_> = proof.to_prove.iter().map(|item| verdict(item, version)).collect();
-    let is_unread = version.platforms.values().any(|manifest| manifest.scan.unread().is_some());
     let lacks_scan = judged.iter().any(|(_, verdict, _)| *verdict == Verdict::Unscanned);
-    if lacks_scan && (is_unread || proof.until > now) {
+    if lacks_scan && proof.until > now {
         record.proof = Some(proof);
         return;
     }
-    conclude(image, version, &proof, judged, record, proofs);
+    let is_unread = |item: &ToProve| {
+        version.platforms.get(&item.platform).is_some_and(|manifest| manifest.scan.unread().is_some())
+    };
+    let (unread, judged): (Judged<'_>, Judged<'_>) =
+        judged.into_iter().partition(|(item, ..)| is_unread(item));
+    if !judged.is_empty() || unread.is_empty() {
+        conclude(image, version, &proof, judged, record, proofs);
+    }
+    if !unread.is_empty() {
+        let to_prove = unread.into_iter().map(|(item, ..)| item.clone()).collect();
+        record.proof = Some(PendingProof { to_prove, ..proof.clone() });
+    }
 }
 
 fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, Option<Coverage>) {

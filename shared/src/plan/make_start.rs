@@ -109,7 +109,7 @@ fn base_image(context: &Context<'_>, image: &Image) -> Option<String> {
     Some(format!("{repository}@{}", context.current(id)?.digest))
 }
 
-/// Returns the parents as JSON: all of them, or as many of the changed ones as fit.
+/// Returns the parents as JSON: all of them, or as many as fit, the changed ones first.
 fn parents_value(parents: &BTreeMap<ImageId, Digest>, reasons: &[Reason]) -> Option<String> {
     let json = |parents: &BTreeMap<&ImageId, &Digest>| serde_json::to_string(parents).ok();
     let all: BTreeMap<&ImageId, &Digest> = parents.iter().collect();
@@ -123,12 +123,13 @@ fn parents_value(parents: &BTreeMap<ImageId, Digest>, reasons: &[Reason]) -> Opt
     let changed = |id: &ImageId| {
         reasons.iter().any(|r| matches!(r, Reason::ParentChanged { parent, .. } if parent == id))
     };
+    let mut changed_first: Vec<(&ImageId, &Digest)> = all.into_iter().collect();
+    changed_first.sort_by_key(|(id, _)| (!changed(id), *id));
     let mut kept = BTreeMap::new();
-    for (id, digest) in all.into_iter().filter(|(id, _)| changed(id)) {
+    for (id, digest) in changed_first {
         kept.insert(id, digest);
         if json(&kept)?.len() > LONGEST_VALUE {
             kept.remove(id);
-            break;
         }
     }
     json(&kept)

@@ -199,13 +199,17 @@ fn hanging(context: &Context<'_>, image: &Image) -> Now {
     if since > context.now {
         return Now::Unclear;
     }
-    let execution = claim.execution.as_deref().unwrap_or("with its build key");
+    let pipeline = &claim.start.pipeline;
+    let execution = match &claim.execution {
+        Some(id) => format!("the execution {id} of the pipeline {pipeline}"),
+        None => format!("the execution of the pipeline {pipeline} with the build key {}", claim.start.key),
+    };
     let runs = match context.facts_of(&image.id).and_then(|facts| facts.execution.as_ref()) {
         Some(Execution::Found { details, .. }) => details.runs.as_deref(),
         _ => None,
     };
     let runs = runs.map(|runs| format!(": it {runs}")).unwrap_or_default();
-    let need = format!("end the execution {execution} of the pipeline {}{runs}", claim.start.pipeline);
+    let need = format!("end {execution}{runs}");
     Now::Present(Asked { needs: [need].into(), ..Asked::default() }, since)
 }
 
@@ -217,6 +221,9 @@ pub(super) fn unsent(
     records: &BTreeMap<ImageId, Record>,
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
+    if !context.facts.has_listener {
+        return notices;
+    }
     for (id, decision) in decisions {
         let record = records.get(*id).unwrap_or_else(|| context.record(id));
         for (cause, notified) in record.notified.iter().filter(|(_, notified)| !notified.sent) {

@@ -147,7 +147,8 @@ fn carried(version: &Version, kind: ParentKind, finding: &Finding, appeared: Tim
     if kind == ParentKind::CopyFrom && finding.kind == PackageKind::Os {
         return Some(false);
     }
-    is_scanned_since(version, appeared).then_some(false)
+    let is_unclear = version.platforms.values().any(|m| m.scan.unclear().any(|(key, _)| *key == finding.key));
+    (is_scanned_since(version, appeared) && !is_unclear).then_some(false)
 }
 
 /// Whether `version` has the layer that contains the package. Returns nothing if the scanner does

@@ -26,11 +26,11 @@ pub(super) enum Pushed<'a> {
     Ours(&'a Version),
     /// It pushed nothing new: the version that it had to replace still stands.
     Nothing(&'a Version),
-    /// An earlier version stands there, and what the build pushed is gone.
+    /// The current version is older than the build, and the build's own push is gone.
     RolledBack,
-    /// A version that was pushed while the build ran stands there, and it is not the build's.
+    /// The current version was pushed while the build ran, and it is not the build's.
     Foreign,
-    /// A person or another pipeline pushed a later version, and what the build pushed is gone.
+    /// A person or another pipeline pushed a later version, and the build's own push is gone.
     Replaced,
     /// It is not known: the version is not visible yet, or could not be read.
     Unknown,
@@ -94,7 +94,13 @@ impl<'a> Build<'_, 'a> {
     /// The version that the execution reports. A digest that the repository does not have shows
     /// nothing: the pipeline may build other images too.
     fn reported(&self) -> Result<Option<&'a Version>, &'a Unread> {
-        let known = self.details.pushed.iter().find_map(|digest| self.own.version_named(digest));
+        // A pipeline may push several images into one repository.
+        let current = self
+            .own
+            .current_version()
+            .filter(|current| self.details.pushed.iter().any(|digest| current.is_named_by(digest)));
+        let any = || self.details.pushed.iter().find_map(|digest| self.own.version_named(digest));
+        let known = current.or_else(any);
         if known.is_some() {
             return Ok(known);
         }
@@ -103,25 +109,31 @@ impl<'a> Build<'_, 'a> {
     }
 
     fn signed(&self) -> Option<&'a Version> {
-        self.own.versions.values().find(|version| self.is_signed(version))
+        let current = self.own.current_version().filter(|current| self.is_signed(current));
+        current.or_else(|| self.own.versions.values().find(|version| self.is_signed(version)))
     }
 
     /// Whoever pushes a version writes its annotations. So the build key counts only on a version
     /// that was pushed while the execution ran.
     fn is_signed(&self, version: &Version) -> bool {
-        version.build_key.as_ref() == Some(&self.claim.start.token()) && self.is_within(version)
+        version.build_key.as_deref().is_some_and(|key| self.is_key(key)) && self.is_within(version)
+    }
+
+    /// A build knows its key. One that reads its execution's token may write that instead.
+    fn is_key(&self, key: &str) -> bool {
+        key == self.claim.start.key.as_str() || key == self.claim.start.token()
     }
 
     /// The version that was pushed while the execution ran and that nothing contradicts. One that
-    /// names the parents that Patchwave sent comes first, then the last push: a build pushes at its
-    /// end.
+    /// names the parents that Patchwave sent comes first, then the current one, then the last push:
+    /// a build may push several images, and pushes at its end.
     fn pushed_within(&self, current: &Version) -> Option<&'a Version> {
         let candidates = self.own.versions.values();
         candidates
             .filter(|version| self.is_within(version) && !self.is_contradicted(version))
             .filter(|version| version.digest == current.digest || !self.is_on_another_line(version))
             .max_by_key(|version| {
-                (self.names_parents(version), version.pushed_at, version.digest == current.digest)
+                (self.names_parents(version), version.digest == current.digest, version.pushed_at)
             })
     }
 
@@ -137,7 +149,7 @@ impl<'a> Build<'_, 'a> {
     }
 
     fn is_within(&self, version: &Version) -> bool {
-        version.pushed_at >= self.claim.claimed_at
+        version.pushed_at >= self.details.started_at.unwrap_or(self.claim.claimed_at)
             && self.details.ended_at.is_none_or(|end| version.pushed_at <= end)
     }
 
@@ -154,7 +166,7 @@ impl<'a> Build<'_, 'a> {
     /// Whether another start, another commit or another version of a parent made this version.
     fn is_contradicted(&self, version: &Version) -> bool {
         let start = &self.claim.start;
-        let other_key = version.build_key.as_ref().is_some_and(|key| *key != start.token());
+        let other_key = version.build_key.as_deref().is_some_and(|key| !self.is_key(key));
         let pinned = start.sources.first().map(|source| source.revision.as_str());
         let other_commit = pinned.is_some() && pinned != version.revision.as_deref();
         other_key || other_commit || self.is_on_another_base(version)

@@ -17,8 +17,8 @@ use crate::record::{Record, Tries, UnreadSince};
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
 
-/// The shortest and the longest time after which Patchwave reads again what a person must make
-/// readable first: one tick, and one sweep.
+/// Patchwave reads again what only a person can make readable: after one tick at first, and at
+/// least once a day.
 const SHORTEST_DISTANCE: Span = Span::minutes(15);
 const LONGEST_DISTANCE: Span = Span::days(1);
 

@@ -33,7 +33,7 @@ fn has_ended(context: &Context<'_>, image: &Image) -> bool {
     })
 }
 
-/// The hierarchy that named the image named its `maxBuildTime` too. So the default counts here.
+/// The image's `maxBuildTime` left the hierarchy with it, so the default applies.
 fn has_left(departed: &Departed, now: Timestamp) -> bool {
     let is_old = |claim: &Claim| Policy::default().max_build_time.after(claim.claimed_at) <= now;
     let Some(claim) = &departed.record.claim else { return true };

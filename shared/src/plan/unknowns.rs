@@ -47,10 +47,10 @@ fn scanned_once(context: &Context<'_>) -> Option<Unknown> {
     let (first, because) = old.next()?;
     let others = match old.count() {
         0 => String::new(),
-        1 => ", and so was another image".to_owned(),
-        others => format!(", and so were {others} other images"),
+        1 => ", like another image".to_owned(),
+        others => format!(", like {others} other images"),
     };
-    Some(about(first, None, format!("{because}{others}: scan their repositories continuously")))
+    Some(about(first, None, format!("{because}{others}: switch to continuous scanning")))
 }
 
 fn about(image: &Image, platform: Option<&Platform>, because: String) -> Unknown {

@@ -20,7 +20,7 @@ pub(super) fn unread_base(context: &Context<'_>, image: &Image) -> Option<Unread
 /// Says why a parent whose scan the image needs could not be read.
 pub(super) fn unread_parent(context: &Context<'_>, parents: &BTreeSet<&ImageId>) -> Option<Unread> {
     parents.iter().find_map(|parent| {
-        let unread = context.unread(parent).next()?;
+        let unread = context.unread_content(parent).next()?;
         let because = format!("whether {parent} still has its findings is not known: {unread}");
         Some(Unread { because, ..unread.clone() })
     })

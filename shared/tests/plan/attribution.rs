@@ -28,7 +28,7 @@ fn a_parent_that_was_not_scanned_since_the_finding_appeared_is_scanned_first() {
     fleet.coverage = Coverage::Os;
     fleet.scan("b");
     fleet.add_finding("b", &finding("CVE-1"));
-    fleet.wait("23h");
+    fleet.wait("22h");
     fleet.scan("a1");
     fleet.scan("a2");
     assert!(fleet.plan().scans.is_empty(), "the registry would refuse it: one was made that day");

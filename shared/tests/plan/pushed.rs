@@ -143,9 +143,10 @@ fn a_reported_version_that_could_not_be_read_is_waited_for_and_named() {
 #[test]
 fn a_build_key_counts_only_on_a_version_that_was_pushed_during_its_execution() {
     let mut fleet = building();
-    let token = fleet.builds.last().unwrap().token();
+    let start = fleet.builds.last().unwrap();
+    let (key, token) = (start.key.to_string(), start.token());
     fleet.push(&id("p"));
-    fleet.current_mut("p").build_key = Some(token.clone());
+    fleet.current_mut("p").build_key = Some(key);
     let ours = fleet.current("p").digest.clone();
     let ended_at = Some(fleet.now);
     fleet.wait("5m");
@@ -273,4 +274,38 @@ fn why_a_build_failed_stands_in_its_hold() {
     }
     let Hold::BackOff { because, .. } = fleet.hold("b") else { panic!("{:?}", fleet.hold("b")) };
     assert!(because.ends_with("failed: the action Build/Image failed: no space left"), "{because}");
+}
+
+#[test]
+fn a_first_build_that_pushed_no_version_of_the_line_is_a_failure() {
+    let mut fleet = Fleet::of("b: scratch");
+    fleet.image("b").current = Current::Absent;
+    assert_eq!(fleet.pass(), ["b"]);
+    fleet.end("b", ExecutionState::Succeeded);
+    fleet.wait("15m");
+    fleet.pass();
+    assert_eq!(fleet.hold("b").name(), "InFlight", "a push is not visible at once");
+    fleet.wait("1m");
+    fleet.pass();
+    let failures = fleet.record("b").failures.as_ref().unwrap();
+    assert_eq!(failures.count, 1);
+    assert!(failures.because.ends_with("pushed no version of the line"), "{}", failures.because);
+}
+
+/// A pipeline may push several images into one repository, such as a small one beside each.
+#[test]
+fn of_two_pushes_of_a_build_the_current_one_counts() {
+    for reported in [false, true] {
+        let mut fleet = building();
+        fleet.push(&id("p"));
+        let ours = fleet.current("p").clone();
+        fleet.push(&id("p"));
+        let other = fleet.current("p").digest.clone();
+        stands(&mut fleet, &ours);
+        let pushed = if reported { [ours.digest.clone(), other].into() } else { [].into() };
+        succeed(&mut fleet, ExecutionDetails { pushed, ..ExecutionDetails::default() });
+        fleet.pass();
+        assert_eq!(success(&fleet).map(|success| &success.version), Some(&ours.digest));
+        assert_ne!(fleet.hold("p"), Hold::RolledBack);
+    }
 }

@@ -193,18 +193,18 @@ fn the_starts_of_an_image_are_counted_from_one() {
 
 #[test]
 fn a_list_of_parents_that_just_fits_is_sent_whole() {
-    for (first, all) in [(JUST_FITS, 10), (JUST_FITS + 1, 0)] {
+    for (first, all) in [(JUST_FITS, 10), (JUST_FITS + 1, 9)] {
         let mut fleet = on_many(&bases(10, first));
         fleet.add_finding("a", &finding("CVE-1"));
         fleet.scan_all();
         let start = fleet.only_start();
-        assert_eq!(sent_parents(&start).len(), all, "none of them changed");
+        assert_eq!(sent_parents(&start).len(), all, "none of them changed, and as many as fit are sent");
         assert_eq!(start.parents.len(), 10, "the record always has all of them");
     }
 }
 
 #[test]
-fn of_too_many_parents_as_many_changed_ones_as_fit_are_sent() {
+fn of_too_many_parents_as_many_as_fit_are_sent_the_changed_ones_first() {
     for (first, fit) in [(JUST_FITS, 10), (JUST_FITS + 1, 9)] {
         let bases = bases(12, first);
         let mut fleet = on_many(&bases);
@@ -218,6 +218,18 @@ fn of_too_many_parents_as_many_changed_ones_as_fit_are_sent() {
         assert_eq!(sent_parents(start).into_keys().collect::<Vec<_>>(), bases[..fit]);
         assert!(start.variables["PATCHWAVE_PARENTS"].len() <= 1_000);
     }
+}
+
+#[test]
+fn a_changed_parent_is_sent_although_others_come_first_by_name() {
+    let bases = bases(12, JUST_FITS);
+    let mut fleet = on_many(&bases);
+    let last = bases.last().expect("twelve");
+    fleet.add_finding(last, &finding("CVE-1"));
+    fleet.scan(last);
+    fleet.run_until_idle();
+    let sent = sent_parents(fleet.builds.last().expect("something was built"));
+    assert!(sent.contains_key(last) && sent.len() == 10, "{sent:?}");
 }
 
 #[test]

@@ -228,3 +228,20 @@ fn a_build_is_never_newer_than_its_push() {
     fleet.wait("31d");
     assert_eq!(fleet.start_codes("b"), ["Expired"]);
 }
+
+/// One platform's scan may be unread for ever. What the other one shows is judged all the same.
+#[test]
+fn what_can_be_read_is_judged_and_what_cannot_be_read_stays_pending() {
+    let mut fleet = Fleet::with_unfixable_finding("b: scratch", "b");
+    assert_eq!(fleet.pass(), ["b"]);
+    for builds in 1..=2 {
+        fleet.finish("b");
+        let arm64 = fleet.current_mut("b").platforms.last_entry().unwrap().into_mut();
+        arm64.scan = Scan::Unread("it has more than 20000 findings".into());
+        assert_eq!(fleet.pass(), [""; 0], "its scan may still come");
+        fleet.wait("31m");
+        let started = fleet.pass();
+        assert_eq!(fleet.record("b").ineffective.values().next().unwrap().builds, builds);
+        assert_eq!(started.len(), usize::from(builds == 1), "one retry without cache, then the quarantine");
+    }
+}

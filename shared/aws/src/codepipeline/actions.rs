@@ -60,7 +60,8 @@ fn details(actions: &[ActionExecutionDetail]) -> ExecutionDetails {
     };
     let failed = latest(&ActionExecutionStatus::Failed);
     ExecutionDetails {
-        ended_at: built_at(actions),
+        started_at: actions.iter().filter_map(|action| action.start_time().and_then(timestamp)).min(),
+        ended_at: pushed_until(actions),
         pushed: actions.iter().flat_map(digests).take(MOST_DIGESTS).collect(),
         failure: failed.map(failure),
         at_limit: failed.is_some_and(|action| {
@@ -70,13 +71,17 @@ fn details(actions: &[ActionExecutionDetail]) -> ExecutionDetails {
     }
 }
 
-/// When the last build ended. An approval or a deployment may follow it, and pushes nothing. A
-/// pipeline without a build action pushes in another one.
-fn built_at(actions: &[ActionExecutionDetail]) -> Option<Timestamp> {
-    let is_build = |action: &&ActionExecutionDetail| category(action) == Some(&ActionCategory::Build);
+/// When the last action that may push ended. Sources, approvals and deployments push nothing, and a
+/// deployment may follow hours later.
+fn pushed_until(actions: &[ActionExecutionDetail]) -> Option<Timestamp> {
+    let pushes = |action: &&ActionExecutionDetail| {
+        !matches!(
+            category(action),
+            Some(ActionCategory::Source | ActionCategory::Approval | ActionCategory::Deploy)
+        )
+    };
     let ended = |action: &ActionExecutionDetail| action.last_update_time().and_then(timestamp);
-    let builds = actions.iter().filter(is_build).filter_map(ended).max();
-    builds.or_else(|| actions.iter().filter_map(ended).max())
+    actions.iter().filter(pushes).filter_map(ended).max()
 }
 
 fn category(action: &ActionExecutionDetail) -> Option<&ActionCategory> {

@@ -312,6 +312,7 @@ async fn details(status: &'static str, actions: Vec<Value>, now: jiff::Timestamp
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write the output in place")]
 fn action(stage: &str, name: &str, status: &str, minutes: i64, output: Value) -> Value {
     json!({"stageName": stage, "actionName": name, "status": status,
            "lastUpdateTime": CLAIMED + minutes * 60, "output": output})

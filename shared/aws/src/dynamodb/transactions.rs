@@ -236,7 +236,6 @@ where
 
 fn is_contended(error: &TransactWriteItemsError) -> bool {
     match error {
-        TransactWriteItemsError::TransactionInProgressException(_) => true,
         TransactWriteItemsError::TransactionCanceledException(canceled) => {
             let reasons = canceled.cancellation_reasons();
             let conflicts = reasons.iter().any(|reason| reason.code() == Some("TransactionConflict"));

@@ -217,7 +217,10 @@ impl<'q> QuietWorld<'q> {
 }
 
 fn is_about_findings(hold: &Hold) -> bool {
-    matches!(hold, Hold::CannotHelp { .. } | Hold::Quarantined { .. } | Hold::WaitingOn { .. })
+    matches!(
+        hold,
+        Hold::CannotHelp { .. } | Hold::Quarantined { .. } | Hold::WaitingOn { .. } | Hold::Suppressed { .. }
+    )
 }
 
 fn may_carry(scan: &Scan, finding: &Finding) -> bool {

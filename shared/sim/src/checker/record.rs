@@ -1,6 +1,6 @@
 //! What must be true of each record that is written.
 
-use patchwave::hierarchy::{Hierarchy, Variable};
+use patchwave::hierarchy::{Hierarchy, Image, Variable};
 use patchwave::image::{Digest, ImageId};
 use patchwave::record::{Record, Success};
 use patchwave::time::Timestamp;
@@ -54,7 +54,7 @@ impl State {
         if pushed.execution.is_none() {
             let pushed_at = pushed.version.pushed_at;
             let is_newest = self.registry.newest(&known.repository) == Some(&success.version);
-            if !self.is_beside_unreported_build(image, pushed_at)
+            if !self.is_beside_unreported_build(known, pushed_at)
                 && (is_newest || !self.truth.leaves_out(NotYet::MovedBackToPersonsPush))
             {
                 let violation = format!("a person's version of {image} is recorded as a success");
@@ -72,16 +72,27 @@ impl State {
         let wrong = success.parents.iter().filter(is_wrong).map(|(parent, _)| parent.clone());
         let wrong: Vec<ImageId> = wrong.filter(|parent| is_readable(parent)).collect();
         for parent in wrong {
+            if self.is_moved_back(hierarchy, &parent) && self.truth.leaves_out(NotYet::ParentMovedBack) {
+                continue;
+            }
             let violation = format!("{image} is recorded as built on a {parent} that it is not built on");
             self.checker.violation(now, violation);
         }
     }
 
-    fn is_beside_unreported_build(&mut self, image: &ImageId, pushed_at: Timestamp) -> bool {
-        let last = self.pipelines.last_of(image);
-        last.is_some_and(|last| {
-            let is_odd = last.pushed_nothing || (last.pushes_at..=last.ends_at).contains(&pushed_at);
-            (is_odd && last.reported.is_none()) || last.variable(Variable::BuildKey).is_none()
-        }) && self.truth.leaves_out(NotYet::PushBesideUnreportedBuild)
+    /// Returns whether an image's current version is not the newest of its repository.
+    fn is_moved_back(&self, hierarchy: &Hierarchy, image: &ImageId) -> bool {
+        let Ok(image) = hierarchy.image(image) else { return false };
+        let current = self.registry.current(&image.repository, &image.line);
+        current.map(|current| &current.version.digest) != self.registry.newest(&image.repository)
+    }
+
+    fn is_beside_unreported_build(&mut self, image: &Image, pushed_at: Timestamp) -> bool {
+        let takes_key = image.pipeline.as_ref().is_some_and(|p| p.variables.contains(&Variable::BuildKey));
+        let is_odd = self.pipelines.last_of(&image.id).is_some_and(|last| {
+            let is_beside = (last.pushes_at..=last.ends_at).contains(&pushed_at);
+            last.reported.is_none() && (last.pushed_nothing || is_beside)
+        });
+        (is_odd || !takes_key) && self.truth.leaves_out(NotYet::PushBesideUnreportedBuild)
     }
 }

@@ -12,7 +12,6 @@ use patchwave_converge::Report;
 
 use super::liveness::QuietWorld;
 use crate::faults::Read;
-use crate::not_yet::NotYet;
 use crate::state::State;
 
 /// When a whole pass last looked at an image, and how it held it. It started it if there is no
@@ -51,15 +50,7 @@ impl State {
         unsettled.extend(self.without_record(hierarchy, now));
         let is_seen = |image: &&Image| !unsettled.contains(&image.id) && self.is_seen(hierarchy, image);
         let seen = hierarchy.images().filter(is_seen);
-        let (stale, seen): (Vec<&Image>, Vec<&Image>) =
-            seen.partition(|image| waits_beyond_parents(hierarchy, image, &quiet));
-        let mut forgotten: Vec<String> = seen.into_iter().flat_map(|image| quiet.forgotten(image)).collect();
-        let stale: Vec<String> = stale.into_iter().flat_map(|image| quiet.forgotten(image)).collect();
-        for violation in stale {
-            if !self.truth.leaves_out(NotYet::GrandchildOfUnread) {
-                forgotten.push(violation);
-            }
-        }
+        let forgotten: Vec<String> = seen.flat_map(|image| quiet.forgotten(image)).collect();
         for violation in forgotten {
             self.checker.lost += 1;
             self.checker.violation(now, format!("by the ticks: {violation}"));
@@ -78,13 +69,5 @@ impl State {
             && hierarchy
                 .query([&image.id], Direction::Ancestors)
                 .is_ok_and(|query| query.resolve().iter().all(is_before))
-    }
-}
-
-/// Returns whether an image waits for what cannot be read about an ancestor that is no parent.
-fn waits_beyond_parents(hierarchy: &Hierarchy, image: &Image, quiet: &QuietWorld<'_>) -> bool {
-    match quiet.holds.get(&image.id) {
-        Some(Hold::WaitingOn { on, .. }) => hierarchy.parents(&image.id).all(|edge| edge.image.id != *on),
-        _ => false,
     }
 }

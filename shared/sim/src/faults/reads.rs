@@ -79,9 +79,8 @@ impl FaultPlan {
         match read {
             // Nobody could ever know how the execution ended.
             Read::Execution => false,
-            Read::Current => !NotYet::SuccessOfUnreadImage.is_left_out(),
             Read::Record => !NotYet::SlotOfUnreadRecord.is_left_out(),
-            Read::Version | Read::History | Read::Scan | Read::Pipeline => true,
+            Read::Current | Read::Version | Read::History | Read::Scan | Read::Pipeline => true,
         }
     }
 

@@ -14,7 +14,6 @@ use patchwave_converge::intervene;
 pub(crate) use moments::{Anchored, Moment};
 
 use crate::faults::InjectedFault;
-use crate::not_yet::NotYet;
 use crate::state::{Scheduled, State};
 use crate::world::SimulatedWorld;
 
@@ -84,15 +83,7 @@ impl SimulatedWorld {
     /// keeps its edition.
     fn deploy_edition(&self, other: usize, action: &PersonAction) {
         let edition = if self.edition.get() == other { 0 } else { other };
-        let Some(hierarchy) = self.editions.get(edition) else { return };
         let mut state = self.state.borrow_mut();
-        let is_gone = |id: &ImageId| {
-            let image = hierarchy.image(id).ok();
-            image.is_some_and(|image| state.registry.history(&image.repository).is_none())
-        };
-        if state.ledger.in_use().any(is_gone) && state.truth.leaves_out(NotYet::SuccessOfUnreadImage) {
-            return;
-        }
         self.edition.set(edition);
         state.pipelines.edition = edition;
         state.truth.put_back.clear();

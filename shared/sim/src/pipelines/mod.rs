@@ -94,7 +94,7 @@ impl Execution {
     /// What the actions report once it has ended.
     fn details(&self) -> ExecutionDetails {
         let pushed = self.reported.iter().cloned().collect();
-        ExecutionDetails { pushed, ..details(self.state, self.pushes_at) }
+        ExecutionDetails { pushed, started_at: Some(self.started_at), ..details(self.state, self.pushes_at) }
     }
 
     /// Returns the value of a variable, if Patchwave sent it.
