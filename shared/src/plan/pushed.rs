@@ -149,8 +149,12 @@ impl<'a> Build<'_, 'a> {
     }
 
     fn is_within(&self, version: &Version) -> bool {
-        version.pushed_at >= self.details.started_at.unwrap_or(self.claim.claimed_at)
-            && self.details.ended_at.is_none_or(|end| version.pushed_at <= end)
+        let is_after = match self.details.started_at {
+            // A build pushes nothing in its first instant.
+            Some(started_at) => version.pushed_at > started_at,
+            None => version.pushed_at >= self.claim.claimed_at,
+        };
+        is_after && self.details.ended_at.is_none_or(|end| version.pushed_at <= end)
     }
 
     fn equals_earlier(&self, current: &Version) -> bool {
