@@ -10,6 +10,7 @@ use patchwave::record::Record;
 use patchwave::time::Timestamp;
 use patchwave_converge::LEASE;
 
+use crate::not_yet::NotYet;
 use crate::pipelines::Execution;
 use crate::state::State;
 
@@ -38,7 +39,11 @@ impl State {
             self.truth.claimed(image, claim.claimed_at);
         }
         let replaces = record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref());
-        if replaces.is_some() && replaces == self.truth.put_back.get(image) {
+        let is_put_back = replaces.is_some() && replaces == self.truth.put_back.get(image);
+        let success = record.success.as_ref().map(|success| &success.version);
+        let is_taken_for_ours =
+            is_put_back && success == replaces && self.truth.leaves_out(NotYet::MovedBackToPersonsPush);
+        if is_put_back && !is_taken_for_ours {
             let violation = format!("{image} is claimed although a person put its version back");
             self.checker.violation(now, violation);
         }
