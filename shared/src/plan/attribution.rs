@@ -39,6 +39,9 @@ pub(super) struct Attribution<'a> {
     /// Whether this image waited for an ancestor's scan that did not complete in time. The record
     /// keeps that, or the wait would begin again.
     pub(super) scan_is_overdue: bool,
+    /// Findings that an ancestor may have whose scan does not come, and what they wait for. No
+    /// notice asks for them: every image below would send one.
+    pub(super) unscannable: BTreeMap<FindingKey, String>,
     /// The highest severity among the findings that count here.
     pub(super) severity: Option<Severity>,
     /// When the most urgent finding that a rebuild can help is due.
@@ -103,7 +106,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
             if is_overdue && is_retried(owner, counted.finding, counted.coverage) {
                 // Its tries would never end, and it may be the parent's.
                 let of_owner = attributions.of.entry(&owner.id).or_default();
-                of_owner.unfixable.insert(
+                of_owner.unscannable.insert(
                     counted.finding.key.clone(),
                     format!(
                         "scan {parent}: it may have this finding too, and the scanner does not name a fix"

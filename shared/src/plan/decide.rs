@@ -184,8 +184,9 @@ impl<'a> Candidate<'_, 'a> {
 
     fn hold_without_reason(&self) -> Option<Hold> {
         let attribution = self.attribution;
-        if let Some(because) = attribution.unfixable.values().next() {
-            let findings = attribution.unfixable.keys().cloned().collect();
+        let cannot_help = || attribution.unfixable.iter().chain(&attribution.unscannable);
+        if let Some((_, because)) = cannot_help().next() {
+            let findings = cannot_help().map(|(finding, _)| finding.clone()).collect();
             return Some(Hold::CannotHelp { findings, because: because.clone() });
         }
         if let Some(until) = attribution.suppressed.values().min()

@@ -288,6 +288,7 @@ fn enhanced_scanning_retries_an_unnamed_fix_only_where_policy_says_so() {
 #[test]
 fn no_child_tries_for_a_parent_whose_scan_never_comes() {
     let mut fleet = basic("b: scratch\n a: b");
+    fleet.facts.has_listener = true;
     find(&mut fleet, "a", &unnamed(high("CVE-1")));
     fleet.manifests("b").for_each(|manifest| manifest.scan = Scan::Pending);
     fleet.pass();
@@ -297,6 +298,7 @@ fn no_child_tries_for_a_parent_whose_scan_never_comes() {
     let Hold::CannotHelp { because, .. } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
     assert_eq!(because, "scan b: it may have this finding too, and the scanner does not name a fix");
     assert!(!fleet.record("a").unsettled);
+    assert!(fleet.record("a").notified.is_empty(), "every image below the parent would send one");
 }
 
 #[test]
