@@ -173,8 +173,8 @@ impl<'a> Candidate<'_, 'a> {
         let Some(success) = &self.context.record(&self.image.id).success else { return false };
         let is_line_of_commits = matches!(self.image.line, Line::Newest(_));
         self.context.current(&self.image.id).is_some_and(|now| {
-            let is_release = is_line_of_commits
-                && success.claimed_at.is_some_and(|claimed_at| now.pushed_at > claimed_at);
+            let is_release =
+                is_line_of_commits && success.claimed_at.is_some_and(|claimed_at| now.pushed_at > claimed_at);
             !is_release
                 && now.digest != success.version
                 && now.pushed_at < success.pushed_at
