@@ -94,15 +94,13 @@ impl AwsWorld {
     async fn with_times(&self, scans: BTreeMap<ManifestAt, Answered>) -> BTreeMap<ManifestAt, Scan> {
         let repositories = scans.keys().map(|(repository, _)| repository.clone()).collect();
         let covered = self.scanner.covered(&repositories).await;
-        let scanned_at = |(repository, digest): &ManifestAt| -> Result<Option<Timestamp>, Fault> {
-            let covered = covered.as_ref().map_err(Clone::clone)?;
-            let of = covered.iter().find(|of| of.repository == *repository && of.digest == *digest);
-            Ok(of.and_then(|covered| covered.scanned_at))
-        };
+        let times: Result<BTreeMap<ManifestAt, Option<Timestamp>>, Fault> = covered.map(|covered| {
+            covered.into_iter().map(|of| ((of.repository, of.digest), of.scanned_at)).collect()
+        });
         let completed = |(at, answer): (ManifestAt, Answered)| {
-            let scan = match scanned_at(&at) {
-                Ok(time) => answer.completed_at(time),
-                Err(fault) => Scan::Unread(fault.into()),
+            let scan = match &times {
+                Ok(times) => answer.completed_at(times.get(&at).copied().flatten()),
+                Err(fault) => Scan::Unread(fault.clone().into()),
             };
             (at, scan)
         };

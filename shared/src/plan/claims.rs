@@ -111,18 +111,9 @@ impl Resolution<'_> {
     /// Removes the reasons of a build that succeeded, even if it changed nothing. Otherwise they
     /// would start the same build without limit.
     fn succeed(&mut self, claim: Claim, id: &str, details: &ExecutionDetails) {
-        let pushed = pushed(self.hierarchy, self.facts, self.image, &claim, details);
-        if matches!(pushed, Pushed::Unknown) {
-            let is_absent = matches!(self.own.current, Current::Absent | Current::NoRepository(_));
-            if !is_absent || claim.lease_until > self.now {
-                self.record.claim = Some(claim);
-            } else if claim.start.replaces.is_none() {
-                let because = format!("the execution {id} succeeded, and pushed no version of the line");
-                self.fail(&claim, Ended::Failed, because);
-            }
-            // Else the line moved during the build, or its versions were deleted.
-            return;
-        }
+        let Some(pushed) = pushed(self.hierarchy, self.facts, self.image, &claim, details) else {
+            return self.wait_for_push(claim, id);
+        };
         self.record.waiting_since = None;
         let requested = |id: &str| {
             claim.start.reasons.iter().any(|r| matches!(r, Reason::Requested { id: i, .. } if i == id))
@@ -143,12 +134,25 @@ impl Resolution<'_> {
             }
             Pushed::Replaced => self.record.failures = None,
             // A build whose version never stands on the line would start again and again.
-            Pushed::Foreign | Pushed::Unknown => {
+            Pushed::Foreign => {
                 let because = format!(
                     "the execution {id} succeeded, and another push is current: check which tag the pipeline pushes"
                 );
                 self.fail(&claim, Ended::Failed, because);
             }
+        }
+    }
+
+    /// Keeps a claim whose push is not known, unless the registry still says after the lease that
+    /// the line has no version. Then the line moved during the build, its versions were deleted, or
+    /// a first build pushed another tag.
+    fn wait_for_push(&mut self, claim: Claim, id: &str) {
+        let is_absent = matches!(self.own.current, Current::Absent | Current::NoRepository(_));
+        if !is_absent || claim.lease_until > self.now {
+            self.record.claim = Some(claim);
+        } else if claim.start.replaces.is_none() {
+            let because = format!("the execution {id} succeeded, and pushed no version of the line");
+            self.fail(&claim, Ended::Failed, because);
         }
     }
 

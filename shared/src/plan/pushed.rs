@@ -32,42 +32,41 @@ pub(super) enum Pushed<'a> {
     Foreign,
     /// A person or another pipeline pushed a later version, and the build's own push is gone.
     Replaced,
-    /// It is not known: the version is not visible yet, or could not be read.
-    Unknown,
 }
 
-/// Finds what the execution of `claim`, which succeeded, pushed.
+/// Finds what the execution of `claim`, which succeeded, pushed. Returns nothing if that is not
+/// known: the version is not visible yet, or could not be read.
 pub(super) fn pushed<'a>(
     hierarchy: &Hierarchy,
     facts: &'a Facts,
     image: &Image,
     claim: &Claim,
     details: &ExecutionDetails,
-) -> Pushed<'a> {
-    let Some(own) = facts.images.get(&image.id) else { return Pushed::Unknown };
-    let Some(current) = own.current_version() else { return Pushed::Unknown };
+) -> Option<Pushed<'a>> {
+    let own = facts.images.get(&image.id)?;
+    let current = own.current_version()?;
     let build = Build { hierarchy, facts, image, own, claim, details };
-    match build.reported() {
-        Ok(Some(version)) => return Pushed::Ours(version),
-        Ok(None) => {}
-        Err(_) => return Pushed::Unknown,
+    if let Some(version) = build.reported().ok()? {
+        return Some(Pushed::Ours(version));
     }
     if let Some(version) = build.signed().or_else(|| build.pushed_within(current)) {
-        return Pushed::Ours(version);
+        return Some(Pushed::Ours(version));
     }
     if build.equals_earlier(current) {
-        return Pushed::Ours(current);
+        return Some(Pushed::Ours(current));
     }
     if own.unread_history.is_some() {
-        return Pushed::Unknown;
+        return None;
     }
-    let is_replaced = claim.start.replaces.as_ref() == Some(&current.digest);
-    match is_replaced {
-        true => Pushed::Nothing(current),
-        false if current.pushed_at < claim.claimed_at => Pushed::RolledBack,
-        false if build.is_within(current) => Pushed::Foreign,
-        false => Pushed::Replaced,
-    }
+    Some(if claim.start.replaces.as_ref() == Some(&current.digest) {
+        Pushed::Nothing(current)
+    } else if current.pushed_at < claim.claimed_at {
+        Pushed::RolledBack
+    } else if build.is_within(current) {
+        Pushed::Foreign
+    } else {
+        Pushed::Replaced
+    })
 }
 
 /// Returns whether neither the execution nor the current version says what the build pushed. Then
