@@ -219,7 +219,7 @@ async fn a_record_of_every_field_is_read_back_whole<W: World>(ledger: &W) {
     let (finding, by) = ("CVE-2026-1000 in openssl", json!({ "by": "jo", "at": now() }));
     let mut record: Record = serde_json::from_value(json!({
         "recheckAt": now(), "ready": { "owner": "payments", "due": now(), "chain": 3 }, "movingSince": now(),
-        "rolling": { "since": now(), "after": "os/1:1" }, "carriers": ["os/2:1"], "unreadSince": now(), "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
+        "rolling": { "since": now(), "after": "os/1:1" }, "carriers": ["os/2:1"], "unreadSince": now(), "awaitedAfter": now(), "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
         "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": 4_294_967_295_u32,
         "failures": { "count": 3, "last": now(), "inputs": "x", "ended": "failed" },
         "ineffective": { finding: { "builds": 1, "inputs": "x", "fix": { "version": "1:1.0.1-2+b~é" } } },

@@ -44,6 +44,8 @@ pub(crate) struct Agenda<'h> {
     named: VecDeque<ImageId>,
     /// Images whose children are walked over.
     rolling: BTreeSet<ImageId>,
+    /// Those whose children this invocation began to walk over.
+    walked: BTreeSet<ImageId>,
     /// Images whose records others wrote first.
     again: BTreeSet<ImageId>,
     retries: u32,
@@ -65,6 +67,7 @@ impl<'h> Agenda<'h> {
             reads_ready: !triggers.contains(&Trigger::Sweep),
             named: scope::named(hierarchy, triggers).into(),
             rolling: BTreeSet::new(),
+            walked: BTreeSet::new(),
             again: BTreeSet::new(),
             retries: 0,
             taken_due: BTreeSet::new(),
@@ -137,7 +140,12 @@ impl<'h> Agenda<'h> {
 
     /// Notes what a look left to do.
     pub(crate) fn note(&mut self, applied: &Applied) {
-        self.rolling.extend(applied.rolling.iter().cloned());
+        for (id, rolling) in &applied.rolling {
+            // A second walk over the same children is left to the next tick.
+            if rolling.after.is_some() || self.walked.insert(id.clone()) {
+                self.rolling.insert(id.clone());
+            }
+        }
         if applied.left.is_empty() {
             return;
         }

@@ -94,10 +94,10 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>, record: &Record) ->
         Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), on }) => {
             ends_wait(context, decision, (on, hold), record)
         }
-        _ => a_quarter_later(waits_since(record, now), now),
+        _ => proof.unwrap_or_else(|| a_quarter_later(waits_since(record, now), now)),
     };
-    let own = own.max(SHORTEST.after(now));
-    Some(proof.map_or(own, |proof| proof.max(SHORTEST.after(now)).min(own)))
+    let first = proof.map_or(own, |proof| proof.min(own));
+    Some(first.max(SHORTEST.after(now)))
 }
 
 /// Returns when to look at a build again: when its claim may be resolved, when it is overdue, and
