@@ -78,7 +78,9 @@ pub async fn converge<W: World>(
     let mut longest = Span::ZERO;
     loop {
         let began = world.now();
-        if settings.budget.deadline.is_some_and(|deadline| longest.after(longest.after(began)) > deadline) {
+        if !is_first
+            && settings.budget.deadline.is_some_and(|deadline| longest.after(longest.after(began)) > deadline)
+        {
             recheck_at = Some(began);
             report.is_whole &= agenda.is_done();
             break;
