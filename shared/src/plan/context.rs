@@ -37,10 +37,7 @@ impl<'a> Context<'a> {
         let mut context =
             Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
         let mut verdicts = Vec::new();
-        for image in hierarchy.images() {
-            if !facts.images.contains_key(&image.id) {
-                continue;
-            }
+        for image in hierarchy.select(facts.images.keys()).iter() {
             let (record, proofs) = resolve(hierarchy, facts, image, now);
             context.images.push(image);
             context.records.insert(&image.id, record);

@@ -456,9 +456,8 @@ pub(super) fn order<'a>(
     let due = |image: &Image| due.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
-    let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
+    let below = |image: &Image| context.hierarchy.builds_below(&image.id);
+    ready.sort_by_cached_key(|image| (due(image), Reverse(below(image)), &image.id));
     let mut slots = Slots::free(context, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
