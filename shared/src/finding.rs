@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::findings::Findings;
 use crate::image::Digest;
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
@@ -184,7 +185,7 @@ pub enum Scan {
         completed_at: Timestamp,
         coverage: Coverage,
         /// All findings, at any severity. Copies of a scan share them.
-        findings: Arc<[Finding]>,
+        findings: Findings,
         /// Findings of which the answer is no evidence.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         unclear: BTreeMap<FindingKey, Unclear>,
@@ -198,11 +199,7 @@ pub(crate) const NEVER_SCANNED: &str = "never scanned";
 
 impl Scan {
     /// Makes a completed scan in which nothing is unclear.
-    pub fn complete(
-        completed_at: Timestamp,
-        coverage: Coverage,
-        findings: impl Into<Arc<[Finding]>>,
-    ) -> Self {
+    pub fn complete(completed_at: Timestamp, coverage: Coverage, findings: impl Into<Findings>) -> Self {
         Self::Complete {
             completed_at,
             coverage,
@@ -238,6 +235,14 @@ impl Scan {
         }
     }
 
+    /// Returns the finding `key`, if the scan is complete and lists it.
+    pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
+        match self {
+            Self::Complete { findings, .. } => findings.get(key),
+            _ => None,
+        }
+    }
+
     /// Returns when the scan completed.
     pub fn completed_at(&self) -> Option<Timestamp> {
         match self {
@@ -251,12 +256,17 @@ impl Scan {
     pub fn lists(&self, key: &FindingKey) -> Option<bool> {
         match self {
             Self::Complete { findings, unclear, .. } => {
-                let is_listed = findings.iter().any(|f| f.key == *key);
+                let is_listed = findings.get(key).is_some();
                 let is_clear = !unclear.contains_key(key) && self.shows_absence();
                 (is_listed || is_clear).then_some(is_listed)
             }
             _ => None,
         }
+    }
+
+    /// Returns whether the scan is complete and its answer about `key` is no evidence.
+    pub fn is_unclear(&self, key: &FindingKey) -> bool {
+        matches!(self, Self::Complete { unclear, .. } if unclear.contains_key(key))
     }
 
     /// Returns the findings of which the answer is no evidence.
