@@ -190,7 +190,8 @@ impl<W: World> Pass<'_, W> {
         };
         let last_attempt = start.attempt;
         let claimed = Record { claim: Some(claim), last_attempt, waiting_since: None, ..record.clone() };
-        match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
+        let limits = start.limits(self.hierarchy.limits());
+        match self.world.claim(&start.image, &claimed, limits, self.now()).await {
             Ok(()) => {
                 let waiting_since = record.waiting_since;
                 self.make(start, Record { fence: claimed.fence + 1, ..claimed }, waiting_since).await;

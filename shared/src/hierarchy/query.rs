@@ -7,9 +7,11 @@ use super::adjacency::{count, position};
 use super::graph::Hierarchy;
 use super::set::ImageSet;
 
-/// A walk that finds more than this share of the hierarchy marks what it found in a row as long as
-/// the hierarchy. A smaller one must not pay for that row.
+/// A walk that finds more images than this, and more than [`SHARE`], marks what it found in a row as
+/// long as the hierarchy. A smaller one must not pay for that row.
 const FEW: usize = 256;
+/// One in so many images of the hierarchy.
+const SHARE: usize = 1_024;
 
 /// Which way to follow the edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,15 @@ pub enum Direction {
     Ancestors,
     /// Towards what is built on an image.
     Descendants,
+}
+
+impl Direction {
+    fn back(self) -> Self {
+        match self {
+            Self::Ancestors => Self::Descendants,
+            Self::Descendants => Self::Ancestors,
+        }
+    }
 }
 
 /// A question about the hierarchy, made by [`Hierarchy::query`].
@@ -37,7 +48,7 @@ impl<'h> Query<'h> {
     /// Returns all images that can be reached, the starts included. Both kinds of parents are
     /// followed.
     pub fn resolve(self) -> ImageSet<'h> {
-        let most = FEW.max(self.hierarchy.len() / FEW);
+        let most = FEW.max(self.hierarchy.len() / SHARE);
         let mut numbers: Vec<u32> = self.walk().take(most + 1).collect();
         if numbers.len() > most {
             numbers = self.marked();
@@ -78,19 +89,24 @@ impl<'h> Query<'h> {
         for start in &self.starts {
             reached[position(*start)] = true;
         }
+        let (all, back) = (0..count(self.hierarchy.len()), self.direction.back());
+        // Without a branch on what was reached, which no processor can predict.
         let visit = |number: u32| {
-            if reached[position(number)] {
-                for next in self.hierarchy.neighbours(number, self.direction) {
-                    reached[position(*next)] = true;
-                }
-            }
+            let nearer = self.hierarchy.neighbours(number, back).iter();
+            reached[position(number)] |= nearer.fold(false, |any, near| any | reached[position(*near)]);
         };
-        let all = 0..count(self.hierarchy.len());
         match self.direction {
             Direction::Ancestors => all.rev().for_each(visit),
             Direction::Descendants => all.for_each(visit),
         }
-        (0..).zip(reached).filter_map(|(number, reached)| reached.then_some(number)).collect()
+        let mut numbers = vec![0; reached.len() + 1];
+        let mut found = 0;
+        for (number, reached) in (0..).zip(reached) {
+            numbers[found] = number;
+            found += usize::from(reached);
+        }
+        numbers.truncate(found);
+        numbers
     }
 }
 

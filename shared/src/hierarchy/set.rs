@@ -72,13 +72,9 @@ impl<'h> ImageSet<'h> {
     /// in the set. Each other wave has those whose last parent in the set is in the wave before.
     pub fn waves(&self) -> Vec<Vec<&'h Image>> {
         let wave_of = self.wave_of_each();
-        let mut sizes = Vec::new();
+        let mut sizes = vec![0; wave_of.iter().max().map_or(0, |last| position(*last) + 1)];
         for wave in &wave_of {
-            let wave = position(*wave);
-            if wave == sizes.len() {
-                sizes.push(0);
-            }
-            sizes[wave] += 1;
+            sizes[position(*wave)] += 1;
         }
         let mut waves: Vec<Vec<&'h Image>> = sizes.into_iter().map(Vec::with_capacity).collect();
         for (number, wave) in self.numbers.iter().zip(wave_of) {
@@ -105,7 +101,9 @@ impl<'h> ImageSet<'h> {
             after[position(number - first)] = wave + 1;
             wave
         };
-        self.numbers.iter().map(wave).collect()
+        let mut waves = Vec::with_capacity(self.numbers.len());
+        waves.extend(self.numbers.iter().map(wave));
+        waves
     }
 
     fn sparse_waves(&self) -> Vec<u32> {

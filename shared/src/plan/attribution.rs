@@ -47,6 +47,9 @@ pub(super) struct Attribution<'a> {
     pub(super) severity: Option<Severity>,
     /// When the most urgent finding that a rebuild can help is due.
     pub(super) due: Option<Due>,
+    /// By when a rebuild keeps the deadlines of the findings that it can help, tries apart. They
+    /// count from when the image was first enforced, if that is later.
+    pub(super) keep_by: Option<Timestamp>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
 }
@@ -87,6 +90,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
                 Origin::Introduced(owner) => assign(context, &mut attributions, owner, &counted),
                 Origin::Stale(stale) => {
                     note_due(context, &mut attributions, &counted);
+                    note_keep_by(context, &mut attributions, &counted);
                     attributions.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         attributions.of.entry(&carrier.id).or_default().above.insert(&stale.id);
@@ -188,6 +192,13 @@ fn note_due<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, coun
     }
 }
 
+fn note_keep_by<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, counted: &Counted<'a>) {
+    let appeared = counted.appeared.max(context.enforced_since(&counted.carrier.id));
+    let (at, _) = due(context, &Counted { appeared, ..*counted });
+    let keep_by = &mut attributions.of.entry(&counted.carrier.id).or_default().keep_by;
+    *keep_by = Some(keep_by.map_or(at, |earlier| earlier.min(at)));
+}
+
 /// When the finding is due, and whether its carrier runs in production.
 fn due(context: &Context<'_>, counted: &Counted<'_>) -> (Timestamp, bool) {
     let Counted { carrier, severity, exploited, appeared, .. } = *counted;
@@ -284,7 +295,11 @@ fn assign<'a>(
     };
     attribution.causes.insert(merged);
     // A finding that a try did not fix is no more urgent than one that appears then.
-    let last = context.record(&owner.id).tries.filter(|_| is_retried(owner, finding, coverage));
+    let is_try = is_retried(owner, finding, coverage);
+    if !is_try {
+        note_keep_by(context, attributions, counted);
+    }
+    let last = context.record(&owner.id).tries.filter(|_| is_try);
     let appeared = last.map_or(counted.appeared, |tries| counted.appeared.max(tries.last));
     note_due(context, attributions, &Counted { appeared, ..*counted });
 }

@@ -139,6 +139,11 @@ impl<'a> Context<'a> {
         is_commit.then_some(revision)
     }
 
+    /// Returns since when the image has been enforced: now, if it was not until now.
+    pub(super) fn enforced_since(&self, id: &ImageId) -> Timestamp {
+        self.record(id).enforced_since.unwrap_or(self.now)
+    }
+
     /// Returns when `finding` appeared on `id`. The scanner's time is best, then the time when
     /// Patchwave first saw it, then the time of this scan.
     pub(super) fn appeared(&self, id: &ImageId, finding: &Finding, scanned: Timestamp) -> Timestamp {

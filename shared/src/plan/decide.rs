@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
+use super::deadline::{KeepBy, must_start_today};
 use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
@@ -446,10 +447,11 @@ impl<'a> Candidate<'_, 'a> {
 ///
 /// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
 /// comes closer with time, so no image waits forever. Among equals the image with the longest chain
-/// of builds below it goes first.
+/// of builds below it goes first. The limit of the day counts a start that would miss its deadline
+/// tomorrow, and does not hold it.
 pub(super) fn order<'a>(
     context: &Context<'a>,
-    due: &BTreeMap<&'a ImageId, Due>,
+    (due, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
@@ -462,7 +464,9 @@ pub(super) fn order<'a>(
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
     for image in ready {
-        match slots.take(image) {
+        let reasons =
+            decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
+        match slots.take(image, must_start_today(context, image, reasons, keep_by)) {
             Ok(()) => starting.push(image),
             Err(limit) => {
                 limited.insert(image.id.clone(), Hold::AtLimit { limit });
@@ -498,8 +502,8 @@ impl<'a> Slots<'a> {
     }
 
     /// Takes a slot for the image, or says which limit is reached.
-    fn take(&mut self, image: &'a Image) -> Result<(), Limit> {
-        if self.today == 0 {
+    fn take(&mut self, image: &'a Image, must_start_today: bool) -> Result<(), Limit> {
+        if self.today == 0 && !must_start_today {
             return Err(Limit::StartsPerDay);
         }
         if self.builds == 0 {
@@ -512,7 +516,7 @@ impl<'a> Slots<'a> {
             }
             *running += 1;
         }
-        self.today -= 1;
+        self.today = self.today.saturating_sub(1);
         self.builds -= 1;
         Ok(())
     }

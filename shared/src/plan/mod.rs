@@ -4,6 +4,7 @@ mod attribution;
 mod built_on;
 mod claims;
 mod context;
+mod deadline;
 mod decide;
 mod due;
 mod hold;
@@ -98,12 +99,15 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.freed = slots::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
-    let ready = decide::order(&context, &due, &mut decisions, &running);
+    let keep_by = deadline::keep_by(&context, &attributions, &decisions);
+    let ready = decide::order(&context, (&due, &keep_by), &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
             decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
-        plan.starts.extend(make_start::start(&context, image, reasons, due));
+        let start = make_start::start(&context, image, reasons, due);
+        let keeps_deadline = deadline::must_start_today(&context, image, reasons, &keep_by);
+        plan.starts.extend(start.map(|start| Start { keeps_deadline, ..start }));
     }
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
