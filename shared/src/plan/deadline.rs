@@ -62,12 +62,19 @@ pub(super) fn must_start_today(
         Reason::Expired { .. } => false,
         Reason::ParentChanged { .. } | Reason::Requested { .. } | Reason::NeverBuilt { .. } => true,
     };
-    let time = context.hierarchy.time_to_build(&image.id).unwrap_or(image.policy.max_build_time);
-    let is_last_day = |keep_by: &Timestamp| time.before(*keep_by) < end_of_day(context.now);
+    let is_last_day = |keep_by: &Timestamp| latest_start(context, image, *keep_by) < end_of_day(context.now);
     reasons.iter().any(keeps) && keep_by.get(&image.id).is_some_and(is_last_day)
 }
 
-fn end_of_day(now: Timestamp) -> Timestamp {
+/// Returns when the image must start at the latest, if it and those below it are to be built by
+/// then. A build takes `maxBuildTime` at most.
+pub(super) fn latest_start(context: &Context<'_>, image: &Image, keep_by: Timestamp) -> Timestamp {
+    let time = context.hierarchy.time_to_build(&image.id).unwrap_or(image.policy.max_build_time);
+    time.before(keep_by)
+}
+
+/// Returns when the day (UTC) ends.
+pub(super) fn end_of_day(now: Timestamp) -> Timestamp {
     let since_midnight = now.as_second().rem_euclid(i64::from(DAY.as_seconds()));
     let since_midnight = Span::seconds(u32::try_from(since_midnight).unwrap_or(0));
     DAY.after(since_midnight.before(now))

@@ -7,6 +7,7 @@ mod context;
 mod deadline;
 mod decide;
 mod due;
+mod forecast;
 mod hold;
 mod judge;
 mod limits;
@@ -21,6 +22,7 @@ mod reasons;
 mod recheck;
 mod record;
 mod retry;
+mod schedule;
 mod slots;
 mod start;
 mod tried;
@@ -34,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use due::{Deadline, Due};
+pub use forecast::{Shortfall, shortfall};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
@@ -92,10 +95,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let (context, proofs) = Context::resolved(hierarchy, facts, ceiling, now);
     let mut plan = Plan { proofs, ..Plan::default() };
 
-    let attributions = attribution::attribution(&context);
-    let reasons =
-        context.images().map(|image| (&image.id, reasons_of(&context, image, &attributions))).collect();
-    let mut decisions = decide::decide(&context, &attributions, reasons);
+    let (attributions, mut decisions) = decided(&context);
     plan.freed = slots::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
@@ -127,6 +127,15 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
         }
     }
     plan
+}
+
+/// Decides about every image, as if no limit existed.
+fn decided<'a>(context: &Context<'a>) -> (attribution::Attributions<'a>, decide::Decisions<'a>) {
+    let attributions = attribution::attribution(context);
+    let reasons =
+        context.images().map(|image| (&image.id, reasons_of(context, image, &attributions))).collect();
+    let decisions = decide::decide(context, &attributions, reasons);
+    (attributions, decisions)
 }
 
 fn reasons_of<'a>(
