@@ -96,8 +96,8 @@ fn lowest(mut low: u32, mut high: u32, keeps: &dyn Fn(u32) -> bool) -> Option<u3
     Some(low)
 }
 
-/// Collects the builds that the plan leads to, parents first: those that could start, and those
-/// below that have a deadline and can follow.
+/// Collects the builds that the plan leads to and that have a deadline, parents first: those that
+/// could start, and those below that can follow.
 fn schedule<'a>(
     context: &Context<'a>,
     decisions: &Decisions<'a>,
@@ -107,7 +107,6 @@ fn schedule<'a>(
     let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
     let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
     for image in context.images() {
-        let Some(keep_by) = keep_by.get(&image.id) else { continue };
         let above = context.hierarchy.parents(&image.id);
         let parents: BTreeSet<usize> =
             above.filter_map(|parent| place_of.get(&parent.image.id).copied()).collect();
@@ -115,13 +114,16 @@ fn schedule<'a>(
         if !starts && (parents.is_empty() || !pipeline::can_start(context, image)) {
             continue;
         }
+        // An image below has the finding too, even if no scan has listed it there yet.
+        let above = parents.iter().map(|parent| builds[*parent].keep_by).min();
+        let Some(keep_by) = keep_by.get(&image.id).copied().or(above) else { continue };
         let place = builds.len();
         parents.iter().for_each(|parent| builds[*parent].children.push(place));
         place_of.insert(&image.id, place);
         images.push(image);
         builds.push(Build {
-            keep_by: *keep_by,
-            latest: latest_start(context, image, *keep_by),
+            keep_by,
+            latest: latest_start(context, image, keep_by),
             below: context.hierarchy.builds_below(&image.id).unwrap_or(0),
             takes: takes(&image.id),
             parents: parents.len(),

@@ -62,7 +62,8 @@ fn what_builds_took_before_says_what_they_take() {
     assert_eq!(ask(&fleet), None, "forty half hours fit into a day");
 }
 
-/// Builds that follow their parents are part of the work.
+/// Builds that follow their parents are part of the work, whether scans list the finding there or
+/// not.
 #[test]
 fn the_builds_below_take_their_slots_too() {
     let mut lines = String::from("b: scratch");
@@ -74,7 +75,7 @@ fn the_builds_below_take_their_slots_too() {
     };
     let mut fleet = Fleet::of(&lines);
     fleet.add_finding("b", &finding("CVE-1"));
-    fleet.scan_all();
+    fleet.scan("b");
     let asked = |slots| shortfall(&hierarchy(slots), &fleet.facts, Mode::Enforce, fleet.now);
     let enough = (1..50).find(|slots| asked(*slots).is_none()).expect("some number is enough");
     assert_eq!(asked(1).expect("one is not").raise, [(Limit::ConcurrentBuilds, enough)].into());
