@@ -16,7 +16,6 @@
 pub mod deployed;
 pub mod facts;
 pub mod finding;
-mod findings;
 pub mod hierarchy;
 pub mod image;
 pub mod intervention;

@@ -7,8 +7,8 @@ use super::adjacency::{count, position};
 use super::graph::Hierarchy;
 use super::set::ImageSet;
 
-/// A walk that finds more images than this, and more than [`SHARE`], marks what it found in a row as
-/// long as the hierarchy. A smaller one must not pay for that row.
+/// A walk that finds more images than this, and more than [`SHARE`], marks what it found in a row
+/// as long as the hierarchy. A smaller one must not pay for that row.
 const FEW: usize = 256;
 /// One in so many images of the hierarchy.
 const SHARE: usize = 1_024;

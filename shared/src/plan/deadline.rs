@@ -1,15 +1,13 @@
 //! Which starts the limit of a day does not hold: those that would miss a deadline tomorrow.
 //!
 //! A limit spreads what can wait. A deadline counts here from the later of two times: when the
-//! finding appeared, and when the image was first enforced. Otherwise everything would be overdue on
-//! the first day, and the limit would hold nothing. A try of an unknown fix and a rebuild for age
-//! keep no deadline.
+//! finding appeared, and when the image was first enforced. Otherwise everything would be overdue
+//! on the first day, and the limit would hold nothing. A try of an unknown fix and a rebuild for
+//! age keep no deadline.
 
 use std::collections::BTreeMap;
 
-use super::attribution::Attributions;
 use super::context::Context;
-use super::decide::Decisions;
 use super::{Cause, Reason};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
@@ -19,35 +17,6 @@ const DAY: Span = Span::days(1);
 
 /// The time by which each image, or one below it, must be rebuilt to keep its deadline.
 pub(super) type KeepBy<'a> = BTreeMap<&'a ImageId, Timestamp>;
-
-/// Finds it for every image that has a deadline to keep, or an image below that has.
-pub(super) fn keep_by<'a>(
-    context: &Context<'a>,
-    attributions: &Attributions<'a>,
-    decisions: &Decisions<'a>,
-) -> KeepBy<'a> {
-    let mut keep_by = KeepBy::new();
-    for image in context.images().rev() {
-        let Some(decision) = decisions.get(&image.id) else { continue };
-        let findings = attributions.of.get(&image.id).and_then(|attribution| attribution.keep_by);
-        let enforced = context.enforced_since(&image.id);
-        // The deadline of a vulnerable image is that of its findings.
-        let others = decision.reasons.iter().filter(|reason| {
-            matches!(
-                reason,
-                Reason::ParentChanged { .. } | Reason::Requested { .. } | Reason::NeverBuilt { .. }
-            )
-        });
-        let others = others.map(|reason| image.policy.deadlines.medium.after(reason.since().max(enforced)));
-        let below = keep_by.remove(&image.id);
-        let Some(mine) = findings.into_iter().chain(others).chain(below).min() else { continue };
-        keep_by.insert(&image.id, mine);
-        for parent in context.hierarchy.parents(&image.id) {
-            keep_by.entry(&parent.image.id).and_modify(|theirs| *theirs = mine.min(*theirs)).or_insert(mine);
-        }
-    }
-    keep_by
-}
 
 /// Whether the image must start today: after the end of the day (UTC) there is no time left for its
 /// build and those below it.

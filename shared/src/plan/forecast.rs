@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
-use super::deadline::{KeepBy, keep_by, latest_start};
+use super::deadline::{KeepBy, latest_start};
 use super::decide::Decisions;
 use super::schedule::{Build, Schedule};
+use super::urgency::keep_by;
 use super::{Limit, decided, pipeline};
 use crate::facts::Facts;
 use crate::hierarchy::{Hierarchy, Image};

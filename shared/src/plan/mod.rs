@@ -99,7 +99,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan.freed = slots::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
-    let keep_by = deadline::keep_by(&context, &attributions, &decisions);
+    let keep_by = urgency::keep_by(&context, &attributions, &decisions);
     let ready = decide::order(&context, (&due, &keep_by), &mut decisions, &running);
 
     for (image, due) in ready {
