@@ -158,7 +158,11 @@ impl Function {
         }
         let installation = self.installation.as_ref().map_err(Clone::clone)?;
         let (world, hierarchy) = installation.world().await?;
-        let settings = PassSettings { mode: installation.mode(), owner };
+        let settings = PassSettings {
+            mode: installation.mode(),
+            owner,
+            budget: Budget { deadline, ..Budget::default() },
+        };
         let invocation = Invocation {
             installation,
             world: &world,

@@ -114,8 +114,12 @@ impl World for AwsWorld {
         Timestamp::now()
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        self.ledger.unsettled().await
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
+        self.ledger.due(now, most).await
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        self.ledger.ready(owner, most).await
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

@@ -38,6 +38,8 @@ pub struct Hierarchy {
     parents: Adjacency,
     children: Adjacency,
     below: Vec<Below>,
+    /// The limits of the owners that have one.
+    owner_limits: BTreeMap<String, u32>,
 }
 
 /// A parent or a child of an image.
@@ -67,6 +69,10 @@ impl Hierarchy {
         let parents = Adjacency::of_each(images.iter().map(|image| links(image, &by_id)));
         let children = parents.reversed();
         let below = below(&images, &children);
+        let owners = images.iter().filter_map(|image| image.owner.as_ref());
+        let owner_limits =
+            owners.filter_map(|owner| Some((owner.name.clone(), owner.max_concurrent_builds?)));
+        let owner_limits = owner_limits.collect();
         Self {
             registry,
             limits,
@@ -78,6 +84,7 @@ impl Hierarchy {
             parents,
             children,
             below,
+            owner_limits,
         }
     }
 
@@ -96,6 +103,11 @@ impl Hierarchy {
     /// Returns the limits of the whole fleet.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Returns how many builds of an owner run at once, for each owner that has such a limit.
+    pub fn owner_limits(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.owner_limits.iter().map(|(owner, most)| (owner.as_str(), *most))
     }
 
     /// Returns which accounts and Regions the inventory surveys; none if the file has no

@@ -52,6 +52,10 @@ pub(super) struct Attribution<'a> {
     pub(super) keep_by: Option<Timestamp>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
+    /// Whether an image below waits for a scan of this one.
+    pub(super) is_awaited: bool,
+    /// Other images in scope whose scans list a finding that this image answers for.
+    pub(super) carriers: BTreeMap<FindingKey, BTreeSet<&'a ImageId>>,
 }
 
 /// The attribution of every image, and the scans that it waits for.
@@ -91,6 +95,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
                 Origin::Stale(stale) => {
                     note_due(context, &mut attributions, &counted);
                     note_keep_by(context, &mut attributions, &counted);
+                    note_carrier(&mut attributions, &stale.id, &counted);
                     attributions.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         attributions.of.entry(&carrier.id).or_default().above.insert(&stale.id);
@@ -109,6 +114,10 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
         for (owner, counted) in &waiters {
+            note_carrier(&mut attributions, parent, counted);
+            note_carrier(&mut attributions, &owner.id, counted);
+        }
+        for (owner, counted) in &waiters {
             let is_overdue = waited_enough(context, parent, owner, counted);
             if is_overdue && is_retried(owner, counted.finding, counted.coverage) {
                 // Its tries would never end, and it may be the parent's.
@@ -125,6 +134,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
                 attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
                 attributions.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
+                attributions.of.entry(parent).or_default().is_awaited = true;
             }
         }
     }
@@ -253,6 +263,7 @@ fn assign<'a>(
     owner: &'a Image,
     counted: &Counted<'a>,
 ) {
+    note_carrier(attributions, &owner.id, counted);
     // The owner's own scan describes its package best: the carrier may have another version of it.
     let own = context.current(&owner.id).and_then(|version| listed(version, &counted.finding.key));
     let (finding, coverage) = own.unwrap_or((counted.finding, counted.coverage));
@@ -310,6 +321,15 @@ fn same_cause(causes: &BTreeSet<Cause>, cause: &Cause) -> Option<Cause> {
         Cause { severity: Severity::Unrated, exploited: false, since: Timestamp::MIN, ..cause.clone() };
     let next = causes.range(first..).next();
     next.filter(|next| next.finding == cause.finding && next.goal == cause.goal).cloned()
+}
+
+/// Notes that `owner` answers for a finding of another image.
+fn note_carrier<'a>(attributions: &mut Attributions<'a>, owner: &'a ImageId, counted: &Counted<'a>) {
+    if *owner == counted.carrier.id {
+        return;
+    }
+    let of_owner = attributions.of.entry(owner).or_default();
+    of_owner.carriers.entry(counted.finding.key.clone()).or_default().insert(&counted.carrier.id);
 }
 
 enum Help {

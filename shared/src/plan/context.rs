@@ -41,7 +41,9 @@ impl<'a> Context<'a> {
             let (record, proofs) = resolve(hierarchy, facts, image, now);
             context.images.push(image);
             context.records.insert(&image.id, record);
-            verdicts.extend(proofs);
+            if !facts.carriers.contains(&image.id) {
+                verdicts.extend(proofs);
+            }
         }
         (context, verdicts)
     }
@@ -49,6 +51,12 @@ impl<'a> Context<'a> {
     /// Returns the images in scope, parents before children.
     pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
         self.images.iter().copied()
+    }
+
+    /// Returns the images that are decided about, parents before children: all but those that were
+    /// observed for what they carry.
+    pub(super) fn decided(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
+        self.images().filter(|image| !self.facts.carriers.contains(&image.id))
     }
 
     pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {

@@ -41,6 +41,7 @@ pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
 pub use reason::{Cause, Evidence, Goal, Reason};
+pub use recheck::TICK;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
 
@@ -111,7 +112,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     }
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
-    plan.recheck_at = recheck::recheck_at(&context, &decisions);
+    plan.recheck_at = recheck::first(&context, decisions.keys(), &plan.records);
     plan.unknown = unknowns::unknowns(&context, &attributions, &plan.records);
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
@@ -133,7 +134,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
 fn decided<'a>(context: &Context<'a>) -> (attribution::Attributions<'a>, decide::Decisions<'a>) {
     let attributions = attribution::attribution(context);
     let reasons =
-        context.images().map(|image| (&image.id, reasons_of(context, image, &attributions))).collect();
+        context.decided().map(|image| (&image.id, reasons_of(context, image, &attributions))).collect();
     let decisions = decide::decide(context, &attributions, reasons);
     (attributions, decisions)
 }
@@ -150,7 +151,7 @@ fn reasons_of<'a>(
 /// Returns the platform manifests that a proof waits for and that were never scanned: not every
 /// repository scans on push.
 fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
-    let awaited = context.images().filter(|image| context.record(&image.id).proof.is_some());
+    let awaited = context.decided().filter(|image| context.record(&image.id).proof.is_some());
     awaited
         .flat_map(|image| {
             let version = context.current(&image.id);
