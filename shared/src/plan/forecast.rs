@@ -104,7 +104,7 @@ fn schedule<'a>(
     decisions: &Decisions<'a>,
     keep_by: &KeepBy<'a>,
 ) -> (Schedule, Vec<&'a Image>) {
-    let takes = usual_times(context);
+    let usual = usual_times(context);
     let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
     let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
     for image in context.images() {
@@ -126,14 +126,14 @@ fn schedule<'a>(
             keep_by,
             latest: latest_start(context, image, keep_by),
             below: context.hierarchy.builds_below(&image.id).unwrap_or(0),
-            takes: takes(&image.id),
+            takes: usual(&image.id),
             parents: parents.len(),
             children: Vec::new(),
         });
     }
     let running = context.facts.slots.held_by.iter();
     let claimed_at = |id| context.record(id).claim.as_ref().map_or(context.now, |claim| claim.claimed_at);
-    let taken = running.map(|id| takes(id).after(claimed_at(id)).max(context.now)).collect();
+    let taken = running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect();
     let started_today = context.facts.slots.started_today;
     (Schedule { builds, now: context.now, taken, started_today }, images)
 }
