@@ -20,7 +20,7 @@ pub struct Record {
     /// When a tick looks at the image again. Nothing if it is settled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recheck_at: Option<Timestamp>,
-    /// Its place in the line of those that wait for a free slot and for nothing else.
+    /// Its place in the queue of those that wait for a free slot and for nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
     /// Since when its children have had a reason to wait for it. When that ends, they are looked
@@ -96,12 +96,12 @@ pub struct Record {
     pub frozen: Option<Decided>,
 }
 
-/// A place in the line of those that wait for a free slot.
+/// A place in the queue of those that wait for a free slot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
-    /// The owner, if the owner has a limit of its own. Each such owner has a line of its own, so
-    /// that no owner at its limit stands before others.
+    /// The owner, if the owner has a limit of its own. Each such owner has a queue of its own, so
+    /// that no owner at its limit delays others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// When the rebuild is due: the earliest goes first.

@@ -10,7 +10,9 @@ use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
-use patchwave_converge::{Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge};
+use patchwave_converge::{
+    Budget, Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge,
+};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 

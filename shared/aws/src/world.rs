@@ -15,7 +15,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;

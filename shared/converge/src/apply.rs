@@ -384,7 +384,7 @@ impl<W: World> Pass<'_, W> {
                         && record.ready.is_some()
                         && record.rolling.is_none()
                     {
-                        // It goes back to its place in line.
+                        // It goes back to its place in the queue.
                         record.recheck_at = None;
                     }
                     sent.insert(notice.image.clone());
