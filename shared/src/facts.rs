@@ -104,7 +104,7 @@ impl Version {
 
     /// Finds the finding `key` in the scan of any platform.
     pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
-        self.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
+        self.platforms.values().find_map(|manifest| manifest.scan.finding(key))
     }
 
     /// Returns the identity of the content: the platform manifests' digests, sorted.

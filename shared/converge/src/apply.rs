@@ -268,7 +268,8 @@ impl<W: World> Pass<'_, W> {
             recheck_at: record.recheck_at.or(Some(LEASE.after(self.now()))),
             ..record.clone()
         };
-        match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
+        let limits = start.limits(self.hierarchy.limits());
+        match self.world.claim(&start.image, &claimed, limits, self.now()).await {
             Ok(()) => {
                 let waiting_since = record.waiting_since;
                 if let Some(rolling) = &claimed.rolling {

@@ -55,9 +55,8 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
                 None => is_here(hierarchy, at),
                 Some(builder) => builder.account == at.account && builder.region == at.region,
             };
-            let builds =
-                |image: &&Image| image.pipeline.as_ref().is_some_and(|p| p.name == *pipeline && is_there(p));
-            hierarchy.images().filter(builds).map(|image| &image.id).collect()
+            let builds = |image: &&Image| image.pipeline.as_ref().is_some_and(is_there);
+            hierarchy.with_pipeline(pipeline).filter(builds).map(|image| &image.id).collect()
         }
         Trigger::Tick | Trigger::Sweep => Vec::new(),
     }

@@ -58,17 +58,20 @@ impl Draft {
                 if keys.tags.is_some() || keys.tag_pattern.is_some() {
                     report.add(lines.referenced, Problem::LinesAndTags);
                 }
-                read_lines(lines, report)
+                read_lines(*lines, report)
             }
-            None => read_line(at, keys.tags, keys.tag_pattern, report).map(|line| vec![line]),
+            None => {
+                let pattern = keys.tag_pattern.map(|pattern| *pattern);
+                read_line(at, keys.tags, pattern, report).map(|line| vec![line])
+            }
         };
         let id_at = keys.id.as_ref().map_or(repository_at, |id| id.at);
         let given_id = keys.id.map(|id| id.read(report));
         let from = required("from", at, keys.from, report).and_then(|from| place(from, report));
         let copy_from: Vec<_> =
             keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
-        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, builders, report));
-        let owner = owners.named(keys.owner, report);
+        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(*pipeline, builders, report));
+        let owner = owners.named(keys.owner.map(|owner| *owner), report);
 
         let (repository, lines, tier) = (repository?, lines?, tier?);
         let of_line = |(line, line_at): (Line, Vec<Location>)| {

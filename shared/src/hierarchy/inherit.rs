@@ -5,7 +5,9 @@ use serde_saphyr::{Location, Spanned};
 use super::Tier;
 use super::draft::Draft;
 use super::error::{Problem, Report};
-use super::file::{DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, SuppressKeys, TiersKeys};
+use super::file::{
+    DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, Rare, SuppressKeys, TiersKeys,
+};
 use super::warning::Advice;
 use super::written::{ShortOr, Written, at_least_one};
 use crate::image::glob;
@@ -78,18 +80,14 @@ fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Pol
 }
 
 /// Replaces an inherited value by a written one.
-fn set<T, U: From<T>>(target: &mut U, written: Option<Written<T>>, report: &mut Report<'_>) {
+fn set<T, U: From<T>>(target: &mut U, written: Rare<Written<T>>, report: &mut Report<'_>) {
     if let Some(value) = written.and_then(|written| written.read(report)) {
         *target = value.into();
     }
 }
 
-fn set_patience(
-    target: &mut Patience,
-    written: Option<ShortOr<Span, PatienceKeys>>,
-    report: &mut Report<'_>,
-) {
-    match written {
+fn set_patience(target: &mut Patience, written: Rare<ShortOr<Span, PatienceKeys>>, report: &mut Report<'_>) {
+    match written.map(|written| *written) {
         None => {}
         Some(ShortOr::Short(span)) => {
             if let Some(span) = span.read(report) {
@@ -103,7 +101,7 @@ fn set_patience(
     }
 }
 
-fn set_deadlines(target: &mut Deadlines, written: Option<DeadlinesKeys>, report: &mut Report<'_>) {
+fn set_deadlines(target: &mut Deadlines, written: Rare<DeadlinesKeys>, report: &mut Report<'_>) {
     let Some(keys) = written else { return };
     set(&mut target.critical, keys.critical, report);
     set(&mut target.high, keys.high, report);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
+use super::deadline::{KeepBy, must_start_today};
 use super::due::Due;
 use super::pipeline;
 use super::reasons::Reasons;
@@ -460,33 +461,35 @@ impl<'a> Candidate<'_, 'a> {
 ///
 /// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
 /// comes closer with time, so no image waits forever. Among equals the image with the longest chain
-/// of builds below it goes first.
+/// of builds below it goes first. The limit of the day counts a start that would miss its deadline
+/// tomorrow, and does not hold it.
 pub(super) fn order<'a>(
     context: &Context<'a>,
-    due: &BTreeMap<&'a ImageId, Due>,
+    (due, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
     let due = |image: &Image| due.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
-    let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
+    let below = |image: &Image| context.hierarchy.builds_below(&image.id);
+    ready.sort_by_cached_key(|image| (due(image), Reverse(below(image)), &image.id));
     let mut slots = Slots::free(context, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
     for image in ready {
+        let reasons =
+            decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
+        let must_start_today = must_start_today(context, image, reasons, keep_by);
         if let Some(decision) = decisions.get_mut(&image.id) {
-            let chain = below.get(&image.id).copied().unwrap_or_default();
             let owner = image.owner.as_ref().filter(|owner| owner.max_concurrent_builds.is_some());
             decision.ready = Some(Ready {
                 owner: owner.map(|owner| owner.name.clone()),
                 due: due(image).unwrap_or(context.now),
-                chain: u32::try_from(chain).unwrap_or(u32::MAX),
+                chain: below(image).unwrap_or_default(),
             });
         }
-        match slots.take(image) {
+        match slots.take(image, must_start_today) {
             Ok(()) => starting.push(image),
             Err(limit) => {
                 limited.insert(image.id.clone(), Hold::AtLimit { limit });
@@ -522,8 +525,8 @@ impl<'a> Slots<'a> {
     }
 
     /// Takes a slot for the image, or says which limit is reached.
-    fn take(&mut self, image: &'a Image) -> Result<(), Limit> {
-        if self.today == 0 {
+    fn take(&mut self, image: &'a Image, must_start_today: bool) -> Result<(), Limit> {
+        if self.today == 0 && !must_start_today {
             return Err(Limit::StartsPerDay);
         }
         if self.builds == 0 {
@@ -536,7 +539,7 @@ impl<'a> Slots<'a> {
             }
             *running += 1;
         }
-        self.today -= 1;
+        self.today = self.today.saturating_sub(1);
         self.builds -= 1;
         Ok(())
     }

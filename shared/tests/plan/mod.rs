@@ -2,6 +2,7 @@
 
 mod attribution;
 mod evidence;
+mod forecast;
 mod hold_texts;
 mod holds;
 mod laws;
