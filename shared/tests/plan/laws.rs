@@ -303,7 +303,7 @@ proptest! {
         let all = plan(&free, &fleet.facts, Mode::Enforce, fleet.now).starts;
         let midnight = Timestamp::from_second((fleet.now.as_second().div_euclid(86_400) + 1) * 86_400).unwrap();
         for start in &all {
-            let is_for = |reason: &Reason| !matches!(reason, Reason::Expired { .. }) && !(reason.causes().next().is_some() && reason.causes().all(Cause::is_retried));
+            let is_for = |reason: &Reason| !(matches!(reason, Reason::Expired { .. }) || reason.causes().next().is_some() && reason.causes().all(Cause::is_retried));
             let ends = limited.time_to_build(&start.image).unwrap();
             let is_last_day = ends.before(start.due) < midnight;
             prop_assert_eq!(start.keeps_deadline, start.reasons.iter().any(is_for) && is_last_day, "{:?}", start);
