@@ -43,7 +43,7 @@ struct Totals {
 
 pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     if let Some(images) = options.wave {
-        let wave = Wave { images, slots: options.slots, seed: 7 };
+        let wave = Wave { images, slots: options.slots, looks_at: 200, seed: 7 };
         let (hierarchy, _) = input::to_play("the family", &wave.file())?;
         return Ok(Answer::render(args.format, &wave.run(hierarchy)?, wave_text));
     }

@@ -20,6 +20,8 @@ pub struct Wave {
     pub images: u32,
     /// How many builds run at once.
     pub slots: u32,
+    /// Most images that one look names.
+    pub looks_at: usize,
     /// Everything random comes from this number.
     pub seed: u64,
 }
@@ -61,7 +63,7 @@ impl Wave {
     ///
     /// A defect.
     pub fn run(self, hierarchy: Hierarchy) -> Result<Waved, Broken> {
-        let mut simulation = Simulation::new(hierarchy, self.seed).counted();
+        let mut simulation = Simulation::new(hierarchy, self.seed).counted().with_looks_at(self.looks_at);
         simulation.run_until(Span::hours(1).after(simulation.now()), &mut |_, _| ())?;
         let before = simulation.requests();
         let began = simulation.now();
@@ -144,3 +146,33 @@ impl Wave {
 }
 
 const BASE: &str = "base/os";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waved(images: u32, looks_at: usize) -> Waved {
+        let wave = Wave { images, slots: 40, looks_at, seed: 7 };
+        let hierarchy = Hierarchy::parse("family.yaml", &wave.file());
+        let waved = wave.run(hierarchy.map_err(|errors| errors.to_string()).unwrap()).unwrap();
+        assert!(waved.ended);
+        assert_eq!(waved.builds, u64::from(images), "each image is built once");
+        waved
+    }
+
+    /// Observed by each pass together, these images would take the square of their number.
+    #[test]
+    fn an_image_of_a_large_family_costs_as_much_as_one_of_a_small_family() {
+        let (small, large) = (waved(100, 200), waved(400, 200));
+        assert!(large.observed_per_image <= 1.2 * small.observed_per_image, "{large:?} {small:?}");
+        assert!(large.observed_per_image <= 14.0, "{large:?}");
+        assert!(large.largest_look <= 260, "{large:?}");
+    }
+
+    #[test]
+    fn looks_of_any_size_build_the_same() {
+        for looks_at in [1, 7, 1_000] {
+            assert!(waved(60, looks_at).largest_look as usize <= looks_at.saturating_add(10));
+        }
+    }
+}

@@ -62,7 +62,11 @@ pub(super) fn recheck_at(
     let wait = is_unsettled.then(|| wait_ends(context, decision, record)).flatten();
     let unread = (!unread.is_empty()).then(|| {
         let since = record.unread_since.unwrap_or(context.now);
-        if unread.iter().all(|unread| unread.needs_person) {
+        let is_own = context.unread(&decision.image.id).next().is_some();
+        if !is_own {
+            // Whoever finds the parent readable again looks at its children.
+            a_quarter_later(since, context.now).min(LONGEST.after(context.now))
+        } else if unread.iter().all(|unread| unread.needs_person) {
             Span::between(since, context.now).max(TICK).min(LONGEST).after(context.now)
         } else {
             a_quarter_later(since, context.now).min(LONGEST_OUTAGE.after(context.now))

@@ -83,7 +83,6 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     let scanned_at = scanned_at(context, decision.image);
     record.awaited_after = record.awaited_after.filter(|after| scanned_at <= *after);
     record.awaited_after = record.awaited_after.or_else(|| is_awaited.then_some(scanned_at));
-    record.rolling = rolling(context, decision.image, attribution, &record);
     let nothing = BTreeSet::new();
     let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
     let mut awaited = unscanned.clone();
@@ -92,6 +91,7 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     }
     let unread = all_unread(context, decision.image, &awaited);
     record.unread_since = (!unread.is_empty()).then(|| record.unread_since.unwrap_or(context.now));
+    record.rolling = rolling(context, decision.image, attribution, &record);
     record.ready.clone_from(&decision.ready);
     // A tick looks at an image that follows a moving ancestor, so that it sees the end of that
     // move. Otherwise the wait would not end, and the next one would begin too early.
@@ -161,7 +161,8 @@ fn rolling(
     if context.hierarchy.children(&image.id).all(|child| is_decided(&child.image.id)) {
         return None;
     }
-    let ends = is_settled && (is_gone || is_scanned) && read.rolling.is_none();
+    let is_readable = read.unread_since.is_some() && after.unread_since.is_none();
+    let ends = is_settled && (is_gone || is_scanned || is_readable) && read.rolling.is_none();
     if settles || changes || ends {
         let since = read.rolling.as_ref().map_or(context.now, |rolling| rolling.since);
         return Some(Rolling { since, after: None });

@@ -27,12 +27,13 @@ impl World for FaultyWorld<'_> {
 
     async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
         self.before(Service::Ledger)?;
-        self.world.due(now, most).await
+        let due = self.world.due(now, most).await?;
+        Ok(Due { images: self.as_the_index_shows(due.images), ..due })
     }
 
     async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
         self.before(Service::Ledger)?;
-        self.world.ready(owner, most).await
+        Ok(self.as_the_index_shows(self.world.ready(owner, most).await?))
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

@@ -25,7 +25,11 @@ impl Simulation {
     ) -> Result<Option<Report>, Broken> {
         self.queues.invocations += 1;
         let owner = format!("invocation-{}", self.queues.invocations);
-        let settings = PassSettings { mode: Mode::Enforce, owner, budget: Budget::default() };
+        let settings = PassSettings {
+            mode: Mode::Enforce,
+            owner,
+            budget: Budget { images: self.images, ..Budget::default() },
+        };
         let world = Rc::clone(&self.world);
         let plan = InvocationFaults::draw(&world, !self.queues.has_paused);
         let faulty = FaultyWorld::new(&world, plan, settings.mode);
