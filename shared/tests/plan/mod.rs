@@ -20,3 +20,4 @@ mod retry;
 mod slots;
 mod starts;
 mod unread;
+mod walk;
