@@ -53,17 +53,14 @@ impl Draft {
         let repository = required("repository", at, keys.repository, report);
         let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
         let repository = repository.and_then(|repository| read_repository(repository, report));
-        let lines = match keys.lines {
-            Some(lines) => {
-                if keys.tags.is_some() || keys.tag_pattern.is_some() {
-                    report.add(lines.referenced, Problem::LinesAndTags);
-                }
-                read_lines(*lines, report)
+        let lines = if let Some(lines) = keys.lines {
+            if keys.tags.is_some() || keys.tag_pattern.is_some() {
+                report.add(lines.referenced, Problem::LinesAndTags);
             }
-            None => {
-                let pattern = keys.tag_pattern.map(|pattern| *pattern);
-                read_line(at, keys.tags, pattern, report).map(|line| vec![line])
-            }
+            read_lines(*lines, report)
+        } else {
+            let pattern = keys.tag_pattern.map(|pattern| *pattern);
+            read_line(at, keys.tags, pattern, report).map(|line| vec![line])
         };
         let id_at = keys.id.as_ref().map_or(repository_at, |id| id.at);
         let given_id = keys.id.map(|id| id.read(report));

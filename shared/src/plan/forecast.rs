@@ -119,7 +119,9 @@ fn schedule<'a>(
         let above = parents.iter().map(|parent| builds[*parent].keep_by).min();
         let Some(keep_by) = keep_by.get(&image.id).copied().or(above) else { continue };
         let place = builds.len();
-        parents.iter().for_each(|parent| builds[*parent].children.push(place));
+        for parent in &parents {
+            builds[*parent].children.push(place);
+        }
         place_of.insert(&image.id, place);
         images.push(image);
         builds.push(Build {

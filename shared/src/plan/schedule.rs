@@ -118,7 +118,9 @@ mod tests {
             for (place, (keep_by, hours, parents)) in drawn.into_iter().enumerate() {
                 let parents: BTreeSet<usize> =
                     parents.into_iter().filter(|_| place > 0).map(|parent| parent.index(place)).collect();
-                parents.iter().for_each(|parent| builds[*parent].children.push(place));
+                for parent in &parents {
+                    builds[*parent].children.push(place);
+                }
                 let takes = Span::hours(hours);
                 let (keep_by, parents) = (at(keep_by), parents.len());
                 let latest = takes.before(keep_by);
