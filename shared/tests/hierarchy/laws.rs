@@ -52,7 +52,7 @@ const HEAD: &str = "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazona
 
 /// Pipelines of three accounts share names, some images have none, and policies differ.
 fn keys(index: usize) -> String {
-    if index % 5 == 0 {
+    if index.is_multiple_of(5) {
         return String::new();
     }
     let lowest = ["low", "medium", "high", "critical"][index % 4];
