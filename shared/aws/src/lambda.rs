@@ -163,7 +163,10 @@ impl Function {
         let settings = PassSettings {
             mode: installation.mode(),
             owner,
-            budget: Budget { deadline, ..Budget::default() },
+            budget: Budget {
+                deadline: deadline.filter(|deadline| *deadline > world.now()),
+                ..Budget::default()
+            },
         };
         let invocation = Invocation {
             installation,

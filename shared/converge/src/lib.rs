@@ -74,30 +74,28 @@ pub async fn converge<W: World>(
     let mut agenda = Agenda::new(hierarchy, triggers, settings.budget);
     let mut report = Report { trigger: triggers.to_vec(), is_whole: true, ..Report::default() };
     let mut recheck_at: Option<Timestamp> = None;
-    let mut is_first = true;
-    let mut longest = Span::ZERO;
+    let mut time = TimeLeft { deadline: settings.budget.deadline, longest: None };
     loop {
         let began = world.now();
-        if settings.budget.deadline.is_some_and(|deadline| longest.after(longest.after(began)) > deadline) {
+        if !time.suffices_at(began) {
             recheck_at = Some(began);
             report.is_whole &= agenda.is_done();
             break;
         }
-        match take_look(world, hierarchy, settings, &mut agenda).await {
+        match Box::pin(look(world, hierarchy, settings, &mut agenda)).await {
             Ok(None) => break,
             Ok(Some(applied)) => {
                 recheck_at = recheck_at.into_iter().chain(applied.recheck_at).min();
                 report.add(applied.report);
             }
-            Err(fault) if is_first => return Err(fault),
+            Err(fault) if time.longest.is_none() => return Err(fault),
             Err(fault) => {
                 report.failed(FailureKind::Read, None, &fault);
                 report.is_whole = false;
                 break;
             }
         }
-        is_first = false;
-        longest = longest.max(Span::between(began, world.now()));
+        time.longest = time.longest.max(Some(Span::between(began, world.now())));
     }
     let soon = agenda.next_due.filter(|at| *at < TICK.after(world.now()));
     if let Some(at) = recheck_at.into_iter().chain(soon).min()
@@ -109,15 +107,33 @@ pub async fn converge<W: World>(
     Ok(report)
 }
 
+/// How long the looks of a pass take, and when they must have ended.
+struct TimeLeft {
+    deadline: Option<Timestamp>,
+    /// The longest look so far; nothing before the first, which is always made.
+    longest: Option<Span>,
+}
+
+impl TimeLeft {
+    /// Returns whether a look that begins now ends in time, even if it takes twice as long as the
+    /// longest.
+    fn suffices_at(&self, now: Timestamp) -> bool {
+        match (self.deadline, self.longest) {
+            (Some(deadline), Some(longest)) => longest.after(longest.after(now)) <= deadline,
+            _ => true,
+        }
+    }
+}
+
 /// Makes one look, if there is anything left to look at.
-async fn take_look<W: World>(
+async fn look<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     settings: &PassSettings,
     agenda: &mut Agenda<'_>,
 ) -> Result<Option<Applied>, Fault> {
     let Some(page) = agenda.next(world).await? else { return Ok(None) };
-    let mut facts = look::look(world, hierarchy, page, settings.budget.images).await?;
+    let mut facts = look::facts(world, hierarchy, page, settings.budget.images).await?;
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut applied = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     agenda.note(&applied);

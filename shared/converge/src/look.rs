@@ -15,7 +15,7 @@ use crate::world::{Fault, Records, World};
 
 /// Observes what a page names, with a page of the children of each image that is walked over: at
 /// most `most` images, besides their ancestors.
-pub(crate) async fn look<W: World>(
+pub(crate) async fn facts<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     page: Page,

@@ -139,7 +139,10 @@ impl Report {
         self.scans_requested.extend(later.scans_requested);
         self.notified.extend(later.notified);
         self.doubts.extend(later.doubts);
+        // A record that cannot be read is met by several looks.
         self.errors.extend(later.errors);
+        let mut once = BTreeSet::new();
+        self.errors.retain(|error| once.insert((error.kind, error.image.clone(), error.message.clone())));
         self.raced.extend(later.raced);
         self.is_whole &= later.is_whole;
     }

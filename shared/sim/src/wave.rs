@@ -73,14 +73,14 @@ impl Wave {
             }
         };
         let ended = simulation.run_until_quiet(LONGEST, &mut watch)?;
-        Ok(self.waved(&simulation, before, (began, last), ended))
+        Ok(self.waved(&simulation, &before, (began, last), ended))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     fn waved(
         self,
         simulation: &Simulation,
-        before: Requests,
+        before: &Requests,
         (began, last): (Timestamp, Timestamp),
         ended: bool,
     ) -> Waved {
@@ -100,7 +100,7 @@ impl Wave {
             images: self.images,
             slots: self.slots,
             builds: after.builds - before.builds,
-            invocations: invocations(&after) - invocations(&before),
+            invocations: invocations(&after) - invocations(before),
             observed,
             observed_per_image: observed as f64 / images,
             ecr_calls_per_image: ecr as f64 / images,
@@ -127,20 +127,19 @@ impl Wave {
 
     /// Returns the hierarchy file of the family.
     pub fn file(self) -> String {
-        let mut yaml = format!(
+        let (slots, starts) = (self.slots, self.images.saturating_mul(3));
+        let head = format!(
             "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy: {{ mode: enforce, \
-             maxConcurrentBuilds: {}, maxStartsPerDay: {} }}\nimages:\n  - {{ id: {BASE}, tier: base, repository: {BASE}, \
-             tags: [\"1\"], from: \"public.ecr.aws/docker/library/debian:13\", pipeline: base }}\n",
-            self.slots,
-            self.images.saturating_mul(3)
+             maxConcurrentBuilds: {slots}, maxStartsPerDay: {starts} }}\nimages:\n"
         );
-        for number in 1..self.images {
-            yaml += &format!(
-                "  - {{ id: apps/{number}, tier: application, repository: apps/{number}, tags: [\"1\"], from: {BASE}, \
-                 pipeline: app-{number} }}\n"
-            );
-        }
-        yaml
+        let image = |id: &str, tier: &str, from: &str, pipeline: &str| {
+            format!(
+                "  - {{ id: {id}, tier: {tier}, repository: {id}, tags: [\"1\"], from: {from}, pipeline: {pipeline} }}\n"
+            )
+        };
+        let base = image(BASE, "base", "\"public.ecr.aws/docker/library/debian:13\"", "base");
+        let child = |number| image(&format!("apps/{number}"), "application", BASE, &format!("app-{number}"));
+        [head, base].into_iter().chain((1..self.images).map(child)).collect()
     }
 }
 

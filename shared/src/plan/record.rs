@@ -92,7 +92,7 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     }
     let unread = all_unread(context, decision.image, &awaited);
     record.unread_since = (!unread.is_empty()).then(|| record.unread_since.unwrap_or(context.now));
-    record.ready = decision.ready.clone();
+    record.ready.clone_from(&decision.ready);
     // A tick looks at an image that follows a moving ancestor, so that it sees the end of that
     // move. Otherwise the wait would not end, and the next one would begin too early.
     let is_unsettled = decision.unsettled || follows;
