@@ -140,7 +140,7 @@ impl<'h> Agenda<'h> {
     fn free(&self, slots: &Slots) -> Vec<(Option<&'h str>, usize)> {
         let limits = self.hierarchy.limits();
         let left = |most: u32, used: usize| (most as usize).saturating_sub(used);
-        // The limit of the day is no bound here: it does not hold what would miss a deadline tomorrow.
+        // The limit of the day is no bound: it does not hold what would miss a deadline tomorrow.
         let free = left(limits.max_concurrent_builds, slots.held_by.len()).min(self.most);
         let owners = slots.held_by.iter().filter_map(|id| self.hierarchy.image(id).ok()?.owner.as_ref());
         let running = |name: &str| owners.clone().filter(|owner| owner.name == name).count();

@@ -6,7 +6,7 @@ use patchwave::facts::{Execution, ExecutionState};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
-use patchwave::plan::{Cause, Hold, Plan, Reason, plan};
+use patchwave::plan::{Hold, Plan, Reason, plan};
 use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::{Span, Timestamp};
 use proptest::prelude::*;
@@ -303,7 +303,11 @@ proptest! {
         let all = plan(&free, &fleet.facts, Mode::Enforce, fleet.now).starts;
         let midnight = Timestamp::from_second((fleet.now.as_second().div_euclid(86_400) + 1) * 86_400).unwrap();
         for start in &all {
-            let is_for = |reason: &Reason| !(matches!(reason, Reason::Expired { .. }) || reason.causes().next().is_some() && reason.causes().all(Cause::is_retried));
+            let is_for = |reason: &Reason| match reason {
+                Reason::Vulnerable { causes, .. } => causes.iter().any(|cause| !cause.is_retried()),
+                Reason::Expired { .. } => false,
+                _ => true,
+            };
             let ends = limited.time_to_build(&start.image).unwrap();
             let is_last_day = ends.before(start.due) < midnight;
             prop_assert_eq!(start.keeps_deadline, start.reasons.iter().any(is_for) && is_last_day, "{:?}", start);

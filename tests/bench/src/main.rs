@@ -37,7 +37,9 @@ fn main() -> ExitCode {
     };
     match rows {
         Ok(rows) => {
-            rows.iter().for_each(|row| println!("{row}"));
+            for row in rows {
+                println!("{row}");
+            }
             ExitCode::SUCCESS
         }
         Err(problem) => {
