@@ -43,7 +43,7 @@ struct Totals {
 
 pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     if let Some(images) = options.wave {
-        let wave = Wave { images, slots: options.slots, looks_at: 200, seed: 7 };
+        let wave = Wave { images, slots: options.slots, page_size: 200, seed: 7 };
         let (hierarchy, _) = input::to_play("the family", &wave.file())?;
         return Ok(Answer::render(args.format, &wave.run(hierarchy)?, wave_text));
     }
@@ -81,7 +81,7 @@ fn wave_text(waved: &Waved) -> String {
         writeln!(out, "  {:<40}{:>12}", "images observed", waved.observed)?;
         writeln!(out, "  {:<40}{:>12.1}", "observations of each image", waved.observed_per_image)?;
         writeln!(out, "  {:<40}{:>12.1}", "ECR calls for each image", waved.ecr_calls_per_image)?;
-        writeln!(out, "  {:<40}{:>12}", "most images in one look", waved.largest_look)?;
+        writeln!(out, "  {:<40}{:>12}", "most images in one page", waved.largest_page)?;
         writeln!(out, "  {:<40}{:>12}", "records written", waved.saves)?;
         writeln!(out, "  {:<40}{:>12}", "makespan", waved.makespan.to_string())?;
         writeln!(out, "  {:<40}{:>12.2}", "makespan / shortest possible", waved.makespan_per_bound)

@@ -30,8 +30,8 @@ pub struct Record {
     /// Which of its children passes have not looked at since it settled or changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
-    /// Images below wait for a scan of it that is newer than this. When it is there, they are looked
-    /// at.
+    /// Images below wait for a scan of it that is newer than this. When it is there, they are
+    /// looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awaited_after: Option<Timestamp>,
     /// Images whose scans list findings that this image answers for: a few for each finding. A pass

@@ -48,8 +48,8 @@ pub const RECORD: &str = "record";
 pub const FORMAT: &str = "format";
 /// The format that this version writes. It reads the one before too.
 pub const CURRENT_FORMAT: u32 = 3;
-/// The queue of the schedule that a record is in: a string, [`RECHECK`] or a [`ready`] queue. Records
-/// of settled images do not have it, and no other item has.
+/// The queue of the schedule that a record is in: a string, [`RECHECK`] or a [`ready`] queue.
+/// Records of settled images do not have it, and no other item has.
 pub const QUEUE: &str = "queue";
 /// The rank in that queue: a string. Its order is the order in which images are looked at.
 pub const RANK: &str = "rank";
@@ -87,8 +87,8 @@ const BEGUN: &str = "begun";
 /// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
 const LONGEST_SORT: usize = 1_000;
 
-/// Returns the queue of the images of an owner that wait for a slot and nothing else, or of those of
-/// all owners without a limit of their own.
+/// Returns the queue of the images of an owner that wait for a slot and nothing else, or of those
+/// of all owners without a limit of their own.
 pub fn ready(owner: Option<&str>) -> String {
     owner.map_or_else(|| "ready".to_owned(), |owner| format!("ready#{owner}"))
 }

@@ -13,13 +13,13 @@ use crate::apply::Applied;
 use crate::scope;
 use crate::world::{Fault, World};
 
-/// The images that one look names.
+/// The images that one page names.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     /// Those that a trigger names, or an earlier look of this invocation.
     pub(crate) named: BTreeSet<ImageId>,
-    /// Those that are due by the schedule, or in the queue for a free slot. Their records confirm it:
-    /// an index lags.
+    /// Those that are due by the schedule, or in the queue for a free slot. Their records confirm
+    /// it: an index lags.
     pub(crate) scheduled: BTreeSet<ImageId>,
     pub(crate) slots: Slots,
 }
@@ -35,7 +35,7 @@ impl Page {
 pub(crate) struct Agenda<'h> {
     hierarchy: &'h Hierarchy,
     budget: Budget,
-    /// Most images that one look names.
+    /// Most images that one page names.
     most: usize,
     /// A tick reads what is due.
     reads_due: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Agenda<'h> {
     taken_ready: BTreeSet<ImageId>,
     /// Queues that were read to their end. Who came later found no slot free.
     ended: BTreeSet<Option<&'h str>>,
-    looks: u32,
+    pages: u32,
     /// The first time in the schedule that lies ahead.
     pub(crate) next_due: Option<Timestamp>,
 }
@@ -75,7 +75,7 @@ impl<'h> Agenda<'h> {
             taken_due: BTreeSet::new(),
             taken_ready: BTreeSet::new(),
             ended: BTreeSet::new(),
-            looks: 0,
+            pages: 0,
             next_due: None,
         }
     }
@@ -84,7 +84,7 @@ impl<'h> Agenda<'h> {
     /// gives back the slots of images that left the hierarchy.
     pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {
         let free = !self.reads_ready || self.hierarchy.owner_limits().count() < self.ended.len();
-        if self.looks > 0 && self.is_done() && !self.reads_due && free {
+        if self.pages > 0 && self.is_done() && !self.reads_due && free {
             return Ok(None);
         }
         let mut page = Page { slots: world.slots(world.now()).await?, ..Page::default() };
@@ -100,15 +100,15 @@ impl<'h> Agenda<'h> {
         if self.reads_ready {
             self.add_ready(world, &mut page).await?;
         }
-        self.looks += 1;
-        Ok((page.len() > 0 || self.looks == 1).then_some(page))
+        self.pages += 1;
+        Ok((page.len() > 0 || self.pages == 1).then_some(page))
     }
 
     async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
         let asked = self.most - page.len() + self.taken_due.len();
         let due = world.due(world.now(), asked).await?;
         self.next_due = due.next;
-        // What looks of this invocation add is known without the index.
+        // What pages of this invocation add is known without the index.
         self.reads_due = due.images.len() == asked;
         for id in due.images {
             if page.len() < self.most && !page.named.contains(&id) && self.taken_due.insert(id.clone()) {
@@ -150,7 +150,7 @@ impl<'h> Agenda<'h> {
         queues.filter(|(queue, room)| *room > 0 && !self.ended.contains(queue)).collect()
     }
 
-    /// Notes what a look left to do.
+    /// Notes what a page left to do.
     pub(crate) fn note(&mut self, applied: &Applied) {
         for (id, rolling) in &applied.rolling {
             // A second walk over the same children is left to the next tick.
@@ -167,7 +167,7 @@ impl<'h> Agenda<'h> {
         }
     }
 
-    /// Returns whether the images that a look left are looked at again.
+    /// Returns whether the images that a page left are looked at again.
     pub(crate) fn tries_again(&self) -> bool {
         !self.again.is_empty()
     }

@@ -22,7 +22,7 @@ use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 /// and clock skew.
 pub const LEASE: Span = Span::minutes(16);
 
-/// What a look did, and what it left to do.
+/// What a page did, and what it left to do.
 pub(crate) struct Applied {
     pub(crate) report: Report,
     /// Images whose records were not written because others wrote theirs first: to look at again.
@@ -184,7 +184,7 @@ impl<W: World> Pass<'_, W> {
     }
 
     /// Writes the records and returns whose were written. After a lost race, what is built on that
-    /// image was planned on old facts: it is left for the next look.
+    /// image was planned on old facts: it is left for the next page.
     async fn save_all(&mut self, records: Ordered) -> BTreeSet<ImageId> {
         let mut saved = BTreeSet::new();
         for (image, record) in records {

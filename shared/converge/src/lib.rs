@@ -7,8 +7,8 @@ mod agenda;
 mod apply;
 mod intervene;
 mod inventory;
-mod look;
 mod observe;
+mod observe_page;
 mod report;
 mod scope;
 mod world;
@@ -42,12 +42,12 @@ pub struct PassSettings {
 /// How much a pass may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Most images that one look names. With 200 findings on each of two platforms an image takes
-    /// some 80 KB, so a look at 200 images takes 16 MB and a minute at ECR's rates.
+    /// Most images that one page names. With 200 findings on each of two platforms an image takes
+    /// some 80 KB, so a page at 200 images takes 16 MB and a minute at ECR's rates.
     pub images: usize,
     /// How often a pass looks again at images whose records others wrote first.
     pub retries: u32,
-    /// When the invocation ends. No look begins that could last longer.
+    /// When the invocation ends. No page begins that could last longer.
     pub deadline: Option<Timestamp>,
 }
 
@@ -58,7 +58,7 @@ impl Default for Budget {
 }
 
 /// Makes one pass: looks at the images that the triggers name, at what is due by the schedule if a
-/// tick or a sweep asks for it, and at what is ready where slots are free. It makes as many looks
+/// tick or a sweep asks for it, and at what is ready where slots are free. It makes as many pages
 /// as that takes. What it cannot finish before its deadline stays in the schedule, and it asks for
 /// another invocation.
 ///
@@ -82,7 +82,7 @@ pub async fn converge<W: World>(
             report.is_whole &= agenda.is_done();
             break;
         }
-        match Box::pin(look(world, hierarchy, settings, &mut agenda)).await {
+        match Box::pin(make_page(world, hierarchy, settings, &mut agenda)).await {
             Ok(None) => break,
             Ok(Some(applied)) => {
                 recheck_at = recheck_at.into_iter().chain(applied.recheck_at).min();
@@ -107,15 +107,15 @@ pub async fn converge<W: World>(
     Ok(report)
 }
 
-/// How long the looks of a pass take, and when they must have ended.
+/// How long the pages of a pass take, and when they must have ended.
 struct TimeLeft {
     deadline: Option<Timestamp>,
-    /// The longest look so far; nothing before the first, which is always made.
+    /// The longest page so far; nothing before the first, which is always made.
     longest: Option<Span>,
 }
 
 impl TimeLeft {
-    /// Returns whether a look that begins now ends in time, even if it takes twice as long as the
+    /// Returns whether a page that begins now ends in time, even if it takes twice as long as the
     /// longest.
     fn suffices_at(&self, now: Timestamp) -> bool {
         match (self.deadline, self.longest) {
@@ -125,15 +125,15 @@ impl TimeLeft {
     }
 }
 
-/// Makes one look, if there is anything left to look at.
-async fn look<W: World>(
+/// Makes one page, if there is anything left to look at.
+async fn make_page<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     settings: &PassSettings,
     agenda: &mut Agenda<'_>,
 ) -> Result<Option<Applied>, Fault> {
     let Some(page) = agenda.next(world).await? else { return Ok(None) };
-    let mut facts = look::facts(world, hierarchy, page, settings.budget.images).await?;
+    let mut facts = observe_page::observe_page(world, hierarchy, page, settings.budget.images).await?;
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut applied = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     agenda.note(&applied);

@@ -119,13 +119,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds what a later look of the same pass did. What it says about an image replaces what the
+    /// Adds what a later page of the same pass did. What it says about an image replaces what the
     /// earlier one said.
     pub(crate) fn add(&mut self, later: Self) {
         let again: BTreeSet<&ImageId> = later.held.iter().map(|held| &held.image).collect();
         let started: BTreeSet<&ImageId> = later.started.iter().map(|started| &started.image).collect();
         self.held.retain(|held| !again.contains(&held.image) && !started.contains(&held.image));
-        // What this pass started is under way for its later looks.
+        // What this pass started is under way for its later pages.
         let started = std::mem::take(&mut self.started);
         let is_ours = |held: &Held| started.iter().any(|started| started.image == held.image);
         self.held.extend(later.held.into_iter().filter(|held| !is_ours(held)));
@@ -139,7 +139,7 @@ impl Report {
         self.scans_requested.extend(later.scans_requested);
         self.notified.extend(later.notified);
         self.doubts.extend(later.doubts);
-        // A record that cannot be read is met by several looks.
+        // A record that cannot be read is met by several pages.
         self.errors.extend(later.errors);
         let mut once = BTreeSet::new();
         self.errors.retain(|error| once.insert((error.kind, error.image.clone(), error.message.clone())));

@@ -1,4 +1,4 @@
-//! Chooses the images that a look is about.
+//! Chooses the images that a page is about.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use patchwave::image::{ImageId, Repository, Tag};
 use patchwave::trigger::{AccountRegion, Trigger};
 
 /// Returns the images that `triggers` name, each once. A sweep names all of them, family by family:
-/// images that are built on each other are then decided together, as far as they fit into one look.
+/// images that are built on each other are then decided together, as far as they fit into one page.
 pub(crate) fn named(hierarchy: &Hierarchy, triggers: &[Trigger]) -> Vec<ImageId> {
     let mut once = BTreeSet::new();
     let mut named = Vec::new();

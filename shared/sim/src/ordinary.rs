@@ -139,7 +139,8 @@ mod tests {
         // A tick asks what is due and what is ready; a sweep looks at all.
         let passes = rebuild_fanout.invocations + 1;
         assert_eq!((requests.schedule.calls, requests.slots.items), (2 * (passes - 1), 2 * passes));
-        // A pass reads the record again before it sends a notice. No record is read more than twice.
+        // A pass reads the record again before it sends a notice. No record is read more than
+        // twice.
         let records = rebuild_fanout.images + 39 + requests.notices.items;
         assert!((records..2 * records).contains(&requests.records.items), "{requests:?}");
     }

@@ -60,8 +60,8 @@ pub struct Requests {
     pub record_bytes: u64,
     /// Reads of current versions.
     pub currents: Asked,
-    /// Most images that one look observed.
-    pub largest_look: u64,
+    /// Most images that one page observed.
+    pub largest_page: u64,
     /// Reads of other versions.
     pub versions: Asked,
     /// Reads of repositories' histories.

@@ -20,8 +20,8 @@ pub struct Wave {
     pub images: u32,
     /// How many builds run at once.
     pub slots: u32,
-    /// Most images that one look names.
-    pub looks_at: usize,
+    /// Most images that one page names.
+    pub page_size: usize,
     /// Everything random comes from this number.
     pub seed: u64,
 }
@@ -42,8 +42,8 @@ pub struct Waved {
     /// Calls of ECR for each affected image: two platforms of each version, and two pages of each
     /// scan.
     pub ecr_calls_per_image: f64,
-    /// Most images that one look observed.
-    pub largest_look: u64,
+    /// Most images that one page observed.
+    pub largest_page: u64,
     pub scans_read: u64,
     pub saves: u64,
     /// From the vulnerability to the end of the last build.
@@ -63,7 +63,7 @@ impl Wave {
     ///
     /// A defect.
     pub fn run(self, hierarchy: Hierarchy) -> Result<Waved, Broken> {
-        let mut simulation = Simulation::new(hierarchy, self.seed).counted().with_looks_at(self.looks_at);
+        let mut simulation = Simulation::new(hierarchy, self.seed).counted().with_page_size(self.page_size);
         simulation.run_until(Span::hours(1).after(simulation.now()), &mut |_, _| ())?;
         let before = simulation.requests();
         let began = simulation.now();
@@ -106,7 +106,7 @@ impl Wave {
             observed,
             observed_per_image: observed as f64 / images,
             ecr_calls_per_image: ecr as f64 / images,
-            largest_look: after.largest_look,
+            largest_page: after.largest_page,
             scans_read,
             saves: after.saves - before.saves,
             makespan,
@@ -151,8 +151,8 @@ const BASE: &str = "base/os";
 mod tests {
     use super::*;
 
-    fn waved(images: u32, looks_at: usize) -> Waved {
-        let wave = Wave { images, slots: 40, looks_at, seed: 7 };
+    fn waved(images: u32, page_size: usize) -> Waved {
+        let wave = Wave { images, slots: 40, page_size, seed: 7 };
         let hierarchy = Hierarchy::parse("family.yaml", &wave.file());
         let waved = wave.run(hierarchy.map_err(|errors| errors.to_string()).unwrap()).unwrap();
         assert!(waved.ended);
@@ -166,13 +166,13 @@ mod tests {
         let (small, large) = (waved(100, 200), waved(400, 200));
         assert!(large.observed_per_image <= 1.2 * small.observed_per_image, "{large:?} {small:?}");
         assert!(large.observed_per_image <= 14.0, "{large:?}");
-        assert!(large.largest_look <= 260, "{large:?}");
+        assert!(large.largest_page <= 260, "{large:?}");
     }
 
     #[test]
-    fn looks_of_any_size_build_the_same() {
-        for looks_at in [1, 7, 1_000] {
-            assert!(waved(60, looks_at).largest_look as usize <= looks_at.saturating_add(10));
+    fn pages_of_any_size_build_the_same() {
+        for page_size in [1, 7, 1_000] {
+            assert!(waved(60, page_size).largest_page as usize <= page_size.saturating_add(10));
         }
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn first<'a>(
     (first < TICK.after(context.now)).then_some(first)
 }
 
-/// Returns when a tick looks at the image again; nothing if it is settled, or in the queue for a slot.
+/// Returns when a tick looks at the image again; nothing if it is settled, or in the queue for a
+/// slot.
 ///
 /// A time that lies ahead already is not postponed: most passes that look at an ancestor would
 /// otherwise write its record.

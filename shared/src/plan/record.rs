@@ -128,8 +128,8 @@ fn carriers(
     carriers
 }
 
-/// Whether all is known about what a carrier carries, or it left the hierarchy. A new version is not
-/// scanned at once.
+/// Whether all is known about what a carrier carries, or it left the hierarchy. A new version is
+/// not scanned at once.
 fn is_seen(context: &Context<'_>, carrier: &ImageId) -> bool {
     context.hierarchy.image(carrier).is_err()
         || context

@@ -31,7 +31,7 @@ fn a_parent_that_settles_walks_over_the_children_that_are_not_in_scope() {
     let settles = plan_of(&fleet, &["b"], &[]);
     let walk = record(&fleet, &settles, "b").rolling.clone();
     assert_eq!(walk, Some(Rolling { since: fleet.now, after: None }));
-    assert_eq!(record(&fleet, &settles, "b").recheck_at, Some(fleet.now), "the next look goes on");
+    assert_eq!(record(&fleet, &settles, "b").recheck_at, Some(fleet.now), "the next page goes on");
     let with_all = plan_of(&fleet, &["b", "a", "c"], &[]);
     assert_eq!(record(&fleet, &with_all, "b").rolling, None, "all are decided about here");
 }

@@ -77,7 +77,7 @@ impl Checker {
 
     /// Checks that a sweep gives every image exactly one start or hold.
     pub(crate) fn swept(&mut self, hierarchy: &Hierarchy, report: &Report, now: Timestamp) {
-        // A ledger that does not answer ends the sweep after some of its looks.
+        // A ledger that does not answer ends the sweep after some of its pages.
         let is_cut_off = |error: &Failure| error.kind == FailureKind::Read && error.image.is_none();
         if !report.is_whole && report.errors.iter().any(is_cut_off) {
             return;

@@ -79,7 +79,7 @@ impl Scenario {
 
     fn run_in(self, setup: &Setup) -> Result<Ended, ScenarioError> {
         let simulation =
-            Simulation::new(setup.hierarchy.clone(), self.seed).with_looks_at(self.images_of_a_look());
+            Simulation::new(setup.hierarchy.clone(), self.seed).with_page_size(self.images_of_a_page());
         let editions = [setup.edited.clone(), setup.reorganised.clone()];
         let simulation = simulation.with(self.handler, editions);
         let run = ScenarioRun { scenario: self, setup, simulation, observed: Observed::default() };
@@ -102,13 +102,13 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// With faults a look may be as small as one image, so that every pass of a small world takes
+    /// With faults a page may be as small as one image, so that every pass of a small world takes
     /// many.
-    fn images_of_a_look(self) -> usize {
+    fn images_of_a_page(self) -> usize {
         if !self.level.has_faults() {
             return Budget::default().images;
         }
-        let drawn = Seed(self.seed).draws("images of a look", "").between(0, 2);
+        let drawn = Seed(self.seed).draws("images of a page", "").between(0, 2);
         [1, 2, Budget::default().images].get(drawn as usize).copied().unwrap_or(1)
     }
 }

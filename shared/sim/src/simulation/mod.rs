@@ -56,7 +56,7 @@ pub struct Simulation {
     queues: Queues,
     clock: TickClock,
     fingerprints: Fingerprints,
-    /// Most images that one look names.
+    /// Most images that one page names.
     images: usize,
 }
 
@@ -78,8 +78,8 @@ impl Simulation {
         }
     }
 
-    /// Sets how many images one look names at most.
-    pub(crate) fn with_looks_at(self, images: usize) -> Self {
+    /// Sets how many images one page names at most.
+    pub(crate) fn with_page_size(self, images: usize) -> Self {
         Self { images, ..self }
     }
 

@@ -1,4 +1,4 @@
-//! Gathers the facts of one look: of the images that it names, of all that these depend on, and of
+//! Gathers the facts of one page: of the images that it names, of all that these depend on, and of
 //! what shows which of them must act.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use crate::world::{Fault, Records, World};
 
 /// Observes what a page names, with a page of the children of each image that is walked over: at
 /// most `most` images, besides their ancestors.
-pub(crate) async fn facts<W: World>(
+pub(crate) async fn observe_page<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     page: Page,
@@ -58,8 +58,8 @@ async fn add<W: World>(world: &W, records: &mut Records, images: &BTreeSet<Image
     Ok(())
 }
 
-/// Whether a record says that its image is due or in a queue. One that cannot be read is looked at, so
-/// that the report names it.
+/// Whether a record says that its image is due or in a queue. One that cannot be read is looked at,
+/// so that the report names it.
 fn is_scheduled(records: &Records, id: &ImageId, now: Timestamp) -> bool {
     let is_scheduled = |record: &patchwave::record::Record| record.is_due(now) || record.ready.is_some();
     records.read.get(id).map_or_else(|| records.unreadable.contains_key(id), is_scheduled)
