@@ -298,6 +298,9 @@ pub struct Slots {
     pub held_by: BTreeSet<ImageId>,
     /// How many builds started on the current day (UTC).
     pub started_today: u32,
+    /// Where the last sweep was cut off: the last image that it looked at. Nothing if it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_to: Option<ImageId>,
 }
 
 /// An image that holds a slot and is in the hierarchy no more.

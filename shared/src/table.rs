@@ -8,6 +8,7 @@
 //! | `image#<id>` | `record` | an image's [`Record`](crate::record::Record) |
 //! | `slots` | `held-by` | the images whose builds hold a slot |
 //! | `slots` | `day#<YYYY-MM-DD>` | how many builds started on that day (UTC) |
+//! | `slots` | `sweep` | where the last sweep was cut off |
 //! | `audit#<id>` | `<time>#<build key>-<attempt>` | a start that was claimed; if CodePipeline refused it, [`REFUSED`] says why; nothing else changes |
 //! | `places` | `<place>` | a [place](crate::inventory::PlaceState), and when it was last read |
 //! | `place#<place>` | `runs#` or `refers#`, then `<workload>#<digest>` | what [runs](crate::inventory::Entry) there |
@@ -61,6 +62,8 @@ pub const SCHEDULE_INDEX: &str = "schedule";
 pub const UNSETTLED: &str = "unsettled";
 /// The images whose builds hold a slot: a set of strings.
 pub const HELD_BY: &str = "images";
+/// The last image that a sweep looked at before it was cut off: a string; absent once it has ended.
+pub const SWEPT_TO: &str = "sweptTo";
 /// How many builds started on a day: a number.
 pub const STARTS: &str = "starts";
 /// A claimed start's JSON: a string.
@@ -132,6 +135,11 @@ impl Key {
     /// Returns the key of the set of images whose builds hold a slot.
     pub fn slots() -> Self {
         Self::new("slots", "held-by")
+    }
+
+    /// Returns the key of where the last sweep was cut off.
+    pub fn sweep() -> Self {
+        Self::new("slots", "sweep")
     }
 
     /// Returns the key of the count of the day of `now` (UTC).

@@ -123,17 +123,29 @@ impl Ledger {
     pub(crate) async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         let operation = "read the slots";
         let mut slots = Slots::default();
-        for item in self.read(operation, vec![Key::slots(), Key::day(now)]).await? {
+        for item in self.read(operation, vec![Key::slots(), Key::day(now), Key::sweep()]).await? {
             if let Some(set) = item.get(table::HELD_BY) {
                 let set = set.as_ss().map_err(|_| malformed(operation, &item, table::HELD_BY))?;
                 let images = set.iter().map(|id| id.parse()).collect::<Result<_, _>>();
                 slots.held_by = images.map_err(|_| malformed(operation, &item, table::HELD_BY))?;
+            }
+            if let Some(image) = item.get(table::SWEPT_TO) {
+                let image = image.as_s().ok().and_then(|id| id.parse().ok());
+                slots.swept_to = Some(image.ok_or_else(|| malformed(operation, &item, table::SWEPT_TO))?);
             }
             if item.contains_key(table::STARTS) {
                 slots.started_today = number(operation, &item, table::STARTS)?;
             }
         }
         Ok(slots)
+    }
+
+    /// Writes where a sweep was cut off, or that it has ended.
+    pub(crate) async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault> {
+        let mut item = item_of(&Key::sweep());
+        item.extend(swept_to.map(|image| (table::SWEPT_TO.to_owned(), text(image.to_string()))));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        put.map(|_| ()).map_err(|e| self.fault("write where the sweep was cut off", &e))
     }
 
     /// Writes a record if its fence is the stored one.

@@ -130,6 +130,10 @@ impl World for AwsWorld {
         self.ledger.deployments(images).await
     }
 
+    async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault> {
+        self.ledger.keep_sweep(swept_to).await
+    }
+
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         self.ledger.slots(now).await
     }

@@ -42,6 +42,12 @@ pub(crate) struct Agenda<'h> {
     /// A sweep names all images, so it need not read the queues.
     reads_ready: bool,
     named: VecDeque<ImageId>,
+    /// Whether they are those of a sweep. Ticks go on with a sweep that was cut off.
+    sweeps: bool,
+    /// The last of them that a page named.
+    swept_to: Option<ImageId>,
+    /// Whether the ledger says that a sweep was cut off.
+    was_cut_off: bool,
     /// Images whose children are walked over.
     rolling: BTreeSet<ImageId>,
     /// Those whose children this invocation began to walk over.
@@ -68,6 +74,9 @@ impl<'h> Agenda<'h> {
             reads_due: triggers.contains(&Trigger::Tick),
             reads_ready: !triggers.contains(&Trigger::Sweep),
             named: scope::named(hierarchy, triggers).into(),
+            sweeps: triggers.contains(&Trigger::Sweep),
+            swept_to: None,
+            was_cut_off: false,
             rolling: BTreeSet::new(),
             walked: BTreeSet::new(),
             again: BTreeSet::new(),
@@ -83,14 +92,22 @@ impl<'h> Agenda<'h> {
     /// Returns what to look at next, or nothing if all is done. The first look is always made: it
     /// gives back the slots of images that left the hierarchy.
     pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {
-        let free = !self.reads_ready || self.hierarchy.owner_limits().count() < self.ended.len();
-        if self.pages > 0 && self.is_done() && !self.reads_due && free {
+        if self.is_over() {
             return Ok(None);
         }
         let mut page = Page { slots: world.slots(world.now()).await?, ..Page::default() };
+        if self.pages == 0 {
+            self.go_on_with_a_sweep(page.slots.swept_to.as_ref());
+        }
         page.named.append(&mut self.again);
         while page.len() < self.most
-            && let Some(id) = self.named.pop_front().or_else(|| self.rolling.pop_first())
+            && let Some(id) = self.named.pop_front()
+        {
+            self.swept_to = Some(id.clone());
+            page.named.insert(id);
+        }
+        while page.len() < self.most
+            && let Some(id) = self.rolling.pop_first()
         {
             page.named.insert(id);
         }
@@ -102,6 +119,28 @@ impl<'h> Agenda<'h> {
         }
         self.pages += 1;
         Ok((page.len() > 0 || self.pages == 1).then_some(page))
+    }
+
+    fn go_on_with_a_sweep(&mut self, cut_off_after: Option<&ImageId>) {
+        self.was_cut_off = cut_off_after.is_some();
+        if let Some(after) = cut_off_after
+            && self.reads_due
+        {
+            self.sweeps = true;
+            let all = scope::named(self.hierarchy, &[Trigger::Sweep]);
+            self.named.extend(all.into_iter().skip_while(|id| id != after).skip(1));
+        }
+    }
+
+    /// Returns where the sweep is cut off now, or that it has ended, if that must be written.
+    pub(crate) fn cut_off(&self) -> Option<Option<&ImageId>> {
+        if !self.sweeps {
+            return None;
+        }
+        match &self.swept_to {
+            Some(last) if !self.named.is_empty() => Some(Some(last)),
+            _ => self.was_cut_off.then_some(None),
+        }
     }
 
     async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
@@ -172,8 +211,20 @@ impl<'h> Agenda<'h> {
         !self.again.is_empty()
     }
 
+    /// Returns whether every event was looked into. The rest of a sweep, and of walks, is in the
+    /// ledger.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.again.is_empty() && (self.sweeps || self.named.is_empty())
+    }
+
+    /// Returns whether nothing is left to look at, and nothing to ask the schedule for.
+    pub(crate) fn is_over(&self) -> bool {
+        let knows_queues = !self.reads_ready || self.hierarchy.owner_limits().count() < self.ended.len();
+        self.pages > 0 && self.is_done() && !self.reads_due && knows_queues
+    }
+
     /// Returns whether nothing is left that this invocation knows of.
-    pub(crate) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.named.is_empty() && self.rolling.is_empty() && self.again.is_empty()
     }
 }

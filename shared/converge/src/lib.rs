@@ -45,6 +45,8 @@ pub struct Budget {
     /// Most images that one page names. With 200 findings on each of two platforms an image takes
     /// some 80 KB, so a page at 200 images takes 16 MB and a minute at ECR's rates.
     pub images: usize,
+    /// Most pages of one pass.
+    pub pages: u32,
     /// How often a pass looks again at images whose records others wrote first.
     pub retries: u32,
     /// When the invocation ends. No page begins that could last longer.
@@ -53,7 +55,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { images: 200, retries: 3, deadline: None }
+        Self { images: 200, pages: u32::MAX, retries: 3, deadline: None }
     }
 }
 
@@ -74,12 +76,13 @@ pub async fn converge<W: World>(
     let mut agenda = Agenda::new(hierarchy, triggers, settings.budget);
     let mut report = Report { trigger: triggers.to_vec(), is_whole: true, ..Report::default() };
     let mut recheck_at: Option<Timestamp> = None;
-    let mut time = TimeLeft { deadline: settings.budget.deadline, longest: None };
+    let Budget { deadline, pages, .. } = settings.budget;
+    let mut left = Left { deadline, longest: None, pages: pages.max(1) };
     loop {
         let began = world.now();
-        if !time.suffices_at(began) {
+        if !left.suffices_at(began) && !agenda.is_over() {
             recheck_at = Some(began);
-            report.is_whole &= agenda.is_done();
+            report.is_whole &= agenda.has_answered();
             break;
         }
         match Box::pin(make_page(world, hierarchy, settings, &mut agenda)).await {
@@ -88,14 +91,21 @@ pub async fn converge<W: World>(
                 recheck_at = recheck_at.into_iter().chain(applied.recheck_at).min();
                 report.add(applied.report);
             }
-            Err(fault) if time.longest.is_none() => return Err(fault),
+            Err(fault) if left.longest.is_none() => return Err(fault),
             Err(fault) => {
                 report.failed(FailureKind::Read, None, &fault);
                 report.is_whole = false;
                 break;
             }
         }
-        time.longest = time.longest.max(Some(Span::between(began, world.now())));
+        left.longest = left.longest.max(Some(Span::between(began, world.now())));
+        left.pages -= 1;
+    }
+    if let Some(cut_off) = agenda.cut_off()
+        && let Err(fault) = world.keep_sweep(cut_off).await
+    {
+        report.failed(FailureKind::Write, None, &fault);
+        report.is_whole = false;
     }
     let soon = agenda.next_due.filter(|at| *at < TICK.after(world.now()));
     if let Some(at) = recheck_at.into_iter().chain(soon).min()
@@ -107,21 +117,23 @@ pub async fn converge<W: World>(
     Ok(report)
 }
 
-/// How long the pages of a pass take, and when they must have ended.
-struct TimeLeft {
+/// What is left of a budget.
+struct Left {
     deadline: Option<Timestamp>,
-    /// The longest page so far; nothing before the first, which is always made.
+    /// How long the longest page took; nothing before the first, which is always made.
     longest: Option<Span>,
+    pages: u32,
 }
 
-impl TimeLeft {
+impl Left {
     /// Returns whether a page that begins now ends in time, even if it takes twice as long as the
     /// longest.
     fn suffices_at(&self, now: Timestamp) -> bool {
-        match (self.deadline, self.longest) {
+        let ends_in_time = match (self.deadline, self.longest) {
             (Some(deadline), Some(longest)) => longest.after(longest.after(now)) <= deadline,
             _ => true,
-        }
+        };
+        self.pages > 0 && ends_in_time
     }
 }
 

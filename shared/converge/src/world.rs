@@ -163,7 +163,8 @@ pub trait World {
     /// out.
     async fn deployments(&self, images: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Deployments>, Fault>;
 
-    /// Reads how much of the limits is used on the day of `now` (UTC).
+    /// Reads how much of the limits is used on the day of `now` (UTC), and where the last sweep was
+    /// cut off.
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault>;
 
     /// Reads the version that counts on each image's line, without scans.
@@ -198,6 +199,9 @@ pub trait World {
     /// Writes a record, unless another invocation wrote it after it was read. Its fence must be the
     /// stored one, and rises by one.
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved>;
+
+    /// Writes where a sweep was cut off, or that it has ended.
+    async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault>;
 
     /// Writes a record with a new claim and takes a slot: both or neither. It checks the fence like
     /// [`World::save`].

@@ -21,6 +21,8 @@ pub(crate) struct Ledger {
     held_by: BTreeSet<ImageId>,
     /// The number of starts, by day.
     starts: BTreeMap<i64, u32>,
+    /// Where the last sweep was cut off.
+    pub(crate) swept_to: Option<ImageId>,
     /// Counts the writes that succeeded.
     pub(crate) writes: u64,
     /// The bytes of each record's item, where requests are counted.
@@ -78,7 +80,7 @@ impl Ledger {
     /// Returns how much of the limits is used on the day of `now`.
     pub(crate) fn slots(&self, now: Timestamp) -> Slots {
         let started_today = self.starts.get(&day(now)).copied().unwrap_or(0);
-        Slots { held_by: self.held_by.clone(), started_today }
+        Slots { held_by: self.held_by.clone(), started_today, swept_to: self.swept_to.clone() }
     }
 
     /// Returns the number of starts of a day.

@@ -84,6 +84,11 @@ impl World for SimulatedWorld {
         Ok(deployments)
     }
 
+    async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault> {
+        self.state.borrow_mut().ledger.swept_to = swept_to.cloned();
+        Ok(())
+    }
+
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         let State { requests, ledger, .. } = &mut *self.state.borrow_mut();
         requests.slots.about(2);

@@ -122,7 +122,7 @@ impl World for SteppedWorld {
 
     async fn slots(&self, _now: Timestamp) -> Result<Slots, Fault> {
         match self.call(Call::Slots).await {
-            Answer::Slots(held_by) => Ok(Slots { held_by: ids(held_by), started_today: 0 }),
+            Answer::Slots(held_by) => Ok(Slots { held_by: ids(held_by), ..Slots::default() }),
             _ => Err(lost()),
         }
     }
@@ -189,6 +189,10 @@ impl World for SteppedWorld {
             Answer::Conflict => Err(NotSaved::Conflict),
             _ => Err(lost().into()),
         }
+    }
+
+    async fn keep_sweep(&self, _swept_to: Option<&ImageId>) -> Result<(), Fault> {
+        panic!("no sweep of four images is cut off")
     }
 
     async fn claim(

@@ -73,12 +73,25 @@ impl State {
         let wrong = success.parents.iter().filter(is_wrong).map(|(parent, _)| parent.clone());
         let wrong: Vec<ImageId> = wrong.filter(|parent| is_readable(parent)).collect();
         for parent in wrong {
-            if self.is_moved_back(hierarchy, &parent) && self.truth.leaves_out(NotYet::ParentMovedBack) {
+            let moves =
+                self.is_moved_back(hierarchy, &parent) || self.moves_meanwhile(hierarchy, image, &parent);
+            if moves && self.truth.leaves_out(NotYet::ParentMovedBack) {
                 continue;
             }
             let violation = format!("{image} is recorded as built on a {parent} that it is not built on");
             self.checker.violation(now, violation);
         }
+    }
+
+    /// Returns whether a parent's tags moved while a build ran whose pipeline takes no base.
+    fn moves_meanwhile(&self, hierarchy: &Hierarchy, image: &ImageId, parent: &ImageId) -> bool {
+        let takes_base = |image: &Image| {
+            image.pipeline.as_ref().is_some_and(|p| p.variables.contains(&Variable::BaseImage))
+        };
+        let moved_at = |parent: &Image| self.checker.changed.get(&parent.repository).copied();
+        let moved_at = hierarchy.image(parent).ok().and_then(moved_at);
+        let started_at = self.pipelines.last_of(image).map(|last| last.started_at);
+        hierarchy.image(image).is_ok_and(|image| !takes_base(image)) && moved_at >= started_at
     }
 
     /// Returns whether an image's current version is not the newest of its repository.

@@ -14,9 +14,9 @@ use super::liveness::QuietWorld;
 use crate::faults::Read;
 use crate::state::State;
 
-/// When a whole pass last looked at an image, and how it held it. It started it if there is no
-/// hold.
-pub(super) type Looks = BTreeMap<ImageId, (Timestamp, Option<Hold>)>;
+/// When a whole pass last looked at an image, how it held it, and the fence of its record then. It
+/// started it if there is no hold.
+pub(super) type Looks = BTreeMap<ImageId, (Timestamp, Option<Hold>, u64)>;
 
 impl State {
     /// Remembers what a pass that looked at `at` said about each image.
@@ -32,7 +32,8 @@ impl State {
                 self.checker.looks.remove(image);
                 continue;
             }
-            self.checker.looks.insert(image.clone(), (at, hold));
+            let fence = self.ledger.record(image).map_or(0, |record| record.fence);
+            self.checker.looks.insert(image.clone(), (at, hold, fence));
         }
     }
 
@@ -47,8 +48,8 @@ impl State {
     /// its last change has no finding that a build would fix, or a hold that is true.
     pub(crate) fn check_ticks(&mut self, hierarchy: &Hierarchy, facts: &Facts, now: Timestamp) {
         let looks = &self.checker.looks;
-        let holds = looks.iter().filter_map(|(id, (_, hold))| Some((id, hold.as_ref()?))).collect();
-        let started = looks.iter().filter(|(_, (_, hold))| hold.is_none()).map(|(id, _)| id).collect();
+        let holds = looks.iter().filter_map(|(id, (_, hold, _))| Some((id, hold.as_ref()?))).collect();
+        let started = looks.iter().filter(|(_, (_, hold, _))| hold.is_none()).map(|(id, _)| id).collect();
         let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
         // An error names an image whose record cannot be read.
         let mut unsettled = self.ledger.scheduled();
@@ -64,7 +65,11 @@ impl State {
 
     /// Returns whether a pass has looked at an image since it and its ancestors changed.
     fn is_seen(&self, hierarchy: &Hierarchy, image: &Image) -> bool {
-        let Some((looked_at, _)) = self.checker.looks.get(&image.id) else { return false };
+        let Some((looked_at, _, fence)) = self.checker.looks.get(&image.id) else { return false };
+        // A pass that ended without a report decided about it later.
+        if self.ledger.record(&image.id).is_some_and(|record| record.fence != *fence) {
+            return false;
+        }
         let is_before = |image: &Image| {
             let is_refused = self.faults.is_refused(Read::Record, image.id.as_str(), *looked_at);
             let changed_at = self.checker.changed.get(&image.repository);

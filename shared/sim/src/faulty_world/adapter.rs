@@ -54,6 +54,11 @@ impl World for FaultyWorld<'_> {
         self.world.deployments(images).await
     }
 
+    async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault> {
+        self.before_change(Service::Ledger).await?;
+        self.world.keep_sweep(swept_to).await
+    }
+
     async fn slots(&self, now: Timestamp) -> Result<Slots, Fault> {
         self.before(Service::Ledger)?;
         self.world.slots(now).await

@@ -78,8 +78,9 @@ impl Scenario {
     }
 
     fn run_in(self, setup: &Setup) -> Result<Ended, ScenarioError> {
-        let simulation =
-            Simulation::new(setup.hierarchy.clone(), self.seed).with_page_size(self.images_of_a_page());
+        let simulation = Simulation::new(setup.hierarchy.clone(), self.seed)
+            .with_page_size(self.images_of_a_page())
+            .with_pages(self.pages_of_a_pass());
         let editions = [setup.edited.clone(), setup.reorganised.clone()];
         let simulation = simulation.with(self.handler, editions);
         let run = ScenarioRun { scenario: self, setup, simulation, observed: Observed::default() };
@@ -102,6 +103,12 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// With faults a pass may be cut off after two pages.
+    fn pages_of_a_pass(self) -> u32 {
+        let is_cut_off = Seed(self.seed).draws("pages of a pass", "").percent(30);
+        if self.level.has_faults() && is_cut_off { 2 } else { Budget::default().pages }
+    }
+
     /// With faults a page may be as small as one image, so that every pass of a small world takes
     /// many.
     fn images_of_a_page(self) -> usize {

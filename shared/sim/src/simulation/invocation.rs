@@ -28,7 +28,7 @@ impl Simulation {
         let settings = PassSettings {
             mode: Mode::Enforce,
             owner,
-            budget: Budget { images: self.images, ..Budget::default() },
+            budget: Budget { images: self.images, pages: self.pages, ..Budget::default() },
         };
         let world = Rc::clone(&self.world);
         let plan = InvocationFaults::draw(&world, !self.queues.has_paused);

@@ -58,6 +58,8 @@ pub struct Simulation {
     fingerprints: Fingerprints,
     /// Most images that one page names.
     images: usize,
+    /// Most pages of one pass.
+    pages: u32,
 }
 
 impl Simulation {
@@ -75,12 +77,18 @@ impl Simulation {
             clock: TickClock::new(),
             fingerprints: Fingerprints::default(),
             images: Budget::default().images,
+            pages: Budget::default().pages,
         }
     }
 
     /// Sets how many images one page names at most.
     pub(crate) fn with_page_size(self, images: usize) -> Self {
         Self { images, ..self }
+    }
+
+    /// Sets how many pages one pass makes at most.
+    pub(crate) fn with_pages(self, pages: u32) -> Self {
+        Self { pages, ..self }
     }
 
     /// Counts what Patchwave asks of AWS. Event rules, batching windows and batch sizes are then

@@ -130,7 +130,9 @@ impl Simulation {
         let now = self.now();
         let mut state = self.world.state.borrow_mut();
         state.checker.passed(report, now);
-        if has(Trigger::Sweep) && self.handler == Handler::Patchwave {
+        // Ticks go on with a sweep that was cut off.
+        let is_one_report = self.pages == u32::MAX;
+        if has(Trigger::Sweep) && is_one_report && self.handler == Handler::Patchwave {
             state.checker.swept(hierarchy, report, now);
         }
     }
