@@ -23,12 +23,13 @@ pub(crate) fn intervene<'a>(
     decision: Intervention,
 ) -> Result<Decided<'a>, BadInput> {
     let intervened = patchwave_aws::intervene(hierarchy(args)?, &decide.image, decision, &decide.by);
-    let Intervened { image, acted_on } = ask(intervened)?;
+    let Intervened { image, acted_on, accepted_revision } = ask(intervened)?;
     let (recheck, no_recheck) = match acted_on {
         ActedOn::AtRecheck => (true, None),
         ActedOn::AtNextTick(because) => (false, because.map(|fault| fault.to_string())),
     };
-    Ok(Decided { image: image.to_string(), decision, by: &decide.by, recheck, no_recheck })
+    let image = image.to_string();
+    Ok(Decided { image, decision, by: &decide.by, accepted_revision, recheck, no_recheck })
 }
 
 /// Reads the inventory from the table.

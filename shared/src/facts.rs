@@ -97,6 +97,14 @@ impl Version {
         pairs.filter_map(|(manifest, base)| manifest.inherits(base)).max()
     }
 
+    /// Returns the commit that it names: 40 or 64 hexadecimal digits. Whoever pushes a version writes
+    /// that.
+    pub fn commit(&self) -> Option<&str> {
+        let revision = self.revision.as_deref()?;
+        let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
+        is_commit.then_some(revision)
+    }
+
     /// Returns when it was built. A build is never newer than its push, whatever the image claims.
     pub fn built(&self) -> Timestamp {
         self.built_at.unwrap_or(self.pushed_at).min(self.pushed_at)
@@ -229,8 +237,8 @@ pub enum PipelineFacts {
     Declared(Declaration),
     /// There is no pipeline with this name.
     NotFound,
-    /// CodePipeline could not be asked; the text says why.
-    Unknown(String),
+    /// It could not be read.
+    Unread(Unread),
 }
 
 /// What is known of one image.

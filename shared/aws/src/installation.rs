@@ -100,6 +100,8 @@ pub enum NotDone {
 pub struct Intervened {
     pub image: ImageId,
     pub acted_on: ActedOn,
+    /// The commit of the current version, if the decision accepts it.
+    pub accepted_revision: Option<String>,
 }
 
 /// When Patchwave acts on a decision.
@@ -127,7 +129,8 @@ pub async fn intervene(
     let installation = Installation::with(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
     let image = hierarchy.resolve(name)?.id.clone();
-    patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
+    let accepted_revision =
+        patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
     let acted_on = match &installation.ticks {
         None => ActedOn::AtNextTick(None),
         Some(_) => world
@@ -135,7 +138,7 @@ pub async fn intervene(
             .await
             .map_or_else(|fault| ActedOn::AtNextTick(Some(fault)), |()| ActedOn::AtRecheck),
     };
-    Ok(Intervened { image, acted_on })
+    Ok(Intervened { image, acted_on, accepted_revision })
 }
 
 /// Reads everything that a plan of this installation is made from, including the pipelines that

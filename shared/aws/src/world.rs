@@ -50,7 +50,7 @@ impl AwsWorld {
             ticks,
             registry: Ecr::new(clients.ecr(registry), registry),
             scanner: Inspector::new(clients.inspector(registry), registry),
-            pipelines: Pipelines::new(clients.clone()),
+            pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
     }
@@ -92,15 +92,12 @@ impl AwsWorld {
 impl AwsWorld {
     /// Completes scans with the times at which the enhanced scanner scanned the images last.
     async fn with_times(&self, scans: BTreeMap<ManifestAt, Answered>) -> BTreeMap<ManifestAt, Scan> {
-        let repositories = scans.keys().map(|(repository, _)| repository.clone()).collect();
-        let covered = self.scanner.covered(&repositories).await;
-        let times: Result<BTreeMap<ManifestAt, Option<Timestamp>>, Fault> = covered.map(|covered| {
-            covered.into_iter().map(|of| ((of.repository, of.digest), of.scanned_at)).collect()
-        });
+        let mut times = self.scanner.scanned_at(&scans.keys().cloned().collect()).await;
         let completed = |(at, answer): (ManifestAt, Answered)| {
-            let scan = match &times {
-                Ok(times) => answer.completed_at(times.get(&at).copied().flatten()),
-                Err(fault) => Scan::Unread(fault.clone().into()),
+            let scan = match times.remove(&at) {
+                Some(Ok(time)) => answer.completed_at(time),
+                Some(Err(fault)) => Scan::Unread(fault.into()),
+                None => answer.completed_at(None),
             };
             (at, scan)
         };

@@ -21,6 +21,9 @@ use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 /// and clock skew.
 pub const LEASE: Span = Span::minutes(16);
 
+/// When the next tick comes at the latest.
+const TICK: Span = Span::minutes(15);
+
 /// Applies `plan`, made from `facts`, and reports.
 pub(crate) async fn apply<W: World>(
     world: &W,
@@ -29,7 +32,9 @@ pub(crate) async fn apply<W: World>(
     mut plan: Plan,
     owner: &str,
 ) -> Report {
-    let mut pass = Pass { world, hierarchy, facts, owner, report: Report::default(), is_whole: true };
+    let returned = std::mem::take(&mut plan.returned);
+    let mut pass =
+        Pass { world, hierarchy, facts, owner, returned, report: Report::default(), is_whole: true };
     pass.report_unreadable_records();
     let starts = with_their_records(&mut plan, facts);
     let (entering, leaving) = by_index(plan.records);
@@ -73,6 +78,8 @@ struct Pass<'p, W> {
     hierarchy: &'p Hierarchy,
     facts: &'p Facts,
     owner: &'p str,
+    /// The images whose claim a limit ended.
+    returned: BTreeSet<ImageId>,
     report: Report,
     /// Whether every write so far succeeded. If not, no record may leave the index of the
     /// unsettled.
@@ -99,7 +106,9 @@ impl<W: World> Pass<'_, W> {
         starts: &[(Start, Record)],
         entered: &BTreeSet<ImageId>,
     ) {
-        for image in freed.iter().filter(|image| starts.iter().all(|(start, _)| start.image != **image)) {
+        let is_started = |image: &ImageId| starts.iter().any(|(start, _)| start.image == *image);
+        let left = freed.iter().filter(|image| !is_started(image) && !self.returned.contains(*image));
+        for image in left.cloned().collect::<Vec<_>>().iter() {
             let named = self.facts.images.get(image).map(|image| &image.record);
             let departed = self.facts.departed.get(image).map(|departed| &departed.record);
             let read = named.or(departed).map_or(0, |record| record.fence);
@@ -157,7 +166,14 @@ impl<W: World> Pass<'_, W> {
     }
 
     async fn save(&mut self, image: &ImageId, record: &Record) -> bool {
-        let saved = self.world.save(image, record).await;
+        let claim = self.facts.images.get(image).and_then(|facts| facts.record.claim.as_ref());
+        let saved = match claim.filter(|_| self.returned.contains(image)) {
+            Some(claim) => {
+                let because = record.failures.as_ref().map_or("", |failures| failures.because.as_str());
+                self.world.withdraw(image, record, claim, because).await
+            }
+            None => self.world.save(image, record).await,
+        };
         self.is_written(image, saved)
     }
 
@@ -197,7 +213,8 @@ impl<W: World> Pass<'_, W> {
             }
             Err(NotClaimed::AtLimit(limit)) => {
                 self.save(&start.image, &record).await;
-                self.hold(&start, Hold::AtLimit { limit });
+                // Another pass took what was left, so nobody knows what ends it.
+                self.hold(&start, Hold::AtLimit { limit, until: TICK.after(self.now()) });
             }
             Err(NotClaimed::Conflict) => {
                 self.report.raced.insert(start.image.clone());
@@ -254,10 +271,13 @@ impl<W: World> Pass<'_, W> {
         let ended = if later { Ended::AtLimit } else { Ended::Failed };
         let failures =
             Failures::after(record.failures.take(), &start.inputs, ended, refused.to_string(), self.now());
-        let hold = if later {
-            Hold::AtLimit { limit: Limit::Pipeline }
-        } else {
-            Hold::BackOff { failures: failures.count, until: self.now(), because: failures.because.clone() }
+        let hold = match failures.paused_until() {
+            Some(until) => Hold::AtLimit { limit: Limit::Pipeline, until },
+            None => Hold::BackOff {
+                failures: failures.count,
+                until: self.now(),
+                because: failures.because.clone(),
+            },
         };
         record.failures = Some(failures);
         let because = refused.to_string();

@@ -115,8 +115,8 @@ async fn plan_with_pipelines<W: World>(
         let mut answers = world.pipelines(&unasked).await;
         for Start { image, pipeline, .. } in unasked {
             let answer = answers.remove(image);
-            let answer =
-                answer.unwrap_or_else(|| PipelineFacts::Unknown(format!("{pipeline} was not asked about")));
+            let unasked = || PipelineFacts::Unread(format!("{pipeline} was not asked about").into());
+            let answer = answer.unwrap_or_else(unasked);
             facts.pipelines.insert(image.clone(), answer);
         }
     }

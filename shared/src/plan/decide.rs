@@ -1,11 +1,9 @@
 //! Decides for each image: it starts, or the first hold that applies holds it.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
-use super::context::Context;
-use super::due::Due;
+use super::context::{Context, TICK};
 use super::pipeline;
 use super::reasons::Reasons;
 use super::retry;
@@ -16,7 +14,7 @@ use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::{Ended, PendingProof};
+use crate::record::{Ended, Failures, PendingProof};
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -122,7 +120,7 @@ impl<'a> Candidate<'_, 'a> {
             let mut parents = self.context.hierarchy.parents(&self.image.id);
             parents
                 .find_map(|parent| self.context.unknown(&parent.image.id))
-                .or_else(|| pipeline::unknown(self.context, self.image))
+                .or_else(|| pipeline::unread(self.context, self.image).map(ToString::to_string))
         })?;
         Some(Hold::Unknown { because })
     }
@@ -280,10 +278,9 @@ impl<'a> Candidate<'_, 'a> {
             return Some(hold);
         }
         let observing = self.context.mode(self.image) == Mode::Observe;
-        let busy = pipeline::is_busy(self.context, self.image) || self.pauses_at_limit();
         self.context
             .left_to_people(self.image)
-            .or_else(|| busy.then_some(Hold::AtLimit { limit: Limit::Pipeline }))
+            .or_else(|| self.pipelines_limit())
             .or_else(|| observing.then_some(Hold::Observing))
     }
 
@@ -337,11 +334,14 @@ impl<'a> Candidate<'_, 'a> {
         retry::waits_until(self.context, self.image, self.attribution).map(|until| Hold::NextTry { until })
     }
 
-    /// Whether the pipeline, or the account that builds, took no more a moment ago.
-    fn pauses_at_limit(&self) -> bool {
+    /// Holds the image while its pipeline runs a release, or after the pipeline or the account that
+    /// builds took no more.
+    fn pipelines_limit(&self) -> Option<Hold> {
         let failures = self.context.record(&self.image.id).failures.as_ref();
-        let last = failures.filter(|failures| failures.ended == Ended::AtLimit).map(|failures| failures.last);
-        last.is_some_and(|last| self.image.policy.quiet_period.default.after(last) > self.context.now)
+        let paused = failures.and_then(Failures::paused_until).filter(|until| *until > self.context.now);
+        // No event tells when a release ends that waits for its approval.
+        let busy = pipeline::is_busy(self.context, self.image).then(|| TICK.after(self.context.now));
+        paused.max(busy).map(|until| Hold::AtLimit { limit: Limit::Pipeline, until })
     }
 
     /// Returns since when children have had a reason to wait for this image.
@@ -434,103 +434,9 @@ impl<'a> Candidate<'_, 'a> {
     fn may_become_known(&self) -> bool {
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
-        !self.reasons.active.is_empty()
+        (!self.reasons.active.is_empty() && pipeline::unread(self.context, self.image).is_none())
             || (self.context.unknown(&self.image.id).is_some()
                 && self.context.unread(&self.image.id).next().is_none())
             || self.context.current(&self.image.id).is_some_and(pending)
-    }
-}
-
-/// Orders the images that could start, most urgent first, and holds those for which no slot is
-/// left.
-///
-/// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
-/// comes closer with time, so no image waits forever. Among equals the image with the longest chain
-/// of builds below it goes first.
-pub(super) fn order<'a>(
-    context: &Context<'a>,
-    due: &BTreeMap<&'a ImageId, Due>,
-    decisions: &mut Decisions<'a>,
-    running: &[&'a ImageId],
-) -> Vec<(&'a Image, Timestamp)> {
-    let due = |image: &Image| due.get(&image.id).map(|due| due.at);
-    let mut ready: Vec<&'a Image> =
-        decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
-    let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
-    let mut slots = Slots::free(context, running);
-    let mut starting = Vec::new();
-    let mut limited = BTreeMap::new();
-    for image in ready {
-        match slots.take(image) {
-            Ok(()) => starting.push(image),
-            Err(limit) => {
-                limited.insert(image.id.clone(), Hold::AtLimit { limit });
-            }
-        }
-    }
-    hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due(image).unwrap_or(context.now))).collect()
-}
-
-/// What is left of the limits.
-struct Slots<'a> {
-    builds: usize,
-    today: usize,
-    /// How many builds of each owner's run.
-    of_owners: BTreeMap<&'a str, u32>,
-}
-
-impl<'a> Slots<'a> {
-    fn free(context: &Context<'a>, running: &[&'a ImageId]) -> Self {
-        let limits = context.hierarchy.limits();
-        let mut of_owners = BTreeMap::new();
-        for image in running.iter().filter_map(|id| context.hierarchy.image(id).ok()) {
-            if let Some(owner) = &image.owner {
-                *of_owners.entry(owner.name.as_str()).or_default() += 1;
-            }
-        }
-        Self {
-            builds: (limits.max_concurrent_builds as usize).saturating_sub(running.len()),
-            today: limits.max_starts_per_day.saturating_sub(context.facts.slots.started_today) as usize,
-            of_owners,
-        }
-    }
-
-    /// Takes a slot for the image, or says which limit is reached.
-    fn take(&mut self, image: &'a Image) -> Result<(), Limit> {
-        if self.today == 0 {
-            return Err(Limit::StartsPerDay);
-        }
-        if self.builds == 0 {
-            return Err(Limit::ConcurrentBuilds);
-        }
-        if let Some(owner) = &image.owner {
-            let running = self.of_owners.entry(&owner.name).or_default();
-            if owner.max_concurrent_builds.is_some_and(|most| *running >= most) {
-                return Err(Limit::OwnersBuilds);
-            }
-            *running += 1;
-        }
-        self.today -= 1;
-        self.builds -= 1;
-        Ok(())
-    }
-}
-
-/// Holds the images that got no slot, and updates the hold of the images that wait for their
-/// starts.
-fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
-    for decision in decisions.values_mut() {
-        match (&mut decision.hold, limited.get(&decision.image.id)) {
-            (hold @ None, Some(limit)) => *hold = Some(limit.clone()),
-            (Some(Hold::WaitingOn { on, awaits: awaits @ Awaited::Start }), _) => {
-                if let Some(limit) = limited.get(on) {
-                    *awaits = Awaited::Hold(Box::new(limit.clone()));
-                }
-            }
-            _ => {}
-        }
     }
 }

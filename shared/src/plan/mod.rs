@@ -11,6 +11,7 @@ mod judge;
 mod limits;
 mod make_start;
 mod notice;
+mod order;
 mod origin;
 mod pipeline;
 mod proof;
@@ -75,6 +76,10 @@ pub struct Plan {
     pub records: BTreeMap<ImageId, Record>,
     /// Images that give their slot back.
     pub freed: BTreeSet<ImageId>,
+    /// Images whose build the account's limit ended. The write of their record gives their slot
+    /// back, and their share of the day.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub returned: BTreeSet<ImageId>,
     /// The notices to send to people. Each is in its image's record as unsent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
@@ -96,9 +101,11 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
         context.images().map(|image| (&image.id, reasons_of(&context, image, &attributions))).collect();
     let mut decisions = decide::decide(&context, &attributions, reasons);
     plan.freed = slots::freed(&context);
-    let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
+    plan.returned = slots::returned(&context);
+    let is_running = |id: &&ImageId| !plan.freed.contains(*id) && !plan.returned.contains(*id);
+    let running: Vec<&ImageId> = facts.slots.held_by.iter().filter(is_running).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
-    let ready = decide::order(&context, &due, &mut decisions, &running);
+    let ready = order::order(&context, &due, &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =

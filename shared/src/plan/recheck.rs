@@ -3,14 +3,10 @@
 //! EventBridge may lose an event, and some waits end without one: a quiet period, a back-off.
 //! Without a recheck each level of a wave would wait for the next tick, up to 15 minutes.
 
-use super::context::Context;
+use super::context::{Context, TICK};
 use super::decide::{Decision, Decisions};
 use super::{Awaited, Hold};
 use crate::time::{Span, Timestamp};
-
-/// How often the template schedules the tick. If a wait ends later than that, the tick is early
-/// enough.
-const TICK: Span = Span::minutes(15);
 
 /// The shortest time to a recheck.
 const SHORTEST: Span = Span::minutes(2);
@@ -39,7 +35,9 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>) -> Option<Timestamp
     });
     let own = match decision.hold.as_ref() {
         None => Some(SHORTEST.after(context.now)),
-        Some(Hold::QuietPeriod { until, .. } | Hold::BackOff { until, .. }) => Some(*until),
+        Some(Hold::QuietPeriod { until, .. } | Hold::BackOff { until, .. } | Hold::AtLimit { until, .. }) => {
+            Some(*until)
+        }
         Some(Hold::InFlight { .. } | Hold::Unresolved { .. }) => {
             record.claim.as_ref().map(|claim| a_quarter_later(claim.claimed_at, context.now))
         }

@@ -15,12 +15,12 @@ fn the_limits_hold_the_less_urgent() {
     fleet.add_finding("b2", &finding("CVE-1"));
     fleet.scan_all();
     assert_eq!(fleet.pass(), ["b2"], "the longer chain goes first");
-    assert_eq!(fleet.hold("b1"), Hold::AtLimit { limit: Limit::ConcurrentBuilds });
+    assert_eq!(fleet.limit("b1"), Limit::ConcurrentBuilds);
     fleet.finish("b2");
     assert_eq!(fleet.pass(), ["p"], "its child is as urgent, and the chain is still longer");
     fleet.finish("p");
     assert_eq!(fleet.pass(), Vec::<String>::new());
-    assert_eq!(fleet.hold("b1"), Hold::AtLimit { limit: Limit::StartsPerDay });
+    assert_eq!(fleet.limit("b1"), Limit::StartsPerDay);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn an_owner_with_many_images_leaves_slots_to_others() {
     }
     fleet.scan_all();
     assert_eq!(fleet.pass(), ["a1", "a3"]);
-    assert_eq!(fleet.hold("a2"), Hold::AtLimit { limit: Limit::OwnersBuilds });
+    assert_eq!(fleet.limit("a2"), Limit::OwnersBuilds);
     fleet.finish("a1");
     assert_eq!(fleet.pass(), ["a2"], "the slot is free although the proof may still come");
 }
@@ -51,7 +51,7 @@ fn a_free_slot_goes_to_the_most_urgent_of_all_images() {
     fleet.add_finding("b2", &finding("CVE-2"));
     fleet.scan_all();
     fleet.pass();
-    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::ConcurrentBuilds });
+    assert_eq!(fleet.limit("b2"), Limit::ConcurrentBuilds);
     fleet.finish("b1");
     assert_eq!(fleet.pass(), ["b2"]);
 }
@@ -71,7 +71,32 @@ fn a_push_frees_no_slot_of_a_claim_that_has_not_started() {
     assert_eq!(fleet.pass(), [""; 0], "the owner of the claim may still start it");
     fleet.image("b1").record.claim.as_mut().unwrap().execution = execution;
     fleet.image("b1").execution = found;
-    assert_eq!(fleet.pass(), ["b2"], "any push after the start frees the slot");
+    assert_eq!(fleet.pass(), [""; 0], "the build runs on, whoever pushed");
+    let key = fleet.builds[0].key.to_string();
+    fleet.current_mut("b1").build_key = Some(key);
+    assert_eq!(fleet.pass(), ["b2"], "the build has pushed, and its pipeline may run on for days");
+}
+
+#[test]
+fn every_limit_says_when_it_ends_at_the_latest() {
+    let mut fleet =
+        Fleet::with_policy("b1: scratch\n b2: scratch", "maxConcurrentBuilds: 1, maxBuildTime: 2h");
+    for name in ["b1", "b2"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.hold("b2").until(), Some(at(7_200)), "the build that starts now may hang");
+    fleet.pass();
+    fleet.wait("1h");
+    assert_eq!(fleet.hold("b2").until(), Some(at(7_200)));
+
+    let mut fleet = Fleet::with_policy("b1: scratch\n b2: scratch", "maxStartsPerDay: 1");
+    for name in ["b1", "b2"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    // The test begins at 22:13:20.
+    assert_eq!(fleet.hold("b2").until(), Some("2023-11-15T00:00:00Z".parse().unwrap()));
 }
 
 /// Pipelines that wait for a manual approval do not stop the fleet.
@@ -102,22 +127,26 @@ fn one_plan_keeps_to_the_limits_and_names_them_in_its_holds() {
         let plan = fleet.plan();
         let started: Vec<String> = plan.starts.iter().map(|start| start.image.to_string()).collect();
         assert_eq!(started, ["b1", "b2"]);
-        let limited = Hold::AtLimit { limit: limited };
-        assert_eq!(plan.holds[&id("b3")], limited);
+        assert_eq!(fleet.limit("b3"), limited);
+        let limited = plan.holds[&id("b3")].clone();
         let waits = Hold::WaitingOn { on: id("b3"), awaits: Awaited::Hold(Box::new(limited)) };
         assert_eq!(plan.holds[&id("p3")], waits);
     }
 }
 
 #[test]
-fn only_a_push_after_its_claim_frees_a_slot() {
-    for (pushed, frees) in [(-1, false), (0, false), (1, true)] {
+fn only_a_push_of_the_build_after_its_claim_frees_a_slot() {
+    for (pushed, is_ours, frees) in [(-1, true, false), (0, true, false), (1, true, true), (1, false, false)]
+    {
         let mut fleet = Fleet::with_finding("b: scratch", "b");
         assert_eq!(fleet.pass(), ["b"]);
         fleet.wait("1m");
         fleet.push(&id("b"));
-        fleet.current_mut("b").pushed_at = at(pushed);
-        assert_eq!(fleet.plan().freed.contains(&id("b")), frees, "{pushed} seconds after its claim");
+        let key = fleet.builds[0].key.to_string();
+        let version = fleet.current_mut("b");
+        (version.pushed_at, version.build_key) = (at(pushed), is_ours.then_some(key));
+        let freed = fleet.plan().freed;
+        assert_eq!(freed.contains(&id("b")), frees, "{pushed} seconds after its claim, ours: {is_ours}");
     }
 }
 

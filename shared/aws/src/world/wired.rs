@@ -22,7 +22,7 @@ pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table:
         bus: None,
         ticks: None,
         registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
-        pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
+        pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE"))), Vec::new()),
         // No test here asks it.
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),

@@ -39,7 +39,7 @@ impl State {
             Hold::NeedsApproval => image.policy.rebuild == Rebuild::Approval,
             Hold::NextCommit => image.policy.rebuild == Rebuild::NextCommit,
             Hold::Frozen => image.policy.rebuild == Rebuild::Never || self.truth.frozen.contains(&image.id),
-            Hold::AtLimit { limit } => self.is_at_limit(hierarchy, image, *limit, now),
+            Hold::AtLimit { limit, .. } => self.is_at_limit(hierarchy, image, *limit, now),
             Hold::Observing => image.policy.mode == Mode::Observe,
             // Suppressed findings are no findings that policy rebuilds for.
             Hold::Suppressed { .. }

@@ -119,14 +119,14 @@ impl World for FaultyWorld<'_> {
                 let mut declared = self.world.pipelines(starts).await;
                 for start in starts {
                     if let Err(fault) = self.item(Service::Pipelines, Read::Pipeline, &start.pipeline) {
-                        declared.insert(start.image.clone(), PipelineFacts::Unknown(fault.to_string()));
+                        declared.insert(start.image.clone(), PipelineFacts::Unread(fault.into()));
                     }
                 }
                 declared
             }
             Err(fault) => {
-                let unknown = || PipelineFacts::Unknown(fault.to_string());
-                starts.iter().map(|start| (start.image.clone(), unknown())).collect()
+                let unread = || PipelineFacts::Unread(fault.clone().into());
+                starts.iter().map(|start| (start.image.clone(), unread())).collect()
             }
         }
     }
