@@ -1,9 +1,11 @@
 //! The deployment that the environment variables name; the functions read the same variables.
 
 use patchwave::facts::Facts;
+use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave_aws::settings::Source;
 use patchwave_aws::{ActedOn, Intervened, Inventoried, NotDone};
+use patchwave_converge::StuckSlot;
 
 use crate::args::{Args, Decide};
 use crate::input::{self, BadInput};
@@ -30,6 +32,16 @@ pub(crate) fn intervene<'a>(
     };
     let image = image.to_string();
     Ok(Decided { image, decision, by: &decide.by, accepted_revision, recheck, no_recheck })
+}
+
+/// Lists the slots that are stuck.
+pub(crate) fn stuck_slots(args: &Args) -> Result<Vec<StuckSlot>, BadInput> {
+    ask(patchwave_aws::stuck_slots(hierarchy(args)?))
+}
+
+/// Gives a stuck slot back.
+pub(crate) fn free_stuck_slot(args: &Args, image: &ImageId) -> Result<StuckSlot, BadInput> {
+    ask(patchwave_aws::free_stuck_slot(hierarchy(args)?, image))
 }
 
 /// Reads the inventory from the table.

@@ -222,6 +222,38 @@ fn plan_and_why_explain_a_snapshot() {
     assert!(text.contains("CVE-2026-31337 in openssl") && text.contains("base-al2023"), "{text}");
 }
 
+#[test]
+fn why_names_the_inherited_findings_and_plan_what_tries_cost() {
+    let (_scratch, hierarchy, facts) = changed("inherited", |facts| {
+        for image in facts["images"].as_object_mut().unwrap().values_mut() {
+            for version in image["versions"].as_object_mut().unwrap().values_mut() {
+                for manifest in version["platforms"].as_object_mut().unwrap().values_mut() {
+                    let complete = &mut manifest["scan"]["complete"];
+                    complete["coverage"] = "os".into();
+                    for finding in complete["findings"].as_array_mut().into_iter().flatten() {
+                        finding["fix"] = "unknown".into();
+                    }
+                }
+            }
+        }
+    });
+    let of = |verb: &[&str], format: &str| {
+        let more = ["--hierarchy", &hierarchy, "--facts", &facts, "--format", format];
+        patchwave(&[verb, &more].concat())
+    };
+    let plan = of(&["plan"], "json").json();
+    assert_eq!(plan["retries"], serde_json::json!({"images": 1, "buildsInThirtyDays": 6}), "{plan}");
+    let text = of(&["plan"], "text").stdout;
+    assert!(text.contains("cost at most 6 builds") && text.contains("unknownFix: retry"), "{text}");
+    let child = plan["holds"].as_object().unwrap().iter().find(|(_, hold)| hold["on"] == "base/al2023");
+    let child = child.unwrap_or_else(|| panic!("{plan}")).0;
+    let why = of(&["why", child], "json").json();
+    let inherited = why["inherited"].as_object().unwrap();
+    assert_eq!(inherited["CVE-2026-31337 in openssl"], "base/al2023", "{why}");
+    let text = of(&["why", child], "text").stdout;
+    assert!(text.contains("from base/al2023: CVE-2026-31337 in openssl"), "{text}");
+}
+
 /// The demo's hierarchy and facts, changed by `change`.
 fn changed(name: &str, change: impl FnOnce(&mut Value)) -> (Scratch, String, String) {
     let scratch = Scratch::new(name);

@@ -162,6 +162,9 @@ pub struct Success {
     /// rebuild its children.
     #[serde(default)]
     pub fixed_nothing: bool,
+    /// How many builds in a row, up to this one, changed nothing.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub fruitless: u32,
     /// The versions that this build, and the builds just before it, replaced without a fix: for
     /// age, or without effect. A child that was built on one of them gains nothing from a rebuild.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

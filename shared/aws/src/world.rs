@@ -15,12 +15,14 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+};
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
-use crate::ecr::{Answered, Ecr, ScanRead};
+use crate::ecr::{Answered, Cache, Ecr, ScanRead};
 use crate::eventbridge::Bus;
 use crate::inspector::Inspector;
 use crate::scheduler::Scheduler;
@@ -43,12 +45,13 @@ impl AwsWorld {
         registry: &EcrRegistry,
         settings: &Settings,
         ticks: Option<Scheduler>,
+        cache: &Cache,
     ) -> Self {
         let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
             bus,
             ticks,
-            registry: Ecr::new(clients.ecr(registry), registry),
+            registry: Ecr::new(clients.ecr(registry), registry, cache),
             scanner: Inspector::new(clients.inspector(registry), registry),
             pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
@@ -155,6 +158,13 @@ impl World for AwsWorld {
         self.registry.history(repositories).await
     }
 
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
+        self.registry.diff_ids(wanted).await
+    }
+
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let (mut scans, mut without_time) = (BTreeMap::new(), BTreeMap::new());
         for (at, read) in self.registry.scans(wanted).await {
@@ -227,11 +237,13 @@ impl World for AwsWorld {
         }
     }
 
-    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.registry.request_scan(repository, manifest).await
     }
 }
 
+#[cfg(test)]
+mod lineage;
 #[cfg(test)]
 mod scan_times;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use patchwave::record::{Claim, Ended, Failures, Record};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{Failure, FailureKind, Held, Report, Started};
-use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
+use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, ScanRequest, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes,
 /// and clock skew.
@@ -33,8 +33,9 @@ pub(crate) async fn apply<W: World>(
     owner: &str,
 ) -> Report {
     let returned = std::mem::take(&mut plan.returned);
+    let urgent = plan.due.iter().filter(|(_, due)| due.is_urgent()).map(|(image, _)| image.clone()).collect();
     let mut pass =
-        Pass { world, hierarchy, facts, owner, returned, report: Report::default(), is_whole: true };
+        Pass { world, hierarchy, facts, owner, returned, urgent, report: Report::default(), is_whole: true };
     pass.report_unreadable_records();
     let starts = with_their_records(&mut plan, facts);
     let (entering, leaving) = by_index(plan.records);
@@ -80,6 +81,8 @@ struct Pass<'p, W> {
     owner: &'p str,
     /// The images whose claim a limit ended.
     returned: BTreeSet<ImageId>,
+    /// The images whose starts may take what is kept for urgent ones.
+    urgent: BTreeSet<ImageId>,
     report: Report,
     /// Whether every write so far succeeded. If not, no record may leave the index of the
     /// unsettled.
@@ -125,8 +128,9 @@ impl<W: World> Pass<'_, W> {
     async fn request_scans(&mut self, scans: BTreeSet<AwaitedScan>) {
         for scan in scans {
             match self.world.request_scan(&scan.repository, &scan.digest).await {
-                Ok(true) => self.report.scans_requested.push(scan),
-                Ok(false) => {}
+                Ok(ScanRequest::Begun) => self.report.scans_requested.push(scan),
+                Ok(ScanRequest::Refused) => {}
+                Ok(ScanRequest::AtLimit) => break,
                 Err(fault) => self.fail(FailureKind::Scan, Some(&scan.image), &fault),
             }
         }
@@ -206,7 +210,8 @@ impl<W: World> Pass<'_, W> {
         };
         let last_attempt = start.attempt;
         let claimed = Record { claim: Some(claim), last_attempt, waiting_since: None, ..record.clone() };
-        match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
+        let limits = self.hierarchy.limits().of_start(self.urgent.contains(&start.image));
+        match self.world.claim(&start.image, &claimed, limits, self.now()).await {
             Ok(()) => {
                 let waiting_since = record.waiting_since;
                 self.make(start, Record { fence: claimed.fence + 1, ..claimed }, waiting_since).await;

@@ -6,9 +6,11 @@
 mod apply;
 mod intervene;
 mod inventory;
+mod lineage;
 mod observe;
 mod report;
 mod scope;
+mod stuck;
 mod world;
 
 pub use apply::LEASE;
@@ -18,7 +20,10 @@ pub use observe::observe;
 use observe::observe_with;
 pub use report::{Failure, FailureKind, Held, Report, Started};
 pub use scope::scope;
-pub use world::{Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+pub use stuck::{StuckSlot, stuck_slots};
+pub use world::{
+    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+};
 
 use std::collections::BTreeSet;
 

@@ -273,7 +273,7 @@ impl<'a> Candidate<'_, 'a> {
     /// Returns the hold if the image must wait for a time or a limit, or if policy forbids the
     /// start.
     fn must_not_start_yet(&self) -> Option<Hold> {
-        let waits = self.quiet_period().or_else(|| self.back_off());
+        let waits = self.quiet_period().or_else(|| self.back_off()).or_else(|| self.fruitless());
         if let Some(hold) = waits.or_else(|| self.next_try()) {
             return Some(hold);
         }
@@ -319,6 +319,25 @@ impl<'a> Candidate<'_, 'a> {
             failures: failures.count,
             until,
             because: failures.because.clone(),
+        })
+    }
+
+    /// Holds the image for 1, 2, 4 … 32 hours, from the second build in a row that changed nothing:
+    /// whoever pushes parents again and again takes no more of the day's starts than that. A critical
+    /// finding and a person do not wait.
+    fn fruitless(&self) -> Option<Hold> {
+        let success = self.context.record(&self.image.id).success.as_ref()?;
+        let is_awaited = self.attribution.severity == Some(Severity::Critical)
+            || self.attribution.causes.iter().any(|cause| cause.exploited)
+            || self.reasons.active.iter().any(|reason| matches!(reason, Reason::Requested { .. }));
+        if success.fruitless < 2 || is_awaited {
+            return None;
+        }
+        let until = Span::hours(1 << (success.fruitless - 2).min(5)).after(success.at);
+        (until > self.context.now).then(|| Hold::BackOff {
+            failures: 0,
+            until,
+            because: format!("its last {} builds succeeded and changed nothing", success.fruitless),
         })
     }
 

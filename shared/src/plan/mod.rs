@@ -38,11 +38,12 @@ pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
 pub use reason::{Cause, Evidence, Goal, Reason};
+pub use retry::TRIES_IN_THIRTY_DAYS;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
 
 use crate::facts::Facts;
-use crate::finding::Scan;
+use crate::finding::{FindingKey, Scan};
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::notice::Notice;
@@ -130,6 +131,18 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
         }
     }
     plan
+}
+
+/// Returns the findings that count on an image and that an ancestor introduced, may have, or has
+/// already fixed, each with that ancestor. For people: a plan names only the ancestor.
+pub fn inherited(
+    hierarchy: &Hierarchy,
+    facts: &Facts,
+    image: &Image,
+    now: Timestamp,
+) -> BTreeMap<FindingKey, ImageId> {
+    let (context, _) = Context::resolved(hierarchy, facts, Mode::Enforce, now);
+    attribution::inherited(&context, image)
 }
 
 fn reasons_of<'a>(

@@ -1,4 +1,8 @@
 //! Orders the images that could start, and shares the limits among them.
+//!
+//! Each owner has a share of the slots, and so has each repository without an owner. Others cannot
+//! take it while its own images wait. A part of the day's starts is kept for critical findings and
+//! for those with a known exploit.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,30 +26,22 @@ const DAY: u32 = 86_400;
 /// of builds below it goes first.
 pub(super) fn order<'a>(
     context: &Context<'a>,
-    due: &BTreeMap<&'a ImageId, Due>,
+    due_of: &BTreeMap<&'a ImageId, Due>,
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
-    let due = |image: &Image| due.get(&image.id).map(|due| due.at);
+    let due = |image: &Image| due_of.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
     // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
     let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
-    let mut slots = Slots::free(context, running);
-    let mut starting = Vec::new();
-    let mut limited = BTreeMap::new();
-    for image in ready {
-        match slots.take(image) {
-            Ok(()) => starting.push(image),
-            Err(limit) => drop(limited.insert(image.id.clone(), limit)),
-        }
-    }
-    let building: Vec<&Image> = running
-        .iter()
-        .filter_map(|id| context.hierarchy.image(id).ok())
-        .chain(starting.iter().copied())
-        .collect();
+    let running: Vec<&Image> = running.iter().filter_map(|id| context.hierarchy.image(id).ok()).collect();
+    let is_urgent = |image: &Image| due_of.get(&image.id).is_some_and(Due::is_urgent);
+    let mut slots = Slots::free(context, &running);
+    let limited = slots.share(&running, &ready, is_urgent);
+    let starting: Vec<&Image> = ready.into_iter().filter(|image| !limited.contains_key(&image.id)).collect();
+    let building: Vec<&Image> = running.into_iter().chain(starting.iter().copied()).collect();
     let limited = limited
         .into_iter()
         .map(|(id, limit)| {
@@ -84,15 +80,17 @@ fn day_after(now: Timestamp) -> Timestamp {
 struct Slots<'a> {
     builds: usize,
     today: usize,
+    /// How many of today's starts only what is urgent may take.
+    reserved: usize,
     /// How many builds of each owner's run.
     of_owners: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> Slots<'a> {
-    fn free(context: &Context<'a>, running: &[&'a ImageId]) -> Self {
+    fn free(context: &Context<'a>, running: &[&'a Image]) -> Self {
         let limits = context.hierarchy.limits();
         let mut of_owners = BTreeMap::new();
-        for image in running.iter().filter_map(|id| context.hierarchy.image(id).ok()) {
+        for image in running {
             if let Some(owner) = &image.owner {
                 *of_owners.entry(owner.name.as_str()).or_default() += 1;
             }
@@ -100,13 +98,51 @@ impl<'a> Slots<'a> {
         Self {
             builds: (limits.max_concurrent_builds as usize).saturating_sub(running.len()),
             today: limits.max_starts_per_day.saturating_sub(context.facts.slots.started_today) as usize,
+            reserved: limits.reserved() as usize,
             of_owners,
         }
     }
 
+    /// Gives the slots to the images of `ready`, the first ones first: up to the share of each
+    /// owner, then one more for each, then whatever is left. Returns the images that get none.
+    fn share(
+        &mut self,
+        running: &[&'a Image],
+        ready: &[&'a Image],
+        is_urgent: impl Fn(&Image) -> bool,
+    ) -> BTreeMap<ImageId, Limit> {
+        let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+        for image in running {
+            *held.entry(claimant(image)).or_default() += 1;
+        }
+        let mut wanted = held.clone();
+        for image in ready {
+            *wanted.entry(claimant(image)).or_default() += 1;
+        }
+        let share = equal_share(&wanted, running.len() + self.builds.min(self.today));
+        let mut limited: BTreeMap<ImageId, Limit> = BTreeMap::new();
+        let mut waiting: Vec<&'a Image> = ready.to_vec();
+        for most in [share, share + 1, usize::MAX] {
+            waiting.retain(|image| {
+                let held = held.entry(claimant(image)).or_default();
+                if *held >= most {
+                    return true;
+                }
+                let taken = self.take(image, is_urgent(image));
+                *held += usize::from(taken.is_ok());
+                taken.is_err_and(|limit| {
+                    limited.insert(image.id.clone(), limit);
+                    true
+                })
+            });
+        }
+        limited.retain(|id, _| waiting.iter().any(|image| image.id == *id));
+        limited
+    }
+
     /// Takes a slot for the image, or says which limit is reached.
-    fn take(&mut self, image: &'a Image) -> Result<(), Limit> {
-        if self.today == 0 {
+    fn take(&mut self, image: &'a Image, is_urgent: bool) -> Result<(), Limit> {
+        if self.today == 0 || (self.today <= self.reserved && !is_urgent) {
             return Err(Limit::StartsPerDay);
         }
         if self.builds == 0 {
@@ -123,6 +159,22 @@ impl<'a> Slots<'a> {
         self.builds -= 1;
         Ok(())
     }
+}
+
+/// Whose share an image takes a part of.
+fn claimant(image: &Image) -> &str {
+    image.owner.as_ref().map_or(image.repository.as_str(), |owner| &owner.name)
+}
+
+/// Returns the largest number of slots that each claimant can have, where nobody gets more than it
+/// wants.
+fn equal_share(wanted: &BTreeMap<&str, usize>, capacity: usize) -> usize {
+    let fits = |share: &usize| wanted.values().map(|wanted| wanted.min(share)).sum::<usize>() <= capacity;
+    let most = wanted.values().max().copied().unwrap_or_default();
+    if fits(&most) {
+        return most;
+    }
+    (0..most).take_while(fits).last().unwrap_or_default()
 }
 
 /// Holds the images that got no slot, and updates the hold of the images that wait for their

@@ -13,7 +13,7 @@ use patchwave::facts::{
     Current, Declaration, Execution, ExecutionMode, ExecutionState, Facts, ImageFacts, Manifest,
     PipelineFacts, Version,
 };
-use patchwave::finding::{Coverage, Finding, FindingKey, Scan};
+use patchwave::finding::{Coverage, Finding, FindingKey};
 use patchwave::hierarchy::{Hierarchy, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Platform};
 use patchwave::intervention::Intervention;
@@ -150,7 +150,7 @@ impl Fleet {
             let layer = self.new_digest();
             self.layers.insert(layer.clone(), kept.clone());
             let layers = below.iter().cloned().chain([layer]).collect();
-            platforms.insert(platform, Manifest { digest: self.new_digest(), layers, scan: Scan::Missing });
+            platforms.insert(platform, Manifest::new(self.new_digest(), layers));
         }
         let version = Version {
             digest: self.new_digest(),
@@ -158,6 +158,7 @@ impl Fleet {
             built_at: None,
             revision: None,
             build_key: None,
+            tags: BTreeSet::new(),
             base: from.map(|from| from.digest),
             platforms,
         };

@@ -191,3 +191,91 @@ fn a_departed_image_gives_its_slot_back_when_its_build_has_ended() {
         .insert(gone, Departed { record: facts.record, execution: found(ExecutionState::Failed) });
     assert_eq!(fleet.plan().starts.len(), 1, "b2 gets the slot");
 }
+
+/// Somebody pushes to one repository all day. Another team's fix must not wait for midnight.
+#[test]
+fn each_owner_has_a_share_that_others_do_not_take_while_it_waits() {
+    let mut lines: String = (0..8).map(|n| format!("a{n}: scratch | owner: shop\n")).collect();
+    lines.push_str("z1: scratch | owner: pay\nz2: scratch | owner: pay\nz3: scratch");
+    for limit in ["maxConcurrentBuilds: 6", "maxStartsPerDay: 6"] {
+        let yaml =
+            family(&lines).replace("mode: enforce }\nimages", &format!("mode: enforce, {limit} }}\nimages"));
+        let mut fleet = Fleet::new(&yaml.replace("images:\n", "owners: { shop: {}, pay: {} }\nimages:\n"));
+        for n in 0..8 {
+            fleet.add_finding(&format!("a{n}"), &finding("CVE-1"));
+        }
+        for name in ["z1", "z2", "z3"] {
+            fleet.add_finding(name, &high("CVE-2"));
+        }
+        fleet.scan_all();
+        let mut started = fleet.pass();
+        started.sort();
+        let all = ["a0", "a1", "a2", "z1", "z2", "z3"];
+        // A fifth of the day is kept for critical findings: one of six.
+        let expected: &[&str] =
+            if limit.starts_with("maxStarts") { &["a0", "a1", "a2", "a3", "z1", "z2"] } else { &all };
+        assert_eq!(started, expected, "{limit}");
+    }
+    let mut fleet = Fleet::with_policy(
+        &lines.replace(" | owner: shop", "").replace(" | owner: pay", ""),
+        "maxConcurrentBuilds: 2",
+    );
+    for name in ["a0", "a1", "a2", "z1"] {
+        fleet.add_finding(name, &if name == "z1" { finding("CVE-1") } else { high("CVE-1") });
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["z1", "a0"], "with a share of less than one the most urgent go first");
+}
+
+#[test]
+fn what_nobody_else_waits_for_is_left_to_one_owner() {
+    let lines: String = (0..6).map(|n| format!("a{n}: scratch | owner: shop\n")).collect();
+    let yaml = family(&lines).replace(
+        "mode: enforce }\nimages",
+        "mode: enforce, maxConcurrentBuilds: 4 }\nowners: { shop: {} }\nimages",
+    );
+    let mut fleet = Fleet::new(&yaml);
+    for n in 0..6 {
+        fleet.add_finding(&format!("a{n}"), &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass().len(), 4);
+}
+
+#[test]
+fn a_part_of_the_day_is_kept_for_critical_findings() {
+    let mut fleet = Fleet::with_policy("a: scratch\nb: scratch\nc: scratch", "maxStartsPerDay: 10");
+    fleet.add_finding("a", &high("CVE-1"));
+    fleet.add_finding("b", &finding("CVE-2"));
+    fleet.add_finding("c", &high("CVE-3"));
+    fleet.scan_all();
+    fleet.facts.slots.started_today = 6;
+    assert_eq!(fleet.pass(), ["b", "a"]);
+    assert_eq!(fleet.limit("c"), Limit::StartsPerDay);
+    assert_eq!(fleet.facts.slots.started_today, 8);
+}
+
+/// Each push of the parent is a reason to rebuild, and the build changes nothing.
+#[test]
+fn builds_that_change_nothing_are_made_ever_more_rarely_but_for_a_critical_finding() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    let mut built = 0;
+    for _ in 0..48 {
+        fleet.wait("30m");
+        fleet.push(&id("b"));
+        fleet.scan_all();
+        fleet.wait("11m");
+        if fleet.pass().contains(&"a".to_owned()) {
+            built += 1;
+            fleet.wait("5m");
+            fleet.end("a", ExecutionState::Succeeded);
+            fleet.pass();
+        }
+    }
+    assert!((4..=8).contains(&built), "{built} builds in 33 hours");
+    let Hold::BackOff { because, .. } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
+    assert!(because.ends_with("builds succeeded and changed nothing"), "{because}");
+    fleet.add_finding("a", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["a"], "a critical finding does not wait");
+}

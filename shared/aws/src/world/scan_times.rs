@@ -9,7 +9,7 @@ use patchwave_tests::accounts::{FakeAccounts, Region};
 use serde_json::json;
 
 use super::{AwsWorld, wired};
-use crate::ecr::Ecr;
+use crate::ecr::{Cache, Ecr};
 use crate::fake::{self, digest};
 use crate::inspector::Inspector;
 
@@ -22,7 +22,7 @@ async fn scans(accounts: &Arc<FakeAccounts>, images: &[usize]) -> Vec<Scan> {
     });
     let inspector = crate::survey::tests::config(&server.url()).await;
     let world = AwsWorld {
-        registry: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry),
+        registry: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry, &Cache::default()),
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&inspector), &registry),
         ..wired::world(|_| server.url(), &registry, "patchwave")
     };

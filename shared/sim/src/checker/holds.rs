@@ -60,7 +60,10 @@ impl State {
         let limits = hierarchy.limits();
         match limit {
             Limit::ConcurrentBuilds => self.ledger.held_by().len() >= limits.max_concurrent_builds as usize,
-            Limit::StartsPerDay => self.ledger.slots(now).started_today >= limits.max_starts_per_day,
+            // A part of the day is kept for what is urgent.
+            Limit::StartsPerDay => {
+                self.ledger.slots(now).started_today >= limits.of_start(false).max_starts_per_day
+            }
             Limit::Pipeline => image.pipeline.as_ref().is_some_and(|p| self.pipelines.is_running(&p.name)),
             Limit::OwnersBuilds => false,
         }

@@ -12,7 +12,9 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+};
 
 use super::FaultyWorld;
 use crate::faults::{Read, Service};
@@ -95,6 +97,16 @@ impl World for FaultyWorld<'_> {
                 answers.map(|(name, answer)| (name.clone(), item(&name).and(answer))).collect()
             }
             Err(fault) => repositories.iter().map(|name| (name.clone(), Err(fault.clone()))).collect(),
+        }
+    }
+
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
+        match self.before(Service::Registry) {
+            Ok(()) => self.world.diff_ids(wanted).await,
+            Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
         }
     }
 
@@ -224,7 +236,7 @@ impl World for FaultyWorld<'_> {
         self.after(Service::Schedules).await
     }
 
-    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.before_change(Service::Scanner).await?;
         let asked = self.world.request_scan(repository, manifest).await;
         self.after(Service::Scanner).await?;
