@@ -29,15 +29,15 @@ pub enum Intervention {
 pub struct NotDecided(String);
 
 impl Intervention {
-    /// Returns `record` with the decision in it. From then on each tick plans the image.
+    /// Returns `record` with the decision in it. The next tick looks at the image.
     ///
     /// # Errors
     ///
     /// An approval needs the current version, so it fails if that is not known.
     pub fn write(self, image: &Image, facts: &ImageFacts, decided: Decided) -> Result<Record, NotDecided> {
         let ImageFacts { current, record, .. } = facts;
-        // The next tick reads again what could not be read.
-        let mut record = Record { unsettled: true, unread: None, ..record.clone() };
+        // The next tick looks at it, and reads again what could not be read.
+        let mut record = Record { recheck_at: Some(decided.at), unread_since: None, ..record.clone() };
         if matches!(self, Self::Approve | Self::Release)
             && let Some(accepted) = accepted(image, facts, &decided)
         {

@@ -30,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 use crate::image::{Digest, ImageId};
 use crate::inventory::EntryKey;
 use crate::plan::Start;
+use crate::record::Record;
 use crate::time::{Span, Timestamp};
 
 /// The partition key's attribute: a string.
@@ -45,14 +46,19 @@ pub const RECORD: &str = "record";
 /// It rises when a field is renamed. It also rises with a new field that an older Patchwave must
 /// not drop when it writes the record. An older Patchwave does not read or write a newer record.
 pub const FORMAT: &str = "format";
-/// The format that this version writes, and the only one that it reads.
-pub const CURRENT_FORMAT: u32 = 2;
-/// The attribute of unsettled images' records, with the value [`YES`]. No other item has it.
+/// The format that this version writes. It reads the one before too.
+pub const CURRENT_FORMAT: u32 = 3;
+/// The part of the schedule that a record is in: a string, [`RECHECK`] or a [`line`]. Records of
+/// settled images do not have it, and no other item has.
+pub const PART: &str = "part";
+/// The place in that part: a string. Its order is the order in which images are looked at.
+pub const PLACE: &str = "place";
+/// The part of the schedule with the images that are looked at again at a time.
+pub const RECHECK: &str = "recheck";
+/// The sparse index of the records that are in the schedule: keys only.
+pub const SCHEDULE_INDEX: &str = "schedule";
+/// What records of format 2 have instead of [`PART`], with the value `yes`.
 pub const UNSETTLED: &str = "unsettled";
-/// The one value of [`UNSETTLED`].
-pub const YES: &str = "yes";
-/// The sparse index of the unsettled records: keys only.
-pub const UNSETTLED_INDEX: &str = "unsettled";
 /// The images whose builds hold a slot: a set of strings.
 pub const HELD_BY: &str = "images";
 /// How many builds started on a day: a number.
@@ -80,6 +86,29 @@ const INVENTORY: &str = "inventory";
 const BEGUN: &str = "begun";
 /// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
 const LONGEST_SORT: usize = 1_000;
+
+/// Returns the part of the schedule with the images of an owner that wait for a slot and nothing
+/// else, or those of all owners without a limit of their own.
+pub fn line(owner: Option<&str>) -> String {
+    owner.map_or_else(|| "ready".to_owned(), |owner| format!("ready#{owner}"))
+}
+
+/// Returns the part of the schedule that a record belongs to, and its place there. An image that
+/// must be looked at at a time is not in line until then.
+pub fn scheduled(image: &ImageId, record: &Record) -> Option<(String, String)> {
+    if let Some(at) = record.recheck_at {
+        return Some((RECHECK.to_owned(), place(at)));
+    }
+    let ready = record.ready.as_ref()?;
+    // The longest chain comes first, so its number is turned round.
+    let place = format!("{}#{:010}#{image}", place(ready.due), u32::MAX - ready.chain);
+    Some((line(ready.owner.as_deref()), place))
+}
+
+/// Returns the place of a time in the schedule. Places sort like the times.
+pub fn place(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
 
 /// The key of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,11 +244,11 @@ pub fn create_table(name: &str) -> Value {
     json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [text(PARTITION), text(SORT), text(UNSETTLED)],
+        "AttributeDefinitions": [text(PARTITION), text(SORT), text(PART), text(PLACE)],
         "KeySchema": [key(PARTITION, "HASH"), key(SORT, "RANGE")],
         "GlobalSecondaryIndexes": [{
-            "IndexName": UNSETTLED_INDEX,
-            "KeySchema": [key(UNSETTLED, "HASH"), key(PARTITION, "RANGE")],
+            "IndexName": SCHEDULE_INDEX,
+            "KeySchema": [key(PART, "HASH"), key(PLACE, "RANGE")],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         }],
         "SSESpecification": {"Enabled": true},
@@ -229,6 +258,7 @@ pub fn create_table(name: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Ready;
 
     #[test]
     fn a_records_key_names_its_image_and_no_other_key_does() {
@@ -237,6 +267,25 @@ mod tests {
         assert_eq!(Key::image(&Key::slots().partition), None);
         let now: Timestamp = "2026-01-02T23:59:59Z".parse().unwrap();
         assert_eq!(Key::day(now).sort, "day#2026-01-02");
+    }
+
+    #[test]
+    fn places_sort_by_time_and_then_by_the_longest_chain_below() {
+        let (a, b): (ImageId, ImageId) = ("a:1".parse().unwrap(), "b:1".parse().unwrap());
+        let ready = |due: &str, chain| {
+            let ready = Ready { owner: None, due: due.parse().unwrap(), chain };
+            Record { ready: Some(ready), ..Record::default() }
+        };
+        let early = ready("2026-01-02T03:04:05Z", 1);
+        let long = ready("2026-01-02T03:04:05.5Z", 10);
+        let short = ready("2026-01-02T03:04:05.5Z", 9);
+        let places = [(&b, &early), (&b, &long), (&a, &short), (&b, &short)];
+        let places = places.map(|(id, record)| scheduled(id, record).unwrap());
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(places.iter().all(|(part, _)| part == "ready"));
+        let rechecked = Record { recheck_at: Some(Timestamp::UNIX_EPOCH), ..early };
+        assert_eq!(scheduled(&a, &rechecked).unwrap().0, RECHECK, "the time comes before the line");
+        assert_eq!(scheduled(&a, &Record::default()), None);
     }
 
     #[test]
@@ -265,6 +314,6 @@ mod tests {
         let input = create_table("patchwave");
         let defined = input["AttributeDefinitions"].as_array().unwrap();
         let names: Vec<_> = defined.iter().map(|d| d["AttributeName"].as_str().unwrap()).collect();
-        assert_eq!(names, [PARTITION, SORT, UNSETTLED]);
+        assert_eq!(names, [PARTITION, SORT, PART, PLACE]);
     }
 }

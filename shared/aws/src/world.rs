@@ -16,7 +16,7 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave_converge::{
-    Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
 use crate::clients::Clients;
@@ -114,8 +114,12 @@ impl World for AwsWorld {
         Timestamp::now()
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        self.ledger.unsettled().await
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
+        self.ledger.due(now, most).await
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        self.ledger.ready(owner, most).await
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(rebuild_fanout.messages, requests.ticks + requests.rechecks);
         assert_eq!((requests.claims, requests.frees, requests.starts, requests.builds), (0, 0, 0, 0));
         let passes = rebuild_fanout.invocations + 1;
-        assert_eq!((requests.unsettled.calls, requests.slots.items), (passes, 2 * passes));
+        assert_eq!((requests.schedule.calls, requests.slots.items), (passes, 2 * passes));
         // A pass reads the record again before it sends a notice.
         assert_eq!(requests.records.items, rebuild_fanout.images + 39 + requests.notices.items);
     }

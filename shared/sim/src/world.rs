@@ -14,7 +14,7 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{
-    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
 use crate::registry::Layers;
@@ -39,12 +39,20 @@ impl World for SimulatedWorld {
         self.clock.get()
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
         let state = &mut *self.state.borrow_mut();
-        let unsettled = state.ledger.unsettled();
-        state.requests.unsettled.about(unsettled.len());
-        state.requests.query(unsettled.iter().map(key_bytes).sum());
-        Ok(unsettled)
+        let due = state.ledger.due(now, most);
+        state.requests.schedule.about(due.images.len());
+        state.requests.query(due.images.iter().map(key_bytes).sum());
+        Ok(due)
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        let state = &mut *self.state.borrow_mut();
+        let ready = state.ledger.ready(owner, most);
+        state.requests.schedule.about(ready.len());
+        state.requests.query(ready.iter().map(key_bytes).sum());
+        Ok(ready)
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

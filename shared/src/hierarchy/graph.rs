@@ -25,6 +25,8 @@ pub struct Hierarchy {
     by_repository: BTreeMap<Repository, Vec<u32>>,
     parents: Adjacency,
     children: Adjacency,
+    /// The limits of the owners that have one.
+    owner_limits: BTreeMap<String, u32>,
 }
 
 /// A parent or a child of an image.
@@ -60,7 +62,11 @@ impl Hierarchy {
             links.sort_unstable();
         }
         let (parents, children) = (Adjacency::new(&parents), Adjacency::new(&children));
-        Self { registry, limits, inspected, images, by_id, by_repository, parents, children }
+        let owners = images.iter().filter_map(|image| image.owner.as_ref());
+        let owner_limits =
+            owners.filter_map(|owner| Some((owner.name.clone(), owner.max_concurrent_builds?)));
+        let owner_limits = owner_limits.collect();
+        Self { registry, limits, inspected, images, by_id, by_repository, parents, children, owner_limits }
     }
 
     /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.
@@ -78,6 +84,11 @@ impl Hierarchy {
     /// Returns the limits of the whole fleet.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Returns how many builds of an owner run at once, for each owner that has such a limit.
+    pub fn owner_limits(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.owner_limits.iter().map(|(owner, most)| (owner.as_str(), *most))
     }
 
     /// Returns which accounts and Regions the inventory surveys; none if the file has no

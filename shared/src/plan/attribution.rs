@@ -14,6 +14,10 @@ use crate::image::ImageId;
 use crate::policy::UnknownFix;
 use crate::time::Timestamp;
 
+/// How many carriers of each finding an image's record names. If one no longer carries it, others
+/// still show it.
+const MOST_CARRIERS: usize = 3;
+
 /// How many rebuilds Patchwave tries for one finding before it quarantines the finding: one, and
 /// one retry.
 const TRIES: u32 = 2;
@@ -48,6 +52,10 @@ pub(super) struct Attribution<'a> {
     pub(super) due: Option<Due>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
+    /// Whether an image below waits for a scan of this one.
+    pub(super) is_awaited: bool,
+    /// Other images whose scans list a finding that this image answers for: a few for each finding.
+    pub(super) carriers: BTreeMap<FindingKey, BTreeSet<&'a ImageId>>,
 }
 
 /// The attribution of every image, and the scans that it waits for.
@@ -84,6 +92,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
                 Origin::Introduced(owner) => assign(context, &mut attributions, owner, &counted),
                 Origin::Stale(stale) => {
                     note_due(context, &mut attributions, &counted);
+                    note_carrier(&mut attributions, &stale.id, &counted);
                     attributions.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         attributions.of.entry(&carrier.id).or_default().above.insert(&stale.id);
@@ -101,6 +110,12 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     }
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
+        let mut first: Vec<_> = waiters.iter().collect();
+        first.sort_by_key(|(owner, counted)| (&owner.id, &counted.carrier.id));
+        for (owner, counted) in first {
+            note_carrier(&mut attributions, parent, counted);
+            note_carrier(&mut attributions, &owner.id, counted);
+        }
         for (owner, counted) in &waiters {
             let is_overdue = waited_enough(context, parent, owner, counted);
             if is_overdue && is_retried(owner, counted.finding, counted.coverage) {
@@ -118,6 +133,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
                 attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
                 attributions.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
+                attributions.of.entry(parent).or_default().is_awaited = true;
             }
         }
     }
@@ -250,6 +266,7 @@ fn assign<'a>(
     owner: &'a Image,
     counted: &Counted<'a>,
 ) {
+    note_carrier(attributions, &owner.id, counted);
     // The owner's own scan describes its package best: the carrier may have another version of it.
     let own = context.current(&owner.id).and_then(|version| listed(version, &counted.finding.key));
     let (finding, coverage) = own.unwrap_or((counted.finding, counted.coverage));
@@ -297,6 +314,18 @@ fn assign<'a>(
     let last = context.record(&owner.id).tries.filter(|_| is_retried(owner, finding, coverage));
     let appeared = last.map_or(counted.appeared, |tries| counted.appeared.max(tries.last));
     note_due(context, attributions, &Counted { appeared, ..*counted });
+}
+
+/// Notes that `owner` answers for a finding of another image.
+fn note_carrier<'a>(attributions: &mut Attributions<'a>, owner: &'a ImageId, counted: &Counted<'a>) {
+    if *owner == counted.carrier.id {
+        return;
+    }
+    let of_owner = attributions.of.entry(owner).or_default();
+    let carriers = of_owner.carriers.entry(counted.finding.key.clone()).or_default();
+    if carriers.len() < MOST_CARRIERS {
+        carriers.insert(&counted.carrier.id);
+    }
 }
 
 enum Help {

@@ -15,9 +15,9 @@ use crate::record::Record;
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
 
-/// How often the template schedules the tick. If a wait ends later than that, the tick is early
-/// enough.
-pub(super) const TICK: Span = Span::minutes(15);
+/// How often the template schedules the tick. An event that has not come within this time is taken
+/// for lost.
+pub const TICK: Span = Span::minutes(15);
 
 /// The planner's inputs. The records are those after builds and proofs were settled.
 pub(super) struct Context<'a> {
@@ -48,7 +48,9 @@ impl<'a> Context<'a> {
             let (record, proofs) = resolve(hierarchy, facts, image, now);
             context.images.push(image);
             context.records.insert(&image.id, record);
-            verdicts.extend(proofs);
+            if !facts.carriers.contains(&image.id) {
+                verdicts.extend(proofs);
+            }
         }
         (context, verdicts)
     }
@@ -56,6 +58,12 @@ impl<'a> Context<'a> {
     /// Returns the images in scope, parents before children.
     pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
         self.images.iter().copied()
+    }
+
+    /// Returns the images that are decided about, parents before children: all but those that were
+    /// observed for what they carry.
+    pub(super) fn decided(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
+        self.images().filter(|image| !self.facts.carriers.contains(&image.id))
     }
 
     pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {

@@ -14,7 +14,7 @@ use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::{Ended, Failures, PendingProof};
+use crate::record::{Ended, Failures, PendingProof, Ready};
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -26,8 +26,10 @@ pub(super) struct Decision<'a> {
     /// Since when the image, or an ancestor whose change it will follow, has been about to change.
     /// Nothing if it is settled.
     pub(super) moving_since: Option<Timestamp>,
-    /// Whether the image waits only for time, a build or a scan, so that each tick must plan it.
+    /// Whether the image waits only for time, a build or a scan, so that a tick must look at it.
     pub(super) unsettled: bool,
+    /// Its place in line, if it starts now or waits for nothing but a slot.
+    pub(super) ready: Option<Ready>,
 }
 
 /// All decisions, as they are made: parents before children.
@@ -41,7 +43,7 @@ pub(super) fn decide<'a>(
 ) -> Decisions<'a> {
     let mut decisions = Decisions::new();
     let nothing = Attribution::default();
-    for image in context.images() {
+    for image in context.decided() {
         let attribution = attributions.of.get(&image.id).unwrap_or(&nothing);
         let reasons = reasons.remove(&image.id).unwrap_or_default();
         let decision =
@@ -68,6 +70,7 @@ impl<'a> Candidate<'_, 'a> {
             reasons: Vec::new(),
             moving_since: self.moving_since(hold.as_ref()),
             unsettled: self.is_unsettled(hold.as_ref()),
+            ready: None,
             hold,
         }
     }
@@ -207,7 +210,7 @@ impl<'a> Candidate<'_, 'a> {
     /// Holds the image for a parent that is about to change for reasons older than the image's own
     /// wait, or for a parent that has no version.
     fn waiting_on_moving(&self) -> Option<Hold> {
-        let since = self.context.record(&self.image.id).waiting_since.unwrap_or(self.context.now);
+        let since = self.waiting_since();
         let parent = self.context.hierarchy.parents(&self.image.id).find(|parent| {
             let id = &parent.image.id;
             let is_moving =
@@ -221,6 +224,17 @@ impl<'a> Candidate<'_, 'a> {
                 || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
         })?;
         Some(self.waiting_on(&parent.image.id))
+    }
+
+    /// Returns since when the image has waited. A child that no pass has reached yet, on the walk
+    /// over the children of a settled parent, has waited since that settled. So a parent that
+    /// changes every hour cannot make it wait again and again.
+    fn waiting_since(&self) -> Timestamp {
+        let parents = self.context.hierarchy.parents(&self.image.id);
+        let walks = parents.filter_map(|parent| self.context.record(&parent.image.id).rolling.as_ref());
+        let reached_from = || walks.map(|walk| walk.since).min();
+        let waiting_since = self.context.record(&self.image.id).waiting_since;
+        waiting_since.or_else(reached_from).unwrap_or(self.context.now)
     }
 
     /// Whether the build of a parent has run longer than `maxBuildTime`. Such a build may never

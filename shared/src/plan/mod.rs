@@ -33,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use context::TICK;
 pub use due::{Deadline, Due};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
@@ -99,7 +100,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
 
     let attributions = attribution::attribution(&context);
     let reasons =
-        context.images().map(|image| (&image.id, reasons_of(&context, image, &attributions))).collect();
+        context.decided().map(|image| (&image.id, reasons_of(&context, image, &attributions))).collect();
     let mut decisions = decide::decide(&context, &attributions, reasons);
     plan.freed = slots::freed(&context);
     plan.returned = slots::returned(&context);
@@ -115,7 +116,7 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     }
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
-    plan.recheck_at = recheck::recheck_at(&context, &decisions);
+    plan.recheck_at = recheck::first(&context, decisions.keys(), &plan.records);
     plan.unknown = unknowns::unknowns(&context, &attributions, &plan.records);
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
@@ -157,7 +158,7 @@ fn reasons_of<'a>(
 /// Returns the platform manifests that a proof waits for and that were never scanned: not every
 /// repository scans on push.
 fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
-    let awaited = context.images().filter(|image| context.record(&image.id).proof.is_some());
+    let awaited = context.decided().filter(|image| context.record(&image.id).proof.is_some());
     awaited
         .flat_map(|image| {
             let version = context.current(&image.id);

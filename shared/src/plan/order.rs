@@ -13,6 +13,7 @@ use super::due::Due;
 use super::{Awaited, Hold, Limit};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
+use crate::record::Ready;
 use crate::time::{Span, Timestamp};
 
 /// Seconds of a day.
@@ -36,6 +37,17 @@ pub(super) fn order<'a>(
     // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
     let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
     ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
+    for image in &ready {
+        if let Some(decision) = decisions.get_mut(&image.id) {
+            let chain = below.get(&image.id).copied().unwrap_or_default();
+            let owner = image.owner.as_ref().filter(|owner| owner.max_concurrent_builds.is_some());
+            decision.ready = Some(Ready {
+                owner: owner.map(|owner| owner.name.clone()),
+                due: due(image).unwrap_or(context.now),
+                chain: u32::try_from(chain).unwrap_or(u32::MAX),
+            });
+        }
+    }
     let running: Vec<&Image> = running.iter().filter_map(|id| context.hierarchy.image(id).ok()).collect();
     let is_urgent = |image: &Image| due_of.get(&image.id).is_some_and(Due::is_urgent);
     let mut slots = Slots::free(context, &running);

@@ -196,7 +196,7 @@ fn time_proves_nothing_where_a_config_could_not_be_read() {
         let Hold::Unknown { because } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
         assert!(because.ends_with("is not known: throttled"), "{because}");
         fleet.pass();
-        assert!(fleet.record("a").unsettled);
+        assert!(fleet.record("a").recheck_at.is_some(), "a tick looks at it again");
     }
     let mut fleet = Fleet::of("b: scratch\n a: scratch + b");
     fleet.image("b").unread_configs = Some("throttled".into());

@@ -147,7 +147,7 @@ fn run(fleet: &mut Fleet, picks: &[(Index, bool)]) {
         assert!(fleet.plan().starts.is_empty(), "planning again after apply starts something");
         let running = fleet.claimed();
         if running.is_empty() {
-            let later = fleet.facts.images.values().any(|facts| facts.record.unsettled);
+            let later = fleet.facts.images.values().any(|facts| facts.record.is_scheduled());
             if !later {
                 return;
             }

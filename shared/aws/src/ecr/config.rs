@@ -109,6 +109,6 @@ impl Ecr {
     }
 }
 
-fn body(response: &mut HttpResponse) -> (u16, Vec<u8>) {
+fn body(response: &HttpResponse) -> (u16, Vec<u8>) {
     (response.status().as_u16(), response.body().bytes().unwrap_or_default().to_vec())
 }

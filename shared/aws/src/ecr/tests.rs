@@ -626,11 +626,15 @@ async fn a_config_that_may_not_be_read_is_a_fault() {
 
 #[tokio::test]
 async fn the_stable_tags_that_name_the_current_version_are_told_with_it() {
-    let image = json!({"tier": "base", "repository": "base/os", "tags": ["1", "1.0", "1.0.3"], "from": "scratch"});
+    let image =
+        json!({"tier": "base", "repository": "base/os", "tags": ["1", "1.0", "1.0.3"], "from": "scratch"});
     let hierarchy = hierarchy(&[image]);
-    let registry = Registry::default()
-        .push("base/os", 1, &["1.0.3"], manifest(1, &json!({})))
-        .push("base/os", 2, &["1", "1.0", "edge"], manifest(2, &json!({})));
+    let registry = Registry::default().push("base/os", 1, &["1.0.3"], manifest(1, &json!({}))).push(
+        "base/os",
+        2,
+        &["1", "1.0", "edge"],
+        manifest(2, &json!({})),
+    );
     let (ecr, _) = registry.connect();
     let current = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await.into_values().next().unwrap();
     let tags = current.unwrap().version().unwrap().tags;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchwave::facts::Facts;
+use patchwave::hierarchy::Direction;
 use patchwave::image::ImageId;
 use patchwave_converge::observe;
 use patchwave_tests::content::{self, Annotations};
@@ -16,7 +17,8 @@ async fn observed(account: &Harness, image: &ImageId) -> Facts {
     let settings = account.settings();
     let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
     let world = wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"]);
-    let scope = patchwave_converge::scope(&account.hierarchy, &[], &[image.clone()].into());
+    let scope = account.hierarchy.query([image], Direction::Ancestors).unwrap();
+    let scope = scope.resolve().ids().cloned().collect();
     observe(&world, &account.hierarchy, &scope).await.unwrap()
 }
 

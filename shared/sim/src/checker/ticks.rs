@@ -46,7 +46,7 @@ impl State {
         let started = looks.iter().filter(|(_, (_, hold))| hold.is_none()).map(|(id, _)| id).collect();
         let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
         // An error names an image whose record cannot be read.
-        let mut unsettled = self.ledger.unsettled();
+        let mut unsettled = self.ledger.scheduled();
         unsettled.extend(self.without_record(hierarchy, now));
         let is_seen = |image: &&Image| !unsettled.contains(&image.id) && self.is_seen(hierarchy, image);
         let seen = hierarchy.images().filter(is_seen);

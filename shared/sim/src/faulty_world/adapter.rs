@@ -13,7 +13,7 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{
-    Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
 use super::FaultyWorld;
@@ -27,9 +27,14 @@ impl World for FaultyWorld<'_> {
         if self.faults.skew < 0 { skew.before(now) } else { skew.after(now) }
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
         self.before(Service::Ledger)?;
-        self.world.unsettled().await
+        self.world.due(now, most).await
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        self.before(Service::Ledger)?;
+        self.world.ready(owner, most).await
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

@@ -1,0 +1,159 @@
+//! What an invocation still has to look at.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use patchwave::facts::Slots;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
+use patchwave::time::Timestamp;
+use patchwave::trigger::Trigger;
+
+use crate::Budget;
+use crate::apply::Applied;
+use crate::scope;
+use crate::world::{Fault, World};
+
+/// The images that one look names.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// Those that a trigger names, or an earlier look of this invocation.
+    pub(crate) named: BTreeSet<ImageId>,
+    /// Those that are due by the schedule, or in line for a free slot. Their records confirm it:
+    /// an index lags.
+    pub(crate) scheduled: BTreeSet<ImageId>,
+    pub(crate) slots: Slots,
+}
+
+impl Page {
+    fn len(&self) -> usize {
+        self.named.len() + self.scheduled.len()
+    }
+}
+
+/// What is left to look at. An event is about the images that it names. A tick is about what is
+/// due. Either starts what is ready, where slots are free.
+pub(crate) struct Agenda<'h> {
+    hierarchy: &'h Hierarchy,
+    budget: Budget,
+    /// Most images that one look names.
+    most: usize,
+    /// A tick reads what is due.
+    reads_due: bool,
+    /// A sweep names all images, so it need not read who is in line.
+    reads_ready: bool,
+    named: VecDeque<ImageId>,
+    /// Images whose children are walked over.
+    rolling: BTreeSet<ImageId>,
+    /// Images whose records others wrote first.
+    again: BTreeSet<ImageId>,
+    retries: u32,
+    /// What came from the schedule already. The index may still show it as it was.
+    taken_due: BTreeSet<ImageId>,
+    taken_ready: BTreeSet<ImageId>,
+    looks: u32,
+    /// The first time in the schedule that lies ahead.
+    pub(crate) next_due: Option<Timestamp>,
+}
+
+impl<'h> Agenda<'h> {
+    pub(crate) fn new(hierarchy: &'h Hierarchy, triggers: &[Trigger], budget: Budget) -> Self {
+        Self {
+            hierarchy,
+            budget,
+            most: budget.images.max(1),
+            reads_due: triggers.contains(&Trigger::Tick),
+            reads_ready: !triggers.contains(&Trigger::Sweep),
+            named: scope::named(hierarchy, triggers).into(),
+            rolling: BTreeSet::new(),
+            again: BTreeSet::new(),
+            retries: 0,
+            taken_due: BTreeSet::new(),
+            taken_ready: BTreeSet::new(),
+            looks: 0,
+            next_due: None,
+        }
+    }
+
+    /// Returns what to look at next, or nothing if all is done. The first look is always made: it
+    /// gives back the slots of images that left the hierarchy.
+    pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {
+        if self.looks > 0 && self.is_done() && !self.reads_due && !self.reads_ready {
+            return Ok(None);
+        }
+        let mut page = Page { slots: world.slots(world.now()).await?, ..Page::default() };
+        page.named.append(&mut self.again);
+        while page.len() < self.most
+            && let Some(id) = self.named.pop_front().or_else(|| self.rolling.pop_first())
+        {
+            page.named.insert(id);
+        }
+        if self.reads_due && page.len() < self.most {
+            self.add_due(world, &mut page).await?;
+        }
+        if self.reads_ready {
+            self.add_ready(world, &mut page).await?;
+        }
+        self.looks += 1;
+        Ok((page.len() > 0 || self.looks == 1).then_some(page))
+    }
+
+    async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
+        let due = world.due(world.now(), self.most - page.len() + self.taken_due.len()).await?;
+        self.next_due = due.next;
+        for id in due.images {
+            if page.len() < self.most && !page.named.contains(&id) && self.taken_due.insert(id.clone()) {
+                page.scheduled.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the first images of each line, as many as slots are free.
+    async fn add_ready<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
+        for (line, room) in self.free(&page.slots) {
+            for id in world.ready(line, room + self.taken_ready.len()).await? {
+                if self.taken_ready.insert(id.clone()) && !page.named.contains(&id) {
+                    page.scheduled.insert(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many images of each line may start: of each owner that has a limit, and of all
+    /// others.
+    fn free(&self, slots: &Slots) -> Vec<(Option<&'h str>, usize)> {
+        let limits = self.hierarchy.limits();
+        let left = |most: u32, used: usize| (most as usize).saturating_sub(used);
+        let today = left(limits.max_starts_per_day, slots.started_today as usize);
+        let free = left(limits.max_concurrent_builds, slots.held_by.len()).min(today).min(self.most);
+        let owners = slots.held_by.iter().filter_map(|id| self.hierarchy.image(id).ok()?.owner.as_ref());
+        let running = |name: &str| owners.clone().filter(|owner| owner.name == name).count();
+        let of_owners =
+            self.hierarchy.owner_limits().map(|(name, most)| (Some(name), left(most, running(name))));
+        let lines = of_owners.chain([(None, free)]).map(|(line, room)| (line, room.min(free)));
+        lines.filter(|(_, room)| *room > 0).collect()
+    }
+
+    /// Notes what a look left to do.
+    pub(crate) fn note(&mut self, applied: &Applied) {
+        self.rolling.extend(applied.rolling.iter().cloned());
+        if applied.left.is_empty() {
+            return;
+        }
+        self.retries += 1;
+        if self.retries <= self.budget.retries {
+            self.again.extend(applied.left.iter().cloned());
+        }
+    }
+
+    /// Returns whether the images that a look left are looked at again.
+    pub(crate) fn tries_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Returns whether nothing is left that this invocation knows of.
+    pub(crate) fn is_done(&self) -> bool {
+        self.named.is_empty() && self.rolling.is_empty() && self.again.is_empty()
+    }
+}
