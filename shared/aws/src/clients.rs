@@ -353,7 +353,7 @@ mod tests {
         let _ = clients.assume("444455556666", &role, "test").await;
         let asked = asked.lock().unwrap().clone();
         let fips = [
-            "ecr-fips.us-west-2.amazonaws.com",
+            "api.ecr-fips.us-west-2.amazonaws.com",
             "codepipeline-fips.us-east-1.amazonaws.com",
             "dynamodb.us-gov-west-1.amazonaws.com",
             "sts-fips.us-east-1.amazonaws.com",

@@ -10,7 +10,7 @@ use patchwave::trigger::ScheduleKind;
 use patchwave_tests::mutate::mutations;
 use serde_json::json;
 
-use crate::ecr::{Ecr, ScanRead};
+use crate::ecr::{Cache, Ecr, ScanRead};
 use crate::fake;
 use crate::lambda::read_batch;
 use crate::manifest;
