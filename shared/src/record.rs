@@ -20,7 +20,7 @@ pub struct Record {
     /// When a tick looks at the image again. Nothing if it is settled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recheck_at: Option<Timestamp>,
-    /// Its place in the line of those that wait for a free slot and for nothing else.
+    /// Its place in the queue of those that wait for a free slot and for nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
     /// Since when its children have had a reason to wait for it. When that ends, they are looked
@@ -30,9 +30,10 @@ pub struct Record {
     /// Which of its children passes have not looked at since it settled or changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,
-    /// Whether images below wait for a scan of it. When the scan is there, they are looked at.
-    #[serde(skip_serializing_if = "crate::is_default")]
-    pub is_awaited: bool,
+    /// Images below wait for a scan of it that is newer than this. When it is there, they are looked
+    /// at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaited_after: Option<Timestamp>,
     /// Images whose scans list findings that this image answers for: a few for each finding. A pass
     /// that decides about this image observes them too.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -98,12 +99,12 @@ pub struct Record {
     pub frozen: Option<Decided>,
 }
 
-/// A place in the line of those that wait for a free slot.
+/// A place in the queue of those that wait for a free slot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
-    /// The owner, if the owner has a limit of its own. Each such owner has a line of its own, so
-    /// that no owner at its limit stands before others.
+    /// The owner, if the owner has a limit of its own. Each such owner has a queue of its own, so
+    /// that no owner at its limit delays others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// When the rebuild is due: the earliest goes first.

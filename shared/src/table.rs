@@ -48,16 +48,16 @@ pub const RECORD: &str = "record";
 pub const FORMAT: &str = "format";
 /// The format that this version writes. It reads the one before too.
 pub const CURRENT_FORMAT: u32 = 3;
-/// The part of the schedule that a record is in: a string, [`RECHECK`] or a [`line`]. Records of
-/// settled images do not have it, and no other item has.
-pub const PART: &str = "part";
-/// The place in that part: a string. Its order is the order in which images are looked at.
-pub const PLACE: &str = "place";
-/// The part of the schedule with the images that are looked at again at a time.
+/// The queue of the schedule that a record is in: a string, [`RECHECK`] or a [`ready`] queue. Records
+/// of settled images do not have it, and no other item has.
+pub const QUEUE: &str = "queue";
+/// The rank in that queue: a string. Its order is the order in which images are looked at.
+pub const RANK: &str = "rank";
+/// The queue of the images that are looked at again at a time.
 pub const RECHECK: &str = "recheck";
 /// The sparse index of the records that are in the schedule: keys only.
 pub const SCHEDULE_INDEX: &str = "schedule";
-/// What records of format 2 have instead of [`PART`], with the value `yes`.
+/// What records of format 2 have instead of [`QUEUE`], with the value `yes`.
 pub const UNSETTLED: &str = "unsettled";
 /// The images whose builds hold a slot: a set of strings.
 pub const HELD_BY: &str = "images";
@@ -87,26 +87,26 @@ const BEGUN: &str = "begun";
 /// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
 const LONGEST_SORT: usize = 1_000;
 
-/// Returns the part of the schedule with the images of an owner that wait for a slot and nothing
-/// else, or those of all owners without a limit of their own.
-pub fn line(owner: Option<&str>) -> String {
+/// Returns the queue of the images of an owner that wait for a slot and nothing else, or of those of
+/// all owners without a limit of their own.
+pub fn ready(owner: Option<&str>) -> String {
     owner.map_or_else(|| "ready".to_owned(), |owner| format!("ready#{owner}"))
 }
 
-/// Returns the part of the schedule that a record belongs to, and its place there. An image that
-/// must be looked at at a time is not in line until then.
+/// Returns the queue of a record, and its rank there. An image that must be looked at at a time is
+/// in no other queue until then.
 pub fn scheduled(image: &ImageId, record: &Record) -> Option<(String, String)> {
     if let Some(at) = record.recheck_at {
-        return Some((RECHECK.to_owned(), place(at)));
+        return Some((RECHECK.to_owned(), rank(at)));
     }
-    let ready = record.ready.as_ref()?;
+    let place = record.ready.as_ref()?;
     // The longest chain comes first, so its number is turned round.
-    let place = format!("{}#{:010}#{image}", place(ready.due), u32::MAX - ready.chain);
-    Some((line(ready.owner.as_deref()), place))
+    let rank = format!("{}#{:010}#{image}", rank(place.due), u32::MAX - place.chain);
+    Some((ready(place.owner.as_deref()), rank))
 }
 
-/// Returns the place of a time in the schedule. Places sort like the times.
-pub fn place(at: Timestamp) -> String {
+/// Returns the rank of a time. Ranks sort like the times.
+pub fn rank(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
@@ -244,11 +244,11 @@ pub fn create_table(name: &str) -> Value {
     json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [text(PARTITION), text(SORT), text(PART), text(PLACE)],
+        "AttributeDefinitions": [text(PARTITION), text(SORT), text(QUEUE), text(RANK)],
         "KeySchema": [key(PARTITION, "HASH"), key(SORT, "RANGE")],
         "GlobalSecondaryIndexes": [{
             "IndexName": SCHEDULE_INDEX,
-            "KeySchema": [key(PART, "HASH"), key(PLACE, "RANGE")],
+            "KeySchema": [key(QUEUE, "HASH"), key(RANK, "RANGE")],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         }],
         "SSESpecification": {"Enabled": true},
@@ -270,21 +270,21 @@ mod tests {
     }
 
     #[test]
-    fn places_sort_by_time_and_then_by_the_longest_chain_below() {
+    fn ranks_sort_by_time_and_then_by_the_longest_chain_below() {
         let (a, b): (ImageId, ImageId) = ("a:1".parse().unwrap(), "b:1".parse().unwrap());
-        let ready = |due: &str, chain| {
+        let in_queue = |due: &str, chain| {
             let ready = Ready { owner: None, due: due.parse().unwrap(), chain };
             Record { ready: Some(ready), ..Record::default() }
         };
-        let early = ready("2026-01-02T03:04:05Z", 1);
-        let long = ready("2026-01-02T03:04:05.5Z", 10);
-        let short = ready("2026-01-02T03:04:05.5Z", 9);
-        let places = [(&b, &early), (&b, &long), (&a, &short), (&b, &short)];
-        let places = places.map(|(id, record)| scheduled(id, record).unwrap());
-        assert!(places.is_sorted(), "{places:?}");
-        assert!(places.iter().all(|(part, _)| part == "ready"));
+        let early = in_queue("2026-01-02T03:04:05Z", 1);
+        let long = in_queue("2026-01-02T03:04:05.5Z", 10);
+        let short = in_queue("2026-01-02T03:04:05.5Z", 9);
+        let ranks = [(&b, &early), (&b, &long), (&a, &short), (&b, &short)];
+        let ranks = ranks.map(|(id, record)| scheduled(id, record).unwrap());
+        assert!(ranks.is_sorted(), "{ranks:?}");
+        assert!(ranks.iter().all(|(queue, _)| queue == "ready"));
         let rechecked = Record { recheck_at: Some(Timestamp::UNIX_EPOCH), ..early };
-        assert_eq!(scheduled(&a, &rechecked).unwrap().0, RECHECK, "the time comes before the line");
+        assert_eq!(scheduled(&a, &rechecked).unwrap().0, RECHECK, "the time comes first");
         assert_eq!(scheduled(&a, &Record::default()), None);
     }
 
@@ -314,6 +314,6 @@ mod tests {
         let input = create_table("patchwave");
         let defined = input["AttributeDefinitions"].as_array().unwrap();
         let names: Vec<_> = defined.iter().map(|d| d["AttributeName"].as_str().unwrap()).collect();
-        assert_eq!(names, [PARTITION, SORT, PART, PLACE]);
+        assert_eq!(names, [PARTITION, SORT, QUEUE, RANK]);
     }
 }

@@ -27,7 +27,7 @@ pub async fn check<W: World>(empty: impl AsyncFn() -> Rc<W>) {
     only_the_reader_of_the_last_write_gives_a_slot_back(&*empty().await).await;
     a_refused_start_gives_its_slot_and_its_share_of_its_day_back(&*empty().await).await;
     the_index_follows_the_records(&*empty().await).await;
-    images_stand_in_the_line_of_their_owner_by_urgency(&*empty().await).await;
+    images_are_in_the_queue_of_their_owner_by_urgency(&*empty().await).await;
     hundreds_of_records_are_read_and_the_missing_ones_left_out(&*empty().await).await;
     a_claim_is_read_back_whole(&*empty().await).await;
     a_record_of_every_field_is_read_back_whole(&*empty().await).await;
@@ -178,7 +178,7 @@ async fn the_index_follows_the_records<W: World>(ledger: &W) {
     assert_eq!(ledger.due(tomorrow(), 9).await, listed(vec![id(3)], None));
 }
 
-async fn images_stand_in_the_line_of_their_owner_by_urgency<W: World>(ledger: &W) {
+async fn images_are_in_the_queue_of_their_owner_by_urgency<W: World>(ledger: &W) {
     let ready = |owner: Option<&str>, due, chain| Record {
         ready: Some(Ready { owner: owner.map(Into::into), due, chain }),
         ..Record::default()
@@ -219,7 +219,7 @@ async fn a_record_of_every_field_is_read_back_whole<W: World>(ledger: &W) {
     let (finding, by) = ("CVE-2026-1000 in openssl", json!({ "by": "jo", "at": now() }));
     let mut record: Record = serde_json::from_value(json!({
         "recheckAt": now(), "ready": { "owner": "payments", "due": now(), "chain": 3 }, "movingSince": now(),
-        "rolling": { "since": now(), "after": "os/1:1" }, "carriers": ["os/2:1"], "unreadSince": now(), "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
+        "rolling": { "since": now(), "after": "os/1:1" }, "carriers": ["os/2:1"], "unreadSince": now(), "awaitedAfter": now(), "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
         "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": 4_294_967_295_u32,
         "failures": { "count": 3, "last": now(), "inputs": "x", "ended": "failed" },
         "ineffective": { finding: { "builds": 1, "inputs": "x", "fix": { "version": "1:1.0.1-2+b~é" } } },

@@ -53,12 +53,12 @@ impl Ledger {
 
     /// Reads what is due, the longest due first, and when the next image will be.
     pub(crate) async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
-        let now = table::place(now);
+        let now = table::rank(now);
         let mut due = Due::default();
         // One more than wanted shows when the next one is due.
-        for (place, image) in self.scheduled(table::RECHECK, most.saturating_add(1)).await? {
-            if place > now {
-                due.next = place.parse().ok();
+        for (rank, image) in self.scheduled(table::RECHECK, most.saturating_add(1)).await? {
+            if rank > now {
+                due.next = rank.parse().ok();
                 break;
             }
             if due.images.len() < most {
@@ -68,20 +68,20 @@ impl Ledger {
         Ok(due)
     }
 
-    /// Reads the first images of a line.
+    /// Reads the first images of an owner's queue, or of the queue of all others.
     pub(crate) async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
-        let line = self.scheduled(&table::line(owner), most).await?;
-        Ok(line.into_iter().map(|(_, image)| image).collect())
+        let queue = self.scheduled(&table::ready(owner), most).await?;
+        Ok(queue.into_iter().map(|(_, image)| image).collect())
     }
 
-    /// Reads the first images of a part of the schedule, each with its place.
-    async fn scheduled(&self, part: &str, most: usize) -> Result<Vec<(String, ImageId)>, Fault> {
+    /// Reads the first images of a queue, each with its rank.
+    async fn scheduled(&self, queue: &str, most: usize) -> Result<Vec<(String, ImageId)>, Fault> {
         let operation = "read the schedule";
         let call = self.client.query().table_name(&self.table).index_name(table::SCHEDULE_INDEX);
         let mut pages = call
-            .key_condition_expression("#part = :part")
-            .expression_attribute_names("#part", table::PART)
-            .expression_attribute_values(":part", text(part))
+            .key_condition_expression("#queue = :queue")
+            .expression_attribute_names("#queue", table::QUEUE)
+            .expression_attribute_values(":queue", text(queue))
             .limit(i32::try_from(most).unwrap_or(i32::MAX))
             .into_paginator()
             .send();
@@ -89,9 +89,9 @@ impl Ledger {
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { return Ok(images) };
             for item in page.map_err(|e| self.fault(operation, &e))?.items() {
-                let place = item.get(table::PLACE).and_then(|place| place.as_s().ok());
+                let rank = item.get(table::RANK).and_then(|rank| rank.as_s().ok());
                 match image_of(operation, item) {
-                    Ok(image) => images.push((place.cloned().unwrap_or_default(), image)),
+                    Ok(image) => images.push((rank.cloned().unwrap_or_default(), image)),
                     // The item is about no image, so no image is lost without it.
                     Err(fault) => warn!(target: "patchwave", "{fault}"),
                 }
@@ -218,9 +218,9 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
     item.insert(table::FENCE.into(), numeral(next.fence));
     item.insert(table::FORMAT.into(), numeral(table::CURRENT_FORMAT));
     item.insert(table::RECORD.into(), text(json));
-    if let Some((part, place)) = table::scheduled(image, &next) {
-        item.insert(table::PART.into(), text(part));
-        item.insert(table::PLACE.into(), text(place));
+    if let Some((queue, rank)) = table::scheduled(image, &next) {
+        item.insert(table::QUEUE.into(), text(queue));
+        item.insert(table::RANK.into(), text(rank));
     }
     Ok(RecordPut { item, condition: condition(record.fence), read: numeral(record.fence) })
 }

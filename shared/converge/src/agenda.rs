@@ -18,7 +18,7 @@ use crate::world::{Fault, World};
 pub(crate) struct Page {
     /// Those that a trigger names, or an earlier look of this invocation.
     pub(crate) named: BTreeSet<ImageId>,
-    /// Those that are due by the schedule, or in line for a free slot. Their records confirm it:
+    /// Those that are due by the schedule, or in the queue for a free slot. Their records confirm it:
     /// an index lags.
     pub(crate) scheduled: BTreeSet<ImageId>,
     pub(crate) slots: Slots,
@@ -39,17 +39,21 @@ pub(crate) struct Agenda<'h> {
     most: usize,
     /// A tick reads what is due.
     reads_due: bool,
-    /// A sweep names all images, so it need not read who is in line.
+    /// A sweep names all images, so it need not read the queues.
     reads_ready: bool,
     named: VecDeque<ImageId>,
     /// Images whose children are walked over.
     rolling: BTreeSet<ImageId>,
+    /// Those whose children this invocation began to walk over.
+    walked: BTreeSet<ImageId>,
     /// Images whose records others wrote first.
     again: BTreeSet<ImageId>,
     retries: u32,
     /// What came from the schedule already. The index may still show it as it was.
     taken_due: BTreeSet<ImageId>,
     taken_ready: BTreeSet<ImageId>,
+    /// Queues that were read to their end. Who came later found no slot free.
+    ended: BTreeSet<Option<&'h str>>,
     looks: u32,
     /// The first time in the schedule that lies ahead.
     pub(crate) next_due: Option<Timestamp>,
@@ -65,10 +69,12 @@ impl<'h> Agenda<'h> {
             reads_ready: !triggers.contains(&Trigger::Sweep),
             named: scope::named(hierarchy, triggers).into(),
             rolling: BTreeSet::new(),
+            walked: BTreeSet::new(),
             again: BTreeSet::new(),
             retries: 0,
             taken_due: BTreeSet::new(),
             taken_ready: BTreeSet::new(),
+            ended: BTreeSet::new(),
             looks: 0,
             next_due: None,
         }
@@ -77,7 +83,8 @@ impl<'h> Agenda<'h> {
     /// Returns what to look at next, or nothing if all is done. The first look is always made: it
     /// gives back the slots of images that left the hierarchy.
     pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {
-        if self.looks > 0 && self.is_done() && !self.reads_due && !self.reads_ready {
+        let free = !self.reads_ready || self.hierarchy.owner_limits().count() < self.ended.len();
+        if self.looks > 0 && self.is_done() && !self.reads_due && free {
             return Ok(None);
         }
         let mut page = Page { slots: world.slots(world.now()).await?, ..Page::default() };
@@ -98,8 +105,11 @@ impl<'h> Agenda<'h> {
     }
 
     async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
-        let due = world.due(world.now(), self.most - page.len() + self.taken_due.len()).await?;
+        let asked = self.most - page.len() + self.taken_due.len();
+        let due = world.due(world.now(), asked).await?;
         self.next_due = due.next;
+        // What looks of this invocation add is known without the index.
+        self.reads_due = due.images.len() == asked;
         for id in due.images {
             if page.len() < self.most && !page.named.contains(&id) && self.taken_due.insert(id.clone()) {
                 page.scheduled.insert(id);
@@ -108,10 +118,15 @@ impl<'h> Agenda<'h> {
         Ok(())
     }
 
-    /// Adds the first images of each line, as many as slots are free.
+    /// Adds the first images of each queue, as many as slots are free.
     async fn add_ready<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
-        for (line, room) in self.free(&page.slots) {
-            for id in world.ready(line, room + self.taken_ready.len()).await? {
+        for (queue, room) in self.free(&page.slots) {
+            let asked = room + self.taken_ready.len();
+            let ready = world.ready(queue, asked).await?;
+            if ready.len() < asked {
+                self.ended.insert(queue);
+            }
+            for id in ready {
                 if self.taken_ready.insert(id.clone()) && !page.named.contains(&id) {
                     page.scheduled.insert(id);
                 }
@@ -120,7 +135,7 @@ impl<'h> Agenda<'h> {
         Ok(())
     }
 
-    /// Returns how many images of each line may start: of each owner that has a limit, and of all
+    /// Returns how many images of each queue may start: of each owner that has a limit, and of all
     /// others.
     fn free(&self, slots: &Slots) -> Vec<(Option<&'h str>, usize)> {
         let limits = self.hierarchy.limits();
@@ -131,13 +146,18 @@ impl<'h> Agenda<'h> {
         let running = |name: &str| owners.clone().filter(|owner| owner.name == name).count();
         let of_owners =
             self.hierarchy.owner_limits().map(|(name, most)| (Some(name), left(most, running(name))));
-        let lines = of_owners.chain([(None, free)]).map(|(line, room)| (line, room.min(free)));
-        lines.filter(|(_, room)| *room > 0).collect()
+        let queues = of_owners.chain([(None, free)]).map(|(queue, room)| (queue, room.min(free)));
+        queues.filter(|(queue, room)| *room > 0 && !self.ended.contains(queue)).collect()
     }
 
     /// Notes what a look left to do.
     pub(crate) fn note(&mut self, applied: &Applied) {
-        self.rolling.extend(applied.rolling.iter().cloned());
+        for (id, rolling) in &applied.rolling {
+            // A second walk over the same children is left to the next tick.
+            if rolling.after.is_some() || self.walked.insert(id.clone()) {
+                self.rolling.insert(id.clone());
+            }
+        }
         if applied.left.is_empty() {
             return;
         }

@@ -12,7 +12,7 @@ use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
 use patchwave::notice::{Notice, NoticeState};
 use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start, TICK};
-use patchwave::record::{Claim, Ended, Failures, Record};
+use patchwave::record::{Claim, Ended, Failures, Record, Rolling};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{FailureKind, Held, Report, Started};
@@ -28,7 +28,7 @@ pub(crate) struct Applied {
     /// Images whose records were not written because others wrote theirs first: to look at again.
     pub(crate) left: BTreeSet<ImageId>,
     /// Images whose children are still to be looked at.
-    pub(crate) rolling: BTreeSet<ImageId>,
+    pub(crate) rolling: BTreeMap<ImageId, Rolling>,
     pub(crate) recheck_at: Option<Timestamp>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn apply<W: World>(
         report: Report::default(),
         is_whole: true,
         left: BTreeSet::new(),
-        rolling: BTreeSet::new(),
+        rolling: BTreeMap::new(),
     };
     pass.report_unreadable_records();
     let starts = with_their_records(&mut plan, facts);
@@ -132,7 +132,7 @@ struct Pass<'p, W> {
     /// Whether every write so far succeeded. If not, no record may leave the schedule.
     is_whole: bool,
     left: BTreeSet<ImageId>,
-    rolling: BTreeSet<ImageId>,
+    rolling: BTreeMap<ImageId, Rolling>,
 }
 
 impl<W: World> Pass<'_, W> {
@@ -233,8 +233,10 @@ impl<W: World> Pass<'_, W> {
             }
             None => self.world.save(image, record).await,
         };
-        if saved.is_ok() && record.rolling.is_some() {
-            self.rolling.insert(image.clone());
+        if saved.is_ok()
+            && let Some(rolling) = &record.rolling
+        {
+            self.rolling.insert(image.clone(), rolling.clone());
         }
         self.is_written(image, saved)
     }
@@ -288,8 +290,8 @@ impl<W: World> Pass<'_, W> {
         match self.world.claim(&start.image, &claimed, limits, self.now()).await {
             Ok(()) => {
                 let waiting_since = record.waiting_since;
-                if claimed.rolling.is_some() {
-                    self.rolling.insert(start.image.clone());
+                if let Some(rolling) = &claimed.rolling {
+                    self.rolling.insert(start.image.clone(), rolling.clone());
                 }
                 self.make(start, Record { fence: claimed.fence + 1, ..claimed }, waiting_since).await;
             }
@@ -404,7 +406,7 @@ impl<W: World> Pass<'_, W> {
                         && record.ready.is_some()
                         && record.rolling.is_none()
                     {
-                        // It goes back to its place in line.
+                        // It goes back to its place in the queue.
                         record.recheck_at = None;
                     }
                     sent.insert(notice.image.clone());

@@ -58,7 +58,7 @@ async fn add<W: World>(world: &W, records: &mut Records, images: &BTreeSet<Image
     Ok(())
 }
 
-/// Whether a record says that its image is due or in line. One that cannot be read is looked at, so
+/// Whether a record says that its image is due or in a queue. One that cannot be read is looked at, so
 /// that the report names it.
 fn is_scheduled(records: &Records, id: &ImageId, now: Timestamp) -> bool {
     let is_scheduled = |record: &patchwave::record::Record| record.is_due(now) || record.ready.is_some();

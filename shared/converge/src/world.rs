@@ -164,8 +164,8 @@ pub trait World {
     /// when the next one will be.
     async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault>;
 
-    /// Reads a line for slots: at most `most` images, the most urgent first. `owner`: the line of
-    /// an owner that has a limit; nothing for the line of all others.
+    /// Reads a queue for slots: at most `most` images, the most urgent first. `owner`: the queue of
+    /// an owner that has a limit; nothing for the queue of all others.
     async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault>;
 
     /// Reads the records of these images.

@@ -47,7 +47,7 @@ impl Ledger {
         Due { images, next }
     }
 
-    /// Returns the first images of a line.
+    /// Returns the first images of a queue.
     pub(crate) fn ready(&self, owner: Option<&str>, most: usize) -> Vec<ImageId> {
         let in_line = |record: &Record| {
             let ready = record.ready.clone().filter(|_| record.recheck_at.is_none())?;

@@ -60,6 +60,8 @@ pub struct Requests {
     pub record_bytes: u64,
     /// Reads of current versions.
     pub currents: Asked,
+    /// Most images that one look observed.
+    pub largest_look: u64,
     /// Reads of other versions.
     pub versions: Asked,
     /// Reads of repositories' histories.

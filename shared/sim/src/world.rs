@@ -96,6 +96,7 @@ impl World for SimulatedWorld {
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let State { requests, registry, .. } = &mut *self.state.borrow_mut();
         requests.currents.about(images.len());
+        requests.largest_look = requests.largest_look.max(images.len() as u64);
         let current = |image: &Image| {
             if registry.history(&image.repository).is_none() {
                 return Found::NoRepository(self.hierarchy().registry().to_string());

@@ -14,10 +14,6 @@ use crate::image::ImageId;
 use crate::policy::UnknownFix;
 use crate::time::Timestamp;
 
-/// How many carriers of each finding an image's record names. If one no longer carries it, others
-/// still show it.
-const MOST_CARRIERS: usize = 3;
-
 /// How many rebuilds Patchwave tries for one finding before it quarantines the finding: one, and
 /// one retry.
 const TRIES: u32 = 2;
@@ -54,7 +50,7 @@ pub(super) struct Attribution<'a> {
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
     /// Whether an image below waits for a scan of this one.
     pub(super) is_awaited: bool,
-    /// Other images whose scans list a finding that this image answers for: a few for each finding.
+    /// Other images in scope whose scans list a finding that this image answers for.
     pub(super) carriers: BTreeMap<FindingKey, BTreeSet<&'a ImageId>>,
 }
 
@@ -110,9 +106,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     }
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
-        let mut first: Vec<_> = waiters.iter().collect();
-        first.sort_by_key(|(owner, counted)| (&owner.id, &counted.carrier.id));
-        for (owner, counted) in first {
+        for (owner, counted) in &waiters {
             note_carrier(&mut attributions, parent, counted);
             note_carrier(&mut attributions, &owner.id, counted);
         }
@@ -322,10 +316,7 @@ fn note_carrier<'a>(attributions: &mut Attributions<'a>, owner: &'a ImageId, cou
         return;
     }
     let of_owner = attributions.of.entry(owner).or_default();
-    let carriers = of_owner.carriers.entry(counted.finding.key.clone()).or_default();
-    if carriers.len() < MOST_CARRIERS {
-        carriers.insert(&counted.carrier.id);
-    }
+    of_owner.carriers.entry(counted.finding.key.clone()).or_default().insert(&counted.carrier.id);
 }
 
 enum Help {

@@ -28,7 +28,7 @@ pub(super) struct Decision<'a> {
     pub(super) moving_since: Option<Timestamp>,
     /// Whether the image waits only for time, a build or a scan, so that a tick must look at it.
     pub(super) unsettled: bool,
-    /// Its place in line, if it starts now or waits for nothing but a slot.
+    /// Its place in the queue, if it starts now or waits for nothing but a slot.
     pub(super) ready: Option<Ready>,
 }
 

@@ -38,7 +38,7 @@ pub(super) fn first<'a>(
     (first < TICK.after(context.now)).then_some(first)
 }
 
-/// Returns when a tick looks at the image again; nothing if it is settled, or in line for a slot.
+/// Returns when a tick looks at the image again; nothing if it is settled, or in the queue for a slot.
 ///
 /// A time that lies ahead already is not postponed: most passes that look at an ancestor would
 /// otherwise write its record.
@@ -92,10 +92,10 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>, record: &Record) ->
         Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), on }) => {
             ends_wait(context, decision, (on, hold), record)
         }
-        _ => a_quarter_later(waits_since(record, now), now),
+        _ => proof.unwrap_or_else(|| a_quarter_later(waits_since(record, now), now)),
     };
-    let own = own.max(SHORTEST.after(now));
-    Some(proof.map_or(own, |proof| proof.max(SHORTEST.after(now)).min(own)))
+    let first = proof.map_or(own, |proof| proof.min(own));
+    Some(first.max(SHORTEST.after(now)))
 }
 
 /// Returns when to look at a build again: when its claim may be resolved, when it is overdue, and

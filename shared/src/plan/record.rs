@@ -15,7 +15,11 @@ use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::Mode;
 use crate::record::{Record, Rolling, Tries};
+use crate::time::Timestamp;
 
+/// How many carriers of each finding a record names. If one no longer carries it, others still show
+/// it.
+const OF_EACH_FINDING: usize = 3;
 /// Most carriers that a record names.
 const MOST_CARRIERS: usize = 30;
 
@@ -75,8 +79,11 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     record.notified = notice::notified(context, attribution, decision);
     record.moving_since = decision.moving_since;
     record.carriers = carriers(context, decision.image, attribution);
-    record.is_awaited = attribution.is_some_and(|attribution| attribution.is_awaited);
-    record.rolling = rolling(context, decision.image, &record);
+    let is_awaited = attribution.is_some_and(|attribution| attribution.is_awaited);
+    let scanned_at = scanned_at(context, decision.image);
+    record.awaited_after = record.awaited_after.filter(|after| scanned_at <= *after);
+    record.awaited_after = record.awaited_after.or_else(|| is_awaited.then_some(scanned_at));
+    record.rolling = rolling(context, decision.image, attribution, &record);
     let nothing = BTreeSet::new();
     let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
     let mut awaited = unscanned.clone();
@@ -93,39 +100,69 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     record
 }
 
-/// Returns the images that the next pass must observe to see what this image answers for.
+/// Returns since when all platforms of the current version are scanned.
+fn scanned_at(context: &Context<'_>, image: &Image) -> Timestamp {
+    let platforms = context.current(&image.id).into_iter().flat_map(|version| version.platforms.values());
+    let times: Option<Vec<Timestamp>> = platforms.map(|manifest| manifest.scan.completed_at()).collect();
+    times.unwrap_or_default().into_iter().min().unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Returns the images that the next pass must observe to see what this image answers for: a few for
+/// each finding, and first those that the record names already.
 fn carriers(
     context: &Context<'_>,
     image: &Image,
     attribution: Option<&Attribution<'_>>,
 ) -> BTreeSet<ImageId> {
-    let seen =
-        attribution.into_iter().flat_map(|attribution| attribution.carriers.values().flatten().copied());
+    let named = &context.record(&image.id).carriers;
     // What could not be read now may still carry its findings.
-    let is_unread = |id: &&ImageId| {
-        context.hierarchy.image(id).is_ok()
-            && (context.facts_of(id).is_none() || context.unread_content(id).next().is_some())
-    };
-    let before = context.record(&image.id).carriers.iter();
-    seen.chain(before.filter(is_unread)).take(MOST_CARRIERS).cloned().collect()
+    let mut carriers: BTreeSet<ImageId> = named.iter().filter(|id| !is_seen(context, id)).cloned().collect();
+    for found in attribution.into_iter().flat_map(|attribution| attribution.carriers.values()) {
+        let (known, others): (Vec<&ImageId>, Vec<&ImageId>) =
+            found.iter().partition(|id| named.contains(**id));
+        carriers.extend(known.into_iter().chain(others).take(OF_EACH_FINDING).cloned());
+    }
+    while carriers.len() > MOST_CARRIERS {
+        carriers.pop_last();
+    }
+    carriers
+}
+
+/// Whether all is known about what a carrier carries, or it left the hierarchy. A new version is not
+/// scanned at once.
+fn is_seen(context: &Context<'_>, carrier: &ImageId) -> bool {
+    context.hierarchy.image(carrier).is_err()
+        || context
+            .current(carrier)
+            .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
 }
 
 /// Returns which children must still be looked at. The walk over them begins when the image
 /// settles or changes, and when a finding that they may wait for is gone.
-fn rolling(context: &Context<'_>, image: &Image, after: &Record) -> Option<Rolling> {
+fn rolling(
+    context: &Context<'_>,
+    image: &Image,
+    attribution: Option<&Attribution<'_>>,
+    after: &Record,
+) -> Option<Rolling> {
     let read = &context.facts_of(&image.id)?.record;
     let is_settled = after.moving_since.is_none();
     let settles = is_settled && read.moving_since.is_some();
     let changes = is_settled && read.current.is_some() && read.current != after.current;
-    let is_scanned = read.is_awaited && !after.is_awaited;
-    let is_gone = read.seen.keys().any(|finding| !after.seen.contains_key(finding))
-        || !read.carriers.is_subset(&after.carriers);
+    let scanned_at = scanned_at(context, image);
+    let is_scanned = read.awaited_after.is_some_and(|after| scanned_at > after);
+    let carries =
+        |id: &ImageId| attribution.is_some_and(|of| of.carriers.values().any(|all| all.contains(id)));
+    let none_carries =
+        !read.carriers.is_empty() && read.carriers.iter().all(|id| is_seen(context, id) && !carries(id));
+    let is_gone = none_carries || read.seen.keys().any(|finding| !after.seen.contains_key(finding));
     // Children in scope are decided about in this very plan.
     let is_decided = |id: &ImageId| context.facts_of(id).is_some() && !context.facts.carriers.contains(id);
     if context.hierarchy.children(&image.id).all(|child| is_decided(&child.image.id)) {
         return None;
     }
-    if settles || changes || (is_settled && (is_gone || is_scanned)) {
+    let ends = is_settled && (is_gone || is_scanned) && read.rolling.is_none();
+    if settles || changes || ends {
         let since = read.rolling.as_ref().map_or(context.now, |rolling| rolling.since);
         return Some(Rolling { since, after: None });
     }
