@@ -96,7 +96,8 @@ pub(crate) enum Verb {
     /// Request a rebuild of IMAGE
     #[command(after_help = examples::REBUILD)]
     Rebuild(Decide),
-    /// Release IMAGE from quarantine, back-off, freeze or roll-back, or list the slots that are stuck
+    /// Release IMAGE from quarantine, back-off, freeze or roll-back, or list the slots that are
+    /// stuck
     #[command(after_help = examples::RELEASE)]
     Release(Release),
     /// Stop all rebuilds of IMAGE until it is released
@@ -157,7 +158,8 @@ pub(crate) struct Decide {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Release {
-    /// An id of the hierarchy file, or a declared `repository:tag`; without it, list the stuck slots
+    /// An id of the hierarchy file, or a declared `repository:tag`; without it, list the stuck
+    /// slots
     #[arg(conflicts_with = "slot")]
     pub(crate) image: Option<String>,
     /// Give the stuck slot of this image back

@@ -102,7 +102,7 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
     text.push_str(&holds::text(plan.holds.iter(), SHOWN));
     if let Some(Retries { images, builds_in_thirty_days }) = &planned.retries {
         let line = format!(
-            "unknownFix: retry: the scanner names no fix for findings of {}. Its tries cost at most {} in thirty days",
+            "unknownFix: retry: the scanner does not name a fix for findings of {}. Its tries cost at most {} in thirty days",
             count(*images, "image"),
             count(*builds_in_thirty_days, "build")
         );

@@ -113,8 +113,8 @@ impl Version {
         pairs.filter_map(|(manifest, base)| manifest.inherits(base)).max()
     }
 
-    /// Returns the commit that it names: 40 or 64 hexadecimal digits. Whoever pushes a version writes
-    /// that.
+    /// Returns the commit that it names: 40 or 64 hexadecimal digits. Whoever pushes a version
+    /// writes that.
     pub fn commit(&self) -> Option<&str> {
         let revision = self.revision.as_deref()?;
         let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());

@@ -11,8 +11,8 @@ use crate::record::{AcceptedRevision, Approval, Decided, Record, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Intervention {
-    /// Approve that a rebuild replaces the current version, if policy asks for approval. Also accept
-    /// the commit that this version names.
+    /// Approve that a rebuild replaces the current version, if policy asks for approval. Also
+    /// accept the commit that this version names.
     Approve,
     /// Rebuild it, even without another reason.
     Rebuild,
@@ -82,8 +82,8 @@ impl Intervention {
     }
 }
 
-/// The commit of the current version, if the pipeline is pinned to it and is not known to have built
-/// it. CodePipeline forgets executions after a year, so only a person can say that it did.
+/// The commit of the current version, if the pipeline is pinned to it and is not known to have
+/// built it. CodePipeline forgets executions after a year, so only a person can say that it did.
 fn accepted(image: &Image, facts: &ImageFacts, decided: &Decided) -> Option<AcceptedRevision> {
     image.pipeline.as_ref().filter(|pipeline| !pipeline.sources.is_empty())?;
     let commit = facts.current_version().and_then(Version::commit)?;

@@ -337,8 +337,8 @@ impl Claim {
         self.execution.is_some()
     }
 
-    /// Returns whether a version's annotation names this start. A build knows its key. One that reads
-    /// its execution's token may write that instead.
+    /// Returns whether a version's annotation names this start. A build knows its key. One that
+    /// reads its execution's token may write that instead.
     pub fn has_key(&self, annotated: Option<&str>) -> bool {
         annotated.is_some_and(|key| key == self.start.key.as_str() || key == self.start.token())
     }

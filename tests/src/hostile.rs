@@ -1,5 +1,5 @@
-//! Well-formed input whose writers mean harm: what pods say, what scanners find, and of which parts a
-//! hierarchy file is. The bytes of a fuzzer choose.
+//! Well-formed input whose writers mean harm: what pods say, what scanners find, and of which parts
+//! a hierarchy file is. The bytes of a fuzzer choose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};

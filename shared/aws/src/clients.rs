@@ -335,7 +335,8 @@ mod tests {
         assert_eq!(arn("arn:aws:iam::1:role/a/b", "us-east-1"), "arn:aws:iam::1:role/a/b");
     }
 
-    /// `AWS_USE_FIPS_ENDPOINT` is the SDK's own setting. Every client and the assumed roles follow it.
+    /// `AWS_USE_FIPS_ENDPOINT` is the SDK's own setting. Every client and the assumed roles follow
+    /// it.
     #[tokio::test]
     async fn fips_endpoints_are_used_if_the_sdks_setting_asks_for_them() {
         let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();

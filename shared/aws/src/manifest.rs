@@ -26,8 +26,8 @@ const LONGEST: usize = 4 * 1024 * 1024;
 const MOST_ENTRIES: usize = 1_000;
 /// Docker allows at most 127 layers.
 const MOST_LAYERS: usize = 1_000;
-/// The largest config that is read, in bytes. One with a long history and many labels has a few tens
-/// of kilobytes.
+/// The largest config that is read, in bytes. One with a long history and many labels has a few
+/// tens of kilobytes.
 pub(crate) const LARGEST_CONFIG: u64 = 1024 * 1024;
 /// The platform that `BuildKit` gives its attestations.
 const UNKNOWN: &str = "unknown";

@@ -29,7 +29,8 @@ pub enum NotIntervened {
 }
 
 /// Writes the decision of `by` about `image`. The next pass over the image acts on it: after the
-/// image's next event, or at the tick. Returns the commit that the decision accepts, if it accepts one.
+/// image's next event, or at the tick. Returns the commit that the decision accepts, if it accepts
+/// one.
 ///
 /// # Errors
 ///

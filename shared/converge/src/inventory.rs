@@ -163,9 +163,9 @@ fn add(hierarchy: &Hierarchy, facts: &mut Facts, repository: &Repository, versio
 /// Requests new scans of the current versions and of those that run. Returns the scans that began,
 /// and the faults.
 ///
-/// It is not an error if the registry makes no scan now. At the account's limit it asks for no more. If it makes none of a manifest that it
-/// never scanned, Inspector watches the repository. Then this requests no other scan in that
-/// repository.
+/// It is not an error if the registry makes no scan now. At the account's limit it asks for no
+/// more. If it makes none of a manifest that it never scanned, Inspector watches the repository.
+/// Then this requests no other scan in that repository.
 pub async fn rescan<W: World>(
     world: &W,
     hierarchy: &Hierarchy,

@@ -195,8 +195,8 @@ pub trait World {
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>>;
 
-    /// Reads the digests of the uncompressed layers from the configs of platform manifests, from the
-    /// base up. The list is empty if a manifest has no config that makes sense.
+    /// Reads the digests of the uncompressed layers from the configs of platform manifests, from
+    /// the base up. The list is empty if a manifest has no config that makes sense.
     async fn diff_ids(
         &self,
         wanted: &BTreeSet<ManifestAt>,

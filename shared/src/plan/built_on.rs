@@ -4,8 +4,8 @@
 //!
 //! 1. What Patchwave recorded when it started the build.
 //! 2. The base digest that the build wrote into the image.
-//! 3. The layers: a child's layers start with all those of its `from` parent, compressed or by their
-//!    content. Those of a `copyFrom` parent are not inherited.
+//! 3. The layers: a child's layers start with all those of its `from` parent, compressed or by
+//!    their content. Those of a `copyFrom` parent are not inherited.
 //! 4. The time: whether the parent's current version was pushed before the child was built.
 
 use super::Evidence;

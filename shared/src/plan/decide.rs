@@ -337,8 +337,8 @@ impl<'a> Candidate<'_, 'a> {
     }
 
     /// Holds the image for 1, 2, 4 … 32 hours, from the second build in a row that changed nothing:
-    /// whoever pushes parents again and again takes no more of the day's starts than that. A critical
-    /// finding and a person do not wait.
+    /// whoever pushes parents again and again takes no more of the day's starts than that. A
+    /// critical finding and a person do not wait.
     fn fruitless(&self) -> Option<Hold> {
         let success = self.context.record(&self.image.id).success.as_ref()?;
         let is_awaited = self.attribution.severity == Some(Severity::Critical)

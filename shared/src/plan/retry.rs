@@ -2,7 +2,8 @@
 //!
 //! Basic scanning names no fix. A fix may be published any day, and nobody says so. All such
 //! findings of an image share one schedule: a try, and again 1, 2, 4, 8, 8 … days after the last
-//! one while any of them counts. That makes [`TRIES_IN_THIRTY_DAYS`]: on days 0, 1, 3, 7, 15 and 23.
+//! one while any of them counts. That makes [`TRIES_IN_THIRTY_DAYS`]: on days 0, 1, 3, 7, 15 and
+//! 23.
 
 use super::attribution::Attribution;
 use super::context::Context;

@@ -40,7 +40,8 @@ impl Starter {
     }
 }
 
-/// Returns whether one of Patchwave's roles made the start that CodePipeline explains with `detail`.
+/// Returns whether one of Patchwave's roles made the start that CodePipeline explains with
+/// `detail`.
 ///
 /// `own` are the roles of the functions, any of which may have made it. Where the environment does
 /// not name them, every start may be Patchwave's.

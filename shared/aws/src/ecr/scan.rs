@@ -104,16 +104,17 @@ impl Ecr {
         let Err(error) = call.customize().config_override(once).send().await else {
             return Ok(ScanRequest::Begun);
         };
-        // "The scan quota per image has been exceeded" is about this image, and basic scanning makes
-        // one scan of it a day. Every other limit is the account's.
+        // "The scan quota per image has been exceeded" is about this image, and basic scanning
+        // makes one scan of it a day. Every other limit is the account's.
         let message = error.as_service_error().and_then(|e| e.meta().message()).unwrap_or_default();
         let is_limit = error.as_service_error().is_some_and(StartImageScanError::is_limit_exceeded_exception);
         if is_limit && !message.contains("per image") {
             return Ok(ScanRequest::AtLimit);
         }
         let impossible = error.as_service_error().is_some_and(|e| {
-            // Enhanced scanning allows none on request: it answers with ValidationException or says that the feature is disabled. Archived
-            // images and unsupported image types allow none either.
+            // Enhanced scanning allows none on request: it answers with ValidationException or says
+            // that the feature is disabled. Archived images and unsupported image types allow none
+            // either.
             e.is_limit_exceeded_exception()
                 || e.is_validation_exception()
                 || e.is_unsupported_image_type_exception()
