@@ -17,7 +17,6 @@ use aws_sdk_ecr::types::TagStatus;
 use futures::stream::{self, StreamExt};
 use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Manifest, Version};
-use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Line};
 use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository, Tag};
 use patchwave::line::{self, Candidate};
