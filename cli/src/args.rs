@@ -96,8 +96,7 @@ pub(crate) enum Verb {
     /// Request a rebuild of IMAGE
     #[command(after_help = examples::REBUILD)]
     Rebuild(Decide),
-    /// Release IMAGE from quarantine, back-off, freeze or roll-back, or list the slots that are
-    /// stuck
+    /// Release IMAGE from what holds it, or list the slots that are stuck
     #[command(after_help = examples::RELEASE)]
     Release(Release),
     /// Stop all rebuilds of IMAGE until it is released

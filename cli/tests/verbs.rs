@@ -241,17 +241,19 @@ fn why_names_the_inherited_findings_and_plan_what_tries_cost() {
         let more = ["--hierarchy", &hierarchy, "--facts", &facts, "--format", format];
         patchwave(&[verb, &more].concat())
     };
-    let plan = of(&["plan"], "json").json();
-    assert_eq!(plan["retries"], serde_json::json!({"images": 1, "buildsInThirtyDays": 6}), "{plan}");
+    let retries = of(&["plan"], "json").json()["retries"].clone();
+    let (images, builds) =
+        (retries["images"].as_u64().unwrap(), retries["buildsInThirtyDays"].as_u64().unwrap());
+    assert!(images > 0 && builds == 6 * images, "{retries}");
     let text = of(&["plan"], "text").stdout;
-    assert!(text.contains("cost at most 6 builds") && text.contains("unknownFix: retry"), "{text}");
-    let child = plan["holds"].as_object().unwrap().iter().find(|(_, hold)| hold["on"] == "base/al2023");
-    let child = child.unwrap_or_else(|| panic!("{plan}")).0;
-    let why = of(&["why", child], "json").json();
-    let inherited = why["inherited"].as_object().unwrap();
-    assert_eq!(inherited["CVE-2026-31337 in openssl"], "base/al2023", "{why}");
-    let text = of(&["why", child], "text").stdout;
-    assert!(text.contains("from base/al2023: CVE-2026-31337 in openssl"), "{text}");
+    assert!(
+        text.contains("unknownFix: retry") && text.contains(&format!("at most {builds} builds")),
+        "{text}"
+    );
+    let why = of(&["why", "apps/mailer"], "json").json();
+    assert_eq!(why["inherited"]["CVE-2026-22430 in gdbm"], "platform/ruby:3.3", "{why}");
+    let text = of(&["why", "apps/mailer"], "text").stdout;
+    assert!(text.contains("from platform/ruby:3.3: CVE-2026-22430 in gdbm"), "{text}");
 }
 
 /// The demo's hierarchy and facts, changed by `change`.
@@ -376,7 +378,7 @@ fn a_simulation_says_in_its_last_line_whether_it_passed() {
     };
     assert_eq!(last(&["--seeds", "5"]), (0, "Passed: no violation.".to_owned()));
     // In fleets with few faults some kinds are rare: a run that does not see them fails, and says so.
-    let rare = ["--seeds", "200", "--first", "400", "--faults", "some"];
+    let rare = ["--seeds", "200", "--first", "1000", "--faults", "some"];
     let ran = patchwave(&[&["simulate", "--alone"], &rare[..]].concat());
     assert_eq!(ran.code, 1);
     let (_, verdict) = ran.stdout.rsplit_once("\n\n").unwrap();
