@@ -1,5 +1,6 @@
 //! What a person may type.
 
+use patchwave::image::ImageId;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -95,9 +96,9 @@ pub(crate) enum Verb {
     /// Request a rebuild of IMAGE
     #[command(after_help = examples::REBUILD)]
     Rebuild(Decide),
-    /// Release IMAGE from quarantine, back-off, freeze or roll-back
+    /// Release IMAGE from what holds it, or list the slots that are stuck
     #[command(after_help = examples::RELEASE)]
-    Release(Decide),
+    Release(Release),
     /// Stop all rebuilds of IMAGE until it is released
     #[command(after_help = examples::FREEZE)]
     Freeze(Decide),
@@ -151,6 +152,23 @@ pub(crate) struct Decide {
     pub(crate) image: String,
     /// Who decides; Patchwave records this name
     #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    /// An id of the hierarchy file, or a declared `repository:tag`; without it, list the stuck
+    /// slots
+    #[arg(conflicts_with = "slot")]
+    pub(crate) image: Option<String>,
+    /// Give the stuck slot of this image back
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) slot: Option<ImageId>,
+    /// Give it back without asking
+    #[arg(long, requires = "slot")]
+    pub(crate) yes: bool,
+    /// Who decides; Patchwave records this name
+    #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME", default_value = "")]
     pub(crate) by: String,
 }
 

@@ -1,9 +1,11 @@
 //! The deployment that the environment variables name; the functions read the same variables.
 
 use patchwave::facts::Facts;
+use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave_aws::settings::Source;
 use patchwave_aws::{ActedOn, Intervened, Inventoried, NotDone};
+use patchwave_converge::StuckSlot;
 
 use crate::args::{Args, Decide};
 use crate::input::{self, BadInput};
@@ -23,12 +25,23 @@ pub(crate) fn intervene<'a>(
     decision: Intervention,
 ) -> Result<Decided<'a>, BadInput> {
     let intervened = patchwave_aws::intervene(hierarchy(args)?, &decide.image, decision, &decide.by);
-    let Intervened { image, acted_on } = ask(intervened)?;
+    let Intervened { image, acted_on, accepted_revision } = ask(intervened)?;
     let (recheck, no_recheck) = match acted_on {
         ActedOn::AtRecheck => (true, None),
         ActedOn::AtNextTick(because) => (false, because.map(|fault| fault.to_string())),
     };
-    Ok(Decided { image: image.to_string(), decision, by: &decide.by, recheck, no_recheck })
+    let image = image.to_string();
+    Ok(Decided { image, decision, by: &decide.by, accepted_revision, recheck, no_recheck })
+}
+
+/// Lists the slots that are stuck.
+pub(crate) fn stuck_slots(args: &Args) -> Result<Vec<StuckSlot>, BadInput> {
+    ask(patchwave_aws::stuck_slots(hierarchy(args)?))
+}
+
+/// Gives a stuck slot back.
+pub(crate) fn free_stuck_slot(args: &Args, image: &ImageId) -> Result<StuckSlot, BadInput> {
+    ask(patchwave_aws::free_stuck_slot(hierarchy(args)?, image))
 }
 
 /// Reads the inventory from the table.

@@ -121,9 +121,13 @@ PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
 This verb needs the feature `aws`. To install it:
 cargo install --path cli --features aws.
 
+Without IMAGE it lists the slots that are stuck, and exits with 1 if there are any.
+
 Examples:
   patchwave release apps/web
-  patchwave release apps/web --by jo";
+  patchwave release apps/web --by jo
+  patchwave release
+  patchwave release --slot apps/old:1 --yes";
 
 pub(crate) const FREEZE: &str = "\
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.

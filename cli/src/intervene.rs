@@ -14,6 +14,9 @@ pub(crate) struct Decided<'a> {
     pub(crate) image: String,
     pub(crate) decision: Intervention,
     pub(crate) by: &'a str,
+    /// The commit of the current version, if the decision accepts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted_revision: Option<String>,
     /// Whether Patchwave scheduled a recheck; otherwise the next event or tick acts on the
     /// decision.
     pub(crate) recheck: bool,
@@ -37,5 +40,9 @@ fn text(decided: &Decided<'_>) -> String {
             )
         }
     };
-    format!("Recorded for {}. {when}\n", decided.image)
+    let accepts = match &decided.accepted_revision {
+        Some(commit) => format!(" It accepts the commit {commit} of the current version."),
+        None => String::new(),
+    };
+    format!("Recorded for {}.{accepts} {when}\n", decided.image)
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod output;
 mod plan;
 mod progress;
+mod release;
 mod render;
 mod requests;
 mod simulate;
@@ -100,7 +101,7 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Facts => facts::run(args),
         Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
         Verb::Rebuild(options) => intervene::run(args, options, Intervention::Rebuild),
-        Verb::Release(options) => intervene::run(args, options, Intervention::Release),
+        Verb::Release(options) => release::run(args, options),
         Verb::Freeze(options) => intervene::run(args, options, Intervention::Freeze),
     }
 }

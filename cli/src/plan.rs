@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::plan::{self, Limit, Shortfall};
+use patchwave::plan::{self, Cause, Limit, Reason, Shortfall, TRIES_IN_THIRTY_DAYS};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use serde::Serialize;
@@ -35,22 +35,42 @@ struct Planned {
     /// Images of the facts that the hierarchy does not name: they are of another hierarchy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_in_hierarchy: Vec<ImageId>,
+    /// What `unknownFix: retry` costs, if it costs anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<Retries>,
     #[serde(skip)]
     images: usize,
+}
+
+/// The images with findings for which the scanner names no fix, so that Patchwave tries rebuilds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Retries {
+    images: usize,
+    /// The most builds of the next thirty days, if no try helps and no finding is new.
+    builds_in_thirty_days: usize,
+}
+
+fn retries(plan: &plan::Plan) -> Option<Retries> {
+    let is_retried = |reasons: &&Vec<Reason>| reasons.iter().flat_map(Reason::causes).any(Cause::is_retried);
+    let images = plan.reasons.values().filter(is_retried).count();
+    (images > 0).then(|| Retries { images, builds_in_thirty_days: images * TRIES_IN_THIRTY_DAYS })
 }
 
 pub(crate) fn run(args: &Args, options: &Plan) -> Result<Answer, BadInput> {
     let hierarchy = input::hierarchy(args)?;
     let facts = input::facts(&options.snapshot)?;
     let mode = options.snapshot.mode.into();
+    let plan = plan::plan(&hierarchy, &facts, mode, facts.observed_at);
     let planned = Planned {
         mode,
+        retries: retries(&plan),
         observed_at: facts.observed_at,
         not_in_facts: not_in_facts(&hierarchy, &facts),
         not_in_hierarchy: not_in_hierarchy(&hierarchy, &facts),
         images: hierarchy.len(),
         shortfall: plan::shortfall(&hierarchy, &facts, mode, facts.observed_at),
-        plan: plan::plan(&hierarchy, &facts, mode, facts.observed_at),
+        plan,
     };
     let says_nothing = hierarchy.is_empty();
     let is_partial = !planned.not_in_facts.is_empty() || !planned.not_in_hierarchy.is_empty();
@@ -87,6 +107,14 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
         writeln!(text, "{}", wrapped(2, &too_low(shortfall)))?;
     }
     text.push_str(&holds::text(plan.holds.iter(), SHOWN));
+    if let Some(Retries { images, builds_in_thirty_days }) = &planned.retries {
+        let line = format!(
+            "unknownFix: retry: the scanner does not name a fix for findings of {}. Its tries cost at most {} in thirty days",
+            count(*images, "image"),
+            count(*builds_in_thirty_days, "build")
+        );
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
     for unknown in &plan.unknown {
         let platform =
             unknown.platform.as_ref().map(|platform| format!(" on {platform}")).unwrap_or_default();

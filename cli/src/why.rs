@@ -1,11 +1,13 @@
 //! `why`: why is this image rebuilt, or why not?
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use patchwave::facts::Facts;
+use patchwave::finding::FindingKey;
 use patchwave::hierarchy::{Direction, Hierarchy, Image};
-use patchwave::image::{Digest, ImageId};
-use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, plan};
+use patchwave::image::{Digest, ImageId, Tag};
+use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, inherited, plan};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use patchwave_converge::Held;
@@ -33,6 +35,12 @@ struct Explained {
     hold: Option<Held>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Due>,
+    /// Stable tags that do not name the current version.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    lagging_tags: BTreeSet<Tag>,
+    /// Findings that count here and belong to an ancestor, each with that ancestor.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    inherited: BTreeMap<FindingKey, ImageId>,
     unknown: Vec<Unknown>,
     /// The image and those that it is built on, where the facts do not describe them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +73,15 @@ fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> R
         start: starts.into_iter().find(|start| start.image == *id),
         hold: holds.remove(id).map(|hold| Held::new(id.clone(), hold, reasons.clone())),
         due: due.remove(id),
+        lagging_tags: facts
+            .images
+            .get(id)
+            .map(|known| known.lagging_tags(&image.line))
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+        inherited: inherited(hierarchy, facts, image, facts.observed_at),
         reasons,
         unknown: unknown.into_iter().filter(|unknown| unknown.image == *id).collect(),
         not_in_facts: needed.ids().filter(is_missing).cloned().collect(),
@@ -98,6 +115,19 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
         let line = format!("{}{until}{}", paint(CAREFUL, hold.name()), details(hold));
         writeln!(text, "{}", wrapped(2, &line))?;
         writeln!(text, "{}", paint(FAINT, wrapped(4, lifted_by)))?;
+    }
+    if !explained.lagging_tags.is_empty() {
+        let tags = some(explained.lagging_tags.iter(), SHOWN);
+        let line =
+            format!("{} of the stable tags, {tags} do not name this version", paint(CAREFUL, "lagging"));
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    let owners: BTreeSet<&ImageId> = explained.inherited.values().collect();
+    for owner in owners {
+        let of_owner = explained.inherited.iter().filter(|(_, of)| *of == owner);
+        let findings: Vec<&FindingKey> = of_owner.map(|(finding, _)| finding).collect();
+        let line = format!("from {owner}: {}", some(findings.into_iter(), SHOWN));
+        writeln!(text, "{}", wrapped(2, &line))?;
     }
     for unknown in &explained.unknown {
         let platform = unknown.platform.as_ref().map(|platform| format!("{platform}: ")).unwrap_or_default();

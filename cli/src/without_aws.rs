@@ -1,7 +1,9 @@
 //! Takes the place of `deployment.rs` in a build without the AWS SDK: says how to get one with it.
 
 use patchwave::facts::Facts;
+use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
+use patchwave_converge::StuckSlot;
 
 use crate::args::{Args, Decide};
 use crate::input::BadInput;
@@ -13,6 +15,14 @@ pub(crate) fn snapshot(args: &Args) -> Result<Facts, BadInput> {
 }
 
 pub(crate) fn intervene<'a>(args: &Args, _: &'a Decide, _: Intervention) -> Result<Decided<'a>, BadInput> {
+    Err(needs_aws(args, ""))
+}
+
+pub(crate) fn stuck_slots(args: &Args) -> Result<Vec<StuckSlot>, BadInput> {
+    Err(needs_aws(args, ""))
+}
+
+pub(crate) fn free_stuck_slot(args: &Args, _: &ImageId) -> Result<StuckSlot, BadInput> {
     Err(needs_aws(args, ""))
 }
 

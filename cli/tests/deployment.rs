@@ -143,3 +143,40 @@ async fn a_snapshot_of_a_deployment_plans_what_a_pass_would_start() {
     let swept = harness.sweep().await;
     assert_eq!(swept["started"][0]["buildKey"], starts[0]["key"], "and a pass starts the same");
 }
+
+#[tokio::test]
+async fn slots_that_are_stuck_are_listed_and_given_back_on_request() {
+    let harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    let release = async |more: &[&'static str]| {
+        let arguments = [&["release", "--format", "json"], more].concat();
+        run(harness.settings().clone(), &arguments).await
+    };
+    let none = release(&[]).await;
+    assert_eq!((none.code, none.json()), (0, json!({"stuck": []})));
+
+    let put = async |item: Value| {
+        let input = json!({"TableName": harness.settings()["PATCHWAVE_TABLE"], "Item": item});
+        harness.moto().call("dynamodb", "DynamoDB_20120810.PutItem", &input).await.unwrap();
+    };
+    put(json!({"pk": {"S": "slots"}, "sk": {"S": "held-by"}, "images": {"SS": ["apps/old:1", "base/os"]}}))
+        .await;
+    put(json!({"pk": {"S": "image#apps/old:1"}, "sk": {"S": "record"}, "fence": {"N": "3"},
+               "format": {"N": "2"}, "record": {"S": "nonsense"}}))
+    .await;
+    let stuck = release(&[]).await;
+    assert_eq!(stuck.code, 1, "{stuck:?}");
+    let because = |n: usize| stuck.json()["stuck"][n]["because"].as_str().unwrap().to_owned();
+    assert!(because(0).starts_with("it left the hierarchy, and its record cannot be read"), "{}", because(0));
+    assert_eq!(because(1), "it has no record");
+
+    let unasked = release(&["--slot", "apps/old:1"]).await;
+    assert_eq!(unasked.code, 2, "nobody answers here: {unasked:?}");
+    assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+    for image in ["apps/old:1", "base/os"] {
+        let freed = release(&["--yes", "--slot", image]).await;
+        assert_eq!((freed.code, &freed.json()["freed"]["image"]), (0, &json!(image)), "{freed:?}");
+    }
+    assert_eq!(release(&[]).await.json(), json!({"stuck": []}));
+    let free = release(&["--yes", "--slot", "base/os"]).await;
+    assert_eq!(free.code, 2, "{free:?}");
+}

@@ -148,3 +148,38 @@ def test_no_template_names_a_partition(path):
     # The names of services are the same in every partition; hosts are not.
     hosts = set(re.findall(r"([\w.$-]*\.amazonaws\.\w+)", text))
     assert all(re.fullmatch(r"[a-z0-9-]+\.amazonaws\.com", host) for host in hosts), hosts
+
+
+# Environment variables.
+
+# What shows the environment variables of what runs.
+SHOWS_VARIABLES = {
+    "batch:DescribeJobDefinitions",
+    "ecs:DescribeTaskDefinition",
+    "lambda:GetFunction",
+    "lambda:ListFunctions",
+    "lambda:ListVersionsByFunction",
+}
+
+
+@pytest.mark.parametrize("path", ["template.yaml", "member.yaml"])
+def test_what_shows_environment_variables_is_allowed_by_a_parameter_alone(path):
+    template = read(path)
+    assert template["Parameters"]["ReadDefinitions"]["Default"] == "yes"
+
+    def actions(node):
+        """Returns the actions that are allowed where the parameter says no."""
+        if isinstance(node, list):
+            return set().union(*map(actions, node)) if node else set()
+        if not isinstance(node, dict):
+            return set()
+        if "Fn::If" in node and node["Fn::If"][0] == "ReadsDefinitions":
+            return actions(node["Fn::If"][2])
+        own = node.get("Action", []) if node.get("Effect") == "Allow" else []
+        own = {own} if isinstance(own, str) else set(own)
+        return own | actions(list(node.values()))
+
+    allowed = actions(list(template["Resources"].values()))
+    assert "lambda:ListAliases" in allowed and "ecs:DescribeTasks" in allowed
+    assert not allowed & SHOWS_VARIABLES
+    assert all(json.dumps(template).count(f'"{action}"') == 1 for action in SHOWS_VARIABLES)

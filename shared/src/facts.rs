@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey, Scan};
-use crate::hierarchy::is_production;
-use crate::image::{Digest, ImageId, Platform};
+use crate::hierarchy::{Line, is_production};
+use crate::image::{Digest, ImageId, Platform, Tag};
 use crate::record::Record;
 use crate::time::Timestamp;
 use crate::unread::Unread;
@@ -23,13 +23,26 @@ pub struct Manifest {
     pub digest: Digest,
     /// Its layers, from the base up. Copies of a manifest share them.
     pub layers: Arc<[Digest]>,
+    /// The digests of the layers' uncompressed content, from its config. They stay the same if a
+    /// push compresses the layers again. Only what the layers leave open makes Patchwave read them.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub diff_ids: Arc<[Digest]>,
     pub scan: Scan,
 }
 
 impl Manifest {
-    /// Returns how many layers `base` has, if this manifest starts with all of them.
+    /// A manifest of which neither the config nor the scan was read yet.
+    pub fn new(digest: Digest, layers: Arc<[Digest]>) -> Self {
+        Self { digest, layers, diff_ids: Arc::default(), scan: Scan::Missing }
+    }
+
+    /// Returns how many layers `base` has, if this manifest starts with all of them. Equal content
+    /// counts too: a push may have compressed it otherwise.
     fn inherits(&self, base: &Self) -> Option<usize> {
-        (!base.layers.is_empty() && self.layers.starts_with(&base.layers)).then_some(base.layers.len())
+        let starts_with = |own: &[Digest], base: &[Digest]| {
+            (!base.is_empty() && own.starts_with(base)).then_some(base.len())
+        };
+        starts_with(&self.layers, &base.layers).or_else(|| starts_with(&self.diff_ids, &base.diff_ids))
     }
 }
 
@@ -57,6 +70,9 @@ pub struct Version {
     /// does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_key: Option<String>,
+    /// Those stable tags of its image that name it. Known only of the current version.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<Tag>,
     /// Its platform manifests, without attestations.
     pub platforms: BTreeMap<Platform, Manifest>,
 }
@@ -95,6 +111,14 @@ impl Version {
         let pairs =
             self.platforms.values().flat_map(|m| parent.platforms.values().map(move |base| (m, base)));
         pairs.filter_map(|(manifest, base)| manifest.inherits(base)).max()
+    }
+
+    /// Returns the commit that it names: 40 or 64 hexadecimal digits. Whoever pushes a version
+    /// writes that.
+    pub fn commit(&self) -> Option<&str> {
+        let revision = self.revision.as_deref()?;
+        let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
+        is_commit.then_some(revision)
     }
 
     /// Returns when it was built. A build is never newer than its push, whatever the image claims.
@@ -229,8 +253,8 @@ pub enum PipelineFacts {
     Declared(Declaration),
     /// There is no pipeline with this name.
     NotFound,
-    /// CodePipeline could not be asked; the text says why.
-    Unknown(String),
+    /// It could not be read.
+    Unread(Unread),
 }
 
 /// What is known of one image.
@@ -247,6 +271,10 @@ pub struct ImageFacts {
     /// Why the earlier versions could not be read, if a decision needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread_history: Option<Unread>,
+    /// Why the configs of its versions could not be read, if their layers leave open which version
+    /// one was built on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_configs: Option<Unread>,
     /// The execution of the claim, if the record has a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
@@ -263,7 +291,15 @@ impl ImageFacts {
         execution: Option<Execution>,
         record: Record,
     ) -> Self {
-        Self { current, versions, unread_versions: BTreeMap::new(), unread_history: None, execution, record }
+        Self {
+            current,
+            versions,
+            unread_versions: BTreeMap::new(),
+            unread_history: None,
+            unread_configs: None,
+            execution,
+            record,
+        }
     }
 
     /// Returns the current version, if it is known.
@@ -272,6 +308,16 @@ impl ImageFacts {
             Current::Version(digest) => self.versions.get(digest),
             Current::Absent | Current::NoRepository(_) | Current::Unread(_) => None,
         }
+    }
+
+    /// Returns the stable tags that do not name the current version, though the tracked one does. A
+    /// build moves all of them together.
+    pub fn lagging_tags<'l>(&self, line: &'l Line) -> BTreeSet<&'l Tag> {
+        let (Line::Stable(tags), Some(version)) = (line, self.current_version()) else {
+            return BTreeSet::new();
+        };
+        let is_known = tags.first().is_some_and(|tracked| version.tags.contains(tracked));
+        tags.iter().filter(|tag| is_known && !version.tags.contains(*tag)).collect()
     }
 
     /// Returns what the execution of the claim reports, if it succeeded.

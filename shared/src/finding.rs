@@ -227,8 +227,11 @@ pub enum Scan {
     Missing,
     /// Requested or under way.
     Pending,
-    /// Made without success, with the scanner's reason. The scanner never supports a scratch image.
+    /// Made without success, with the scanner's reason.
     Failed(String),
+    /// The scanner cannot scan such an image, in its words: a scratch image, or one that is too
+    /// large. It answers the same for ever.
+    Unsupported(String),
     /// The scanner no longer watches the image. It closed the findings without a fix.
     Expired,
     /// Not read, or the answer contradicts itself: the scan may say anything.
@@ -351,6 +354,7 @@ impl Scan {
         match self {
             Self::Missing | Self::Failed(_) => true,
             Self::Pending
+            | Self::Unsupported(_)
             | Self::Expired
             | Self::Unread(_)
             | Self::Complete { coverage: Coverage::OsAndLanguages, .. } => false,
@@ -364,6 +368,7 @@ impl Scan {
             Self::Missing => Some(NEVER_SCANNED.to_owned()),
             Self::Pending => Some("scan not finished".to_owned()),
             Self::Failed(why) => Some(format!("scan failed: {why}")),
+            Self::Unsupported(why) => Some(format!("cannot be scanned: {why}")),
             Self::Expired => Some("scan expired".to_owned()),
             Self::Unread(why) => Some(format!("scan not read: {why}")),
             Self::Complete { completed_at, absence: Absence::Unknown, .. } => {

@@ -3,19 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Current;
-use crate::record::{Approval, Decided, Record, Request};
+use crate::facts::{Current, ImageFacts, Version};
+use crate::hierarchy::Image;
+use crate::record::{AcceptedRevision, Approval, Decided, Record, Request};
 
 /// A person's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Intervention {
-    /// Approve that a rebuild replaces the current version, if policy asks for approval.
+    /// Approve that a rebuild replaces the current version, if policy asks for approval. Also
+    /// accept the commit that this version names.
     Approve,
     /// Rebuild it, even without another reason.
     Rebuild,
     /// End quarantine, back-off and freeze, and accept the version that a person put back as the
-    /// one that counts.
+    /// one that counts. Also accept the commit that the current version names.
     Release,
     /// Rebuild it no more until a person releases it.
     Freeze,
@@ -32,9 +34,15 @@ impl Intervention {
     /// # Errors
     ///
     /// An approval needs the current version, so it fails if that is not known.
-    pub fn write(self, record: &Record, current: &Current, decided: Decided) -> Result<Record, NotDecided> {
+    pub fn write(self, image: &Image, facts: &ImageFacts, decided: Decided) -> Result<Record, NotDecided> {
+        let ImageFacts { current, record, .. } = facts;
         // The next tick looks at it, and reads again what could not be read.
         let mut record = Record { recheck_at: Some(decided.at), unread_since: None, ..record.clone() };
+        if matches!(self, Self::Approve | Self::Release)
+            && let Some(accepted) = accepted(image, facts, &decided)
+        {
+            record.accepted_revision = Some(accepted);
+        }
         match self {
             Self::Approve => {
                 let replaces = match current {
@@ -72,4 +80,13 @@ impl Intervention {
         }
         Ok(record)
     }
+}
+
+/// The commit of the current version, if the pipeline is pinned to it and is not known to have
+/// built it. CodePipeline forgets executions after a year, so only a person can say that it did.
+fn accepted(image: &Image, facts: &ImageFacts, decided: &Decided) -> Option<AcceptedRevision> {
+    image.pipeline.as_ref().filter(|pipeline| !pipeline.sources.is_empty())?;
+    let commit = facts.current_version().and_then(Version::commit)?;
+    let is_known = facts.record.revision.as_deref() == Some(commit);
+    (!is_known).then(|| AcceptedRevision { revision: commit.to_owned(), decided: decided.clone() })
 }

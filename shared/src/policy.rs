@@ -186,6 +186,20 @@ pub struct Limits {
     pub max_starts_per_day: u32,
 }
 
+impl Limits {
+    /// How many starts of a day only critical findings and known exploits may take: a fifth.
+    pub const fn reserved(self) -> u32 {
+        self.max_starts_per_day / 5
+    }
+
+    /// Returns the limits for a start that is urgent, or for one that is not.
+    #[must_use]
+    pub const fn of_start(self, is_urgent: bool) -> Self {
+        let reserved = if is_urgent { 0 } else { self.reserved() };
+        Self { max_starts_per_day: self.max_starts_per_day - reserved, ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { max_concurrent_builds: 20, max_starts_per_day: 200 }

@@ -8,7 +8,7 @@ use crate::finding::{FindingKey, Fix};
 use crate::image::{Digest, ImageId};
 use crate::notice::{Notified, RootCause};
 use crate::plan::{BuildKey, Reason, Start, ToProve};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// The record of one image. The default is the record of an image that was never written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct Record {
     /// The last commit of the line that an execution of its pipeline reported as its source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// A person's decision that a commit is the line's, although no execution reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_revision: Option<AcceptedRevision>,
     /// Since when the mode of the image is `enforce`. What was overdue by then is spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforced_since: Option<Timestamp>,
@@ -147,6 +150,9 @@ pub struct Failures {
     /// A hash of what the build was made from. After a change of the inputs the count begins again.
     pub inputs: String,
     pub ended: Ended,
+    /// How many of the last ones in a row a limit of the pipeline or of its account ended.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub limited: u32,
     /// Why the last execution ended, for people.
     #[serde(default)]
     pub because: String,
@@ -190,6 +196,9 @@ pub struct Success {
     /// rebuild its children.
     #[serde(default)]
     pub fixed_nothing: bool,
+    /// How many builds in a row, up to this one, changed nothing.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub fruitless: u32,
     /// The versions that this build, and the builds just before it, replaced without a fix: for
     /// age, or without effect. A child that was built on one of them gains nothing from a rebuild.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -259,6 +268,16 @@ pub struct Decided {
     pub at: Timestamp,
 }
 
+/// A commit that a person accepted as the source of the line. A version of another commit ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedRevision {
+    /// A full commit id.
+    pub revision: String,
+    #[serde(flatten)]
+    pub decided: Decided,
+}
+
 /// An approval to replace one version. Findings that appear later do not end it, but a new version
 /// does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,9 +314,20 @@ impl Failures {
     /// Returns the failures after one more execution ended without success. Only failures count,
     /// and other inputs begin a new count.
     pub fn after(before: Option<Self>, inputs: &str, ended: Ended, because: String, now: Timestamp) -> Self {
+        let limited = match (&before, ended) {
+            (before, Ended::AtLimit) => before.as_ref().map_or(0, |row| row.limited).saturating_add(1),
+            (_, Ended::Failed | Ended::Stopped) => 0,
+        };
         let before = before.filter(|row| row.inputs == inputs).map_or(0, |row| row.count);
         let count = before + u32::from(ended == Ended::Failed);
-        Self { count, last: now, inputs: inputs.to_owned(), ended, because }
+        Self { count, last: now, inputs: inputs.to_owned(), ended, limited, because }
+    }
+
+    /// Returns until when Patchwave makes no start after a limit ended the last one: 10, 20, 40,
+    /// then 80 minutes. A queue that is full for hours is not asked at every tick.
+    pub fn paused_until(&self) -> Option<Timestamp> {
+        let pause = Span::minutes(10 << self.limited.saturating_sub(1).min(3));
+        (self.ended == Ended::AtLimit).then(|| pause.after(self.last))
     }
 }
 
@@ -305,6 +335,12 @@ impl Claim {
     /// Returns whether the execution of the claim's start is known.
     pub fn is_confirmed(&self) -> bool {
         self.execution.is_some()
+    }
+
+    /// Returns whether a version's annotation names this start. A build knows its key. One that
+    /// reads its execution's token may write that instead.
+    pub fn has_key(&self, annotated: Option<&str>) -> bool {
+        annotated.is_some_and(|key| key == self.start.key.as_str() || key == self.start.token())
     }
 
     /// Returns whether the build is made for age alone.

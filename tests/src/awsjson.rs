@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -35,15 +35,21 @@ pub type Answer = Result<Value, Refusal>;
 
 /// A fake of one AWS service.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one operation.
+    /// Answers one operation, or the request of a presigned URL by its path.
     fn call(&self, operation: &str, input: Value) -> impl Future<Output = Answer> + Send;
 }
 
 /// Serves `service` on loopback.
 pub async fn serve<S: Service>(service: Arc<S>, traffic: Arc<Traffic>) -> Server {
-    Server::start(Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
+    Server::start(Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
         let (service, traffic) = (Arc::clone(&service), Arc::clone(&traffic));
-        async move { respond(answer(&*service, &traffic, &headers, &body).await) }
+        async move {
+            respond(match operation(&headers) {
+                // A presigned URL, which names no operation.
+                operation if operation.is_empty() => service.call(uri.path(), Value::Null).await,
+                _ => answer(&*service, &traffic, &headers, &body).await,
+            })
+        }
     }))
     .await
 }

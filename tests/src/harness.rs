@@ -98,6 +98,7 @@ impl Harness {
             awsjson::serve(Arc::clone(&pipelines), Arc::clone(&traffic)).await,
             moto.front("dynamodb", Arc::clone(&traffic)).await,
         ];
+        registry.serve_at(&servers[0].url());
         moto.call("dynamodb", "DynamoDB_20120810.CreateTable", &table::create_table(TABLE))
             .await
             .expect("moto takes our table");

@@ -1,7 +1,7 @@
-//! Well-formed input whose writers mean harm: what pods say, and what scanners find. The bytes of a
-//! fuzzer choose.
+//! Well-formed input whose writers mean harm: what pods say, what scanners find, and of which parts
+//! a hierarchy file is. The bytes of a fuzzer choose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use patchwave::facts::{Current, Facts, ImageFacts, Manifest, Version};
@@ -15,10 +15,14 @@ use patchwave::plan::plan;
 use patchwave::policy::Mode;
 use patchwave::record::Record;
 use patchwave::time::Timestamp;
+use serde_json::{Value, json};
 
 /// The most that an item of DynamoDB holds, in bytes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const LARGEST_ITEM: usize = 400_000;
+
+/// The longest text of errors.
+const LONGEST_ERROR: usize = 1024 * 1024;
 
 static SAMPLE: LazyLock<Hierarchy> = LazyLock::new(|| {
     let lines =
@@ -70,7 +74,7 @@ fn at(seconds: u8) -> Timestamp {
 fn version(n: u8, findings: Vec<Finding>) -> Version {
     let digest: Digest = format!("sha256:{}", format!("{n:02x}").repeat(32)).parse().expect("it is a digest");
     let scan = Scan::complete(at(1), Coverage::Os, findings);
-    let manifest = Manifest { digest: digest.clone(), layers: Arc::default(), scan };
+    let manifest = Manifest { scan, ..Manifest::new(digest.clone(), Arc::default()) };
     Version {
         digest,
         pushed_at: at(0),
@@ -78,6 +82,7 @@ fn version(n: u8, findings: Vec<Finding>) -> Version {
         revision: None,
         base: None,
         build_key: None,
+        tags: BTreeSet::new(),
         platforms: BTreeMap::from([("linux/amd64".parse().expect("it is a platform"), manifest)]),
     }
 }
@@ -179,4 +184,90 @@ pub fn findings(bytes: &[u8]) {
         let size = serde_json::to_string(record).expect("it can be written").len();
         assert!(size < LARGEST_ITEM, "the record of {image} has {size} bytes");
     }
+}
+
+/// The most images of a hierarchy that the bytes choose.
+const MOST_IMAGES: usize = 300;
+
+/// A hierarchy file of well-formed parts. It loads without circles and with a plan for each image,
+/// or it gives errors of limited length.
+pub fn parts(bytes: &[u8]) {
+    let mut choices = Choices(bytes.iter());
+    let mut images = Vec::new();
+    while choices.0.len() > 0 && images.len() < MOST_IMAGES {
+        images.push(part(&mut choices));
+    }
+    let file = json!({
+        "version": 1,
+        "registry": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+        "policy": policy(&mut choices),
+        "owners": { "shop": { "maxConcurrentBuilds": choices.next(3) }, "pay": {} },
+        "images": images,
+    });
+    match Hierarchy::parse("parts.yaml", &file.to_string()) {
+        Ok(hierarchy) => {
+            for image in hierarchy.images() {
+                assert!(hierarchy.parents(&image.id).all(|parent| parent.image.id != image.id));
+            }
+            let ids = hierarchy.images().map(|image| image.id.clone());
+            let absent = ImageFacts::new(Current::Absent, BTreeMap::new(), None, Record::default());
+            let images = ids.map(|id| (id, absent.clone())).collect();
+            let facts = Facts { observed_at: at(2), images, ..Facts::default() };
+            let plan = plan(&hierarchy, &facts, Mode::Enforce, at(3));
+            assert_eq!(plan.starts.len() + plan.holds.len(), hierarchy.len());
+        }
+        Err(errors) => {
+            let text = errors.to_string();
+            assert!(!text.is_empty() && text.len() < LONGEST_ERROR, "{} bytes of errors", text.len());
+        }
+    }
+}
+
+/// A text that mostly is what belongs there.
+fn mostly(choices: &mut Choices<'_>, usual: impl FnOnce(u8) -> String) -> String {
+    if choices.next(40) == 0 { choices.text() } else { usual(choices.next(24)) }
+}
+
+fn part(choices: &mut Choices<'_>) -> Value {
+    let tier = ["base", "platform", "application"][usize::from(choices.next(3))];
+    let repository = mostly(choices, |n| format!("apps/a{n}"));
+    let mut image = json!({ "tier": tier, "repository": repository });
+    match choices.next(8) {
+        0 => image["tagPattern"] = mostly(choices, |n| format!("v{n}-*")).into(),
+        1 => {
+            image["lines"] = json!([{ "environment": "prod", "current": "deployed" },
+                                    { "tagPattern": mostly(choices, |n| format!("v{n}-*")), "current": "newest" }]);
+        }
+        _ => image["tags"] = json!([mostly(choices, |n| format!("{n}")), choices.next(9).to_string()]),
+    }
+    image["from"] = match choices.next(4) {
+        0 => "scratch".into(),
+        1 => "public.ecr.aws/os/os:1".into(),
+        _ => mostly(choices, |n| format!("apps/a{n}")).into(),
+    };
+    if choices.next(3) == 0 {
+        image["copyFrom"] = json!([mostly(choices, |n| format!("apps/a{n}:{n}"))]);
+    }
+    if choices.next(3) != 0 {
+        image["pipeline"] = mostly(choices, |n| format!("p{n}")).into();
+    }
+    if choices.next(4) == 0 {
+        image["owner"] = mostly(choices, |n| if n % 2 == 0 { "shop".into() } else { "pay".into() }).into();
+    }
+    if choices.next(8) == 0 {
+        image["policy"] = policy(choices);
+    }
+    image
+}
+
+fn policy(choices: &mut Choices<'_>) -> Value {
+    let span = |choices: &mut Choices<'_>| mostly(choices, |n| format!("{n}h"));
+    let mode = if choices.next(2) == 0 { "observe" } else { "enforce" };
+    json!({
+        "mode": mode,
+        "maxAge": span(choices),
+        "quietPeriod": span(choices),
+        "suppress": [{ "vulnerability": choices.text(), "images": [mostly(choices, |n| format!("apps/a{n}*"))],
+                       "until": "2027-01-01", "reason": choices.text() }],
+    })
 }

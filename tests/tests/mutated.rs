@@ -77,6 +77,11 @@ fn no_hostile_finding_breaks_the_planner_or_its_memory() {
 }
 
 #[test]
+fn no_hostile_part_breaks_the_loader_the_planner_or_their_memory() {
+    random(300, 16_384, 9, hostile::parts);
+}
+
+#[test]
 fn files_that_multiply_or_nest_without_end_break_no_parser() {
     let deep_json = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let deep_objects = "{\"detail\":".repeat(50_000).into_bytes();

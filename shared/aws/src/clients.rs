@@ -83,7 +83,7 @@ impl Clients {
     /// no answer that is larger than [`LARGEST_ANSWER`].
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
         let Self { config, own_s3 } = self.elsewhere(region, credentials);
-        let http = config.http_client().map(Bounded);
+        let http = config.http_client().map(|http| Bounded { http, most: LARGEST_ANSWER });
         let config = config.to_builder().retry_config(RetryConfig::disabled());
         let config = match http {
             Some(http) => config.http_client(http),
@@ -212,9 +212,12 @@ impl HttpClient for OnDemand {
     }
 }
 
-/// An HTTP client that reads a large answer no further than [`LARGEST_ANSWER`].
+/// An HTTP client that reads a large answer no further than this many bytes.
 #[derive(Debug)]
-struct Bounded(SharedHttpClient);
+pub(crate) struct Bounded {
+    pub(crate) http: SharedHttpClient,
+    pub(crate) most: usize,
+}
 
 impl HttpClient for Bounded {
     fn http_connector(
@@ -222,22 +225,26 @@ impl HttpClient for Bounded {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(BoundedConnector(self.0.http_connector(settings, components)))
+        let connector = self.http.http_connector(settings, components);
+        SharedHttpConnector::new(BoundedConnector { connector, most: self.most })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.0.connector_metadata()
+        self.http.connector_metadata()
     }
 }
 
 #[derive(Debug)]
-struct BoundedConnector(SharedHttpConnector);
+struct BoundedConnector {
+    connector: SharedHttpConnector,
+    most: usize,
+}
 
 impl HttpConnector for BoundedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let answer = self.0.call(request);
+        let (answer, most) = (self.connector.call(request), self.most);
         HttpConnectorFuture::new(async move {
-            let bound = |body| SdkBody::from_body_1_x(Limited::new(body, LARGEST_ANSWER));
+            let bound = |body| SdkBody::from_body_1_x(Limited::new(body, most));
             answer.await.map(|answer| answer.map(bound))
         })
     }
@@ -251,13 +258,32 @@ fn role_arn(account: &str, role: &str, region: &str) -> String {
     format!("arn:{}:iam::{account}:role/{role}", partition(region))
 }
 
+/// The partitions of AWS but the commercial one: how names of their Regions begin, how their ARNs
+/// begin, and their domain.
+/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>
+const PARTITIONS: [(&str, &str, &str); 7] = [
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+];
+
+fn of_region(region: &str) -> (&'static str, &'static str) {
+    let found = PARTITIONS.iter().find(|(prefix, ..)| region.starts_with(prefix));
+    found.map_or(("aws", "amazonaws.com"), |(_, partition, domain)| (*partition, *domain))
+}
+
 /// Returns what ARNs of a region begin with.
 pub(crate) fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
+    of_region(region).0
+}
+
+/// Returns the domain of a region's services.
+pub(crate) fn domain(region: &str) -> &'static str {
+    of_region(region).1
 }
 
 #[cfg(test)]
@@ -304,6 +330,35 @@ mod tests {
         assert_eq!(arn("reader", "us-east-1"), "arn:aws:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "cn-north-1"), "arn:aws-cn:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "us-gov-west-1"), "arn:aws-us-gov:iam::444455556666:role/reader");
+        assert_eq!(arn("reader", "eusc-de-east-1"), "arn:aws-eusc:iam::444455556666:role/reader");
+        assert_eq!(arn("reader", "us-isob-east-1"), "arn:aws-iso-b:iam::444455556666:role/reader");
         assert_eq!(arn("arn:aws:iam::1:role/a/b", "us-east-1"), "arn:aws:iam::1:role/a/b");
+    }
+
+    /// `AWS_USE_FIPS_ENDPOINT` is the SDK's own setting. Every client and the assumed roles follow
+    /// it.
+    #[tokio::test]
+    async fn fips_endpoints_are_used_if_the_sdks_setting_asks_for_them() {
+        let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+        let hosts = Arc::clone(&asked);
+        let config = crate::fake::raw(move |request| {
+            hosts.lock().unwrap().push(request.uri().host().unwrap_or_default().to_owned());
+            http::Response::builder().status(403).body("{}".to_owned()).unwrap()
+        });
+        let clients = Clients::of(config.to_builder().use_fips(true).build());
+        let registry = "111122223333.dkr.ecr.us-west-2.amazonaws.com".parse().unwrap();
+        let role = Role { name: "reader".to_owned(), external_id: None };
+        let _ = clients.ecr(&registry).describe_images().repository_name("x").send().await;
+        let _ = clients.codepipeline().get_pipeline().name("x").send().await;
+        let _ = clients.elsewhere("us-gov-west-1", None).dynamodb().list_tables().send().await;
+        let _ = clients.assume("444455556666", &role, "test").await;
+        let asked = asked.lock().unwrap().clone();
+        let fips = [
+            "api.ecr-fips.us-west-2.amazonaws.com",
+            "codepipeline-fips.us-east-1.amazonaws.com",
+            "dynamodb.us-gov-west-1.amazonaws.com",
+            "sts-fips.us-east-1.amazonaws.com",
+        ];
+        assert_eq!(asked, fips);
     }
 }

@@ -2,6 +2,7 @@
 
 mod actions;
 mod declaration;
+mod starters;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,8 @@ use patchwave_converge::{Fault, FaultKind, NotStarted};
 use crate::clients::Clients;
 use crate::fault::{fault, invalid};
 use crate::time::timestamp;
+pub(crate) use starters::Starter;
+use starters::is_ours;
 
 /// How far CodePipeline's clock and Patchwave's may differ.
 ///
@@ -50,11 +53,13 @@ const MOST_PAGES: usize = 50;
 pub(crate) struct Pipelines {
     clients: Clients,
     builders: Arc<Mutex<BTreeMap<Builder, Client>>>,
+    /// The roles of the functions.
+    starters: Vec<Starter>,
 }
 
 impl Pipelines {
-    pub(crate) fn new(clients: Clients) -> Self {
-        Self { clients, builders: Arc::default() }
+    pub(crate) fn new(clients: Clients, starters: Vec<Starter>) -> Self {
+        Self { clients, builders: Arc::default(), starters }
     }
 
     /// Returns a client of a pipeline's account and region. A builder's role is assumed once.
@@ -156,8 +161,9 @@ impl Pipelines {
     ///
     /// Summaries hold no variables, so Patchwave reads each execution since the claim. If the
     /// pipeline does not take the key, only the start is left to compare: a call of
-    /// `StartPipelineExecution` that is not before the claim. The first such start is the claim's,
-    /// because Patchwave starts no other while the claim is unresolved.
+    /// `StartPipelineExecution` with a role of Patchwave's that is not before the claim. The first
+    /// such start is the claim's, because Patchwave starts no other while the claim is unresolved.
+    /// A start of the same pipeline by a person is not Patchwave's.
     async fn find(&self, claim: &Claim) -> Result<Option<(String, Option<PipelineExecutionStatus>)>, Fault> {
         let since = self.started_since(claim).await?;
         let called =
@@ -166,7 +172,12 @@ impl Pipelines {
                 None => true,
             });
         if !claim.start.variables.contains_key(Variable::BuildKey.name()) {
-            let first = called.min_by_key(|summary| summary.start_time().and_then(timestamp));
+            let detail = |summary: &PipelineExecutionSummary| {
+                summary.trigger().and_then(|trigger| trigger.trigger_detail()).map(str::to_owned)
+            };
+            let builder = claim.start.builder.as_ref();
+            let ours = called.filter(|summary| is_ours(&self.starters, builder, detail(summary).as_deref()));
+            let first = ours.min_by_key(|summary| summary.start_time().and_then(timestamp));
             return Ok(first.and_then(|summary| Some((summary.pipeline_execution_id?, summary.status))));
         }
         for summary in called {

@@ -56,7 +56,11 @@ pub(crate) fn config(
     let http = client(move |request: Request| {
         let target =
             request.headers().get("x-amz-target").and_then(|name| name.to_str().ok()).unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        // A request without an operation is asked by its path.
+        let operation = match target.rsplit('.').next() {
+            None | Some("") => request.uri().path().to_owned(),
+            Some(operation) => operation.to_owned(),
+        };
         let input = request.body().bytes().unwrap_or_default();
         let input: Value = serde_json::from_slice(input).unwrap_or(Value::Null);
         let (status, output) = answer(&operation, &input);

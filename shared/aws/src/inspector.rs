@@ -1,17 +1,17 @@
 //! Inspector: which images it scans, for how long, and where it sees them run.
 
+mod coverage;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_inspector2::Client;
 use aws_sdk_inspector2::types::{
     AwsEksWorkloadInfo, ClusterForImageFilterCriteria, ClusterInformation, ClusterMetadata,
-    CoverageFilterCriteria, CoverageResourceType, CoverageStringComparison, CoverageStringFilter,
-    CoveredResource, EcrContainerImageMetadata, EcrPullDateRescanDuration, EcrPullDateRescanMode,
-    EcrRescanDuration,
+    EcrPullDateRescanDuration, EcrPullDateRescanMode, EcrRescanDuration,
 };
 use futures::stream::{self, StreamExt};
 use patchwave::image::{Digest, EcrRegistry, Repository};
-use patchwave::inventory::{ConsumerKind, Covered, Covering, SeenInUse, UseIs, Windows};
+use patchwave::inventory::{ConsumerKind, SeenInUse, UseIs, Windows};
 use patchwave::time::Span;
 use patchwave_converge::{Fault, ManifestAt};
 
@@ -19,10 +19,6 @@ use crate::clients::partition;
 use crate::fault::{fault, invalid};
 use crate::time::timestamp;
 
-/// Most resources on a page, and most values of a filter.
-/// <https://docs.aws.amazon.com/inspector/v2/APIReference/API_ListCoverage.html>
-const PAGE: i32 = 200;
-const MOST_VALUES: usize = 10;
 /// Most clusters on a page.
 /// <https://docs.aws.amazon.com/inspector/v2/APIReference/API_GetClustersForImage.html>
 const CLUSTERS: i32 = 100;
@@ -63,16 +59,6 @@ impl Inspector {
         })
     }
 
-    /// Lists Inspector's coverage of all images of these repositories.
-    pub(crate) async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
-        let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
-        let mut covered = Vec::new();
-        for names in names.chunks(MOST_VALUES) {
-            self.pages(names, &mut covered).await?;
-        }
-        Ok(covered)
-    }
-
     /// Reads in which clusters Inspector saw images run.
     pub(crate) async fn seen_in_use(
         &self,
@@ -82,12 +68,16 @@ impl Inspector {
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
 
+    /// Returns how Inspector names an image.
+    fn arn(&self, repository: &Repository, digest: &Digest) -> String {
+        let (region, account) = (self.registry.region(), self.registry.account());
+        format!("arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}", partition(region))
+    }
+
     async fn clusters(&self, (repository, digest): &ManifestAt) -> Result<Vec<SeenInUse>, Fault> {
         let operation = format!("ask Inspector where {repository}@{digest} runs");
-        let (region, account) = (self.registry.region(), self.registry.account());
-        let arn =
-            format!("arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}", partition(region));
-        let filter = ClusterForImageFilterCriteria::builder().resource_id(arn).build();
+        let filter =
+            ClusterForImageFilterCriteria::builder().resource_id(self.arn(repository, digest)).build();
         let filter = filter.map_err(|error| invalid(&operation, error.to_string()))?;
         let call = self.client.get_clusters_for_image().filter(filter);
         let mut pages = call.into_paginator().page_size(CLUSTERS).send();
@@ -101,37 +91,6 @@ impl Inspector {
         }
         Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
     }
-
-    async fn pages(&self, repositories: &[&str], covered: &mut Vec<Covered>) -> Result<(), Fault> {
-        let operation = "list what Inspector covers";
-        let kind = CoverageResourceType::AwsEcrContainerImage;
-        let criteria = CoverageFilterCriteria::builder()
-            .set_resource_type(Some(vec![equals(operation, kind.as_str())?]))
-            .set_account_id(Some(vec![equals(operation, self.registry.account())?]))
-            .set_ecr_repository_name(Some(
-                repositories.iter().map(|name| equals(operation, name)).collect::<Result<_, _>>()?,
-            ))
-            .build();
-        let mut pages =
-            self.client.list_coverage().filter_criteria(criteria).into_paginator().page_size(PAGE).send();
-        for _ in 0..MOST_PAGES {
-            match pages.next().await {
-                None => return Ok(()),
-                Some(Err(error)) => return Err(fault(operation, &error)),
-                Some(Ok(output)) => {
-                    for resource in output.covered_resources() {
-                        covered.push(read(resource).map_err(|problem| invalid(operation, problem))?);
-                    }
-                }
-            }
-        }
-        Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
-    }
-}
-
-fn equals(operation: &str, value: &str) -> Result<CoverageStringFilter, Fault> {
-    let filter = CoverageStringFilter::builder().comparison(CoverageStringComparison::Equals).value(value);
-    filter.build().map_err(|error| invalid(operation, error.to_string()))
 }
 
 /// Reads a window such as `DAYS_14`. A window that never ends is `None`.
@@ -141,34 +100,6 @@ fn window(text: &str) -> Result<Option<Span>, String> {
     }
     let days = text.strip_prefix("DAYS_").and_then(|days| days.parse().ok());
     days.map(|days: u32| Some(Span::days(days))).ok_or_else(|| format!("{text:?} is not a window"))
-}
-
-fn read(resource: &CoveredResource) -> Result<Covered, String> {
-    let id = resource.resource_id();
-    let (repository, digest) = image(id).ok_or_else(|| format!("{id} is not an image's ARN"))?;
-    let image = resource.resource_metadata().and_then(|metadata| metadata.ecr_image());
-    Ok(Covered {
-        repository,
-        digest,
-        covering: match resource.scan_status().map(|s| (s.status_code().as_str(), s.reason().as_str())) {
-            Some(("ACTIVE", _)) => Covering::Active,
-            Some((_, "SCAN_ELIGIBILITY_EXPIRED")) => Covering::Expired,
-            Some((_, reason)) => Covering::Inactive(reason.to_owned()),
-            None => Covering::Inactive("no status".to_owned()),
-        },
-        scanned_at: resource.last_scanned_at().and_then(timestamp),
-        in_use: image
-            .and_then(EcrContainerImageMetadata::in_use_count)
-            .and_then(|count| u32::try_from(count).ok()),
-        in_use_at: image.and_then(|image| image.last_in_use_at()).and_then(timestamp),
-    })
-}
-
-/// Reads an ARN such as `arn:aws:ecr:us-east-1:111122223333:repository/apps/web/sha256:…`.
-fn image(arn: &str) -> Option<(Repository, Digest)> {
-    let (_, resource) = arn.split_once(":repository/")?;
-    let (repository, digest) = resource.rsplit_once('/')?;
-    Some((repository.parse().ok()?, digest.parse().ok()?))
 }
 
 /// Reads which workloads of a cluster run an image.
@@ -211,6 +142,7 @@ fn workloads(metadata: Option<&ClusterMetadata>) -> Vec<String> {
 mod tests {
     use std::sync::Arc;
 
+    use patchwave::inventory::Covering;
     use patchwave_tests::accounts::{FakeAccounts, Region};
     use serde_json::json;
 

@@ -9,9 +9,10 @@ use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, NotIntervened, World};
+use patchwave_converge::{Fault, NotIntervened, NotSaved, StuckSlot, World};
 
 use crate::clients::Clients;
+use crate::ecr::Cache;
 use crate::hierarchy::HierarchySource;
 use crate::scheduler::{Schedule, Scheduler};
 use crate::settings::{InvalidSettings, Settings, Source};
@@ -25,6 +26,8 @@ pub(crate) struct Installation {
     hierarchy: HierarchySource,
     ticks: Option<Scheduler>,
     sweeps: Option<Scheduler>,
+    /// What the process has read of the registry and never changes.
+    cache: Cache,
 }
 
 impl Installation {
@@ -54,6 +57,7 @@ impl Installation {
             clients,
             hierarchy: HierarchySource::new(settings.hierarchy.clone()),
             settings,
+            cache: Cache::default(),
         })
     }
 
@@ -74,7 +78,7 @@ impl Installation {
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3(), WallClock.now()).await?;
         let ticks = self.ticks.clone();
-        let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, ticks);
+        let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, ticks, &self.cache);
         Ok((world, hierarchy))
     }
 }
@@ -93,6 +97,9 @@ pub enum NotDone {
     /// The decision was not written.
     #[error(transparent)]
     NotIntervened(#[from] NotIntervened),
+    /// A slot is not free to be given back.
+    #[error("no slot of {0} is stuck: it has none, or its build may still run")]
+    NotStuck(ImageId),
 }
 
 /// A decision that was written.
@@ -100,6 +107,8 @@ pub enum NotDone {
 pub struct Intervened {
     pub image: ImageId,
     pub acted_on: ActedOn,
+    /// The commit of the current version, if the decision accepts it.
+    pub accepted_revision: Option<String>,
 }
 
 /// When Patchwave acts on a decision.
@@ -127,7 +136,8 @@ pub async fn intervene(
     let installation = Installation::with(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
     let image = hierarchy.resolve(name)?.id.clone();
-    patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
+    let accepted_revision =
+        patchwave_converge::intervene(&world, &hierarchy, &image, intervention, by).await?;
     let acted_on = match &installation.ticks {
         None => ActedOn::AtNextTick(None),
         Some(_) => world
@@ -135,7 +145,39 @@ pub async fn intervene(
             .await
             .map_or_else(|fault| ActedOn::AtNextTick(Some(fault)), |()| ActedOn::AtRecheck),
     };
-    Ok(Intervened { image, acted_on })
+    Ok(Intervened { image, acted_on, accepted_revision })
+}
+
+/// Lists the slots that no pass gives back by itself. The environment describes the installation.
+///
+/// # Errors
+///
+/// The hierarchy or the ledger does not answer.
+pub async fn stuck_slots(hierarchy: Option<Source>) -> Result<Vec<StuckSlot>, NotDone> {
+    let installation = Installation::with(hierarchy).await?;
+    let (world, hierarchy) = installation.world().await?;
+    Ok(patchwave_converge::stuck_slots(&world, &hierarchy).await?)
+}
+
+/// Gives a slot back that is stuck. The environment describes the installation.
+///
+/// # Errors
+///
+/// Nothing is written if the slot is not stuck, or if a step fails.
+pub async fn free_stuck_slot(hierarchy: Option<Source>, image: &ImageId) -> Result<StuckSlot, NotDone> {
+    let installation = Installation::with(hierarchy).await?;
+    let (world, hierarchy) = installation.world().await?;
+    let stuck = patchwave_converge::stuck_slots(&world, &hierarchy).await?;
+    let slot = stuck.into_iter().find(|slot| slot.image == *image);
+    let slot = slot.ok_or_else(|| NotDone::NotStuck(image.clone()))?;
+    match slot.fence {
+        Some(fence) => world.free(image, fence).await.map_err(|not_saved| match not_saved {
+            NotSaved::Conflict => NotDone::NotStuck(image.clone()),
+            NotSaved::Fault(fault) => fault.into(),
+        })?,
+        None => world.ledger().force_free(image).await?,
+    }
+    Ok(slot)
 }
 
 /// Reads everything that a plan of this installation is made from, including the pipelines that

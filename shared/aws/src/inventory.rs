@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
-    self, Doubt, Inventory, NAMESPACE, Question, Scanner, Survey, Totals, doubts, items, metrics,
+    self, Doubt, Inventory, NAMESPACE, Question, Scanner, Survey, Totals, doubts, items, lagging, metrics,
 };
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
@@ -206,6 +206,7 @@ pub(crate) async fn finish(
     for (kind, fault) in &faults {
         fail(report, *kind, None, fault);
     }
+    report.doubts.extend(lagging(hierarchy, &understood.facts).iter().map(ToString::to_string));
     let scanner = match world.scanning().await {
         Ok(scanning) => scanning.scanner,
         // Then the scans themselves show which scanner made them.

@@ -30,7 +30,7 @@ mod fake;
 #[cfg(test)]
 mod mutated;
 
-pub use installation::{ActedOn, Intervened, NotDone, intervene, snapshot};
+pub use installation::{ActedOn, Intervened, NotDone, free_stuck_slot, intervene, snapshot, stuck_slots};
 pub use inventory::{Inventoried, read as inventory};
 pub use settings::InvalidSettings;
 pub use world::AwsWorld;

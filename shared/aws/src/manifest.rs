@@ -26,6 +26,9 @@ const LONGEST: usize = 4 * 1024 * 1024;
 const MOST_ENTRIES: usize = 1_000;
 /// Docker allows at most 127 layers.
 const MOST_LAYERS: usize = 1_000;
+/// The largest config that is read, in bytes. One with a long history and many labels has a few
+/// tens of kilobytes.
+pub(crate) const LARGEST_CONFIG: u64 = 1024 * 1024;
 /// The platform that `BuildKit` gives its attestations.
 const UNKNOWN: &str = "unknown";
 
@@ -56,6 +59,8 @@ pub(crate) enum Document {
     Manifest {
         /// From the base up.
         layers: Vec<Digest>,
+        /// The config's digest, unless the config is larger than any that is read.
+        config: Option<Digest>,
         notes: Notes,
     },
     /// Something that is stored like an image but is none, by its media type.
@@ -150,6 +155,8 @@ struct Blob {
     #[serde(default)]
     media_type: String,
     digest: Digest,
+    #[serde(default)]
+    size: u64,
 }
 
 #[derive(Deserialize)]
@@ -189,8 +196,31 @@ pub(crate) fn parse(text: &str) -> Result<Document, InvalidManifest> {
     bound("layers", layers.len(), MOST_LAYERS)?;
     Ok(match not_an_image(wire.artifact_type, wire.config.as_ref(), &layers) {
         Some(media_type) => Document::Artifact(media_type),
-        None => Document::Manifest { layers: layers.into_iter().map(|layer| layer.digest).collect(), notes },
+        None => Document::Manifest {
+            layers: layers.into_iter().map(|layer| layer.digest).collect(),
+            config: wire.config.filter(|config| config.size <= LARGEST_CONFIG).map(|config| config.digest),
+            notes,
+        },
     })
+}
+
+/// An image's config, as far as it matters.
+/// <https://github.com/opencontainers/image-spec/blob/main/config.md>
+#[derive(Deserialize)]
+struct Config {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<Digest>,
+}
+
+/// Reads the digests of the uncompressed layers from an image's config: none if it is no config, or
+/// has more than an image may have.
+pub(crate) fn diff_ids(config: &[u8]) -> Vec<Digest> {
+    let read = serde_json::from_slice(config).map(|config: Config| config.rootfs.diff_ids);
+    read.ok().filter(|diff_ids| diff_ids.len() <= MOST_LAYERS).unwrap_or_default()
 }
 
 fn field(field: &str, problem: &dyn std::fmt::Display) -> InvalidManifest {
@@ -441,5 +471,30 @@ mod tests {
         let Document::Index { platforms, notes, .. } = read(&document).unwrap() else { panic!("an index") };
         assert_eq!(platforms.len(), 2);
         assert_eq!(notes.created, None);
+    }
+
+    #[test]
+    fn the_digests_of_uncompressed_layers_are_in_the_config() {
+        let config = json!({"architecture": "amd64", "os": "linux",
+                            "rootfs": {"type": "layers", "diff_ids": [digest(1), digest(2)]}});
+        let read = diff_ids(config.to_string().as_bytes());
+        assert_eq!(read.iter().map(Digest::as_str).collect::<Vec<_>>(), [digest(1), digest(2)]);
+        let many = json!({"rootfs": {"diff_ids": vec![digest(1); 1_001]}});
+        for odd in [json!({}), json!({"rootfs": {"diff_ids": ["md5:0"]}}), json!([]), many] {
+            assert_eq!(diff_ids(odd.to_string().as_bytes()), [], "{odd:.60}");
+        }
+        let oci = "application/vnd.oci.image.config.v1+json";
+        let mut large = manifest(MEDIA_TYPES[2], oci, "application/vnd.oci.image.layer.v1.tar");
+        large["config"]["size"] = (LARGEST_CONFIG + 1).into();
+        assert!(matches!(read_config(&large), None), "it is not read");
+        large["config"]["size"] = LARGEST_CONFIG.into();
+        assert_eq!(read_config(&large).unwrap().as_str(), digest(9));
+    }
+
+    fn read_config(document: &Value) -> Option<Digest> {
+        match read(document).unwrap() {
+            Document::Manifest { config, .. } => config,
+            other => panic!("{other:?}"),
+        }
     }
 }

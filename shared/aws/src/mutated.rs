@@ -10,7 +10,7 @@ use patchwave::trigger::ScheduleKind;
 use patchwave_tests::mutate::mutations;
 use serde_json::json;
 
-use crate::ecr::{Ecr, ScanRead};
+use crate::ecr::{Cache, Ecr, ScanRead};
 use crate::fake;
 use crate::lambda::read_batch;
 use crate::manifest;
@@ -46,7 +46,7 @@ fn scans() {
         response.body(said.lock().unwrap().clone()).unwrap()
     });
     let registry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
-    let ecr = Ecr::new(Client::new(&config), &registry);
+    let ecr = Ecr::new(Client::new(&config), &registry, &Cache::default());
     let at = ("base/os".parse().unwrap(), fake::digest(1).parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let complete = Cell::new(0);

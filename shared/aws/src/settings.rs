@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use patchwave::policy::Mode;
 
+use crate::codepipeline::Starter;
 use crate::scheduler::Schedule;
 
 /// An environment variable that Patchwave defines, as the README lists it.
@@ -43,6 +44,13 @@ pub const SWEEP: Variable = Variable {
     meaning: "the group/name of the schedule that sweeps; without it an unfinished survey waits for the next sweep",
 };
 
+/// Whose starts are Patchwave's.
+pub const STARTERS: Variable = Variable {
+    name: "PATCHWAVE_STARTERS",
+    meaning: "the ARNs of the functions' roles, separated by commas; without it the start of a pipeline \
+              that takes no build key may be taken for Patchwave's",
+};
+
 /// Where Kubernetes is, in tests.
 pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
     name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",
@@ -50,7 +58,8 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
 };
 
 /// All variables that Patchwave defines.
-pub const VARIABLES: [Variable; 7] = [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, SWEEP, KUBE_ENDPOINT_OVERRIDE];
+pub const VARIABLES: [Variable; 8] =
+    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, SWEEP, STARTERS, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) event_bus: Option<String>,
     pub(crate) tick: Option<Schedule>,
     pub(crate) sweep: Option<Schedule>,
+    pub(crate) starters: Vec<Starter>,
     /// Whether S3 is not AWS's own, so that buckets have no host names.
     pub(crate) own_s3: bool,
 }
@@ -121,6 +131,7 @@ impl Settings {
             event_bus: read(EVENT_BUS.name).filter(|name| !name.is_empty()),
             tick: schedule(TICK, &read(TICK.name).unwrap_or_default())?,
             sweep: schedule(SWEEP, &read(SWEEP.name).unwrap_or_default())?,
+            starters: starters(&read(STARTERS.name).unwrap_or_default())?,
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
         })
     }
@@ -147,6 +158,11 @@ fn schedule(variable: Variable, text: &str) -> Result<Option<Schedule>, InvalidS
         }
         _ => Err(wrong(variable, text)),
     }
+}
+
+fn starters(text: &str) -> Result<Vec<Starter>, InvalidSettings> {
+    let arns = text.split(',').filter(|arn| !arn.trim().is_empty());
+    arns.map(|arn| arn.parse().map_err(|()| wrong(STARTERS, arn))).collect()
 }
 
 fn wrong(variable: Variable, found: &str) -> InvalidSettings {
@@ -211,6 +227,8 @@ mod tests {
         assert!(settings(&set).unwrap_err().contains("PATCHWAVE_MODE is \"Enforce\""));
         let set = [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_SWEEP", "daily")];
         assert!(settings(&set).unwrap_err().contains("set it to the group/name"));
+        let set = [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_STARTERS", "me")];
+        assert!(settings(&set).unwrap_err().contains("PATCHWAVE_STARTERS is \"me\""));
         assert!(settings(&[("PATCHWAVE_HIERARCHY", "s3://bucket")]).unwrap_err().contains("s3://bucket/key"));
     }
 

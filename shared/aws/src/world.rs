@@ -15,12 +15,14 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+};
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
-use crate::ecr::{Answered, Ecr, ScanRead};
+use crate::ecr::{Answered, Cache, Ecr, ScanRead};
 use crate::eventbridge::Bus;
 use crate::inspector::Inspector;
 use crate::scheduler::Scheduler;
@@ -43,14 +45,15 @@ impl AwsWorld {
         registry: &EcrRegistry,
         settings: &Settings,
         ticks: Option<Scheduler>,
+        cache: &Cache,
     ) -> Self {
         let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
             bus,
             ticks,
-            registry: Ecr::new(clients.ecr(registry), registry),
+            registry: Ecr::new(clients.ecr(registry), registry, cache),
             scanner: Inspector::new(clients.inspector(registry), registry),
-            pipelines: Pipelines::new(clients.clone()),
+            pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
     }
@@ -92,15 +95,12 @@ impl AwsWorld {
 impl AwsWorld {
     /// Completes scans with the times at which the enhanced scanner scanned the images last.
     async fn with_times(&self, scans: BTreeMap<ManifestAt, Answered>) -> BTreeMap<ManifestAt, Scan> {
-        let repositories = scans.keys().map(|(repository, _)| repository.clone()).collect();
-        let covered = self.scanner.covered(&repositories).await;
-        let times: Result<BTreeMap<ManifestAt, Option<Timestamp>>, Fault> = covered.map(|covered| {
-            covered.into_iter().map(|of| ((of.repository, of.digest), of.scanned_at)).collect()
-        });
+        let mut times = self.scanner.scanned_at(&scans.keys().cloned().collect()).await;
         let completed = |(at, answer): (ManifestAt, Answered)| {
-            let scan = match &times {
-                Ok(times) => answer.completed_at(times.get(&at).copied().flatten()),
-                Err(fault) => Scan::Unread(fault.clone().into()),
+            let scan = match times.remove(&at) {
+                Some(Ok(time)) => answer.completed_at(time),
+                Some(Err(fault)) => Scan::Unread(fault.into()),
+                None => answer.completed_at(None),
             };
             (at, scan)
         };
@@ -164,6 +164,13 @@ impl World for AwsWorld {
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
         self.registry.history(repositories).await
+    }
+
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
+        self.registry.diff_ids(wanted).await
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
@@ -238,11 +245,13 @@ impl World for AwsWorld {
         }
     }
 
-    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.registry.request_scan(repository, manifest).await
     }
 }
 
+#[cfg(test)]
+mod lineage;
 #[cfg(test)]
 mod scan_times;
 #[cfg(test)]

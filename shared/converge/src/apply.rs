@@ -11,12 +11,12 @@ use patchwave::facts::Facts;
 use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
 use patchwave::notice::{Notice, NoticeState};
-use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
+use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start, TICK};
 use patchwave::record::{Claim, Ended, Failures, Record, Rolling};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{FailureKind, Held, Report, Started};
-use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
+use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, ScanRequest, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes,
 /// and clock skew.
@@ -40,11 +40,15 @@ pub(crate) async fn apply<W: World>(
     mut plan: Plan,
     owner: &str,
 ) -> Applied {
+    let returned = std::mem::take(&mut plan.returned);
+    let urgent = plan.due.iter().filter(|(_, due)| due.is_urgent()).map(|(image, _)| image.clone()).collect();
     let mut pass = Pass {
         world,
         hierarchy,
         facts,
         owner,
+        returned,
+        urgent,
         report: Report::default(),
         is_whole: true,
         left: BTreeSet::new(),
@@ -120,6 +124,10 @@ struct Pass<'p, W> {
     hierarchy: &'p Hierarchy,
     facts: &'p Facts,
     owner: &'p str,
+    /// The images whose claim a limit ended.
+    returned: BTreeSet<ImageId>,
+    /// The images whose starts may take what is kept for urgent ones.
+    urgent: BTreeSet<ImageId>,
     report: Report,
     /// Whether every write so far succeeded. If not, no record may leave the schedule.
     is_whole: bool,
@@ -146,7 +154,9 @@ impl<W: World> Pass<'_, W> {
         starts: &[(Start, Record)],
         entered: &BTreeSet<ImageId>,
     ) {
-        for image in freed.iter().filter(|image| starts.iter().all(|(start, _)| start.image != **image)) {
+        let is_started = |image: &ImageId| starts.iter().any(|(start, _)| start.image == *image);
+        let left = freed.iter().filter(|image| !is_started(image) && !self.returned.contains(*image));
+        for image in left.cloned().collect::<Vec<_>>().iter() {
             let named = self.facts.images.get(image).map(|image| &image.record);
             let departed = self.facts.departed.get(image).map(|departed| &departed.record);
             let read = named.or(departed).map_or(0, |record| record.fence);
@@ -163,8 +173,9 @@ impl<W: World> Pass<'_, W> {
     async fn request_scans(&mut self, scans: BTreeSet<AwaitedScan>) {
         for scan in scans {
             match self.world.request_scan(&scan.repository, &scan.digest).await {
-                Ok(true) => self.report.scans_requested.push(scan),
-                Ok(false) => {}
+                Ok(ScanRequest::Begun) => self.report.scans_requested.push(scan),
+                Ok(ScanRequest::Refused) => {}
+                Ok(ScanRequest::AtLimit) => break,
                 Err(fault) => self.fail(FailureKind::Scan, Some(&scan.image), &fault),
             }
         }
@@ -214,7 +225,14 @@ impl<W: World> Pass<'_, W> {
     }
 
     async fn save(&mut self, image: &ImageId, record: &Record) -> bool {
-        let saved = self.world.save(image, record).await;
+        let claim = self.facts.images.get(image).and_then(|facts| facts.record.claim.as_ref());
+        let saved = match claim.filter(|_| self.returned.contains(image)) {
+            Some(claim) => {
+                let because = record.failures.as_ref().map_or("", |failures| failures.because.as_str());
+                self.world.withdraw(image, record, claim, because).await
+            }
+            None => self.world.save(image, record).await,
+        };
         if saved.is_ok()
             && let Some(rolling) = &record.rolling
         {
@@ -268,7 +286,8 @@ impl<W: World> Pass<'_, W> {
             recheck_at: record.recheck_at.or(Some(LEASE.after(self.now()))),
             ..record.clone()
         };
-        let limits = start.limits(self.hierarchy.limits());
+        let is_urgent = self.urgent.contains(&start.image);
+        let limits = start.limits(self.hierarchy.limits().of_start(is_urgent));
         match self.world.claim(&start.image, &claimed, limits, self.now()).await {
             Ok(()) => {
                 let waiting_since = record.waiting_since;
@@ -279,7 +298,8 @@ impl<W: World> Pass<'_, W> {
             }
             Err(NotClaimed::AtLimit(limit)) => {
                 self.save(&start.image, &record).await;
-                self.hold(&start, Hold::AtLimit { limit });
+                // Another pass took what was left, so nobody knows what ends it.
+                self.hold(&start, Hold::AtLimit { limit, until: TICK.after(self.now()) });
             }
             Err(NotClaimed::Conflict) => {
                 self.lost_race(&start.image);
@@ -335,10 +355,13 @@ impl<W: World> Pass<'_, W> {
         let ended = if later { Ended::AtLimit } else { Ended::Failed };
         let failures =
             Failures::after(record.failures.take(), &start.inputs, ended, refused.to_string(), self.now());
-        let hold = if later {
-            Hold::AtLimit { limit: Limit::Pipeline }
-        } else {
-            Hold::BackOff { failures: failures.count, until: self.now(), because: failures.because.clone() }
+        let hold = match failures.paused_until() {
+            Some(until) => Hold::AtLimit { limit: Limit::Pipeline, until },
+            None => Hold::BackOff {
+                failures: failures.count,
+                until: self.now(),
+                because: failures.because.clone(),
+            },
         };
         record.failures = Some(failures);
         let because = refused.to_string();

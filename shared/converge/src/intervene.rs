@@ -29,7 +29,8 @@ pub enum NotIntervened {
 }
 
 /// Writes the decision of `by` about `image`. The next pass over the image acts on it: after the
-/// image's next event, or at the tick.
+/// image's next event, or at the tick. Returns the commit that the decision accepts, if it accepts
+/// one.
 ///
 /// # Errors
 ///
@@ -40,17 +41,20 @@ pub async fn intervene<W: World>(
     image: &ImageId,
     intervention: Intervention,
     by: &str,
-) -> Result<(), NotIntervened> {
-    let image = &hierarchy.image(image)?.id;
+) -> Result<Option<String>, NotIntervened> {
+    let declared = hierarchy.image(image)?;
+    let image = &declared.id;
     let mut facts = observe(world, hierarchy, &[image.clone()].into()).await?;
     if let Some(why) = facts.unreadable.remove(image) {
         return Err(NotIntervened::Unreadable(why));
     }
     let Some(facts) = facts.images.remove(image) else { return Err(NotIntervened::Conflict) };
     let decided = Decided { by: by.to_owned(), at: world.now() };
-    let record = intervention.write(&facts.record, &facts.current, decided)?;
+    let record = intervention.write(declared, &facts, decided.clone())?;
     world.save(image, &record).await.map_err(|not_saved| match not_saved {
         NotSaved::Conflict => NotIntervened::Conflict,
         NotSaved::Fault(fault) => fault.into(),
-    })
+    })?;
+    let accepted = record.accepted_revision.filter(|accepted| accepted.decided == decided);
+    Ok(accepted.map(|accepted| accepted.revision))
 }

@@ -15,7 +15,7 @@ use patchwave::record::Record;
 use patchwave::time::Timestamp;
 
 use crate::observe::{add_scans, current, manifests};
-use crate::world::{Fault, ManifestAt, World};
+use crate::world::{Fault, ManifestAt, ScanRequest, World};
 
 /// A survey, or the part of one that an invocation reached.
 #[derive(Debug, Clone)]
@@ -163,9 +163,9 @@ fn add(hierarchy: &Hierarchy, facts: &mut Facts, repository: &Repository, versio
 /// Requests new scans of the current versions and of those that run. Returns the scans that began,
 /// and the faults.
 ///
-/// It is not an error if the registry makes no scan now. If it makes none of a manifest that it
-/// never scanned, Inspector watches the repository. Then this requests no other scan in that
-/// repository.
+/// It is not an error if the registry makes no scan now. At the account's limit it asks for no
+/// more. If it makes none of a manifest that it never scanned, Inspector watches the repository.
+/// Then this requests no other scan in that repository.
 pub async fn rescan<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
@@ -179,12 +179,13 @@ pub async fn rescan<W: World>(
             continue;
         }
         match world.request_scan(&scan.repository, &scan.digest).await {
-            Ok(true) => begun.push(scan),
-            Ok(false) => {
+            Ok(ScanRequest::Begun) => begun.push(scan),
+            Ok(ScanRequest::Refused) => {
                 if scanned_at.is_none() {
                     refused.insert(scan.repository);
                 }
             }
+            Ok(ScanRequest::AtLimit) => break,
             Err(fault) => {
                 refused.insert(scan.repository);
                 faults.push((scan.image, fault));

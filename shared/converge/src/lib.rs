@@ -7,10 +7,12 @@ mod agenda;
 mod apply;
 mod intervene;
 mod inventory;
+mod lineage;
 mod observe;
 mod observe_page;
 mod report;
 mod scope;
+mod stuck;
 mod world;
 
 pub use apply::LEASE;
@@ -18,7 +20,10 @@ pub use intervene::{NotIntervened, intervene};
 pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
 pub use report::{Failure, FailureKind, Held, Report, Started};
-pub use world::{Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+pub use stuck::{StuckSlot, stuck_slots};
+pub use world::{
+    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+};
 
 use agenda::Agenda;
 use apply::Applied;
@@ -191,8 +196,8 @@ async fn plan_with_pipelines<W: World>(
         let mut answers = world.pipelines(&unasked).await;
         for Start { image, pipeline, .. } in unasked {
             let answer = answers.remove(image);
-            let answer =
-                answer.unwrap_or_else(|| PipelineFacts::Unknown(format!("{pipeline} was not asked about")));
+            let unasked = || PipelineFacts::Unread(format!("{pipeline} was not asked about").into());
+            let answer = answer.unwrap_or_else(unasked);
             facts.pipelines.insert(image.clone(), answer);
         }
     }

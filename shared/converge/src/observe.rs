@@ -10,7 +10,12 @@ use patchwave::plan::needs_history;
 use patchwave::record::Record;
 use patchwave::unread::Unread;
 
+use crate::lineage::{self, is_base_unclear};
 use crate::world::{Fault, Found, ManifestAt, Records, World};
+
+/// Most platforms of a version whose scans are read. The widest official images have two dozen.
+/// Each costs a call at every look, and whoever pushes an index chooses how many it has.
+const MOST_SCANS: usize = 50;
 
 /// Observes the images of `scope`. What cannot be read about an image becomes unknown.
 ///
@@ -60,6 +65,7 @@ pub(crate) async fn observe_with<W: World>(
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, bases_of(&images, hierarchy, &facts), &mut facts, |_, _| true).await;
     add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts, is_since_claim).await;
+    lineage::add_diff_ids(world, &images, hierarchy, &mut facts).await;
     add_scans(world, &images, &mut facts).await;
     Ok(facts)
 }
@@ -244,21 +250,6 @@ async fn add_history<W: World>(
     }
 }
 
-fn is_base_unclear(facts: &Facts, child: &ImageId, parent: &ImageId) -> bool {
-    let (Some(child), Some(parent)) = (facts.images.get(child), facts.images.get(parent)) else {
-        return false;
-    };
-    let (Some(version), Some(now)) = (child.current_version(), parent.current_version()) else {
-        return false;
-    };
-    let recorded = child.record.success.as_ref().is_some_and(|success| success.version == version.digest);
-    // Earlier versions show whether the layers contradict what the annotation claims.
-    let claimed = version.base.as_ref().and_then(|base| parent.version_named(base));
-    let confirmed = claimed.is_some_and(|claimed| version.layers_inherited_from(claimed).is_some());
-    let inherits = version.layers_inherited_from(now).is_some();
-    !(recorded || confirmed || inherits)
-}
-
 /// Returns the platform manifests of all versions of these images in the facts, each with its
 /// repository.
 pub(crate) fn manifests<'f>(
@@ -275,16 +266,32 @@ pub(crate) fn manifests<'f>(
 /// Adds the scans of all platform manifests of all versions: the current ones, and those that
 /// children were built on.
 pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
-    let wanted: BTreeSet<ManifestAt> = manifests(images.iter().copied(), facts).map(|(at, _)| at).collect();
+    let mut wanted: BTreeSet<ManifestAt> = BTreeSet::new();
+    for image in images {
+        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
+        let manifests = versions.flat_map(|version| version.platforms.values().take(MOST_SCANS));
+        wanted.extend(manifests.map(|manifest| (image.repository.clone(), manifest.digest.clone())));
+    }
     let scans = world.scans(&wanted).await;
     for image in images {
         let versions =
             facts.images.get_mut(&image.id).into_iter().flat_map(|image| image.versions.values_mut());
-        for manifest in versions.flat_map(|version| version.platforms.values_mut()) {
-            let at = (image.repository.clone(), manifest.digest.clone());
-            let scan = scans.get(&at).cloned();
-            let scan = scan.unwrap_or_else(|| Scan::Unread("the scanner was not asked".into()));
-            manifest.scan = scan.as_of(facts.observed_at, image.policy.scan_max_age);
+        for version in versions {
+            let platforms = version.platforms.len();
+            for manifest in version.platforms.values_mut() {
+                let at = (image.repository.clone(), manifest.digest.clone());
+                let scan = scans.get(&at).cloned().unwrap_or_else(|| Scan::Unread(not_asked(platforms)));
+                manifest.scan = scan.as_of(facts.observed_at, image.policy.scan_max_age);
+            }
         }
     }
+}
+
+/// Says why a scan of a version with so many platforms was not read.
+fn not_asked(platforms: usize) -> Unread {
+    if platforms <= MOST_SCANS {
+        return "the scanner was not asked".into();
+    }
+    let because = format!("its index has {platforms} platforms, and the scans of {MOST_SCANS} are read");
+    Unread { because, needs_person: true }
 }

@@ -136,6 +136,18 @@ impl From<Option<Version>> for Found {
     }
 }
 
+/// What the registry answers to a request for a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanRequest {
+    /// The scan began.
+    Begun,
+    /// The registry makes no scan of this manifest now, which is not an error. Basic scanning makes
+    /// one a day at most, and enhanced scanning makes none on request.
+    Refused,
+    /// The account may request no more scans today.
+    AtLimit,
+}
+
 /// A manifest, by where it is.
 pub type ManifestAt = (Repository, Digest);
 
@@ -183,6 +195,13 @@ pub trait World {
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>>;
+
+    /// Reads the digests of the uncompressed layers from the configs of platform manifests, from
+    /// the base up. The list is empty if a manifest has no config that makes sense.
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>>;
 
     /// Reads all pages of the scans of platform manifests. A scan that could not be read is
     /// [`Scan::Unread`], never clean and never failed.
@@ -242,8 +261,6 @@ pub trait World {
     /// one tick.
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault>;
 
-    /// Requests a scan of a platform manifest. `Ok(false)`: the registry makes no scan now, which
-    /// is not an error. Basic scanning makes one a day at most, and enhanced scanning makes none on
-    /// request.
-    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault>;
+    /// Requests a scan of a platform manifest.
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault>;
 }

@@ -59,6 +59,7 @@ impl<'b> Builder<'b> {
             pushed_at: inputs.now,
             built_at: Some(inputs.now),
             build_key: None,
+            tags: BTreeSet::new(),
             base: self.annotation(image, inputs),
             platforms,
             revision: Some(revision.clone()),

@@ -93,10 +93,10 @@ fn awaited(hold: &Hold) -> Option<&'static str> {
         Hold::WaitingOn { awaits: Awaited::Start, .. } => Some("start"),
         Hold::WaitingOn { awaits: Awaited::Scan, .. } => Some("scan"),
         Hold::WaitingOn { awaits: Awaited::Hold(hold), .. } => Some(hold.name()),
-        Hold::AtLimit { limit: Limit::ConcurrentBuilds } => Some("concurrentBuilds"),
-        Hold::AtLimit { limit: Limit::StartsPerDay } => Some("startsPerDay"),
-        Hold::AtLimit { limit: Limit::OwnersBuilds } => Some("ownersBuilds"),
-        Hold::AtLimit { limit: Limit::Pipeline } => Some("pipeline"),
+        Hold::AtLimit { limit: Limit::ConcurrentBuilds, .. } => Some("concurrentBuilds"),
+        Hold::AtLimit { limit: Limit::StartsPerDay, .. } => Some("startsPerDay"),
+        Hold::AtLimit { limit: Limit::OwnersBuilds, .. } => Some("ownersBuilds"),
+        Hold::AtLimit { limit: Limit::Pipeline, .. } => Some("pipeline"),
         _ => None,
     }
 }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use patchwave::facts::{Manifest, Version};
-use patchwave::finding::Scan;
 use patchwave::hierarchy::Line;
 use patchwave::image::{Digest, ImageId, Platform, Repository, Tag};
 use patchwave::line::{self, Candidate};
@@ -179,7 +178,7 @@ pub(crate) fn manifest(platform: &Platform, layers: &Layers) -> Manifest {
     let layers: Arc<[Digest]> = layers.iter().map(|layer| layer.digest.clone()).collect();
     let content: Vec<&str> = layers.iter().map(Digest::as_str).collect();
     let digest = crate::draw::digest_of(&format!("manifest {platform} {}", content.join(" ")));
-    Manifest { digest, layers, scan: Scan::Missing }
+    Manifest::new(digest, layers)
 }
 
 /// Returns all packages of these layers, each with its layer. Upper layers replace the packages of

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan};
 use patchwave::image::Repository;
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::ManifestAt;
+use patchwave_converge::{ManifestAt, ScanRequest};
 
 use crate::packages::{Package, Vulnerability, version};
 use crate::registry::{Layers, packages};
@@ -62,13 +62,13 @@ impl Scanner {
     }
 
     /// Requests a scan. Returns whether the scanner accepts.
-    pub(crate) fn request(&mut self, at: &ManifestAt, now: Timestamp) -> bool {
+    pub(crate) fn request(&mut self, at: &ManifestAt, now: Timestamp) -> ScanRequest {
         let too_early = self.asked.get(at).is_some_and(|last| now < ONCE_IN.after(*last));
         if self.scanning(&at.0) == Scanning::Enhanced || too_early {
-            return false;
+            return ScanRequest::Refused;
         }
         self.asked.insert(at.clone(), now);
-        true
+        ScanRequest::Begun
     }
 
     /// Scans a manifest and returns the findings that its last scan did not list.
@@ -77,7 +77,7 @@ impl Scanner {
         let installed = packages(layers);
         if installed.is_empty() {
             // Images from scratch have no package database, so ECR cannot scan them.
-            self.scans.insert(at.clone(), Scan::Failed("UNSUPPORTED_IMAGE".to_owned()));
+            self.scans.insert(at.clone(), Scan::Unsupported("UNSUPPORTED_IMAGE".to_owned()));
             return Vec::new();
         }
         let mut findings = Vec::new();

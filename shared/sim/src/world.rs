@@ -14,9 +14,10 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{
-    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
+use crate::registry::Layers;
 use crate::requests::{json_bytes, key_bytes};
 use crate::state::{Scheduled, State};
 
@@ -129,6 +130,17 @@ impl World for SimulatedWorld {
         repositories.iter().map(|repository| (repository.clone(), Ok(history(repository)))).collect()
     }
 
+    /// No push compresses layers again, so their contents have the digests of the layers.
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
+        let registry = &self.state.borrow().registry;
+        let digests = |layers: &Layers| layers.iter().map(|layer| layer.digest.clone()).collect();
+        let layers = |at: &ManifestAt| registry.manifest(at).map(|(layers, _)| digests(layers));
+        wanted.iter().map(|at| (at.clone(), Ok(layers(at).unwrap_or_default()))).collect()
+    }
+
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let State { requests, scanner, .. } = &mut *self.state.borrow_mut();
         requests.scans.about(wanted.len());
@@ -216,12 +228,12 @@ impl World for SimulatedWorld {
         Ok(())
     }
 
-    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         let at = (repository.clone(), manifest.clone());
         let mut state = self.state.borrow_mut();
         state.requests.scan_requests += 1;
         let asked = state.scanner.request(&at, self.now());
-        if asked {
+        if asked == ScanRequest::Begun {
             let delay =
                 state.seed.draws("requested scan", at.1.as_str()).span(Span::minutes(1), Span::minutes(5));
             state.schedule(delay.after(self.now()), Scheduled::Scan(at));

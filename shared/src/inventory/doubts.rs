@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::scanning::{Covered, Covering, UseIs, Windows};
 use super::state::{Entry, Inventory};
+use crate::facts::Facts;
 use crate::hierarchy::Hierarchy;
-use crate::image::{Digest, ImageId, Repository};
+use crate::image::{Digest, ImageId, Repository, Tag};
 use crate::time::{Span, Timestamp};
 
 /// How old the scanner's data on what runs may be.
@@ -28,6 +29,8 @@ pub enum Doubt {
     },
     /// A version runs that the scanner no longer watches.
     NotWatched { image: ImageId, version: Digest, because: String },
+    /// Stable tags do not name the version that the tracked one names.
+    LaggingTags { image: ImageId, tags: BTreeSet<Tag> },
     /// The scanner has recently seen it run, and the inventory has not.
     RunsElsewhere {
         repository: Repository,
@@ -50,6 +53,14 @@ impl fmt::Display for Doubt {
             Self::NotWatched { image, version, because } => {
                 write!(f, "{image} runs as {}, which Inspector does not watch: {because}", version.short())
             }
+            Self::LaggingTags { image, tags } => {
+                let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+                write!(
+                    f,
+                    "{image}: its stable tags do not move together, and whoever pulls {} gets another version",
+                    tags.join(" or ")
+                )
+            }
             Self::RunsElsewhere { repository, digest, in_use } => write!(
                 f,
                 "Inspector saw {in_use} tasks or pods run {repository}@{}, which the inventory did not see: is a cluster \
@@ -58,6 +69,16 @@ impl fmt::Display for Doubt {
             ),
         }
     }
+}
+
+/// Returns the images some of whose stable tags lag behind the tracked one.
+pub fn lagging(hierarchy: &Hierarchy, facts: &Facts) -> Vec<Doubt> {
+    let images = hierarchy.images().filter_map(|image| {
+        let tags = facts.images.get(&image.id)?.lagging_tags(&image.line);
+        let tags: BTreeSet<Tag> = tags.into_iter().cloned().collect();
+        (!tags.is_empty()).then(|| Doubt::LaggingTags { image: image.id.clone(), tags })
+    });
+    images.collect()
 }
 
 /// Compares what an enhanced scanner watches and sees with the inventory. `covered` holds platform

@@ -27,7 +27,7 @@ mod survey;
 
 pub use answer::{Answer, Found, NotInspected, PlaceRow, Question, Row, Totals};
 pub use catalog::{Catalog, Missing, seen};
-pub use doubts::{Doubt, doubts};
+pub use doubts::{Doubt, doubts, lagging};
 pub use fold::fold;
 pub use fold_input::FoldInput;
 pub use folded::{Change, Folded};

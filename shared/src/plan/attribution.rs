@@ -141,6 +141,19 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     attributions
 }
 
+/// Returns the findings that count on `carrier` and belong to an ancestor, each with that ancestor.
+pub(super) fn inherited<'a>(context: &Context<'a>, carrier: &'a Image) -> BTreeMap<FindingKey, ImageId> {
+    let mut parents = Parents::default();
+    let counted = counted(context, carrier, &mut Attributions::default());
+    let owned = counted.into_iter().filter_map(|counted| {
+        let of = match origin(context, &mut parents, carrier, counted.finding, counted.appeared) {
+            Origin::Introduced(of) | Origin::Stale(of) | Origin::Unscanned { parent: of, .. } => of,
+        };
+        (of.id != carrier.id).then(|| (counted.finding.key.clone(), of.id.clone()))
+    });
+    owned.collect()
+}
+
 /// Returns the findings that count on `carrier`, and adds the suppressed ones to its attribution.
 fn counted<'a>(
     context: &Context<'a>,

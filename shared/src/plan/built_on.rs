@@ -4,8 +4,8 @@
 //!
 //! 1. What Patchwave recorded when it started the build.
 //! 2. The base digest that the build wrote into the image.
-//! 3. The layers: a child's layers start with all those of its `from` parent. Those of a `copyFrom`
-//!    parent are not inherited.
+//! 3. The layers: a child's layers start with all those of its `from` parent, compressed or by
+//!    their content. Those of a `copyFrom` parent are not inherited.
 //! 4. The time: whether the parent's current version was pushed before the child was built.
 
 use super::Evidence;
@@ -44,13 +44,13 @@ pub(super) fn built_on<'a>(
     if let Some(recorded) = recorded(context, image, parent, child, now) {
         return recorded.map(Some);
     }
-    if let Some(annotated) = annotated(context, parent, child, now) {
+    if let Some(annotated) = annotated(context, image, parent, child, now) {
         return annotated.map(Some);
     }
     if let Some(by_layers) = by_layers(context, parent, child, now) {
         return Ok(Some(by_layers));
     }
-    history(context, parent).map(|()| Some(by_time(child, now)))
+    unread_layers(context, image, parent).map_or_else(|| Ok(Some(by_time(child, now))), Err)
 }
 
 /// Returns the base that the image's annotation claims and its layers contradict.
@@ -67,10 +67,14 @@ pub(super) fn contradicted_base<'a>(context: &Context<'a>, image: &Image) -> Opt
     .then_some(claimed)
 }
 
-/// Fails if the parent's earlier versions are needed and could not be read.
-fn history<'a>(context: &Context<'a>, parent: Edge<'a>) -> Result<(), &'a Unread> {
-    let unread = context.facts_of(&parent.image.id).and_then(|facts| facts.unread_history.as_ref());
-    unread.map_or(Ok(()), Err)
+/// Says why layers could not be compared: the parent's earlier versions, or the configs of the
+/// image or of the parent, could not be read.
+fn unread_layers<'a>(context: &Context<'a>, image: &Image, parent: Edge<'a>) -> Option<&'a Unread> {
+    let above = context.facts_of(&parent.image.id);
+    let history = above.and_then(|facts| facts.unread_history.as_ref());
+    let configs = [context.facts_of(&image.id), above].into_iter().flatten();
+    let mut configs = configs.filter_map(|facts| facts.unread_configs.as_ref());
+    history.or_else(|| configs.next().filter(|_| parent.kind == ParentKind::From))
 }
 
 fn recorded<'a>(
@@ -89,6 +93,7 @@ fn recorded<'a>(
 /// counts only if the layers do not contradict it: layers of another known version count more.
 fn annotated<'a>(
     context: &Context<'a>,
+    image: &Image,
     parent: Edge<'a>,
     child: &Version,
     now: &'a Version,
@@ -105,7 +110,7 @@ fn annotated<'a>(
         return Some(Ok(by_layers));
     }
     // A squashed image keeps no layer of its base: its layers contradict nothing.
-    Some(history(context, parent).map(|()| claimed))
+    Some(unread_layers(context, image, parent).map_or(Ok(claimed), Err))
 }
 
 /// Finds the version that a digest names. It counts as gone only if the registry answered so.

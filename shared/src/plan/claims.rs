@@ -159,6 +159,9 @@ impl Resolution<'_> {
     fn record_success(&mut self, claim: &Claim, version: &Version) {
         self.record.failures = None;
         self.record.tries = tried::after(self.record.tries, claim);
+        let is_changed = changed(self.own, claim, version);
+        let before = self.record.success.as_ref().map_or(0, |success| success.fruitless);
+        let fruitless = if is_changed { 0 } else { before.saturating_add(1) };
         let no_better_than = self.no_better_than(claim);
         self.record.success = Some(Success {
             key: claim.start.key.clone(),
@@ -170,6 +173,7 @@ impl Resolution<'_> {
             since: claim.start.since,
             for_age: claim.for_age(),
             fixed_nothing: false,
+            fruitless,
             no_better_than,
             followed: None,
         });
@@ -178,7 +182,7 @@ impl Resolution<'_> {
             return;
         }
         let proof = self.proof(claim, version);
-        if changed(self.own, claim, version) {
+        if is_changed {
             self.record.proof = (!proof.to_prove.is_empty()).then_some(proof);
         } else {
             let all = proof.to_prove.iter().map(|item| (item, Verdict::Ineffective, None)).collect();

@@ -12,8 +12,12 @@ use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::policy::{Mode, Rebuild};
 use crate::record::Record;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
+
+/// How often the template schedules the tick. An event that has not come within this time is taken
+/// for lost.
+pub const TICK: Span = Span::minutes(15);
 
 /// The planner's inputs. The records are those after builds and proofs were settled.
 pub(super) struct Context<'a> {
@@ -140,11 +144,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns the commit of the line's current version: 40 or 64 hexadecimal digits.
+    /// Returns the commit of the line's current version.
     pub(super) fn revision(&self, image: &Image) -> Option<&'a str> {
-        let revision = self.current(&image.id)?.revision.as_deref()?;
-        let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
-        is_commit.then_some(revision)
+        self.current(&image.id)?.commit()
     }
 
     /// Returns since when the image has been enforced: now, if it was not until now.

@@ -1,12 +1,9 @@
 //! Decides for each image: it starts, or the first hold that applies holds it.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
-use super::context::Context;
-use super::deadline::{KeepBy, must_start_today};
-use super::due::Due;
+use super::context::{Context, TICK};
 use super::pipeline;
 use super::reasons::Reasons;
 use super::retry;
@@ -17,7 +14,7 @@ use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line};
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::{Ended, PendingProof, Ready};
+use crate::record::{Ended, Failures, PendingProof, Ready};
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -126,7 +123,7 @@ impl<'a> Candidate<'_, 'a> {
             let mut parents = self.context.hierarchy.parents(&self.image.id);
             parents
                 .find_map(|parent| self.context.unknown(&parent.image.id))
-                .or_else(|| pipeline::unknown(self.context, self.image))
+                .or_else(|| pipeline::unread(self.context, self.image).map(ToString::to_string))
         })?;
         Some(Hold::Unknown { because })
     }
@@ -290,15 +287,14 @@ impl<'a> Candidate<'_, 'a> {
     /// Returns the hold if the image must wait for a time or a limit, or if policy forbids the
     /// start.
     fn must_not_start_yet(&self) -> Option<Hold> {
-        let waits = self.quiet_period().or_else(|| self.back_off());
+        let waits = self.quiet_period().or_else(|| self.back_off()).or_else(|| self.fruitless());
         if let Some(hold) = waits.or_else(|| self.next_try()) {
             return Some(hold);
         }
         let observing = self.context.mode(self.image) == Mode::Observe;
-        let busy = pipeline::is_busy(self.context, self.image) || self.pauses_at_limit();
         self.context
             .left_to_people(self.image)
-            .or_else(|| busy.then_some(Hold::AtLimit { limit: Limit::Pipeline }))
+            .or_else(|| self.pipelines_limit())
             .or_else(|| observing.then_some(Hold::Observing))
     }
 
@@ -340,6 +336,25 @@ impl<'a> Candidate<'_, 'a> {
         })
     }
 
+    /// Holds the image for 1, 2, 4 … 32 hours, from the second build in a row that changed nothing:
+    /// whoever pushes parents again and again takes no more of the day's starts than that. A
+    /// critical finding and a person do not wait.
+    fn fruitless(&self) -> Option<Hold> {
+        let success = self.context.record(&self.image.id).success.as_ref()?;
+        let is_awaited = self.attribution.severity == Some(Severity::Critical)
+            || self.attribution.causes.iter().any(|cause| cause.exploited)
+            || self.reasons.active.iter().any(|reason| matches!(reason, Reason::Requested { .. }));
+        if success.fruitless < 2 || is_awaited {
+            return None;
+        }
+        let until = Span::hours(1 << (success.fruitless - 2).min(5)).after(success.at);
+        (until > self.context.now).then(|| Hold::BackOff {
+            failures: 0,
+            until,
+            because: format!("its last {} builds succeeded and changed nothing", success.fruitless),
+        })
+    }
+
     /// Holds the image until its next try, if nothing else is a reason to build it.
     fn next_try(&self) -> Option<Hold> {
         let is_try = |reason: &Reason| match reason {
@@ -352,11 +367,14 @@ impl<'a> Candidate<'_, 'a> {
         retry::waits_until(self.context, self.image, self.attribution).map(|until| Hold::NextTry { until })
     }
 
-    /// Whether the pipeline, or the account that builds, took no more a moment ago.
-    fn pauses_at_limit(&self) -> bool {
+    /// Holds the image while its pipeline runs a release, or after the pipeline or the account that
+    /// builds took no more.
+    fn pipelines_limit(&self) -> Option<Hold> {
         let failures = self.context.record(&self.image.id).failures.as_ref();
-        let last = failures.filter(|failures| failures.ended == Ended::AtLimit).map(|failures| failures.last);
-        last.is_some_and(|last| self.image.policy.quiet_period.default.after(last) > self.context.now)
+        let paused = failures.and_then(Failures::paused_until).filter(|until| *until > self.context.now);
+        // No event tells when a release ends that waits for its approval.
+        let busy = pipeline::is_busy(self.context, self.image).then(|| TICK.after(self.context.now));
+        paused.max(busy).map(|until| Hold::AtLimit { limit: Limit::Pipeline, until })
     }
 
     /// Returns since when children have had a reason to wait for this image.
@@ -449,114 +467,9 @@ impl<'a> Candidate<'_, 'a> {
     fn may_become_known(&self) -> bool {
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
-        !self.reasons.active.is_empty()
+        (!self.reasons.active.is_empty() && pipeline::unread(self.context, self.image).is_none())
             || (self.context.unknown(&self.image.id).is_some()
                 && self.context.unread(&self.image.id).next().is_none())
             || self.context.current(&self.image.id).is_some_and(pending)
-    }
-}
-
-/// Orders the images that could start, most urgent first, and holds those for which no slot is
-/// left.
-///
-/// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
-/// comes closer with time, so no image waits forever. Among equals the image with the longest chain
-/// of builds below it goes first. The limit of the day counts a start that would miss its deadline
-/// tomorrow, and does not hold it.
-pub(super) fn order<'a>(
-    context: &Context<'a>,
-    (due, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
-    decisions: &mut Decisions<'a>,
-    running: &[&'a ImageId],
-) -> Vec<(&'a Image, Timestamp)> {
-    let due = |image: &Image| due.get(&image.id).map(|due| due.at);
-    let mut ready: Vec<&'a Image> =
-        decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    let below = |image: &Image| context.hierarchy.builds_below(&image.id);
-    ready.sort_by_cached_key(|image| (due(image), Reverse(below(image)), &image.id));
-    let mut slots = Slots::free(context, running);
-    let mut starting = Vec::new();
-    let mut limited = BTreeMap::new();
-    for image in ready {
-        let reasons =
-            decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
-        let must_start_today = must_start_today(context, image, reasons, keep_by);
-        if let Some(decision) = decisions.get_mut(&image.id) {
-            let owner = image.owner.as_ref().filter(|owner| owner.max_concurrent_builds.is_some());
-            decision.ready = Some(Ready {
-                owner: owner.map(|owner| owner.name.clone()),
-                due: due(image).unwrap_or(context.now),
-                chain: below(image).unwrap_or_default(),
-            });
-        }
-        match slots.take(image, must_start_today) {
-            Ok(()) => starting.push(image),
-            Err(limit) => {
-                limited.insert(image.id.clone(), Hold::AtLimit { limit });
-            }
-        }
-    }
-    hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due(image).unwrap_or(context.now))).collect()
-}
-
-/// What is left of the limits.
-struct Slots<'a> {
-    builds: usize,
-    today: usize,
-    /// How many builds of each owner's run.
-    of_owners: BTreeMap<&'a str, u32>,
-}
-
-impl<'a> Slots<'a> {
-    fn free(context: &Context<'a>, running: &[&'a ImageId]) -> Self {
-        let limits = context.hierarchy.limits();
-        let mut of_owners = BTreeMap::new();
-        for image in running.iter().filter_map(|id| context.hierarchy.image(id).ok()) {
-            if let Some(owner) = &image.owner {
-                *of_owners.entry(owner.name.as_str()).or_default() += 1;
-            }
-        }
-        Self {
-            builds: (limits.max_concurrent_builds as usize).saturating_sub(running.len()),
-            today: limits.max_starts_per_day.saturating_sub(context.facts.slots.started_today) as usize,
-            of_owners,
-        }
-    }
-
-    /// Takes a slot for the image, or says which limit is reached.
-    fn take(&mut self, image: &'a Image, must_start_today: bool) -> Result<(), Limit> {
-        if self.today == 0 && !must_start_today {
-            return Err(Limit::StartsPerDay);
-        }
-        if self.builds == 0 {
-            return Err(Limit::ConcurrentBuilds);
-        }
-        if let Some(owner) = &image.owner {
-            let running = self.of_owners.entry(&owner.name).or_default();
-            if owner.max_concurrent_builds.is_some_and(|most| *running >= most) {
-                return Err(Limit::OwnersBuilds);
-            }
-            *running += 1;
-        }
-        self.today = self.today.saturating_sub(1);
-        self.builds -= 1;
-        Ok(())
-    }
-}
-
-/// Holds the images that got no slot, and updates the hold of the images that wait for their
-/// starts.
-fn hold(decisions: &mut Decisions<'_>, limited: &BTreeMap<ImageId, Hold>) {
-    for decision in decisions.values_mut() {
-        match (&mut decision.hold, limited.get(&decision.image.id)) {
-            (hold @ None, Some(limit)) => *hold = Some(limit.clone()),
-            (Some(Hold::WaitingOn { on, awaits: awaits @ Awaited::Start }), _) => {
-                if let Some(limit) = limited.get(on) {
-                    *awaits = Awaited::Hold(Box::new(limit.clone()));
-                }
-            }
-            _ => {}
-        }
     }
 }

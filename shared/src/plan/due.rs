@@ -20,6 +20,18 @@ pub struct Due {
     pub needed_by: Option<ImageId>,
 }
 
+impl Due {
+    /// Returns whether a critical finding or a known exploit sets the deadline. A part of the day's
+    /// starts is kept for such images.
+    pub fn is_urgent(&self) -> bool {
+        match &self.because {
+            Deadline::Exploited { .. } => true,
+            Deadline::Severity { severity, .. } => *severity == Severity::Critical,
+            Deadline::Reason { .. } => false,
+        }
+    }
+}
+
 /// What sets a deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "camelCase", rename_all_fields = "camelCase")]

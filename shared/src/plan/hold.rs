@@ -124,7 +124,11 @@ pub enum Hold {
     /// Policy says never, or a person froze it.
     Frozen,
     /// A limit is reached.
-    AtLimit { limit: Limit },
+    AtLimit {
+        limit: Limit,
+        /// When it is over at the latest, or when Patchwave looks again.
+        until: Timestamp,
+    },
     /// It would start, but the mode is `observe`.
     Observing,
     /// There is no reason to rebuild it.
@@ -167,7 +171,8 @@ impl Hold {
             | Self::AwaitingProof { until }
             | Self::QuietPeriod { until, .. }
             | Self::BackOff { until, .. }
-            | Self::NextTry { until } => Some(*until),
+            | Self::NextTry { until }
+            | Self::AtLimit { until, .. } => Some(*until),
             _ => None,
         }
     }
@@ -195,7 +200,8 @@ impl Hold {
             Self::UnknownRevision => {
                 format!(
                     "write the annotation org.opencontainers.image.revision in the build of {image}, with a commit \
-                     that its pipeline has built"
+                     that its pipeline has built. CodePipeline forgets executions after a year: if the commit is \
+                     right, accept it with patchwave release {image}"
                 )
             }
             Self::NoPipeline { because } if because == NAMES_NO_PIPELINE => {
@@ -240,16 +246,16 @@ impl Hold {
             Self::Frozen => format!(
                 "to release it: patchwave release {image}; where policy says `rebuild: never`, change the policy"
             ),
-            Self::AtLimit { limit: Limit::ConcurrentBuilds } => {
+            Self::AtLimit { limit: Limit::ConcurrentBuilds, .. } => {
                 "wait for another build to end, or raise `maxConcurrentBuilds` in the hierarchy file".into()
             }
-            Self::AtLimit { limit: Limit::OwnersBuilds } => {
+            Self::AtLimit { limit: Limit::OwnersBuilds, .. } => {
                 "wait for another build of its owner to end, or raise the owner's `maxConcurrentBuilds`".into()
             }
-            Self::AtLimit { limit: Limit::StartsPerDay } => {
+            Self::AtLimit { limit: Limit::StartsPerDay, .. } => {
                 "wait for the next day (UTC), or raise `maxStartsPerDay` in the hierarchy file".into()
             }
-            Self::AtLimit { limit: Limit::Pipeline } => {
+            Self::AtLimit { limit: Limit::Pipeline, .. } => {
                 "wait for its pipeline to end what it runs now".into()
             }
             Self::Observing => format!(

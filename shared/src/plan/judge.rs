@@ -65,7 +65,9 @@ fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, O
             (item, verdict, Some(*coverage))
         }
         Scan::Expired => (item, Verdict::Expired, None),
-        Scan::Missing | Scan::Pending | Scan::Failed(_) | Scan::Unread(_) => (item, Verdict::Unscanned, None),
+        Scan::Missing | Scan::Pending | Scan::Failed(_) | Scan::Unsupported(_) | Scan::Unread(_) => {
+            (item, Verdict::Unscanned, None)
+        }
     }
 }
 

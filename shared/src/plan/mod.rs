@@ -13,6 +13,7 @@ mod judge;
 mod limits;
 mod make_start;
 mod notice;
+mod order;
 mod origin;
 mod pipeline;
 mod proof;
@@ -35,18 +36,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use context::TICK;
 pub use due::{Deadline, Due};
 pub use forecast::{Shortfall, shortfall};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
 pub use reason::{Cause, Evidence, Goal, Reason};
-pub use recheck::TICK;
+pub use retry::TRIES_IN_THIRTY_DAYS;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
 
 use crate::facts::Facts;
-use crate::finding::Scan;
+use crate::finding::{FindingKey, Scan};
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::notice::Notice;
@@ -80,6 +82,10 @@ pub struct Plan {
     pub records: BTreeMap<ImageId, Record>,
     /// Images that give their slot back.
     pub freed: BTreeSet<ImageId>,
+    /// Images whose build the account's limit ended. The write of their record gives their slot
+    /// back, and their share of the day.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub returned: BTreeSet<ImageId>,
     /// The notices to send to people. Each is in its image's record as unsent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
@@ -98,10 +104,12 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
 
     let (attributions, mut decisions) = decided(&context);
     plan.freed = slots::freed(&context);
-    let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
+    plan.returned = slots::returned(&context);
+    let is_running = |id: &&ImageId| !plan.freed.contains(*id) && !plan.returned.contains(*id);
+    let running: Vec<&ImageId> = facts.slots.held_by.iter().filter(is_running).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
     let keep_by = urgency::keep_by(&context, &attributions, &decisions);
-    let ready = decide::order(&context, (&due, &keep_by), &mut decisions, &running);
+    let ready = order::order(&context, (&due, &keep_by), &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
@@ -137,6 +145,18 @@ fn decided<'a>(context: &Context<'a>) -> (attribution::Attributions<'a>, decide:
         context.decided().map(|image| (&image.id, reasons_of(context, image, &attributions))).collect();
     let decisions = decide::decide(context, &attributions, reasons);
     (attributions, decisions)
+}
+
+/// Returns the findings that count on an image and that an ancestor introduced, may have, or has
+/// already fixed, each with that ancestor. For people: a plan names only the ancestor.
+pub fn inherited(
+    hierarchy: &Hierarchy,
+    facts: &Facts,
+    image: &Image,
+    now: Timestamp,
+) -> BTreeMap<FindingKey, ImageId> {
+    let (context, _) = Context::resolved(hierarchy, facts, Mode::Enforce, now);
+    attribution::inherited(&context, image)
 }
 
 fn reasons_of<'a>(

@@ -8,6 +8,7 @@ use super::hold::NAMES_NO_PIPELINE;
 use crate::facts::{Declaration, ExecutionMode, PipelineFacts};
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::policy::Mode;
+use crate::unread::Unread;
 
 /// Whether Patchwave could start a build of this image at all. Children do not wait for an image
 /// that it cannot build.
@@ -21,7 +22,8 @@ pub(super) fn can_start(context: &Context<'_>, image: &Image) -> bool {
 /// Whether the pipeline is pinned to the line's commit, and the commit is not known.
 ///
 /// Whoever pushes an image writes its annotations. So a commit counts only if an execution of the
-/// pipeline reported it: else a push would choose the code that runs with the pipeline's rights.
+/// pipeline reported it, or if a person accepted it: else a push would choose the code that runs
+/// with the pipeline's rights.
 pub(super) fn lacks_revision(context: &Context<'_>, image: &Image) -> bool {
     if image.pipeline.as_ref().is_none_or(|pipeline| pipeline.sources.is_empty()) {
         return false;
@@ -29,9 +31,11 @@ pub(super) fn lacks_revision(context: &Context<'_>, image: &Image) -> bool {
     let Some(revision) = context.revision(image) else { return true };
     let is_denied = match facts(context, image) {
         Some(PipelineFacts::Declared(declared)) => !declared.revisions.contains(revision),
-        Some(PipelineFacts::NotFound | PipelineFacts::Unknown(_)) | None => false,
+        Some(PipelineFacts::NotFound | PipelineFacts::Unread(_)) | None => false,
     };
-    is_denied && context.record(&image.id).revision.as_deref() != Some(revision)
+    let record = context.record(&image.id);
+    let accepted = record.accepted_revision.as_ref().map(|accepted| &accepted.revision);
+    is_denied && record.revision.as_deref() != Some(revision) && accepted.is_none_or(|of| of != revision)
 }
 
 /// Returns the commit of the line, if an execution of the pipeline reported it.
@@ -39,7 +43,7 @@ pub(super) fn reported_revision<'a>(context: &Context<'a>, image: &Image) -> Opt
     let revision = context.revision(image)?;
     match facts(context, image)? {
         PipelineFacts::Declared(declared) => declared.revisions.contains(revision).then_some(revision),
-        PipelineFacts::NotFound | PipelineFacts::Unknown(_) => None,
+        PipelineFacts::NotFound | PipelineFacts::Unread(_) => None,
     }
 }
 
@@ -50,14 +54,14 @@ pub(super) fn unfit(context: &Context<'_>, image: &Image) -> Option<String> {
     match facts(context, image)? {
         PipelineFacts::NotFound => Some(format!("CodePipeline has no pipeline {}", pipeline.name)),
         PipelineFacts::Declared(declared) => refused(image, pipeline, declared),
-        PipelineFacts::Unknown(_) => None,
+        PipelineFacts::Unread(_) => None,
     }
 }
 
 /// Says why it is not known whether the pipeline accepts the start.
-pub(super) fn unknown(context: &Context<'_>, image: &Image) -> Option<String> {
+pub(super) fn unread<'a>(context: &Context<'a>, image: &Image) -> Option<&'a Unread> {
     match facts(context, image)? {
-        PipelineFacts::Unknown(because) => Some(because.clone()),
+        PipelineFacts::Unread(unread) => Some(unread),
         PipelineFacts::Declared(_) | PipelineFacts::NotFound => None,
     }
 }

@@ -115,12 +115,7 @@ impl<'a> Build<'_, 'a> {
     /// Whoever pushes a version writes its annotations. So the build key counts only on a version
     /// that was pushed while the execution ran.
     fn is_signed(&self, version: &Version) -> bool {
-        version.build_key.as_deref().is_some_and(|key| self.is_key(key)) && self.is_within(version)
-    }
-
-    /// A build knows its key. One that reads its execution's token may write that instead.
-    fn is_key(&self, key: &str) -> bool {
-        key == self.claim.start.key.as_str() || key == self.claim.start.token()
+        self.claim.has_key(version.build_key.as_deref()) && self.is_within(version)
     }
 
     /// The version that was pushed while the execution ran and that nothing contradicts. One that
@@ -166,7 +161,8 @@ impl<'a> Build<'_, 'a> {
     /// Whether another start, another commit or another version of a parent made this version.
     fn is_contradicted(&self, version: &Version) -> bool {
         let start = &self.claim.start;
-        let other_key = version.build_key.as_deref().is_some_and(|key| !self.is_key(key));
+        let key = version.build_key.as_deref();
+        let other_key = key.is_some() && !self.claim.has_key(key);
         let pinned = start.sources.first().map(|source| source.revision.as_str());
         let other_commit = pinned.is_some() && pinned != version.revision.as_deref();
         other_key || other_commit || self.is_on_another_base(version)

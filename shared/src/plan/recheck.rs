@@ -3,19 +3,16 @@
 //! Events say when to look, and EventBridge may lose them. Some waits end without one: a quiet
 //! period, a back-off. So every image that waits has a time at which it is looked at in any case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::Context;
+use super::context::{Context, TICK};
 use super::decide::Decision;
+use super::unread::all_unread;
 use super::{Awaited, Hold};
 use crate::image::ImageId;
 use crate::record::Record;
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
-
-/// How often the template schedules the tick. An event that has not come within this time is taken
-/// for lost.
-pub const TICK: Span = Span::minutes(15);
 
 /// The shortest time to a recheck.
 const SHORTEST: Span = Span::minutes(2);
@@ -63,7 +60,7 @@ pub(super) fn recheck_at(
     let wait = is_unsettled.then(|| wait_ends(context, decision, record)).flatten();
     let unread = (!unread.is_empty()).then(|| {
         let since = record.unread_since.unwrap_or(context.now);
-        let is_own = context.unread(&decision.image.id).next().is_some();
+        let is_own = !all_unread(context, decision.image, &BTreeSet::new()).is_empty();
         if !is_own {
             // Whoever finds the parent readable again looks at its children.
             a_quarter_later(since, context.now).min(LONGEST.after(context.now))
@@ -91,7 +88,9 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>, record: &Record) ->
         if proof.until > now { later.min(proof.until) } else { later }
     });
     let own = match decision.hold.as_ref() {
-        Some(Hold::QuietPeriod { until, .. } | Hold::BackOff { until, .. }) => *until,
+        Some(Hold::QuietPeriod { until, .. } | Hold::BackOff { until, .. } | Hold::AtLimit { until, .. }) => {
+            *until
+        }
         Some(Hold::InFlight { .. } | Hold::Unresolved { .. }) => ends_build(context, decision, record),
         Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => {
             decision.image.policy.max_build_time.after(now)

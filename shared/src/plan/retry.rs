@@ -2,7 +2,7 @@
 //!
 //! Basic scanning names no fix. A fix may be published any day, and nobody says so. All such
 //! findings of an image share one schedule: a try, and again 1, 2, 4, 8, 8 … days after the last
-//! one while any of them counts. That makes six tries in thirty days: on days 0, 1, 3, 7, 15 and
+//! one while any of them counts. That makes [`TRIES_IN_THIRTY_DAYS`]: on days 0, 1, 3, 7, 15 and
 //! 23.
 
 use super::attribution::Attribution;
@@ -14,6 +14,9 @@ use crate::hierarchy::Image;
 use crate::policy::Mode;
 use crate::record::{Record, Tries};
 use crate::time::{Span, Timestamp};
+
+/// How many builds `unknownFix: retry` makes of an image in its first thirty days, if no try helps.
+pub const TRIES_IN_THIRTY_DAYS: usize = 6;
 
 /// Within this time, or `maxAge` if that is shorter, the fleet's first tries are spread.
 const FIRST_TRIES: Span = Span::days(7);

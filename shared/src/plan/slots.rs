@@ -7,7 +7,7 @@ use crate::facts::{Departed, Execution, ExecutionState};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::Policy;
-use crate::record::Claim;
+use crate::record::{Claim, Ended, Record};
 use crate::time::Timestamp;
 
 /// Returns the images that give their slot back.
@@ -21,16 +21,32 @@ pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
     named.map(|image| image.id.clone()).chain(departed.map(|(id, _)| id.clone())).collect()
 }
 
+/// Returns the images whose build the account's limit ended in these facts.
+pub(super) fn returned(context: &Context<'_>) -> BTreeSet<ImageId> {
+    let is_limited = |image: &&Image| {
+        let had_claim = context.facts_of(&image.id).is_some_and(|facts| facts.record.claim.is_some());
+        let Record { claim, failures, .. } = context.record(&image.id);
+        let ended = failures.as_ref().map(|failures| (failures.ended, failures.last));
+        had_claim && claim.is_none() && ended == Some((Ended::AtLimit, context.now))
+    };
+    context.images().filter(is_limited).map(|image| image.id.clone()).collect()
+}
+
 fn has_ended(context: &Context<'_>, image: &Image) -> bool {
-    context.record(&image.id).claim.as_ref().is_none_or(|claim| {
-        let is_new = context.current(&image.id).is_some_and(|now| {
-            Some(&now.digest) != claim.start.replaces.as_ref() && now.pushed_at > claim.claimed_at
-        });
-        // A claim that is not confirmed may have started nothing yet. Then another person or
-        // pipeline pushed the new version, and the start may still follow.
-        let pushed = is_new && claim.is_confirmed();
-        pushed || image.policy.max_build_time.after(claim.claimed_at) <= context.now
-    })
+    let Some(claim) = &context.record(&image.id).claim else { return true };
+    let execution = context.facts_of(&image.id).and_then(|facts| facts.execution.as_ref());
+    let has_run = match execution {
+        Some(Execution::Found { state, .. }) => *state != ExecutionState::InProgress,
+        _ => false,
+    };
+    // Another person or pipeline may push while the build runs on. A pipeline may also run on after
+    // its push, for days. So a push frees the slot only if it names the build's key.
+    let has_pushed = || {
+        let now = context.current(&image.id).filter(|now| now.pushed_at > claim.claimed_at);
+        now.is_some_and(|now| claim.has_key(now.build_key.as_deref()))
+    };
+    (claim.is_confirmed() && (has_run || has_pushed()))
+        || image.policy.max_build_time.after(claim.claimed_at) <= context.now
 }
 
 /// The image's `maxBuildTime` left the hierarchy with it, so the default applies.

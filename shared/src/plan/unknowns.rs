@@ -7,7 +7,7 @@ use super::attribution::Attributions;
 use super::built_on::contradicted_base;
 use super::context::Context;
 use super::unread::{unread_base, unread_parent};
-use super::{Unknown, make_start};
+use super::{Unknown, make_start, pipeline};
 use crate::facts::Manifest;
 use crate::finding::{Finding, Fix, Severity, Unclear};
 use crate::hierarchy::Image;
@@ -57,7 +57,7 @@ fn about(image: &Image, platform: Option<&Platform>, because: String) -> Unknown
     Unknown { image: image.id.clone(), platform: platform.cloned(), because, since: None }
 }
 
-/// The image's version, its execution, and what it was built on.
+/// The image's version, its execution, its pipeline, and what it was built on.
 fn unread(
     context: &Context<'_>,
     attributions: &Attributions<'_>,
@@ -68,7 +68,8 @@ fn unread(
     let unscanned = attributions.of.get(&image.id).map_or(&nothing, |attribution| &attribution.unscanned);
     let execution = context.unread_execution(&image.id).map(|unread| format!("its execution: {unread}"));
     let above = unread_base(context, image).into_iter().chain(unread_parent(context, unscanned));
-    let texts = context.unknown(&image.id).into_iter().chain(execution);
+    let pipeline = pipeline::unread(context, image).map(|unread| format!("its pipeline: {unread}"));
+    let texts = context.unknown(&image.id).into_iter().chain(execution).chain(pipeline);
     texts
         .chain(above.map(|unread| unread.because))
         .map(|because| Unknown { since, ..about(image, None, because) })

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::built_on::built_on;
 use super::context::Context;
+use super::pipeline;
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::unread::Unread;
@@ -29,6 +30,6 @@ pub(super) fn unread_parent(context: &Context<'_>, parents: &BTreeSet<&ImageId>)
 /// Returns everything that a decision about the image needs and that could not be read.
 /// `awaited` are the ancestors whose scans it needs, or for which it waits.
 pub(super) fn all_unread(context: &Context<'_>, image: &Image, awaited: &BTreeSet<&ImageId>) -> Vec<Unread> {
-    let own = context.unread(&image.id).cloned();
+    let own = context.unread(&image.id).chain(pipeline::unread(context, image)).cloned();
     own.chain(unread_base(context, image)).chain(unread_parent(context, awaited)).collect()
 }

@@ -13,11 +13,11 @@ use patchwave::facts::{
     Current, Declaration, Execution, ExecutionMode, ExecutionState, Facts, ImageFacts, Manifest,
     PipelineFacts, Version,
 };
-use patchwave::finding::{Coverage, Finding, FindingKey, Scan};
+use patchwave::finding::{Coverage, Finding, FindingKey};
 use patchwave::hierarchy::{Hierarchy, Parent, Variable};
 use patchwave::image::{Digest, ImageId, Platform};
 use patchwave::intervention::Intervention;
-use patchwave::plan::{Hold, Plan, Reason, Start, plan};
+use patchwave::plan::{Hold, Limit, Plan, Reason, Start, plan};
 use patchwave::policy::Mode;
 use patchwave::record::{Claim, Decided, Record};
 use patchwave::time::{Span, Timestamp};
@@ -150,7 +150,7 @@ impl Fleet {
             let layer = self.new_digest();
             self.layers.insert(layer.clone(), kept.clone());
             let layers = below.iter().cloned().chain([layer]).collect();
-            platforms.insert(platform, Manifest { digest: self.new_digest(), layers, scan: Scan::Missing });
+            platforms.insert(platform, Manifest::new(self.new_digest(), layers));
         }
         let version = Version {
             digest: self.new_digest(),
@@ -158,6 +158,7 @@ impl Fleet {
             built_at: None,
             revision: None,
             build_key: None,
+            tags: BTreeSet::new(),
             base: from.map(|from| from.digest),
             platforms,
         };
@@ -186,8 +187,9 @@ impl Fleet {
     /// Writes down a person's decision.
     pub(crate) fn decide(&mut self, name: &str, intervention: Intervention) {
         let decided = Decided { by: "jo".into(), at: self.now };
-        let facts = self.image(name);
-        facts.record = intervention.write(&facts.record, &facts.current, decided).unwrap();
+        let image = self.hierarchy.image(&id(name)).unwrap();
+        let facts = self.facts.images.get_mut(&id(name)).unwrap();
+        facts.record = intervention.write(image, facts, decided).unwrap();
     }
 
     pub(crate) fn plan(&self) -> Plan {
@@ -199,9 +201,10 @@ impl Fleet {
         for (id, record) in &plan.records {
             self.facts.images.get_mut(id).unwrap().record = record.clone();
         }
-        for id in &plan.freed {
+        for id in plan.freed.iter().chain(&plan.returned) {
             self.facts.slots.held_by.remove(id);
         }
+        self.facts.slots.started_today -= u32::try_from(plan.returned.len()).unwrap();
         for start in &plan.starts {
             let facts = self.facts.images.get_mut(&start.image).unwrap();
             assert!(facts.record.claim.is_none(), "{} has two claims", start.image);
@@ -275,6 +278,14 @@ impl Fleet {
     pub(crate) fn hold(&self, name: &str) -> Hold {
         let plan = self.plan();
         plan.holds.get(&id(name)).cloned().unwrap_or_else(|| panic!("{name} starts: {:?}", plan.starts))
+    }
+
+    /// The limit that holds `name`.
+    pub(crate) fn limit(&self, name: &str) -> Limit {
+        match self.hold(name) {
+            Hold::AtLimit { limit, .. } => limit,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn only_start(&self) -> Start {

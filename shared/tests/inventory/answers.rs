@@ -134,6 +134,11 @@ fn the_oldest_scans_are_repeated_first_and_those_of_running_versions_before_othe
         [amd64(30), amd64(50)],
         "a missing scan comes first, and a pending one is left alone"
     );
+    let node = facts.images.get_mut(&id("platform/node:22")).unwrap();
+    let version = node.versions.values_mut().next().unwrap();
+    version.platforms.get_mut(&"linux/amd64".parse().unwrap()).unwrap().scan =
+        Scan::Unsupported("UNSUPPORTED_IMAGE".into());
+    assert_eq!(chosen(&facts, 1), [amd64(50)], "an image that cannot be scanned is not asked for again");
 }
 
 #[test]

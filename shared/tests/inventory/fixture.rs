@@ -1,7 +1,7 @@
 //! A small hierarchy of four images, a registry that knows some of their versions, and places that
 //! run some of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::LazyLock;
 
@@ -85,10 +85,11 @@ pub(crate) fn vulnerable() -> Scan {
 
 /// Version `n`: an index over two platforms, both with this scan.
 pub(crate) fn version(n: u8, pushed_at: Timestamp, scan: &Scan) -> Version {
-    let manifest = |digest| Manifest { digest, layers: Arc::default(), scan: scan.clone() };
+    let manifest = |digest| Manifest { scan: scan.clone(), ..Manifest::new(digest, Arc::default()) };
     let platforms = [("linux/amd64", amd64(n)), ("linux/arm64", arm64(n))];
     Version {
         build_key: None,
+        tags: BTreeSet::new(),
         digest: digest(n),
         pushed_at,
         built_at: None,

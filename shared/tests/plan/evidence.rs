@@ -149,3 +149,57 @@ fn a_parent_that_dropped_a_platform_of_its_child_has_changed() {
     fleet.wait("1d");
     assert_eq!(fleet.pass(), ["p"]);
 }
+
+/// A push that compresses layers again changes the digests of the compressed layers alone.
+fn compress_again(fleet: &mut Fleet, name: &str) {
+    let mut number = 500_000;
+    let mut other = || {
+        number += 1;
+        digest(number)
+    };
+    fleet.current_mut(name).base = None;
+    fleet.manifests(name).for_each(|manifest| {
+        manifest.diff_ids = manifest.layers.clone();
+        manifest.layers = manifest.layers.iter().map(|_| other()).collect();
+    });
+}
+
+#[test]
+fn layers_that_were_compressed_again_are_compared_by_their_content() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    for manifest in fleet.image("b").versions.values_mut().flat_map(|version| version.platforms.values_mut())
+    {
+        manifest.diff_ids = manifest.layers.clone();
+    }
+    compress_again(&mut fleet, "a");
+    fleet.wait("1h");
+    assert_eq!(fleet.hold("a"), Hold::Fresh);
+    fleet.push(&id("b"));
+    fleet.scan_all();
+    fleet.wait("11m");
+    let plan = fleet.plan();
+    let [Reason::ParentChanged { evidence, .. }] = &plan.reasons[&id("a")][..] else { panic!("{plan:?}") };
+    assert_eq!(*evidence, Evidence::Layers);
+    fleet.manifests("a").for_each(|manifest| manifest.diff_ids = [].into());
+    let plan = fleet.plan();
+    let [Reason::ParentChanged { evidence, .. }] = &plan.reasons[&id("a")][..] else { panic!("{plan:?}") };
+    assert_eq!(*evidence, Evidence::Time);
+}
+
+#[test]
+fn time_proves_nothing_where_a_config_could_not_be_read() {
+    for unread in ["a", "b"] {
+        let mut fleet = Fleet::of("b: scratch\n a: b");
+        compress_again(&mut fleet, "a");
+        fleet.wait("1h");
+        fleet.image(unread).unread_configs = Some("throttled".into());
+        let Hold::Unknown { because } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
+        assert!(because.ends_with("is not known: throttled"), "{because}");
+        fleet.pass();
+        assert!(fleet.record("a").recheck_at.is_some(), "a tick looks at it again");
+    }
+    let mut fleet = Fleet::of("b: scratch\n a: scratch + b");
+    fleet.image("b").unread_configs = Some("throttled".into());
+    fleet.wait("1h");
+    assert_eq!(fleet.hold("a"), Hold::Fresh, "no layer of a copied stage is inherited");
+}

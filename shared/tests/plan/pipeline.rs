@@ -1,6 +1,7 @@
 //! What a pipeline must declare to be started, and what is sent to it.
 
 use patchwave::facts::{ExecutionMode, PipelineFacts};
+use patchwave::intervention::Intervention;
 use patchwave::plan::{Hold, Limit};
 
 use crate::fleet::{Fleet, finding, finding_in, id, pinned};
@@ -29,7 +30,7 @@ fn a_start_that_codepipeline_would_refuse_is_held_and_its_slot_goes_to_another()
         declared.variables.remove(variable);
     }
     assert_eq!(fleet.plan().starts.len(), 2);
-    fleet.facts.pipelines.insert(id("b1"), PipelineFacts::Unknown("denied".into()));
+    fleet.facts.pipelines.insert(id("b1"), PipelineFacts::Unread("denied".into()));
     assert_eq!(fleet.hold("b1"), Hold::Unknown { because: "denied".into() });
     assert_eq!(fleet.pass(), ["b2"]);
 }
@@ -64,7 +65,7 @@ fn a_release_that_waits_in_a_superseded_pipeline_is_not_overtaken() {
     let mut fleet = Fleet::with_finding("b: scratch\n p: b\n a: p\n p2: b", "p");
     fleet.declare("p", ExecutionMode::Superseded { busy: true });
     assert_eq!(fleet.pass(), [""; 0]);
-    assert_eq!(fleet.hold("p"), Hold::AtLimit { limit: Limit::Pipeline });
+    assert_eq!(fleet.limit("p"), Limit::Pipeline);
     assert!(matches!(fleet.hold("a"), Hold::WaitingOn { on, .. } if on == id("p")));
     fleet.declare("p", ExecutionMode::Superseded { busy: false });
     assert_eq!(fleet.pass(), ["p"]);
@@ -139,4 +140,29 @@ fn a_commit_is_pinned_only_if_an_execution_of_the_pipeline_reported_it() {
     assert_eq!(fleet.plan().starts.len(), 1);
     fleet.set_revision("b", Some(&"4567cdef".repeat(5)));
     assert_eq!(fleet.hold("b"), Hold::UnknownRevision);
+}
+
+/// CodePipeline keeps executions for a year. So a person can say that an older commit is right.
+#[test]
+fn a_person_accepts_a_commit_that_no_execution_reports_and_the_record_says_who() {
+    for decision in [Intervention::Approve, Intervention::Release] {
+        let commit = "4567cdef".repeat(5);
+        let mut fleet = Fleet::with_finding(&format!("b: scratch {}", pinned("b")), "b");
+        let declared = fleet.declare("b", ExecutionMode::Queued);
+        declared.sources.insert("Source".into());
+        fleet.set_revision("b", Some(&commit));
+        assert_eq!(fleet.hold("b"), Hold::UnknownRevision);
+        fleet.decide("b", decision);
+        assert_eq!(fleet.only_start().sources[0].revision, commit);
+        let accepted = fleet.record("b").accepted_revision.clone().unwrap();
+        assert_eq!((accepted.decided.by.as_str(), accepted.decided.at), ("jo", fleet.now));
+        fleet.set_revision("b", Some(&"6666".repeat(10)));
+        assert_eq!(fleet.hold("b"), Hold::UnknownRevision, "no other commit is accepted");
+    }
+    for (revision, decision) in [("main", Intervention::Release), ("4567cdef", Intervention::Freeze)] {
+        let mut fleet = Fleet::of(&format!("b: scratch {}", pinned("b")));
+        fleet.set_revision("b", Some(&revision.repeat(5)));
+        fleet.decide("b", decision);
+        assert_eq!(fleet.record("b").accepted_revision, None, "{revision} by {decision:?}");
+    }
 }

@@ -267,3 +267,29 @@ fn a_proof_judges_the_findings_that_policy_counts_and_those_that_the_build_is_fo
     assert_eq!(fleet.plan().starts[0].image, id("b"));
     assert_eq!(fleet.plan().unknown.len(), 0, "a record has room for all of them");
 }
+
+#[test]
+fn an_index_of_one_windows_and_one_linux_platform_is_proved_for_both() {
+    let platforms = ["linux/amd64", "windows/amd64/10.0.20348"];
+    let rename = |fleet: &mut Fleet| {
+        let version = fleet.current_mut("b");
+        let manifests = std::mem::take(&mut version.platforms).into_values();
+        version.platforms =
+            platforms.map(|platform| platform.parse().unwrap()).into_iter().zip(manifests).collect();
+    };
+    let mut fleet = Fleet::of("b: scratch");
+    rename(&mut fleet);
+    fleet.add_finding("b", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["b"]);
+    fleet.wait("5m");
+    fleet.finish("b");
+    rename(&mut fleet);
+    let second = fleet.current_mut("b").platforms.values_mut().next_back().unwrap();
+    let scan = std::mem::replace(&mut second.scan, Scan::Pending);
+    assert_eq!(fleet.plan().proofs, [], "one platform proves nothing of the other");
+    fleet.current_mut("b").platforms.values_mut().next_back().unwrap().scan = scan;
+    let proofs = fleet.plan().proofs;
+    assert_eq!(proofs.iter().map(|proof| proof.platform.as_str()).collect::<Vec<_>>(), platforms);
+    assert!(proofs.iter().all(|proof| proof.verdict == Verdict::Fixed), "{proofs:?}");
+}

@@ -2,8 +2,9 @@
 
 use patchwave::facts::{Current, Execution, ExecutionDetails, ExecutionState, Version};
 use patchwave::image::Digest;
-use patchwave::plan::{Hold, needs_history};
+use patchwave::plan::{Hold, Limit, needs_history};
 use patchwave::record::Success;
+use patchwave::time::Span;
 
 use crate::fleet::{Fleet, digest, finding, id};
 
@@ -245,21 +246,42 @@ fn a_push_of_another_line_of_the_repository_is_not_ours() {
     assert_ne!(version, Some(&other.digest), "it pushed nothing");
 }
 
-#[test]
-fn a_failure_that_is_the_accounts_limit_counts_for_nobody() {
-    let mut fleet = Fleet::with_finding("b: scratch", "b");
-    for _ in 0..4 {
-        assert_eq!(fleet.pass(), ["b"]);
-        fleet.end("b", ExecutionState::Failed);
-        if let Some(Execution::Found { details, .. }) = &mut fleet.image("b").execution {
-            details.at_limit = true;
-            details.failure = Some("Cannot have more than 60 builds in queue for the account".into());
-        }
-        assert_eq!(fleet.pass(), [""; 0]);
-        assert_eq!(fleet.hold("b").name(), "AtLimit");
-        assert_eq!(fleet.record("b").failures.as_ref().map(|failures| failures.count), Some(0));
-        fleet.wait("10m");
+/// Ends the build of `b` because the account builds as much as it may.
+fn end_at_limit(fleet: &mut Fleet) {
+    fleet.end("b", ExecutionState::Failed);
+    if let Some(Execution::Found { details, .. }) = &mut fleet.image("b").execution {
+        details.at_limit = true;
+        details.failure = Some("Cannot have more than 60 builds in queue for the account".into());
     }
+}
+
+#[test]
+fn a_failure_that_is_the_accounts_limit_counts_for_nobody_and_pauses_longer_each_time() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    for pause in [10, 20, 40, 80, 80].map(Span::minutes) {
+        assert_eq!(fleet.pass(), ["b"]);
+        assert_eq!(fleet.facts.slots.started_today, 1);
+        end_at_limit(&mut fleet);
+        let plan = fleet.plan();
+        let until = pause.after(fleet.now);
+        assert_eq!(plan.holds[&id("b")], Hold::AtLimit { limit: Limit::Pipeline, until });
+        assert_eq!(plan.returned, [id("b")].into());
+        let rechecked = (pause < Span::minutes(15)).then_some(until);
+        assert_eq!(plan.recheck_at, rechecked, "the tick is early enough for a long pause");
+        assert_eq!(fleet.apply(&plan), [""; 0]);
+        assert_eq!(fleet.facts.slots.started_today, 0, "its share of the day is free again");
+        assert_eq!(fleet.record("b").failures.as_ref().map(|failures| failures.count), Some(0));
+        fleet.now = until;
+    }
+    assert_eq!(fleet.pass(), ["b"]);
+    fleet.end("b", ExecutionState::Failed);
+    fleet.pass();
+    fleet.end("b", ExecutionState::Stopped);
+    fleet.pass();
+    fleet.wait("10m");
+    fleet.pass();
+    end_at_limit(&mut fleet);
+    assert_eq!(fleet.hold("b").until(), Some(Span::minutes(10).after(fleet.now)), "the row begins again");
 }
 
 #[test]

@@ -16,12 +16,12 @@ fn the_limits_hold_the_less_urgent() {
     fleet.add_finding("b2", &finding("CVE-1"));
     fleet.scan_all();
     assert_eq!(fleet.pass(), ["b2"], "the longer chain goes first");
-    assert_eq!(fleet.hold("b1"), Hold::AtLimit { limit: Limit::ConcurrentBuilds });
+    assert_eq!(fleet.limit("b1"), Limit::ConcurrentBuilds);
     fleet.finish("b2");
     assert_eq!(fleet.pass(), ["p"], "its child is as urgent, and the chain is still longer");
     fleet.finish("p");
     assert_eq!(fleet.pass(), Vec::<String>::new());
-    assert_eq!(fleet.hold("b1"), Hold::AtLimit { limit: Limit::StartsPerDay });
+    assert_eq!(fleet.limit("b1"), Limit::StartsPerDay);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn an_owner_with_many_images_leaves_slots_to_others() {
     }
     fleet.scan_all();
     assert_eq!(fleet.pass(), ["a1", "a3"]);
-    assert_eq!(fleet.hold("a2"), Hold::AtLimit { limit: Limit::OwnersBuilds });
+    assert_eq!(fleet.limit("a2"), Limit::OwnersBuilds);
     fleet.finish("a1");
     assert_eq!(fleet.pass(), ["a2"], "the slot is free although the proof may still come");
 }
@@ -52,7 +52,7 @@ fn a_free_slot_goes_to_the_most_urgent_of_all_images() {
     fleet.add_finding("b2", &finding("CVE-2"));
     fleet.scan_all();
     fleet.pass();
-    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::ConcurrentBuilds });
+    assert_eq!(fleet.limit("b2"), Limit::ConcurrentBuilds);
     fleet.finish("b1");
     assert_eq!(fleet.pass(), ["b2"]);
 }
@@ -72,7 +72,32 @@ fn a_push_frees_no_slot_of_a_claim_that_has_not_started() {
     assert_eq!(fleet.pass(), [""; 0], "the owner of the claim may still start it");
     fleet.image("b1").record.claim.as_mut().unwrap().execution = execution;
     fleet.image("b1").execution = found;
-    assert_eq!(fleet.pass(), ["b2"], "any push after the start frees the slot");
+    assert_eq!(fleet.pass(), [""; 0], "the build runs on, whoever pushed");
+    let key = fleet.builds[0].key.to_string();
+    fleet.current_mut("b1").build_key = Some(key);
+    assert_eq!(fleet.pass(), ["b2"], "the build has pushed, and its pipeline may run on for days");
+}
+
+#[test]
+fn every_limit_says_when_it_ends_at_the_latest() {
+    let mut fleet =
+        Fleet::with_policy("b1: scratch\n b2: scratch", "maxConcurrentBuilds: 1, maxBuildTime: 2h");
+    for name in ["b1", "b2"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.hold("b2").until(), Some(at(7_200)), "the build that starts now may hang");
+    fleet.pass();
+    fleet.wait("1h");
+    assert_eq!(fleet.hold("b2").until(), Some(at(7_200)));
+
+    let mut fleet = Fleet::with_policy("b1: scratch\n b2: scratch", "maxStartsPerDay: 1");
+    for name in ["b1", "b2"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    // The test begins at 22:13:20.
+    assert_eq!(fleet.hold("b2").until(), Some("2023-11-15T00:00:00Z".parse().unwrap()));
 }
 
 /// Pipelines that wait for a manual approval do not stop the fleet.
@@ -103,22 +128,26 @@ fn one_plan_keeps_to_the_limits_and_names_them_in_its_holds() {
         let plan = fleet.plan();
         let started: Vec<String> = plan.starts.iter().map(|start| start.image.to_string()).collect();
         assert_eq!(started, ["b1", "b2"]);
-        let limited = Hold::AtLimit { limit: limited };
-        assert_eq!(plan.holds[&id("b3")], limited);
+        assert_eq!(fleet.limit("b3"), limited);
+        let limited = plan.holds[&id("b3")].clone();
         let waits = Hold::WaitingOn { on: id("b3"), awaits: Awaited::Hold(Box::new(limited)) };
         assert_eq!(plan.holds[&id("p3")], waits);
     }
 }
 
 #[test]
-fn only_a_push_after_its_claim_frees_a_slot() {
-    for (pushed, frees) in [(-1, false), (0, false), (1, true)] {
+fn only_a_push_of_the_build_after_its_claim_frees_a_slot() {
+    for (pushed, is_ours, frees) in [(-1, true, false), (0, true, false), (1, true, true), (1, false, false)]
+    {
         let mut fleet = Fleet::with_finding("b: scratch", "b");
         assert_eq!(fleet.pass(), ["b"]);
         fleet.wait("1m");
         fleet.push(&id("b"));
-        fleet.current_mut("b").pushed_at = at(pushed);
-        assert_eq!(fleet.plan().freed.contains(&id("b")), frees, "{pushed} seconds after its claim");
+        let key = fleet.builds[0].key.to_string();
+        let version = fleet.current_mut("b");
+        (version.pushed_at, version.build_key) = (at(pushed), is_ours.then_some(key));
+        let freed = fleet.plan().freed;
+        assert_eq!(freed.contains(&id("b")), frees, "{pushed} seconds after its claim, ours: {is_ours}");
     }
 }
 
@@ -186,7 +215,7 @@ fn three(keys: &str) -> Fleet {
 fn the_limit_of_a_day_makes_no_image_miss_its_deadline() {
     let mut fleet = three("maxBuildTime: 1h");
     assert_eq!(started(&mut fleet), (1, 0), "the others have time tomorrow");
-    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::StartsPerDay });
+    assert_eq!(fleet.limit("b2"), Limit::StartsPerDay);
     fleet.wait("2h");
     fleet.facts.slots.started_today = 0;
     assert_eq!(started(&mut fleet), (2, 2), "it is their last day");
@@ -210,7 +239,7 @@ fn the_builds_below_an_image_take_their_part_of_the_time() {
     let limits = start.limits(fleet.hierarchy.limits());
     assert_eq!((&start.image, limits.max_starts_per_day), (&id("b3"), u32::MAX));
     assert_eq!(limits.max_concurrent_builds, fleet.hierarchy.limits().max_concurrent_builds);
-    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::StartsPerDay });
+    assert_eq!(fleet.limit("b2"), Limit::StartsPerDay);
 }
 
 #[test]
@@ -238,4 +267,92 @@ fn a_try_and_age_never_exceed_the_limit_of_a_day() {
         Fleet::with_policy("b1: scratch\n b2: scratch", "maxStartsPerDay: 1, maxBuildTime: 1000d");
     fleet.wait("40d");
     assert_eq!(started(&mut fleet), (1, 0), "age");
+}
+
+/// Somebody pushes to one repository all day. Another team's fix must not wait for midnight.
+#[test]
+fn each_owner_has_a_share_that_others_do_not_take_while_it_waits() {
+    let mut lines: String = (0..8).map(|n| format!("a{n}: scratch | owner: shop\n")).collect();
+    lines.push_str("z1: scratch | owner: pay\nz2: scratch | owner: pay\nz3: scratch");
+    for limit in ["maxConcurrentBuilds: 6", "maxStartsPerDay: 6"] {
+        let yaml =
+            family(&lines).replace("mode: enforce }\nimages", &format!("mode: enforce, {limit} }}\nimages"));
+        let mut fleet = Fleet::new(&yaml.replace("images:\n", "owners: { shop: {}, pay: {} }\nimages:\n"));
+        for n in 0..8 {
+            fleet.add_finding(&format!("a{n}"), &finding("CVE-1"));
+        }
+        for name in ["z1", "z2", "z3"] {
+            fleet.add_finding(name, &high("CVE-2"));
+        }
+        fleet.scan_all();
+        let mut started = fleet.pass();
+        started.sort();
+        let all = ["a0", "a1", "a2", "z1", "z2", "z3"];
+        // A fifth of the day is kept for critical findings: one of six.
+        let expected: &[&str] =
+            if limit.starts_with("maxStarts") { &["a0", "a1", "a2", "a3", "z1", "z2"] } else { &all };
+        assert_eq!(started, expected, "{limit}");
+    }
+    let mut fleet = Fleet::with_policy(
+        &lines.replace(" | owner: shop", "").replace(" | owner: pay", ""),
+        "maxConcurrentBuilds: 2",
+    );
+    for name in ["a0", "a1", "a2", "z1"] {
+        fleet.add_finding(name, &if name == "z1" { finding("CVE-1") } else { high("CVE-1") });
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["z1", "a0"], "with a share of less than one the most urgent go first");
+}
+
+#[test]
+fn what_nobody_else_waits_for_is_left_to_one_owner() {
+    let lines: String = (0..6).map(|n| format!("a{n}: scratch | owner: shop\n")).collect();
+    let yaml = family(&lines).replace(
+        "mode: enforce }\nimages",
+        "mode: enforce, maxConcurrentBuilds: 4 }\nowners: { shop: {} }\nimages",
+    );
+    let mut fleet = Fleet::new(&yaml);
+    for n in 0..6 {
+        fleet.add_finding(&format!("a{n}"), &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass().len(), 4);
+}
+
+#[test]
+fn a_part_of_the_day_is_kept_for_critical_findings() {
+    let mut fleet = Fleet::with_policy("a: scratch\nb: scratch\nc: scratch", "maxStartsPerDay: 10");
+    fleet.add_finding("a", &high("CVE-1"));
+    fleet.add_finding("b", &finding("CVE-2"));
+    fleet.add_finding("c", &high("CVE-3"));
+    fleet.scan_all();
+    fleet.facts.slots.started_today = 6;
+    assert_eq!(fleet.pass(), ["b", "a"]);
+    assert_eq!(fleet.limit("c"), Limit::StartsPerDay);
+    assert_eq!(fleet.facts.slots.started_today, 8);
+}
+
+/// Each push of the parent is a reason to rebuild, and the build changes nothing.
+#[test]
+fn builds_that_change_nothing_are_made_ever_more_rarely_but_for_a_critical_finding() {
+    let mut fleet = Fleet::of("b: scratch\n a: b");
+    let mut built = 0;
+    for _ in 0..48 {
+        fleet.wait("30m");
+        fleet.push(&id("b"));
+        fleet.scan_all();
+        fleet.wait("11m");
+        if fleet.pass().contains(&"a".to_owned()) {
+            built += 1;
+            fleet.wait("5m");
+            fleet.end("a", ExecutionState::Succeeded);
+            fleet.pass();
+        }
+    }
+    assert!((4..=8).contains(&built), "{built} builds in 33 hours");
+    let Hold::BackOff { because, .. } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
+    assert!(because.ends_with("builds succeeded and changed nothing"), "{because}");
+    fleet.add_finding("a", &finding("CVE-1"));
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["a"], "a critical finding does not wait");
 }

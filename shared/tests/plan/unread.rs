@@ -1,6 +1,6 @@
 //! What could not be read: it proves nothing, ends no wait, and is not forgotten.
 
-use patchwave::facts::{Current, Execution, ExecutionState};
+use patchwave::facts::{Current, Execution, ExecutionState, PipelineFacts};
 use patchwave::finding::{Fix, Scan, Severity, Unclear};
 use patchwave::image::Platform;
 use patchwave::plan::{Hold, Verdict};
@@ -244,4 +244,19 @@ fn what_can_be_read_is_judged_and_what_cannot_be_read_stays_pending() {
         assert_eq!(fleet.record("b").ineffective.values().next().unwrap().builds, builds);
         assert_eq!(started.len(), usize::from(builds == 1), "one retry without cache, then the quarantine");
     }
+}
+
+#[test]
+fn a_pipeline_that_may_not_be_read_is_named_and_read_at_growing_distances() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    fleet.facts.pipelines.insert(id("b"), PipelineFacts::Unread(denied()));
+    let since = fleet.now;
+    fleet.pass();
+    let unknown = fleet.plan().unknown.into_iter().find(|unknown| unknown.image == id("b")).unwrap();
+    assert_eq!((unknown.because.as_str(), unknown.since), ("its pipeline: access denied", Some(since)));
+    let next = fleet.record("b").recheck_at.unwrap();
+    assert_eq!(Span::between(since, next), Span::minutes(15));
+    fleet.wait("5h");
+    fleet.pass();
+    assert_eq!(Span::between(fleet.now, fleet.record("b").recheck_at.unwrap()), Span::hours(5));
 }

@@ -113,7 +113,12 @@ fn facts(hierarchy: &Hierarchy, found: Found) -> Facts {
 fn observed(_: &Image, number: u32, layers: &[Digest], findings: &[Finding]) -> ImageFacts {
     let platform = |of: u32, name: &str| {
         let scan = Scan::complete(at(7_200), Coverage::OsAndLanguages, findings);
-        let manifest = Manifest { digest: digest(number + of), layers: Arc::from(layers), scan };
+        let manifest = Manifest {
+            digest: digest(number + of),
+            layers: Arc::from(layers),
+            diff_ids: Arc::default(),
+            scan,
+        };
         (name.parse().expect("it is a platform"), manifest)
     };
     let version = Version {
@@ -123,6 +128,7 @@ fn observed(_: &Image, number: u32, layers: &[Digest], findings: &[Finding]) -> 
         revision: None,
         base: None,
         build_key: None,
+        tags: std::collections::BTreeSet::new(),
         platforms: [platform(1_000, "linux/amd64"), platform(2_000, "linux/arm64")].into(),
     };
     let record = Record { enforced_since: Some(at(0)), ..Record::default() };

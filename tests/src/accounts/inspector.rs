@@ -18,7 +18,10 @@ pub(super) fn answer(operation: &str, region: &Region, input: &Value, size: Opti
         return Ok(json!({ "cluster": clusters, "nextToken": next }));
     }
     let filter = |name: &str| input["filterCriteria"][name].as_array().cloned().unwrap_or_default();
-    if ["resourceType", "accountId", "ecrRepositoryName"].iter().any(|name| filter(name).len() > 10) {
+    if ["resourceType", "accountId", "ecrRepositoryName", "resourceId"]
+        .iter()
+        .any(|name| filter(name).len() > 10)
+    {
         return Err(Refusal::new("ValidationException", "a filter has at most 10 values"));
     }
     let named = |name: &str, value: &Value| {
@@ -29,6 +32,7 @@ pub(super) fn answer(operation: &str, region: &Region, input: &Value, size: Opti
         named("resourceType", &item["resourceType"])
             && named("accountId", &item["accountId"])
             && named("ecrRepositoryName", &item["resourceMetadata"]["ecrRepository"]["name"])
+            && named("resourceId", &item["resourceId"])
     };
     let items: Vec<Value> = region.coverage.iter().filter(wanted).cloned().collect();
     let (items, next) = page(&items, input["nextToken"].as_str(), 200, size)?;

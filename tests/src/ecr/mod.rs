@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::awsjson::{Answer, Refusal, Service};
+use crate::awsjson::{Answer, Refusal, Service, text};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::content::{self, Document};
@@ -33,6 +33,10 @@ struct State {
     page: usize,
     /// Every pushed manifest and index, by repository and digest.
     pushed: BTreeMap<(String, String), Pushed>,
+    /// What the configs of these digests list as their uncompressed layers.
+    diff_ids: BTreeMap<String, Vec<String>>,
+    /// Where the configs are.
+    url: String,
     /// Repositories whose scans fail.
     failing_scans: BTreeSet<String>,
     calls: BTreeMap<String, u32>,
@@ -95,6 +99,31 @@ impl Registry {
             "imageTag": tag,
         }))
         .await
+    }
+
+    /// Says where this registry is served. It answers with URLs of configs there.
+    pub fn serve_at(&self, url: &str) {
+        url.clone_into(&mut self.state().url);
+    }
+
+    /// Sets what the config of a manifest lists as its uncompressed layers. Other configs cannot be
+    /// found.
+    pub fn set_diff_ids(&self, manifest: &Value, diff_ids: &[String]) {
+        let config = text(&manifest["config"], "digest").to_owned();
+        self.state().diff_ids.insert(config, diff_ids.to_vec());
+    }
+
+    fn download_url(&self, input: &Value) -> Answer {
+        let (state, layer) = (self.state(), text(input, "layerDigest"));
+        if !state.diff_ids.contains_key(layer) {
+            return Err(Refusal::new("LayersNotFoundException", "The specified layers could not be found"));
+        }
+        let url = format!("{}/layers/{layer}?X-Amz-Signature=a%2Fb", state.url);
+        Ok(json!({ "downloadUrl": url, "layerDigest": layer }))
+    }
+
+    fn config(&self, digest: &str) -> Value {
+        json!({ "os": "linux", "rootfs": { "type": "layers", "diff_ids": self.state().diff_ids.get(digest) } })
     }
 
     /// Sets the packages of a layer.
@@ -163,11 +192,15 @@ impl Service for Registry {
             "BatchGetImage" => self.batch_get_image(&input).await,
             "DescribeImages" => self.describe_images(&input).await,
             "DescribeImageScanFindings" => self.describe_image_scan_findings(&input),
+            "GetDownloadUrlForLayer" => self.download_url(&input),
             "GetRegistryScanningConfiguration" => Ok(self.scanning_configuration()),
             "ListImages" => self.list_images(&input).await,
             "PutImage" => self.put_image(input).await,
             "StartImageScan" => self.start_image_scan(&input),
-            _ => self.forward(operation, &input).await,
+            _ => match operation.strip_prefix("/layers/") {
+                Some(digest) => Ok(self.config(digest)),
+                None => self.forward(operation, &input).await,
+            },
         }
     }
 }

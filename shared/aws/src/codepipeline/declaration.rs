@@ -35,7 +35,7 @@ impl Pipelines {
         match self.read(start).await {
             Ok(Some(declared)) => PipelineFacts::Declared(declared),
             Ok(None) => PipelineFacts::NotFound,
-            Err(fault) => PipelineFacts::Unknown(fault.to_string()),
+            Err(fault) => PipelineFacts::Unread(fault.into()),
         }
     }
 

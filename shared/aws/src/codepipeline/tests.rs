@@ -18,7 +18,7 @@ fn pipelines(
     answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
 ) -> (Pipelines, Asked) {
     let (config, asked) = fake::config(attempts, answer);
-    (Pipelines::new(Clients::of(config)), asked)
+    (Pipelines::new(Clients::of(config), Vec::new()), asked)
 }
 
 fn claim(variables: &Value, execution: Option<&str>) -> Claim {
@@ -50,8 +50,10 @@ fn history(executions: Vec<(String, i64, &'static str, &'static str)>) -> impl F
         "ListPipelineExecutions" => {
             let from: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
             let summary = |(id, after, trigger, _): &(String, i64, &str, &str)| {
+                let (trigger, role) = trigger.split_once(" by ").unwrap_or((*trigger, "patchwave"));
+                let detail = format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
                 json!({"pipelineExecutionId": id, "status": "InProgress", "startTime": CLAIMED + after,
-                       "trigger": {"triggerType": trigger}})
+                       "trigger": {"triggerType": trigger, "triggerDetail": detail}})
             };
             let page: Vec<Value> = executions.iter().skip(from).take(100).map(summary).collect();
             let next = (from + 100 < executions.len()).then(|| (from + 100).to_string());
@@ -126,6 +128,22 @@ async fn an_earlier_attempts_execution_is_not_adopted_and_reading_ends_with_the_
     let (pipelines, asked) = pipelines(1, history(executions));
     assert_eq!(pipelines.execution(&claim(&with_key(), None), now()).await, Execution::NotFound);
     assert_eq!(count(&asked, "ListPipelineExecutions"), 1);
+}
+
+/// A developer releases a change by hand between a lost claim and its resolution.
+#[tokio::test]
+async fn a_persons_start_of_a_pipeline_without_variables_is_not_adopted() {
+    let own = || vec!["arn:aws:iam::111122223333:role/patchwave".parse().unwrap()];
+    let by_hand = ("by-hand".to_owned(), 1, "StartPipelineExecution by Developer", "none");
+    let (config, _) = fake::config(1, history(vec![by_hand.clone()]));
+    let pipelines = Pipelines::new(Clients::of(config), own());
+    assert_eq!(pipelines.execution(&claim(&json!({}), None), now()).await, Execution::NotFound);
+
+    let ours = ("ours".to_owned(), 5, "StartPipelineExecution", "none");
+    let (config, _) = fake::config(1, history(vec![ours, by_hand]));
+    let pipelines = Pipelines::new(Clients::of(config), own());
+    let found = pipelines.execution(&claim(&json!({}), None), now()).await;
+    assert_eq!(found, Execution::found("ours", ExecutionState::InProgress));
 }
 
 #[tokio::test]
@@ -222,9 +240,9 @@ async fn only_a_positive_answer_says_that_a_pipeline_does_not_exist() {
     let (missing, _) = pipelines(1, |_, _| error("PipelineNotFoundException"));
     assert_eq!(asked_about(&missing).await, PipelineFacts::NotFound);
     let (denied, _) = pipelines(1, |_, _| error("AccessDeniedException"));
-    assert!(matches!(asked_about(&denied).await, PipelineFacts::Unknown(_)));
+    assert!(matches!(asked_about(&denied).await, PipelineFacts::Unread(_)));
     let (strange, _) = declared(of_mode(Some("BACKWARDS")), json!([]));
-    assert!(matches!(asked_about(&strange).await, PipelineFacts::Unknown(_)));
+    assert!(matches!(asked_about(&strange).await, PipelineFacts::Unread(_)));
 }
 
 /// A builder in another region, and with a role in another account too.
@@ -256,7 +274,7 @@ async fn a_builders_pipeline_is_asked_where_it_is_and_with_its_role() {
         let answer = json!({"pipelineExecution": {"status": "Succeeded"}}).to_string();
         http::Response::builder().status(200).body(if is_sts { ASSUMED.to_owned() } else { answer }).unwrap()
     });
-    let pipelines = Pipelines::new(Clients::of(config));
+    let pipelines = Pipelines::new(Clients::of(config), Vec::new());
     let ended = Execution::found("e-1", ExecutionState::Succeeded);
     assert_eq!(pipelines.execution(&built_at(None), now()).await, ended);
     let claim = built_at(Some("patchwave-start"));
@@ -282,11 +300,13 @@ async fn a_role_that_may_not_be_assumed_starts_nothing_and_says_so() {
     let denied =
         "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>";
     let config = fake::raw(move |_| http::Response::builder().status(403).body(denied.to_owned()).unwrap());
-    let pipelines = Pipelines::new(Clients::of(config));
+    let pipelines = Pipelines::new(Clients::of(config), Vec::new());
     let start = built_at(Some("patchwave-start")).start;
     assert!(matches!(pipelines.start(&start).await, Err(NotStarted::Refused(_))));
     let answers = pipelines.declarations(&[&start]).await;
-    assert!(matches!(&answers[&start.image], PipelineFacts::Unknown(why) if why.contains("patchwave-start")));
+    assert!(
+        matches!(&answers[&start.image], PipelineFacts::Unread(why) if why.because.contains("patchwave-start"))
+    );
 }
 
 /// An execution with this status, and actions as `ListActionExecutions` has them, two a page.

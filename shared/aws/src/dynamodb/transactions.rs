@@ -105,6 +105,13 @@ impl Ledger {
         self.fenced(operation, writes).await
     }
 
+    /// Frees an image's slot, whatever its record says: nobody can read it. A person decides that.
+    pub(crate) async fn force_free(&self, image: &ImageId) -> Result<(), Fault> {
+        let operation = format!("free the slot of {image}");
+        let write = self.give_slot_back(image).map_err(|e| invalid(&operation, e.to_string()))?;
+        self.transact(vec![write]).await.map(drop).map_err(|error| self.fault(operation, &error))
+    }
+
     fn free_writes(&self, image: &ImageId, fence: u64) -> Result<Vec<TransactWriteItem>, BuildError> {
         let unchanged = ConditionCheck::builder()
             .table_name(&self.table)

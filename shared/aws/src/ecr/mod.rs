@@ -5,6 +5,7 @@
 //! next.
 
 mod cache;
+mod config;
 mod configuration;
 mod read;
 mod scan;
@@ -16,15 +17,14 @@ use aws_sdk_ecr::types::TagStatus;
 use futures::stream::{self, StreamExt};
 use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Manifest, Version};
-use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Line};
-use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository};
+use patchwave::image::{Digest, EcrRegistry, ImageId, Platform, Repository, Tag};
 use patchwave::line::{self, Candidate};
 use patchwave_converge::{Fault, FaultKind, Found, ManifestAt};
 
 use crate::fault::invalid;
 use crate::manifest::{Document, Notes, SINGLE};
-use cache::Cache;
+pub(crate) use cache::Cache;
 use read::{AT_ONCE, Documents, by_digest, by_tag};
 pub(crate) use scan::{Answered, ScanRead};
 
@@ -49,12 +49,13 @@ pub(crate) struct Ecr {
 type Read = Result<Option<Version>, Fault>;
 
 impl Ecr {
-    pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
+    /// Makes a reader of a registry. `cache` keeps what a process has read of it.
+    pub(crate) fn new(client: Client, registry: &EcrRegistry, cache: &Cache) -> Self {
         Self {
             client,
             account: registry.account().to_owned(),
             region: registry.region().to_owned(),
-            cache: Cache::default(),
+            cache: cache.of_next_invocation(),
         }
     }
 
@@ -102,8 +103,24 @@ impl Ecr {
             Some(candidate) => versions.get(&candidate.digest).cloned().unwrap_or(Ok(None)),
             None => Ok(None),
         };
-        let found = |chosen: Result<_, Fault>| chosen.and_then(version).map(Found::from);
-        chosen.into_iter().map(|(id, chosen)| (id, found(chosen))).collect()
+        let lines = images.iter().map(|image| (&image.id, &image.line));
+        let lines: BTreeMap<&ImageId, &Line> = lines.collect();
+        let found = |id: &ImageId, chosen: Result<Option<Candidate>, Fault>| {
+            let tags =
+                chosen.as_ref().ok().and_then(|chosen| Some(tags_of(lines.get(id)?, chosen.as_ref()?)));
+            let mut version = chosen.and_then(version)?;
+            if let (Some(version), Some(tags)) = (&mut version, tags) {
+                version.tags = tags;
+            }
+            Ok(Found::from(version))
+        };
+        chosen
+            .into_iter()
+            .map(|(id, chosen)| {
+                let found = found(&id, chosen);
+                (id, found)
+            })
+            .collect()
     }
 
     /// Reads the pushes that the lines of `images` need: all tags for a pattern, one tag for a
@@ -314,6 +331,14 @@ fn digests(candidates: &[Candidate]) -> BTreeSet<Digest> {
     candidates.iter().map(|candidate| candidate.digest.clone()).collect()
 }
 
+/// Returns those stable tags of a line that name a candidate: the registry says all tags of it.
+fn tags_of(line: &Line, candidate: &Candidate) -> BTreeSet<Tag> {
+    match line {
+        Line::Stable(tags) => tags.iter().filter(|tag| candidate.tags.contains(tag)).cloned().collect(),
+        Line::Newest(_) | Line::Deployed { .. } => BTreeSet::new(),
+    }
+}
+
 /// Returns the newest pushes, newest first.
 fn newest(mut candidates: Vec<Candidate>, most: usize) -> Vec<Candidate> {
     candidates.sort_by(|a, b| (b.pushed_at, &b.digest).cmp(&(a.pushed_at, &a.digest)));
@@ -351,7 +376,7 @@ fn version(
         Document::Artifact(media_type) => {
             return Err(wrong(&format!("it is not an image but {media_type}; a line must name images")));
         }
-        Document::Manifest { layers, notes } => {
+        Document::Manifest { layers, notes, .. } => {
             let single: Platform = SINGLE.parse().map_err(|_| wrong("it has no platform"))?;
             (BTreeMap::from([(single, manifest(&pushed.digest, layers))]), notes)
         }
@@ -367,6 +392,7 @@ fn version(
         revision: notes.revision,
         base: notes.base,
         build_key: notes.build_key,
+        tags: BTreeSet::new(),
         platforms,
     })
 }
@@ -384,7 +410,7 @@ fn of_index(
             document => document?,
         };
         match document {
-            Some(Document::Manifest { layers, notes: own }) => {
+            Some(Document::Manifest { layers, notes: own, .. }) => {
                 notes = notes.or(&own);
                 platforms.insert(platform, manifest(&digest, layers));
             }
@@ -405,7 +431,7 @@ fn of_index(
 }
 
 fn manifest(digest: &Digest, layers: Vec<Digest>) -> Manifest {
-    Manifest { digest: digest.clone(), layers: layers.into(), scan: Scan::Missing }
+    Manifest::new(digest.clone(), layers.into())
 }
 
 #[cfg(test)]

@@ -4,15 +4,21 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::operation::describe_image_scan_findings::DescribeImageScanFindingsOutput;
+use aws_sdk_ecr::operation::start_image_scan::StartImageScanError;
 use aws_sdk_ecr::types::{
     EnhancedImageScanFinding, FindingSeverity, ImageScanFinding, ImageScanFindings,
     PackageVulnerabilityDetails, VulnerablePackage,
+};
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
+use aws_smithy_runtime_api::client::retries::classifiers::{
+    ClassifyRetry, RetryAction, RetryClassifierPriority,
 };
 use futures::stream::{self, StreamExt};
 use patchwave::finding::{Absence, Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity, Unclear};
 use patchwave::image::{Digest, Repository};
 use patchwave::unread::Unread;
-use patchwave_converge::{Fault, ManifestAt};
+use patchwave_converge::{Fault, ManifestAt, ScanRequest};
 
 use super::Ecr;
 use super::read::{AT_ONCE, by_digest};
@@ -86,21 +92,29 @@ impl Ecr {
         Err(unclear(format!("its findings do not end after {MOST_PAGES} pages")))
     }
 
-    /// Requests a scan. `Ok(false)`: not possible now.
+    /// Requests a scan. The SDK would take a limit for throttling and ask three times more.
     pub(crate) async fn request_scan(
         &self,
         repository: &Repository,
         manifest: &Digest,
-    ) -> Result<bool, Fault> {
+    ) -> Result<ScanRequest, Fault> {
         let call = self.client.start_image_scan().registry_id(&self.account);
-        let Err(error) = call.repository_name(repository.as_str()).image_id(by_digest(manifest)).send().await
-        else {
-            return Ok(true);
+        let call = call.repository_name(repository.as_str()).image_id(by_digest(manifest));
+        let once = aws_sdk_ecr::Config::builder().retry_classifier(LimitIsFinal);
+        let Err(error) = call.customize().config_override(once).send().await else {
+            return Ok(ScanRequest::Begun);
         };
+        // "The scan quota per image has been exceeded" is about this image, and basic scanning
+        // makes one scan of it a day. Every other limit is the account's.
+        let message = error.as_service_error().and_then(|e| e.meta().message()).unwrap_or_default();
+        let is_limit = error.as_service_error().is_some_and(StartImageScanError::is_limit_exceeded_exception);
+        if is_limit && !message.contains("per image") {
+            return Ok(ScanRequest::AtLimit);
+        }
         let impossible = error.as_service_error().is_some_and(|e| {
-            // Basic scanning allows one scan a day. Enhanced scanning allows none on request: it
-            // answers with ValidationException or says that the feature is disabled. Archived
-            // images and unsupported image types allow none either.
+            // Enhanced scanning allows none on request: it answers with ValidationException or says
+            // that the feature is disabled. Archived images and unsupported image types allow none
+            // either.
             e.is_limit_exceeded_exception()
                 || e.is_validation_exception()
                 || e.is_unsupported_image_type_exception()
@@ -108,10 +122,35 @@ impl Ecr {
                 || e.meta().message().is_some_and(|message| message.contains("disabled"))
         });
         if impossible {
-            Ok(false)
+            Ok(ScanRequest::Refused)
         } else {
             Err(fault(format!("ask for a scan of {repository}@{manifest}"), &error))
         }
+    }
+}
+
+/// Repeats no request that a limit refused: it refuses all of them until the day ends.
+#[derive(Debug)]
+struct LimitIsFinal;
+
+impl ClassifyRetry for LimitIsFinal {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error =
+            context.output_or_error().and_then(Result::err).and_then(OrchestratorError::as_operation_error);
+        let error = error.and_then(|error| error.downcast_ref::<StartImageScanError>());
+        match error {
+            Some(error) if error.is_limit_exceeded_exception() => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "LimitIsFinal"
+    }
+
+    /// After the SDK's own, which takes every limit for throttling.
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
     }
 }
 
@@ -142,12 +181,10 @@ fn status(page: &DescribeImageScanFindingsOutput) -> Result<Status, Scan> {
         "ACTIVE" => Ok(Status::Active),
         "IN_PROGRESS" | "PENDING" => Err(Scan::Pending),
         "SCAN_ELIGIBILITY_EXPIRED" => Err(Scan::Expired),
-        "FAILED"
-        | "UNSUPPORTED_IMAGE"
-        | "FINDINGS_UNAVAILABLE"
-        | "LIMIT_EXCEEDED"
-        | "IMAGE_ARCHIVED"
-        | "IMAGE_SIZE_EXCEEDED" => Err(Scan::Failed(because())),
+        "UNSUPPORTED_IMAGE" | "IMAGE_SIZE_EXCEEDED" => Err(Scan::Unsupported(because())),
+        "FAILED" | "FINDINGS_UNAVAILABLE" | "LIMIT_EXCEEDED" | "IMAGE_ARCHIVED" => {
+            Err(Scan::Failed(because()))
+        }
         _ => Err(unclear(format!("its status is unknown to Patchwave: {}", because()))),
     }
 }

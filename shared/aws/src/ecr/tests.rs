@@ -5,10 +5,10 @@ use patchwave::finding::{Coverage, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::inventory::{Frequency, Scanner};
-use patchwave_converge::{FaultKind, Found};
+use patchwave_converge::{FaultKind, Found, ScanRequest};
 use serde_json::{Value, json};
 
-use super::{Ecr, ScanRead};
+use super::{Cache, Ecr, ScanRead};
 use crate::fake::{self, Answer, Asked, count, digest, error};
 
 /// A registry on the wire: what each repository holds, by digest.
@@ -86,7 +86,7 @@ fn batch_get(images: &BTreeMap<String, Stored>, input: &Value) -> Answer {
 fn ecr(answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> (Ecr, Asked) {
     let (config, asked) = fake::config(1, answer);
     let registry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
-    (Ecr::new(aws_sdk_ecr::Client::new(&config), &registry), asked)
+    (Ecr::new(aws_sdk_ecr::Client::new(&config), &registry, &Cache::default()), asked)
 }
 
 fn manifest(layer: usize, annotations: &Value) -> Value {
@@ -450,8 +450,8 @@ async fn only_a_finished_scan_that_says_when_is_evidence() {
     let status = |word: &str| scan(vec![page(word, None, &json!({}))]);
     assert_eq!(status("PENDING").await, Scan::Pending);
     assert_eq!(status("SCAN_ELIGIBILITY_EXPIRED").await, Scan::Expired);
-    assert_eq!(status("UNSUPPORTED_IMAGE").await, Scan::Failed("UNSUPPORTED_IMAGE".into()));
-    assert_eq!(status("IMAGE_SIZE_EXCEEDED").await, Scan::Failed("IMAGE_SIZE_EXCEEDED".into()));
+    assert_eq!(status("UNSUPPORTED_IMAGE").await, Scan::Unsupported("UNSUPPORTED_IMAGE".into()));
+    assert_eq!(status("IMAGE_SIZE_EXCEEDED").await, Scan::Unsupported("IMAGE_SIZE_EXCEEDED".into()));
     assert!(matches!(status("COMPLETE").await, Scan::Unread(_)), "of unknown age");
     assert!(matches!(status("BRAND_NEW").await, Scan::Unread(_)), "a status of later");
     assert_eq!(scan(vec![error("ScanNotFoundException")]).await, Scan::Missing);
@@ -526,9 +526,17 @@ async fn inspectors_findings_become_one_for_each_package() {
 #[tokio::test]
 async fn a_scan_that_cannot_be_requested_is_not_an_error() {
     let (repository, manifest) = at("base/os", 1);
-    for (code, expected) in [("LimitExceededException", Ok(false)), ("ValidationException", Ok(false))] {
-        let (ecr, _) = ecr(move |_, _| error(code));
-        assert_eq!(ecr.request_scan(&repository, &manifest).await, expected, "{code}");
+    let quota = "The scan quota per image has been exceeded. Wait and try again.";
+    for (code, message, expected) in [
+        ("LimitExceededException", quota, ScanRequest::Refused),
+        ("LimitExceededException", "You have exceeded a quota of your account", ScanRequest::AtLimit),
+        ("ValidationException", "no", ScanRequest::Refused),
+    ] {
+        let (config, asked) = fake::config(4, move |_, _| (400, json!({"__type": code, "message": message})));
+        let registry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
+        let ecr = Ecr::new(aws_sdk_ecr::Client::new(&config), &registry, &Cache::default());
+        assert_eq!(ecr.request_scan(&repository, &manifest).await, Ok(expected), "{code}: {message}");
+        assert_eq!(count(&asked, "StartImageScan"), 1, "{code} is not repeated");
     }
     let (ecr, _) = ecr(|_, _| error("AccessDeniedException"));
     assert_eq!(ecr.request_scan(&repository, &manifest).await.unwrap_err().kind, FaultKind::Denied);
@@ -546,4 +554,89 @@ async fn the_scanning_configuration_is_read() {
     assert_eq!(frequency("apps/web"), Frequency::Continuous);
     assert_eq!(frequency("base/os"), Frequency::OnPush);
     assert_eq!(frequency("platform/node"), Frequency::Manual);
+}
+
+/// The manifests `1` and `2` with configs that list `diff_ids`, and `3` with a config that does not
+/// exist.
+fn with_configs(diff_ids: usize, padding: usize) -> impl Fn(&str, &Value) -> Answer {
+    move |operation, input| match operation {
+        "BatchGetImage" => {
+            let images = (1..=3).map(|n| {
+                (digest(n), Stored { tags: Vec::new(), pushed_at: 0, manifest: manifest(n, &json!({})) })
+            });
+            batch_get(&images.collect(), input)
+        }
+        "GetDownloadUrlForLayer" => match input["layerDigest"].as_str().unwrap() {
+            layer if layer == digest(3) => error("LayersNotFoundException"),
+            layer => {
+                assert_eq!(input["repositoryName"], "apps/web");
+                let url = format!("https://layers.example:8443/{layer}?X-Amz-Signature=a%2Fb");
+                (200, json!({"downloadUrl": url, "layerDigest": layer}))
+            }
+        },
+        path => {
+            assert!(path.starts_with("/sha256:"), "{path}");
+            let ids: Vec<String> = (0..diff_ids).map(|n| digest(100 + n)).collect();
+            (200, json!({"rootfs": {"type": "layers", "diff_ids": ids}, "padding": "x".repeat(padding)}))
+        }
+    }
+}
+
+#[tokio::test]
+async fn configs_are_read_once_a_process_and_say_nothing_if_they_make_no_sense() {
+    let (ecr, asked) = ecr(with_configs(2, 0));
+    let wanted = BTreeSet::from([at("apps/web", 1), at("apps/web", 2), at("apps/web", 3), at("apps/web", 9)]);
+    for _ in 0..2 {
+        let read = ecr.diff_ids(&wanted).await;
+        let of = |n: usize| read[&at("apps/web", n)].clone().unwrap();
+        assert_eq!(of(1).iter().map(Digest::as_str).collect::<Vec<_>>(), [digest(100), digest(101)]);
+        assert_eq!((of(2).len(), of(3), of(9)), (2, Vec::new(), Vec::new()));
+    }
+    assert_eq!(count(&asked, "GetDownloadUrlForLayer"), 3);
+    assert_eq!(count(&asked, &format!("/{}", digest(1))), 1);
+
+    let (ecr, _) = self::ecr(with_configs(1, 2_000_000));
+    let read = ecr.diff_ids(&[at("apps/web", 1)].into()).await;
+    assert_eq!(read[&at("apps/web", 1)], Ok(Vec::new()), "no more than a megabyte is read");
+}
+
+#[tokio::test]
+async fn a_config_that_may_not_be_read_is_a_fault() {
+    for (code, kind) in [
+        ("AccessDeniedException", FaultKind::Denied),
+        ("LayerInaccessibleException", FaultKind::Denied),
+        ("ThrottlingException", FaultKind::Throttled),
+    ] {
+        let answer = with_configs(1, 0);
+        let (ecr, _) = ecr(move |operation, input| match operation {
+            "GetDownloadUrlForLayer" => error(code),
+            _ => answer(operation, input),
+        });
+        let read = ecr.diff_ids(&[at("apps/web", 1)].into()).await;
+        assert_eq!(read[&at("apps/web", 1)].as_ref().unwrap_err().kind, kind, "{code}");
+    }
+    let answer = with_configs(1, 0);
+    let (ecr, _) = ecr(move |operation, input| match operation {
+        path if path.starts_with('/') => (503, Value::Null),
+        _ => answer(operation, input),
+    });
+    let read = ecr.diff_ids(&[at("apps/web", 1)].into()).await;
+    assert_eq!(read[&at("apps/web", 1)].as_ref().unwrap_err().kind, FaultKind::Unavailable);
+}
+
+#[tokio::test]
+async fn the_stable_tags_that_name_the_current_version_are_told_with_it() {
+    let image =
+        json!({"tier": "base", "repository": "base/os", "tags": ["1", "1.0", "1.0.3"], "from": "scratch"});
+    let hierarchy = hierarchy(&[image]);
+    let registry = Registry::default().push("base/os", 1, &["1.0.3"], manifest(1, &json!({}))).push(
+        "base/os",
+        2,
+        &["1", "1.0", "edge"],
+        manifest(2, &json!({})),
+    );
+    let (ecr, _) = registry.connect();
+    let current = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await.into_values().next().unwrap();
+    let tags = current.unwrap().version().unwrap().tags;
+    assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["1", "1.0"]);
 }

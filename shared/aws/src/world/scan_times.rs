@@ -1,6 +1,5 @@
 //! A clean image that Inspector watches: the registry names no time, and Inspector's coverage does.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use patchwave::finding::Scan;
@@ -10,11 +9,11 @@ use patchwave_tests::accounts::{FakeAccounts, Region};
 use serde_json::json;
 
 use super::{AwsWorld, wired};
-use crate::ecr::Ecr;
+use crate::ecr::{Cache, Ecr};
 use crate::fake::{self, digest};
 use crate::inspector::Inspector;
 
-async fn scans(accounts: &Arc<FakeAccounts>) -> Vec<Scan> {
+async fn scans(accounts: &Arc<FakeAccounts>, images: &[usize]) -> Vec<Scan> {
     let registry: EcrRegistry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
     let server = accounts.serve().await;
     let (ecr, _) = fake::config(1, |operation, _| {
@@ -23,12 +22,12 @@ async fn scans(accounts: &Arc<FakeAccounts>) -> Vec<Scan> {
     });
     let inspector = crate::survey::tests::config(&server.url()).await;
     let world = AwsWorld {
-        registry: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry),
+        registry: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry, &Cache::default()),
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&inspector), &registry),
         ..wired::world(|_| server.url(), &registry, "patchwave")
     };
     let at = |n: usize| ("apps/web".parse().unwrap(), digest(n).parse().unwrap());
-    world.scans(&BTreeSet::from([at(1), at(2)])).await.into_values().collect()
+    world.scans(&images.iter().map(|n| at(*n)).collect()).await.into_values().collect()
 }
 
 #[tokio::test]
@@ -41,11 +40,34 @@ async fn inspector_says_when_it_scanned_a_clean_image_last() {
         "resourceMetadata": { "ecrRepository": { "name": "apps/web", "scanFrequency": "CONTINUOUS_SCAN" } },
     })];
     accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
-    let [clean, uncovered] = &scans(&accounts).await[..] else { panic!("two scans") };
+    let [clean, uncovered] = &scans(&accounts, &[1, 2]).await[..] else { panic!("two scans") };
     assert_eq!(clean.completed_at(), Some("2026-01-01T00:00:00Z".parse().unwrap()));
     assert!(matches!(uncovered, Scan::Unread(_)), "a scan of unknown age proves nothing");
     accounts.refuse("ListCoverage", "AccessDeniedException", 1);
-    for scan in scans(&accounts).await {
+    for scan in scans(&accounts, &[1, 2]).await {
         assert!(matches!(&scan, Scan::Unread(unread) if unread.needs_person), "{scan:?}");
     }
+}
+
+/// A repository may hold 100,000 images, and one of them may have a name that makes no sense.
+#[tokio::test]
+async fn only_the_images_in_question_are_asked_for_and_a_fault_is_that_of_one_call() {
+    let accounts = Arc::new(FakeAccounts::default());
+    let covered = |id: String| {
+        json!({
+            "resourceType": "AWS_ECR_CONTAINER_IMAGE", "accountId": "111122223333", "scanType": "PACKAGE",
+            "resourceId": id, "scanStatus": { "statusCode": "ACTIVE", "reason": "SUCCESSFUL" },
+            "lastScannedAt": 1_767_225_600.0,
+            "resourceMetadata": { "ecrRepository": { "name": "apps/web", "scanFrequency": "CONTINUOUS_SCAN" } },
+        })
+    };
+    let arn = |n: usize| format!("arn:aws:ecr:us-east-1:111122223333:repository/apps/web/{}", digest(n));
+    let coverage = (1..1_000).map(|n| covered(arn(n))).chain([covered("odd".into())]).collect();
+    accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
+    let images: Vec<usize> = (1..=25).collect();
+    assert!(scans(&accounts, &images).await.iter().all(|scan| scan.completed_at().is_some()));
+    assert_eq!(accounts.calls("ListCoverage"), 3, "ten images a call, and no other image");
+    accounts.refuse("ListCoverage", "AccessDeniedException", 1);
+    let unread = scans(&accounts, &images).await.iter().filter(|scan| scan.unread().is_some()).count();
+    assert!((1..=10).contains(&unread), "{unread} of 25");
 }

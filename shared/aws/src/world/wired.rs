@@ -13,7 +13,7 @@ use super::AwsWorld;
 use crate::clients::{self, Clients};
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
-use crate::ecr::Ecr;
+use crate::ecr::{Cache, Ecr};
 use crate::inspector::Inspector;
 
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
@@ -21,8 +21,8 @@ pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table:
     AwsWorld {
         bus: None,
         ticks: None,
-        registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry),
-        pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE")))),
+        registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry, &Cache::default()),
+        pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE"))), Vec::new()),
         // No test here asks it.
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),

@@ -2,7 +2,7 @@
 //! refers to.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use patchwave::facts::{Manifest, Version};
@@ -110,7 +110,7 @@ impl Versions {
         if let Some(known) = versions.iter().position(|pushed| pushed.version.digest == version) {
             return u32::try_from(known).unwrap();
         }
-        let manifest = Manifest { digest: manifest, layers: layers.into(), scan: Scan::Missing };
+        let manifest = Manifest::new(manifest, layers.into());
         let is_vulnerable = base.as_ref().map_or(!is_new_base, |base| base.is_vulnerable);
         let version = Version {
             digest: version,
@@ -118,6 +118,7 @@ impl Versions {
             built_at: None,
             revision: None,
             build_key: None,
+            tags: BTreeSet::new(),
             base: base.map(|base| base.version.digest.clone()),
             platforms: BTreeMap::from([("linux/amd64".parse().unwrap(), manifest)]),
         };

@@ -18,7 +18,7 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave_converge::{
-    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
 use crate::diamond::{Diamond, id, place, time};
@@ -152,6 +152,13 @@ impl World for SteppedWorld {
         panic!("every build names its base and its version, so no history is read")
     }
 
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
+        wanted.iter().map(|at| (at.clone(), Ok(Vec::new()))).collect()
+    }
+
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let scan = |digest: &Digest| self.diamond.versions.by_digest(digest).unwrap().scan();
         wanted.iter().map(|at| (at.clone(), scan(&at.1))).collect()
@@ -248,7 +255,7 @@ impl World for SteppedWorld {
         Ok(())
     }
 
-    async fn request_scan(&self, _repository: &Repository, _manifest: &Digest) -> Result<bool, Fault> {
+    async fn request_scan(&self, _repository: &Repository, _manifest: &Digest) -> Result<ScanRequest, Fault> {
         panic!("every scan is complete, so none is requested")
     }
 }

@@ -39,7 +39,7 @@ impl State {
             Hold::NeedsApproval => image.policy.rebuild == Rebuild::Approval,
             Hold::NextCommit => image.policy.rebuild == Rebuild::NextCommit,
             Hold::Frozen => image.policy.rebuild == Rebuild::Never || self.truth.frozen.contains(&image.id),
-            Hold::AtLimit { limit } => self.is_at_limit(hierarchy, image, *limit, now),
+            Hold::AtLimit { limit, .. } => self.is_at_limit(hierarchy, image, *limit, now),
             Hold::Observing => image.policy.mode == Mode::Observe,
             // Suppressed findings are no findings that policy rebuilds for.
             Hold::Suppressed { .. }
@@ -60,7 +60,10 @@ impl State {
         let limits = hierarchy.limits();
         match limit {
             Limit::ConcurrentBuilds => self.ledger.held_by().len() >= limits.max_concurrent_builds as usize,
-            Limit::StartsPerDay => self.ledger.slots(now).started_today >= limits.max_starts_per_day,
+            // A part of the day is kept for what is urgent.
+            Limit::StartsPerDay => {
+                self.ledger.slots(now).started_today >= limits.of_start(false).max_starts_per_day
+            }
             Limit::Pipeline => image.pipeline.as_ref().is_some_and(|p| self.pipelines.is_running(&p.name)),
             Limit::OwnersBuilds => false,
         }

@@ -12,7 +12,9 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{
+    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+};
 
 use super::FaultyWorld;
 use crate::faults::{Read, Service};
@@ -109,6 +111,16 @@ impl World for FaultyWorld<'_> {
         }
     }
 
+    async fn diff_ids(
+        &self,
+        wanted: &BTreeSet<ManifestAt>,
+    ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
+        match self.before(Service::Registry) {
+            Ok(()) => self.world.diff_ids(wanted).await,
+            Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
+        }
+    }
+
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         match self.before(Service::Scanner) {
             Ok(()) => {
@@ -130,14 +142,14 @@ impl World for FaultyWorld<'_> {
                 let mut declared = self.world.pipelines(starts).await;
                 for start in starts {
                     if let Err(fault) = self.item(Service::Pipelines, Read::Pipeline, &start.pipeline) {
-                        declared.insert(start.image.clone(), PipelineFacts::Unknown(fault.to_string()));
+                        declared.insert(start.image.clone(), PipelineFacts::Unread(fault.into()));
                     }
                 }
                 declared
             }
             Err(fault) => {
-                let unknown = || PipelineFacts::Unknown(fault.to_string());
-                starts.iter().map(|start| (start.image.clone(), unknown())).collect()
+                let unread = || PipelineFacts::Unread(fault.clone().into());
+                starts.iter().map(|start| (start.image.clone(), unread())).collect()
             }
         }
     }
@@ -235,7 +247,7 @@ impl World for FaultyWorld<'_> {
         self.after(Service::Schedules).await
     }
 
-    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<bool, Fault> {
+    async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.before_change(Service::Scanner).await?;
         let asked = self.world.request_scan(repository, manifest).await;
         self.after(Service::Scanner).await?;

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::Fault;
 
+use crate::clients::domain;
 use crate::fault::invalid;
 
 /// How long a token is used. A cluster accepts it for 15 minutes from its signature, whichever
@@ -74,8 +75,7 @@ fn presign(
 
 /// Returns the host of a region's STS.
 fn sts(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("sts.{region}.{domain}")
+    format!("sts.{region}.{}", domain(region))
 }
 
 #[cfg(test)]
@@ -134,7 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn china_has_a_domain_of_its_own() {
+    fn partitions_have_domains_of_their_own() {
         assert_eq!(sts("cn-north-1"), "sts.cn-north-1.amazonaws.com.cn");
+        assert_eq!(sts("eusc-de-east-1"), "sts.eusc-de-east-1.amazonaws.eu");
+        assert_eq!(sts("us-gov-west-1"), "sts.us-gov-west-1.amazonaws.com");
     }
 }

@@ -1,0 +1,110 @@
+//! An image whose push compressed its base's layers again is compared by their content.
+
+use std::collections::BTreeMap;
+
+use patchwave::facts::Facts;
+use patchwave::hierarchy::Direction;
+use patchwave::image::ImageId;
+use patchwave_converge::observe;
+use patchwave_tests::content::{self, Annotations};
+use patchwave_tests::harness::{Harness, Setup};
+
+use super::wired;
+
+const CHILD: &str = "apps/cart:live";
+
+async fn observed(account: &Harness, image: &ImageId) -> Facts {
+    let settings = account.settings();
+    let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
+    let world = wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"]);
+    let scope = account.hierarchy.query([image], Direction::Ancestors).unwrap();
+    let scope = scope.resolve().ids().cloned().collect();
+    observe(&world, &account.hierarchy, &scope).await.unwrap()
+}
+
+/// How many layers of a version of its parent the image has.
+fn inherited(facts: &Facts, image: &ImageId, parent: &ImageId) -> Option<usize> {
+    let current = facts.images[image].current_version().unwrap();
+    facts.images[parent].versions.values().filter_map(|version| current.layers_inherited_from(version)).max()
+}
+
+#[tokio::test]
+async fn configs_are_read_only_where_compressed_layers_leave_the_base_open() {
+    let account = Harness::start(Setup::default()).await;
+    let image: ImageId = account.hierarchy.resolve(CHILD).unwrap().id.clone();
+    assert_eq!(image.as_str(), CHILD);
+    let parent: ImageId = account.parent(CHILD).unwrap().parse().unwrap();
+    let calls = || account.registry.calls("GetDownloadUrlForLayer");
+    let before = inherited(&observed(&account, &image).await, &image, &parent);
+    assert_eq!((before.is_some(), calls()), (true, 0), "the layers say it");
+    let base = account.manifests(parent.as_str()).await;
+    let other = content::manifest("other", &[content::digest("other")], &Annotations::new());
+    let from = account.recipe(parent.as_str());
+    for tag in from.tags("other", "") {
+        account.registry.push(&from.repository, &other, Some(&tag)).await.unwrap();
+    }
+    assert_eq!(inherited(&observed(&account, &image).await, &image, &parent), before);
+    assert_eq!(calls(), 3, "of the push, which is on no known base, and of the base's two platforms");
+
+    let recipe = account.recipe(CHILD);
+    let index = account.registry.document(&recipe.repository, &account.current(CHILD).await).unwrap();
+    let mut platforms = BTreeMap::new();
+    for platform in content::PLATFORMS {
+        let digest = &content::platforms(&index)[platform];
+        let layers = content::layers(&account.registry.document(&recipe.repository, digest).unwrap());
+        let again: Vec<String> =
+            layers.iter().map(|layer| content::digest(&format!("zstd {layer}"))).collect();
+        let manifest = content::manifest(platform, &again, &Annotations::new());
+        account.registry.set_diff_ids(&serde_json::from_str(&manifest.text).unwrap(), &layers);
+        platforms.insert(platform, manifest);
+    }
+    for manifest in base {
+        let manifest = account.registry.document(&from.repository, &manifest).unwrap();
+        account.registry.set_diff_ids(&manifest, &content::layers(&manifest));
+    }
+    for manifest in platforms.values() {
+        account.registry.push(&recipe.repository, manifest, None).await.unwrap();
+    }
+    let pushed = content::index(&platforms, &Annotations::new());
+    for tag in recipe.tags("again", "") {
+        account.registry.push(&recipe.repository, &pushed, Some(&tag)).await.unwrap();
+    }
+    assert_eq!(account.current(CHILD).await, pushed.digest);
+    let after = observed(&account, &image).await;
+    assert_eq!(inherited(&after, &image, &parent), before, "the content says it");
+    assert_eq!(calls() - 3, 7, "also of the child and of the version that it was built on");
+
+    account.traffic.refuse("GetDownloadUrlForLayer", "AccessDeniedException");
+    let denied = observed(&account, &image).await;
+    let unread = [&image, &parent].map(|id| denied.images[id].unread_configs.as_ref());
+    assert!(unread.iter().flatten().all(|unread| unread.needs_person), "{unread:?}");
+    assert_eq!(unread.iter().flatten().count(), 2, "no config may be read");
+}
+
+/// Whoever pushes an index chooses how many platforms it has.
+#[tokio::test]
+async fn an_index_with_hundreds_of_platforms_costs_a_limited_number_of_calls() {
+    let account = Harness::start(Setup::default()).await;
+    let image: ImageId = account.hierarchy.resolve(CHILD).unwrap().id.clone();
+    let recipe = account.recipe(CHILD);
+    let names: Vec<String> = (0..300).map(|n| format!("linux/a{n:03}")).collect();
+    let mut platforms = BTreeMap::new();
+    for name in &names {
+        let manifest = content::manifest(name, &[content::digest(name)], &Annotations::new());
+        account.registry.push(&recipe.repository, &manifest, None).await.unwrap();
+        platforms.insert(name.as_str(), manifest);
+    }
+    let pushed = content::index(&platforms, &Annotations::new());
+    for tag in recipe.tags("wide", "") {
+        account.registry.push(&recipe.repository, &pushed, Some(&tag)).await.unwrap();
+    }
+    let before = account.registry.calls("DescribeImageScanFindings");
+    let facts = observed(&account, &image).await;
+    let version = facts.images[&image].current_version().unwrap();
+    let unread = version.platforms.values().filter_map(|manifest| manifest.scan.unread());
+    let unread: Vec<_> = unread.filter(|unread| unread.because.contains("has 300 platforms")).collect();
+    assert_eq!((version.platforms.len(), unread.len()), (300, 250));
+    assert!(unread.iter().all(|unread| unread.needs_person), "it is not read at every tick");
+    let calls = account.registry.calls("DescribeImageScanFindings") - before;
+    assert!(calls <= 120, "{calls} calls");
+}
