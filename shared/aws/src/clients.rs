@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use http_body_util::Limited;
 use patchwave::hierarchy::Role;
-use patchwave::image::EcrRegistry;
+use patchwave::image::{EcrRegistry, Partition};
 use patchwave_converge::Fault;
 
 use crate::credentials::with_default_credentials;
@@ -248,16 +248,7 @@ fn role_arn(account: &str, role: &str, region: &str) -> String {
     if role.starts_with("arn:") {
         return role.to_owned();
     }
-    format!("arn:{}:iam::{account}:role/{role}", partition(region))
-}
-
-/// Returns what ARNs of a region begin with.
-pub(crate) fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
+    format!("arn:{}:iam::{account}:role/{role}", Partition::of(region).name)
 }
 
 #[cfg(test)]
@@ -303,6 +294,7 @@ mod tests {
         let arn = |role, region| role_arn("444455556666", role, region);
         assert_eq!(arn("reader", "us-east-1"), "arn:aws:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "cn-north-1"), "arn:aws-cn:iam::444455556666:role/reader");
+        assert_eq!(arn("reader", "eusc-de-east-1"), "arn:aws-eusc:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "us-gov-west-1"), "arn:aws-us-gov:iam::444455556666:role/reader");
         assert_eq!(arn("arn:aws:iam::1:role/a/b", "us-east-1"), "arn:aws:iam::1:role/a/b");
     }

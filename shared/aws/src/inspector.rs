@@ -10,12 +10,11 @@ use aws_sdk_inspector2::types::{
     EcrRescanDuration,
 };
 use futures::stream::{self, StreamExt};
-use patchwave::image::{Digest, EcrRegistry, Repository};
+use patchwave::image::{Digest, EcrRegistry, Partition, Repository};
 use patchwave::inventory::{ConsumerKind, Covered, Covering, SeenInUse, UseIs, Windows};
 use patchwave::time::Span;
 use patchwave_converge::{Fault, ManifestAt};
 
-use crate::clients::partition;
 use crate::fault::{fault, invalid};
 use crate::time::timestamp;
 
@@ -85,8 +84,10 @@ impl Inspector {
     async fn clusters(&self, (repository, digest): &ManifestAt) -> Result<Vec<SeenInUse>, Fault> {
         let operation = format!("ask Inspector where {repository}@{digest} runs");
         let (region, account) = (self.registry.region(), self.registry.account());
-        let arn =
-            format!("arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}", partition(region));
+        let arn = format!(
+            "arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}",
+            Partition::of(region).name
+        );
         let filter = ClusterForImageFilterCriteria::builder().resource_id(arn).build();
         let filter = filter.map_err(|error| invalid(&operation, error.to_string()))?;
         let call = self.client.get_clusters_for_image().filter(filter);

@@ -234,7 +234,9 @@ pub(super) enum Problem {
 /// Says what to write in the place of a parent that does not exist.
 fn instead(near: &[String], hub: Option<&str>) -> String {
     match (near, hub) {
-        ([], None) => "write an id, repository:tag, scratch, or an image with its registry's host".to_owned(),
+        ([], None) => "write an id, repository:tag, scratch, or an image with its registry's host, \
+                       which has a dot or a port"
+            .to_owned(),
         ([], Some(hub)) => format!("for the image on Docker Hub write {hub}"),
         (near, None) => format!("did you mean {}?", near.join(" or ")),
         (near, Some(hub)) => {

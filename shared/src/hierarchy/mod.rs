@@ -23,6 +23,7 @@ mod query;
 mod repository;
 mod schema;
 mod set;
+mod upstream;
 mod warning;
 mod written;
 

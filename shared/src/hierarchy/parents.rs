@@ -27,7 +27,7 @@ pub(super) struct Lineage {
 /// All names that a parent of this file can have.
 pub(super) struct Names<'d> {
     drafts: &'d [Draft],
-    own_host: String,
+    own: &'d EcrRegistry,
     ids: BTreeMap<&'d str, usize>,
     tags: BTreeMap<String, usize>,
     /// Whether every image of the file could be read. If not, an unknown parent may be one of the
@@ -36,7 +36,7 @@ pub(super) struct Names<'d> {
 }
 
 impl<'d> Names<'d> {
-    pub(super) fn new(drafts: &'d [Draft], registry: &EcrRegistry, complete: bool) -> Self {
+    pub(super) fn new(drafts: &'d [Draft], own: &'d EcrRegistry, complete: bool) -> Self {
         let ids = drafts.iter().enumerate().map(|(index, draft)| (draft.id.as_str(), index)).collect();
         let mut tags = BTreeMap::new();
         for (index, draft) in drafts.iter().enumerate() {
@@ -44,7 +44,7 @@ impl<'d> Names<'d> {
                 tags.extend(declared.iter().map(|tag| (format!("{}:{tag}", draft.repository), index)));
             }
         }
-        Self { drafts, own_host: format!("{}/", registry.host()), ids, tags, complete }
+        Self { drafts, own, ids, tags, complete }
     }
 
     /// Finds all parents of the image at `index`.
@@ -110,13 +110,10 @@ impl<'d> Names<'d> {
         if let Some(pinned) = self.pinned(name) {
             return Err(NotFound::Pinned(pinned.to_owned()));
         }
-        if let Some(declared) = name.strip_prefix(&self.own_host) {
-            return self.tags.get(declared).map(|index| Found::Inside(*index)).ok_or(NotFound::Undeclared);
+        let Some((host, path)) = hosted(name) else { return Err(NotFound::Nothing) };
+        if self.is_own(&host) {
+            return self.tags.get(path).map(|index| Found::Inside(*index)).ok_or(NotFound::Undeclared);
         }
-        let Some((_, path)) = name.split_once('/').filter(|(host, _)| host.parse::<Registry>().is_ok())
-        else {
-            return Err(NotFound::Nothing);
-        };
         if path.parse::<Repository>().is_ok() {
             return Err(NotFound::WithoutTag);
         }
@@ -132,8 +129,16 @@ impl<'d> Names<'d> {
     /// Returns the image of this file that `name` pins to a digest, as the file should name it.
     fn pinned<'n>(&self, name: &'n str) -> Option<&'n str> {
         let (rest, digest) = name.rsplit_once('@')?;
-        let own = rest.strip_prefix(&self.own_host).unwrap_or(rest);
+        let own = self.without_own_host(rest);
         (digest.parse::<Digest>().is_ok() && self.inside(own).is_some()).then_some(own)
+    }
+
+    fn is_own(&self, host: &Registry) -> bool {
+        host.ecr().as_ref() == Some(self.own)
+    }
+
+    fn without_own_host<'n>(&self, name: &'n str) -> &'n str {
+        hosted(name).filter(|(host, _)| self.is_own(host)).map_or(name, |(_, path)| path)
     }
 
     fn check_edge(&self, child: usize, parent: usize, at: Location, report: &mut Report<'_>) {
@@ -165,7 +170,7 @@ impl<'d> Names<'d> {
                 report.add(at, Problem::PinnedInside { parent: name.to_owned(), write });
             }
             NotFound::Undeclared => {
-                let near = self.near(name.strip_prefix(&self.own_host).unwrap_or(name), report);
+                let near = self.near(self.without_own_host(name), report);
                 report.add(at, Problem::Undeclared { name: name.to_owned(), near });
             }
         }
@@ -194,6 +199,12 @@ impl<'d> Names<'d> {
         let name = name.split_once("@sha256:").map_or(name, |(name, _)| name);
         near(name, self.ids.keys().copied().chain(self.tags.keys().map(String::as_str)))
     }
+}
+
+/// Returns the host of a name and what follows it, if it begins with a host.
+fn hosted(name: &str) -> Option<(Registry, &str)> {
+    let (host, path) = name.split_once('/')?;
+    host.parse().ok().map(|host| (host, path))
 }
 
 /// What a name means.

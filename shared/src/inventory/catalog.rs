@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::named::{self, Named};
+use super::named;
 use super::survey::Survey;
 use crate::facts::{Current, Facts, Version};
 use crate::hierarchy::Hierarchy;
-use crate::image::{Digest, EcrRegistry, ImageId, Registry, Repository};
+use crate::image::{Digest, ImageId, Registry, Repository};
 
 /// Why the registry has no version for a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +81,10 @@ impl Catalog {
 pub fn seen(hierarchy: &Hierarchy, survey: &Survey) -> BTreeSet<(Repository, Digest)> {
     let mut seen = BTreeSet::new();
     for sighting in &survey.sightings {
-        let named = Named::read(&sighting.image).or_else(|| Named::read(sighting.resolved.as_deref()?));
-        let Some(named) = named.filter(|named| is_own(hierarchy, &named.registry)) else { continue };
-        let (Some(repository), Ok(digest)) = (named.repository(), named::digest(sighting)) else { continue };
-        if hierarchy.in_repository(&repository).next().is_some() {
-            seen.insert((repository, digest));
+        let named = named::reference(sighting).filter(|named| is_own(hierarchy, &named.registry));
+        let (Some(named), Ok(digest)) = (named, named::digest(sighting)) else { continue };
+        if hierarchy.in_repository(&named.repository).next().is_some() {
+            seen.insert((named.repository, digest));
         }
     }
     seen
@@ -95,6 +94,5 @@ pub fn seen(hierarchy: &Hierarchy, survey: &Survey) -> BTreeSet<(Repository, Dig
 /// which ECR replicates. A digest is the same content in both.
 pub(super) fn is_own(hierarchy: &Hierarchy, registry: &Registry) -> bool {
     let own = hierarchy.registry();
-    let replica = registry.as_str().parse().is_ok_and(|other: EcrRegistry| other.account() == own.account());
-    registry.as_str() == own.host() || replica
+    registry.ecr().is_some_and(|registry| registry.account() == own.account())
 }

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, Missing, is_own};
-use super::named::{self, Named, NoDigest};
+use super::named::{self, NoDigest};
 use super::survey::Sighting;
 use crate::facts::Current;
 use crate::hierarchy::{Hierarchy, Image, Line, Parent};
-use crate::image::{Digest, ImageId, Repository, Tag};
+use crate::image::{Digest, ImageId, Reference, Repository, Tag};
 
 /// What a sighting turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,9 +102,9 @@ pub(super) fn resolve(
     before: Option<&ImageId>,
 ) -> Resolution {
     let digest = named::digest(sighting);
-    let named = Named::read(&sighting.image).or_else(|| Named::read(sighting.resolved.as_deref()?));
-    let Some(named) = named else {
-        let because = digest.err().unwrap_or(NoDigest::NotReported);
+    let Some(named) = named::reference(sighting) else {
+        let unreadable = || NoDigest::Malformed(sighting.image.chars().take(200).collect());
+        let because = digest.err().unwrap_or_else(unreadable);
         return Resolution::Unresolvable { image: None, because };
     };
     if digest == Err(NoDigest::Sidecar) {
@@ -113,11 +113,10 @@ pub(super) fn resolve(
     if !is_own(hierarchy, &named.registry) {
         return foreign(hierarchy, &named);
     }
-    let Some(repository) = named.repository().filter(|r| hierarchy.in_repository(r).next().is_some()) else {
-        let because = NoDigest::Malformed(named.repository.chars().take(200).collect());
-        let strange = Resolution::Unresolvable { image: None, because };
-        return named.repository().map_or(strange, |repository| Resolution::NotInHierarchy { repository });
-    };
+    let repository = named.repository;
+    if hierarchy.in_repository(&repository).next().is_none() {
+        return Resolution::NotInHierarchy { repository };
+    }
     let of_tag = || named.tag.as_ref().and_then(|tag| on_line(hierarchy, &repository, tag));
     let digest = match digest {
         Ok(digest) => digest,
@@ -151,16 +150,16 @@ pub(super) fn resolve(
     }
 }
 
-fn foreign(hierarchy: &Hierarchy, named: &Named) -> Resolution {
+fn foreign(hierarchy: &Hierarchy, named: &Reference) -> Resolution {
     let is_parent = |parent: &Parent| match parent {
         Parent::Upstream(upstream) => {
-            upstream.registry == named.registry && upstream.repository.as_str() == named.repository
+            upstream.registry == named.registry && upstream.repository == named.repository
         }
         Parent::Image(_) | Parent::Scratch => false,
     };
     let mut images = hierarchy.images();
     if images.any(|image| is_parent(&image.from) || image.copy_from.iter().any(is_parent)) {
-        return Resolution::Upstream { repository: format!("{}/{}", named.registry, named.repository) };
+        return Resolution::Upstream { repository: named.name() };
     }
     Resolution::Unapproved { registry: named.registry.to_string() }
 }

@@ -3,6 +3,7 @@
 mod contract;
 mod invalid;
 mod laws;
+mod names;
 mod real;
 
 use patchwave::image::ImageId;

@@ -1,7 +1,8 @@
 //! Which version a container runs, and how sure that is.
 
+use patchwave::hierarchy::Hierarchy;
 use patchwave::image::Digest;
-use patchwave::inventory::{Missing, NoDigest, Resolution, Sighting, Standing, Use};
+use patchwave::inventory::{Catalog, Missing, NoDigest, Resolution, Sighting, Standing, Use};
 
 use super::fixture::*;
 
@@ -216,4 +217,48 @@ fn gone_from_the_registry_is_not_the_same_as_unread() {
     catalog.miss(&repository, &digest(50), Missing::Gone);
     let gone = Resolution::Gone { repository: repository.clone(), image: None, version: None };
     assert_eq!(resolved(&catalog, &checkout("web", 50)), gone);
+}
+
+#[test]
+fn every_host_of_the_registry_is_the_registry() {
+    let catalog = two_versions();
+    for host in [
+        "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com",
+        "111122223333.dkr-ecr.us-east-1.on.aws",
+        "111122223333.dkr-ecr-fips.us-east-1.on.aws",
+        "111122223333.DKR.ECR.us-east-1.amazonaws.com:443",
+    ] {
+        let named = Sighting { image: format!("{host}/apps/checkout:main-1"), ..checkout("web", 20) };
+        assert_eq!(resolved(&catalog, &named), known("apps/checkout", 20), "{host}");
+    }
+}
+
+#[test]
+fn a_reference_without_a_tag_is_of_the_line_of_latest() {
+    let hierarchy = HIERARCHY.replace("tags: [\"20\"]", "tags: [latest]");
+    let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
+    let old = version(10, at(1, 0), &clean());
+    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
+    catalog.add(&"platform/node".parse().unwrap(), old);
+    let implied = sighting(&ecs(), "web", "platform/node", Some(digest(10).to_string()));
+    let folded = resolved_in(&hierarchy, &catalog, &implied);
+    assert_eq!(folded, known("platform/node:latest", 10));
+}
+
+#[test]
+fn every_spelling_of_a_parent_on_docker_hub_is_upstreams() {
+    let hierarchy = HIERARCHY.replace("public.ecr.aws/debian/debian:12", "docker.io/debian:12");
+    let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
+    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    for image in [
+        "debian:12",
+        "library/debian:12",
+        "docker.io/debian:12",
+        "index.docker.io/library/debian:12",
+        "registry-1.docker.io/library/debian:12",
+    ] {
+        let running = Sighting { image: image.to_owned(), ..checkout("web", 20) };
+        let upstream = Resolution::Upstream { repository: "docker.io/library/debian".to_owned() };
+        assert_eq!(resolved_in(&hierarchy, &catalog, &running), upstream, "{image}");
+    }
 }

@@ -10,6 +10,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use patchwave::image::Partition;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::Fault;
 
@@ -74,8 +75,7 @@ fn presign(
 
 /// Returns the host of a region's STS.
 fn sts(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("sts.{region}.{domain}")
+    format!("sts.{region}.{}", Partition::of(region).domain)
 }
 
 #[cfg(test)]
