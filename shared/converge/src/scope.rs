@@ -35,11 +35,8 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
     match trigger {
         Trigger::Scanned { at, repository, tags, .. }
         | Trigger::RepositoryChanged { at, repository, tags, .. } => {
-            if is_here(hierarchy, at) {
-                in_repository(hierarchy, repository, tags)
-            } else {
-                Vec::new()
-            }
+            let repository = hierarchy.repository_at(&at.account, &at.region, repository);
+            repository.map_or_else(Vec::new, |repository| in_repository(hierarchy, &repository, tags))
         }
         Trigger::Execution { at, pipeline, .. } => {
             let is_there = |built: &Pipeline| match &built.builder {

@@ -9,6 +9,7 @@ use super::error::{Problem, Report};
 use super::file::{ImageKeys, LineKeys, PipelineKeys, SourceKeys, Which, WorkloadGlob};
 use super::inherit::Fleet;
 use super::inspected::Inspected;
+use super::registries::Registries;
 use super::repository::{RepositoryName, host_like};
 use super::warning::Advice;
 use super::written::{ShortOr, Written, required};
@@ -42,7 +43,7 @@ impl Draft {
         entry: usize,
         written: Spanned<ImageKeys>,
         fleet: &Fleet,
-        (builders, owners): (&Declared<Builder>, &Declared<Owner>),
+        (registries, builders, owners): (Option<&Registries>, &Declared<Builder>, &Declared<Owner>),
         report: &mut Report<'_>,
     ) -> Option<Vec<Self>> {
         let at = written.referenced;
@@ -53,6 +54,9 @@ impl Draft {
         let repository = required("repository", at, keys.repository, report);
         let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
         let repository = repository.and_then(|repository| read_repository(repository, report));
+        let registry = keys.registry;
+        let registry =
+            registries.and_then(|registries| Some((registries, registries.of_image(registry, report)?)));
         let lines = match keys.lines {
             Some(lines) => {
                 if keys.tags.is_some() || keys.tag_pattern.is_some() {
@@ -70,11 +74,14 @@ impl Draft {
         let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, builders, report));
         let owner = owners.named(keys.owner, report);
 
-        let (repository, lines, tier) = (repository?, lines?, tier?);
+        let (name, lines, tier) = (repository?, lines?, tier?);
+        // Without a known registry there is an error already.
+        let repository =
+            registry.map_or_else(|| name.clone(), |(all, registry)| all.repository(registry, &name));
         let of_line = |(line, line_at): (Line, Vec<Location>)| {
             let id = match &given_id {
                 Some(id) => of_environment(id.as_ref()?, &line)?,
-                None => default_id(&repository, &line)?,
+                None => default_id(&name, &line)?,
             };
             let (repository, from, copy_from) = (repository.clone(), from.clone(), copy_from.clone());
             let (pipeline, owner, policy) = (pipeline.clone(), owner.clone(), policy.clone());

@@ -198,7 +198,8 @@ pub(super) enum Problem {
     Unnamed { kind: &'static str, name: String, near: Vec<String> },
     #[error(
         "no image of this file has {name:?}, a tag of the file's own registry; \
-         add the image, or name an upstream image by its own registry{}",
+         add the image, or the prefix of its pull-through cache under `caches`, \
+         or name an upstream image by its own registry{}",
         did_you_mean(near)
     )]
     Undeclared { name: String, near: Vec<String> },
@@ -225,6 +226,29 @@ pub(super) enum Problem {
     SuppressesNothing(String),
     #[error("`inventory` has no {0}, so Patchwave would survey nothing; add one, or remove `inventory`")]
     NobodyInspected(&'static str),
+    #[error("the file has `registry` and `registries`; keep one: `registry` declares `home`")]
+    RegistryTwice,
+    #[error("no registry has the name `home`; give it to the one in whose account and Region Patchwave runs")]
+    NoHome,
+    #[error("the host {host} belongs to the registry `{other}` too; remove it from one")]
+    HostTwice { host: String, other: String },
+    #[error(
+        "no registry has the name {name:?}; add it under `registries` with its host{}",
+        did_you_mean(near)
+    )]
+    UnknownRegistry { name: String, near: Vec<String> },
+    #[error("`{0}` is a replica itself; name the registry that images are pushed to")]
+    ReplicaOfReplica(String),
+    #[error("`{replica}` is a replica, and images are pushed to `{of}`; write `registry: {of}`")]
+    PushedToReplica { replica: String, of: String },
+    #[error(
+        "nothing tells which repository is a copy of which; write one `*` in both `from` and `to`, or none"
+    )]
+    UnclearCopies,
+    #[error("an entry of `approved` needs either `host` or `account`; write one of them")]
+    ApprovedByNobody,
+    #[error("`repositories` is empty, so nothing is approved; add one, or remove the entry")]
+    ApprovesNothing,
     #[error("`externalId` belongs to a role; add the `role`, or remove `externalId`")]
     ExternalIdOfNobody,
     #[error("`{0}` is empty; write it for the people who read this file later")]

@@ -12,20 +12,29 @@ use super::repository::RepositoryName;
 use super::written::{ShortOr, WholeNumber, Written};
 use super::{RevisionType, Tier, Variable};
 use crate::finding::Severity;
-use crate::image::{EcrRegistry, ImageId, Tag, TagPattern};
+use crate::image::{EcrRegistry, ImageId, Registry, Repository, Tag, TagPattern};
 use crate::policy::{Mode, Rebuild, UnknownFix};
 use crate::time::{Span, Timestamp};
 
 /// Patchwave's hierarchy file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(title = "Patchwave hierarchy")]
+#[schemars(title = "Patchwave hierarchy", extend("oneOf" = [{ "required": ["registry"] }, { "required": ["registries"] }]))]
 pub(super) struct File {
     /// The version of this format: 1.
     #[schemars(with = "WholeNumber", extend("enum" = [1, "1"]))]
     pub(super) version: Spanned<u64>,
-    /// The host of the private ECR registry that all images are pushed to.
-    pub(super) registry: Written<EcrRegistry>,
+    /// The host of the private ECR registry that all images are pushed to. It declares `home`.
+    pub(super) registry: Option<Written<EcrRegistry>>,
+    /// Instead of `registry`: the private ECR registries of the organisation, by name. One of them
+    /// is `home`, where Patchwave runs.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, RegistryKeys>>")]
+    pub(super) registries: BTreeMap<String, Spanned<RegistryKeys>>,
+    /// The images of others that may run.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<ApprovedKeys>>")]
+    pub(super) approved: Vec<Spanned<ApprovedKeys>>,
     /// The policy of every image, and the limits of the fleet.
     pub(super) policy: Option<FleetKeys>,
     /// The policy of all images of a tier.
@@ -130,6 +139,9 @@ with_policy_keys! {
         /// host.
         #[schemars(required)]
         repository: Option<Written<RepositoryName>>,
+        /// The registry that its versions are pushed to: a name under `registries`. By default
+        /// `home`.
+        registry: Option<Written<String>>,
         /// Its stable tags. Patchwave tracks the first; the others must name the same version.
         #[schemars(with = "Option<Vec<Written<Tag>>>", extend("minItems" = 1))]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
@@ -243,7 +255,7 @@ pub(super) struct PipelineKeys {
     pub(super) name: Written<CodePipelineName>,
     /// Where it is: a name under `builders`. By default the registry's account and Region.
     pub(super) builder: Option<Written<String>>,
-    /// The variables that it declares. By default all five.
+    /// The variables that it declares. By default all six.
     pub(super) variables: Option<Vec<Written<Variable>>>,
     /// The source actions that Patchwave pins to the line's commit.
     #[serde(default)]
@@ -260,6 +272,59 @@ pub(super) struct SourceKeys {
     /// The form of its revision.
     #[serde(rename = "type")]
     pub(super) revision_type: Written<RevisionType>,
+}
+
+/// A private ECR registry of the organisation.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RegistryKeys {
+    #[schemars(required)]
+    pub(super) host: Option<Written<EcrRegistry>>,
+    /// The role that reads and scans: its name or its ARN. Leave it out in Patchwave's own account.
+    pub(super) role: Option<Written<RoleName>>,
+    /// The external id in the role's trust policy.
+    pub(super) external_id: Option<Written<ExternalId>>,
+    /// Other hosts at which the registry answers. Its hosts for FIPS and IPv6 are known.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Written<Registry>>>")]
+    pub(super) aliases: Vec<Written<Registry>>,
+    /// ECR's pull-through caches: from the prefix of the repositories to the upstream registry's
+    /// host.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
+    pub(super) caches: BTreeMap<String, Written<UpstreamName>>,
+    /// The name of the registry that ECR replicates here.
+    pub(super) replica_of: Option<Written<String>>,
+    /// The repositories here that hold copies of others.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<CopiesKeys>>")]
+    pub(super) copies: Vec<CopiesKeys>,
+}
+
+/// Repositories that hold copies of others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CopiesKeys {
+    /// The name of the registry that is copied from. By default the same registry.
+    pub(super) of: Option<Written<String>>,
+    /// The repositories that are copied, with at most one `*`.
+    pub(super) from: Written<RepositoryGlob>,
+    /// What they are called here, with as many `*`.
+    pub(super) to: Written<RepositoryGlob>,
+}
+
+/// Images of others that may run: of a host or of an account.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["host"] }, { "required": ["account"] }]))]
+pub(super) struct ApprovedKeys {
+    /// The registry's host, without any `*`.
+    pub(super) host: Option<Written<Registry>>,
+    /// An account whose private ECR registries are meant, in every Region.
+    pub(super) account: Option<Written<AccountId>>,
+    /// The repositories, with `*` for any characters.
+    #[schemars(with = "Vec<RepositoryGlob>", extend("minItems" = 1))]
+    pub(super) repositories: Spanned<Vec<Written<RepositoryGlob>>>,
 }
 
 /// A team.
@@ -379,6 +444,19 @@ checked! {
         "a workload (cluster/namespace/kind/name, with * for any characters, such as blue/shop/Deployment/*)",
         |text| (1..5).contains(&text.matches('/').count()) && text.split('/').all(|part| !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:*-".contains(&b)));
+    /// Repositories, with `*` for any characters.
+    RepositoryGlob, "^[a-z0-9*]([a-z0-9._/*-]*[a-z0-9*])?$", "repositories (a name with * for any characters, such as apps/*)",
+        |text| (1..=256).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/*-".contains(&b))
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '*')
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '*');
+    /// An upstream registry: its host, with a path if the cache has one.
+    UpstreamName, "^[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*(/[a-z0-9._/-]+)?$",
+        "an upstream registry (its host, such as docker.io)",
+        |text| {
+            let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
+            host.parse::<Registry>().is_ok() && path.is_none_or(|path| path.parse::<Repository>().is_ok())
+        };
     /// An environment of accounts, as people name it.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())

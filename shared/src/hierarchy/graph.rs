@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::inspected::Inspected;
 use super::names::near;
+use super::registries::Registries;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::image::{EcrRegistry, ImageId, Repository};
@@ -16,7 +17,7 @@ use crate::policy::{Limits, Mode};
 /// depend on the order in which the file lists the images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
-    registry: EcrRegistry,
+    registries: Registries,
     limits: Limits,
     inspected: Inspected,
     /// In build order. An image's position is its number everywhere below.
@@ -39,7 +40,7 @@ pub struct Edge<'h> {
 impl Hierarchy {
     /// Lays out images that are in build order and whose parents all exist.
     pub(super) fn new(
-        registry: EcrRegistry,
+        registries: Registries,
         limits: Limits,
         images: Vec<Image>,
         inspected: Inspected,
@@ -60,7 +61,7 @@ impl Hierarchy {
             links.sort_unstable();
         }
         let (parents, children) = (Adjacency::new(&parents), Adjacency::new(&children));
-        Self { registry, limits, inspected, images, by_id, by_repository, parents, children }
+        Self { registries, limits, inspected, images, by_id, by_repository, parents, children }
     }
 
     /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.
@@ -70,9 +71,15 @@ impl Hierarchy {
         self
     }
 
-    /// Returns the registry that all images of the hierarchy are pushed to.
+    /// Returns the registry where Patchwave runs, and that images are pushed to unless they name
+    /// another.
     pub fn registry(&self) -> &EcrRegistry {
-        &self.registry
+        self.registries.home()
+    }
+
+    /// Returns all registries of the organisation.
+    pub fn registries(&self) -> &Registries {
+        &self.registries
     }
 
     /// Returns the limits of the whole fleet.

@@ -62,9 +62,12 @@ pub enum Line {
 /// A pipeline variable that Patchwave can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Variable {
-    /// `repository@digest` of the `from` parent.
+    /// `repository@digest` of the `from` parent, if it is in the home registry.
     #[serde(rename = "PATCHWAVE_BASE_IMAGE")]
     BaseImage,
+    /// The whole reference of the `from` parent, with its registry's host.
+    #[serde(rename = "PATCHWAVE_BASE_REFERENCE")]
+    BaseReference,
     /// JSON object from parent id to digest.
     #[serde(rename = "PATCHWAVE_PARENTS")]
     Parents,
@@ -80,13 +83,15 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// All five, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::BaseImage, Self::Parents, Self::BuildKey, Self::Reason, Self::NoCache];
+    /// All six, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::BaseImage, Self::BaseReference, Self::Parents, Self::BuildKey, Self::Reason, Self::NoCache];
 
     /// Returns the name that the pipeline declares.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BaseImage => "PATCHWAVE_BASE_IMAGE",
+            Self::BaseReference => "PATCHWAVE_BASE_REFERENCE",
             Self::Parents => "PATCHWAVE_PARENTS",
             Self::BuildKey => "PATCHWAVE_BUILD_KEY",
             Self::Reason => "PATCHWAVE_REASON",

@@ -13,6 +13,7 @@ use super::inspected::Inspected;
 use super::names::near;
 use super::order::build_order;
 use super::parents::{Lineage, Names};
+use super::places;
 use super::warning::Warning;
 use super::{Hierarchy, Image, claims};
 use crate::time::Timestamp;
@@ -52,7 +53,7 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     if file.version.value != 1 {
         report.add(file.version.referenced, Problem::Version(file.version.value));
     }
-    let registry = file.registry.read(report);
+    let registries = places::registries(file.registry, file.registries, file.approved, report);
     let mut keys = file.policy.unwrap_or_default();
     let mode_at = keys.mode.as_ref().map_or(Location::UNKNOWN, |mode| mode.at);
     let fleet = Fleet::new(&mut keys, file.tiers.unwrap_or_default(), report);
@@ -63,7 +64,8 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
     let builders = declared::builders(file.builders, report);
     let owners = declared::owners(file.owners, report);
-    let mut draft = |(n, image)| Draft::read(n, image, &fleet, (&builders, &owners), report);
+    let mut draft =
+        |(n, image)| Draft::read(n, image, &fleet, (registries.as_ref(), &builders, &owners), report);
     let read: Vec<Option<Vec<Draft>>> = images.into_iter().enumerate().map(&mut draft).collect();
     let complete = read.iter().all(Option::is_some);
     let mut drafts: Vec<Draft> = read.into_iter().flatten().flatten().collect();
@@ -78,12 +80,12 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
     for draft in &drafts {
         draft.check_deployed(&inspected, report);
     }
-    let registry = registry?;
-    let names = Names::new(&drafts, &registry, complete);
+    let registries = registries?;
+    let names = Names::new(&drafts, &registries, complete);
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registry, fleet.limits, images, inspected))
+    Some(Hierarchy::new(registries, fleet.limits, images, inspected))
 }
 
 /// Puts the images in build order; nothing if one has no known base.

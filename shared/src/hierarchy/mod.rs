@@ -19,7 +19,9 @@ mod names;
 mod order;
 mod overlap;
 mod parents;
+mod places;
 mod query;
+mod registries;
 mod repository;
 mod schema;
 mod set;
@@ -34,6 +36,7 @@ pub use image::{
 };
 pub use inspected::{Account, Inspected, is_production};
 pub use query::{Direction, Query};
+pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Located, Registries};
 pub use schema::json_schema;
 pub use set::ImageSet;
 pub use warning::{Advice, Warning};

@@ -1,5 +1,6 @@
 //! Finds the images that the names of parents mean.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_saphyr::Location;
@@ -7,10 +8,11 @@ use serde_saphyr::Location;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::names::near;
+use super::registries::Registries;
 use super::repository::on_docker_hub;
 use super::warning::Advice;
 use super::{Line, Parent, Tier};
-use crate::image::{Digest, EcrRegistry, Reference, Registry, Repository};
+use crate::image::{Digest, Reference, Registry, Repository};
 
 /// How the file says that an image is built on nothing.
 pub(super) const SCRATCH: &str = "scratch";
@@ -27,7 +29,7 @@ pub(super) struct Lineage {
 /// All names that a parent of this file can have.
 pub(super) struct Names<'d> {
     drafts: &'d [Draft],
-    own: &'d EcrRegistry,
+    registries: &'d Registries,
     ids: BTreeMap<&'d str, usize>,
     tags: BTreeMap<String, usize>,
     /// Whether every image of the file could be read. If not, an unknown parent may be one of the
@@ -36,7 +38,7 @@ pub(super) struct Names<'d> {
 }
 
 impl<'d> Names<'d> {
-    pub(super) fn new(drafts: &'d [Draft], own: &'d EcrRegistry, complete: bool) -> Self {
+    pub(super) fn new(drafts: &'d [Draft], registries: &'d Registries, complete: bool) -> Self {
         let ids = drafts.iter().enumerate().map(|(index, draft)| (draft.id.as_str(), index)).collect();
         let mut tags = BTreeMap::new();
         for (index, draft) in drafts.iter().enumerate() {
@@ -44,7 +46,7 @@ impl<'d> Names<'d> {
                 tags.extend(declared.iter().map(|tag| (format!("{}:{tag}", draft.repository), index)));
             }
         }
-        Self { drafts, own, ids, tags, complete }
+        Self { drafts, registries, ids, tags, complete }
     }
 
     /// Finds all parents of the image at `index`.
@@ -108,11 +110,17 @@ impl<'d> Names<'d> {
             return Err(NotFound::Scheme(rest.to_owned()));
         }
         if let Some(pinned) = self.pinned(name) {
-            return Err(NotFound::Pinned(pinned.to_owned()));
+            return Err(NotFound::Pinned(pinned));
         }
         let Some((host, path)) = hosted(name) else { return Err(NotFound::Nothing) };
-        if self.is_own(&host) {
-            return self.tags.get(path).map(|index| Found::Inside(*index)).ok_or(NotFound::Undeclared);
+        if let Some(cached) = self.registries.cached(&host, path) {
+            return Ok(Found::Upstream(cached));
+        }
+        if let Some(index) = self.tags.get(self.own_name(name).as_ref()) {
+            return Ok(Found::Inside(*index));
+        }
+        if self.registries.has(&host) {
+            return Err(NotFound::Undeclared);
         }
         if path.parse::<Repository>().is_ok() {
             return Err(NotFound::WithoutTag);
@@ -127,18 +135,16 @@ impl<'d> Names<'d> {
     }
 
     /// Returns the image of this file that `name` pins to a digest, as the file should name it.
-    fn pinned<'n>(&self, name: &'n str) -> Option<&'n str> {
+    fn pinned(&self, name: &str) -> Option<String> {
         let (rest, digest) = name.rsplit_once('@')?;
-        let own = self.without_own_host(rest);
-        (digest.parse::<Digest>().is_ok() && self.inside(own).is_some()).then_some(own)
+        let own = self.own_name(rest);
+        (digest.parse::<Digest>().is_ok() && self.inside(&own).is_some()).then(|| own.into_owned())
     }
 
-    fn is_own(&self, host: &Registry) -> bool {
-        host.ecr().as_ref() == Some(self.own)
-    }
-
-    fn without_own_host<'n>(&self, name: &'n str) -> &'n str {
-        hosted(name).filter(|(host, _)| self.is_own(host)).map_or(name, |(_, path)| path)
+    /// Returns a name as the declared tags have it: without the home registry's host.
+    fn own_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        let own = hosted(name).and_then(|(host, path)| self.registries.own_name(&host, path));
+        own.map_or(Cow::Borrowed(name), Cow::Owned)
     }
 
     fn check_edge(&self, child: usize, parent: usize, at: Location, report: &mut Report<'_>) {
@@ -170,7 +176,7 @@ impl<'d> Names<'d> {
                 report.add(at, Problem::PinnedInside { parent: name.to_owned(), write });
             }
             NotFound::Undeclared => {
-                let near = self.near(self.without_own_host(name), report);
+                let near = self.near(&self.own_name(name), report);
                 report.add(at, Problem::Undeclared { name: name.to_owned(), near });
             }
         }

@@ -104,11 +104,15 @@ word!(
 );
 
 word!(
-    /// A repository's name without its registry, such as `platform/node`; at most 256 characters.
+    /// A repository's name, such as `platform/node`; at most 256 characters. A repository that is
+    /// not in the home registry has the host of its ECR registry before its name.
     Repository,
     "a repository name (lower-case words joined by / . _ or -, at most 256 characters)",
     "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$",
-    |text| text.len() <= 256 && text.split('/').all(is_path_component)
+    |text| {
+        let (_, name) = registry::split(text);
+        name.len() <= 256 && name.split('/').all(is_path_component)
+    }
 );
 
 word!(
@@ -163,6 +167,23 @@ fn is_path_component(part: &str) -> bool {
     let in_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let separates = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|b| b == b'-');
     part.starts_with(in_word) && part.ends_with(in_word) && part.split(in_word).all(separates)
+}
+
+impl Repository {
+    /// Returns the repository of this name in another registry than the home.
+    pub(crate) fn at(&self, registry: &EcrRegistry) -> Self {
+        Self(format!("{registry}/{}", self.name()).into())
+    }
+
+    /// Returns the registry, unless it is the home registry, and the name there.
+    pub fn split(&self) -> (Option<EcrRegistry>, &str) {
+        registry::split(self.as_str())
+    }
+
+    /// Returns the name in its registry.
+    pub fn name(&self) -> &str {
+        self.split().1
+    }
 }
 
 impl Digest {

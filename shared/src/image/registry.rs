@@ -109,6 +109,12 @@ fn canonical(text: &str) -> Cow<'_, str> {
     plain_ecr(&host).map_or(host, Cow::Owned)
 }
 
+/// Splits the host of an ECR registry from the name of a repository, if it begins with one.
+pub(super) fn split(repository: &str) -> (Option<EcrRegistry>, &str) {
+    let hosted = repository.split_once('/').and_then(|(host, name)| Some((host.parse().ok()?, name)));
+    hosted.map_or((None, repository), |(host, name)| (Some(host), name))
+}
+
 /// Returns the plain spelling of a host of ECR; nothing if it is none.
 fn plain_ecr(host: &str) -> Option<String> {
     let (account, rest) = host.split_once('.')?;

@@ -171,7 +171,7 @@ impl Fleet {
         self.current_mut(name).revision = revision.map(str::to_owned);
     }
 
-    /// Sets what CodePipeline says of the pipeline that builds `name`: all five variables, and this
+    /// Sets what CodePipeline says of the pipeline that builds `name`: all variables, and this
     /// mode.
     pub(crate) fn declare(&mut self, name: &str, mode: ExecutionMode) -> &mut Declaration {
         let variables = Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into();

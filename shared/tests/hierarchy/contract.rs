@@ -143,7 +143,18 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
     };
     assert_eq!(
         keys("/properties"),
-        ["builders", "images", "inventory", "owners", "policy", "registry", "tiers", "version"]
+        [
+            "approved",
+            "builders",
+            "images",
+            "inventory",
+            "owners",
+            "policy",
+            "registries",
+            "registry",
+            "tiers",
+            "version"
+        ]
     );
     for definition in schema["$defs"].as_object().unwrap().values().filter(|d| d["type"] == "object") {
         assert_eq!(definition["additionalProperties"], false, "{definition:#}");
@@ -180,6 +191,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
             "lines",
             "owner",
             "pipeline",
+            "registry",
             "repository",
             "tagPattern",
             "tags",
