@@ -35,11 +35,18 @@ const MOST_PAGES: usize = 5_000;
 pub(crate) struct Inspector {
     client: Client,
     registry: EcrRegistry,
+    /// Whether it is the home registry, whose repositories are named without its host.
+    is_home: bool,
 }
 
 impl Inspector {
     pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
-        Self { client, registry: registry.clone() }
+        Self { client, registry: registry.clone(), is_home: true }
+    }
+
+    /// Returns the scanner of a registry beside the home.
+    pub(crate) fn of_another(client: Client, registry: &EcrRegistry) -> Self {
+        Self { is_home: false, ..Self::new(client, registry) }
     }
 
     /// Reads how long Inspector scans an image.
@@ -64,7 +71,7 @@ impl Inspector {
 
     /// Lists Inspector's coverage of all images of these repositories.
     pub(crate) async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
-        let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
+        let names: Vec<&str> = repositories.iter().map(Repository::name).collect();
         let mut covered = Vec::new();
         for names in names.chunks(MOST_VALUES) {
             self.pages(names, &mut covered).await?;
@@ -85,8 +92,9 @@ impl Inspector {
         let operation = format!("ask Inspector where {repository}@{digest} runs");
         let (region, account) = (self.registry.region(), self.registry.account());
         let arn = format!(
-            "arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}",
-            Partition::of(region).name
+            "arn:{}:ecr:{region}:{account}:repository/{}/{digest}",
+            Partition::of(region).name,
+            repository.name()
         );
         let filter = ClusterForImageFilterCriteria::builder().resource_id(arn).build();
         let filter = filter.map_err(|error| invalid(&operation, error.to_string()))?;
@@ -121,7 +129,10 @@ impl Inspector {
                 Some(Err(error)) => return Err(fault(operation, &error)),
                 Some(Ok(output)) => {
                     for resource in output.covered_resources() {
-                        covered.push(read(resource).map_err(|problem| invalid(operation, problem))?);
+                        let read = read(resource).map_err(|problem| invalid(operation, problem))?;
+                        let name = read.repository;
+                        let repository = if self.is_home { name } else { name.at(&self.registry) };
+                        covered.push(Covered { repository, ..read });
                     }
                 }
             }

@@ -171,7 +171,8 @@ fn is_path_component(part: &str) -> bool {
 
 impl Repository {
     /// Returns the repository of this name in another registry than the home.
-    pub(crate) fn at(&self, registry: &EcrRegistry) -> Self {
+    #[must_use]
+    pub fn at(&self, registry: &EcrRegistry) -> Self {
         Self(format!("{registry}/{}", self.name()).into())
     }
 

@@ -135,6 +135,7 @@ pub(super) fn resolve(
 }
 
 /// A version that runs, and what hints at its image.
+#[derive(Clone, Copy)]
 struct Version<'v> {
     repository: &'v Repository,
     digest: &'v Digest,
