@@ -241,6 +241,10 @@ pub struct ImageFacts {
     /// All versions that were read, the current one among them.
     #[serde(default)]
     pub versions: BTreeMap<Digest, Version>,
+    /// What the tag of the image's environment names, if that is an earlier build than the current
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<Digest>,
     /// Versions that a record or an annotation names and that could not be read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread_versions: BTreeMap<Digest, Unread>,
@@ -263,7 +267,15 @@ impl ImageFacts {
         execution: Option<Execution>,
         record: Record,
     ) -> Self {
-        Self { current, versions, unread_versions: BTreeMap::new(), unread_history: None, execution, record }
+        Self {
+            current,
+            versions,
+            promoted: None,
+            unread_versions: BTreeMap::new(),
+            unread_history: None,
+            execution,
+            record,
+        }
     }
 
     /// Returns the current version, if it is known.

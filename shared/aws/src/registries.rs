@@ -109,3 +109,28 @@ fn connect(
 ) -> Connected {
     Connected { images: images(clients.ecr(host), host), scanner: scanner(clients.inspector(host), host) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+
+    #[tokio::test]
+    async fn a_registry_whose_role_is_refused_is_unread_and_the_home_is_not() {
+        let refused = fake::raw(|_| http::Response::builder().status(403).body(String::new()).unwrap());
+        let yaml = "{ version: 1, registries: {\
+            home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com },\
+            goods: { host: 222233334444.dkr.ecr.us-east-1.amazonaws.com, role: reader } },\
+            images: [{ tier: base, registry: goods, repository: os, tags: [x], from: scratch }] }";
+        let hierarchy = Hierarchy::parse("h.yaml", yaml).unwrap();
+        let registries = Registries::new(&Clients::of(refused), &hierarchy);
+        let theirs = hierarchy.images().next().unwrap().repository.clone();
+        let ours: Repository = "os".parse().unwrap();
+        let groups = registries.group([ours, theirs], |repository| repository).await;
+        let [(home, _), (goods, named)] = &groups[..] else { panic!("two registries") };
+        assert!(home.is_ok());
+        let fault = goods.as_ref().unwrap_err().to_string();
+        assert!(fault.contains("assume arn:aws:iam::222233334444:role/reader"), "{fault}");
+        assert_eq!(named[0].name(), "os");
+    }
+}

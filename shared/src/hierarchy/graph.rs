@@ -125,7 +125,7 @@ impl Hierarchy {
             let (repository, tag) = name.rsplit_once(':')?;
             self.in_repository(&repository.parse().ok()?).find(|image| match &image.line {
                 Line::Stable(tags) => tags.iter().any(|declared| declared.as_str() == tag),
-                Line::Newest(_) | Line::Deployed { .. } => false,
+                Line::Newest(_) | Line::Deployed { .. } | Line::Promoted { .. } => false,
             })
         };
         by_id().or_else(by_tag).ok_or_else(|| self.unknown(name))
@@ -256,13 +256,16 @@ pub(super) const fn position(number: u32) -> usize {
 /// Returns an image's parents inside the hierarchy, `from` first, each once for each kind.
 fn links(image: &Image, by_id: &BTreeMap<ImageId, u32>) -> Vec<Link> {
     let from = (ParentKind::From, &image.from);
+    // Of the layers of one platform alone, nothing follows for the others.
+    let of_platforms = image.from_on.values().map(|parent| (ParentKind::CopyFrom, parent));
     let copied = image.copy_from.iter().map(|parent| (ParentKind::CopyFrom, parent));
     let mut seen = BTreeSet::new();
     std::iter::once(from)
+        .chain(of_platforms)
         .chain(copied)
         .filter_map(|(kind, parent)| match parent {
             Parent::Image(id) => Some((kind, *by_id.get(id)?)),
-            Parent::Upstream(_) | Parent::Scratch => None,
+            Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => None,
         })
         .filter(|link| seen.insert(*link))
         .collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hierarchy, Role};
+use super::Role;
 use crate::image::{EcrRegistry, Reference, Registry, Repository, glob};
 
 /// The registries of the file: the home first, then the others by name.
@@ -51,7 +51,7 @@ pub struct Copies {
 
 impl Copies {
     /// Returns the repository that is copied to `repository`; nothing if it holds no copies.
-    fn source(&self, repository: &str) -> Option<String> {
+    pub(super) fn source(&self, repository: &str) -> Option<String> {
         let Some((head, tail)) = self.to.split_once('*') else {
             return (self.to == repository).then(|| self.from.clone());
         };
@@ -77,22 +77,6 @@ pub enum ApprovedBy {
     Account(String),
     Host(Registry),
 }
-
-/// Where an image lies, as far as the file tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Located {
-    /// In a registry of the file: the repository whose content it is there. It is as [`Image`] has
-    /// it, and no image may be pushed to it.
-    ///
-    /// [`Image`]: super::Image
-    Own(Repository),
-    /// In a pull-through cache: what it is upstream.
-    Cached(Registry, Repository),
-    Elsewhere,
-}
-
-/// How often a copy may have been copied.
-const LONGEST_CHAIN: usize = 4;
 
 impl Registries {
     /// Returns the registries of a file that declares one.
@@ -126,7 +110,7 @@ impl Registries {
 
     /// Returns the registry that answers at a host. The home account's registries in other Regions
     /// hold what ECR replicated there, whether or not the file names them.
-    fn at(&self, host: &Registry) -> Option<&DeclaredRegistry> {
+    pub(super) fn at(&self, host: &Registry) -> Option<&DeclaredRegistry> {
         let ecr = host.ecr();
         let is_it = |registry: &&DeclaredRegistry| {
             ecr.as_ref() == Some(&registry.host) || registry.aliases.contains(host)
@@ -145,11 +129,12 @@ impl Registries {
 
     /// Returns the registry whose content another one holds: itself, or the one that is replicated
     /// to it.
-    fn source<'r>(&'r self, registry: &'r DeclaredRegistry) -> &'r DeclaredRegistry {
+    pub(super) fn source<'r>(&'r self, registry: &'r DeclaredRegistry) -> &'r DeclaredRegistry {
         registry.replica_of.as_deref().and_then(|name| self.named(name)).unwrap_or(registry)
     }
 
-    /// Returns a repository of a registry as images have it: with the host, unless it is the home's.
+    /// Returns a repository of a registry as images have it: with the host, unless it is the
+    /// home's.
     pub(super) fn repository(&self, registry: &DeclaredRegistry, name: &Repository) -> Repository {
         if registry.host == self.home { name.clone() } else { name.at(&registry.host) }
     }
@@ -195,53 +180,10 @@ pub(super) const HOME: &str = "home";
 
 impl DeclaredRegistry {
     /// Returns what a name in a pull-through cache is upstream; nothing if it is in no cache.
-    fn upstream(&self, path: &str) -> Option<String> {
+    pub(super) fn upstream(&self, path: &str) -> Option<String> {
         self.caches.iter().find_map(|(prefix, upstream)| {
             let rest = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
             Some(format!("{upstream}/{rest}"))
         })
-    }
-}
-
-impl Hierarchy {
-    /// Finds where an image lies: in a registry of the file, in the replica or a copy of one, in a
-    /// cache, or elsewhere.
-    pub fn locate(&self, host: &Registry, repository: &Repository) -> Located {
-        let registries = self.registries();
-        let Some(mut registry) = registries.at(host) else { return Located::Elsewhere };
-        let mut repository = repository.clone();
-        for _ in 0..LONGEST_CHAIN {
-            let upstream = registry.upstream(repository.as_str());
-            if let Some(upstream) = upstream.as_deref().and_then(Reference::read) {
-                return Located::Cached(upstream.registry, upstream.repository);
-            }
-            let here = registries.repository(registries.source(registry), &repository);
-            if self.in_repository(&here).next().is_some() {
-                return Located::Own(here);
-            }
-            let copied = registry.copies.iter().find_map(|copies| {
-                let source = copies.source(repository.as_str())?.parse::<Repository>().ok()?;
-                Some((registries.named(&copies.of)?, source))
-            });
-            let Some((of, source)) = copied else { return Located::Own(here) };
-            (registry, repository) = (of, source);
-        }
-        Located::Own(registries.repository(registry, &repository))
-    }
-
-    /// Returns the repository of which an event tells, as images have it; nothing if the account
-    /// and Region are no registry of the file.
-    pub fn repository_at(&self, account: &str, region: &str, name: &Repository) -> Option<Repository> {
-        let registry = self.registries().in_region(account, region)?;
-        match self.locate(&Registry::from(&registry.host), name) {
-            Located::Own(repository) => Some(repository),
-            Located::Cached(..) | Located::Elsewhere => None,
-        }
-    }
-
-    /// Returns the host and the name of a repository that images are pushed to.
-    pub fn address<'r>(&self, repository: &'r Repository) -> (EcrRegistry, &'r str) {
-        let (host, name) = repository.split();
-        (host.unwrap_or_else(|| self.registry().clone()), name)
     }
 }

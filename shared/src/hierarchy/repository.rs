@@ -9,7 +9,7 @@ use crate::image::{Reference, Registry, Repository};
 const REGISTRY_DOMAINS: [&str; 7] = [".com", ".com.cn", ".io", ".org", ".dev", ".aws", ".amazonaws.eu"];
 
 /// The name of a repository in the file's registry, without anything around it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "Repository")]
 pub(super) struct RepositoryName(pub(super) Repository);

@@ -18,8 +18,8 @@ impl Hierarchy {
                     .map_or_else(|| named.tag == asked.tag, |digest| named.digest.as_ref() == Some(digest));
                 same && (of_any_tag || version)
             }
-            Parent::Image(_) | Parent::Scratch => false,
+            Parent::Image(_) | Parent::Scratch | Parent::Unknown => false,
         };
-        self.images().filter(|image| is_asked(&image.from) || image.copy_from.iter().any(is_asked)).collect()
+        self.images().filter(|image| image.named_parents().any(is_asked)).collect()
     }
 }

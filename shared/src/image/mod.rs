@@ -10,10 +10,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod family;
 mod partition;
 mod reference;
 mod registry;
 
+pub use family::{Order, TagFamily};
 pub use partition::Partition;
 pub use reference::Reference;
 pub use registry::{EcrRegistry, Registry};

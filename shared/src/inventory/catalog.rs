@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::named;
-use super::resolve::Resolution;
 use super::survey::Survey;
 use crate::facts::{Current, Facts, Version};
 use crate::hierarchy::{Hierarchy, Located};
@@ -80,8 +79,8 @@ impl Catalog {
     }
 
     /// Returns the platform whose manifest a digest is, if it is of one platform of that version.
-    pub(super) fn platform(&self, resolution: &Resolution, digest: &Digest) -> Option<Platform> {
-        let version = resolution.version().filter(|version| *version != digest)?;
+    pub(super) fn platform(&self, version: Option<&Digest>, digest: &Digest) -> Option<Platform> {
+        let version = version.filter(|version| *version != digest)?;
         let version = self.versions.values().find_map(|versions| versions.get(version))?;
         let mut named = version.platforms.iter().filter(|(_, manifest)| manifest.digest == *digest);
         let (platform, _) = named.next()?;

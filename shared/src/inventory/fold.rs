@@ -169,7 +169,7 @@ fn entry(
         workload: sighting.workload.clone(),
         runs: !sighting.used.is_reference(),
         asked: sighting.image.clone(),
-        platform: digest.as_ref().and_then(|digest| input.catalog.platform(&resolution, digest)),
+        platform: digest.as_ref().and_then(|digest| input.catalog.platform(resolution.version(), digest)),
         resolution,
         digest,
         containers: container.into_iter().collect(),

@@ -154,10 +154,10 @@ fn of_version(
     let is_current =
         |image: &&Image| matches!(catalog.current(&image.id), Current::Version(now) if now == *digest);
     let environment = &sighting.place.environment;
-    let candidates =
-        || hierarchy.in_repository(repository).filter(|image| !matches!(image.line, Line::Deployed { .. }));
+    let candidates = || hierarchy.in_repository(repository).filter(|image| !image.line.is_of_environment());
     // A line of what an environment runs has every version that runs there.
-    let deployed = |image: &&Image| matches!(&image.line, Line::Deployed { environment: of, .. } if Some(of) == environment.as_ref());
+    let deployed =
+        |image: &&Image| image.line.environment().is_some_and(|of| Some(of) == environment.as_deref());
     let image = hierarchy
         .in_repository(repository)
         .find(deployed)
@@ -197,11 +197,11 @@ fn absent(
 fn foreign(hierarchy: &Hierarchy, host: &Registry, repository: &Repository) -> Resolution {
     let is_parent = |parent: &Parent| match parent {
         Parent::Upstream(upstream) => upstream.registry == *host && upstream.repository == *repository,
-        Parent::Image(_) | Parent::Scratch => false,
+        Parent::Image(_) | Parent::Scratch | Parent::Unknown => false,
     };
     let name = || format!("{host}/{repository}");
     let mut images = hierarchy.images();
-    if images.any(|image| is_parent(&image.from) || image.copy_from.iter().any(is_parent)) {
+    if images.any(|image| image.named_parents().any(is_parent)) {
         return Resolution::Upstream { repository: name() };
     }
     if hierarchy.registries().approves(host, repository) {
@@ -213,11 +213,7 @@ fn foreign(hierarchy: &Hierarchy, host: &Registry, repository: &Repository) -> R
 /// Returns the image whose line has a tag. The tag shows which image was meant, and not which
 /// version.
 fn on_line<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tag: &Tag) -> Option<&'h Image> {
-    hierarchy.in_repository(repository).find(|image| match &image.line {
-        Line::Stable(tags) => tags.contains(tag),
-        Line::Newest(pattern) => pattern.matches(tag),
-        Line::Deployed { .. } => false,
-    })
+    hierarchy.in_repository(repository).find(|image| image.line.has(tag))
 }
 
 /// Returns the only image of a repository. If its line is of newest tags and cannot have the tag,

@@ -115,7 +115,7 @@ pub(super) fn sent(
         Parent::Image(id) => {
             context.hierarchy.image(id).is_ok_and(|parent| parent.repository.split().0.is_none())
         }
-        Parent::Upstream(_) | Parent::Scratch => false,
+        Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => false,
     };
     let declares_reference = match facts(context, image) {
         Some(PipelineFacts::Declared(declared)) => {

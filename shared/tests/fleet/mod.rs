@@ -139,7 +139,7 @@ impl Fleet {
     pub(crate) fn push(&mut self, image: &ImageId) {
         let from = match &self.hierarchy.image(image).unwrap().from {
             Parent::Image(parent) => self.facts.images[parent].current_version().cloned(),
-            Parent::Upstream(_) | Parent::Scratch => None,
+            Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => None,
         };
         let kept = self.unfixable_findings(image);
         let mut platforms = BTreeMap::new();

@@ -149,6 +149,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
             "images",
             "inventory",
             "owners",
+            "parts",
             "policy",
             "registries",
             "registry",
@@ -177,7 +178,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
         all.sort_unstable();
         all
     };
-    assert_eq!(keys("/$defs/PolicyKeys/properties"), policy);
+    assert_eq!(keys("/$defs/TierKeys/properties"), with(&["owner", "pipeline", "tagPattern"]));
     assert_eq!(
         keys("/$defs/FleetKeys/properties"),
         with(&["maxConcurrentBuilds", "maxStartsPerDay", "suppress"])
@@ -190,6 +191,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
             "id",
             "lines",
             "owner",
+            "pinned",
             "pipeline",
             "registry",
             "repository",

@@ -1,6 +1,7 @@
 //! The hierarchy file and what can be asked of it.
 
 mod contract;
+mod estate;
 mod invalid;
 mod laws;
 mod names;

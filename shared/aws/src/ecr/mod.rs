@@ -102,8 +102,13 @@ impl Ecr {
             Some(candidate) => versions.get(&candidate.digest).cloned().unwrap_or(Ok(None)),
             None => Ok(None),
         };
-        let found = |chosen: Result<_, Fault>| chosen.and_then(version).map(Found::from);
-        chosen.into_iter().map(|(id, chosen)| (id, found(chosen))).collect()
+        let found = |id: &ImageId, chosen: Result<_, Fault>| {
+            let image = images.iter().find(|image| image.id == *id);
+            let promoted = image.and_then(|image| line::promoted(&image.line, &pushed));
+            let promoted = promoted.map(|promoted| promoted.digest.clone());
+            chosen.and_then(version).map(|version| Found::of_environment(version, promoted))
+        };
+        chosen.into_iter().map(|(id, chosen)| (id.clone(), found(&id, chosen))).collect()
     }
 
     /// Reads the pushes that the lines of `images` need: all tags for a pattern, one tag for a
@@ -117,7 +122,7 @@ impl Ecr {
     ) -> Result<Option<Vec<Candidate>>, Fault> {
         let tracked = |image: &&Image| match &image.line {
             Line::Stable(tags) => Some(tags.first().cloned()),
-            Line::Newest(_) | Line::Deployed { .. } => None,
+            Line::Newest(_) | Line::Deployed { .. } | Line::Promoted { .. } => None,
         };
         match images.iter().map(tracked).collect::<Option<BTreeSet<_>>>() {
             Some(tags) => {
@@ -141,13 +146,29 @@ impl Ecr {
                 let deployed = running.and_then(|running| running.environments.get(environment));
                 return self.deployed(image, environment, deployed, pushed).await;
             }
+            Line::Promoted { .. } => return self.built_of_promoted(image, pushed).await,
             Line::Newest(pattern) => pattern,
         };
         let matching = pushed.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag)));
-        let newest = newest(matching.cloned().collect(), LINE_DEPTH);
+        let newest = line::foremost(&image.line, matching.cloned().collect(), LINE_DEPTH);
         let candidates = self.with_revisions(&image.repository, newest).await?;
         self.first_image(&image.repository, candidates, |candidates| line::current(&image.line, candidates))
             .await
+    }
+
+    /// Chooses the newest build of the commit that people promoted to an environment.
+    async fn built_of_promoted(
+        &self,
+        image: &Image,
+        pushed: &[Candidate],
+    ) -> Result<Option<Candidate>, Fault> {
+        let Some(promoted) = line::promoted(&image.line, pushed).cloned() else { return Ok(None) };
+        let mut candidates = newest(pushed.to_vec(), LINE_DEPTH);
+        if !candidates.iter().any(|candidate| candidate.digest == promoted.digest) {
+            candidates.push(promoted.clone());
+        }
+        let candidates = self.with_revisions(&image.repository, candidates).await?;
+        Ok(line::deployed(&promoted.digest, &candidates).cloned())
     }
 
     /// Chooses a candidate, and another one as long as the chosen one is an artefact: an index none
