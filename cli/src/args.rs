@@ -184,6 +184,13 @@ pub(crate) struct Simulate {
     /// Leave out the two simpler handlers that Patchwave is compared with
     #[arg(long)]
     pub(crate) alone: bool,
+    /// Simulate one wave through N images that are built on one base instead, and print what it
+    /// costs
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "first", "large", "faults", "alone", "story"])]
+    pub(crate) wave: Option<u32>,
+    /// How many builds of the wave run at once
+    #[arg(long, default_value_t = 160, value_name = "N", requires = "wave")]
+    pub(crate) slots: u32,
     /// Show what happened: the last 60 lines, or everything with `--format json`
     #[arg(long)]
     pub(crate) story: bool,

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::plan;
+use patchwave::plan::{self, Limit, Shortfall};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use serde::Serialize;
@@ -26,6 +26,9 @@ struct Planned {
     observed_at: Timestamp,
     #[serde(flatten)]
     plan: plan::Plan,
+    /// The deadlines that the limits cannot keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shortfall: Option<Shortfall>,
     /// Images of the hierarchy that the facts do not describe: the plan decides nothing about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_in_facts: Vec<ImageId>,
@@ -46,6 +49,7 @@ pub(crate) fn run(args: &Args, options: &Plan) -> Result<Answer, BadInput> {
         not_in_facts: not_in_facts(&hierarchy, &facts),
         not_in_hierarchy: not_in_hierarchy(&hierarchy, &facts),
         images: hierarchy.len(),
+        shortfall: plan::shortfall(&hierarchy, &facts, mode, facts.observed_at),
         plan: plan::plan(&hierarchy, &facts, mode, facts.observed_at),
     };
     let says_nothing = hierarchy.is_empty();
@@ -79,6 +83,9 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
             writeln!(text, "{}", wrapped(4, &due(of_image)))?;
         }
     }
+    if let Some(shortfall) = &planned.shortfall {
+        writeln!(text, "{}", wrapped(2, &too_low(shortfall)))?;
+    }
     text.push_str(&holds::text(plan.holds.iter(), SHOWN));
     for unknown in &plan.unknown {
         let platform =
@@ -87,6 +94,27 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
         writeln!(text, "{}", wrapped(2, &line))?;
     }
     write_partial(planned, text)
+}
+
+/// Says which deadlines the limits cannot keep, and which limit to raise to what.
+fn too_low(shortfall: &Shortfall) -> String {
+    let Shortfall { images, first, keep_by, ends, raise } = shortfall;
+    let raise: Vec<String> = raise.iter().map(|(limit, to)| format!("{} to {to}", key(*limit))).collect();
+    format!(
+        "{} the limits let {} miss the deadline, first {first}: it is due {keep_by:.0} and would be built \
+         {ends:.0}. Raise {}",
+        paint(CAREFUL, "late"),
+        count(*images, "image"),
+        raise.join(" and ")
+    )
+}
+
+/// Returns the key of a limit in the hierarchy file.
+fn key(limit: Limit) -> &'static str {
+    match limit {
+        Limit::ConcurrentBuilds | Limit::OwnersBuilds | Limit::Pipeline => "maxConcurrentBuilds",
+        Limit::StartsPerDay => "maxStartsPerDay",
+    }
 }
 
 /// Says what the plan does not cover: images that it does not mention are not clean.

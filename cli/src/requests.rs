@@ -57,7 +57,7 @@ fn text(counted: &Counted) -> String {
         }
         writeln!(out, "\n  {:<18}{:>12}{:>12}", "", "calls", "items")?;
         for (name, asked) in [
-            ("unsettled", requests.unsettled),
+            ("schedule", requests.schedule),
             ("records", requests.records),
             ("deployments", requests.deployments),
             ("slots", requests.slots),

@@ -5,11 +5,13 @@ use std::num::NonZero;
 use std::{mem, thread};
 
 use clap::ValueEnum;
-use patchwave_sim::{Baseline, Coverage, Handler, InjectedFault, Level, Run, Scenario, Size, Tally};
+use patchwave_sim::{
+    Baseline, Coverage, Handler, InjectedFault, Level, Run, Scenario, Size, Tally, Wave, Waved,
+};
 use serde::Serialize;
 
 use crate::args::{Args, Faults, Simulate};
-use crate::input::BadInput;
+use crate::input::{self, BadInput};
 use crate::output::Answer;
 use crate::progress;
 use crate::render::{BAD, GOOD, STRONG, count, paint, some, wrapped, written};
@@ -40,6 +42,11 @@ struct Totals {
 }
 
 pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
+    if let Some(images) = options.wave {
+        let wave = Wave { images, slots: options.slots, page_size: 200, seed: 7 };
+        let (hierarchy, _) = input::to_play("the family", &wave.file())?;
+        return Ok(Answer::render(args.format, &wave.run(hierarchy)?, wave_text));
+    }
     let level = level(options.faults);
     let (tally, story) = if options.story {
         narrated(options, level)?
@@ -56,6 +63,29 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     let totals = Totals { first: options.first, worlds: worlds(options), tally, never_struck, story };
     let found = totals.tally.violations > 0 || !totals.never_struck.is_empty();
     Ok(Answer::render(args.format, &totals, text).with_findings(found))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+fn wave_text(waved: &Waved) -> String {
+    written(|out| {
+        let Waved { images, slots, .. } = waved;
+        writeln!(
+            out,
+            "{}",
+            paint(STRONG, format!("A wave through {images} images, {slots} builds at once"))
+        )?;
+        let per_build = waved.builds as f64 / f64::from(*images);
+        writeln!(out, "  {:<40}{:>12}", "builds", waved.builds)?;
+        writeln!(out, "  {:<40}{per_build:>12.2}", "builds of each image")?;
+        writeln!(out, "  {:<40}{:>12}", "invocations", waved.invocations)?;
+        writeln!(out, "  {:<40}{:>12}", "images observed", waved.observed)?;
+        writeln!(out, "  {:<40}{:>12.1}", "observations of each image", waved.observed_per_image)?;
+        writeln!(out, "  {:<40}{:>12.1}", "ECR calls for each image", waved.ecr_calls_per_image)?;
+        writeln!(out, "  {:<40}{:>12}", "most images in one page", waved.largest_page)?;
+        writeln!(out, "  {:<40}{:>12}", "records written", waved.saves)?;
+        writeln!(out, "  {:<40}{:>12}", "makespan", waved.makespan.to_string())?;
+        writeln!(out, "  {:<40}{:>12.2}", "makespan / shortest possible", waved.makespan_per_bound)
+    })
 }
 
 /// Simulates one seed after another, and returns what happened in the last one; if one failed, in

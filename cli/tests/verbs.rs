@@ -301,6 +301,29 @@ fn a_deadline_is_shown_with_its_reason() {
 }
 
 #[test]
+fn a_limit_that_keeps_no_deadline_is_named_with_what_would() {
+    let scratch = Scratch::new("shortfall");
+    let (hierarchy, facts) = (scratch.path("hierarchy.yaml"), scratch.path("facts.json"));
+    assert_eq!(patchwave(&["demo", "--save-hierarchy", &hierarchy, "--save-facts", &facts]).code, 0);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let facts = read(&facts).replace("\"exploited\": true", "\"exploited\": false");
+    let facts = scratch.write("later.json", &facts.replace("\"exploited\":true", "\"exploited\":false"));
+    let yaml = read(&hierarchy);
+    let asked = |slots: u32, form: &str| {
+        let limit = format!("maxConcurrentBuilds: {slots}");
+        let hierarchy = scratch.write("limited.yaml", &yaml.replace("maxConcurrentBuilds: 12", &limit));
+        patchwave(&["plan", "--hierarchy", &hierarchy, "--facts", &facts, "--format", form])
+    };
+    let short = asked(1, "json").json()["shortfall"].clone();
+    let enough = u32::try_from(short["raise"]["concurrentBuilds"].as_u64().unwrap()).unwrap();
+    let text = asked(1, "text").stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("Raise maxConcurrentBuilds to {enough}")), "{text}");
+    assert!(text.contains("miss the deadline"), "{text}");
+    assert!(asked(enough - 1, "json").json()["shortfall"].is_object());
+    assert!(asked(enough, "json").json()["shortfall"].is_null());
+}
+
+#[test]
 fn facts_that_do_not_describe_the_hierarchy_say_so() {
     let (scratch, hierarchy, facts) = changed("other-facts", |_| {});
     let empty = scratch.write("empty.json", r#"{"images": {}}"#);

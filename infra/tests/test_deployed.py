@@ -263,7 +263,7 @@ def test_a_restored_table_takes_the_place_of_the_stacks_own():
             for resource in listed(statement["Resource"])
         }
         table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/patchwave-restored"
-        assert may == {table, f"{table}/index/unsettled"}
+        assert may == {table, f"{table}/index/schedule"}
         assert stack.exists("Table"), "the stack's own is kept"
     finally:
         stack.close()

@@ -138,7 +138,7 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
     assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
-    assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
+    assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
     assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
     assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-start"]
@@ -149,8 +149,8 @@ def test_where_each_action_may_be_used(enforcing):
     # Any may start tasks; its own is among them.
     every = "arn:aws:scheduler:*:123456789012:schedule/*/*"
     assert sorted(where["scheduler:GetSchedule"]) == sorted([enforcing.arn("Tick"), every])
-    # The index of the unsettled, and its own part of the table.
-    queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/unsettled"]
+    # The schedule, and its own part of the table.
+    queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
     assert sorted(where["dynamodb:Query"]) == queried
     roles = ["arn:aws:iam::*:role/patchwave-inventory", "arn:aws:iam::*:role/patchwave-start"]
     assert sorted(where["sts:AssumeRole"]) == roles

@@ -104,7 +104,7 @@ impl Version {
 
     /// Finds the finding `key` in the scan of any platform.
     pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
-        self.platforms.values().find_map(|manifest| manifest.scan.findings().iter().find(|f| f.key == *key))
+        self.platforms.values().find_map(|manifest| manifest.scan.finding(key))
     }
 
     /// Returns the identity of the content: the platform manifests' digests, sorted.
@@ -387,6 +387,14 @@ pub struct Facts {
     pub observed_at: Timestamp,
     /// One entry for each image in scope, with all its ancestors.
     pub images: BTreeMap<ImageId, ImageFacts>,
+    /// Images that were observed only because their scans list findings that others answer for.
+    /// Nothing is decided about them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub carriers: BTreeSet<ImageId>,
+    /// The images whose children are walked over, and the last child that was observed. Nothing
+    /// after it: all the rest were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rolled: BTreeMap<ImageId, Option<ImageId>>,
     /// Images in scope that are left out because their record cannot be read, with the error.
     /// Patchwave decides nothing about them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

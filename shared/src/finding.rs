@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -116,6 +117,60 @@ pub struct Finding {
     pub exploited: bool,
 }
 
+/// The findings of one scan, sorted by key. Copies share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Finding>")]
+pub struct Findings(Arc<[Finding]>);
+
+impl Findings {
+    /// Returns the finding `key`, if the scan lists it. If it lists it more than once, the first
+    /// that was listed counts.
+    pub fn get(&self, key: &FindingKey) -> Option<&Finding> {
+        let at = self.0.partition_point(|finding| finding.key < *key);
+        self.0.get(at).filter(|finding| finding.key == *key)
+    }
+}
+
+impl Deref for Findings {
+    type Target = [Finding];
+
+    fn deref(&self) -> &[Finding] {
+        &self.0
+    }
+}
+
+impl From<Vec<Finding>> for Findings {
+    fn from(mut listed: Vec<Finding>) -> Self {
+        // Stable: what was listed first stays first.
+        listed.sort_by(|a, b| a.key.cmp(&b.key));
+        Self(listed.into())
+    }
+}
+
+impl From<Arc<[Finding]>> for Findings {
+    fn from(listed: Arc<[Finding]>) -> Self {
+        if listed.is_sorted_by(|a, b| a.key <= b.key) { Self(listed) } else { listed.to_vec().into() }
+    }
+}
+
+impl From<&[Finding]> for Findings {
+    fn from(listed: &[Finding]) -> Self {
+        listed.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<[Finding; N]> for Findings {
+    fn from(listed: [Finding; N]) -> Self {
+        Vec::from(listed).into()
+    }
+}
+
+impl FromIterator<Finding> for Findings {
+    fn from_iter<T: IntoIterator<Item = Finding>>(listed: T) -> Self {
+        listed.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
 /// How long Patchwave requests no second basic scan of an image. ECR makes one a day. A daily sweep
 /// begins a little earlier or later than the day before, so an hour less makes its scans daily.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-basic.html>
@@ -184,7 +239,7 @@ pub enum Scan {
         completed_at: Timestamp,
         coverage: Coverage,
         /// All findings, at any severity. Copies of a scan share them.
-        findings: Arc<[Finding]>,
+        findings: Findings,
         /// Findings of which the answer is no evidence.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         unclear: BTreeMap<FindingKey, Unclear>,
@@ -198,11 +253,7 @@ pub(crate) const NEVER_SCANNED: &str = "never scanned";
 
 impl Scan {
     /// Makes a completed scan in which nothing is unclear.
-    pub fn complete(
-        completed_at: Timestamp,
-        coverage: Coverage,
-        findings: impl Into<Arc<[Finding]>>,
-    ) -> Self {
+    pub fn complete(completed_at: Timestamp, coverage: Coverage, findings: impl Into<Findings>) -> Self {
         Self::Complete {
             completed_at,
             coverage,
@@ -238,6 +289,14 @@ impl Scan {
         }
     }
 
+    /// Returns the finding `key`, if the scan is complete and lists it.
+    pub fn finding(&self, key: &FindingKey) -> Option<&Finding> {
+        match self {
+            Self::Complete { findings, .. } => findings.get(key),
+            _ => None,
+        }
+    }
+
     /// Returns when the scan completed.
     pub fn completed_at(&self) -> Option<Timestamp> {
         match self {
@@ -251,12 +310,17 @@ impl Scan {
     pub fn lists(&self, key: &FindingKey) -> Option<bool> {
         match self {
             Self::Complete { findings, unclear, .. } => {
-                let is_listed = findings.iter().any(|f| f.key == *key);
+                let is_listed = findings.get(key).is_some();
                 let is_clear = !unclear.contains_key(key) && self.shows_absence();
                 (is_listed || is_clear).then_some(is_listed)
             }
             _ => None,
         }
+    }
+
+    /// Returns whether the scan is complete and its answer about `key` is no evidence.
+    pub fn is_unclear(&self, key: &FindingKey) -> bool {
+        matches!(self, Self::Complete { unclear, .. } if unclear.contains_key(key))
     }
 
     /// Returns the findings of which the answer is no evidence.
@@ -312,6 +376,8 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -325,5 +391,43 @@ mod tests {
     fn an_unrated_finding_is_below_every_threshold() {
         assert!(Severity::Unrated < Severity::Low);
         assert!(Severity::High < Severity::Critical);
+    }
+
+    fn key(number: u8) -> FindingKey {
+        FindingKey {
+            vulnerability: format!("CVE-{}", number / 3).into(),
+            package: format!("p{}", number % 3).into(),
+        }
+    }
+
+    fn listed(numbers: &[u8]) -> Vec<Finding> {
+        let numbers = numbers.iter().zip(0..);
+        let finding = |(number, place): (&u8, usize)| Finding {
+            key: key(*number),
+            severity: Severity::High,
+            installed: Some(place.to_string()),
+            kind: PackageKind::Os,
+            fix: Fix::Unknown,
+            layer: None,
+            first_observed: None,
+            exploited: false,
+        };
+        numbers.map(finding).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_finding_is_the_first_that_a_search_of_the_list_finds(numbers in prop::collection::vec(0_u8..12, 0..20)) {
+            let listed = listed(&numbers);
+            let json = serde_json::to_string(&listed).unwrap();
+            let read: Findings = serde_json::from_str(&json).unwrap();
+            for findings in [listed.clone().into(), Arc::<[Finding]>::from(listed.clone()).into(), read] {
+                for number in 0..13 {
+                    let searched = listed.iter().find(|finding| finding.key == key(number));
+                    prop_assert_eq!(Findings::get(&findings, &key(number)), searched);
+                }
+                prop_assert_eq!(findings.len(), listed.len());
+            }
+        }
     }
 }

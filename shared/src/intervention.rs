@@ -27,14 +27,14 @@ pub enum Intervention {
 pub struct NotDecided(String);
 
 impl Intervention {
-    /// Returns `record` with the decision in it. From then on each tick plans the image.
+    /// Returns `record` with the decision in it. The next tick looks at the image.
     ///
     /// # Errors
     ///
     /// An approval needs the current version, so it fails if that is not known.
     pub fn write(self, record: &Record, current: &Current, decided: Decided) -> Result<Record, NotDecided> {
-        // The next tick reads again what could not be read.
-        let mut record = Record { unsettled: true, unread: None, ..record.clone() };
+        // The next tick looks at it, and reads again what could not be read.
+        let mut record = Record { recheck_at: Some(decided.at), unread_since: None, ..record.clone() };
         match self {
             Self::Approve => {
                 let replaces = match current {

@@ -17,8 +17,27 @@ pub struct Record {
     /// Rises with every write. A write succeeds only if the fence is still the one that the writer
     /// read. So a writer never overwrites what it has not read.
     pub fence: u64,
-    /// Whether each tick must plan the image.
-    pub unsettled: bool,
+    /// When a tick looks at the image again. Nothing if it is settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recheck_at: Option<Timestamp>,
+    /// Its place in the queue of those that wait for a free slot and for nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// Since when its children have had a reason to wait for it. When that ends, they are looked
+    /// at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving_since: Option<Timestamp>,
+    /// Which of its children passes have not looked at since it settled or changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
+    /// Images below wait for a scan of it that is newer than this. When it is there, they are
+    /// looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaited_after: Option<Timestamp>,
+    /// Images whose scans list findings that this image answers for: a few for each finding. A pass
+    /// that decides about this image observes them too.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub carriers: BTreeSet<ImageId>,
     /// The current version at the last observation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<Digest>,
@@ -32,7 +51,7 @@ pub struct Record {
     pub scan_awaited_since: Option<Timestamp>,
     /// Since when something that a decision about it needs could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unread: Option<UnreadSince>,
+    pub unread_since: Option<Timestamp>,
     /// The last commit of the line that an execution of its pipeline reported as its source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
@@ -77,14 +96,29 @@ pub struct Record {
     pub frozen: Option<Decided>,
 }
 
-/// Since when a fact could not be read, and when to read it again.
+/// A place in the queue of those that wait for a free slot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// The owner, if the owner has a limit of its own. Each such owner has a queue of its own, so
+    /// that no owner at its limit delays others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// When the rebuild is due: the earliest goes first.
+    pub due: Timestamp,
+    /// The longest chain of builds below. Among equals the longest goes first.
+    pub chain: u32,
+}
+
+/// A walk over the children of an image, page by page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct UnreadSince {
+pub struct Rolling {
+    /// When the image settled or changed. Its children have waited since then.
     pub since: Timestamp,
-    /// A tick before this time leaves the image alone. It lies in the future only if nothing else
-    /// keeps the image unsettled.
-    pub next: Timestamp,
+    /// The last child, in the order of ids, that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ImageId>,
 }
 
 /// A start that an invocation makes or has made. An image has at most one claim.
@@ -238,10 +272,15 @@ pub struct Approval {
 }
 
 impl Record {
-    /// Returns whether a tick at `now` must plan the image. What a person must make readable first
-    /// is read at growing distances.
+    /// Returns whether a tick at `now` looks at the image.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.unread.as_ref().is_none_or(|unread| unread.next <= now)
+        self.recheck_at.is_some_and(|at| at <= now)
+    }
+
+    /// Returns whether the image is in the schedule: some pass looks at it before the next sweep,
+    /// without any event.
+    pub fn is_scheduled(&self) -> bool {
+        self.recheck_at.is_some() || self.ready.is_some()
     }
 }
 

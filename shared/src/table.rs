@@ -30,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 use crate::image::{Digest, ImageId};
 use crate::inventory::EntryKey;
 use crate::plan::Start;
+use crate::record::Record;
 use crate::time::{Span, Timestamp};
 
 /// The partition key's attribute: a string.
@@ -45,14 +46,19 @@ pub const RECORD: &str = "record";
 /// It rises when a field is renamed. It also rises with a new field that an older Patchwave must
 /// not drop when it writes the record. An older Patchwave does not read or write a newer record.
 pub const FORMAT: &str = "format";
-/// The format that this version writes, and the only one that it reads.
-pub const CURRENT_FORMAT: u32 = 2;
-/// The attribute of unsettled images' records, with the value [`YES`]. No other item has it.
+/// The format that this version writes. It reads the one before too.
+pub const CURRENT_FORMAT: u32 = 3;
+/// The queue of the schedule that a record is in: a string, [`RECHECK`] or a [`ready`] queue.
+/// Records of settled images do not have it, and no other item has.
+pub const QUEUE: &str = "queue";
+/// The rank in that queue: a string. Its order is the order in which images are looked at.
+pub const RANK: &str = "rank";
+/// The queue of the images that are looked at again at a time.
+pub const RECHECK: &str = "recheck";
+/// The sparse index of the records that are in the schedule: keys only.
+pub const SCHEDULE_INDEX: &str = "schedule";
+/// What records of format 2 have instead of [`QUEUE`], with the value `yes`.
 pub const UNSETTLED: &str = "unsettled";
-/// The one value of [`UNSETTLED`].
-pub const YES: &str = "yes";
-/// The sparse index of the unsettled records: keys only.
-pub const UNSETTLED_INDEX: &str = "unsettled";
 /// The images whose builds hold a slot: a set of strings.
 pub const HELD_BY: &str = "images";
 /// How many builds started on a day: a number.
@@ -80,6 +86,29 @@ const INVENTORY: &str = "inventory";
 const BEGUN: &str = "begun";
 /// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
 const LONGEST_SORT: usize = 1_000;
+
+/// Returns the queue of the images of an owner that wait for a slot and nothing else, or of those
+/// of all owners without a limit of their own.
+pub fn ready(owner: Option<&str>) -> String {
+    owner.map_or_else(|| "ready".to_owned(), |owner| format!("ready#{owner}"))
+}
+
+/// Returns the queue of a record, and its rank there. An image that must be looked at at a time is
+/// in no other queue until then.
+pub fn scheduled(image: &ImageId, record: &Record) -> Option<(String, String)> {
+    if let Some(at) = record.recheck_at {
+        return Some((RECHECK.to_owned(), rank(at)));
+    }
+    let place = record.ready.as_ref()?;
+    // The longest chain comes first, so its number is turned round.
+    let rank = format!("{}#{:010}#{image}", rank(place.due), u32::MAX - place.chain);
+    Some((ready(place.owner.as_deref()), rank))
+}
+
+/// Returns the rank of a time. Ranks sort like the times.
+pub fn rank(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
 
 /// The key of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,11 +244,11 @@ pub fn create_table(name: &str) -> Value {
     json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [text(PARTITION), text(SORT), text(UNSETTLED)],
+        "AttributeDefinitions": [text(PARTITION), text(SORT), text(QUEUE), text(RANK)],
         "KeySchema": [key(PARTITION, "HASH"), key(SORT, "RANGE")],
         "GlobalSecondaryIndexes": [{
-            "IndexName": UNSETTLED_INDEX,
-            "KeySchema": [key(UNSETTLED, "HASH"), key(PARTITION, "RANGE")],
+            "IndexName": SCHEDULE_INDEX,
+            "KeySchema": [key(QUEUE, "HASH"), key(RANK, "RANGE")],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         }],
         "SSESpecification": {"Enabled": true},
@@ -229,6 +258,7 @@ pub fn create_table(name: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Ready;
 
     #[test]
     fn a_records_key_names_its_image_and_no_other_key_does() {
@@ -237,6 +267,25 @@ mod tests {
         assert_eq!(Key::image(&Key::slots().partition), None);
         let now: Timestamp = "2026-01-02T23:59:59Z".parse().unwrap();
         assert_eq!(Key::day(now).sort, "day#2026-01-02");
+    }
+
+    #[test]
+    fn ranks_sort_by_time_and_then_by_the_longest_chain_below() {
+        let (a, b): (ImageId, ImageId) = ("a:1".parse().unwrap(), "b:1".parse().unwrap());
+        let in_queue = |due: &str, chain| {
+            let ready = Ready { owner: None, due: due.parse().unwrap(), chain };
+            Record { ready: Some(ready), ..Record::default() }
+        };
+        let early = in_queue("2026-01-02T03:04:05Z", 1);
+        let long = in_queue("2026-01-02T03:04:05.5Z", 10);
+        let short = in_queue("2026-01-02T03:04:05.5Z", 9);
+        let ranks = [(&b, &early), (&b, &long), (&a, &short), (&b, &short)];
+        let ranks = ranks.map(|(id, record)| scheduled(id, record).unwrap());
+        assert!(ranks.is_sorted(), "{ranks:?}");
+        assert!(ranks.iter().all(|(queue, _)| queue == "ready"));
+        let rechecked = Record { recheck_at: Some(Timestamp::UNIX_EPOCH), ..early };
+        assert_eq!(scheduled(&a, &rechecked).unwrap().0, RECHECK, "the time comes first");
+        assert_eq!(scheduled(&a, &Record::default()), None);
     }
 
     #[test]
@@ -265,6 +314,6 @@ mod tests {
         let input = create_table("patchwave");
         let defined = input["AttributeDefinitions"].as_array().unwrap();
         let names: Vec<_> = defined.iter().map(|d| d["AttributeName"].as_str().unwrap()).collect();
-        assert_eq!(names, [PARTITION, SORT, UNSETTLED]);
+        assert_eq!(names, [PARTITION, SORT, QUEUE, RANK]);
     }
 }

@@ -269,14 +269,34 @@ impl Harness {
         }
     }
 
-    /// Invokes the function of the tick.
+    /// Invokes the function of the tick, when all that waits for a time is due.
     pub async fn tick(&mut self) -> Value {
+        self.let_time_pass().await;
         self.scheduled("rebuild-fanout").await
     }
 
     /// Invokes the function of the sweep.
     pub async fn sweep(&mut self) -> Value {
         self.scheduled("inventory").await
+    }
+
+    /// Brings the times of the schedule forward: they are hours ahead, and the functions read the
+    /// machine's clock.
+    async fn let_time_pass(&self) {
+        for mut item in self.items().await {
+            if item["queue"]["S"] != "recheck" {
+                continue;
+            }
+            let past = "1970-01-01T00:00:00.000Z";
+            let record = item["record"]["S"].as_str().and_then(|json| serde_json::from_str(json).ok());
+            let Some(mut record): Option<Value> = record else { continue };
+            record["recheckAt"] = past.into();
+            item["record"] = json!({ "S": record.to_string() });
+            item["rank"] = json!({ "S": past });
+            let put = json!({ "TableName": "patchwave", "Item": item });
+            let written = self.moto.call("dynamodb", "DynamoDB_20120810.PutItem", &put).await;
+            written.unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        }
     }
 
     async fn scheduled(&mut self, function: &'static str) -> Value {

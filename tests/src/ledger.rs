@@ -8,9 +8,9 @@ use futures::future::join_all;
 use patchwave::image::ImageId;
 use patchwave::plan::Limit;
 use patchwave::policy::Limits;
-use patchwave::record::Record;
+use patchwave::record::{Ready, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{NotClaimed, NotSaved, Records, World};
+use patchwave_converge::{Due, NotClaimed, NotSaved, Records, World};
 use serde_json::json;
 
 /// Checks all promises, each on an empty ledger.
@@ -27,6 +27,7 @@ pub async fn check<W: World>(empty: impl AsyncFn() -> Rc<W>) {
     only_the_reader_of_the_last_write_gives_a_slot_back(&*empty().await).await;
     a_refused_start_gives_its_slot_and_its_share_of_its_day_back(&*empty().await).await;
     the_index_follows_the_records(&*empty().await).await;
+    images_are_in_the_queue_of_their_owner_by_urgency(&*empty().await).await;
     hundreds_of_records_are_read_and_the_missing_ones_left_out(&*empty().await).await;
     a_claim_is_read_back_whole(&*empty().await).await;
     a_record_of_every_field_is_read_back_whole(&*empty().await).await;
@@ -51,7 +52,7 @@ fn claimed(image: &ImageId, fence: u64) -> Record {
         "since": now(), "parents": {}, "toProve": [], "inputs": "", "noCache": true, "due": now(),
     });
     let claim = json!({ "owner": "o", "claimedAt": now(), "leaseUntil": now(), "start": start });
-    serde_json::from_value(json!({ "fence": fence, "unsettled": true, "claim": claim })).expect("a record")
+    serde_json::from_value(json!({ "fence": fence, "recheckAt": now(), "claim": claim })).expect("a record")
 }
 
 fn limits(concurrent: u32, a_day: u32) -> Limits {
@@ -165,23 +166,45 @@ async fn a_refused_start_gives_its_slot_and_its_share_of_its_day_back<W: World>(
 }
 
 async fn the_index_follows_the_records<W: World>(ledger: &W) {
-    let unsettled = Record { unsettled: true, ..Record::default() };
-    assert_eq!(ledger.save(&id(1), &unsettled).await, Ok(()));
+    let due = |at| Record { recheck_at: Some(at), ..Record::default() };
+    assert_eq!(ledger.save(&id(1), &due(tomorrow())).await, Ok(()));
     assert_eq!(ledger.save(&id(2), &Record::default()).await, Ok(()));
     assert_eq!(ledger.claim(&id(3), &claimed(&id(3), 0), limits(20, 200), now()).await, Ok(()));
-    assert_eq!(ledger.unsettled().await, Ok(BTreeSet::from([id(1), id(3)])));
+    let listed = |images, next| Ok(Due { images, next });
+    assert_eq!(ledger.due(now(), 9).await, listed(vec![id(3)], Some(tomorrow())));
+    assert_eq!(ledger.due(tomorrow(), 1).await, listed(vec![id(3)], None), "the longest due comes first");
+    assert_eq!(ledger.due(tomorrow(), 9).await, listed(vec![id(3), id(1)], None));
     assert_eq!(ledger.save(&id(1), &Record { fence: 1, ..Record::default() }).await, Ok(()));
-    assert_eq!(ledger.unsettled().await, Ok(BTreeSet::from([id(3)])));
+    assert_eq!(ledger.due(tomorrow(), 9).await, listed(vec![id(3)], None));
+}
+
+async fn images_are_in_the_queue_of_their_owner_by_urgency<W: World>(ledger: &W) {
+    let ready = |owner: Option<&str>, due, chain| Record {
+        ready: Some(Ready { owner: owner.map(Into::into), due, chain }),
+        ..Record::default()
+    };
+    assert_eq!(ledger.save(&id(1), &ready(None, tomorrow(), 9)).await, Ok(()));
+    assert_eq!(ledger.save(&id(2), &ready(None, now(), 1)).await, Ok(()));
+    assert_eq!(ledger.save(&id(3), &ready(None, now(), 2)).await, Ok(()));
+    assert_eq!(ledger.save(&id(4), &ready(Some("payments"), now(), 0)).await, Ok(()));
+    let waits = Record { recheck_at: Some(tomorrow()), ..ready(None, now(), 5) };
+    assert_eq!(ledger.save(&id(5), &waits).await, Ok(()));
+    assert_eq!(ledger.ready(None, 9).await, Ok(vec![id(3), id(2), id(1)]));
+    assert_eq!(ledger.ready(None, 2).await, Ok(vec![id(3), id(2)]));
+    assert_eq!(ledger.ready(Some("payments"), 9).await, Ok(vec![id(4)]));
+    assert_eq!(ledger.ready(Some("search"), 9).await, Ok(vec![]));
+    assert_eq!(ledger.due(now(), 9).await, Ok(Due { images: vec![], next: Some(tomorrow()) }));
 }
 
 async fn hundreds_of_records_are_read_and_the_missing_ones_left_out<W: World>(ledger: &W) {
     for n in 0..130 {
-        let record = Record { unsettled: true, ..Record::default() };
+        let record = Record { recheck_at: Some(now()), ..Record::default() };
         assert_eq!(ledger.save(&id(n), &record).await, Ok(()));
     }
     let records = ledger.records(&(0..260).map(id).collect()).await.expect("it answers").read;
     assert_eq!(records.into_keys().collect::<BTreeSet<_>>(), (0..130).map(id).collect());
-    assert_eq!(ledger.unsettled().await.expect("it answers").len(), 130);
+    assert_eq!(ledger.due(now(), 1_000).await.expect("it answers").images.len(), 130);
+    assert_eq!(ledger.due(now(), 100).await.expect("it answers").images.len(), 100);
     assert_eq!(ledger.records(&BTreeSet::new()).await, Ok(Records::default()));
 }
 
@@ -195,7 +218,8 @@ async fn a_record_of_every_field_is_read_back_whole<W: World>(ledger: &W) {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let (finding, by) = ("CVE-2026-1000 in openssl", json!({ "by": "jo", "at": now() }));
     let mut record: Record = serde_json::from_value(json!({
-        "unsettled": true, "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
+        "recheckAt": now(), "ready": { "owner": "payments", "due": now(), "chain": 3 }, "movingSince": now(),
+        "rolling": { "since": now(), "after": "os/1:1" }, "carriers": ["os/2:1"], "unreadSince": now(), "awaitedAfter": now(), "current": digest, "waitingSince": now(), "scanAwaitedSince": now(),
         "enforcedSince": now(), "seen": { finding: now() }, "lastAttempt": 4_294_967_295_u32,
         "failures": { "count": 3, "last": now(), "inputs": "x", "ended": "failed" },
         "ineffective": { finding: { "builds": 1, "inputs": "x", "fix": { "version": "1:1.0.1-2+b~é" } } },

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use patchwave_tests::codepipeline::Order;
 use patchwave_tests::harness::{Harness, Setup};
 use patchwave_tests::hierarchy::SAMPLE;
 use patchwave_tests::runtime::{Deadline, Function, FunctionError};
@@ -70,6 +71,11 @@ async fn a_refused_notice_is_counted() {
 #[tokio::test]
 async fn a_refused_recheck_is_counted() {
     let harness = vulnerable(Scanning::Enhanced).await;
+    let (report, _) = sweep(&harness, &[]).await;
+    assert_eq!(report.unwrap()["errors"], json!([]));
+    // The children of what a person pushed wait for its quiet period, which ends without an event.
+    let push = Order { execution: "push".into(), ..Order::default() };
+    harness.pipelines.builder().build(harness.recipe("base/slim"), &push).await.unwrap();
     // Nobody made the schedule.
     let (report, errors) = sweep(&harness, &[("PATCHWAVE_TICK", "patchwave/tick")]).await;
     assert_eq!(report.unwrap()["errors"][0]["kind"], "schedule");

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use patchwave_tests::accounts::{EcsCluster, Region};
+use patchwave_tests::codepipeline::Order;
 use patchwave_tests::harness::{ACCOUNT, Harness, Setup};
 use patchwave_tests::hierarchy::SAMPLE;
 use patchwave_tests::runtime::{Deadline, Function};
@@ -61,7 +62,7 @@ async fn an_unfinished_survey_continues_at_the_next_minute() {
 }
 
 #[tokio::test]
-async fn a_started_build_schedules_one_recheck() {
+async fn a_quiet_period_schedules_one_recheck() {
     let harness = Harness::start(Setup::default()).await;
     schedules::create(harness.moto(), "tick").await;
     let mut settings = harness.settings().clone();
@@ -71,11 +72,12 @@ async fn a_started_build_schedules_one_recheck() {
         serde_json::from_str(include_str!("../fixtures/events/scheduler-universal-input.json")).unwrap();
     let report = function.invoke(&event).await.unwrap();
     assert_eq!(report["started"], json!([]));
-    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 0, "no build is running");
+    assert_eq!(schedules::rechecks(harness.moto()).await.len(), 0, "nothing waits");
 
-    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let push = Order { execution: "push".into(), ..Order::default() };
+    harness.pipelines.builder().build(harness.recipe("base/os"), &push).await.unwrap();
     let report = function.invoke(&event).await.unwrap();
-    assert_eq!(report["started"][0]["image"], "base/os", "{report}");
+    assert!(report["held"].to_string().contains("QuietPeriod"), "{report}");
     let made = schedules::rechecks(harness.moto()).await;
     assert_eq!(made.len(), 1, "{made:?}");
     assert!(made[0]["Name"].as_str().unwrap().starts_with("tick-"), "{made:?}");

@@ -31,7 +31,8 @@ async fn an_unreadable_record_stops_only_its_image_and_its_children_and_is_not_l
     let mut garbage = key(JAVA);
     garbage["record"] = json!({ "S": "{\"claim\": {\"owner\": \"an older version\"}}" });
     garbage["fence"] = json!({ "N": "3" });
-    garbage["unsettled"] = json!({ "S": "yes" });
+    garbage["queue"] = json!({ "S": "recheck" });
+    garbage["rank"] = json!({ "S": "2026-01-01T00:00:00.000Z" });
     table(&harness, "PutItem", json!({ "Item": garbage })).await;
 
     harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));

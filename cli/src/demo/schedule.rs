@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use patchwave::hierarchy::Image;
+use patchwave::hierarchy::{Chains, Image};
 use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
 use patchwave_sim::Simulation;
@@ -39,7 +39,7 @@ type Ready<'s> = (Timestamp, Reverse<u64>, &'s ImageId);
 struct Board<'s> {
     simulation: &'s Simulation,
     rebuilt: BTreeSet<&'s ImageId>,
-    below: BTreeMap<&'s ImageId, u64>,
+    below: Chains<'s>,
     ready: BTreeSet<Ready<'s>>,
     /// When each slot is free.
     slots: BinaryHeap<Reverse<Timestamp>>,
@@ -75,7 +75,7 @@ impl<'s> Board<'s> {
         for child in self.simulation.hierarchy().children(image).map(|edge| &edge.image.id) {
             if self.rebuilt.contains(child) && self.parents_ended(child) {
                 let ready_at = self.last_parent(child).map_or(proven_at, |(at, _)| at);
-                self.ready.insert((ready_at, Reverse(self.below.get(child).copied().unwrap_or(0)), child));
+                self.ready.insert((ready_at, Reverse(self.below[child]), child));
             }
         }
     }

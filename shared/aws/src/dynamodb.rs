@@ -15,7 +15,7 @@ use patchwave::image::ImageId;
 use patchwave::record::Record;
 use patchwave::table::{self, Key};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, FaultKind, NotSaved, Records};
+use patchwave_converge::{Due, Fault, FaultKind, NotSaved, Records};
 use tracing::warn;
 
 use crate::fault::{fault, invalid};
@@ -51,24 +51,52 @@ impl Ledger {
         Self { client, table }
     }
 
-    /// Reads the index of the unsettled images.
-    pub(crate) async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        let operation = "read the index of the unsettled images";
-        let call = self.client.query().table_name(&self.table).index_name(table::UNSETTLED_INDEX);
+    /// Reads what is due, the longest due first, and when the next image will be.
+    pub(crate) async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
+        let now = table::rank(now);
+        let mut due = Due::default();
+        // One more than wanted shows when the next one is due.
+        for (rank, image) in self.scheduled(table::RECHECK, most.saturating_add(1)).await? {
+            if rank > now {
+                due.next = rank.parse().ok();
+                break;
+            }
+            if due.images.len() < most {
+                due.images.push(image);
+            }
+        }
+        Ok(due)
+    }
+
+    /// Reads the first images of an owner's queue, or of the queue of all others.
+    pub(crate) async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        let queue = self.scheduled(&table::ready(owner), most).await?;
+        Ok(queue.into_iter().map(|(_, image)| image).collect())
+    }
+
+    /// Reads the first images of a queue, each with its rank.
+    async fn scheduled(&self, queue: &str, most: usize) -> Result<Vec<(String, ImageId)>, Fault> {
+        let operation = "read the schedule";
+        let call = self.client.query().table_name(&self.table).index_name(table::SCHEDULE_INDEX);
         let mut pages = call
-            .key_condition_expression("#unsettled = :yes")
-            .expression_attribute_names("#unsettled", table::UNSETTLED)
-            .expression_attribute_values(":yes", text(table::YES))
+            .key_condition_expression("#queue = :queue")
+            .expression_attribute_names("#queue", table::QUEUE)
+            .expression_attribute_values(":queue", text(queue))
+            .limit(i32::try_from(most).unwrap_or(i32::MAX))
             .into_paginator()
             .send();
-        let mut images = BTreeSet::new();
+        let mut images = Vec::new();
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { return Ok(images) };
             for item in page.map_err(|e| self.fault(operation, &e))?.items() {
+                let rank = item.get(table::RANK).and_then(|rank| rank.as_s().ok());
                 match image_of(operation, item) {
-                    Ok(image) => drop(images.insert(image)),
+                    Ok(image) => images.push((rank.cloned().unwrap_or_default(), image)),
                     // The item is about no image, so no image is lost without it.
                     Err(fault) => warn!(target: "patchwave", "{fault}"),
+                }
+                if images.len() == most {
+                    return Ok(images);
                 }
             }
         }
@@ -190,8 +218,9 @@ fn record_put(image: &ImageId, record: &Record) -> Result<RecordPut, String> {
     item.insert(table::FENCE.into(), numeral(next.fence));
     item.insert(table::FORMAT.into(), numeral(table::CURRENT_FORMAT));
     item.insert(table::RECORD.into(), text(json));
-    if next.unsettled {
-        item.insert(table::UNSETTLED.into(), text(table::YES));
+    if let Some((queue, rank)) = table::scheduled(image, &next) {
+        item.insert(table::QUEUE.into(), text(queue));
+        item.insert(table::RANK.into(), text(rank));
     }
     Ok(RecordPut { item, condition: condition(record.fence), read: numeral(record.fence) })
 }
@@ -233,7 +262,7 @@ fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
             format!("a newer Patchwave wrote it ({} {format}); deploy that version again", table::FORMAT);
         return Err(unreadable(operation, item, &newer));
     }
-    if format < table::CURRENT_FORMAT {
+    if format + 1 < table::CURRENT_FORMAT {
         let older = format!(
             "a Patchwave before its first release wrote it ({} {format}); delete it, and the next sweep writes it again",
             table::FORMAT
@@ -244,9 +273,12 @@ fn record_of(operation: &str, item: &Item) -> Result<Record, Fault> {
     let json = json.ok_or_else(|| malformed(operation, item, table::RECORD))?;
     let record: Record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))
         .map_err(|e| malformed(operation, item, &format!("{}: {e}", table::RECORD)))?;
-    // Conditions and the index use the attributes, so the attributes count and not the JSON.
+    // Conditions use the attribute, so the attribute counts and not the JSON.
     let fence = number(operation, item, table::FENCE)?;
-    Ok(Record { fence, unsettled: item.contains_key(table::UNSETTLED), ..record })
+    // Format 2 said only that each tick looks at the image.
+    let was_unsettled = format < table::CURRENT_FORMAT && item.contains_key(table::UNSETTLED);
+    let recheck_at = if was_unsettled { Some(Timestamp::UNIX_EPOCH) } else { record.recheck_at };
+    Ok(Record { fence, recheck_at, ..record })
 }
 
 fn number<N: std::str::FromStr>(operation: &str, item: &Item, field: &str) -> Result<N, Fault> {

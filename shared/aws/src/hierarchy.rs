@@ -18,7 +18,7 @@ use crate::settings::{HIERARCHY, Source};
 pub(crate) use editions::Kept;
 
 /// Largest file to read, in bytes. Ten thousand images need two million.
-const LARGEST: usize = 16 * 1024 * 1024;
+const LARGEST: usize = Hierarchy::LARGEST_FILE;
 
 /// Reads the hierarchy, and caches it until it changes.
 #[derive(Debug)]

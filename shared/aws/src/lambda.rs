@@ -10,7 +10,9 @@ use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
-use patchwave_converge::{Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge};
+use patchwave_converge::{
+    Budget, Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge,
+};
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
 
@@ -158,7 +160,14 @@ impl Function {
         }
         let installation = self.installation.as_ref().map_err(Clone::clone)?;
         let (world, hierarchy) = installation.world().await?;
-        let settings = PassSettings { mode: installation.mode(), owner };
+        let settings = PassSettings {
+            mode: installation.mode(),
+            owner,
+            budget: Budget {
+                deadline: deadline.filter(|deadline| *deadline > world.now()),
+                ..Budget::default()
+            },
+        };
         let invocation = Invocation {
             installation,
             world: &world,

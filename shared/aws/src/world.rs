@@ -15,7 +15,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
@@ -126,8 +126,12 @@ impl World for AwsWorld {
         Timestamp::now()
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        self.ledger.unsettled().await
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
+        self.ledger.due(now, most).await
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        self.ledger.ready(owner, most).await
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

@@ -1,25 +1,36 @@
 //! Does what a plan says, in the order that loses nothing if it is cut off between any two calls.
 //!
-//! Records that enter the index of the unsettled are written first, then the starts are made, then
-//! the records that leave the index are written. So the next tick finds whatever was interrupted. A
-//! start is claimed with its whole request before it is made, and confirmed after.
+//! Records that are in the schedule are written first, parents before children, then the starts are
+//! made, then the records that leave the schedule are written, and last those of parents whose
+//! children are walked over. So a tick finds whatever was interrupted. A start is claimed with its
+//! whole request before it is made, and confirmed after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::Hierarchy;
+use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
 use patchwave::notice::{Notice, NoticeState};
 use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start};
-use patchwave::record::{Claim, Ended, Failures, Record};
+use patchwave::record::{Claim, Ended, Failures, Record, Rolling};
 use patchwave::time::{Span, Timestamp};
 
-use crate::report::{Failure, FailureKind, Held, Report, Started};
+use crate::report::{FailureKind, Held, Report, Started};
 use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes,
 /// and clock skew.
 pub const LEASE: Span = Span::minutes(16);
+
+/// What a page did, and what it left to do.
+pub(crate) struct Applied {
+    pub(crate) report: Report,
+    /// Images whose records were not written because others wrote theirs first: to look at again.
+    pub(crate) left: BTreeSet<ImageId>,
+    /// Images whose children are still to be looked at.
+    pub(crate) rolling: BTreeMap<ImageId, Rolling>,
+    pub(crate) recheck_at: Option<Timestamp>,
+}
 
 /// Applies `plan`, made from `facts`, and reports.
 pub(crate) async fn apply<W: World>(
@@ -28,26 +39,34 @@ pub(crate) async fn apply<W: World>(
     facts: &Facts,
     mut plan: Plan,
     owner: &str,
-) -> Report {
-    let mut pass = Pass { world, hierarchy, facts, owner, report: Report::default(), is_whole: true };
+) -> Applied {
+    let mut pass = Pass {
+        world,
+        hierarchy,
+        facts,
+        owner,
+        report: Report::default(),
+        is_whole: true,
+        left: BTreeSet::new(),
+        rolling: BTreeMap::new(),
+    };
     pass.report_unreadable_records();
     let starts = with_their_records(&mut plan, facts);
-    let (entering, leaving) = by_index(plan.records);
+    let Phases { entering, leaving, walked } = phases(hierarchy, facts, plan.records);
 
-    let entered = pass.save_all(&entering).await;
+    let entered = pass.save_all(entering).await;
     pass.free_slots(&plan.freed, &starts, &entered).await;
     pass.start_all(starts).await;
-    if pass.is_whole {
-        pass.save_all(&leaving).await;
-    }
+    pass.save_if_whole(leaving).await;
+    pass.save_if_whole(walked).await;
     pass.request_scans(plan.scans).await;
     pass.notify(plan.notices).await;
-    pass.request_recheck(plan.recheck_at).await;
 
     pass.report_holds(plan.holds, &plan.reasons);
     pass.report.proofs = plan.proofs;
     pass.report.unknown = plan.unknown.into_iter().collect();
-    Report { is_whole: pass.is_whole, ..pass.report }
+    let report = Report { is_whole: pass.is_whole, ..pass.report };
+    Applied { report, left: pass.left, rolling: pass.rolling, recheck_at: plan.recheck_at }
 }
 
 /// Takes each start out of the plan together with the record that its claim is written into.
@@ -60,12 +79,40 @@ fn with_their_records(plan: &mut Plan, facts: &Facts) -> Vec<(Start, Record)> {
     std::mem::take(&mut plan.starts).into_iter().map(&mut with_record).collect()
 }
 
-type Records = BTreeMap<ImageId, Record>;
+/// Records in the order in which they are written: parents before children.
+type Ordered = Vec<(ImageId, Record)>;
 
-/// Splits records into those that are in the index of the unsettled once written, and those that
-/// leave it.
-fn by_index(records: Records) -> (Records, Records) {
-    records.into_iter().partition(|(_, record)| record.unsettled)
+/// The records of a plan, by when they are written.
+#[derive(Default)]
+struct Phases {
+    /// Those that are in the schedule once written, and those that name more carriers: a carrier
+    /// that waits for its owner must be named there first.
+    entering: Ordered,
+    /// Those that leave the schedule.
+    leaving: Ordered,
+    /// Those of images whose children were looked at: they may go on only when the children's
+    /// records are written.
+    walked: Ordered,
+}
+
+fn phases(hierarchy: &Hierarchy, facts: &Facts, mut records: BTreeMap<ImageId, Record>) -> Phases {
+    let mut phases = Phases::default();
+    let order = hierarchy.query(records.keys(), Direction::Ancestors);
+    let order: Vec<&ImageId> = order.map(|query| query.resolve().ids().collect()).unwrap_or_default();
+    for id in order {
+        let Some((id, record)) = records.remove_entry(id) else { continue };
+        let before = facts.images.get(&id).map(|image| &image.record.carriers);
+        let names_more = before.is_some_and(|before| !record.carriers.is_subset(before));
+        let phase = if facts.rolled.contains_key(&id) {
+            &mut phases.walked
+        } else if record.is_scheduled() || names_more {
+            &mut phases.entering
+        } else {
+            &mut phases.leaving
+        };
+        phase.push((id, record));
+    }
+    phases
 }
 
 struct Pass<'p, W> {
@@ -74,9 +121,10 @@ struct Pass<'p, W> {
     facts: &'p Facts,
     owner: &'p str,
     report: Report,
-    /// Whether every write so far succeeded. If not, no record may leave the index of the
-    /// unsettled.
+    /// Whether every write so far succeeded. If not, no record may leave the schedule.
     is_whole: bool,
+    left: BTreeSet<ImageId>,
+    rolling: BTreeMap<ImageId, Rolling>,
 }
 
 impl<W: World> Pass<'_, W> {
@@ -86,8 +134,7 @@ impl<W: World> Pass<'_, W> {
 
     fn report_unreadable_records(&mut self) {
         for (image, why) in &self.facts.unreadable {
-            let (kind, image) = (FailureKind::Read, Some(image.clone()));
-            self.report.errors.push(Failure { kind, image, message: why.clone() });
+            self.report.unreadable(image, why);
         }
     }
 
@@ -123,15 +170,6 @@ impl<W: World> Pass<'_, W> {
         }
     }
 
-    /// Requests a recheck. If that fails, the tick comes a little later.
-    async fn request_recheck(&mut self, at: Option<Timestamp>) {
-        if let Some(at) = at
-            && let Err(fault) = self.world.recheck(at).await
-        {
-            self.fail(FailureKind::Schedule, None, &fault);
-        }
-    }
-
     fn report_holds(&mut self, holds: BTreeMap<ImageId, Hold>, reasons: &BTreeMap<ImageId, Vec<Reason>>) {
         let held = holds.into_iter().map(|(image, hold)| {
             let reasons = reasons.get(&image).cloned().unwrap_or_default();
@@ -142,37 +180,66 @@ impl<W: World> Pass<'_, W> {
     }
 
     fn fail(&mut self, kind: FailureKind, image: Option<&ImageId>, error: &dyn std::error::Error) {
-        self.report.errors.push(Failure { kind, image: image.cloned(), message: error.to_string() });
+        self.report.failed(kind, image, error);
     }
 
-    /// Writes the records and returns whose were written.
-    async fn save_all(&mut self, records: &BTreeMap<ImageId, Record>) -> BTreeSet<ImageId> {
+    /// Writes the records and returns whose were written. After a lost race, what is built on that
+    /// image was planned on old facts: it is left for the next page.
+    async fn save_all(&mut self, records: Ordered) -> BTreeSet<ImageId> {
         let mut saved = BTreeSet::new();
         for (image, record) in records {
-            if self.save(image, record).await {
-                saved.insert(image.clone());
+            if self.follows_a_lost_race(&image) {
+                self.left.insert(image);
+            } else if self.save(&image, &record).await {
+                saved.insert(image);
             }
         }
         saved
     }
 
+    async fn save_if_whole(&mut self, records: Ordered) {
+        if self.is_whole {
+            self.save_all(records).await;
+        } else {
+            self.left.extend(records.into_iter().map(|(image, _)| image));
+        }
+    }
+
+    fn follows_a_lost_race(&self, image: &ImageId) -> bool {
+        !self.left.is_empty()
+            && self
+                .hierarchy
+                .query([image], Direction::Ancestors)
+                .is_ok_and(|query| query.resolve().ids().any(|ancestor| self.left.contains(ancestor)))
+    }
+
     async fn save(&mut self, image: &ImageId, record: &Record) -> bool {
         let saved = self.world.save(image, record).await;
+        if saved.is_ok()
+            && let Some(rolling) = &record.rolling
+        {
+            self.rolling.insert(image.clone(), rolling.clone());
+        }
         self.is_written(image, saved)
     }
 
     fn is_written(&mut self, image: &ImageId, written: Result<(), NotSaved>) -> bool {
         match written {
             Ok(()) => return true,
-            // Whoever was faster planned with newer facts; what this plan meant to write is found
-            // by the next.
-            Err(NotSaved::Conflict) => {
-                self.report.raced.insert(image.clone());
+            // Whoever was faster planned with newer facts.
+            Err(NotSaved::Conflict) => self.lost_race(image),
+            Err(error) => {
+                self.fail(FailureKind::Write, Some(image), &error);
+                self.is_whole = false;
             }
-            Err(error) => self.fail(FailureKind::Write, Some(image), &error),
         }
-        self.is_whole = false;
         false
+    }
+
+    fn lost_race(&mut self, image: &ImageId) {
+        self.report.raced.insert(image.clone());
+        self.left.insert(image.clone());
+        self.is_whole = false;
     }
 
     async fn free(&mut self, image: &ImageId, fence: u64) {
@@ -188,11 +255,26 @@ impl<W: World> Pass<'_, W> {
             start: start.clone(),
             execution: None,
         };
-        let last_attempt = start.attempt;
-        let claimed = Record { claim: Some(claim), last_attempt, waiting_since: None, ..record.clone() };
-        match self.world.claim(&start.image, &claimed, self.hierarchy.limits(), self.now()).await {
+        if self.follows_a_lost_race(&start.image) {
+            self.left.insert(start.image.clone());
+            return self
+                .hold(&start, Hold::Unresolved { because: "another invocation acts on its parent".into() });
+        }
+        let claimed = Record {
+            claim: Some(claim),
+            last_attempt: start.attempt,
+            waiting_since: None,
+            ready: None,
+            recheck_at: record.recheck_at.or(Some(LEASE.after(self.now()))),
+            ..record.clone()
+        };
+        let limits = start.limits(self.hierarchy.limits());
+        match self.world.claim(&start.image, &claimed, limits, self.now()).await {
             Ok(()) => {
                 let waiting_since = record.waiting_since;
+                if let Some(rolling) = &claimed.rolling {
+                    self.rolling.insert(start.image.clone(), rolling.clone());
+                }
                 self.make(start, Record { fence: claimed.fence + 1, ..claimed }, waiting_since).await;
             }
             Err(NotClaimed::AtLimit(limit)) => {
@@ -200,8 +282,7 @@ impl<W: World> Pass<'_, W> {
                 self.hold(&start, Hold::AtLimit { limit });
             }
             Err(NotClaimed::Conflict) => {
-                self.report.raced.insert(start.image.clone());
-                self.is_whole = false;
+                self.lost_race(&start.image);
                 self.hold(&start, Hold::Unresolved { because: "another invocation acts on it".into() });
             }
             Err(error) => {
@@ -298,6 +379,13 @@ impl<W: World> Pass<'_, W> {
                         record.and_then(|record| record.notified.get_mut(&notice.root_cause))
                     {
                         notified.sent = true;
+                    }
+                    if let Some(record) = stored.get_mut(&notice.image)
+                        && record.ready.is_some()
+                        && record.rolling.is_none()
+                    {
+                        // It goes back to its place in the queue.
+                        record.recheck_at = None;
                     }
                     sent.insert(notice.image.clone());
                     self.report.notified.push(notice);

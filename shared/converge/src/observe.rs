@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Manifest, Version};
+use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Manifest, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
@@ -21,7 +21,8 @@ pub async fn observe<W: World>(
     scope: &BTreeSet<ImageId>,
 ) -> Result<Facts, Fault> {
     let records = world.records(scope).await?;
-    observe_with(world, hierarchy, scope, records).await
+    let slots = world.slots(world.now()).await?;
+    observe_with(world, hierarchy, scope, records, slots).await
 }
 
 /// Observes the images of `scope`, whose records were just read.
@@ -30,13 +31,14 @@ pub(crate) async fn observe_with<W: World>(
     hierarchy: &Hierarchy,
     scope: &BTreeSet<ImageId>,
     records: Records,
+    slots: Slots,
 ) -> Result<Facts, Fault> {
     let Records { read: mut records, unreadable } = records;
-    let is_known = |image: &&Image| scope.contains(&image.id) && !unreadable.contains_key(&image.id);
-    let images: Vec<&Image> = hierarchy.images().filter(is_known).collect();
+    let known = scope.iter().filter(|id| !unreadable.contains_key(*id));
+    let images: Vec<&Image> = known.filter_map(|id| hierarchy.image(id).ok()).collect();
     let mut facts = Facts {
         observed_at: world.now(),
-        slots: world.slots(world.now()).await?,
+        slots,
         // What runs only makes some rebuilds more urgent, so no rebuild waits until that is known.
         deployments: world.deployments(scope).await.unwrap_or_default(),
         has_listener: world.has_listener(),

@@ -119,6 +119,50 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds what a later page of the same pass did. What it says about an image replaces what the
+    /// earlier one said.
+    pub(crate) fn add(&mut self, later: Self) {
+        let again: BTreeSet<&ImageId> = later.held.iter().map(|held| &held.image).collect();
+        let started: BTreeSet<&ImageId> = later.started.iter().map(|started| &started.image).collect();
+        self.held.retain(|held| !again.contains(&held.image) && !started.contains(&held.image));
+        // What this pass started is under way for its later pages.
+        let started = std::mem::take(&mut self.started);
+        let is_ours = |held: &Held| started.iter().any(|started| started.image == held.image);
+        self.held.extend(later.held.into_iter().filter(|held| !is_ours(held)));
+        self.started = started;
+        self.held.sort_by(|a, b| a.image.cmp(&b.image));
+        self.unknown.extend(later.unknown);
+        self.unknown.sort();
+        self.unknown.dedup();
+        self.started.extend(later.started);
+        self.proofs.extend(later.proofs);
+        self.scans_requested.extend(later.scans_requested);
+        self.notified.extend(later.notified);
+        self.doubts.extend(later.doubts);
+        // A record that cannot be read is met by several pages.
+        self.errors.extend(later.errors);
+        let mut once = BTreeSet::new();
+        self.errors.retain(|error| once.insert((error.kind, error.image.clone(), error.message.clone())));
+        self.raced.extend(later.raced);
+        self.is_whole &= later.is_whole;
+    }
+
+    /// Adds a record that exists and cannot be read.
+    pub(crate) fn unreadable(&mut self, image: &ImageId, why: &str) {
+        let (kind, image) = (FailureKind::Read, Some(image.clone()));
+        self.errors.push(Failure { kind, image, message: why.to_owned() });
+    }
+
+    /// Adds a call that failed.
+    pub(crate) fn failed(
+        &mut self,
+        kind: FailureKind,
+        image: Option<&ImageId>,
+        error: &dyn std::error::Error,
+    ) {
+        self.errors.push(Failure { kind, image: image.cloned(), message: error.to_string() });
+    }
+
     /// Returns the first failure to keep what the pass saw or did.
     pub fn unwritten(&self) -> Option<&Failure> {
         self.errors.iter().find(|failure| failure.kind == FailureKind::Write)

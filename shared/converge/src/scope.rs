@@ -1,4 +1,4 @@
-//! Chooses the images that a pass plans.
+//! Chooses the images that a page is about.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,36 @@ use patchwave::hierarchy::{Direction, Hierarchy, Image, Line, Pipeline};
 use patchwave::image::{ImageId, Repository, Tag};
 use patchwave::trigger::{AccountRegion, Trigger};
 
-/// Returns the images that `triggers` and the index of unsettled images name, with their children
-/// and all ancestors.
-///
-/// The children may have to follow. Without the ancestors nothing can be decided.
-pub fn scope(
-    hierarchy: &Hierarchy,
-    triggers: &[Trigger],
-    unsettled: &BTreeSet<ImageId>,
-) -> BTreeSet<ImageId> {
+/// Returns the images that `triggers` name, each once. A sweep names all of them, family by family:
+/// images that are built on each other are then decided together, as far as they fit into one page.
+pub(crate) fn named(hierarchy: &Hierarchy, triggers: &[Trigger]) -> Vec<ImageId> {
+    let mut once = BTreeSet::new();
+    let mut named = Vec::new();
+    let mut add = |id: &ImageId| {
+        if once.insert(id.clone()) {
+            named.push(id.clone());
+        }
+    };
+    triggers.iter().flat_map(|trigger| named_by(hierarchy, trigger)).for_each(&mut add);
     if triggers.contains(&Trigger::Sweep) {
-        return hierarchy.images().map(|image| image.id.clone()).collect();
+        for root in hierarchy.images().filter(|image| hierarchy.parents(&image.id).next().is_none()) {
+            if let Ok(family) = hierarchy.query([&root.id], Direction::Descendants) {
+                family.resolve().ids().for_each(&mut add);
+            }
+        }
     }
-    let mut starts: BTreeSet<&ImageId> =
-        triggers.iter().flat_map(|trigger| named_by(hierarchy, trigger)).collect();
-    // An image that is no longer in the hierarchy has nothing to settle.
-    starts.extend(unsettled.iter().filter(|id| hierarchy.image(id).is_ok()));
-    let children: Vec<&ImageId> =
-        starts.iter().flat_map(|id| hierarchy.children(id)).map(|child| &child.image.id).collect();
-    starts.extend(children);
-    match hierarchy.query(starts, Direction::Ancestors) {
-        Ok(query) => query.resolve().iter().map(|image| image.id.clone()).collect(),
+    named
+}
+
+/// Returns these images and all their ancestors, without which nothing can be decided. Images that
+/// are not in the hierarchy any more are left out.
+pub(crate) fn with_ancestors<'i>(
+    hierarchy: &Hierarchy,
+    images: impl IntoIterator<Item = &'i ImageId>,
+) -> BTreeSet<ImageId> {
+    let named = images.into_iter().filter(|id| hierarchy.image(id).is_ok());
+    match hierarchy.query(named, Direction::Ancestors) {
+        Ok(query) => query.resolve().ids().cloned().collect(),
         Err(_) => BTreeSet::new(),
     }
 }
@@ -43,9 +52,8 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
                 None => is_here(hierarchy, at),
                 Some(builder) => builder.account == at.account && builder.region == at.region,
             };
-            let builds =
-                |image: &&Image| image.pipeline.as_ref().is_some_and(|p| p.name == *pipeline && is_there(p));
-            hierarchy.images().filter(builds).map(|image| &image.id).collect()
+            let builds = |image: &&Image| image.pipeline.as_ref().is_some_and(is_there);
+            hierarchy.with_pipeline(pipeline).filter(builds).map(|image| &image.id).collect()
         }
         Trigger::Tick | Trigger::Sweep => Vec::new(),
     }

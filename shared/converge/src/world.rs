@@ -58,6 +58,15 @@ impl From<BTreeMap<ImageId, Record>> for Records {
     }
 }
 
+/// What the schedule says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The images that are due, the longest due first.
+    pub images: Vec<ImageId>,
+    /// When the next one is due; nothing if that is not known.
+    pub next: Option<Timestamp>,
+}
+
 /// A record was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSaved {
@@ -156,8 +165,13 @@ pub trait World {
     /// Returns the time. Patchwave reads no other clock.
     fn now(&self) -> Timestamp;
 
-    /// Reads the index of the unsettled images.
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault>;
+    /// Reads the schedule: at most `most` images that are due at `now`, the longest due first, and
+    /// when the next one will be.
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault>;
+
+    /// Reads a queue for slots: at most `most` images, the most urgent first. `owner`: the queue of
+    /// an owner that has a limit; nothing for the queue of all others.
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault>;
 
     /// Reads the records of these images.
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault>;

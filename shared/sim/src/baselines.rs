@@ -144,6 +144,7 @@ async fn start(world: &FaultyWorld<'_>, image: &Image, fixes: &BTreeSet<String>)
         inputs: String::new(),
         no_cache: true,
         due: world.now(),
+        keeps_deadline: false,
     };
     match world.start(&start).await {
         Ok(_) => Ok(()),

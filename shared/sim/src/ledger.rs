@@ -1,5 +1,6 @@
 //! The ledger in memory, with the fences and slots of the table on DynamoDB.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Slots;
@@ -8,7 +9,7 @@ use patchwave::plan::Limit;
 use patchwave::policy::Limits;
 use patchwave::record::Record;
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{NotClaimed, NotSaved};
+use patchwave_converge::{Due, NotClaimed, NotSaved};
 
 use crate::requests::{Write, record_bytes};
 
@@ -29,9 +30,33 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Returns the index of unsettled images.
-    pub(crate) fn unsettled(&self) -> BTreeSet<ImageId> {
-        self.records.iter().filter(|(_, record)| record.unsettled).map(|(id, _)| id.clone()).collect()
+    /// Returns the images that are in the schedule.
+    pub(crate) fn scheduled(&self) -> BTreeSet<ImageId> {
+        self.records.iter().filter(|(_, record)| record.is_scheduled()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Returns what is due, the longest due first, and when the next image will be.
+    pub(crate) fn due(&self, now: Timestamp, most: usize) -> Due {
+        let times = self.records.iter().filter_map(|(id, record)| Some((record.recheck_at?, id)));
+        let mut times: Vec<_> = times.collect();
+        times.sort();
+        let is_due = |(at, _): &&(Timestamp, &ImageId)| *at <= now;
+        let images: Vec<ImageId> =
+            times.iter().take_while(is_due).take(most).map(|(_, id)| (*id).clone()).collect();
+        let next = times.iter().find(|entry| !is_due(entry)).map(|(at, _)| *at);
+        Due { images, next }
+    }
+
+    /// Returns the first images of a queue.
+    pub(crate) fn ready(&self, owner: Option<&str>, most: usize) -> Vec<ImageId> {
+        let in_line = |record: &Record| {
+            let ready = record.ready.clone().filter(|_| record.recheck_at.is_none())?;
+            (ready.owner.as_deref() == owner).then_some((ready.due, Reverse(ready.chain)))
+        };
+        let mut line: Vec<_> =
+            self.records.iter().filter_map(|(id, record)| Some((in_line(record)?, id))).collect();
+        line.sort();
+        line.into_iter().take(most).map(|(_, id)| id.clone()).collect()
     }
 
     /// Returns the records of these images.
@@ -76,9 +101,10 @@ impl Ledger {
         if self.weights.is_none() {
             return Write::default();
         }
-        let was_unsettled = self.record(image).is_some_and(|before| before.unsettled);
+        let entry = |record: &Record| (record.recheck_at, record.ready.clone());
+        let was = self.record(image).map(entry).unwrap_or_default();
         let (before, after) = (self.weight(image), record_bytes(image, record));
-        Write { before, after, moves: was_unsettled != record.unsettled }
+        Write { before, after, moves: was != entry(record) }
     }
 
     /// Writes a record if its fence is the stored one.
@@ -173,12 +199,12 @@ mod tests {
     #[test]
     fn a_write_with_an_old_fence_conflicts() {
         let mut ledger = Ledger::default();
-        let unread = Record { unsettled: true, ..Record::default() };
+        let unread = Record { recheck_at: Some(Timestamp::UNIX_EPOCH), ..Record::default() };
         assert_eq!(ledger.save(&id("a"), &unread), Ok(()));
         assert_eq!(ledger.save(&id("a"), &unread), Err(NotSaved::Conflict));
         let read = ledger.records(&BTreeSet::from([id("a")])).remove(&id("a")).unwrap();
         assert_eq!((read.fence, ledger.save(&id("a"), &read)), (1, Ok(())));
-        assert_eq!(ledger.unsettled(), BTreeSet::from([id("a")]));
+        assert_eq!(ledger.scheduled(), BTreeSet::from([id("a")]));
     }
 
     #[test]

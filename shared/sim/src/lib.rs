@@ -41,6 +41,7 @@ mod state;
 mod state_fingerprint;
 mod tally;
 mod truth;
+mod wave;
 mod world;
 
 pub use baselines::Handler;
@@ -60,4 +61,5 @@ pub use scenario::{Runner, Scenario, ScenarioError};
 pub use simulation::{Broken, Simulation};
 pub use size::Size;
 pub use tally::{Baseline, Run, Tally};
+pub use wave::{Wave, Waved};
 pub use world::SimulatedWorld;

@@ -39,8 +39,8 @@ pub struct Requests {
     pub rechecks_requested: u64,
     /// Rechecks that were made.
     pub rechecks: u64,
-    /// Queries of the index of unsettled images. They are eventually consistent, so they cost half.
-    pub unsettled: Asked,
+    /// Queries of the schedule. They are eventually consistent, so they cost half.
+    pub schedule: Asked,
     pub records: Asked,
     /// Reads of where images run.
     pub deployments: Asked,
@@ -60,6 +60,8 @@ pub struct Requests {
     pub record_bytes: u64,
     /// Reads of current versions.
     pub currents: Asked,
+    /// Most images that one page observed.
+    pub largest_page: u64,
     /// Reads of other versions.
     pub versions: Asked,
     /// Reads of repositories' histories.
@@ -165,7 +167,7 @@ impl Requests {
     }
 }
 
-/// The bytes of a record before and after a write, and whether it enters or leaves the index.
+/// The bytes of a record before and after a write, and whether its entry in the index changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Write {
     pub(crate) before: u64,
@@ -187,7 +189,7 @@ pub(crate) fn json_bytes(value: &impl Serialize) -> u64 {
     serde_json::to_vec(value).map_or(0, |json| json.len() as u64)
 }
 
-/// Returns the bytes of an image in the index of unsettled images, or in the set of slots.
+/// Returns the bytes of an image in the schedule, or in the set of slots.
 pub(crate) fn key_bytes(image: &ImageId) -> u64 {
     ATTRIBUTES / 2 + image.as_str().len() as u64
 }

@@ -54,7 +54,14 @@ impl State {
         (builds, self.ledger.held_by().contains(&image.id)).hash(hasher);
         let Some(record) = self.ledger.record(&image.id) else { return };
         let claim = record.claim.as_ref();
-        (record.unsettled, record.waiting_since.is_some(), record.scan_awaited_since.is_some()).hash(hasher);
+        (
+            record.recheck_at.is_some(),
+            record.ready.is_some(),
+            record.waiting_since.is_some(),
+            record.scan_awaited_since.is_some(),
+        )
+            .hash(hasher);
+        (record.moving_since.is_some(), record.rolling.is_some(), record.carriers.len()).hash(hasher);
         claim
             .map(|claim| (claim.is_confirmed(), claim.start.attempt, claim.start.reasons.len()))
             .hash(hasher);

@@ -14,7 +14,7 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{
-    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
 };
 
 use crate::requests::{json_bytes, key_bytes};
@@ -38,12 +38,20 @@ impl World for SimulatedWorld {
         self.clock.get()
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
         let state = &mut *self.state.borrow_mut();
-        let unsettled = state.ledger.unsettled();
-        state.requests.unsettled.about(unsettled.len());
-        state.requests.query(unsettled.iter().map(key_bytes).sum());
-        Ok(unsettled)
+        let due = state.ledger.due(now, most);
+        state.requests.schedule.about(due.images.len());
+        state.requests.query(due.images.iter().map(key_bytes).sum());
+        Ok(due)
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        let state = &mut *self.state.borrow_mut();
+        let ready = state.ledger.ready(owner, most);
+        state.requests.schedule.about(ready.len());
+        state.requests.query(ready.iter().map(key_bytes).sum());
+        Ok(ready)
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {
@@ -87,6 +95,7 @@ impl World for SimulatedWorld {
     async fn currents(&self, images: &[&Image]) -> BTreeMap<ImageId, Result<Found, Fault>> {
         let State { requests, registry, .. } = &mut *self.state.borrow_mut();
         requests.currents.about(images.len());
+        requests.largest_page = requests.largest_page.max(images.len() as u64);
         let current = |image: &Image| {
             if registry.history(&image.repository).is_none() {
                 return Found::NoRepository(self.hierarchy().registry().to_string());

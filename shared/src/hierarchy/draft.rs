@@ -64,17 +64,18 @@ impl Draft {
         let repository = required("repository", at, keys.repository, report);
         let repository_at = repository.as_ref().map_or(at, |repository| repository.at);
         let repository = repository.and_then(|repository| read_repository(repository, report));
-        let registry = keys.registry;
+        let registry = keys.registry.map(|registry| *registry);
         let registry =
             registries.and_then(|registries| Some((registries, registries.of_image(registry, report)?)));
         let lines = if let Some(lines) = keys.lines {
             if keys.tags.is_some() || keys.tag_pattern.is_some() {
                 report.add(lines.referenced, Problem::LinesAndTags);
             }
-            read_lines(lines, report)
+            read_lines(*lines, report)
         } else {
             let inherited = tier.and_then(|tier| fleet.of(tier).family.as_ref());
-            read_line(at, (keys.tags, keys.tag_pattern), inherited, report).map(|line| vec![line])
+            let pattern = keys.tag_pattern.map(|pattern| *pattern);
+            read_line(at, (keys.tags, pattern), inherited, report).map(|line| vec![line])
         };
         let id_at = keys.id.as_ref().map_or(repository_at, |id| id.at);
         let given_id = keys.id.map(|id| id.read(report));
@@ -83,11 +84,11 @@ impl Draft {
         let (from, from_on) = from.map_or((None, Vec::new()), |from| read_from(at, from, report));
         let copy_from: Vec<_> =
             keys.copy_from.into_iter().filter_map(|parent| place(parent, report)).collect();
-        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(pipeline, builders, report));
+        let pipeline = keys.pipeline.and_then(|pipeline| read_pipeline(*pipeline, builders, report));
         let inherited = tier.map(|tier| fleet.of(tier));
         let owner = match (keys.owner, inherited.and_then(|tier| tier.owner.as_ref())) {
             (None, Some((_, owner))) => owners.find(id_at, owner, report),
-            (owner, _) => owners.named(owner, report),
+            (owner, _) => owners.named(owner.map(|owner| *owner), report),
         };
         let template = inherited.and_then(|tier| tier.pipeline.as_ref());
 

@@ -16,6 +16,10 @@ use crate::image::{EcrRegistry, ImageId, Order, Registry, Repository, Tag, TagPa
 use crate::policy::{Mode, Rebuild, UnknownFix};
 use crate::time::{Span, Timestamp};
 
+/// A key that most images do not have. On its own, so that an image without it stays small: half of
+/// the time to load a large file was the memory for what it does not say.
+pub(super) type Rare<T> = Option<Box<T>>;
+
 /// Patchwave's hierarchy file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -79,27 +83,27 @@ macro_rules! with_policy_keys {
         pub(super) struct $name {
             $($(#[$own_meta])* pub(super) $own: $own_type,)*
             /// `observe` plans and reports rebuilds; `enforce` starts them.
-            pub(super) mode: Option<Written<Mode>>,
+            pub(super) mode: Rare<Written<Mode>>,
             /// The lowest severity that counts.
-            pub(super) rebuild_at: Option<Written<Threshold>>,
+            pub(super) rebuild_at: Rare<Written<Threshold>>,
             /// What to do about findings without a known fix.
-            pub(super) unknown_fix: Option<Written<UnknownFix>>,
+            pub(super) unknown_fix: Rare<Written<UnknownFix>>,
             /// Patchwave rebuilds a version when it is this old.
-            pub(super) max_age: Option<Written<Span>>,
+            pub(super) max_age: Rare<Written<Span>>,
             /// How long a parent's tag must not have moved, if Patchwave did not push it.
-            pub(super) quiet_period: Option<ShortOr<Span, PatienceKeys>>,
+            pub(super) quiet_period: Rare<ShortOr<Span, PatienceKeys>>,
             /// How long a rebuild waits for the scan that proves its fix.
-            pub(super) proof_wait: Option<ShortOr<Span, PatienceKeys>>,
+            pub(super) proof_wait: Rare<ShortOr<Span, PatienceKeys>>,
             /// How long a scan that was made once counts as clean.
-            pub(super) scan_max_age: Option<Written<Span>>,
+            pub(super) scan_max_age: Rare<Written<Span>>,
             /// The longest that quiet periods may delay a start.
-            pub(super) max_wait: Option<Written<Span>>,
+            pub(super) max_wait: Rare<Written<Span>>,
             /// How long a build may hold its slot.
-            pub(super) max_build_time: Option<Written<Span>>,
+            pub(super) max_build_time: Rare<Written<Span>>,
             /// When the fix of a finding is due, counted from its appearance.
-            pub(super) deadlines: Option<DeadlinesKeys>,
+            pub(super) deadlines: Rare<DeadlinesKeys>,
             /// Who decides that an image may be rebuilt.
-            pub(super) rebuild: Option<Written<Rebuild>>,
+            pub(super) rebuild: Rare<Written<Rebuild>>,
         }
 
         impl HasPolicy for $name {
@@ -163,7 +167,7 @@ with_policy_keys! {
     #[schemars(extend("oneOf" = one_of_three()))]
     struct ImageKeys {
         /// Its name. By default `<repository>:<first tag>`, or `<repository>` with `tagPattern`.
-        id: Option<Written<ImageId>>,
+        id: Rare<Written<ImageId>>,
         /// Its tier. A parent is never of a later tier than its child.
         #[schemars(required)]
         tier: Option<Written<Tier>>,
@@ -173,16 +177,16 @@ with_policy_keys! {
         repository: Option<Written<RepositoryName>>,
         /// The registry that its versions are pushed to: a name under `registries`. By default
         /// `home`.
-        registry: Option<Written<String>>,
+        registry: Rare<Written<String>>,
         /// Its stable tags. Patchwave tracks the first; the others must name the same version.
         #[schemars(with = "Option<Vec<Written<Tag>>>", extend("minItems" = 1))]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
         /// The tags of its versions, with `*` for any characters. The newest version is current.
-        tag_pattern: Option<ShortOr<TagPattern, FamilyKeys>>,
+        tag_pattern: Rare<ShortOr<TagPattern, FamilyKeys>>,
         /// Instead of `tags` and `tagPattern`: several lines of versions. Patchwave rebuilds each
         /// by itself.
         #[schemars(with = "Option<Vec<LineKeys>>", extend("minItems" = 1))]
-        lines: Option<Spanned<Vec<Spanned<LineKeys>>>>,
+        lines: Rare<Spanned<Vec<Spanned<LineKeys>>>>,
         /// The base of its final stage: an id or `repository:tag` of this file, `scratch`,
         /// `unknown`, or an image with its registry's host, such as `docker.io/library/debian:12`.
         /// Or a base for each platform, and `default` for the others.
@@ -190,15 +194,15 @@ with_policy_keys! {
         from: Option<ShortOr<String, BTreeMap<String, Written<String>>>>,
         /// Whether its source names its parents by digest, so that only a commit moves them.
         #[schemars(with = "Option<bool>")]
-        pinned: Option<Spanned<bool>>,
+        pinned: Rare<Spanned<bool>>,
         /// The images that its other stages are built on.
         #[serde(default)]
         #[schemars(with = "Option<Vec<Written<String>>>")]
         copy_from: Vec<Written<String>>,
         /// The pipeline that builds it.
-        pipeline: Option<ShortOr<CodePipelineName, PipelineKeys>>,
+        pipeline: Rare<ShortOr<CodePipelineName, PipelineKeys>>,
         /// The team that owns it: a name under `owners`.
-        owner: Option<Written<String>>,
+        owner: Rare<Written<String>>,
     }
 }
 
@@ -342,8 +346,8 @@ pub(super) struct PartFile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PatienceKeys {
     /// With a critical finding.
-    pub(super) critical: Option<Written<Span>>,
-    pub(super) default: Option<Written<Span>>,
+    pub(super) critical: Rare<Written<Span>>,
+    pub(super) default: Rare<Written<Span>>,
 }
 
 /// When the fix of a finding is due, counted from its appearance.
@@ -351,11 +355,11 @@ pub(super) struct PatienceKeys {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct DeadlinesKeys {
     /// For critical findings.
-    pub(super) critical: Option<Written<Span>>,
+    pub(super) critical: Rare<Written<Span>>,
     /// For high findings.
-    pub(super) high: Option<Written<Span>>,
+    pub(super) high: Rare<Written<Span>>,
     /// For medium findings and everything below.
-    pub(super) medium: Option<Written<Span>>,
+    pub(super) medium: Rare<Written<Span>>,
 }
 
 /// A vulnerability that causes no rebuild.

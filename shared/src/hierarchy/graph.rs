@@ -1,20 +1,29 @@
 //! The checked hierarchy and its layout in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
+use super::adjacency::{Adjacency, Link, count, position};
+use super::below::{Below, below};
+use super::chains::Chains;
 use super::inspected::Inspected;
 use super::names::near;
 use super::registries::Registries;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
+use crate::finding::Severity;
 use crate::image::{EcrRegistry, ImageId, Repository};
 use crate::policy::{Limits, Mode};
+use crate::time::Span;
 
 /// All images and what each is built on. [`Hierarchy::parse`] checks it once; then it never
 /// changes.
 ///
-/// Its order is the *build order*: parents before children, otherwise by tier and id. It does not
-/// depend on the order in which the file lists the images.
+/// Its order is the *build order*: by tier, then by wave, then by id. So parents come before their
+/// children. It does not depend on the order in which the file lists the images.
+///
+/// What a method costs depends on its answer and not on how many other images there are, unless it
+/// says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     registries: Registries,
@@ -23,9 +32,15 @@ pub struct Hierarchy {
     /// In build order. An image's position is its number everywhere below.
     images: Vec<Image>,
     by_id: BTreeMap<ImageId, u32>,
-    by_repository: BTreeMap<Repository, Vec<u32>>,
+    /// Sorted by repository.
+    by_repository: Vec<u32>,
+    /// Those that have a pipeline, sorted by its name.
+    by_pipeline: Vec<u32>,
     parents: Adjacency,
     children: Adjacency,
+    below: Vec<Below>,
+    /// The limits of the owners that have one.
+    owner_limits: BTreeMap<String, u32>,
 }
 
 /// A parent or a child of an image.
@@ -46,22 +61,32 @@ impl Hierarchy {
         inspected: Inspected,
     ) -> Self {
         let by_id: BTreeMap<ImageId, u32> = images.iter().map(|image| image.id.clone()).zip(0..).collect();
-        let mut by_repository: BTreeMap<Repository, Vec<u32>> = BTreeMap::new();
-        for (image, number) in images.iter().zip(0..) {
-            by_repository.entry(image.repository.clone()).or_default().push(number);
+        let mut by_repository: Vec<u32> = (0..count(images.len())).collect();
+        let at = |number: &u32| &images[position(*number)];
+        by_repository.sort_by(|a, b| at(a).repository.cmp(&at(b).repository));
+        let mut by_pipeline = by_repository.clone();
+        by_pipeline.retain(|number| at(number).pipeline.is_some());
+        by_pipeline.sort_by(|a, b| pipeline(at(a)).cmp(&pipeline(at(b))).then(a.cmp(b)));
+        let parents = Adjacency::of_each(images.iter().map(|image| links(image, &by_id)));
+        let children = parents.reversed();
+        let below = below(&images, &children);
+        let owners = images.iter().filter_map(|image| image.owner.as_ref());
+        let owner_limits =
+            owners.filter_map(|owner| Some((owner.name.clone(), owner.max_concurrent_builds?)));
+        let owner_limits = owner_limits.collect();
+        Self {
+            registries,
+            limits,
+            inspected,
+            images,
+            by_id,
+            by_repository,
+            by_pipeline,
+            parents,
+            children,
+            below,
+            owner_limits,
         }
-        let parents: Vec<Vec<Link>> = images.iter().map(|image| links(image, &by_id)).collect();
-        let mut children = vec![Vec::new(); images.len()];
-        for (links, child) in parents.iter().zip(0..) {
-            for (kind, parent) in links {
-                children[position(*parent)].push((*kind, child));
-            }
-        }
-        for links in &mut children {
-            links.sort_unstable();
-        }
-        let (parents, children) = (Adjacency::new(&parents), Adjacency::new(&children));
-        Self { registries, limits, inspected, images, by_id, by_repository, parents, children }
     }
 
     /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.
@@ -85,6 +110,11 @@ impl Hierarchy {
     /// Returns the limits of the whole fleet.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Returns how many builds of an owner run at once, for each owner that has such a limit.
+    pub fn owner_limits(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.owner_limits.iter().map(|(owner, most)| (owner.as_str(), *most))
     }
 
     /// Returns which accounts and Regions the inventory surveys; none if the file has no
@@ -115,7 +145,15 @@ impl Hierarchy {
 
     /// Returns the images that are pushed to `repository`, in build order.
     pub fn in_repository(&self, repository: &Repository) -> impl Iterator<Item = &Image> + use<'_> {
-        self.by_repository.get(repository).into_iter().flatten().map(|number| self.at(*number))
+        let named = self.equal(&self.by_repository, |image| image.repository.cmp(repository));
+        named.iter().map(|number| self.at(*number))
+    }
+
+    /// Returns the images whose pipeline has that name, in build order. Pipelines of several
+    /// accounts and Regions may share a name.
+    pub fn with_pipeline(&self, name: &str) -> impl Iterator<Item = &Image> + use<'_> {
+        let named = self.equal(&self.by_pipeline, |image| pipeline(image).cmp(&Some(name)));
+        named.iter().map(|number| self.at(*number))
     }
 
     /// Returns the image that a person means by `name`: an id, or a declared `repository:tag`.
@@ -157,21 +195,46 @@ impl Hierarchy {
 
     /// Returns the set of all images.
     pub fn all(&self) -> ImageSet<'_> {
-        ImageSet::new(self, self.numbers().collect())
+        ImageSet::new(self, (0..count(self.images.len())).collect())
+    }
+
+    /// Returns the images of these ids. An id that is not in the hierarchy is left out.
+    pub fn select<'a>(&self, ids: impl IntoIterator<Item = &'a ImageId>) -> ImageSet<'_> {
+        let mut numbers: Vec<u32> = ids.into_iter().filter_map(|id| self.number(id)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        ImageSet::new(self, numbers)
     }
 
     /// Returns, for each image, the cost of the most expensive chain of images below it, itself not
-    /// counted: 0 for one that nothing is built on. The unit is that of `cost`.
-    pub fn longest_chain_below(&self, cost: impl Fn(&Image) -> u64) -> BTreeMap<&ImageId, u64> {
+    /// counted: 0 for one that nothing is built on. The unit is that of `cost`. This reads all
+    /// images.
+    pub fn longest_chain_below(&self, cost: impl Fn(&Image) -> u64) -> Chains<'_> {
         let mut below = vec![0_u64; self.images.len()];
-        for number in self.numbers().rev() {
+        for number in (0..count(self.images.len())).rev() {
             let chain = below[position(number)].saturating_add(cost(self.at(number)));
-            for (_, parent) in self.parents.of(number) {
+            for parent in self.parents.of(number) {
                 let longest = &mut below[position(*parent)];
                 *longest = (*longest).max(chain);
             }
         }
-        self.images.iter().map(|image| &image.id).zip(below).collect()
+        Chains::new(self, below)
+    }
+
+    /// Returns how many images the longest chain below an image has.
+    pub fn builds_below(&self, id: &ImageId) -> Option<u32> {
+        self.below(id).map(|below| below.builds)
+    }
+
+    /// Returns how long it takes at most to build an image and then everything below it, if builds
+    /// wait only for their parents: each takes its `maxBuildTime`.
+    pub fn time_to_build(&self, id: &ImageId) -> Option<Span> {
+        self.below(id).map(|below| below.time)
+    }
+
+    /// Returns the lowest severity that an image, or any image below it, counts.
+    pub fn lowest_counted(&self, id: &ImageId) -> Option<Severity> {
+        self.below(id).map(|below| below.lowest)
     }
 
     /// Returns the top of an image's `from` chain inside the hierarchy, which may be the image
@@ -196,15 +259,22 @@ impl Hierarchy {
         &self.images[position(number)]
     }
 
-    pub(super) fn neighbours(&self, number: u32, direction: Direction) -> &[Link] {
+    pub(super) fn neighbours(&self, number: u32, direction: Direction) -> &[u32] {
         match direction {
             Direction::Ancestors => self.parents.of(number),
             Direction::Descendants => self.children.of(number),
         }
     }
 
-    fn numbers(&self) -> impl DoubleEndedIterator<Item = u32> + use<> {
-        0..u32::try_from(self.images.len()).unwrap_or(u32::MAX)
+    fn below(&self, id: &ImageId) -> Option<&Below> {
+        self.number(id).map(|number| &self.below[position(number)])
+    }
+
+    /// Returns the numbers of a sorted row that are equal to what is looked for.
+    fn equal<'n>(&self, sorted: &'n [u32], order: impl Fn(&Image) -> Ordering) -> &'n [u32] {
+        let start = sorted.partition_point(|number| order(self.at(*number)).is_lt());
+        let length = sorted[start..].partition_point(|number| order(self.at(*number)).is_eq());
+        &sorted[start..start + length]
     }
 
     fn edges<'h>(
@@ -212,8 +282,8 @@ impl Hierarchy {
         number: Option<u32>,
         links: &'h Adjacency,
     ) -> impl Iterator<Item = Edge<'h>> + use<'h> {
-        let links = number.map(|number| links.of(number)).unwrap_or_default();
-        links.iter().map(|(kind, number)| Edge { kind: *kind, image: self.at(*number) })
+        let links = number.into_iter().flat_map(|number| links.links(number));
+        links.map(|(kind, number)| Edge { kind, image: self.at(number) })
     }
 
     fn unknown(&self, name: &str) -> UnknownImage {
@@ -221,36 +291,8 @@ impl Hierarchy {
     }
 }
 
-/// One end of an edge: what the child takes, and the number of the image there.
-pub(super) type Link = (ParentKind, u32);
-
-/// Everybody's links in one row, and where each image's begin: a million images are two
-/// allocations, not a million.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Adjacency {
-    starts: Vec<usize>,
-    links: Vec<Link>,
-}
-
-impl Adjacency {
-    fn new(of_each: &[Vec<Link>]) -> Self {
-        let mut starts = vec![0];
-        starts.extend(of_each.iter().scan(0, |end, links| {
-            *end += links.len();
-            Some(*end)
-        }));
-        Self { starts, links: of_each.concat() }
-    }
-
-    fn of(&self, number: u32) -> &[Link] {
-        let position = position(number);
-        &self.links[self.starts[position]..self.starts[position + 1]]
-    }
-}
-
-/// Returns the place of an image's number in a row.
-pub(super) const fn position(number: u32) -> usize {
-    number as usize
+fn pipeline(image: &Image) -> Option<&str> {
+    image.pipeline.as_ref().map(|pipeline| pipeline.name.as_str())
 }
 
 /// Returns an image's parents inside the hierarchy, `from` first, each once for each kind.
@@ -259,14 +301,10 @@ fn links(image: &Image, by_id: &BTreeMap<ImageId, u32>) -> Vec<Link> {
     // Of the layers of one platform alone, nothing follows for the others.
     let of_platforms = image.from_on.values().map(|parent| (ParentKind::CopyFrom, parent));
     let copied = image.copy_from.iter().map(|parent| (ParentKind::CopyFrom, parent));
-    let mut seen = BTreeSet::new();
-    std::iter::once(from)
-        .chain(of_platforms)
-        .chain(copied)
-        .filter_map(|(kind, parent)| match parent {
-            Parent::Image(id) => Some((kind, *by_id.get(id)?)),
-            Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => None,
-        })
-        .filter(|link| seen.insert(*link))
-        .collect()
+    let mut links = Vec::with_capacity(1 + image.copy_from.len());
+    for (kind, parent) in std::iter::once(from).chain(of_platforms).chain(copied) {
+        let Parent::Image(id) = parent else { continue };
+        links.extend(by_id.get(id).map(|number| (kind, *number)).filter(|link| !links.contains(link)));
+    }
+    links
 }

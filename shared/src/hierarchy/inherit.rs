@@ -6,8 +6,8 @@ use super::Tier;
 use super::draft::{Draft, place, read_family};
 use super::error::{Problem, Report};
 use super::file::{
-    DeadlinesKeys, FleetKeys, HasPolicy as _, LastDay, PatienceKeys, PolicyKeys, SuppressKeys, TierKeys,
-    TiersKeys,
+    DeadlinesKeys, FleetKeys, HasPolicy as _, LastDay, PatienceKeys, PolicyKeys, Rare, SuppressKeys,
+    TierKeys, TiersKeys,
 };
 use super::warning::Advice;
 use super::written::{ShortOr, Written, at_least_one};
@@ -130,18 +130,14 @@ fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Pol
 }
 
 /// Replaces an inherited value by a written one.
-fn set<T, U: From<T>>(target: &mut U, written: Option<Written<T>>, report: &mut Report<'_>) {
+fn set<T, U: From<T>>(target: &mut U, written: Rare<Written<T>>, report: &mut Report<'_>) {
     if let Some(value) = written.and_then(|written| written.read(report)) {
         *target = value.into();
     }
 }
 
-fn set_patience(
-    target: &mut Patience,
-    written: Option<ShortOr<Span, PatienceKeys>>,
-    report: &mut Report<'_>,
-) {
-    match written {
+fn set_patience(target: &mut Patience, written: Rare<ShortOr<Span, PatienceKeys>>, report: &mut Report<'_>) {
+    match written.map(|written| *written) {
         None => {}
         Some(ShortOr::Short(span)) => {
             if let Some(span) = span.read(report) {
@@ -155,7 +151,7 @@ fn set_patience(
     }
 }
 
-fn set_deadlines(target: &mut Deadlines, written: Option<DeadlinesKeys>, report: &mut Report<'_>) {
+fn set_deadlines(target: &mut Deadlines, written: Rare<DeadlinesKeys>, report: &mut Report<'_>) {
     let Some(keys) = written else { return };
     set(&mut target.critical, keys.critical, report);
     set(&mut target.high, keys.high, report);

@@ -25,10 +25,13 @@ use super::warning::Warning;
 use super::{Builder, Hierarchy, Image, Owner, claims};
 use crate::time::Timestamp;
 
-/// The largest file that is read, in bytes: more than a hundred thousand images.
-const LARGEST_FILE: usize = 16 * 1024 * 1024;
+/// How much YAML one file may hold, counted in its values and keys: more than a million images.
+const MOST_NODES: usize = 16 * 1024 * 1024;
 
 impl Hierarchy {
+    /// The largest file that is read, in bytes: hundreds of thousands of images.
+    pub const LARGEST_FILE: usize = 64 * 1024 * 1024;
+
     /// Reads and checks a hierarchy file. `file` is its name, for messages only.
     ///
     /// If the text is YAML with known keys, the error holds all errors, in the order of the file.
@@ -79,20 +82,25 @@ fn load<'f>(yaml: &str, texts: &'f PartTexts, report: &mut Report<'f>) -> Option
     let builders = declared::builders(file.builders, report);
     let owners = declared::owners(file.owners, report);
     let declared = (registries.as_ref(), &builders, &owners);
-    let mut draft = |(n, image)| Draft::read(n, image, &fleet, declared, report);
-    let mut read: Vec<Option<Vec<Draft>>> = images.into_iter().enumerate().map(&mut draft).collect();
+    let mut drafts: Vec<Draft> = Vec::with_capacity(images.len());
+    let mut complete = true;
+    for (entry, image) in images.into_iter().enumerate() {
+        match Draft::read(entry, image, &fleet, declared, report) {
+            Some(lines) => drafts.extend(lines),
+            None => complete = false,
+        }
+    }
     let mut suppressed = Vec::new();
     for part in parts::parts(file.parts, report) {
-        let Some((drafts, suppress)) = read_part(&part, texts, &fleet, declared, report) else {
-            read.push(None);
+        let Some((read, suppress)) = read_part(&part, texts, &fleet, declared, report) else {
+            complete = false;
             continue;
         };
-        read.extend(drafts);
+        complete &= read.iter().all(Option::is_some);
+        drafts.extend(read.into_iter().flatten().flatten());
         suppressed.push(suppress);
     }
     report.enter(0);
-    let complete = read.iter().all(Option::is_some);
-    let mut drafts: Vec<Draft> = read.into_iter().flatten().flatten().collect();
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
             suppress.apply(&mut drafts, complete, report);
@@ -178,9 +186,24 @@ fn read_part<'f>(
 
 /// Puts the images in build order; nothing if one has no known base.
 fn assemble(drafts: Vec<Draft>, lineages: Vec<Lineage>, order: &[usize]) -> Option<Vec<Image>> {
+    if order.len() != drafts.len() {
+        return None;
+    }
     let images = drafts.into_iter().zip(lineages).map(|(draft, lineage)| image(draft, lineage));
-    let mut images: Vec<Option<Image>> = images.collect();
-    order.iter().map(|index| images[*index].take()).collect()
+    let mut images: Vec<Image> = images.collect::<Option<_>>()?;
+    let mut place_of = vec![0; order.len()];
+    for (place, index) in order.iter().enumerate() {
+        place_of[*index] = place;
+    }
+    // In place: a large hierarchy does not fit into the memory twice.
+    for index in 0..images.len() {
+        while place_of[index] != index {
+            let place = place_of[index];
+            images.swap(index, place);
+            place_of.swap(index, place);
+        }
+    }
+    Some(images)
 }
 
 fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
@@ -202,8 +225,8 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
 }
 
 fn read<T: DeserializeOwned>(yaml: &str, report: &mut Report<'_>) -> Option<T> {
-    if yaml.len() > LARGEST_FILE {
-        report.add(Location::UNKNOWN, Problem::TooLarge { limit: LARGEST_FILE });
+    if yaml.len() > Hierarchy::LARGEST_FILE {
+        report.add(Location::UNKNOWN, Problem::TooLarge { limit: Hierarchy::LARGEST_FILE });
         return None;
     }
     serde_saphyr::from_str_with_options(yaml, options())
@@ -211,13 +234,13 @@ fn read<T: DeserializeOwned>(yaml: &str, report: &mut Report<'_>) -> Option<T> {
         .ok()
 }
 
-/// Returns the parser's limits. [`LARGEST_FILE`] bounds the text itself, so these limits only bound
-/// what aliases multiply.
+/// Returns the parser's limits. [`Hierarchy::LARGEST_FILE`] bounds the text itself, so these limits
+/// mostly bound what aliases multiply.
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_events: 2 * LARGEST_FILE,
-            max_nodes: LARGEST_FILE,
+            max_events: 2 * MOST_NODES,
+            max_nodes: MOST_NODES,
             max_depth: 16,
             max_merge_keys: 50_000,
             // A hierarchy has one set of defaults and thousands of images that repeat it.

@@ -4,7 +4,10 @@
 //! and in which [`Direction`] to go. An [`ImageSet`] is the answer. Only this module knows the
 //! graph's layout in memory.
 
+mod adjacency;
 mod advise;
+mod below;
+mod chains;
 mod claims;
 mod declared;
 mod draft;
@@ -32,6 +35,7 @@ mod upstream;
 mod warning;
 mod written;
 
+pub use chains::Chains;
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
 pub use graph::{Edge, Hierarchy};
 pub use image::{

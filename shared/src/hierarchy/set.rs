@@ -1,10 +1,13 @@
 //! The answer to a query.
 
-use std::collections::BTreeMap;
-
+use super::adjacency::position;
 use super::graph::Hierarchy;
 use super::{Direction, Image};
 use crate::image::ImageId;
+
+/// A set with fewer than one in so many of the images that its numbers span looks for parents among
+/// its own numbers. A larger one has a row for the span.
+const SPARSE: usize = 32;
 
 /// Some images of one hierarchy. Sets are combined only with sets of the same hierarchy.
 #[derive(Debug, Clone)]
@@ -68,22 +71,78 @@ impl<'h> ImageSet<'h> {
     /// Returns the images by their earliest build: the first wave has the images without a parent
     /// in the set. Each other wave has those whose last parent in the set is in the wave before.
     pub fn waves(&self) -> Vec<Vec<&'h Image>> {
-        let mut wave_of: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut waves: Vec<Vec<&'h Image>> = Vec::new();
-        for number in &self.numbers {
-            let parents = self.hierarchy.neighbours(*number, Direction::Ancestors);
-            let wave =
-                parents.iter().filter_map(|(_, parent)| wave_of.get(parent)).max().map_or(0, |last| last + 1);
-            wave_of.insert(*number, wave);
-            if wave == waves.len() {
-                waves.push(Vec::new());
-            }
-            waves[wave].push(self.hierarchy.at(*number));
+        let wave_of = self.wave_of_each();
+        let mut sizes = vec![0; wave_of.iter().max().map_or(0, |last| position(*last) + 1)];
+        for wave in &wave_of {
+            sizes[position(*wave)] += 1;
+        }
+        let mut waves: Vec<Vec<&'h Image>> = sizes.into_iter().map(Vec::with_capacity).collect();
+        for (number, wave) in self.numbers.iter().zip(wave_of) {
+            waves[position(wave)].push(self.hierarchy.at(*number));
         }
         waves
     }
 
+    /// Returns the wave of each image, in build order.
+    fn wave_of_each(&self) -> Vec<u32> {
+        let (Some(first), Some(last)) = (self.numbers.first(), self.numbers.last()) else {
+            return Vec::new();
+        };
+        let span = position(last - first) + 1;
+        if span / SPARSE > self.numbers.len() { self.sparse_waves() } else { self.dense_waves(*first, span) }
+    }
+
+    fn dense_waves(&self, first: u32, span: usize) -> Vec<u32> {
+        // One more than the wave, so that 0 is an image that is not in the set.
+        let mut after = vec![0_u32; span];
+        let wave = |number: &u32| {
+            let above = self.parents(*number).iter().filter_map(|parent| parent.checked_sub(first));
+            let wave = above.map(|parent| after[position(parent)]).max().unwrap_or(0);
+            after[position(number - first)] = wave + 1;
+            wave
+        };
+        let mut waves = Vec::with_capacity(self.numbers.len());
+        waves.extend(self.numbers.iter().map(wave));
+        waves
+    }
+
+    fn sparse_waves(&self) -> Vec<u32> {
+        let mut waves = Vec::with_capacity(self.numbers.len());
+        for number in &self.numbers {
+            let above =
+                self.parents(*number).iter().filter_map(|above| self.numbers.binary_search(above).ok());
+            waves.push(above.map(|at| waves[at] + 1).max().unwrap_or(0));
+        }
+        waves
+    }
+
+    fn parents(&self, number: u32) -> &'h [u32] {
+        self.hierarchy.neighbours(number, Direction::Ancestors)
+    }
+
     fn filter(&self, keep: impl Fn(u32) -> bool) -> Self {
         Self::new(self.hierarchy, self.numbers.iter().copied().filter(|number| keep(*number)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparse_and_a_dense_set_have_the_same_waves() {
+        let hierarchy = crate::hierarchy::query::tests::tangled(400);
+        for step in 1..90 {
+            let numbers: Vec<u32> = (step..400).step_by(position(step)).collect();
+            let span = position(numbers[numbers.len() - 1] - numbers[0]) + 1;
+            let set = ImageSet::new(&hierarchy, numbers.clone());
+            let dense = set.dense_waves(numbers[0], span);
+            assert_eq!(set.sparse_waves(), dense, "each {step}th image");
+            let waves = set.waves();
+            assert_eq!(waves.iter().map(Vec::len).sum::<usize>(), numbers.len());
+            for (image, wave) in set.iter().zip(dense) {
+                assert!(waves[position(wave)].iter().any(|other| other.id == image.id));
+            }
+        }
     }
 }

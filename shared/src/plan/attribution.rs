@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::Context;
 use super::due::{Deadline, Due};
 use super::limits::MOST_INEFFECTIVE;
-use super::origin::{Origin, origin};
+use super::origin::{Origin, Parents, origin};
 use super::{AwaitedScan, Cause, Goal};
 use crate::facts::Version;
 use crate::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::UnknownFix;
+use crate::record::Ineffective;
 use crate::time::Timestamp;
 
 /// How many rebuilds Patchwave tries for one finding before it quarantines the finding: one, and
@@ -46,8 +47,15 @@ pub(super) struct Attribution<'a> {
     pub(super) severity: Option<Severity>,
     /// When the most urgent finding that a rebuild can help is due.
     pub(super) due: Option<Due>,
+    /// By when a rebuild keeps the deadlines of the findings that it can help, tries apart. They
+    /// count from when the image was first enforced, if that is later.
+    pub(super) keep_by: Option<Timestamp>,
     /// When each finding that counts here appeared.
     pub(super) seen: BTreeMap<FindingKey, Timestamp>,
+    /// Whether an image below waits for a scan of this one.
+    pub(super) is_awaited: bool,
+    /// Other images in scope whose scans list a finding that this image answers for.
+    pub(super) carriers: BTreeMap<FindingKey, BTreeSet<&'a ImageId>>,
 }
 
 /// The attribution of every image, and the scans that it waits for.
@@ -55,6 +63,7 @@ pub(super) struct Attribution<'a> {
 pub(super) struct Attributions<'a> {
     pub(super) of: BTreeMap<&'a ImageId, Attribution<'a>>,
     pub(super) scans: BTreeSet<AwaitedScan>,
+    in_vain: BTreeMap<&'a ImageId, InVain>,
 }
 
 /// One finding that counts on the image that carries it.
@@ -74,16 +83,19 @@ struct Counted<'a> {
 /// Finds the image that each finding belongs to, for every finding that counts on an image in
 /// scope.
 pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
-    let mut attributions = Attributions::default();
+    let mut attributions = Attributions { in_vain: in_vain(context), ..Attributions::default() };
     // Images that wait for the same parent's scan of the same finding. If that scan does not
     // complete in time, one of them tries a rebuild.
+    let mut parents = Parents::default();
     let mut waiting: BTreeMap<(&'a ImageId, FindingKey), Vec<(&'a Image, Counted<'a>)>> = BTreeMap::new();
     for carrier in context.images() {
         for counted in counted(context, carrier, &mut attributions) {
-            match origin(context, carrier, counted.finding, counted.appeared) {
+            match origin(context, &mut parents, carrier, counted.finding, counted.appeared) {
                 Origin::Introduced(owner) => assign(context, &mut attributions, owner, &counted),
                 Origin::Stale(stale) => {
                     note_due(context, &mut attributions, &counted);
+                    note_keep_by(context, &mut attributions, &counted);
+                    note_carrier(&mut attributions, &stale.id, &counted);
                     attributions.of.entry(&stale.id).or_default().is_stale = true;
                     if stale.id != carrier.id {
                         attributions.of.entry(&carrier.id).or_default().above.insert(&stale.id);
@@ -102,6 +114,10 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     for ((parent, _), waiters) in waiting {
         let tries = waiters.iter().map(|(owner, _)| *owner).min_by_key(|owner| &owner.id);
         for (owner, counted) in &waiters {
+            note_carrier(&mut attributions, parent, counted);
+            note_carrier(&mut attributions, &owner.id, counted);
+        }
+        for (owner, counted) in &waiters {
             let is_overdue = waited_enough(context, parent, owner, counted);
             if is_overdue && is_retried(owner, counted.finding, counted.coverage) {
                 // Its tries would never end, and it may be the parent's.
@@ -118,6 +134,7 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
                 attributions.of.entry(&counted.carrier.id).or_default().scan_is_overdue = true;
             } else {
                 attributions.of.entry(&counted.carrier.id).or_default().unscanned.insert(parent);
+                attributions.of.entry(parent).or_default().is_awaited = true;
             }
         }
     }
@@ -185,6 +202,13 @@ fn note_due<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, coun
     }
 }
 
+fn note_keep_by<'a>(context: &Context<'a>, attributions: &mut Attributions<'a>, counted: &Counted<'a>) {
+    let appeared = counted.appeared.max(context.enforced_since(&counted.carrier.id));
+    let (at, _) = due(context, &Counted { appeared, ..*counted });
+    let keep_by = &mut attributions.of.entry(&counted.carrier.id).or_default().keep_by;
+    *keep_by = Some(keep_by.map_or(at, |earlier| earlier.min(at)));
+}
+
 /// When the finding is due, and whether its carrier runs in production.
 fn due(context: &Context<'_>, counted: &Counted<'_>) -> (Timestamp, bool) {
     let Counted { carrier, severity, exploited, appeared, .. } = *counted;
@@ -239,14 +263,15 @@ fn assign<'a>(
     owner: &'a Image,
     counted: &Counted<'a>,
 ) {
+    note_carrier(attributions, &owner.id, counted);
     // The owner's own scan describes its package best: the carrier may have another version of it.
     let own = context.current(&owner.id).and_then(|version| listed(version, &counted.finding.key));
     let (finding, coverage) = own.unwrap_or((counted.finding, counted.coverage));
     if owner.id != counted.carrier.id {
         attributions.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
     }
+    let tries = tried(attributions, context, owner, finding);
     let attribution = attributions.of.entry(&owner.id).or_default();
-    let tries = tried(context, owner, finding);
     let goal = match help(owner, finding, coverage, tries) {
         Help::Rebuild(goal) => goal,
         Help::None(because) => {
@@ -267,9 +292,7 @@ fn assign<'a>(
     };
     // Many carriers may pass on the same finding. They make one cause, with the highest severity
     // and the earliest time among them.
-    let same =
-        attribution.causes.iter().find(|c| c.finding == cause.finding && c.goal == cause.goal).cloned();
-    let merged = match same {
+    let merged = match same_cause(&attribution.causes, &cause) {
         None => cause,
         Some(same) => {
             attribution.causes.remove(&same);
@@ -283,9 +306,30 @@ fn assign<'a>(
     };
     attribution.causes.insert(merged);
     // A finding that a try did not fix is no more urgent than one that appears then.
-    let last = context.record(&owner.id).tries.filter(|_| is_retried(owner, finding, coverage));
+    let is_try = is_retried(owner, finding, coverage);
+    if !is_try {
+        note_keep_by(context, attributions, counted);
+    }
+    let last = context.record(&owner.id).tries.filter(|_| is_try);
     let appeared = last.map_or(counted.appeared, |tries| counted.appeared.max(tries.last));
     note_due(context, attributions, &Counted { appeared, ..*counted });
+}
+
+/// Returns the cause of the same finding and goal.
+fn same_cause(causes: &BTreeSet<Cause>, cause: &Cause) -> Option<Cause> {
+    let first =
+        Cause { severity: Severity::Unrated, exploited: false, since: Timestamp::MIN, ..cause.clone() };
+    let next = causes.range(first..).next();
+    next.filter(|next| next.finding == cause.finding && next.goal == cause.goal).cloned()
+}
+
+/// Notes that `owner` answers for a finding of another image.
+fn note_carrier<'a>(attributions: &mut Attributions<'a>, owner: &'a ImageId, counted: &Counted<'a>) {
+    if *owner == counted.carrier.id {
+        return;
+    }
+    let of_owner = attributions.of.entry(owner).or_default();
+    of_owner.carriers.entry(counted.finding.key.clone()).or_default().insert(&counted.carrier.id);
 }
 
 enum Help {
@@ -328,9 +372,7 @@ fn help(owner: &Image, finding: &Finding, coverage: Coverage, tries: u32) -> Hel
 /// Returns the finding as a platform of `version` lists it, and what that platform's scan covers.
 fn listed<'a>(version: &'a Version, key: &FindingKey) -> Option<(&'a Finding, Coverage)> {
     version.platforms.values().find_map(|manifest| match &manifest.scan {
-        Scan::Complete { findings, coverage, .. } => {
-            findings.iter().find(|finding| finding.key == *key).map(|finding| (finding, *coverage))
-        }
+        Scan::Complete { findings, coverage, .. } => findings.get(key).map(|finding| (finding, *coverage)),
         _ => None,
     })
 }
@@ -341,16 +383,33 @@ fn is_retried(owner: &Image, finding: &Finding, coverage: Coverage) -> bool {
 }
 
 /// Returns how many builds from the present inputs were made for this finding and did not fix it.
-fn tried(context: &Context<'_>, owner: &Image, finding: &Finding) -> u32 {
-    let ineffective = &context.record(&owner.id).ineffective;
-    if ineffective.is_empty() {
-        return 0;
-    }
-    let inputs = context.inputs(owner);
-    let given_up = ineffective.values().filter(|entry| entry.inputs == inputs && entry.builds >= TRIES);
-    if given_up.count() >= MOST_INEFFECTIVE {
+fn tried(attributions: &Attributions<'_>, context: &Context<'_>, owner: &Image, finding: &Finding) -> u32 {
+    let Some(in_vain) = attributions.in_vain.get(&owner.id) else { return 0 };
+    if in_vain.given_up >= MOST_INEFFECTIVE {
         return TRIES;
     }
-    let entry = ineffective.get(&finding.key);
-    entry.filter(|entry| entry.inputs == inputs && entry.fix == finding.fix).map_or(0, |entry| entry.builds)
+    let entry = context.record(&owner.id).ineffective.get(&finding.key);
+    entry
+        .filter(|entry| entry.inputs == in_vain.inputs && entry.fix == finding.fix)
+        .map_or(0, |entry| entry.builds)
+}
+
+/// What builds of one image did not fix, as far as it is the same for all its findings.
+struct InVain {
+    /// The present inputs.
+    inputs: String,
+    /// How many findings were tried as often as Patchwave tries from these inputs.
+    given_up: usize,
+}
+
+/// Returns it for each image that has any.
+fn in_vain<'a>(context: &Context<'a>) -> BTreeMap<&'a ImageId, InVain> {
+    let of = |image: &'a Image| {
+        let ineffective = &context.record(&image.id).ineffective;
+        let inputs = (!ineffective.is_empty()).then(|| context.inputs(image))?;
+        let is_given_up = |entry: &&Ineffective| entry.inputs == inputs && entry.builds >= TRIES;
+        let given_up = ineffective.values().filter(is_given_up).count();
+        Some((&image.id, InVain { inputs, given_up }))
+    };
+    context.images().filter_map(of).collect()
 }

@@ -37,14 +37,13 @@ impl<'a> Context<'a> {
         let mut context =
             Self { hierarchy, facts, ceiling, now, images: Vec::new(), records: BTreeMap::new() };
         let mut verdicts = Vec::new();
-        for image in hierarchy.images() {
-            if !facts.images.contains_key(&image.id) {
-                continue;
-            }
+        for image in hierarchy.select(facts.images.keys()).iter() {
             let (record, proofs) = resolve(hierarchy, facts, image, now);
             context.images.push(image);
             context.records.insert(&image.id, record);
-            verdicts.extend(proofs);
+            if !facts.carriers.contains(&image.id) {
+                verdicts.extend(proofs);
+            }
         }
         (context, verdicts)
     }
@@ -52,6 +51,12 @@ impl<'a> Context<'a> {
     /// Returns the images in scope, parents before children.
     pub(super) fn images(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
         self.images.iter().copied()
+    }
+
+    /// Returns the images that are decided about, parents before children: all but those that were
+    /// observed for what they carry.
+    pub(super) fn decided(&self) -> impl DoubleEndedIterator<Item = &'a Image> + '_ {
+        self.images().filter(|image| !self.facts.carriers.contains(&image.id))
     }
 
     pub(super) fn facts_of(&self, id: &ImageId) -> Option<&'a ImageFacts> {
@@ -140,6 +145,11 @@ impl<'a> Context<'a> {
         let revision = self.current(&image.id)?.revision.as_deref()?;
         let is_commit = matches!(revision.len(), 40 | 64) && revision.bytes().all(|b| b.is_ascii_hexdigit());
         is_commit.then_some(revision)
+    }
+
+    /// Returns since when the image has been enforced: now, if it was not until now.
+    pub(super) fn enforced_since(&self, id: &ImageId) -> Timestamp {
+        self.record(id).enforced_since.unwrap_or(self.now)
     }
 
     /// Returns when `finding` appeared on `id`. The scanner's time is best, then the time when

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
+use super::deadline::{KeepBy, must_start_today};
 use super::due::Due;
 use super::hold::FROM_UNKNOWN;
 use super::pipeline;
@@ -17,7 +18,7 @@ use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line, Parent};
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::{Ended, PendingProof};
+use crate::record::{Ended, PendingProof, Ready};
 use crate::time::{Span, Timestamp};
 
 /// The decision about one image.
@@ -29,8 +30,10 @@ pub(super) struct Decision<'a> {
     /// Since when the image, or an ancestor whose change it will follow, has been about to change.
     /// Nothing if it is settled.
     pub(super) moving_since: Option<Timestamp>,
-    /// Whether the image waits only for time, a build or a scan, so that each tick must plan it.
+    /// Whether the image waits only for time, a build or a scan, so that a tick must look at it.
     pub(super) unsettled: bool,
+    /// Its place in the queue, if it starts now or waits for nothing but a slot.
+    pub(super) ready: Option<Ready>,
 }
 
 /// All decisions, as they are made: parents before children.
@@ -44,7 +47,7 @@ pub(super) fn decide<'a>(
 ) -> Decisions<'a> {
     let mut decisions = Decisions::new();
     let nothing = Attribution::default();
-    for image in context.images() {
+    for image in context.decided() {
         let attribution = attributions.of.get(&image.id).unwrap_or(&nothing);
         let reasons = reasons.remove(&image.id).unwrap_or_default();
         let decision =
@@ -71,6 +74,7 @@ impl<'a> Candidate<'_, 'a> {
             reasons: Vec::new(),
             moving_since: self.moving_since(hold.as_ref()),
             unsettled: self.is_unsettled(hold.as_ref()),
+            ready: None,
             hold,
         }
     }
@@ -240,7 +244,7 @@ impl<'a> Candidate<'_, 'a> {
     /// Holds the image for a parent that is about to change for reasons older than the image's own
     /// wait, or for a parent that has no version.
     fn waiting_on_moving(&self) -> Option<Hold> {
-        let since = self.context.record(&self.image.id).waiting_since.unwrap_or(self.context.now);
+        let since = self.waiting_since();
         let parent = self.context.hierarchy.parents(&self.image.id).find(|parent| {
             let id = &parent.image.id;
             let is_moving =
@@ -254,6 +258,17 @@ impl<'a> Candidate<'_, 'a> {
                 || (!self.reasons.active.is_empty() && self.context.current(id).is_none())
         })?;
         Some(self.waiting_on(&parent.image.id))
+    }
+
+    /// Returns since when the image has waited. A child that no pass has reached yet, on the walk
+    /// over the children of a settled parent, has waited since that settled. So a parent that
+    /// changes every hour cannot make it wait again and again.
+    fn waiting_since(&self) -> Timestamp {
+        let parents = self.context.hierarchy.parents(&self.image.id);
+        let walks = parents.filter_map(|parent| self.context.record(&parent.image.id).rolling.as_ref());
+        let reached_from = || walks.map(|walk| walk.since).min();
+        let waiting_since = self.context.record(&self.image.id).waiting_since;
+        waiting_since.or_else(reached_from).unwrap_or(self.context.now)
     }
 
     /// Whether the build of a parent has run longer than `maxBuildTime`. Such a build may never
@@ -480,24 +495,35 @@ impl<'a> Candidate<'_, 'a> {
 ///
 /// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
 /// comes closer with time, so no image waits forever. Among equals the image with the longest chain
-/// of builds below it goes first.
+/// of builds below it goes first. The limit of the day counts a start that would miss its deadline
+/// tomorrow, and does not hold it.
 pub(super) fn order<'a>(
     context: &Context<'a>,
-    due: &BTreeMap<&'a ImageId, Due>,
+    (due, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
 ) -> Vec<(&'a Image, Timestamp)> {
     let due = |image: &Image| due.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    // This reads the whole hierarchy, so it is skipped if there is nothing to compare.
-    let below = if ready.len() > 1 { context.hierarchy.longest_chain_below(|_| 1) } else { BTreeMap::new() };
-    ready.sort_by_key(|image| (due(image), Reverse(below.get(&image.id)), &image.id));
+    let below = |image: &Image| context.hierarchy.builds_below(&image.id);
+    ready.sort_by_cached_key(|image| (due(image), Reverse(below(image)), &image.id));
     let mut slots = Slots::free(context, running);
     let mut starting = Vec::new();
     let mut limited = BTreeMap::new();
     for image in ready {
-        match slots.take(image) {
+        let reasons =
+            decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
+        let must_start_today = must_start_today(context, image, reasons, keep_by);
+        if let Some(decision) = decisions.get_mut(&image.id) {
+            let owner = image.owner.as_ref().filter(|owner| owner.max_concurrent_builds.is_some());
+            decision.ready = Some(Ready {
+                owner: owner.map(|owner| owner.name.clone()),
+                due: due(image).unwrap_or(context.now),
+                chain: below(image).unwrap_or_default(),
+            });
+        }
+        match slots.take(image, must_start_today) {
             Ok(()) => starting.push(image),
             Err(limit) => {
                 limited.insert(image.id.clone(), Hold::AtLimit { limit });
@@ -533,8 +559,8 @@ impl<'a> Slots<'a> {
     }
 
     /// Takes a slot for the image, or says which limit is reached.
-    fn take(&mut self, image: &'a Image) -> Result<(), Limit> {
-        if self.today == 0 {
+    fn take(&mut self, image: &'a Image, must_start_today: bool) -> Result<(), Limit> {
+        if self.today == 0 && !must_start_today {
             return Err(Limit::StartsPerDay);
         }
         if self.builds == 0 {
@@ -547,7 +573,7 @@ impl<'a> Slots<'a> {
             }
             *running += 1;
         }
-        self.today -= 1;
+        self.today = self.today.saturating_sub(1);
         self.builds -= 1;
         Ok(())
     }

@@ -47,6 +47,7 @@ pub(super) fn start(
         key,
         no_cache,
         due,
+        keeps_deadline: false,
     })
 }
 

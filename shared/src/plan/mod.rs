@@ -4,8 +4,10 @@ mod attribution;
 mod built_on;
 mod claims;
 mod context;
+mod deadline;
 mod decide;
 mod due;
+mod forecast;
 mod hold;
 mod judge;
 mod limits;
@@ -20,6 +22,7 @@ mod reasons;
 mod recheck;
 mod record;
 mod retry;
+mod schedule;
 mod slots;
 mod start;
 mod tried;
@@ -33,10 +36,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use due::{Deadline, Due};
+pub use forecast::{Shortfall, shortfall};
 pub use hold::{Awaited, Hold, Limit};
 pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
 pub use reason::{Cause, Evidence, Goal, Reason};
+pub use recheck::TICK;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
 
@@ -91,23 +96,23 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let (context, proofs) = Context::resolved(hierarchy, facts, ceiling, now);
     let mut plan = Plan { proofs, ..Plan::default() };
 
-    let attributions = attribution::attribution(&context);
-    let reasons =
-        context.images().map(|image| (&image.id, reasons_of(&context, image, &attributions))).collect();
-    let mut decisions = decide::decide(&context, &attributions, reasons);
+    let (attributions, mut decisions) = decided(&context);
     plan.freed = slots::freed(&context);
     let running: Vec<&ImageId> = facts.slots.held_by.difference(&plan.freed).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
-    let ready = decide::order(&context, &due, &mut decisions, &running);
+    let keep_by = urgency::keep_by(&context, &attributions, &decisions);
+    let ready = decide::order(&context, (&due, &keep_by), &mut decisions, &running);
 
     for (image, due) in ready {
         let reasons =
             decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
-        plan.starts.extend(make_start::start(&context, image, reasons, due));
+        let start = make_start::start(&context, image, reasons, due);
+        let keeps_deadline = deadline::must_start_today(&context, image, reasons, &keep_by);
+        plan.starts.extend(start.map(|start| Start { keeps_deadline, ..start }));
     }
     plan.records = record::changed(&context, &attributions, &decisions);
     plan.notices = notice::unsent(&context, &attributions, &decisions, &plan.records);
-    plan.recheck_at = recheck::recheck_at(&context, &decisions);
+    plan.recheck_at = recheck::first(&context, decisions.keys(), &plan.records);
     plan.unknown = unknowns::unknowns(&context, &attributions, &plan.records);
     plan.scans = attributions.scans;
     plan.scans.extend(unscanned_proofs(&context));
@@ -125,6 +130,15 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     plan
 }
 
+/// Decides about every image, as if no limit existed.
+fn decided<'a>(context: &Context<'a>) -> (attribution::Attributions<'a>, decide::Decisions<'a>) {
+    let attributions = attribution::attribution(context);
+    let reasons =
+        context.decided().map(|image| (&image.id, reasons_of(context, image, &attributions))).collect();
+    let decisions = decide::decide(context, &attributions, reasons);
+    (attributions, decisions)
+}
+
 fn reasons_of<'a>(
     context: &Context<'a>,
     image: &'a Image,
@@ -137,7 +151,7 @@ fn reasons_of<'a>(
 /// Returns the platform manifests that a proof waits for and that were never scanned: not every
 /// repository scans on push.
 fn unscanned_proofs(context: &Context<'_>) -> BTreeSet<AwaitedScan> {
-    let awaited = context.images().filter(|image| context.record(&image.id).proof.is_some());
+    let awaited = context.decided().filter(|image| context.record(&image.id).proof.is_some());
     awaited
         .flat_map(|image| {
             let version = context.current(&image.id);

@@ -9,7 +9,7 @@ use super::decide::{Decision, Decisions};
 use super::{Cause, Hold, Reason};
 use crate::facts::{Current, Execution};
 use crate::finding::FindingKey;
-use crate::hierarchy::{Direction, Image};
+use crate::hierarchy::{Direction, Image, Query};
 use crate::image::ImageId;
 use crate::notice::{Asked, MOST_FINDINGS, Notice, NoticeState, Notified, RootCause};
 use crate::record::Record;
@@ -149,7 +149,7 @@ pub(super) fn is_clean(context: &Context<'_>, image: &Image) -> bool {
         return false;
     }
     let lists_nothing = || {
-        let lowest = below(context, image).map(|image| image.policy.rebuild_at).min();
+        let lowest = context.hierarchy.lowest_counted(&image.id);
         let findings = version.platforms.values().flat_map(|manifest| manifest.scan.findings());
         findings.map(|finding| finding.severity).max() < lowest
     };
@@ -158,14 +158,12 @@ pub(super) fn is_clean(context: &Context<'_>, image: &Image) -> bool {
 
 fn sees_all_below(context: &Context<'_>, image: &Image) -> bool {
     context.facts.images.len() == context.hierarchy.len()
-        || below(context, image).all(|image| context.facts_of(&image.id).is_some())
+        || below(context, image).is_some_and(|below| below.all(|image| context.facts_of(&image.id).is_some()))
 }
 
-/// Returns the image and all images that are built on it.
-fn below<'a>(context: &Context<'a>, image: &Image) -> impl ExactSizeIterator<Item = &'a Image> + use<'a> {
-    let query = context.hierarchy.query([&image.id], Direction::Descendants);
-    let images: Vec<&Image> = query.map(|query| query.resolve().iter().collect()).unwrap_or_default();
-    images.into_iter()
+/// Asks for the image and all images that are built on it.
+fn below<'a>(context: &Context<'a>, image: &Image) -> Option<Query<'a>> {
+    context.hierarchy.query([&image.id], Direction::Descendants).ok()
 }
 
 /// The root cause stays until a build succeeds or a person releases the image. A changed parent
@@ -273,7 +271,7 @@ fn notice(
         asked: notified.asked.clone(),
         finding_count: findings.len(),
         findings: findings.into_iter().take(MOST_FINDINGS).cloned().collect(),
-        affected_images: below(context, image).len(),
+        affected_images: below(context, image).map_or(1, |below| below.resolve().len()),
     }
 }
 

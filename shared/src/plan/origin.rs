@@ -11,12 +11,16 @@
 //! If it is yes, the search goes on at the parent. If it is no, and the old version of the parent
 //! is known, the image is only stale. If it is not known, the parent must be scanned first.
 
+use std::collections::BTreeMap;
+
 use super::built_on::{BuiltOn, built_on};
 use super::context::Context;
 use crate::facts::Version;
 use crate::finding::{Finding, FindingKey, PackageKind};
 use crate::hierarchy::{Edge, Image, ParentKind};
+use crate::image::ImageId;
 use crate::time::Timestamp;
+use crate::unread::Unread;
 
 /// The answer for one finding of one image.
 pub(super) enum Origin<'a> {
@@ -42,9 +46,38 @@ enum Step<'a> {
     Unscanned(&'a Image),
 }
 
+/// What is known of one parent of an image, whatever the finding is.
+struct Above<'a> {
+    edge: Edge<'a>,
+    /// Its current version.
+    now: Option<&'a Version>,
+    /// Whether that version is not known.
+    is_unknown: bool,
+    /// Which version of it the image was built on.
+    built_on: Result<Option<BuiltOn<'a>>, &'a Unread>,
+}
+
+/// The parents of each image that a search came to, looked up once for all findings.
+#[derive(Default)]
+pub(super) struct Parents<'a>(BTreeMap<&'a ImageId, Vec<Above<'a>>>);
+
+impl<'a> Parents<'a> {
+    fn of(&mut self, context: &Context<'a>, image: &'a Image) -> &[Above<'a>] {
+        self.0.entry(&image.id).or_insert_with(|| {
+            let above = |edge: Edge<'a>| {
+                let now = context.current(&edge.image.id);
+                let is_unknown = now.is_none() && context.unknown(&edge.image.id).is_some();
+                Above { edge, now, is_unknown, built_on: built_on(context, image, edge) }
+            };
+            context.hierarchy.parents(&image.id).map(above).collect()
+        })
+    }
+}
+
 /// Finds where `finding`, which `image` carries since `appeared`, comes from.
 pub(super) fn origin<'a>(
     context: &Context<'a>,
+    parents: &mut Parents<'a>,
     image: &'a Image,
     finding: &Finding,
     appeared: Timestamp,
@@ -52,7 +85,7 @@ pub(super) fn origin<'a>(
     let mut carrier = image;
     let mut owner = image;
     loop {
-        match step(context, carrier, finding, appeared) {
+        match step(parents.of(context, carrier), finding, appeared) {
             Step::Own => return Origin::Introduced(owner),
             Step::Stale => return Origin::Stale(carrier),
             Step::Unscanned(parent) => return Origin::Unscanned { parent, owner },
@@ -66,39 +99,26 @@ pub(super) fn origin<'a>(
     }
 }
 
-fn step<'a>(context: &Context<'a>, carrier: &'a Image, finding: &Finding, appeared: Timestamp) -> Step<'a> {
-    let steps: Vec<Step<'a>> = context
-        .hierarchy
-        .parents(&carrier.id)
-        .map(|parent| through(context, carrier, parent, finding, appeared))
-        .collect();
+fn step<'a>(parents: &[Above<'a>], finding: &Finding, appeared: Timestamp) -> Step<'a> {
     let rank = |step: &Step<'_>| match step {
         Step::Above(_) => 0,
         Step::Stale => 1,
         Step::Unscanned(_) => 2,
         Step::Own => 3,
     };
-    steps.into_iter().min_by_key(rank).unwrap_or(Step::Own)
+    let steps = parents.iter().map(|parent| through(parent, finding, appeared));
+    steps.min_by_key(rank).unwrap_or(Step::Own)
 }
 
 /// Answers both questions for one parent.
-fn through<'a>(
-    context: &Context<'a>,
-    carrier: &'a Image,
-    parent: Edge<'a>,
-    finding: &Finding,
-    appeared: Timestamp,
-) -> Step<'a> {
-    let Some(now) = context.current(&parent.image.id) else {
+fn through<'a>(above: &Above<'a>, finding: &Finding, appeared: Timestamp) -> Step<'a> {
+    let parent = above.edge;
+    let Some(now) = above.now else {
         // A parent without a version passes on nothing. A version that is not known may contain any
         // finding.
-        return if context.unknown(&parent.image.id).is_some() {
-            Step::Unscanned(parent.image)
-        } else {
-            Step::Own
-        };
+        return if above.is_unknown { Step::Unscanned(parent.image) } else { Step::Own };
     };
-    let built_on = match built_on(context, carrier, parent) {
+    let built_on = match &above.built_on {
         Ok(Some(built_on)) => built_on,
         Ok(None) => return Step::Own,
         // The parent still counts as carrier if its current version lists the finding.
@@ -109,7 +129,7 @@ fn through<'a>(
             };
         }
     };
-    if introduced(&built_on, parent.kind, finding, appeared) == Some(false) {
+    if introduced(built_on, parent.kind, finding, appeared) == Some(false) {
         return Step::Own;
     }
     match carried(now, parent.kind, finding, appeared) {
@@ -147,7 +167,7 @@ fn carried(version: &Version, kind: ParentKind, finding: &Finding, appeared: Tim
     if kind == ParentKind::CopyFrom && finding.kind == PackageKind::Os {
         return Some(false);
     }
-    let is_unclear = version.platforms.values().any(|m| m.scan.unclear().any(|(key, _)| *key == finding.key));
+    let is_unclear = version.platforms.values().any(|m| m.scan.is_unclear(&finding.key));
     (is_scanned_since(version, appeared) && !is_unclear).then_some(false)
 }
 

@@ -138,11 +138,8 @@ impl<'a> Build<'_, 'a> {
 
     /// Several lines may share a repository.
     fn is_on_another_line(&self, version: &Version) -> bool {
-        let others = self
-            .hierarchy
-            .images()
-            .filter(|other| other.id != self.image.id && other.repository == self.image.repository);
-        others
+        let all = self.hierarchy.in_repository(&self.image.repository);
+        all.filter(|other| other.id != self.image.id)
             .filter_map(|other| self.facts.images.get(&other.id)?.current_version())
             .any(|current| current.digest == version.digest)
     }

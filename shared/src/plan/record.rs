@@ -8,19 +8,20 @@ use super::decide::{Decision, Decisions};
 use super::limits;
 use super::notice;
 use super::pipeline;
+use super::recheck;
 use super::unread::all_unread;
 use super::{Cause, Hold};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::Mode;
-use crate::record::{Record, Tries, UnreadSince};
-use crate::time::{Span, Timestamp};
-use crate::unread::Unread;
+use crate::record::{Record, Rolling, Tries};
+use crate::time::Timestamp;
 
-/// Patchwave reads again what only a person can make readable: after one tick at first, and at
-/// least once a day.
-const SHORTEST_DISTANCE: Span = Span::minutes(15);
-const LONGEST_DISTANCE: Span = Span::days(1);
+/// How many carriers of each finding a record names. If one no longer carries it, others still show
+/// it.
+const OF_EACH_FINDING: usize = 3;
+/// Most carriers that a record names.
+const MOST_CARRIERS: usize = 30;
 
 /// Returns the records that differ from those that were read.
 pub(super) fn changed(
@@ -54,9 +55,6 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     // A try that is not due yet waits for no ancestor.
     let has_reason = !decision.reasons.is_empty() && !matches!(decision.hold, Some(Hold::NextTry { .. }));
     let waits = has_reason || follows;
-    // Each tick plans an image that follows a moving ancestor, so that it sees the end of that
-    // move. Otherwise the wait would not end, and the next one would begin too early.
-    record.unsettled = decision.unsettled || follows;
     let in_flight = record.claim.is_some();
     let lacks_scan = awaits_scan || attribution.is_some_and(|b| b.scan_is_overdue);
     record.scan_awaited_since = lacks_scan.then(|| record.scan_awaited_since.unwrap_or(context.now));
@@ -79,8 +77,12 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     }
     record.tries = tries(context, decision.image, attribution);
     record.notified = notice::notified(context, attribution, decision);
-    // The next pass over the image sends the notices that were not sent. The tick makes that pass.
-    record.unsettled |= record.notified.values().any(|notified| !notified.sent);
+    record.moving_since = decision.moving_since;
+    record.carriers = carriers(context, decision.image, attribution);
+    let is_awaited = attribution.is_some_and(|attribution| attribution.is_awaited);
+    let scanned_at = scanned_at(context, decision.image);
+    record.awaited_after = record.awaited_after.filter(|after| scanned_at <= *after);
+    record.awaited_after = record.awaited_after.or_else(|| is_awaited.then_some(scanned_at));
     let nothing = BTreeSet::new();
     let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
     let mut awaited = unscanned.clone();
@@ -88,9 +90,88 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         awaited.insert(on);
     }
     let unread = all_unread(context, decision.image, &awaited);
-    record.unread = unread_since(&record, &unread, context.now);
-    record.unsettled |= record.unread.is_some();
+    record.unread_since = (!unread.is_empty()).then(|| record.unread_since.unwrap_or(context.now));
+    record.rolling = rolling(context, decision.image, attribution, &record);
+    record.ready.clone_from(&decision.ready);
+    // A tick looks at an image that follows a moving ancestor, so that it sees the end of that
+    // move. Otherwise the wait would not end, and the next one would begin too early.
+    let is_unsettled = decision.unsettled || follows;
+    record.recheck_at = recheck::recheck_at(context, decision, &record, is_unsettled, &unread);
     record
+}
+
+/// Returns since when all platforms of the current version are scanned.
+fn scanned_at(context: &Context<'_>, image: &Image) -> Timestamp {
+    let platforms = context.current(&image.id).into_iter().flat_map(|version| version.platforms.values());
+    let times: Option<Vec<Timestamp>> = platforms.map(|manifest| manifest.scan.completed_at()).collect();
+    times.unwrap_or_default().into_iter().min().unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Returns the images that the next pass must observe to see what this image answers for: a few for
+/// each finding, and first those that the record names already.
+fn carriers(
+    context: &Context<'_>,
+    image: &Image,
+    attribution: Option<&Attribution<'_>>,
+) -> BTreeSet<ImageId> {
+    let named = &context.record(&image.id).carriers;
+    // What could not be read now may still carry its findings.
+    let mut carriers: BTreeSet<ImageId> = named.iter().filter(|id| !is_seen(context, id)).cloned().collect();
+    for found in attribution.into_iter().flat_map(|attribution| attribution.carriers.values()) {
+        let (known, others): (Vec<&ImageId>, Vec<&ImageId>) =
+            found.iter().partition(|id| named.contains(**id));
+        carriers.extend(known.into_iter().chain(others).take(OF_EACH_FINDING).cloned());
+    }
+    while carriers.len() > MOST_CARRIERS {
+        carriers.pop_last();
+    }
+    carriers
+}
+
+/// Whether all is known about what a carrier carries, or it left the hierarchy. A new version is
+/// not scanned at once.
+fn is_seen(context: &Context<'_>, carrier: &ImageId) -> bool {
+    context.hierarchy.image(carrier).is_err()
+        || context
+            .current(carrier)
+            .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
+}
+
+/// Returns which children must still be looked at. The walk over them begins when the image
+/// settles or changes, and when a finding that they may wait for is gone.
+fn rolling(
+    context: &Context<'_>,
+    image: &Image,
+    attribution: Option<&Attribution<'_>>,
+    after: &Record,
+) -> Option<Rolling> {
+    let read = &context.facts_of(&image.id)?.record;
+    let is_settled = after.moving_since.is_none();
+    let settles = is_settled && read.moving_since.is_some();
+    let changes = is_settled && read.current.is_some() && read.current != after.current;
+    let scanned_at = scanned_at(context, image);
+    let is_scanned = read.awaited_after.is_some_and(|after| scanned_at > after);
+    let carries =
+        |id: &ImageId| attribution.is_some_and(|of| of.carriers.values().any(|all| all.contains(id)));
+    let none_carries =
+        !read.carriers.is_empty() && read.carriers.iter().all(|id| is_seen(context, id) && !carries(id));
+    let is_gone = none_carries || read.seen.keys().any(|finding| !after.seen.contains_key(finding));
+    // Children in scope are decided about in this very plan.
+    let is_decided = |id: &ImageId| context.facts_of(id).is_some() && !context.facts.carriers.contains(id);
+    if context.hierarchy.children(&image.id).all(|child| is_decided(&child.image.id)) {
+        return None;
+    }
+    let is_readable = read.unread_since.is_some() && after.unread_since.is_none();
+    let ends = is_settled && (is_gone || is_scanned || is_readable) && read.rolling.is_none();
+    if settles || changes || ends {
+        let since = read.rolling.as_ref().map_or(context.now, |rolling| rolling.since);
+        return Some(Rolling { since, after: None });
+    }
+    let rolling = read.rolling.clone()?;
+    match context.facts.rolled.get(&image.id) {
+        Some(after) => after.clone().map(|last| Rolling { after: Some(last), ..rolling }),
+        None => Some(rolling),
+    }
 }
 
 /// Returns what the record keeps of the tries: nothing, once scans show that nothing is left to
@@ -104,17 +185,4 @@ fn tries(context: &Context<'_>, image: &Image, attribution: Option<&Attribution<
         Mode::Enforce if has_something => Some(before.unwrap_or(begins)),
         Mode::Enforce => before.filter(|_| !notice::is_clean(context, image)),
     }
-}
-
-/// Returns since when something could not be read, and when to read it again: at growing distances
-/// if a person must act first and nothing else keeps the image unsettled, and at every tick
-/// otherwise.
-fn unread_since(record: &Record, unread: &[Unread], now: Timestamp) -> Option<UnreadSince> {
-    if unread.is_empty() {
-        return None;
-    }
-    let since = record.unread.as_ref().map_or(now, |before| before.since);
-    let can_wait = !record.unsettled && unread.iter().all(|unread| unread.needs_person);
-    let distance = Span::between(since, now).max(SHORTEST_DISTANCE).min(LONGEST_DISTANCE);
-    Some(UnreadSince { since, next: if can_wait { distance.after(now) } else { now } })
 }

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 /// `maxBuildTime`. Images that the hierarchy does not name give it back when their build has ended.
 pub(super) fn freed(context: &Context<'_>) -> BTreeSet<ImageId> {
     let holds_slot = |image: &&Image| context.facts.slots.held_by.contains(&image.id);
-    let named = context.images().filter(holds_slot).filter(|image| has_ended(context, image));
+    let named = context.decided().filter(holds_slot).filter(|image| has_ended(context, image));
     let departed = context.facts.departed.iter().filter(|(_, departed)| has_left(departed, context.now));
     named.map(|image| image.id.clone()).chain(departed.map(|(id, _)| id.clone())).collect()
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, ToProve};
 use crate::hierarchy::{Builder, RevisionType};
 use crate::image::{Digest, ImageId};
+use crate::policy::Limits;
 use crate::time::Timestamp;
 
 /// The idempotency key of a build: 40 hexadecimal digits that name its goal.
@@ -73,9 +74,20 @@ pub struct Start {
     pub no_cache: bool,
     /// When the rebuild is due. The executor starts builds in this order.
     pub due: Timestamp,
+    /// Whether it would miss a deadline tomorrow. Then `maxStartsPerDay` counts it and does not
+    /// hold it.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub keeps_deadline: bool,
 }
 
 impl Start {
+    /// Returns the limits under which this start is claimed.
+    #[must_use]
+    pub fn limits(&self, of_fleet: Limits) -> Limits {
+        let max_starts_per_day = if self.keeps_deadline { u32::MAX } else { of_fleet.max_starts_per_day };
+        Limits { max_starts_per_day, ..of_fleet }
+    }
+
     /// Returns CodePipeline's client request token: it allows letters, digits and hyphens only.
     pub fn token(&self) -> String {
         format!("{}-{}", self.key, self.attempt)

@@ -24,9 +24,9 @@ pub(super) fn unknowns(
     let unreadable = context.facts.unreadable.keys().filter_map(|id| context.hierarchy.image(id).ok());
     let mut unknowns: BTreeSet<Unknown> =
         unreadable.filter_map(|image| Some(about(image, None, context.unknown(&image.id)?))).collect();
-    for image in context.images() {
+    for image in context.decided() {
         let record = records.get(&image.id).unwrap_or_else(|| context.record(&image.id));
-        let since = record.unread.as_ref().map(|unread| unread.since);
+        let since = record.unread_since;
         unknowns.extend(unread(context, attributions, image, since));
         unknowns.extend(scans(context, image, since));
         unknowns.extend(contradictions(context, image));

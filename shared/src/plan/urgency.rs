@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Reason;
 use super::attribution::Attributions;
 use super::context::Context;
+use super::deadline::KeepBy;
 use super::decide::Decisions;
 use super::due::{Deadline, Due};
 use crate::hierarchy::Image;
@@ -44,4 +46,33 @@ fn pass_on<'a>(context: &Context<'a>, image: &'a Image, mine: &Due, due: &mut BT
             due.insert(&parent.image.id, Due { needed_by: Some(needed_by.clone()), ..mine.clone() });
         }
     }
+}
+
+/// Finds by when each image must be rebuilt, if it or an image below has a deadline to keep.
+pub(super) fn keep_by<'a>(
+    context: &Context<'a>,
+    attributions: &Attributions<'a>,
+    decisions: &Decisions<'a>,
+) -> KeepBy<'a> {
+    let mut keep_by = KeepBy::new();
+    for image in context.images().rev() {
+        let Some(decision) = decisions.get(&image.id) else { continue };
+        let findings = attributions.of.get(&image.id).and_then(|attribution| attribution.keep_by);
+        let enforced = context.enforced_since(&image.id);
+        // The deadline of a vulnerable image is that of its findings.
+        let others = decision.reasons.iter().filter(|reason| {
+            matches!(
+                reason,
+                Reason::ParentChanged { .. } | Reason::Requested { .. } | Reason::NeverBuilt { .. }
+            )
+        });
+        let others = others.map(|reason| image.policy.deadlines.medium.after(reason.since().max(enforced)));
+        let below = keep_by.remove(&image.id);
+        let Some(mine) = findings.into_iter().chain(others).chain(below).min() else { continue };
+        keep_by.insert(&image.id, mine);
+        for parent in context.hierarchy.parents(&image.id) {
+            keep_by.entry(&parent.image.id).and_modify(|theirs| *theirs = mine.min(*theirs)).or_insert(mine);
+        }
+    }
+    keep_by
 }

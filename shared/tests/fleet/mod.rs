@@ -215,6 +215,8 @@ impl Fleet {
             });
             facts.record.last_attempt = start.attempt;
             facts.record.waiting_since = None;
+            facts.record.ready = None;
+            facts.record.recheck_at = Some(Span::minutes(16).after(self.now));
             facts.execution = Some(Execution::found(execution, ExecutionState::InProgress));
             self.facts.slots.held_by.insert(start.image.clone());
             self.facts.slots.started_today += 1;

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use patchwave::facts::Manifest;
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::image::{Digest, ImageId};
@@ -77,12 +75,14 @@ impl Fleet {
         self.image(name).versions.values_mut().flat_map(|version| version.platforms.values_mut())
     }
 
-    /// What the scans of an image's versions list.
-    pub(crate) fn findings(&mut self, name: &str) -> impl Iterator<Item = &mut Finding> {
-        self.manifests(name).flat_map(|manifest| match &mut manifest.scan {
-            Scan::Complete { findings, .. } => Arc::get_mut(findings).unwrap(),
-            scan => panic!("{scan:?}"),
-        })
+    /// Changes what the scans of an image's versions list.
+    pub(crate) fn change_findings(&mut self, name: &str, mut change: impl FnMut(&mut Finding)) {
+        for manifest in self.manifests(name) {
+            let Scan::Complete { findings, .. } = &mut manifest.scan else { panic!("{:?}", manifest.scan) };
+            let mut listed = findings.to_vec();
+            listed.iter_mut().for_each(&mut change);
+            *findings = listed.into();
+        }
     }
 
     /// Makes the scans of an image's versions fail, as those of an unsupported system do.

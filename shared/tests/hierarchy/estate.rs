@@ -66,6 +66,9 @@ fn the_file_of_an_organisation_loads_with_its_parts() {
     let estate = estate();
     assert_eq!(part_files(ESTATE), ["teams/tills.yaml"]);
     let image = |name: &str| estate.image(&id(name)).unwrap();
+    let order: Vec<&str> = estate.images().map(|image| image.id.as_str()).collect();
+    let place = |name: &str| order.iter().position(|id| *id == name).unwrap();
+    assert!(place("tools") < place("os-arm"), "a base that copies from a platform image comes after it");
     assert_eq!(image("os").pipeline.as_ref().unwrap().name, "base-os");
     assert_eq!(image("os").from, image("os-arm").from, "the cache is its upstream registry");
     assert_eq!(image("rt").from, Parent::Image(id("os")));

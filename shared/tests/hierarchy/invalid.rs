@@ -77,11 +77,11 @@ fn no_message_has_a_word_of_the_parser() {
 
 #[test]
 fn a_huge_file_is_refused_before_it_is_parsed() {
-    let yaml = "#".repeat(16 * 1024 * 1024 + 1);
+    let yaml = "#".repeat(Hierarchy::LARGEST_FILE + 1);
     let errors = Hierarchy::parse("huge.yaml", &yaml).unwrap_err();
     assert_eq!(
         errors.to_string(),
-        "huge.yaml:1:1: the file is larger than 16777216 bytes, and Patchwave reads no larger one; \
+        "huge.yaml:1:1: the file is larger than 67108864 bytes, and Patchwave reads no larger one; \
          use a second deployment"
     );
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use patchwave::hierarchy::{Direction, Hierarchy, ImageSet};
+use patchwave::hierarchy::{Direction, Hierarchy, Image, ImageSet};
+use patchwave::image::ImageId;
 use proptest::prelude::*;
 
 use super::id;
@@ -45,9 +46,28 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
     })
 }
 
+const HEAD: &str = "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\n\
+                    builders: { b0: { account: '444455556666', region: us-east-1 }, b1: { account: '444455556666', region: \
+                    us-east-2 }, b2: { account: '444455556666', region: us-west-1 } }\nimages: [\n";
+
+/// Pipelines of three accounts share names, some images have none, and policies differ.
+fn keys(index: usize) -> String {
+    if index.is_multiple_of(5) {
+        return String::new();
+    }
+    let lowest = ["low", "medium", "high", "critical"][index % 4];
+    let (name, builder, minutes) = (index % 8, index / 8, 7 * index);
+    format!(
+        ", pipeline: {{ name: pipeline-{name}, builder: b{builder} }}, rebuildAt: {lowest}, maxBuildTime: {minutes}m"
+    )
+}
+
+fn build_time(image: &Image) -> u64 {
+    image.policy.max_build_time.as_seconds().into()
+}
+
 fn load(nodes: &[Node], order: impl Iterator<Item = usize>) -> Hierarchy {
-    let mut yaml =
-        "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\nimages: [\n".to_owned();
+    let mut yaml = HEAD.to_owned();
     for index in order {
         let Node { name, tier, from, copy_from } = &nodes[index];
         let tier = ["base", "platform", "application"][*tier];
@@ -55,8 +75,10 @@ fn load(nodes: &[Node], order: impl Iterator<Item = usize>) -> Hierarchy {
         let copied: Vec<&str> = copy_from.iter().map(|parent| nodes[*parent].name.as_str()).collect();
         writeln!(
             yaml,
-            "{{ id: {name}, tier: {tier}, repository: {name}, tags: [x], from: {from}, copyFrom: [{}] }},",
-            copied.join(", ")
+            "{{ id: {name}, tier: {tier}, repository: repository-{}, tags: [t{index}], from: {from}, copyFrom: [{}]{} }},",
+            index % 7,
+            copied.join(", "),
+            keys(index)
         )
         .unwrap();
     }
@@ -185,6 +207,37 @@ proptest! {
         let longest = hierarchy.longest_chain_below(|image| cost(image.id.as_str()));
         for (index, node) in nodes.iter().enumerate() {
             prop_assert_eq!(longest[&id(&node.name)], below(&nodes, index));
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_everything_below_is_what_a_query_finds(nodes in nodes()) {
+        let hierarchy = in_order(&nodes);
+        let (count, time) = (hierarchy.longest_chain_below(|_| 1), hierarchy.longest_chain_below(build_time));
+        for image in hierarchy.images() {
+            let below = hierarchy.query([&image.id], Direction::Descendants).unwrap();
+            let lowest = below.resolve().iter().map(|image| image.policy.rebuild_at).min();
+            prop_assert_eq!(hierarchy.lowest_counted(&image.id), lowest);
+            prop_assert_eq!(hierarchy.builds_below(&image.id).map(u64::from), count.get(&image.id));
+            let longest = hierarchy.time_to_build(&image.id).unwrap();
+            prop_assert_eq!(u64::from(longest.as_seconds()), time[&image.id] + build_time(image));
+        }
+    }
+
+    #[test]
+    fn a_selection_is_what_a_search_of_all_images_finds(nodes in nodes(), asked in prop::collection::vec(0_usize..30, 0..9)) {
+        let hierarchy = in_order(&nodes);
+        let asked: Vec<ImageId> = asked.iter().map(|number| id(&format!("image-{number:02}"))).collect();
+        let found: Vec<&ImageId> = hierarchy.images().map(|image| &image.id).filter(|id| asked.contains(id)).collect();
+        prop_assert_eq!(hierarchy.select(&asked).ids().collect::<Vec<_>>(), found);
+        for name in ["pipeline-0", "pipeline-1", "pipeline"] {
+            let is_named = |image: &&Image| image.pipeline.as_ref().is_some_and(|pipeline| pipeline.name == name);
+            let found: Vec<&Image> = hierarchy.images().filter(is_named).collect();
+            prop_assert_eq!(hierarchy.with_pipeline(name).collect::<Vec<_>>(), found);
+        }
+        for repository in ["repository-3", "repository-4", "repository"].map(|name| name.parse().unwrap()) {
+            let found: Vec<&Image> = hierarchy.images().filter(|image| image.repository == repository).collect();
+            prop_assert_eq!(hierarchy.in_repository(&repository).collect::<Vec<_>>(), found);
         }
     }
 

@@ -133,7 +133,8 @@ fn the_owner_is_told_once_what_people_must_decide_and_when_they_have() {
         let plan = plan(&hierarchy, facts, Mode::Enforce, at(2, 0));
         let told: Vec<_> =
             plan.notices.iter().map(|n| (n.root_cause, n.state, n.asked.needs.clone())).collect();
-        let mut record = plan.records.get(&image).cloned().unwrap_or_default();
+        let read = facts.images[&image].record.clone();
+        let mut record = plan.records.get(&image).cloned().unwrap_or(read);
         record.notified.values_mut().for_each(|notified| notified.sent = true);
         facts.images.get_mut(&image).unwrap().record = record;
         (plan.holds[&image].clone(), told)

@@ -153,9 +153,8 @@ fn a_finding_that_only_the_applications_policy_counts_is_fixed_in_the_base() {
 fn a_finding_exploited_on_one_platform_is_due_at_once() {
     let mut fleet = Fleet::with_finding("b: scratch", "b");
     for (exploited, due) in [([true, false], 0), ([false, true], 0), ([false, false], 24)] {
-        for (found, exploited) in fleet.findings("b").zip(exploited) {
-            found.exploited = exploited;
-        }
+        let mut platforms = exploited.into_iter();
+        fleet.change_findings("b", |found| found.exploited = platforms.next().unwrap());
         let start = fleet.plan().starts.pop().expect("it starts");
         assert_eq!(start.due.duration_since(start.since).as_hours(), due, "{exploited:?}");
         let cause = start.reasons[0].causes().next().unwrap().clone();
@@ -166,7 +165,7 @@ fn a_finding_exploited_on_one_platform_is_due_at_once() {
 #[test]
 fn a_finding_is_exploited_if_the_scan_of_any_carrier_says_so() {
     let mut fleet = Fleet::with_finding("b: scratch\np: b\nq: b", "b");
-    fleet.findings("p").for_each(|found| found.exploited = true);
+    fleet.change_findings("p", |found| found.exploited = true);
     let start = fleet.plan().starts.pop().expect("b starts");
     assert_eq!(start.image, id("b"));
     assert!(
@@ -185,9 +184,9 @@ fn a_cause_has_the_worst_severity_and_the_earliest_date_of_its_carriers() {
         ("q", Severity::High, since(5)),
     ];
     for (name, severity, first_observed) in facts {
-        for found in fleet.findings(name) {
+        fleet.change_findings(name, |found| {
             (found.severity, found.first_observed) = (severity, first_observed);
-        }
+        });
     }
     let start = fleet.plan().starts.pop().expect("b starts");
     let causes: Vec<_> = start.reasons[0].causes().map(|cause| (cause.severity, Some(cause.since))).collect();

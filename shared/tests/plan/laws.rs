@@ -6,8 +6,9 @@ use patchwave::facts::{Execution, ExecutionState};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
-use patchwave::plan::{Hold, Plan, plan};
+use patchwave::plan::{Hold, Plan, Reason, plan};
 use patchwave::policy::{Mode, Rebuild};
+use patchwave::time::{Span, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -147,7 +148,7 @@ fn run(fleet: &mut Fleet, picks: &[(Index, bool)]) {
         assert!(fleet.plan().starts.is_empty(), "planning again after apply starts something");
         let running = fleet.claimed();
         if running.is_empty() {
-            let later = fleet.facts.images.values().any(|facts| facts.record.unsettled);
+            let later = fleet.facts.images.values().any(|facts| facts.record.is_scheduled());
             if !later {
                 return;
             }
@@ -287,5 +288,38 @@ proptest! {
         prop_assert!(plan.starts.len() <= most as usize);
         let unlimited = fleet.plan();
         prop_assert_eq!(plan.starts.len(), unlimited.starts.len().min(most as usize), "a free slot is used");
+    }
+
+    #[test]
+    fn the_limit_of_a_day_holds_what_can_wait_until_tomorrow(
+        random in random_fleet(MIXED), most in 1..4_u32, hours in 0_u32..30, longest in 1_u32..14
+    ) {
+        let mut fleet = build(&random);
+        fleet.now = Span::hours(hours).after(fleet.now);
+        let yaml = |most: u32| family(&random.lines.join("\n"))
+            .replace("mode: enforce }\nimages", &format!("mode: enforce, maxBuildTime: {longest}h, maxStartsPerDay: {most} }}\nimages"));
+        let limited = Hierarchy::parse("limited.yaml", &yaml(most)).unwrap();
+        let free = Hierarchy::parse("free.yaml", &yaml(1_000)).unwrap();
+        let all = plan(&free, &fleet.facts, Mode::Enforce, fleet.now).starts;
+        let midnight = Timestamp::from_second((fleet.now.as_second().div_euclid(86_400) + 1) * 86_400).unwrap();
+        for start in &all {
+            let is_for = |reason: &Reason| match reason {
+                Reason::Vulnerable { causes, .. } => causes.iter().any(|cause| !cause.is_retried()),
+                Reason::Expired { .. } => false,
+                _ => true,
+            };
+            let ends = limited.time_to_build(&start.image).unwrap();
+            let is_last_day = ends.before(start.due) < midnight;
+            prop_assert_eq!(start.keeps_deadline, start.reasons.iter().any(is_for) && is_last_day, "{:?}", start);
+        }
+        let mut left = most;
+        let taken = all.iter().filter(|start| {
+            let starts = left > 0 || start.keeps_deadline;
+            left = left.saturating_sub(u32::from(starts));
+            starts
+        });
+        let taken: Vec<&ImageId> = taken.map(|start| &start.image).collect();
+        let plan = plan(&limited, &fleet.facts, Mode::Enforce, fleet.now);
+        prop_assert_eq!(plan.starts.iter().map(|start| &start.image).collect::<Vec<_>>(), taken);
     }
 }

@@ -2,6 +2,7 @@
 
 mod attribution;
 mod evidence;
+mod forecast;
 mod hold_texts;
 mod holds;
 mod laws;
@@ -19,3 +20,4 @@ mod retry;
 mod slots;
 mod starts;
 mod unread;
+mod walk;

@@ -15,7 +15,7 @@ fn notify(fleet: &mut Fleet) -> Vec<String> {
     fleet.apply(&plan);
     for notice in &plan.notices {
         let record = &mut fleet.image(notice.image.as_str()).record;
-        assert!(record.unsettled, "{}: the tick must find an unsent notice", notice.image);
+        assert!(record.is_scheduled(), "{}: the tick must find an unsent notice", notice.image);
         record.notified.get_mut(&notice.root_cause).unwrap().sent = true;
     }
     plan.notices.iter().map(line).collect()

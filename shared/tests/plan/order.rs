@@ -199,7 +199,7 @@ fn a_child_does_not_wait_for_a_build_above_a_parent_that_cannot_follow() {
         fleet.add_finding("a", &finding_in("CVE-2", "zlib"));
         fleet.scan("b");
         fleet.scan("a");
-        fleet.findings("a").for_each(|found| found.key = finding_in("CVE-2", "zlib").key);
+        fleet.change_findings("a", |found| found.key = finding_in("CVE-2", "zlib").key);
         let started = if waits { vec!["b"] } else { vec!["b", "a"] };
         assert_eq!(fleet.pass(), started, "p: b {parent}");
     }

@@ -136,7 +136,7 @@ fn a_reported_version_that_could_not_be_read_is_waited_for_and_named() {
         plan.unknown.iter().any(|unknown| unknown.image == id("p") && unknown.because.contains("throttled"))
     );
     fleet.apply(&plan);
-    assert!(fleet.record("p").claim.is_some() && fleet.record("p").unsettled);
+    assert!(fleet.record("p").claim.is_some() && fleet.record("p").is_scheduled());
 }
 
 /// Whoever pushes an image writes its annotations.

@@ -20,18 +20,24 @@ fn a_settled_fleet_asks_for_no_recheck() {
     assert_eq!(recheck(&fleet), None);
 }
 
-#[test]
-fn a_running_build_is_rechecked_ever_more_rarely_and_at_last_only_by_the_tick() {
-    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "b");
-    assert_eq!(recheck(&fleet), Some(Span::minutes(2)), "the build starts now");
-    let plan = fleet.plan();
-    fleet.apply(&plan);
-    for (later, next) in
-        [("0s", Some(120)), ("8m", Some(120)), ("12m", Some(300)), ("20m", Some(600)), ("20m", None)]
-    {
-        fleet.wait(later);
-        assert_eq!(recheck(&fleet).map(Span::as_seconds), next, "{later}");
+/// Makes each pass when the record of `image` says so, and returns the distances in minutes.
+fn distances(fleet: &mut Fleet, image: &str, rechecks: u32) -> Vec<u64> {
+    let mut distances = Vec::new();
+    for _ in 0..rechecks {
+        fleet.pass();
+        let at = fleet.record(image).recheck_at.unwrap();
+        distances.push(u64::from(Span::between(fleet.now, at).as_seconds()) / 60);
+        fleet.now = at;
     }
+    distances
+}
+
+#[test]
+fn a_running_build_is_looked_at_when_its_events_are_overdue_and_then_ever_more_rarely() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "b");
+    fleet.pass();
+    // A quarter of the time so far, and when the build is overdue, after two hours.
+    assert_eq!(distances(&mut fleet, "b", 9), [15, 15, 15, 15, 15, 18, 23, 2, 30]);
 }
 
 #[test]
@@ -53,8 +59,5 @@ fn an_awaited_scan_is_rechecked_ever_more_rarely() {
     let plan = fleet.plan();
     assert_eq!(plan.holds[&id("a")], Hold::WaitingOn { on: id("b"), awaits: Awaited::Scan });
     fleet.apply(&plan);
-    for (later, next) in [("0s", 120), ("8m", 120), ("12m", 300)] {
-        fleet.wait(later);
-        assert_eq!(recheck(&fleet).map(Span::as_seconds), Some(next), "{later}");
-    }
+    assert_eq!(distances(&mut fleet, "a", 2), [15, 15]);
 }

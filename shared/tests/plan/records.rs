@@ -9,7 +9,7 @@ use crate::fleet::{Fleet, finding, finding_in, id};
 
 /// Whether the tick reads an image after the plan is applied.
 fn is_unsettled(fleet: &Fleet, plan: &Plan, name: &str) -> bool {
-    plan.records.get(&id(name)).unwrap_or(fleet.record(name)).unsettled
+    plan.records.get(&id(name)).unwrap_or(fleet.record(name)).is_scheduled()
 }
 
 /// If the process dies between two writes, no child may be lost: the records of children are
@@ -20,7 +20,7 @@ fn children_become_unsettled_no_later_than_their_parent_settles() {
     fleet.pass();
     fleet.finish("b");
     let plan = fleet.plan();
-    assert!(!plan.records[&id("b")].unsettled);
+    assert!(!plan.records[&id("b")].is_scheduled());
     assert!(is_unsettled(&fleet, &plan, "a"), "before or in the same plan, whose writes are ordered");
 }
 
@@ -70,8 +70,12 @@ fn an_image_with_an_inherited_finding_follows_its_parents_build_whatever_its_own
     assert_eq!(fleet.pass(), ["b"]);
     fleet.pass();
     let record = |name| fleet.record(name);
-    assert_eq!((record("a").unsettled, record("a").waiting_since), (true, Some(fleet.now)));
-    assert_eq!((record("c").unsettled, record("c").waiting_since), (false, None), "c does not have CVE-1");
+    assert_eq!((record("a").is_scheduled(), record("a").waiting_since), (true, Some(fleet.now)));
+    assert_eq!(
+        (record("c").is_scheduled(), record("c").waiting_since),
+        (false, None),
+        "c does not have CVE-1"
+    );
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn an_image_between_tries_is_settled_and_its_children_are_free() {
     assert_eq!(next_try(&fleet, "b"), at(DAY));
     for name in ["b", "p", "a"] {
         let record = fleet.record(name);
-        assert!(!record.unsettled && record.waiting_since.is_none(), "{name}: {record:?}");
+        assert!(!record.is_scheduled() && record.waiting_since.is_none(), "{name}: {record:?}");
     }
     let Hold::WaitingOn { on, awaits: Awaited::Hold(hold) } = fleet.hold("a") else { panic!() };
     assert_eq!((on, hold.name()), (id("b"), "NextTry"));
@@ -297,7 +297,7 @@ fn no_child_tries_for_a_parent_whose_scan_never_comes() {
     assert_eq!(fleet.pass(), [""; 0]);
     let Hold::CannotHelp { because, .. } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
     assert_eq!(because, "scan b: it may have this finding too, and the scanner does not name a fix");
-    assert!(!fleet.record("a").unsettled);
+    assert!(!fleet.record("a").is_scheduled());
     assert!(fleet.record("a").notified.is_empty(), "every image below the parent would send one");
 }
 

@@ -1,6 +1,7 @@
 //! The limits on concurrent builds and on starts per day.
 
 use patchwave::facts::{Departed, Execution, ExecutionState};
+use patchwave::finding::Fix;
 use patchwave::plan::{Awaited, Hold, Limit};
 
 use crate::fleet::{Fleet, at, family, finding, high, id};
@@ -161,4 +162,80 @@ fn a_departed_image_gives_its_slot_back_when_its_build_has_ended() {
         .departed
         .insert(gone, Departed { record: facts.record, execution: found(ExecutionState::Failed) });
     assert_eq!(fleet.plan().starts.len(), 1, "b2 gets the slot");
+}
+
+/// Starts on the day of `fleet.now`, and how many of them keep a deadline.
+fn started(fleet: &mut Fleet) -> (usize, usize) {
+    let starts = fleet.plan().starts;
+    let kept = starts.iter().filter(|start| start.keeps_deadline).count();
+    (fleet.pass().len(), kept)
+}
+
+/// Three images with a critical finding that appeared at 22:13 and is due in 24 hours.
+fn three(keys: &str) -> Fleet {
+    let keys = format!("maxStartsPerDay: 1, {keys}");
+    let mut fleet = Fleet::with_policy("b1: scratch\n b2: scratch\n b3: scratch", &keys);
+    for name in ["b1", "b2", "b3"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    fleet
+}
+
+#[test]
+fn the_limit_of_a_day_makes_no_image_miss_its_deadline() {
+    let mut fleet = three("maxBuildTime: 1h");
+    assert_eq!(started(&mut fleet), (1, 0), "the others have time tomorrow");
+    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::StartsPerDay });
+    fleet.wait("2h");
+    fleet.facts.slots.started_today = 0;
+    assert_eq!(started(&mut fleet), (2, 2), "it is their last day");
+    assert_eq!(fleet.facts.slots.started_today, 2, "they are counted all the same");
+}
+
+#[test]
+fn the_builds_below_an_image_take_their_part_of_the_time() {
+    let mut fleet = Fleet::with_policy(
+        "b1: scratch\n b2: scratch\n b3: scratch\n p: b3\n a: p",
+        "maxStartsPerDay: 1, maxBuildTime: 8h",
+    );
+    for name in ["b1", "b2", "b3"] {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    fleet.facts.slots.started_today = 1;
+    let plan = fleet.plan();
+    assert_eq!(plan.starts.len(), 1, "24 hours below b3 do not fit into what is left after midnight");
+    let start = &plan.starts[0];
+    let limits = start.limits(fleet.hierarchy.limits());
+    assert_eq!((&start.image, limits.max_starts_per_day), (&id("b3"), u32::MAX));
+    assert_eq!(limits.max_concurrent_builds, fleet.hierarchy.limits().max_concurrent_builds);
+    assert_eq!(fleet.hold("b2"), Hold::AtLimit { limit: Limit::StartsPerDay });
+}
+
+#[test]
+fn a_deadline_counts_from_when_the_image_was_enforced() {
+    let mut fleet = three("maxBuildTime: 1h");
+    fleet.wait("30h");
+    for name in ["b1", "b2", "b3"] {
+        fleet.image(name).record.enforced_since = None;
+    }
+    assert!(fleet.plan().starts[0].due < fleet.now, "all are overdue");
+    assert_eq!(started(&mut fleet), (1, 0), "the first day is an ordinary one");
+    fleet.facts.slots.started_today = 0;
+    fleet.wait("23h");
+    assert_eq!(started(&mut fleet), (2, 2));
+}
+
+#[test]
+fn a_try_and_age_never_exceed_the_limit_of_a_day() {
+    let mut fleet = three("maxBuildTime: 20h, unknownFix: retry");
+    for name in ["b1", "b2", "b3"] {
+        fleet.change_findings(name, |found| found.fix = Fix::Unknown);
+    }
+    assert_eq!(started(&mut fleet), (1, 0), "a try");
+    let mut fleet =
+        Fleet::with_policy("b1: scratch\n b2: scratch", "maxStartsPerDay: 1, maxBuildTime: 1000d");
+    fleet.wait("40d");
+    assert_eq!(started(&mut fleet), (1, 0), "age");
 }

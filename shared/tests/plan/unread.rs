@@ -28,13 +28,13 @@ fn an_unread_scan_keeps_its_image_unsettled_and_is_named_with_since_when() {
     unread_scans(&mut fleet, "b");
     let since = fleet.now;
     fleet.pass();
-    assert!(matches!(fleet.hold("b"), Hold::Unknown { .. }) && fleet.record("b").unsettled);
+    assert!(matches!(fleet.hold("b"), Hold::Unknown { .. }) && fleet.record("b").is_scheduled());
     fleet.wait("1h");
     let plan = fleet.plan();
     assert!(plan.unknown.iter().all(|unknown| unknown.since == Some(since)), "{:?}", plan.unknown);
     fleet.scan("b");
     fleet.pass();
-    assert_eq!((fleet.hold("b"), fleet.record("b").unsettled), (Hold::Fresh, false));
+    assert_eq!((fleet.hold("b"), fleet.record("b").is_scheduled()), (Hold::Fresh, false));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn what_a_person_must_make_readable_is_read_at_growing_distances() {
     fleet.pass();
     let mut distances = Vec::new();
     for _ in 0..10 {
-        let next = fleet.record("b").unread.as_ref().unwrap().next;
+        let next = fleet.record("b").recheck_at.unwrap();
         let distance = Span::between(fleet.now, next);
         distances.push(distance);
         assert!(!fleet.record("b").is_due(fleet.now) && fleet.record("b").is_due(next));
@@ -62,12 +62,12 @@ fn a_denied_read_does_not_delay_what_else_the_image_waits_for() {
     let platform = fleet.manifests("b").next().unwrap();
     platform.scan = Scan::Unread(denied());
     fleet.pass();
-    assert!(fleet.record("b").is_due(fleet.now), "its build may end");
+    assert!(fleet.record("b").is_due(Span::minutes(15).after(fleet.now)), "its build may end");
     fleet.push(&id("b"));
     fleet.manifests("b").for_each(|manifest| manifest.scan = Scan::Unread(denied()));
     fleet.end("b", ExecutionState::Succeeded);
     fleet.pass();
-    assert!(fleet.record("b").is_due(fleet.now), "its proof may come");
+    assert!(fleet.record("b").is_due(Span::minutes(15).after(fleet.now)), "its proof may come");
 
     let mut fleet = Fleet::of("b: scratch\n a: b");
     fleet.push(&id("b"));
@@ -75,17 +75,17 @@ fn a_denied_read_does_not_delay_what_else_the_image_waits_for() {
     fleet.manifests("a").for_each(|manifest| manifest.scan = Scan::Unread(denied()));
     fleet.pass();
     assert!(matches!(fleet.hold("a"), Hold::QuietPeriod { .. }), "{:?}", fleet.hold("a"));
-    assert!(fleet.record("a").is_due(fleet.now), "its quiet period ends in minutes");
+    assert!(fleet.record("a").is_due(Span::minutes(10).after(fleet.now)), "its quiet period ends in minutes");
 }
 
 #[test]
-fn a_throttled_read_is_read_again_at_every_tick() {
+fn a_throttled_read_is_read_again_within_the_hour() {
     let mut fleet = Fleet::of("b: scratch");
     fleet.image("b").current = Current::Unread("throttled".into());
     fleet.pass();
     fleet.wait("5h");
     fleet.pass();
-    assert!(fleet.record("b").is_due(fleet.now));
+    assert!(fleet.record("b").is_due(Span::hours(1).after(fleet.now)));
 }
 
 #[test]

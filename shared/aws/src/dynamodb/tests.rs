@@ -7,7 +7,7 @@ use patchwave::policy::Limits;
 use patchwave::record::Record;
 use patchwave::table::{self, Key};
 use patchwave::time::Timestamp;
-use patchwave_converge::{FaultKind, NotClaimed, NotSaved};
+use patchwave_converge::{Due, FaultKind, NotClaimed, NotSaved};
 use serde_json::{Value, json};
 
 use super::Ledger;
@@ -40,7 +40,7 @@ fn claimed() -> Record {
         "since": now(), "parents": {}, "toProve": [], "inputs": "", "noCache": true, "due": now(),
     });
     let claim = json!({"owner": "o", "claimedAt": now(), "leaseUntil": now(), "start": start});
-    serde_json::from_value(json!({"fence": 4, "unsettled": true, "claim": claim})).unwrap()
+    serde_json::from_value(json!({"fence": 4, "recheckAt": now(), "claim": claim})).unwrap()
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_malformed_item_is_named_and_affects_no_other() {
         ("record", Value::Null, "record"),
         ("fence", Value::Null, "fence"),
         ("fence", json!({"N": "-1"}), "fence"),
-        ("format", json!({"N": "3"}), "newer"),
+        ("format", json!({"N": "4"}), "newer"),
         ("format", Value::Null, "format 1"),
         ("format", json!({"S": "one"}), "format"),
     ] {
@@ -118,29 +118,55 @@ async fn an_unknown_item_in_the_index_is_skipped() {
         let key = |pk: &str| json!({"pk": {"S": pk}, "sk": {"S": "record"}});
         (200, json!({"Items": [key("image#"), key("foreign"), key("image#base/os:1")]}))
     });
-    assert_eq!(ledger.unsettled().await.unwrap(), BTreeSet::from([id(1)]));
+    assert_eq!(ledger.ready(None, 9).await.unwrap(), [id(1)]);
 }
 
 #[tokio::test]
 async fn a_missing_table_says_what_to_set() {
     let (ledger, _) = ledger(|_, _| error("ResourceNotFoundException"));
-    let fault = ledger.unsettled().await.unwrap_err();
+    let fault = ledger.due(now(), 9).await.unwrap_err();
     assert!(fault.message.contains("PATCHWAVE_TABLE") && fault.message.contains("\"patchwave\""), "{fault}");
 }
 
 #[tokio::test]
-async fn every_page_of_the_index_is_read() {
+async fn pages_of_the_schedule_are_read_until_there_are_enough() {
     let (ledger, asked) = ledger(|_, input| {
         let first = input["ExclusiveStartKey"].is_null();
-        let key = |n| json!({"pk": {"S": format!("image#base/os:{n}")}, "sk": {"S": "record"}});
+        let key = |n: u32| {
+            let rank = format!("2025-01-0{n}T00:00:00.000Z");
+            json!({"pk": {"S": format!("image#base/os:{n}")}, "sk": {"S": "record"}, "rank": {"S": rank}})
+        };
         let mut page = json!({"Items": [key(if first { 1 } else { 2 })]});
         if first {
             page["LastEvaluatedKey"] = key(1);
         }
         (200, page)
     });
-    assert_eq!(ledger.unsettled().await.unwrap(), BTreeSet::from([id(1), id(2)]));
+    assert_eq!(ledger.due(now(), 9).await.unwrap(), Due { images: vec![id(1), id(2)], next: None });
     assert_eq!(count(&asked, "Query"), 2);
+    assert_eq!(ledger.ready(None, 1).await.unwrap(), [id(1)]);
+    assert_eq!(count(&asked, "Query"), 3);
+    assert_eq!(asked.lock().unwrap()[2].1["Limit"], 1);
+    let first = "2025-01-01T12:00:00Z".parse().unwrap();
+    let next = "2025-01-02T00:00:00Z".parse().ok();
+    assert_eq!(ledger.due(first, 9).await.unwrap(), Due { images: vec![id(1)], next });
+}
+
+#[tokio::test]
+async fn a_record_of_the_format_before_is_due_at_once_if_it_was_unsettled() {
+    for (was_unsettled, recheck_at) in [(true, Some(Timestamp::UNIX_EPOCH)), (false, None)] {
+        let (ledger, _) = ledger(move |_, input| {
+            let mut old = item(&input["RequestItems"]["patchwave"]["Keys"][0]);
+            old["format"] = json!({"N": "2"});
+            old["record"] = json!({"S": "{\"unsettled\":true,\"unread\":{\"since\":1,\"next\":2}}"});
+            if was_unsettled {
+                old["unsettled"] = json!({"S": "yes"});
+            }
+            (200, json!({"Responses": {"patchwave": [old]}}))
+        });
+        let record = ledger.records(&BTreeSet::from([id(1)])).await.unwrap().read.remove(&id(1)).unwrap();
+        assert_eq!(record.recheck_at, recheck_at);
+    }
 }
 
 #[tokio::test]
@@ -151,11 +177,11 @@ async fn a_write_names_the_fence_it_read_and_raises_it() {
     assert_eq!(input["ConditionExpression"], "#fence = :read");
     assert_eq!(input["ExpressionAttributeValues"][":read"], json!({"N": "4"}));
     assert_eq!(input["Item"]["fence"], json!({"N": "5"}));
-    assert_eq!(input["Item"]["unsettled"], json!({"S": "yes"}));
+    assert_eq!(input["Item"]["queue"], json!({"S": "recheck"}));
     ledger.save(&id(1), &Record::default()).await.unwrap();
     let input = asked.lock().unwrap()[1].1.clone();
     assert!(input["ConditionExpression"].as_str().unwrap().starts_with("attribute_not_exists(#fence)"));
-    assert!(input["Item"]["unsettled"].is_null(), "a settled record is not in the index");
+    assert!(input["Item"]["queue"].is_null(), "a settled record is not in the index");
 }
 
 #[tokio::test]

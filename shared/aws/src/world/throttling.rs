@@ -4,7 +4,7 @@
 use patchwave::hierarchy::Hierarchy;
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
-use patchwave_converge::{PassSettings, converge};
+use patchwave_converge::{Budget, PassSettings, converge};
 use patchwave_tests::harness::{Harness, Setup};
 use patchwave_tests::traffic::Throttle;
 
@@ -28,11 +28,9 @@ async fn wave(throttle: Throttle) -> Cost {
     let account = Harness::start(Setup::default()).await;
     account.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     account.traffic.begin(throttle);
-    let mut trigger = Trigger::Sweep;
     for pass in 0..40 {
         // Each invocation has a world of its own.
-        pass_over(&world(&account), &account.hierarchy, trigger, pass).await;
-        trigger = Trigger::Tick;
+        pass_over(&world(&account), &account.hierarchy, Trigger::Sweep, pass).await;
         let running = account.pipelines.running();
         if running.is_empty() {
             break;
@@ -47,7 +45,8 @@ async fn wave(throttle: Throttle) -> Cost {
 }
 
 async fn pass_over(world: &AwsWorld, hierarchy: &Hierarchy, trigger: Trigger, pass: usize) {
-    let settings = PassSettings { mode: Mode::Enforce, owner: format!("pass-{pass}") };
+    let settings =
+        PassSettings { mode: Mode::Enforce, owner: format!("pass-{pass}"), budget: Budget::default() };
     let report = Box::pin(converge(world, hierarchy, &[trigger], &settings)).await.unwrap();
     assert_eq!(report.errors, [], "no call ran out of attempts");
 }

@@ -10,8 +10,8 @@
 //! - Versions and scans never change, so reading them by digest commutes with every other step.
 //! - A crash before a call equals a crash after the last effect, because reads change nothing.
 //! - A pass begins with its first reads: before them it has no effect. It is always a sweep,
-//!   because the scope of a sweep does not depend on the index of unsettled images. The ticks of
-//!   the quiet model use that index.
+//!   because what a sweep looks at does not depend on the schedule. The ticks of the quiet model
+//!   use the schedule.
 //! - Records and slots are read in one step. Only giving back depends on the slots, and it is
 //!   fenced.
 //! - A write with an old fence stays late, and a build that is over stays over, so such a call is

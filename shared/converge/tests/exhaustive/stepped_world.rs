@@ -18,7 +18,7 @@ use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave_converge::{
-    Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
+    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World,
 };
 
 use crate::diamond::{Diamond, id, place, time};
@@ -86,9 +86,16 @@ impl World for SteppedWorld {
         time(self.now.get())
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
-        match self.call(Call::Unsettled).await {
-            Answer::Unsettled(images) => Ok(ids(images)),
+    async fn due(&self, _now: Timestamp, _most: usize) -> Result<Due, Fault> {
+        match self.call(Call::Due).await {
+            Answer::Listed(images) => Ok(Due { images: ids(images).into_iter().collect(), next: None }),
+            _ => Err(lost()),
+        }
+    }
+
+    async fn ready(&self, _owner: Option<&str>, _most: usize) -> Result<Vec<ImageId>, Fault> {
+        match self.call(Call::Ready).await {
+            Answer::Listed(images) => Ok(ids(images).into_iter().collect()),
             _ => Err(lost()),
         }
     }

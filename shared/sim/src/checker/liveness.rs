@@ -189,7 +189,8 @@ impl<'q> QuietWorld<'q> {
     /// that is true.
     fn wait_is_true(&self, image: &Image, on: &ImageId, awaits: &Awaited, finding: &Finding) -> bool {
         let Ok(on) = self.hierarchy.image(on) else { return false };
-        let is_looked_at_again = self.state.ledger.record(&on.id).is_some_and(|record| record.unsettled);
+        let is_looked_at_again =
+            self.state.ledger.record(&on.id).is_some_and(patchwave::record::Record::is_scheduled);
         match awaits {
             Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
             Awaited::Start => self.started.contains(&on.id),

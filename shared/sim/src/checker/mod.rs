@@ -15,7 +15,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
 use patchwave::plan::{Awaited, Hold, Reason};
 use patchwave::time::Timestamp;
-use patchwave_converge::Report;
+use patchwave_converge::{Failure, FailureKind, Report};
 
 pub(crate) use start::StartCheck;
 
@@ -77,6 +77,11 @@ impl Checker {
 
     /// Checks that a sweep gives every image exactly one start or hold.
     pub(crate) fn swept(&mut self, hierarchy: &Hierarchy, report: &Report, now: Timestamp) {
+        // A ledger that does not answer ends the sweep after some of its pages.
+        let is_cut_off = |error: &Failure| error.kind == FailureKind::Read && error.image.is_none();
+        if !report.is_whole && report.errors.iter().any(is_cut_off) {
+            return;
+        }
         for image in hierarchy.images() {
             let starts = report.started.iter().filter(|started| started.image == image.id).count();
             let holds = report.held.iter().filter(|held| held.image == image.id).count();

@@ -28,8 +28,9 @@ impl State {
         self.check_success(hierarchy, image, before, record, now);
         let counted = record.failures.as_ref().map_or(0, |failures| failures.count);
         let failed = self.truth.failures(image);
-        if counted > failed {
-            let violation = format!("{image} counts {counted} failures, and {failed} happened");
+        if counted > failed && !self.is_taken_for_foreign(hierarchy, image, record, now) {
+            let because = record.failures.as_ref().map_or("", |failures| failures.because.as_str());
+            let violation = format!("{image} counts {counted} failures, and {failed} happened: {because}");
             self.checker.violation(now, violation);
         }
     }
@@ -85,6 +86,19 @@ impl State {
         let Ok(image) = hierarchy.image(image) else { return false };
         let current = self.registry.current(&image.repository, &image.line);
         current.map(|current| &current.version.digest) != self.registry.newest(&image.repository)
+    }
+
+    /// Returns whether a build counts as failed because nothing shows that its push is its own.
+    fn is_taken_for_foreign(
+        &mut self,
+        hierarchy: &Hierarchy,
+        image: &ImageId,
+        record: &Record,
+        now: Timestamp,
+    ) -> bool {
+        let is_foreign = record.failures.as_ref().is_some_and(|row| row.because.contains("another push"));
+        let image = hierarchy.image(image).ok().filter(|_| is_foreign);
+        image.is_some_and(|image| self.is_beside_unreported_build(image, now))
     }
 
     fn is_beside_unreported_build(&mut self, image: &Image, pushed_at: Timestamp) -> bool {

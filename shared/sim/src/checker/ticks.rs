@@ -21,12 +21,17 @@ pub(super) type Looks = BTreeMap<ImageId, (Timestamp, Option<Hold>)>;
 impl State {
     /// Remembers what a pass that looked at `at` said about each image.
     pub(crate) fn looked(&mut self, report: &Report, at: Timestamp) {
-        if !report.is_whole || !self.faults.has_faults() {
+        if !self.faults.has_faults() {
             return;
         }
         let started = report.started.iter().map(|started| (&started.image, None));
         let held = report.held.iter().map(|held| (&held.image, Some(held.hold.clone())));
         for (image, hold) in started.chain(held) {
+            if !report.is_whole {
+                // Its record may be written or not.
+                self.checker.looks.remove(image);
+                continue;
+            }
             self.checker.looks.insert(image.clone(), (at, hold));
         }
     }
@@ -46,7 +51,7 @@ impl State {
         let started = looks.iter().filter(|(_, (_, hold))| hold.is_none()).map(|(id, _)| id).collect();
         let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
         // An error names an image whose record cannot be read.
-        let mut unsettled = self.ledger.unsettled();
+        let mut unsettled = self.ledger.scheduled();
         unsettled.extend(self.without_record(hierarchy, now));
         let is_seen = |image: &&Image| !unsettled.contains(&image.id) && self.is_seen(hierarchy, image);
         let seen = hierarchy.images().filter(is_seen);

@@ -60,6 +60,8 @@ pub enum InjectedFault {
     ScanExpired,
     /// The scanner does not scan a manifest again when a vulnerability becomes known.
     NotRescanned,
+    /// The index of the schedule does not show what was written a moment ago.
+    IndexLags,
     /// A person pushes a version with all fixes.
     PushedFixed,
     /// A person pushes a version with old packages.
@@ -102,7 +104,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -132,6 +134,7 @@ impl InjectedFault {
         Self::ScanFailed,
         Self::ScanExpired,
         Self::NotRescanned,
+        Self::IndexLags,
         Self::PushedFixed,
         Self::PushedVulnerable,
         Self::PushedOnOldParent,
@@ -157,7 +160,7 @@ impl InjectedFault {
     pub(super) fn rate(self) -> u32 {
         match self {
             Self::EventDropped | Self::NotRescanned => 150,
-            Self::EventDuplicated | Self::EventDelayed => 100,
+            Self::EventDuplicated | Self::EventDelayed | Self::IndexLags => 100,
             Self::EventReordered | Self::ClockSkewed | Self::ExecutionNotVisible => 200,
             Self::CrashedBefore | Self::CrashedAfter => 250,
             Self::Interleaved => 300,

@@ -12,7 +12,7 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
+use patchwave_converge::{Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, World};
 
 use super::FaultyWorld;
 use crate::faults::{Read, Service};
@@ -25,9 +25,15 @@ impl World for FaultyWorld<'_> {
         if self.faults.skew < 0 { skew.before(now) } else { skew.after(now) }
     }
 
-    async fn unsettled(&self) -> Result<BTreeSet<ImageId>, Fault> {
+    async fn due(&self, now: Timestamp, most: usize) -> Result<Due, Fault> {
         self.before(Service::Ledger)?;
-        self.world.unsettled().await
+        let due = self.world.due(now, most).await?;
+        Ok(Due { images: self.as_the_index_shows(due.images), ..due })
+    }
+
+    async fn ready(&self, owner: Option<&str>, most: usize) -> Result<Vec<ImageId>, Fault> {
+        self.before(Service::Ledger)?;
+        Ok(self.as_the_index_shows(self.world.ready(owner, most).await?))
     }
 
     async fn records(&self, images: &BTreeSet<ImageId>) -> Result<Records, Fault> {

@@ -125,6 +125,13 @@ impl<'w> FaultyWorld<'w> {
         Ok(())
     }
 
+    /// Leaves out entries that the index does not show yet: it is eventually consistent.
+    fn as_the_index_shows(&self, mut images: Vec<ImageId>) -> Vec<ImageId> {
+        let now = self.world.clock.get();
+        images.retain(|_| !self.world.state.borrow_mut().faults.injects(InjectedFault::IndexLags, now));
+        images
+    }
+
     /// One item of a call may be refused, although the service answers for the others.
     fn item(&self, service: Service, read: Read, item: &str) -> Result<(), Fault> {
         let now = self.world.clock.get();

@@ -115,7 +115,7 @@ impl SimulatedWorld {
 
 /// What a person's decision changes in a record.
 fn decided(record: &Record) -> Record {
-    Record { fence: 0, unsettled: true, ..record.clone() }
+    Record { fence: 0, recheck_at: Some(Timestamp::UNIX_EPOCH), ..record.clone() }
 }
 
 impl State {

@@ -9,7 +9,7 @@ mod vulnerabilities;
 
 use patchwave::hierarchy::{Hierarchy, HierarchyErrors, Image, Parent};
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::Report;
+use patchwave_converge::{Budget, Report};
 
 pub use runner::Runner;
 
@@ -78,7 +78,8 @@ impl Scenario {
     }
 
     fn run_in(self, setup: &Setup) -> Result<Ended, ScenarioError> {
-        let simulation = Simulation::new(setup.hierarchy.clone(), self.seed);
+        let simulation =
+            Simulation::new(setup.hierarchy.clone(), self.seed).with_page_size(self.images_of_a_page());
         let editions = [setup.edited.clone(), setup.reorganised.clone()];
         let simulation = simulation.with(self.handler, editions);
         let run = ScenarioRun { scenario: self, setup, simulation, observed: Observed::default() };
@@ -97,6 +98,18 @@ impl Scenario {
         }
         let [shortest, longest] = self.size.fault_time();
         draws.span(shortest, longest)
+    }
+}
+
+impl Scenario {
+    /// With faults a page may be as small as one image, so that every pass of a small world takes
+    /// many.
+    fn images_of_a_page(self) -> usize {
+        if !self.level.has_faults() {
+            return Budget::default().images;
+        }
+        let drawn = Seed(self.seed).draws("images of a page", "").between(0, 2);
+        [1, 2, Budget::default().images].get(drawn as usize).copied().unwrap_or(1)
     }
 }
 

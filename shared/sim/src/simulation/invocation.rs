@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
-use patchwave_converge::{PassSettings, Report, converge};
+use patchwave_converge::{Budget, PassSettings, Report, converge};
 
 use super::{Broken, Simulation, Watch};
 use crate::baselines::{Handler, handle};
@@ -25,7 +25,11 @@ impl Simulation {
     ) -> Result<Option<Report>, Broken> {
         self.queues.invocations += 1;
         let owner = format!("invocation-{}", self.queues.invocations);
-        let settings = PassSettings { mode: Mode::Enforce, owner };
+        let settings = PassSettings {
+            mode: Mode::Enforce,
+            owner,
+            budget: Budget { images: self.images, ..Budget::default() },
+        };
         let world = Rc::clone(&self.world);
         let plan = InvocationFaults::draw(&world, !self.queues.has_paused);
         let faulty = FaultyWorld::new(&world, plan, settings.mode);

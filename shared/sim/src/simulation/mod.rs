@@ -17,7 +17,7 @@ use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{World, observe};
+use patchwave_converge::{Budget, World, observe};
 
 pub use broken::Broken;
 
@@ -56,6 +56,8 @@ pub struct Simulation {
     queues: Queues,
     clock: TickClock,
     fingerprints: Fingerprints,
+    /// Most images that one page names.
+    images: usize,
 }
 
 impl Simulation {
@@ -72,7 +74,13 @@ impl Simulation {
             queues: Queues::default(),
             clock: TickClock::new(),
             fingerprints: Fingerprints::default(),
+            images: Budget::default().images,
         }
+    }
+
+    /// Sets how many images one page names at most.
+    pub(crate) fn with_page_size(self, images: usize) -> Self {
+        Self { images, ..self }
     }
 
     /// Counts what Patchwave asks of AWS. Event rules, batching windows and batch sizes are then

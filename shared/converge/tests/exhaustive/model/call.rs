@@ -3,7 +3,8 @@
 /// What a worker asks of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    Unsettled,
+    Due,
+    Ready,
     Records(Images),
     Slots,
     Currents(Images),
@@ -33,7 +34,7 @@ impl Call {
 /// What the world answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Answer {
-    Unsettled(Images),
+    Listed(Images),
     Records([Option<u32>; 4]),
     Slots(Images),
     Currents([u32; 4]),

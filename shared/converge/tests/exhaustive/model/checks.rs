@@ -15,7 +15,7 @@ impl ModelState {
     }
 
     pub(crate) fn is_quiet(&self, diamond: &Diamond) -> bool {
-        self.runs.iter().all(Run::is_over) && self.unsettled(diamond) == Images::default()
+        self.runs.iter().all(Run::is_over) && self.scheduled(diamond) == Images::default()
     }
 
     /// Checks what must hold when nothing is left to do.

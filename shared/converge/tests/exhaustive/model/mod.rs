@@ -43,7 +43,7 @@ pub(crate) enum Defect {
     NeverFound,
     /// The lease of a claim ends at once.
     NoLease,
-    /// The index of unsettled images is always empty.
+    /// The schedule is always empty.
     NoIndex,
     /// A build that ended keeps its slot.
     SlotsKept,
@@ -82,7 +82,8 @@ impl ModelState {
     /// Answers a call of a worker. An error is a broken invariant.
     pub(crate) fn perform(&mut self, diamond: &Diamond, call: Call) -> Result<Answer, Violation> {
         Ok(match call {
-            Call::Unsettled => Answer::Unsettled(self.unsettled(diamond)),
+            Call::Due => Answer::Listed(self.due(diamond)),
+            Call::Ready => Answer::Listed(self.ready(diamond)),
             Call::Records(images) => Answer::Records(of(images, self.records, None)),
             Call::Slots => Answer::Slots(self.held_by),
             Call::Currents(images) => Answer::Currents(of(images, self.current, u32::MAX)),
@@ -113,11 +114,24 @@ impl ModelState {
         }
     }
 
-    pub(crate) fn unsettled(&self, diamond: &Diamond) -> Images {
+    /// Returns the images that are in the schedule.
+    pub(crate) fn scheduled(&self, diamond: &Diamond) -> Images {
+        self.in_index(diamond, Record::is_scheduled)
+    }
+
+    fn due(&self, diamond: &Diamond) -> Images {
+        self.in_index(diamond, |record| record.is_due(time(self.now)))
+    }
+
+    fn ready(&self, diamond: &Diamond) -> Images {
+        self.in_index(diamond, |record| record.recheck_at.is_none() && record.ready.is_some())
+    }
+
+    fn in_index(&self, diamond: &Diamond, is_in: impl Fn(&Record) -> bool) -> Images {
         if diamond.defect == Defect::NoIndex {
             return Images::default();
         }
-        (0..4).filter(|image| self.record(diamond, *image).is_some_and(|record| record.unsettled)).collect()
+        (0..4).filter(|image| self.record(diamond, *image).is_some_and(|record| is_in(&record))).collect()
     }
 
     fn record(&self, diamond: &Diamond, image: u8) -> Option<Rc<Record>> {

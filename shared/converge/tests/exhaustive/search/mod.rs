@@ -10,7 +10,7 @@ use std::rc::Rc;
 use patchwave::trigger::Trigger;
 
 use crate::diamond::Diamond;
-use crate::model::{Answer, Images, ModelState, Violation};
+use crate::model::{Answer, ModelState, Violation};
 use crate::passes::Passes;
 use steps::Step;
 
@@ -180,8 +180,6 @@ impl Search {
     /// Begins a pass, and answers its first reads.
     fn begin(&mut self, state: &mut State, worker: usize) -> Result<(), Violation> {
         state.workers[worker] = Some(self.passes.begin(Trigger::Sweep, WORKER));
-        // A sweep reads all records, not only those in the index of unsettled images.
-        self.answer(state, worker, Answer::Unsettled(Images::default()));
         state.passes -= 1;
         state.events -= 1;
         for _ in 0..2 {

@@ -1,0 +1,179 @@
+//! What an invocation still has to look at.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use patchwave::facts::Slots;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
+use patchwave::time::Timestamp;
+use patchwave::trigger::Trigger;
+
+use crate::Budget;
+use crate::apply::Applied;
+use crate::scope;
+use crate::world::{Fault, World};
+
+/// The images that one page names.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// Those that a trigger names, or an earlier look of this invocation.
+    pub(crate) named: BTreeSet<ImageId>,
+    /// Those that are due by the schedule, or in the queue for a free slot. Their records confirm
+    /// it: an index lags.
+    pub(crate) scheduled: BTreeSet<ImageId>,
+    pub(crate) slots: Slots,
+}
+
+impl Page {
+    fn len(&self) -> usize {
+        self.named.len() + self.scheduled.len()
+    }
+}
+
+/// What is left to look at. An event is about the images that it names. A tick is about what is
+/// due. Either starts what is ready, where slots are free.
+pub(crate) struct Agenda<'h> {
+    hierarchy: &'h Hierarchy,
+    budget: Budget,
+    /// Most images that one page names.
+    most: usize,
+    /// A tick reads what is due.
+    reads_due: bool,
+    /// A sweep names all images, so it need not read the queues.
+    reads_ready: bool,
+    named: VecDeque<ImageId>,
+    /// Images whose children are walked over.
+    rolling: BTreeSet<ImageId>,
+    /// Those whose children this invocation began to walk over.
+    walked: BTreeSet<ImageId>,
+    /// Images whose records others wrote first.
+    again: BTreeSet<ImageId>,
+    retries: u32,
+    /// What came from the schedule already. The index may still show it as it was.
+    taken_due: BTreeSet<ImageId>,
+    taken_ready: BTreeSet<ImageId>,
+    /// Queues that were read to their end. Who came later found no slot free.
+    ended: BTreeSet<Option<&'h str>>,
+    pages: u32,
+    /// The first time in the schedule that lies ahead.
+    pub(crate) next_due: Option<Timestamp>,
+}
+
+impl<'h> Agenda<'h> {
+    pub(crate) fn new(hierarchy: &'h Hierarchy, triggers: &[Trigger], budget: Budget) -> Self {
+        Self {
+            hierarchy,
+            budget,
+            most: budget.images.max(1),
+            reads_due: triggers.contains(&Trigger::Tick),
+            reads_ready: !triggers.contains(&Trigger::Sweep),
+            named: scope::named(hierarchy, triggers).into(),
+            rolling: BTreeSet::new(),
+            walked: BTreeSet::new(),
+            again: BTreeSet::new(),
+            retries: 0,
+            taken_due: BTreeSet::new(),
+            taken_ready: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            pages: 0,
+            next_due: None,
+        }
+    }
+
+    /// Returns what to look at next, or nothing if all is done. The first look is always made: it
+    /// gives back the slots of images that left the hierarchy.
+    pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {
+        let free = !self.reads_ready || self.hierarchy.owner_limits().count() < self.ended.len();
+        if self.pages > 0 && self.is_done() && !self.reads_due && free {
+            return Ok(None);
+        }
+        let mut page = Page { slots: world.slots(world.now()).await?, ..Page::default() };
+        page.named.append(&mut self.again);
+        while page.len() < self.most
+            && let Some(id) = self.named.pop_front().or_else(|| self.rolling.pop_first())
+        {
+            page.named.insert(id);
+        }
+        if self.reads_due && page.len() < self.most {
+            self.add_due(world, &mut page).await?;
+        }
+        if self.reads_ready {
+            self.add_ready(world, &mut page).await?;
+        }
+        self.pages += 1;
+        Ok((page.len() > 0 || self.pages == 1).then_some(page))
+    }
+
+    async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
+        let asked = self.most - page.len() + self.taken_due.len();
+        let due = world.due(world.now(), asked).await?;
+        self.next_due = due.next;
+        // What pages of this invocation add is known without the index.
+        self.reads_due = due.images.len() == asked;
+        for id in due.images {
+            if page.len() < self.most && !page.named.contains(&id) && self.taken_due.insert(id.clone()) {
+                page.scheduled.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the first images of each queue, as many as slots are free.
+    async fn add_ready<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
+        for (queue, room) in self.free(&page.slots) {
+            let asked = room + self.taken_ready.len();
+            let ready = world.ready(queue, asked).await?;
+            if ready.len() < asked {
+                self.ended.insert(queue);
+            }
+            for id in ready {
+                if self.taken_ready.insert(id.clone()) && !page.named.contains(&id) {
+                    page.scheduled.insert(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many images of each queue may start: of each owner that has a limit, and of all
+    /// others.
+    fn free(&self, slots: &Slots) -> Vec<(Option<&'h str>, usize)> {
+        let limits = self.hierarchy.limits();
+        let left = |most: u32, used: usize| (most as usize).saturating_sub(used);
+        // The limit of the day is no bound: it does not hold what would miss a deadline tomorrow.
+        let free = left(limits.max_concurrent_builds, slots.held_by.len()).min(self.most);
+        let owners = slots.held_by.iter().filter_map(|id| self.hierarchy.image(id).ok()?.owner.as_ref());
+        let running = |name: &str| owners.clone().filter(|owner| owner.name == name).count();
+        let of_owners =
+            self.hierarchy.owner_limits().map(|(name, most)| (Some(name), left(most, running(name))));
+        let queues = of_owners.chain([(None, free)]).map(|(queue, room)| (queue, room.min(free)));
+        queues.filter(|(queue, room)| *room > 0 && !self.ended.contains(queue)).collect()
+    }
+
+    /// Notes what a page left to do.
+    pub(crate) fn note(&mut self, applied: &Applied) {
+        for (id, rolling) in &applied.rolling {
+            // A second walk over the same children is left to the next tick.
+            if rolling.after.is_some() || self.walked.insert(id.clone()) {
+                self.rolling.insert(id.clone());
+            }
+        }
+        if applied.left.is_empty() {
+            return;
+        }
+        self.retries += 1;
+        if self.retries <= self.budget.retries {
+            self.again.extend(applied.left.iter().cloned());
+        }
+    }
+
+    /// Returns whether the images that a page left are looked at again.
+    pub(crate) fn tries_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Returns whether nothing is left that this invocation knows of.
+    pub(crate) fn is_done(&self) -> bool {
+        self.named.is_empty() && self.rolling.is_empty() && self.again.is_empty()
+    }
+}

@@ -1,0 +1,159 @@
+//! Whether the limits leave enough time to keep the deadlines, said before they are missed.
+//!
+//! It plays the builds through that the plan leads to: each starts when its parents have ended, a
+//! slot is free and the limit of the day allows it, the most urgent first. Nothing is waited for
+//! besides, neither a scan nor a person: what is late here is late in any case.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::deadline::{KeepBy, latest_start};
+use super::decide::Decisions;
+use super::schedule::{Build, Schedule};
+use super::urgency::keep_by;
+use super::{Limit, decided, pipeline};
+use crate::facts::Facts;
+use crate::hierarchy::{Hierarchy, Image};
+use crate::image::ImageId;
+use crate::policy::{Limits, Mode};
+use crate::time::{Span, Timestamp};
+
+/// Deadlines that the limits cannot keep, and what would keep them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shortfall {
+    /// How many images would be late and need not be.
+    pub images: usize,
+    /// The one of them whose deadline is first.
+    pub first: ImageId,
+    /// Its deadline, counted from when it was first enforced if that is later.
+    pub keep_by: Timestamp,
+    /// When its build would end.
+    pub ends: Timestamp,
+    /// The limits to raise, each with the lowest value that keeps the deadlines.
+    pub raise: BTreeMap<Limit, u32>,
+}
+
+/// Returns which deadlines of the images in `facts` the limits cannot keep. Nothing, if they keep
+/// all that can be kept.
+pub fn shortfall(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp) -> Option<Shortfall> {
+    let (context, _) = Context::resolved(hierarchy, facts, ceiling, now);
+    let (attributions, decisions) = decided(&context);
+    let keep_by = keep_by(&context, &attributions, &decisions);
+    let (schedule, images) = schedule(&context, &decisions, &keep_by);
+    let unlimited = Limits { max_concurrent_builds: u32::MAX, max_starts_per_day: u32::MAX };
+    let lost: BTreeSet<usize> = schedule.late(unlimited).into_iter().map(|(build, _)| build).collect();
+    let late = |limits: Limits| {
+        let mut late = schedule.late(limits);
+        late.retain(|(build, _)| !lost.contains(build));
+        late
+    };
+    let limits = hierarchy.limits();
+    let now_late = late(limits);
+    let (first, ends) = now_late.iter().min_by_key(|(build, _)| schedule.builds[*build].keep_by)?;
+    Some(Shortfall {
+        images: now_late.len(),
+        first: images[*first].id.clone(),
+        keep_by: schedule.builds[*first].keep_by,
+        ends: *ends,
+        raise: raised(limits, images.len(), |limits| late(limits).is_empty()),
+    })
+}
+
+/// Finds the lowest limits that keep all deadlines: one of them if that is enough, else both.
+fn raised(limits: Limits, builds: usize, keeps: impl Fn(Limits) -> bool) -> BTreeMap<Limit, u32> {
+    let most = u32::try_from(builds).unwrap_or(u32::MAX);
+    let at_once = |limits, max_concurrent_builds| Limits { max_concurrent_builds, ..limits };
+    let a_day = |limits, max_starts_per_day| Limits { max_starts_per_day, ..limits };
+    let lowest = |from: u32, keeps: &dyn Fn(u32) -> bool| lowest(from, most, keeps);
+    if let Some(slots) = lowest(limits.max_concurrent_builds, &|most| keeps(at_once(limits, most))) {
+        return [(Limit::ConcurrentBuilds, slots)].into();
+    }
+    if let Some(starts) = lowest(limits.max_starts_per_day, &|most| keeps(a_day(limits, most))) {
+        return [(Limit::StartsPerDay, starts)].into();
+    }
+    let free = a_day(limits, u32::MAX);
+    let slots = lowest(limits.max_concurrent_builds, &|most| keeps(at_once(free, most))).unwrap_or(most);
+    let enough = at_once(limits, slots);
+    let starts = lowest(limits.max_starts_per_day, &|most| keeps(a_day(enough, most))).unwrap_or(most);
+    [(Limit::ConcurrentBuilds, slots), (Limit::StartsPerDay, starts)].into()
+}
+
+/// Finds the lowest number for which `keeps` holds, if it holds from some number on.
+fn lowest(mut low: u32, mut high: u32, keeps: &dyn Fn(u32) -> bool) -> Option<u32> {
+    if low > high || !keeps(high) {
+        return None;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if keeps(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Some(low)
+}
+
+/// Collects the builds that the plan leads to and that have a deadline, parents first: those that
+/// could start, and those below that can follow.
+fn schedule<'a>(
+    context: &Context<'a>,
+    decisions: &Decisions<'a>,
+    keep_by: &KeepBy<'a>,
+) -> (Schedule, Vec<&'a Image>) {
+    let usual = usual_times(context);
+    let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
+    let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
+    for image in context.images() {
+        let above = context.hierarchy.parents(&image.id);
+        let parents: BTreeSet<usize> =
+            above.filter_map(|parent| place_of.get(&parent.image.id).copied()).collect();
+        let starts = decisions.get(&image.id).is_some_and(|decision| decision.hold.is_none());
+        if !starts && (parents.is_empty() || !pipeline::can_start(context, image)) {
+            continue;
+        }
+        // An image below has the finding too, even if no scan has listed it there yet.
+        let above = parents.iter().map(|parent| builds[*parent].keep_by).min();
+        let Some(keep_by) = keep_by.get(&image.id).copied().or(above) else { continue };
+        let place = builds.len();
+        for parent in &parents {
+            builds[*parent].children.push(place);
+        }
+        place_of.insert(&image.id, place);
+        images.push(image);
+        builds.push(Build {
+            keep_by,
+            latest: latest_start(context, image, keep_by),
+            below: context.hierarchy.builds_below(&image.id).unwrap_or(0),
+            takes: usual(&image.id),
+            parents: parents.len(),
+            children: Vec::new(),
+        });
+    }
+    let running = context.facts.slots.held_by.iter();
+    let claimed_at = |id| context.record(id).claim.as_ref().map_or(context.now, |claim| claim.claimed_at);
+    let taken = running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect();
+    let started_today = context.facts.slots.started_today;
+    (Schedule { builds, now: context.now, taken, started_today }, images)
+}
+
+/// Returns how long builds take: each as long as its image's last one. Without one it takes the
+/// average of those that are known, and `maxBuildTime` if none is.
+fn usual_times<'c>(context: &'c Context<'_>) -> impl Fn(&ImageId) -> Span + use<'c> {
+    let last = |id: &ImageId| {
+        let success = context.record(id).success.as_ref()?;
+        Some(Span::between(success.claimed_at?, success.at))
+    };
+    let known: Vec<Span> = context.images().filter_map(|image| last(&image.id)).collect();
+    let total: u64 = known.iter().map(|span| u64::from(span.as_seconds())).sum();
+    let average =
+        total.checked_div(known.len() as u64).map(|average| u32::try_from(average).unwrap_or(u32::MAX));
+    move |id| {
+        let longest = || context.hierarchy.image(id).map(|image| image.policy.max_build_time);
+        let usual = last(id).or_else(|| average.map(Span::seconds));
+        usual.or_else(|| longest().ok()).unwrap_or(Span::ZERO)
+    }
+}
