@@ -239,7 +239,7 @@ pub(crate) struct Validate {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Impact {
-    /// An id of the hierarchy file, or a declared `repository:tag`
+    /// An id of the hierarchy file, a declared `repository:tag`, or an upstream image
     pub(crate) image: String,
 }
 

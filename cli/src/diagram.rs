@@ -80,6 +80,6 @@ fn name(parent: &Parent) -> Option<String> {
     match parent {
         Parent::Image(id) => Some(id.to_string()),
         Parent::Upstream(reference) => Some(reference.to_string()),
-        Parent::Scratch => None,
+        Parent::Scratch | Parent::Unknown => None,
     }
 }

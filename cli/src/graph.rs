@@ -72,12 +72,12 @@ fn graph(hierarchy: &Hierarchy) -> Graph<'_> {
 fn node<'i>(image: &'i Image) -> Node<'i> {
     let upstream = |parent: &'i Parent| match parent {
         Parent::Upstream(reference) => Some(reference),
-        Parent::Image(_) | Parent::Scratch => None,
+        Parent::Image(_) | Parent::Scratch | Parent::Unknown => None,
     };
     let (tags, tag_pattern) = match &image.line {
         Line::Stable(tags) => (Some(tags.as_slice()), None),
-        Line::Newest(pattern) => (None, Some(pattern)),
-        Line::Deployed { .. } => (None, None),
+        Line::Newest(family) => (None, Some(&family.pattern)),
+        Line::Deployed { .. } | Line::Promoted { .. } => (None, None),
     };
     Node {
         id: &image.id,
@@ -97,6 +97,7 @@ fn text(hierarchy: &Hierarchy) -> String {
         match &image.from {
             Parent::Upstream(reference) => roots.entry(reference.to_string()).or_default().push(image),
             Parent::Scratch => roots.entry("scratch".to_owned()).or_default().push(image),
+            Parent::Unknown => roots.entry("unknown".to_owned()).or_default().push(image),
             Parent::Image(_) => {}
         }
     }
@@ -135,6 +136,7 @@ fn copies(image: &Image) -> String {
         Parent::Image(id) => id.to_string(),
         Parent::Upstream(reference) => reference.to_string(),
         Parent::Scratch => "scratch".to_owned(),
+        Parent::Unknown => "unknown".to_owned(),
     });
     paint(FAINT, format!("  copies from {}", some(parents, 4)))
 }

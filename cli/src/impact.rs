@@ -1,4 +1,4 @@
-//! `impact`: what a rebuild of this image would rebuild.
+//! `impact`: what a rebuild of this image, or a new version of this upstream image, would rebuild.
 
 use std::fmt::{self, Write};
 
@@ -18,8 +18,12 @@ const SHOWN: usize = 12;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answered<'h> {
-    image: &'h ImageId,
-    /// The image itself and everything that is built on it, in build order.
+    /// The image, or the upstream image as it was asked for.
+    image: &'h str,
+    #[serde(skip)]
+    is_upstream: bool,
+    /// The image itself, if it is not upstream's, and everything that is built on it, in build
+    /// order.
     rebuilt: Vec<&'h ImageId>,
     waves: Vec<Vec<&'h ImageId>>,
     /// Those that Patchwave does not rebuild by itself.
@@ -34,16 +38,29 @@ struct HeldBack<'h> {
 
 pub(crate) fn run(args: &Args, options: &Impact) -> Result<Answer, BadInput> {
     let hierarchy = input::hierarchy(args)?;
-    let image = hierarchy.resolve(&options.image)?;
-    let answered = impact(&hierarchy, image)?;
+    let answered = match hierarchy.resolve(&options.image) {
+        Ok(image) => impact(&hierarchy, (image.id.as_str(), false), &[image])?,
+        Err(unknown) => {
+            let built_on = hierarchy.built_on_upstream(&options.image);
+            if built_on.is_empty() {
+                return Err(unknown.into());
+            }
+            impact(&hierarchy, (&options.image, true), &built_on)?
+        }
+    };
     Ok(Answer::render(args.format, &answered, text))
 }
 
-fn impact<'h>(hierarchy: &'h Hierarchy, image: &'h Image) -> Result<Answered<'h>, BadInput> {
-    let below = hierarchy.query([&image.id], Direction::Descendants)?.resolve();
+fn impact<'h>(
+    hierarchy: &'h Hierarchy,
+    (image, is_upstream): (&'h str, bool),
+    starts: &[&'h Image],
+) -> Result<Answered<'h>, BadInput> {
+    let below = hierarchy.query(starts.iter().map(|image| &image.id), Direction::Descendants)?.resolve();
     let waves = below.waves();
     Ok(Answered {
-        image: &image.id,
+        image,
+        is_upstream,
         rebuilt: below.ids().collect(),
         waves: waves.into_iter().map(|wave| wave.into_iter().map(|image| &image.id).collect()).collect(),
         held: below
@@ -71,9 +88,13 @@ fn text(answered: &Answered<'_>) -> String {
 }
 
 fn write(answered: &Answered<'_>, text: &mut String) -> fmt::Result {
-    let below = answered.rebuilt.len().saturating_sub(1);
     let image = paint(STRONG, answered.image);
-    if below == 0 {
+    let below = answered.rebuilt.len().saturating_sub(usize::from(!answered.is_upstream));
+    if answered.is_upstream {
+        let (below, waves) = (count(below, "image"), count(answered.waves.len(), "wave"));
+        writeln!(text, "On {image} are built {below}, rebuilt in {waves}:")?;
+        write_waves(answered, text)?;
+    } else if below == 0 {
         writeln!(text, "A rebuild of {image} rebuilds nothing else: no image is built on it.")?;
     } else {
         let (below, waves) = (count(below, "image"), count(answered.waves.len(), "wave"));

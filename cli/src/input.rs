@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::{Hierarchy, UnknownImage};
+use patchwave::hierarchy::{Hierarchy, PartTexts, UnknownImage, part_files};
 use patchwave::policy::Mode;
 use patchwave_sim::{Broken, DEMO_HIERARCHY};
 use serde::de::DeserializeOwned;
@@ -68,10 +68,21 @@ pub(crate) fn hierarchy_file(args: &Args) -> Result<&Path, BadInput> {
 pub(crate) fn hierarchy(args: &Args) -> Result<Hierarchy, BadInput> {
     let file = hierarchy_file(args)?;
     let yaml = text(file)?;
-    parse(&name(file), &yaml)
+    let parts = parts(file, &yaml);
+    Hierarchy::parse_with_parts(&name(file), &yaml, &parts).map_err(|errors| BadInput::because(&errors))
 }
 
-/// Checks a hierarchy.
+/// Reads the parts of a hierarchy file, which are beside it.
+pub(crate) fn parts(file: &Path, yaml: &str) -> PartTexts {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let read = |part: String| {
+        let text = text(&folder.join(&part)).map_err(|bad| bad.to_string());
+        (part, text)
+    };
+    part_files(yaml).into_iter().map(read).collect()
+}
+
+/// Checks a hierarchy without parts.
 pub(crate) fn parse(name: &str, yaml: &str) -> Result<Hierarchy, BadInput> {
     Hierarchy::parse(name, yaml).map_err(|errors| BadInput::because(&errors))
 }

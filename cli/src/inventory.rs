@@ -244,6 +244,7 @@ fn state(row: &Row) -> String {
 fn what(resolution: &Resolution) -> Option<&'static str> {
     match resolution {
         Resolution::Upstream { .. } => Some("upstream's"),
+        Resolution::Approved { .. } => Some("approved"),
         Resolution::Unapproved { .. } => Some("not from an approved registry"),
         Resolution::NotInHierarchy { .. } => Some("not in the hierarchy"),
         Resolution::Gone { .. } => Some("no longer in the registry"),
@@ -304,6 +305,7 @@ const fn is(resolution: &Resolution) -> &'static str {
     match resolution {
         Resolution::Known { .. } => "known",
         Resolution::Upstream { .. } => "upstream",
+        Resolution::Approved { .. } => "approved",
         Resolution::Unapproved { .. } => "unapproved",
         Resolution::NotInHierarchy { .. } => "notInHierarchy",
         Resolution::Gone { .. } => "gone",

@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
     };
     let yaml = input::text(file)?;
     let name = input::name(file);
-    match Hierarchy::parse_with_warnings(&name, &yaml, now()) {
+    let parts = input::parts(file, &yaml);
+    match Hierarchy::parse_with_warnings(&name, &yaml, &parts, now()) {
         Ok((hierarchy, warnings)) => {
             let answer = Answer::render(args.format, &good(&name, &hierarchy, &warnings), text);
             // JSON has the warnings; text leaves them to standard error, so that scripts can read

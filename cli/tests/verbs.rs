@@ -142,6 +142,29 @@ fn the_graph_is_drawn_for_graphviz_and_for_mermaid() {
 }
 
 #[test]
+fn impact_of_an_upstream_image_is_what_is_built_on_it_in_any_spelling() {
+    let scratch = Scratch::new("upstream");
+    let file = scratch.write(
+        "hierarchy.yaml",
+        r#"{ version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, images: [
+          { id: os, tier: base, repository: os, tags: ["1"], from: "docker.io/library/debian:13" },
+          { id: py, tier: platform, repository: py, tags: ["3"], from: os, copyFrom: ["ghcr.io/astral-sh/uv:0.9"] },
+          { id: old, tier: base, repository: old, tags: ["1"], from: "docker.io/debian:12" }] }"#,
+    );
+    let rebuilt = |name: &str| {
+        let impact = patchwave(&["--hierarchy", &file, "impact", name, "--format", "json"]).json();
+        (impact["image"].clone(), impact["rebuilt"].clone())
+    };
+    assert_eq!(rebuilt("docker.io/library/debian:13").1, serde_json::json!(["os", "py"]));
+    assert_eq!(rebuilt("debian:13"), ("debian:13".into(), serde_json::json!(["os", "py"])));
+    assert_eq!(rebuilt("index.docker.io/debian").1, serde_json::json!(["old", "os", "py"]), "any tag");
+    assert_eq!(rebuilt("ghcr.io/astral-sh/uv:0.9").1, serde_json::json!(["py"]));
+    let text = patchwave(&["--hierarchy", &file, "impact", "debian:13"]).stdout;
+    assert!(text.starts_with("On debian:13 are built 2 images, rebuilt in 2 waves:"), "{text}");
+    assert_eq!(patchwave(&["--hierarchy", &file, "impact", "debian:11"]).code, 2);
+}
+
+#[test]
 fn impact_answers_at_once_on_thousands_of_images() {
     let scratch = Scratch::new("thousands");
     let file = scratch.write("hierarchy.yaml", &thousands());

@@ -265,6 +265,10 @@ pub struct ImageFacts {
     /// All versions that were read, the current one among them.
     #[serde(default)]
     pub versions: BTreeMap<Digest, Version>,
+    /// What the tag of the image's environment names, if that is an earlier build than the current
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<Digest>,
     /// Versions that a record or an annotation names and that could not be read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread_versions: BTreeMap<Digest, Unread>,
@@ -294,6 +298,7 @@ impl ImageFacts {
         Self {
             current,
             versions,
+            promoted: None,
             unread_versions: BTreeMap::new(),
             unread_history: None,
             unread_configs: None,

@@ -1,9 +1,10 @@
 //! Decides which version of an image counts.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::hierarchy::Line;
-use crate::image::{Digest, Tag};
+use crate::hierarchy::{Line, Promotion};
+use crate::image::{Digest, Order, Tag, TagFamily};
 use crate::time::Timestamp;
 
 /// A tagged version, as far as a line needs to know it.
@@ -25,6 +26,7 @@ pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candi
     match line {
         // The caller knows what runs and calls `deployed`.
         Line::Deployed { .. } => None,
+        Line::Promoted { .. } => deployed(&promoted(line, candidates)?.digest, candidates),
         Line::Stable(tags) => {
             let tracked = tags.first()?;
             candidates.iter().find(|candidate| candidate.tags.contains(tracked))
@@ -32,14 +34,57 @@ pub fn current<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candi
         Line::Newest(pattern) => {
             let matching: Vec<&Candidate> =
                 candidates.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag))).collect();
-            let mut first_push = BTreeMap::new();
-            for candidate in &matching {
-                let first = first_push.entry(commit(candidate)).or_insert(candidate.pushed_at);
-                *first = candidate.pushed_at.min(*first);
+            match pattern.order {
+                Order::Pushed => last_pushed(matching),
+                Order::Version => highest(pattern, matching),
             }
-            matching.into_iter().max_by_key(|c| (first_push.get(commit(c)), c.pushed_at, &c.digest))
         }
     }
+}
+
+fn last_pushed(matching: Vec<&Candidate>) -> Option<&Candidate> {
+    let mut first_push = BTreeMap::new();
+    for candidate in &matching {
+        let first = first_push.entry(commit(candidate)).or_insert(candidate.pushed_at);
+        *first = candidate.pushed_at.min(*first);
+    }
+    matching.into_iter().max_by_key(|c| (first_push.get(commit(c)), c.pushed_at, &c.digest))
+}
+
+/// Returns the newest push of the commit with the highest version. A rebuild keeps its commit's
+/// version, whatever its own tag is. Tags that are no versions do not count.
+fn highest<'c>(family: &TagFamily, matching: Vec<&'c Candidate>) -> Option<&'c Candidate> {
+    let mut of_commit = BTreeMap::new();
+    for candidate in &matching {
+        let version = candidate.tags.iter().filter_map(|tag| family.version(tag)).max();
+        let highest = of_commit.entry(commit(candidate)).or_insert(None);
+        *highest = version.max(highest.take());
+    }
+    let known = |c: &&Candidate| of_commit.get(commit(c)).is_some_and(Option::is_some);
+    matching.into_iter().filter(known).max_by_key(|c| (of_commit.get(commit(c)), c.pushed_at, &c.digest))
+}
+
+/// Returns the candidate that people promoted to the environment of a line.
+pub fn promoted<'c>(line: &Line, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
+    let Line::Promoted { by, .. } = line else { return None };
+    match by {
+        Promotion::Tag(tag) => candidates.iter().find(|candidate| candidate.tags.contains(tag)),
+        Promotion::Newest(family) => current(&Line::Newest(family.clone()), candidates),
+    }
+}
+
+/// Returns the `most` candidates of a line that come last in its order, among which the current one
+/// is.
+pub fn foremost(line: &Line, mut candidates: Vec<Candidate>, most: usize) -> Vec<Candidate> {
+    let version = |candidate: &Candidate| match line {
+        Line::Newest(family) if family.order == Order::Version => {
+            candidate.tags.iter().filter_map(|tag| family.version(tag)).max()
+        }
+        _ => None,
+    };
+    candidates.sort_by_cached_key(|candidate| Reverse((version(candidate), candidate.pushed_at)));
+    candidates.truncate(most);
+    candidates
 }
 
 /// Returns the candidate that counts if `running` is deployed: the newest push of the same commit.

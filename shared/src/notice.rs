@@ -31,6 +31,8 @@ pub enum RootCause {
     Undecided,
     /// Its build has run longer than `maxBuildTime`.
     Hanging,
+    /// Its source names its parents by digest, and they have newer versions.
+    Pinned,
 }
 
 impl RootCause {
@@ -40,6 +42,7 @@ impl RootCause {
             Self::Failing => "failing",
             Self::Undecided => "undecided",
             Self::Hanging => "hanging",
+            Self::Pinned => "pinned",
         }
     }
 }

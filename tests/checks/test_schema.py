@@ -18,6 +18,7 @@ HIERARCHIES = ROOT / "tests/fixtures/hierarchy"
 
 # Files that only the loader can refuse. A schema sees shapes and words; it does not see what belongs together.
 BEYOND_A_SCHEMA = {
+    "registry_of_image",
     "copy_from_scratch",
     "cycle",
     "id_duplicate",

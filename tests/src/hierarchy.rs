@@ -58,7 +58,9 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
 fn tagging(line: &Line) -> Tagging {
     match line {
         Line::Stable(tags) => Tagging::Stable(tags.iter().map(ToString::to_string).collect()),
-        Line::Deployed { environment, .. } => panic!("no image here follows {environment}"),
+        Line::Deployed { environment, .. } | Line::Promoted { environment, .. } => {
+            panic!("no image here follows {environment}")
+        }
         Line::Newest(pattern) => Tagging::Unique(pattern.as_str().trim_end_matches("-*").to_owned()),
     }
 }
@@ -75,7 +77,7 @@ fn base(hierarchy: &Hierarchy, from: &Parent) -> Base {
             Base::Image(parent.repository.to_string(), line)
         }
         Parent::Upstream(reference) => Base::Upstream(reference.to_string()),
-        Parent::Scratch => Base::Upstream("scratch".to_owned()),
+        Parent::Scratch | Parent::Unknown => Base::Upstream("scratch".to_owned()),
     }
 }
 

@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use http_body_util::Limited;
 use patchwave::hierarchy::Role;
-use patchwave::image::EcrRegistry;
+use patchwave::image::{EcrRegistry, Partition};
 use patchwave_converge::Fault;
 
 use crate::credentials::with_default_credentials;
@@ -255,35 +255,7 @@ fn role_arn(account: &str, role: &str, region: &str) -> String {
     if role.starts_with("arn:") {
         return role.to_owned();
     }
-    format!("arn:{}:iam::{account}:role/{role}", partition(region))
-}
-
-/// The partitions of AWS but the commercial one: how names of their Regions begin, how their ARNs
-/// begin, and their domain.
-/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>
-const PARTITIONS: [(&str, &str, &str); 7] = [
-    ("cn-", "aws-cn", "amazonaws.com.cn"),
-    ("us-gov-", "aws-us-gov", "amazonaws.com"),
-    ("eusc-", "aws-eusc", "amazonaws.eu"),
-    ("us-iso-", "aws-iso", "c2s.ic.gov"),
-    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
-    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
-    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
-];
-
-fn of_region(region: &str) -> (&'static str, &'static str) {
-    let found = PARTITIONS.iter().find(|(prefix, ..)| region.starts_with(prefix));
-    found.map_or(("aws", "amazonaws.com"), |(_, partition, domain)| (*partition, *domain))
-}
-
-/// Returns what ARNs of a region begin with.
-pub(crate) fn partition(region: &str) -> &'static str {
-    of_region(region).0
-}
-
-/// Returns the domain of a region's services.
-pub(crate) fn domain(region: &str) -> &'static str {
-    of_region(region).1
+    format!("arn:{}:iam::{account}:role/{role}", Partition::of(region).name)
 }
 
 #[cfg(test)]
@@ -329,6 +301,7 @@ mod tests {
         let arn = |role, region| role_arn("444455556666", role, region);
         assert_eq!(arn("reader", "us-east-1"), "arn:aws:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "cn-north-1"), "arn:aws-cn:iam::444455556666:role/reader");
+        assert_eq!(arn("reader", "eusc-de-east-1"), "arn:aws-eusc:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "us-gov-west-1"), "arn:aws-us-gov:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "eusc-de-east-1"), "arn:aws-eusc:iam::444455556666:role/reader");
         assert_eq!(arn("reader", "us-isob-east-1"), "arn:aws-iso-b:iam::444455556666:role/reader");

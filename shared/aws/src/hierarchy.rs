@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use patchwave::hierarchy::Hierarchy;
+use patchwave::hierarchy::{Hierarchy, PartTexts, part_files};
 use patchwave::time::Timestamp;
 use patchwave_converge::Fault;
 
@@ -36,6 +36,8 @@ struct Cached {
     hierarchy: Arc<Hierarchy>,
     /// Which edition the hierarchy is, if it is not the file as it is now.
     kept: Option<Kept>,
+    /// Whether it is of more than one file.
+    has_parts: bool,
 }
 
 impl HierarchySource {
@@ -60,13 +62,19 @@ impl HierarchySource {
         now: Timestamp,
     ) -> Result<Arc<Hierarchy>, Fault> {
         match &self.source {
-            Source::Text { name, yaml } => {
-                parse(name, yaml).map_err(|problem| invalid(format!("read the hierarchy {name}"), problem))
-            }
+            Source::Text { name, yaml } => parse(name, yaml, &PartTexts::new())
+                .map_err(|problem| invalid(format!("read the hierarchy {name}"), problem)),
             Source::File(path) => {
                 let operation = format!("read the hierarchy {}", path.display());
                 let yaml = file(path).map_err(|problem| wrong(&operation, &problem))?;
-                parse(&path.display().to_string(), &yaml).map_err(|problem| invalid(operation, problem))
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let part = |part: String| {
+                    let text = file(&folder.join(&part));
+                    (part, text)
+                };
+                let parts = part_files(&yaml).into_iter().map(part).collect();
+                parse(&path.display().to_string(), &yaml, &parts)
+                    .map_err(|problem| invalid(operation, problem))
             }
             Source::Object { bucket, key } => self.object(s3(), bucket, key, now).await,
         }
@@ -84,7 +92,8 @@ impl HierarchySource {
         let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let in_force = |cached: &Cached| cached.kept.as_ref().is_none_or(|kept| kept.is_in_force(now));
         let cached = cached.filter(in_force);
-        let known = cached.as_ref().map(|cached| cached.etag.clone());
+        // The etag of the main file says nothing of its parts.
+        let known = cached.as_ref().filter(|cached| !cached.has_parts).map(|cached| cached.etag.clone());
         let output = match s3.get_object().bucket(bucket).key(key).set_if_none_match(known).send().await {
             Ok(output) => output,
             Err(error) => {
@@ -96,19 +105,25 @@ impl HierarchySource {
             }
         };
         let etag = output.e_tag().map(str::to_owned);
-        let read = match body(output).await {
-            Ok(yaml) => parse(&name, &yaml).map_err(|problem| invalid(operation, problem)),
-            Err(problem) => Err(wrong(&operation, &problem)),
+        let (yaml, unread) = match body(output).await {
+            Ok(yaml) => (yaml, None),
+            Err(problem) => (String::new(), Some(wrong(&operation, &problem))),
+        };
+        let parts = parts(&s3, (bucket, key), &yaml).await;
+        let read = match unread {
+            None => parse(&name, &yaml, &parts).map_err(|problem| invalid(operation, problem)),
+            Some(fault) => Err(fault),
         };
         let (hierarchy, kept) = match read {
             Ok(hierarchy) => (hierarchy, None),
             Err(fault) if self.keeps => {
-                let good = editions::last_good(&s3, (bucket, key), &fault.message, now).await;
+                let good = kept(&s3, (bucket, key), (&yaml, &parts), &fault.message, now).await;
                 good.map(|(hierarchy, kept)| (hierarchy, Some(kept))).ok_or(fault)?
             }
             Err(fault) => return Err(fault),
         };
-        let cached = etag.map(|etag| Cached { etag, hierarchy: Arc::clone(&hierarchy), kept });
+        let has_parts = !parts.is_empty();
+        let cached = etag.map(|etag| Cached { etag, hierarchy: Arc::clone(&hierarchy), kept, has_parts });
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = cached;
         Ok(hierarchy)
     }
@@ -118,8 +133,52 @@ fn wrong(operation: &str, problem: &str) -> Fault {
     invalid(operation, format!("{problem}; {} must name {}", HIERARCHY.name, HIERARCHY.meaning))
 }
 
-fn parse(name: &str, yaml: &str) -> Result<Arc<Hierarchy>, String> {
-    Hierarchy::parse(name, yaml).map(Arc::new).map_err(|errors| errors.to_string())
+fn parse(name: &str, yaml: &str, parts: &PartTexts) -> Result<Arc<Hierarchy>, String> {
+    Hierarchy::parse_with_parts(name, yaml, parts).map(Arc::new).map_err(|errors| errors.to_string())
+}
+
+/// Returns the key of a part, which is beside the main file.
+fn beside(key: &str, part: &str) -> String {
+    key.rsplit_once('/').map_or_else(|| part.to_owned(), |(folder, _)| format!("{folder}/{part}"))
+}
+
+/// Reads the parts of a file. What cannot be read says why in its place.
+async fn parts(s3: &Client, (bucket, key): (&str, &str), yaml: &str) -> PartTexts {
+    let mut parts = PartTexts::new();
+    for part in part_files(yaml) {
+        let text = match s3.get_object().bucket(bucket).key(beside(key, &part)).send().await {
+            Ok(output) => body(output).await,
+            Err(error) => {
+                Err(fault(format!("read s3://{bucket}/{}", beside(key, &part)), &error).to_string())
+            }
+        };
+        parts.insert(part, text);
+    }
+    parts
+}
+
+/// Reads the last good edition of the part that is wrong, or else of the main file. A team's file
+/// does not take the others' out of force.
+async fn kept(
+    s3: &Client,
+    (bucket, key): (&str, &str),
+    (yaml, texts): (&str, &PartTexts),
+    problem: &str,
+    now: Timestamp,
+) -> Option<(Arc<Hierarchy>, Kept)> {
+    let name = format!("s3://{bucket}/{key}");
+    for part in texts.keys().filter(|part| problem.contains(part.as_str())) {
+        let with = |text: String| {
+            let mut parts = texts.clone();
+            parts.insert(part.clone(), Ok(text));
+            parse(&name, yaml, &parts)
+        };
+        let good = editions::last_good(s3, (bucket, &beside(key, part)), problem, now, with).await;
+        if good.is_some() {
+            return good;
+        }
+    }
+    editions::last_good(s3, (bucket, key), problem, now, |text| parse(&name, &text, texts)).await
 }
 
 fn file(path: &Path) -> Result<String, String> {

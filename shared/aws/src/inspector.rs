@@ -10,12 +10,11 @@ use aws_sdk_inspector2::types::{
     EcrPullDateRescanDuration, EcrPullDateRescanMode, EcrRescanDuration,
 };
 use futures::stream::{self, StreamExt};
-use patchwave::image::{Digest, EcrRegistry, Repository};
+use patchwave::image::{Digest, EcrRegistry, Partition, Repository};
 use patchwave::inventory::{ConsumerKind, SeenInUse, UseIs, Windows};
 use patchwave::time::Span;
 use patchwave_converge::{Fault, ManifestAt};
 
-use crate::clients::partition;
 use crate::fault::{fault, invalid};
 use crate::time::timestamp;
 
@@ -32,11 +31,18 @@ const MOST_PAGES: usize = 5_000;
 pub(crate) struct Inspector {
     client: Client,
     registry: EcrRegistry,
+    /// Whether it is the home registry, whose repositories are named without its host.
+    is_home: bool,
 }
 
 impl Inspector {
     pub(crate) fn new(client: Client, registry: &EcrRegistry) -> Self {
-        Self { client, registry: registry.clone() }
+        Self { client, registry: registry.clone(), is_home: true }
+    }
+
+    /// Returns the scanner of a registry beside the home.
+    pub(crate) fn of_another(client: Client, registry: &EcrRegistry) -> Self {
+        Self { is_home: false, ..Self::new(client, registry) }
     }
 
     /// Reads how long Inspector scans an image.
@@ -71,7 +77,8 @@ impl Inspector {
     /// Returns how Inspector names an image.
     fn arn(&self, repository: &Repository, digest: &Digest) -> String {
         let (region, account) = (self.registry.region(), self.registry.account());
-        format!("arn:{}:ecr:{region}:{account}:repository/{repository}/{digest}", partition(region))
+        let partition = Partition::of(region).name;
+        format!("arn:{partition}:ecr:{region}:{account}:repository/{}/{digest}", repository.name())
     }
 
     async fn clusters(&self, (repository, digest): &ManifestAt) -> Result<Vec<SeenInUse>, Fault> {

@@ -78,7 +78,7 @@ impl Installation {
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3(), WallClock.now()).await?;
         let ticks = self.ticks.clone();
-        let world = AwsWorld::new(&self.clients, hierarchy.registry(), &self.settings, ticks, &self.cache);
+        let world = AwsWorld::new(&self.clients, &hierarchy, &self.settings, ticks, &self.cache);
         Ok((world, hierarchy))
     }
 }

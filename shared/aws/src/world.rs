@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
-use patchwave::hierarchy::Image;
-use patchwave::image::{Digest, EcrRegistry, ImageId, Repository};
+use patchwave::hierarchy::{Hierarchy, Image};
+use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
@@ -22,17 +22,16 @@ use patchwave_converge::{
 use crate::clients::Clients;
 use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
-use crate::ecr::{Answered, Cache, Ecr, ScanRead};
+use crate::ecr::{Answered, Cache, ScanRead};
 use crate::eventbridge::Bus;
-use crate::inspector::Inspector;
+use crate::registries::Registries;
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 
-/// The registry and its scanner, the pipelines, the ledger and the clock.
+/// The registries and their scanners, the pipelines, the ledger and the clock.
 #[derive(Debug, Clone)]
 pub struct AwsWorld {
-    registry: Ecr,
-    scanner: Inspector,
+    registries: Registries,
     pipelines: Pipelines,
     ledger: Ledger,
     bus: Option<Bus>,
@@ -42,7 +41,7 @@ pub struct AwsWorld {
 impl AwsWorld {
     pub(crate) fn new(
         clients: &Clients,
-        registry: &EcrRegistry,
+        hierarchy: &Hierarchy,
         settings: &Settings,
         ticks: Option<Scheduler>,
         cache: &Cache,
@@ -51,8 +50,7 @@ impl AwsWorld {
         Self {
             bus,
             ticks,
-            registry: Ecr::new(clients.ecr(registry), registry, cache),
-            scanner: Inspector::new(clients.inspector(registry), registry),
+            registries: Registries::new(clients, hierarchy, cache),
             pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
         }
@@ -62,24 +60,29 @@ impl AwsWorld {
         &self.ledger
     }
 
-    /// Keeps the scans that a survey just read for the pass that follows it.
+    /// Keeps the scans of the home registry that a survey just read for the pass that follows it.
     pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
-        self.registry.keep_scans(scans);
+        let of_home = scans.into_iter().filter(|((repository, _), _)| repository.split().0.is_none());
+        self.registries.home().images.keep_scans(of_home);
     }
 
-    /// Returns how the registry scans.
+    /// Returns how the home registry scans.
     pub async fn scanning(&self) -> Result<Scanning, Fault> {
-        self.registry.scanning().await
+        self.registries.home().images.scanning().await
     }
 
     /// Returns how long the enhanced scanner scans an image.
     pub async fn windows(&self) -> Result<Windows, Fault> {
-        self.scanner.windows().await
+        self.registries.home().scanner.windows().await
     }
 
     /// Returns the enhanced scanner's coverage of all images of these repositories.
     pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
-        self.scanner.covered(repositories).await
+        let mut covered = Vec::new();
+        for (registry, repositories) in self.registries.group(repositories.clone(), |named| named).await {
+            covered.extend(registry?.scanner.covered(&repositories.into_iter().collect()).await?);
+        }
+        Ok(covered)
     }
 
     /// Returns in which clusters the enhanced scanner saw these images. Of clusters that cannot be
@@ -88,14 +91,31 @@ impl AwsWorld {
         &self,
         images: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Vec<SeenInUse>, Fault>> {
-        self.scanner.seen_in_use(images).await
+        let mut seen = BTreeMap::new();
+        for (registry, images) in self.registries.group(images.clone(), |(named, _)| named).await {
+            match registry {
+                Ok(registry) => {
+                    seen.extend(registry.scanner.seen_in_use(&images.into_iter().collect()).await);
+                }
+                Err(fault) => seen.extend(images.into_iter().map(|at| (at, Err(fault.clone())))),
+            }
+        }
+        seen
     }
 }
 
 impl AwsWorld {
     /// Completes scans with the times at which the enhanced scanner scanned the images last.
     async fn with_times(&self, scans: BTreeMap<ManifestAt, Answered>) -> BTreeMap<ManifestAt, Scan> {
-        let mut times = self.scanner.scanned_at(&scans.keys().cloned().collect()).await;
+        let mut times = BTreeMap::new();
+        for (registry, wanted) in self.registries.group(scans.keys().cloned(), |(named, _)| named).await {
+            match registry {
+                Ok(registry) => {
+                    times.extend(registry.scanner.scanned_at(&wanted.into_iter().collect()).await)
+                }
+                Err(fault) => times.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
+            }
+        }
         let completed = |(at, answer): (ManifestAt, Answered)| {
             let scan = match times.remove(&at) {
                 Some(Ok(time)) => answer.completed_at(time),
@@ -147,7 +167,15 @@ impl World for AwsWorld {
             Err(fault) => (Err(fault), BTreeMap::new()),
         };
         let clear = images.iter().copied().filter(|image| !unclear.contains_key(&image.id));
-        let mut currents = self.registry.currents(&clear.collect::<Vec<_>>(), &running).await;
+        let mut currents = BTreeMap::new();
+        for (registry, images) in self.registries.group(clear, |image| &image.repository).await {
+            match registry {
+                Ok(registry) => currents.extend(registry.images.currents(&images, &running).await),
+                Err(fault) => {
+                    currents.extend(images.iter().map(|image| (image.id.clone(), Err(fault.clone()))));
+                }
+            }
+        }
         currents.extend(unclear.into_iter().map(|(id, fault)| (id, Err(fault))));
         currents
     }
@@ -156,29 +184,63 @@ impl World for AwsWorld {
         &self,
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
-        self.registry.versions(wanted).await
+        let mut versions = BTreeMap::new();
+        for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
+            match registry {
+                Ok(registry) => {
+                    versions.extend(registry.images.versions(&wanted.into_iter().collect()).await);
+                }
+                Err(fault) => versions.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
+            }
+        }
+        versions
     }
 
     async fn history(
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
-        self.registry.history(repositories).await
+        let mut history = BTreeMap::new();
+        for (registry, wanted) in self.registries.group(repositories.clone(), |named| named).await {
+            match registry {
+                Ok(registry) => history.extend(registry.images.history(&wanted.into_iter().collect()).await),
+                Err(fault) => history.extend(wanted.into_iter().map(|named| (named, Err(fault.clone())))),
+            }
+        }
+        history
     }
 
     async fn diff_ids(
         &self,
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
-        self.registry.diff_ids(wanted).await
+        let mut diff_ids = BTreeMap::new();
+        for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
+            match registry {
+                Ok(registry) => {
+                    diff_ids.extend(registry.images.diff_ids(&wanted.into_iter().collect()).await)
+                }
+                Err(fault) => diff_ids.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
+            }
+        }
+        diff_ids
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let (mut scans, mut without_time) = (BTreeMap::new(), BTreeMap::new());
-        for (at, read) in self.registry.scans(wanted).await {
-            match read {
-                ScanRead::Whole(scan) => drop(scans.insert(at, scan)),
-                ScanRead::WithoutTime(answer) => drop(without_time.insert(at, answer)),
+        for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
+            let registry = match registry {
+                Ok(registry) => registry,
+                Err(fault) => {
+                    scans.extend(wanted.into_iter().map(|at| (at, Scan::Unread(fault.clone().into()))));
+                    continue;
+                }
+            };
+            for (at, read) in registry.images.scans(&wanted.into_iter().collect()).await {
+                match read {
+                    ScanRead::Whole(scan) => drop(scans.insert(at, scan)),
+                    ScanRead::WithoutTime(answer) => drop(without_time.insert(at, answer)),
+                }
             }
         }
         if !without_time.is_empty() {
@@ -246,7 +308,7 @@ impl World for AwsWorld {
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
-        self.registry.request_scan(repository, manifest).await
+        self.registries.of(repository).await?.images.request_scan(repository, manifest).await
     }
 }
 

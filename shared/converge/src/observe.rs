@@ -59,8 +59,11 @@ pub(crate) async fn observe_with<W: World>(
     for image in &images {
         let record = records.remove(&image.id).unwrap_or_default();
         let execution = executions.remove(&image.id);
-        let (current, versions) = current(currents.remove(&image.id));
-        facts.images.insert(image.id.clone(), ImageFacts::new(current, versions, execution, record));
+        let answer = currents.remove(&image.id);
+        let promoted = promoted(answer.as_ref());
+        let (current, versions) = current(answer);
+        let known = ImageFacts { promoted, ..ImageFacts::new(current, versions, execution, record) };
+        facts.images.insert(image.id.clone(), known);
     }
     add_referenced_versions(world, &images, hierarchy, &mut facts).await;
     add_history(world, bases_of(&images, hierarchy, &facts), &mut facts, |_, _| true).await;
@@ -95,7 +98,7 @@ async fn add_departed<W: World>(world: &W, hierarchy: &Hierarchy, facts: &mut Fa
 /// Turns the registry's answer about a line's current version into facts.
 pub(crate) fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMap<Digest, Version>) {
     let current = match answer {
-        Some(Ok(Found::Version(version))) => {
+        Some(Ok(Found::Version(version) | Found::NotPromoted { version, .. })) => {
             let digest = version.digest.clone();
             return (Current::Version(digest.clone()), BTreeMap::from([(digest, version)]));
         }
@@ -105,6 +108,14 @@ pub(crate) fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMa
         None => Current::Unread("the registry was not asked".into()),
     };
     (current, BTreeMap::new())
+}
+
+/// Returns the earlier build that the tag of an environment names.
+fn promoted(answer: Option<&Result<Found, Fault>>) -> Option<Digest> {
+    match answer {
+        Some(Ok(Found::NotPromoted { promoted, .. })) => Some(promoted.clone()),
+        _ => None,
+    }
 }
 
 /// Reads the state of every claim's execution.

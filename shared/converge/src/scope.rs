@@ -44,11 +44,8 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
     match trigger {
         Trigger::Scanned { at, repository, tags, .. }
         | Trigger::RepositoryChanged { at, repository, tags, .. } => {
-            if is_here(hierarchy, at) {
-                in_repository(hierarchy, repository, tags)
-            } else {
-                Vec::new()
-            }
+            let repository = hierarchy.repository_at(&at.account, &at.region, repository);
+            repository.map_or_else(Vec::new, |repository| in_repository(hierarchy, &repository, tags))
         }
         Trigger::Execution { at, pipeline, .. } => {
             let is_there = |built: &Pipeline| match &built.builder {
@@ -73,10 +70,9 @@ fn is_here(hierarchy: &Hierarchy, place: &AccountRegion) -> bool {
 /// digest.
 fn in_repository<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tags: &[Tag]) -> Vec<&'h ImageId> {
     let is_on = |image: &&Image| match &image.line {
-        Line::Stable(stable) => stable.iter().any(|tag| tags.contains(tag)),
-        Line::Newest(pattern) => tags.iter().any(|tag| pattern.matches(tag)),
-        // Any push may be a rebuild of the commit that runs.
-        Line::Deployed { .. } => true,
+        Line::Stable(_) | Line::Newest(_) => tags.iter().any(|tag| image.line.has(tag)),
+        // Any push may be a rebuild of the commit that the environment has.
+        Line::Deployed { .. } | Line::Promoted { .. } => true,
     };
     let all: Vec<&Image> = hierarchy.in_repository(repository).collect();
     let named: Vec<&Image> = all.iter().copied().filter(is_on).collect();

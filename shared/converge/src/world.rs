@@ -114,6 +114,11 @@ impl From<Fault> for Unread {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     Version(Version),
+    /// The newest build of the commit that an environment has. Its tag names an earlier build.
+    NotPromoted {
+        version: Version,
+        promoted: Digest,
+    },
     /// The repository has no such version.
     Absent,
     /// There is no such repository. The text names the registry's account and Region.
@@ -124,8 +129,20 @@ impl Found {
     /// Returns the version, if there is one.
     pub fn version(self) -> Option<Version> {
         match self {
-            Self::Version(version) => Some(version),
+            Self::Version(version) | Self::NotPromoted { version, .. } => Some(version),
             Self::Absent | Self::NoRepository(_) => None,
+        }
+    }
+}
+
+impl Found {
+    /// Returns the answer about a line, where `promoted` is what the tag of its environment names.
+    pub fn of_environment(version: Option<Version>, promoted: Option<Digest>) -> Self {
+        match (version, promoted) {
+            (Some(version), Some(promoted)) if promoted != version.digest => {
+                Self::NotPromoted { version, promoted }
+            }
+            (version, _) => version.into(),
         }
     }
 }

@@ -128,7 +128,7 @@ impl<'b> Builder<'b> {
                 .and_then(|parent| parent.layers.get(platform).cloned())
                 .unwrap_or_default(),
             Parent::Upstream(reference) => vec![Rc::new(upstream_layer(image, reference, platform))],
-            Parent::Scratch => Vec::new(),
+            Parent::Scratch | Parent::Unknown => Vec::new(),
         }
     }
 
@@ -168,7 +168,7 @@ impl<'b> Builder<'b> {
     fn copied_packages(self, image: &Image, inputs: &BuildInputs, platform: &Platform) -> Vec<Package> {
         let stages = image.copy_from.iter().filter_map(|parent| match parent {
             Parent::Image(id) => self.parent(id, inputs)?.layers.get(platform),
-            Parent::Upstream(_) | Parent::Scratch => None,
+            Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => None,
         });
         let packages = stages.flatten().flat_map(|layer| layer.packages.iter());
         packages.filter(|package| package.kind == PackageKind::Language).cloned().collect()
@@ -218,7 +218,7 @@ pub(crate) fn installs(seed: Seed, image: &Image) -> BTreeSet<&'static str> {
 fn brings_system(image: &Image) -> bool {
     match image.from {
         Parent::Upstream(_) => true,
-        Parent::Scratch => image.tier == Tier::Base,
+        Parent::Scratch | Parent::Unknown => image.tier == Tier::Base,
         Parent::Image(_) => false,
     }
 }
@@ -240,7 +240,7 @@ fn tags(line: &Line, revision: &str, number: u32) -> Vec<Tag> {
     match line {
         Line::Stable(tags) => tags.clone(),
         // No hierarchy of the simulator has one.
-        Line::Deployed { .. } => Vec::new(),
+        Line::Deployed { .. } | Line::Promoted { .. } => Vec::new(),
         Line::Newest(pattern) => {
             let commit: String = revision.chars().take(7).collect();
             let unique = pattern.as_str().replacen('*', &format!("{commit}-{number}"), 1).replace('*', "");

@@ -142,7 +142,7 @@ impl Registry {
                 }
                 versions.iter_mut().skip(to + 1).for_each(|version| version.tags.clear());
             }
-            Line::Deployed { .. } => return None,
+            Line::Deployed { .. } | Line::Promoted { .. } => return None,
         }
         self.current(repository, line).filter(|current| current.version.digest != now)
     }

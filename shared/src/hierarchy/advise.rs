@@ -2,9 +2,11 @@
 
 use serde_saphyr::Location;
 
+use super::Line;
 use super::draft::Draft;
 use super::error::Report;
 use super::warning::Advice;
+use crate::image::Tag;
 use crate::policy::{Mode, Rebuild};
 
 /// Adds the warnings about all images together. `mode_at` is where the file's own policy has its
@@ -17,8 +19,30 @@ pub(super) fn advise(drafts: &[Draft], mode_at: Location, has_inventory: bool, r
         report.warn(Location::UNKNOWN, Advice::NoInventory);
     }
     for draft in drafts {
+        report.enter(draft.file);
+        if draft.pinned {
+            report.warn(draft.id_at, Advice::Pinned(draft.id.clone()));
+        }
+        if let Line::Stable(tags) = &draft.line {
+            let further = tags.iter().zip(&draft.line_at).skip(1);
+            for (tag, at) in
+                further.filter(|(tag, _)| names_architecture(tag) && !names_architecture(&tags[0]))
+            {
+                report.warn(*at, Advice::TagOfArchitecture(tag.clone()));
+            }
+        }
         if draft.pipeline.is_none() && draft.policy.rebuild != Rebuild::Never {
             report.warn(draft.id_at, Advice::NoPipeline(draft.id.clone()));
         }
     }
+}
+
+/// How people write an architecture into a tag.
+const ARCHITECTURES: [&str; 12] = [
+    "amd64", "x86_64", "arm64", "arm64v8", "aarch64", "arm32v5", "arm32v6", "arm32v7", "armhf", "ppc64le",
+    "s390x", "riscv64",
+];
+
+fn names_architecture(tag: &Tag) -> bool {
+    tag.as_str().split(['-', '.']).any(|word| ARCHITECTURES.contains(&word))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use super::error::{Problem, Report};
 use super::file::{BuilderKeys, ExternalId, OwnerKeys, RoleName};
@@ -25,11 +25,17 @@ impl<T: Clone> Declared<T> {
         let name = name?;
         let at = name.at;
         let name = name.read(report)?;
-        if let Some(declared) = self.by_name.get(&name) {
+        self.find(at, &name, report)
+    }
+
+    /// Returns the declaration of that name; nothing if it has an error or is missing, which is
+    /// one.
+    pub(super) fn find(&self, at: Location, name: &str, report: &mut Report<'_>) -> Option<T> {
+        if let Some(declared) = self.by_name.get(name) {
             return declared.clone();
         }
-        let near = near(&name, self.by_name.keys().map(String::as_str));
-        report.add(at, Problem::Unnamed { kind: self.kind, name, near });
+        let near = near(name, self.by_name.keys().map(String::as_str));
+        report.add(at, Problem::Unnamed { kind: self.kind, name: name.to_owned(), near });
         None
     }
 }

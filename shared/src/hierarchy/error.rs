@@ -62,14 +62,38 @@ const ERRORS_WITH_SUGGESTIONS: usize = 50;
 /// Collects the errors and warnings of one pass.
 #[derive(Debug)]
 pub(super) struct Report<'f> {
-    file: &'f str,
-    errors: Vec<HierarchyError>,
-    warnings: Vec<Warning>,
+    /// The main file, then its parts.
+    files: Vec<&'f str>,
+    /// The number of the file that is looked at.
+    file: usize,
+    errors: Vec<(usize, HierarchyError)>,
+    warnings: Vec<(usize, Warning)>,
 }
 
 impl<'f> Report<'f> {
     pub(super) fn new(file: &'f str) -> Self {
-        Self { file, errors: Vec::new(), warnings: Vec::new() }
+        Self { files: vec![file], file: 0, errors: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Begins another file, and returns its number.
+    pub(super) fn begin(&mut self, file: &'f str) -> usize {
+        self.files.push(file);
+        self.file = self.files.len() - 1;
+        self.file
+    }
+
+    /// Says in which file the next places are.
+    pub(super) fn enter(&mut self, file: usize) {
+        self.file = file;
+    }
+
+    /// Returns the number of the file that is looked at.
+    pub(super) fn file(&self) -> usize {
+        self.file
+    }
+
+    fn name(&self) -> String {
+        self.files.get(self.file).map(|name| (*name).to_owned()).unwrap_or_default()
     }
 
     pub(super) fn add(&mut self, at: Location, problem: Problem) {
@@ -78,12 +102,14 @@ impl<'f> Report<'f> {
     }
 
     pub(super) fn add_at(&mut self, line: u64, column: u64, problem: Problem) {
-        self.errors.push(HierarchyError { file: self.file.to_owned(), line, column, problem });
+        let file = self.name();
+        self.errors.push((self.file, HierarchyError { file, line, column, problem }));
     }
 
     pub(super) fn warn(&mut self, at: Location, advice: Advice) {
         let (line, column) = position(at);
-        self.warnings.push(Warning { file: self.file.to_owned(), line, column, advice });
+        let file = self.name();
+        self.warnings.push((self.file, Warning { file, line, column, advice }));
     }
 
     pub(super) fn wants_suggestions(&self) -> bool {
@@ -94,12 +120,12 @@ impl<'f> Report<'f> {
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Warning>), HierarchyErrors> {
         match value {
             Some(value) if self.errors.is_empty() => {
-                self.warnings.sort_by_key(|warning| (warning.line, warning.column));
-                Ok((value, self.warnings))
+                self.warnings.sort_by_key(|(file, warning)| (*file, warning.line, warning.column));
+                Ok((value, self.warnings.into_iter().map(|(_, warning)| warning).collect()))
             }
             _ => {
-                self.errors.sort_by_key(|error| (error.line, error.column));
-                Err(HierarchyErrors(self.errors))
+                self.errors.sort_by_key(|(file, error)| (*file, error.line, error.column));
+                Err(HierarchyErrors(self.errors.into_iter().map(|(_, error)| error).collect()))
             }
         }
     }
@@ -143,7 +169,10 @@ pub(super) enum Problem {
     IdIsScratch,
     #[error("the image does not say which version is current; add `tags` or `tagPattern`")]
     NoLine,
-    #[error("the image has both `tags` and `tagPattern`; remove one of them")]
+    #[error(
+        "the image has both `tags` and `tagPattern`; keep `tagPattern` if each version has a tag that never moves, \
+         and `tags` if its tags move"
+    )]
     TwoLines,
     #[error("the image has `lines` beside `tags` or `tagPattern`; remove one of them")]
     LinesAndTags,
@@ -153,8 +182,20 @@ pub(super) enum Problem {
     DeployedWhere,
     #[error("`workloads` is empty; name at least one, or remove the key: then all count and must agree")]
     NoWorkloads,
-    #[error("a line with `current: newest` needs `tagPattern` and takes no `environment` and no `workloads`")]
+    #[error(
+        "a line without `current: deployed` needs `tagPattern`, or `environment` with `tag` or `tagPattern`, \
+         and takes no `workloads`"
+    )]
     NewestOfWhat,
+    #[error(
+        "a pipeline without `sources` builds its mainline alone, and this line may be of another commit; \
+         give the pipeline `sources` and the variable PATCHWAVE_BUILD_KEY"
+    )]
+    LineUnpinned,
+    #[error("{0:?} is not a platform; write it as linux/arm64, or `default` for all others")]
+    NotAPlatform(String),
+    #[error("`from` does not name the base of the other platforms; add `default`")]
+    NoDefaultParent,
     #[error(
         "Patchwave rebuilds what {environment} runs from the commit that runs there; \
          give the pipeline `sources` and the variable PATCHWAVE_BUILD_KEY"
@@ -178,8 +219,8 @@ pub(super) enum Problem {
     )]
     TagClaimed { text: String, repository: String, owner: ImageId, line: u64 },
     #[error(
-        "`{pattern}` and `{other}` of {repository} can match the same tag; \
-         change one of them (the other belongs to the image `{owner}` in line {line})"
+        "`{pattern}` and `{other}` of {repository} can match the same tag; change one of them, or write \
+         `tagPattern: {{ match: …, except: […] }}`. The other is of the image `{owner}` in line {line}"
     )]
     PatternsOverlap { pattern: String, other: String, repository: String, owner: ImageId, line: u64 },
     #[error("{parent:?} is not an id or a tag of this file; {}", instead(near, hub.as_deref()))]
@@ -190,15 +231,12 @@ pub(super) enum Problem {
     SchemeInParent { parent: String, write: String },
     #[error("{parent:?} has no tag; write {parent}:latest, or the tag that the image is built on")]
     ParentWithoutTag { parent: String },
-    #[error(
-        "{parent:?} pins an image of this file to a digest; write {write}, and Patchwave sends the digest"
-    )]
-    PinnedInside { parent: String, write: String },
     #[error("no {kind} has the name {name:?}; add it under `{kind}s`{}", did_you_mean(near))]
     Unnamed { kind: &'static str, name: String, near: Vec<String> },
     #[error(
         "no image of this file has {name:?}, a tag of the file's own registry; \
-         add the image, or name an upstream image by its own registry{}",
+         add the image. Add the prefix of a pull-through cache under `caches`. \
+         Name an upstream image by its own registry{}",
         did_you_mean(near)
     )]
     Undeclared { name: String, near: Vec<String> },
@@ -216,15 +254,50 @@ pub(super) enum Problem {
     #[error("images are built on each other in a cycle: {}; remove one of these parents", chain(.0))]
     Cycle(Vec<ImageId>),
     #[error(
-        "the pipeline `{name}` already builds the image `{owner}` in line {line}; give each image its own"
+        "the pipeline `{name}` already builds the image `{owner}` in line {line}; {}", if *same {
+            "write one image with `lines`, each with its environment's `tag` or `tagPattern`"
+        } else {
+            "give each image its own"
+        }
     )]
-    SharedPipeline { name: String, owner: ImageId, line: u64 },
+    SharedPipeline { name: String, owner: ImageId, line: u64, same: bool },
     #[error("the {what} `{name}` is listed twice; remove one")]
     Twice { what: &'static str, name: String },
     #[error("the suppression of {0} matches no image; correct its `images`, or remove it")]
     SuppressesNothing(String),
     #[error("`inventory` has no {0}, so Patchwave would survey nothing; add one, or remove `inventory`")]
     NobodyInspected(&'static str),
+    #[error(
+        "the {what} {name} is not one that the part `{part}` may have; add it to the part in the main file"
+    )]
+    NotOfPart { what: &'static str, name: String, part: String },
+    #[error(
+        "the part `{part}` may not be less strict than the main file; add `{what}` to its `mayLoosen`, or remove this"
+    )]
+    MayNotLoosen { part: String, what: &'static str },
+    #[error("the part `{file}` cannot be read: {because}; write the file's name from the folder of this one")]
+    UnreadPart { file: String, because: String },
+    #[error("the file has `registry` and `registries`; keep one: `registry` declares `home`")]
+    RegistryTwice,
+    #[error("no registry has the name `home`; give it to the one in whose account and Region Patchwave runs")]
+    NoHome,
+    #[error("the host {host} belongs to the registry `{other}` too; remove it from one")]
+    HostTwice { host: String, other: String },
+    #[error(
+        "no registry has the name {name:?}; add it under `registries` with its host{}",
+        did_you_mean(near)
+    )]
+    UnknownRegistry { name: String, near: Vec<String> },
+    #[error("`{0}` is a replica itself; name the registry that images are pushed to")]
+    ReplicaOfReplica(String),
+    #[error("`{replica}` is a replica, and images are pushed to `{of}`; write `registry: {of}`")]
+    PushedToReplica { replica: String, of: String },
+    #[error("`from` and `to` do not pair repositories; write one `*` in both, or none")]
+    UnclearCopies,
+    #[error("an entry of `approved` needs either `host` or `account`; write one of them")]
+    ApprovedByNobody,
+    #[error("`repositories` is empty, so nothing is approved; add one, or remove the entry")]
+    ApprovesNothing,
     #[error("`externalId` belongs to a role; add the `role`, or remove `externalId`")]
     ExternalIdOfNobody,
     #[error("`{0}` is empty; write it for the people who read this file later")]
@@ -234,7 +307,9 @@ pub(super) enum Problem {
 /// Says what to write in the place of a parent that does not exist.
 fn instead(near: &[String], hub: Option<&str>) -> String {
     match (near, hub) {
-        ([], None) => "write an id, repository:tag, scratch, or an image with its registry's host".to_owned(),
+        ([], None) => "write an id, repository:tag, scratch, or an image with its registry's host, \
+                       which has a dot or a port"
+            .to_owned(),
         ([], Some(hub)) => format!("for the image on Docker Hub write {hub}"),
         (near, None) => format!("did you mean {}?", near.join(" or ")),
         (near, Some(hub)) => {

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::repository::RepositoryName;
-use super::written::{ShortOr, WholeNumber, Written};
+use super::written::{LongForm, ShortOr, WholeNumber, Written};
 use super::{RevisionType, Tier, Variable};
 use crate::finding::Severity;
-use crate::image::{EcrRegistry, ImageId, Tag, TagPattern};
+use crate::image::{EcrRegistry, ImageId, Order, Registry, Repository, Tag, TagPattern};
 use crate::policy::{Mode, Rebuild, UnknownFix};
 use crate::time::{Span, Timestamp};
 
@@ -21,19 +21,36 @@ use crate::time::{Span, Timestamp};
 pub(super) type Rare<T> = Option<Box<T>>;
 
 /// Patchwave's hierarchy file.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(title = "Patchwave hierarchy")]
+#[schemars(title = "Patchwave hierarchy", extend(
+    "oneOf" = [{ "required": ["registry"] }, { "required": ["registries"] }],
+    // What other keys repeat by anchor and alias.
+    "patternProperties" = { "^x-": {} }
+))]
 pub(super) struct File {
     /// The version of this format: 1.
     #[schemars(with = "WholeNumber", extend("enum" = [1, "1"]))]
     pub(super) version: Spanned<u64>,
-    /// The host of the private ECR registry that all images are pushed to.
-    pub(super) registry: Written<EcrRegistry>,
+    /// The host of the private ECR registry that all images are pushed to. It declares `home`.
+    pub(super) registry: Option<Written<EcrRegistry>>,
+    /// Instead of `registry`: the private ECR registries of the organisation, by name. One of them
+    /// is `home`, where Patchwave runs.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, RegistryKeys>>")]
+    pub(super) registries: BTreeMap<String, Spanned<RegistryKeys>>,
+    /// The images of others that may run.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<ApprovedKeys>>")]
+    pub(super) approved: Vec<Spanned<ApprovedKeys>>,
     /// The policy of every image, and the limits of the fleet.
     pub(super) policy: Option<FleetKeys>,
-    /// The policy of all images of a tier.
+    /// The policy of all images of a tier, and defaults of their keys.
     pub(super) tiers: Option<TiersKeys>,
+    /// The files of teams, beside this one, by the owner of their images.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, PartKeys>>")]
+    pub(super) parts: BTreeMap<String, Spanned<PartKeys>>,
     /// The images, in any order.
     // Not `default`: a file that was cut off after `images:` must not pass for one without images.
     #[schemars(with = "Vec<ImageKeys>")]
@@ -50,11 +67,17 @@ pub(super) struct File {
     pub(super) inventory: Option<InventoryKeys>,
 }
 
+/// A mapping that has the policy's keys beside its own.
+pub(super) trait HasPolicy {
+    /// Takes the policy's keys out.
+    fn policy_keys(&mut self) -> PolicyKeys;
+}
+
 /// Declares mappings that have the policy's keys beside their own. Serde's `flatten` would lose the
 /// places of unknown keys.
 macro_rules! with_policy_keys {
     ($($(#[$meta:meta])* struct $name:ident { $($(#[$own_meta:meta])* $own:ident: $own_type:ty,)* })*) => { $(
-        #[derive(Debug, Default, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         $(#[$meta])*
         pub(super) struct $name {
@@ -83,9 +106,8 @@ macro_rules! with_policy_keys {
             pub(super) rebuild: Rare<Written<Rebuild>>,
         }
 
-        impl $name {
-            /// Takes the policy's keys out.
-            pub(super) fn policy_keys(&mut self) -> PolicyKeys {
+        impl HasPolicy for $name {
+            fn policy_keys(&mut self) -> PolicyKeys {
                 PolicyKeys {
                     mode: self.mode.take(),
                     rebuild_at: self.rebuild_at.take(),
@@ -105,8 +127,27 @@ macro_rules! with_policy_keys {
 }
 
 with_policy_keys! {
-    /// Policy, for all images of a tier.
+    /// The keys that say what may be rebuilt, and when.
     struct PolicyKeys {}
+
+    /// Policy for all images of a tier, and defaults of their keys.
+    struct TierKeys {
+        /// The pipeline of each image, with `{repository}` for the repository's name: a `/` becomes
+        /// `-`.
+        pipeline: Option<Written<String>>,
+        /// The tags of the versions of images without `tags`, `tagPattern` and `lines`.
+        tag_pattern: Option<ShortOr<TagPattern, FamilyKeys>>,
+        /// The team that owns the images: a name under `owners`.
+        owner: Option<Written<String>>,
+    }
+
+    /// Policy of the images of a part.
+    struct PartPolicyKeys {
+        /// The vulnerabilities that cause no rebuild, each with its images.
+        #[serde(default)]
+        #[schemars(with = "Option<Vec<SuppressKeys>>")]
+        suppress: Vec<Spanned<SuppressKeys>>,
+    }
 
     /// Policy of every image, and the limits of the fleet.
     struct FleetKeys {
@@ -134,19 +175,26 @@ with_policy_keys! {
         /// host.
         #[schemars(required)]
         repository: Option<Written<RepositoryName>>,
+        /// The registry that its versions are pushed to: a name under `registries`. By default
+        /// `home`.
+        registry: Rare<Written<String>>,
         /// Its stable tags. Patchwave tracks the first; the others must name the same version.
         #[schemars(with = "Option<Vec<Written<Tag>>>", extend("minItems" = 1))]
         tags: Option<Spanned<Vec<Written<Tag>>>>,
         /// The tags of its versions, with `*` for any characters. The newest version is current.
-        tag_pattern: Rare<Written<TagPattern>>,
+        tag_pattern: Rare<ShortOr<TagPattern, FamilyKeys>>,
         /// Instead of `tags` and `tagPattern`: several lines of versions. Patchwave rebuilds each
         /// by itself.
         #[schemars(with = "Option<Vec<LineKeys>>", extend("minItems" = 1))]
         lines: Rare<Spanned<Vec<Spanned<LineKeys>>>>,
-        /// The base of its final stage: an id or `repository:tag` of this file, `scratch`, or an
-        /// image with its registry's host, such as `docker.io/library/debian:12`.
+        /// The base of its final stage: an id or `repository:tag` of this file, `scratch`,
+        /// `unknown`, or an image with its registry's host, such as `docker.io/library/debian:12`.
+        /// Or a base for each platform, and `default` for the others.
         #[schemars(required)]
-        from: Option<Written<String>>,
+        from: Option<ShortOr<String, BTreeMap<String, Written<String>>>>,
+        /// Whether its source names its parents by digest, so that only a commit moves them.
+        #[schemars(with = "Option<bool>")]
+        pinned: Rare<Spanned<bool>>,
         /// The images that its other stages are built on.
         #[serde(default)]
         #[schemars(with = "Option<Vec<Written<String>>>")]
@@ -158,27 +206,62 @@ with_policy_keys! {
     }
 }
 
-/// The schema's rule for an image: exactly one of three keys says which version is current.
+impl LongForm for PatienceKeys {}
+impl LongForm for PipelineKeys {}
+impl LongForm for FamilyKeys {}
+/// A parent for each platform.
+impl LongForm for BTreeMap<String, Written<String>> {
+    const TAKES_NUMBERS: bool = true;
+    const LIKE: &'static str =
+        "a parent for each platform, such as { default: base/os, linux/arm64: base/os-arm }";
+}
+
+/// The schema's rule for an image: at most one of three keys says which version is current.
 fn one_of_three() -> serde_json::Value {
-    let keys = [("tags", "array"), ("tagPattern", "string"), ("lines", "array")];
-    let form = |(key, kind): (&str, &str)| serde_json::json!({ "required": [key], "properties": { key: { "type": kind } } });
-    keys.map(form).into()
+    let keys = [("tags", "array"), ("tagPattern", ""), ("lines", "array")];
+    let form = |(key, kind): (&str, &str)| {
+        let kind = if kind.is_empty() { serde_json::json!(["string", "object"]) } else { kind.into() };
+        serde_json::json!({ "required": [key], "properties": { key: { "type": kind } } })
+    };
+    let mut forms: Vec<_> = keys.map(form).into();
+    // A tier may say it for its images.
+    let any = keys.map(|(key, _)| serde_json::json!({ "required": [key] }));
+    forms.push(serde_json::json!({ "not": { "anyOf": any } }));
+    forms.into()
 }
 
 /// A line of versions.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LineKeys {
-    /// The environment whose deployed version is current; with `current: deployed`.
+    /// The environment: with `current: deployed` what runs there is current, with `tag` or
+    /// `tagPattern` what people promote there.
     pub(super) environment: Option<Written<EnvironmentName>>,
+    /// The tag that people move when they promote a version to the environment.
+    pub(super) tag: Option<Written<Tag>>,
     /// Whose version counts, as `cluster/namespace/kind/name` with `*` for any characters; with
     /// `current: deployed`. By default all services and workloads count, and must agree.
     #[schemars(with = "Option<Vec<Written<WorkloadGlob>>>", extend("minItems" = 1))]
     pub(super) workloads: Option<Spanned<Vec<Written<WorkloadGlob>>>>,
-    /// The tags of the line's versions; with `current: newest`.
-    pub(super) tag_pattern: Option<Written<TagPattern>>,
-    /// Which version is current.
-    pub(super) current: Written<Which>,
+    /// The tags of the line's versions.
+    pub(super) tag_pattern: Option<ShortOr<TagPattern, FamilyKeys>>,
+    /// Which version is current. With `tagPattern` alone it is the newest.
+    pub(super) current: Option<Written<Which>>,
+}
+
+/// The tags of a line's versions, where one pattern cannot tell them from others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct FamilyKeys {
+    /// The tags, with `*` for any characters.
+    #[serde(rename = "match")]
+    pub(super) pattern: Written<TagPattern>,
+    /// Tags that belong to other lines.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Written<TagPattern>>>")]
+    pub(super) except: Vec<Written<TagPattern>>,
+    /// Which version is the newest: the one pushed last, or the one with the highest version.
+    pub(super) order: Option<Written<Order>>,
 }
 
 /// Which version of a line is current.
@@ -191,19 +274,75 @@ pub(super) enum Which {
 }
 
 /// The policies of the tiers.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TiersKeys {
     /// For operating systems and the like.
-    pub(super) base: Option<PolicyKeys>,
+    pub(super) base: Option<TierKeys>,
     /// For runtimes and frameworks.
-    pub(super) platform: Option<PolicyKeys>,
+    pub(super) platform: Option<TierKeys>,
     /// For what the organisation sells.
-    pub(super) application: Option<PolicyKeys>,
+    pub(super) application: Option<TierKeys>,
+}
+
+/// What the file of a team may say.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PartKeys {
+    /// The file's name, from the folder of this file.
+    pub(super) file: Written<String>,
+    /// The repositories of its images, with `*` for any characters.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Written<String>>>")]
+    pub(super) repositories: Vec<Written<String>>,
+    /// The pipelines of its images, with `*` for any characters.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Written<String>>>")]
+    pub(super) pipelines: Vec<Written<String>>,
+    /// How it may be less strict than this file. By default it may not.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<MayLoosen>>")]
+    pub(super) may_loosen: Vec<Written<MayLoosen>>,
+}
+
+/// A way to be less strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum MayLoosen {
+    /// `mode: observe` where this file enforces.
+    Observe,
+    /// Another `rebuild` than `auto`, or another `unknownFix`.
+    Rebuild,
+    /// A higher `rebuildAt`.
+    RebuildAt,
+    /// A longer `maxAge` or `scanMaxAge`.
+    Ages,
+    /// A longer `quietPeriod`, `proofWait`, `maxWait` or `maxBuildTime`.
+    Waits,
+    /// Longer `deadlines`.
+    Deadlines,
+    /// `suppress`.
+    Suppress,
+}
+
+/// The file of a team.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PartFile {
+    /// The version of this format: 1.
+    #[schemars(with = "WholeNumber", extend("enum" = [1, "1"]))]
+    pub(super) version: Spanned<u64>,
+    /// The policy of its images.
+    pub(super) policy: Option<PartPolicyKeys>,
+    /// The policy of its images of a tier, and defaults of their keys.
+    pub(super) tiers: Option<TiersKeys>,
+    /// Its images, in any order.
+    #[schemars(with = "Vec<ImageKeys>")]
+    pub(super) images: Option<Vec<Spanned<ImageKeys>>>,
 }
 
 /// A span that may be shorter for critical findings.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PatienceKeys {
     /// With a critical finding.
@@ -212,7 +351,7 @@ pub(super) struct PatienceKeys {
 }
 
 /// When the fix of a finding is due, counted from its appearance.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct DeadlinesKeys {
     /// For critical findings.
@@ -224,7 +363,7 @@ pub(super) struct DeadlinesKeys {
 }
 
 /// A vulnerability that causes no rebuild.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SuppressKeys {
     /// Its id, such as `CVE-2024-0727`.
@@ -240,14 +379,14 @@ pub(super) struct SuppressKeys {
 }
 
 /// A pipeline and what Patchwave may send to it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PipelineKeys {
     /// Its name in CodePipeline.
     pub(super) name: Written<CodePipelineName>,
     /// Where it is: a name under `builders`. By default the registry's account and Region.
     pub(super) builder: Option<Written<String>>,
-    /// The variables that it declares. By default all five.
+    /// The variables that it declares. By default all six.
     pub(super) variables: Option<Vec<Written<Variable>>>,
     /// The source actions that Patchwave pins to the line's commit.
     #[serde(default)]
@@ -256,7 +395,7 @@ pub(super) struct PipelineKeys {
 }
 
 /// A source action that is pinned.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SourceKeys {
     /// The action's name in the pipeline.
@@ -266,8 +405,61 @@ pub(super) struct SourceKeys {
     pub(super) revision_type: Written<RevisionType>,
 }
 
+/// A private ECR registry of the organisation.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RegistryKeys {
+    #[schemars(required)]
+    pub(super) host: Option<Written<EcrRegistry>>,
+    /// The role that reads and scans: its name or its ARN. Leave it out in Patchwave's own account.
+    pub(super) role: Option<Written<RoleName>>,
+    /// The external id in the role's trust policy.
+    pub(super) external_id: Option<Written<ExternalId>>,
+    /// Other hosts at which the registry answers. Its hosts for FIPS and IPv6 are known.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Written<Registry>>>")]
+    pub(super) aliases: Vec<Written<Registry>>,
+    /// ECR's pull-through caches: from the prefix of the repositories to the upstream registry's
+    /// host.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, String>>")]
+    pub(super) caches: BTreeMap<String, Written<UpstreamName>>,
+    /// The name of the registry that ECR replicates here.
+    pub(super) replica_of: Option<Written<String>>,
+    /// The repositories here that hold copies of others.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<CopiesKeys>>")]
+    pub(super) copies: Vec<CopiesKeys>,
+}
+
+/// Repositories that hold copies of others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CopiesKeys {
+    /// The name of the registry that is copied from. By default the same registry.
+    pub(super) of: Option<Written<String>>,
+    /// The repositories that are copied, with at most one `*`.
+    pub(super) from: Written<RepositoryGlob>,
+    /// What they are called here, with as many `*`.
+    pub(super) to: Written<RepositoryGlob>,
+}
+
+/// Images of others that may run: of a host or of an account.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["host"] }, { "required": ["account"] }]))]
+pub(super) struct ApprovedKeys {
+    /// The registry's host, without any `*`.
+    pub(super) host: Option<Written<Registry>>,
+    /// An account whose private ECR registries are meant, in every Region.
+    pub(super) account: Option<Written<AccountId>>,
+    /// The repositories, with `*` for any characters.
+    #[schemars(with = "Vec<RepositoryGlob>", extend("minItems" = 1))]
+    pub(super) repositories: Spanned<Vec<Written<RepositoryGlob>>>,
+}
+
 /// A team.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OwnerKeys {
     /// The ARN of an SNS topic. It is in the notices about the team's images.
@@ -278,7 +470,7 @@ pub(super) struct OwnerKeys {
 }
 
 /// The account and Region of pipelines.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BuilderKeys {
     /// The account's twelve digits, in quotes.
@@ -295,18 +487,37 @@ pub(super) struct BuilderKeys {
 }
 
 /// The accounts and Regions whose containers Patchwave surveys.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct InventoryKeys {
     /// The Regions, such as `us-east-1`.
     #[schemars(with = "Vec<RegionName>", extend("minItems" = 1))]
     pub(super) regions: Spanned<Vec<Written<RegionName>>>,
+    /// The role that reads what runs, in accounts that name none.
+    pub(super) role: Option<Written<RoleName>>,
+    /// The external id in the trust policies of those roles.
+    pub(super) external_id: Option<Written<ExternalId>>,
+    /// The accounts of AWS Organizations.
+    #[schemars(with = "Option<OrganizationKeys>")]
+    pub(super) organization: Option<Spanned<OrganizationKeys>>,
     #[schemars(with = "Vec<AccountKeys>", extend("minItems" = 1))]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
 }
 
+/// The accounts of AWS Organizations.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct OrganizationKeys {
+    /// The organisational units.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) units: Vec<Written<String>>,
+    /// The tag of accounts that names their environment.
+    pub(super) environment_tag: Option<Written<String>>,
+}
+
 /// An account to survey.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct AccountKeys {
     /// Its twelve digits, in quotes.
@@ -323,7 +534,7 @@ pub(super) struct AccountKeys {
 macro_rules! checked {
     ($($(#[$doc:meta])* $name:ident, $pattern:literal, $expected:literal, $valid:expr;)*) => { $(
         $(#[$doc])*
-        #[derive(Debug, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, Deserialize, JsonSchema)]
         #[serde(try_from = "String")]
         #[schemars(with = "String", extend("pattern" = $pattern))]
         pub(super) struct $name(String);
@@ -383,6 +594,19 @@ checked! {
         "a workload (cluster/namespace/kind/name, with * for any characters, such as blue/shop/Deployment/*)",
         |text| (1..5).contains(&text.matches('/').count()) && text.split('/').all(|part| !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:*-".contains(&b)));
+    /// Repositories, with `*` for any characters.
+    RepositoryGlob, "^[a-z0-9*]([a-z0-9._/*-]*[a-z0-9*])?$", "repositories (a name with * for any characters, such as apps/*)",
+        |text| (1..=256).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._/*-".contains(&b))
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '*')
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '*');
+    /// An upstream registry: its host, with a path if the cache has one.
+    UpstreamName, "^[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*(/[a-z0-9._/-]+)?$",
+        "an upstream registry (its host, such as docker.io)",
+        |text| {
+            let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
+            host.parse::<Registry>().is_ok() && path.is_none_or(|path| path.parse::<Repository>().is_ok())
+        };
     /// An environment of accounts, as people name it.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())
@@ -412,7 +636,7 @@ impl From<Threshold> for Severity {
 
 /// The name of a pipeline or of an action in it:
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PipelineDeclaration.html>.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", extend("pattern" = "^[A-Za-z0-9.@_-]{1,100}$"))]
 pub(super) struct CodePipelineName(String);
@@ -437,7 +661,7 @@ impl TryFrom<String> for CodePipelineName {
 }
 
 /// A day, kept as the first moment after it (UTC).
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", extend("format" = "date", "pattern" = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
 pub(super) struct LastDay(pub(super) Timestamp);

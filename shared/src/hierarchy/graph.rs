@@ -8,6 +8,7 @@ use super::below::{Below, below};
 use super::chains::Chains;
 use super::inspected::Inspected;
 use super::names::near;
+use super::registries::Registries;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::finding::Severity;
@@ -25,7 +26,7 @@ use crate::time::Span;
 /// says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
-    registry: EcrRegistry,
+    registries: Registries,
     limits: Limits,
     inspected: Inspected,
     /// In build order. An image's position is its number everywhere below.
@@ -54,7 +55,7 @@ pub struct Edge<'h> {
 impl Hierarchy {
     /// Lays out images that are in build order and whose parents all exist.
     pub(super) fn new(
-        registry: EcrRegistry,
+        registries: Registries,
         limits: Limits,
         images: Vec<Image>,
         inspected: Inspected,
@@ -74,7 +75,7 @@ impl Hierarchy {
             owners.filter_map(|owner| Some((owner.name.clone(), owner.max_concurrent_builds?)));
         let owner_limits = owner_limits.collect();
         Self {
-            registry,
+            registries,
             limits,
             inspected,
             images,
@@ -95,9 +96,15 @@ impl Hierarchy {
         self
     }
 
-    /// Returns the registry that all images of the hierarchy are pushed to.
+    /// Returns the registry where Patchwave runs, and that images are pushed to unless they name
+    /// another.
     pub fn registry(&self) -> &EcrRegistry {
-        &self.registry
+        self.registries.home()
+    }
+
+    /// Returns all registries of the organisation.
+    pub fn registries(&self) -> &Registries {
+        &self.registries
     }
 
     /// Returns the limits of the whole fleet.
@@ -156,7 +163,7 @@ impl Hierarchy {
             let (repository, tag) = name.rsplit_once(':')?;
             self.in_repository(&repository.parse().ok()?).find(|image| match &image.line {
                 Line::Stable(tags) => tags.iter().any(|declared| declared.as_str() == tag),
-                Line::Newest(_) | Line::Deployed { .. } => false,
+                Line::Newest(_) | Line::Deployed { .. } | Line::Promoted { .. } => false,
             })
         };
         by_id().or_else(by_tag).ok_or_else(|| self.unknown(name))
@@ -291,9 +298,11 @@ fn pipeline(image: &Image) -> Option<&str> {
 /// Returns an image's parents inside the hierarchy, `from` first, each once for each kind.
 fn links(image: &Image, by_id: &BTreeMap<ImageId, u32>) -> Vec<Link> {
     let from = (ParentKind::From, &image.from);
+    // Of the layers of one platform alone, nothing follows for the others.
+    let of_platforms = image.from_on.values().map(|parent| (ParentKind::CopyFrom, parent));
     let copied = image.copy_from.iter().map(|parent| (ParentKind::CopyFrom, parent));
     let mut links = Vec::with_capacity(1 + image.copy_from.len());
-    for (kind, parent) in std::iter::once(from).chain(copied) {
+    for (kind, parent) in std::iter::once(from).chain(of_platforms).chain(copied) {
         let Parent::Image(id) = parent else { continue };
         links.extend(by_id.get(id).map(|number| (kind, *number)).filter(|link| !links.contains(link)));
     }

@@ -1,9 +1,11 @@
 //! A build target: its line of versions, what it is built on, what builds it and whose it is.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::image::{ImageId, Reference, Repository, Tag, TagPattern};
+use crate::image::{ImageId, Platform, Reference, Repository, Tag, TagFamily};
 use crate::policy::Policy;
 
 /// The tier of an image. A parent is never of a later tier than its child.
@@ -38,6 +40,8 @@ pub enum Parent {
     Upstream(Reference),
     /// No image: the file says `scratch`.
     Scratch,
+    /// The file says `unknown`. Such an image is never rebuilt.
+    Unknown,
 }
 
 /// Which version of an image is current.
@@ -47,7 +51,14 @@ pub enum Line {
     /// The version that the first stable tag names; the other tags must follow it. Never empty.
     Stable(Vec<Tag>),
     /// The newest commit's newest push whose tag matches.
-    Newest(TagPattern),
+    Newest(TagFamily),
+    /// What people promote to an environment by its tag: the newest build of the commit that the
+    /// tag names. A build never moves that tag.
+    Promoted {
+        /// The environment, as people name it.
+        environment: String,
+        by: Promotion,
+    },
     /// What an environment runs: the newest build of the commit that was seen to run there.
     Deployed {
         /// The environment, as the inventory's accounts name it.
@@ -59,12 +70,52 @@ pub enum Line {
     },
 }
 
+/// How people promote a version to an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Promotion {
+    /// They move a tag to it.
+    Tag(Tag),
+    /// They add a tag that matches.
+    Newest(TagFamily),
+}
+
+impl Line {
+    /// Returns the environment that the line is about.
+    pub fn environment(&self) -> Option<&str> {
+        match self {
+            Self::Deployed { environment, .. } | Self::Promoted { environment, .. } => Some(environment),
+            Self::Stable(_) | Self::Newest(_) => None,
+        }
+    }
+
+    /// Returns whether a tag is one of the line's own.
+    pub fn has(&self, tag: &Tag) -> bool {
+        match self {
+            Self::Stable(tags) => tags.contains(tag),
+            Self::Newest(family) | Self::Promoted { by: Promotion::Newest(family), .. } => {
+                family.matches(tag)
+            }
+            Self::Promoted { by: Promotion::Tag(own), .. } => own == tag,
+            Self::Deployed { .. } => false,
+        }
+    }
+
+    /// Returns whether Patchwave patches the commit that an environment has, and not the newest.
+    pub const fn is_of_environment(&self) -> bool {
+        matches!(self, Self::Deployed { .. } | Self::Promoted { .. })
+    }
+}
+
 /// A pipeline variable that Patchwave can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Variable {
-    /// `repository@digest` of the `from` parent.
+    /// `repository@digest` of the `from` parent, if it is in the home registry.
     #[serde(rename = "PATCHWAVE_BASE_IMAGE")]
     BaseImage,
+    /// The whole reference of the `from` parent, with its registry's host.
+    #[serde(rename = "PATCHWAVE_BASE_REFERENCE")]
+    BaseReference,
     /// JSON object from parent id to digest.
     #[serde(rename = "PATCHWAVE_PARENTS")]
     Parents,
@@ -80,13 +131,15 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// All five, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::BaseImage, Self::Parents, Self::BuildKey, Self::Reason, Self::NoCache];
+    /// All six, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::BaseImage, Self::BaseReference, Self::Parents, Self::BuildKey, Self::Reason, Self::NoCache];
 
     /// Returns the name that the pipeline declares.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BaseImage => "PATCHWAVE_BASE_IMAGE",
+            Self::BaseReference => "PATCHWAVE_BASE_REFERENCE",
             Self::Parents => "PATCHWAVE_PARENTS",
             Self::BuildKey => "PATCHWAVE_BUILD_KEY",
             Self::Reason => "PATCHWAVE_REASON",
@@ -173,6 +226,13 @@ impl Pipeline {
     }
 }
 
+impl Image {
+    /// Returns everything that the image is built on, its base first.
+    pub fn named_parents(&self) -> impl Iterator<Item = &Parent> {
+        std::iter::once(&self.from).chain(self.from_on.values()).chain(&self.copy_from)
+    }
+}
+
 /// One build target: a repository and the line of versions that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -185,6 +245,12 @@ pub struct Image {
     pub line: Line,
     /// The base of its final stage.
     pub from: Parent,
+    /// The bases of platforms that are built on another image.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub from_on: BTreeMap<Platform, Parent>,
+    /// Whether the source names its parents by digest, so that only a commit moves them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// The parents of its other stages.
     pub copy_from: Vec<Parent>,
     /// The pipeline that builds it; nothing if Patchwave cannot rebuild it.

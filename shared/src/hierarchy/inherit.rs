@@ -3,14 +3,15 @@
 use serde_saphyr::{Location, Spanned};
 
 use super::Tier;
-use super::draft::Draft;
+use super::draft::{Draft, place, read_family};
 use super::error::{Problem, Report};
 use super::file::{
-    DeadlinesKeys, FleetKeys, LastDay, PatienceKeys, PolicyKeys, Rare, SuppressKeys, TiersKeys,
+    DeadlinesKeys, FleetKeys, HasPolicy as _, LastDay, PatienceKeys, PolicyKeys, Rare, SuppressKeys,
+    TierKeys, TiersKeys,
 };
 use super::warning::Advice;
 use super::written::{ShortOr, Written, at_least_one};
-use crate::image::glob;
+use crate::image::{TagFamily, glob};
 use crate::policy::{Deadlines, Limits, Patience, Policy, Suppression};
 use crate::time::Span;
 
@@ -18,29 +19,78 @@ use crate::time::Span;
 #[derive(Debug)]
 pub(super) struct Fleet {
     pub(super) limits: Limits,
-    base: Policy,
-    platform: Policy,
-    application: Policy,
+    everywhere: Policy,
+    base: Inherited,
+    platform: Inherited,
+    application: Inherited,
+}
+
+/// What the images of a tier inherit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Inherited {
+    pub(super) policy: Policy,
+    /// The pipeline's name, with `{repository}` for the repository's.
+    pub(super) pipeline: Option<(Location, String)>,
+    pub(super) family: Option<(Location, TagFamily)>,
+    pub(super) owner: Option<(Location, String)>,
 }
 
 impl Fleet {
     pub(super) fn new(keys: &mut FleetKeys, tiers: TiersKeys, report: &mut Report<'_>) -> Self {
         let everywhere = inherit(&Policy::default(), keys.policy_keys(), report);
-        let mut of_tier =
-            |tier: Option<PolicyKeys>| inherit(&everywhere, tier.unwrap_or_default().policy_keys(), report);
+        let above = Inherited { policy: everywhere.clone(), ..Inherited::default() };
+        let mut of_tier = |tier: Option<TierKeys>| above.with(PolicyKeys::default(), tier, report);
         let (base, platform) = (of_tier(tiers.base), of_tier(tiers.platform));
         let application = of_tier(tiers.application);
-        Self { limits: limits(keys, report), base, platform, application }
+        Self { limits: limits(keys, report), everywhere, base, platform, application }
+    }
+
+    /// Returns what the images of a part inherit: the main file's tiers, with what the part
+    /// changes.
+    pub(super) fn of_part(
+        &self,
+        policy: &mut impl FnMut() -> PolicyKeys,
+        tiers: TiersKeys,
+        report: &mut Report<'_>,
+    ) -> Self {
+        Self {
+            limits: self.limits,
+            everywhere: self.everywhere.clone(),
+            base: self.base.with(policy(), tiers.base, report),
+            platform: self.platform.with(policy(), tiers.platform, report),
+            application: self.application.with(policy(), tiers.application, report),
+        }
+    }
+
+    /// Returns what the images of `tier` inherit.
+    pub(super) fn of(&self, tier: Tier) -> &Inherited {
+        match tier {
+            Tier::Base => &self.base,
+            Tier::Platform => &self.platform,
+            Tier::Application => &self.application,
+        }
     }
 
     /// Returns the policy of an image of `tier` with the keys of its own.
     pub(super) fn policy(&self, tier: Tier, keys: PolicyKeys, report: &mut Report<'_>) -> Policy {
-        let inherited = match tier {
-            Tier::Base => &self.base,
-            Tier::Platform => &self.platform,
-            Tier::Application => &self.application,
-        };
-        inherit(inherited, keys, report)
+        inherit(&self.of(tier).policy, keys, report)
+    }
+}
+
+impl Inherited {
+    fn with(&self, policy: PolicyKeys, tier: Option<TierKeys>, report: &mut Report<'_>) -> Self {
+        let mut keys = tier.unwrap_or_default();
+        let policy = inherit(&self.policy, policy, report);
+        let policy = inherit(&policy, keys.policy_keys(), report);
+        let pipeline = keys.pipeline.and_then(|pipeline| place(pipeline, report));
+        let family = keys.tag_pattern.and_then(|family| read_family(family, report));
+        let owner = keys.owner.and_then(|owner| place(owner, report));
+        Self {
+            policy,
+            pipeline: pipeline.or_else(|| self.pipeline.clone()),
+            family: family.or_else(|| self.family.clone()),
+            owner: owner.or_else(|| self.owner.clone()),
+        }
     }
 }
 
@@ -131,7 +181,11 @@ impl Suppress {
 
     /// Adds the suppression to the policy of each image that it lists.
     pub(super) fn apply(&self, drafts: &mut [Draft], complete: bool, report: &mut Report<'_>) {
-        let mut listed = drafts.iter_mut().filter(|draft| self.lists(draft)).peekable();
+        let file = report.file();
+        let mut listed = drafts
+            .iter_mut()
+            .filter(|draft| (file == 0 || draft.file == file) && self.lists(draft))
+            .peekable();
         // The image may be one that could not be read.
         if listed.peek().is_none() && complete {
             report.add(self.at, Problem::SuppressesNothing(self.suppression.vulnerability.clone()));

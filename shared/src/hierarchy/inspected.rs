@@ -8,9 +8,10 @@ use serde_saphyr::Spanned;
 use super::Role;
 use super::declared::role;
 use super::error::{Problem, Report};
-use super::file::{AccountKeys, InventoryKeys, RegionName};
+use super::file::{AccountKeys, InventoryKeys, OrganizationKeys, RegionName};
 use super::warning::Advice;
 use super::written::Written;
+use crate::image::EcrRegistry;
 
 /// The accounts and Regions whose containers the inventory surveys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +41,22 @@ pub fn is_production(environment: &str) -> bool {
 }
 
 impl Inspected {
-    pub(super) fn read(keys: InventoryKeys, report: &mut Report<'_>) -> Self {
-        Self { regions: regions(keys.regions, report), accounts: accounts(keys.accounts, report) }
+    /// Reads the accounts. Those that name no role have the inventory's, but for the account of
+    /// `home`, in which Patchwave runs.
+    pub(super) fn read(keys: InventoryKeys, home: Option<&EcrRegistry>, report: &mut Report<'_>) -> Self {
+        if let Some(organization) = keys.organization {
+            let OrganizationKeys { units, environment_tag } = organization.value;
+            units.into_iter().chain(environment_tag).for_each(|word| drop(word.read(report)));
+            report.warn(organization.referenced, Advice::OrganizationNotRead);
+        }
+        let role = role(keys.role, keys.external_id, report);
+        let mut accounts = accounts(keys.accounts, report);
+        for account in &mut accounts {
+            if account.role.is_none() && home.is_none_or(|home| home.account() != account.id) {
+                account.role.clone_from(&role);
+            }
+        }
+        Self { regions: regions(keys.regions, report), accounts }
     }
 }
 

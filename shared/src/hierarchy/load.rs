@@ -1,20 +1,28 @@
 //! From the text of a hierarchy file to a checked hierarchy.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_saphyr::MessageFormatter as _;
 use serde_saphyr::{Error, Location, Options, UserMessageFormatter};
 
 use super::advise::advise;
-use super::declared;
+use super::declared::{self, Declared};
 use super::draft::Draft;
 use super::error::{HierarchyErrors, Problem, Report};
-use super::file::File;
+use super::extended::Extended;
+use super::file::{File, HasPolicy as _, MayLoosen, PartFile};
 use super::inherit::{Fleet, Suppress};
 use super::inspected::Inspected;
 use super::names::near;
 use super::order::build_order;
 use super::parents::{Lineage, Names};
+use super::parts::{self, Part, PartTexts};
+use super::places;
+use super::registries::Registries;
 use super::warning::Warning;
-use super::{Hierarchy, Image, claims};
+use super::{Builder, Hierarchy, Image, Owner, claims};
 use crate::time::Timestamp;
 
 /// How much YAML one file may hold, counted in its values and keys: more than a million images.
@@ -28,34 +36,40 @@ impl Hierarchy {
     ///
     /// If the text is YAML with known keys, the error holds all errors, in the order of the file.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, HierarchyErrors> {
-        read_all(file, yaml).map(|(hierarchy, _)| hierarchy)
+        read_all(file, yaml, &PartTexts::new()).map(|(hierarchy, _)| hierarchy)
     }
 
-    /// Reads and checks a hierarchy file, and returns warnings beside it, in the order of the file.
-    /// `now` decides which suppressions have ended.
+    /// Reads and checks a hierarchy file with its [parts](super::part_files).
+    pub fn parse_with_parts(file: &str, yaml: &str, parts: &PartTexts) -> Result<Self, HierarchyErrors> {
+        read_all(file, yaml, parts).map(|(hierarchy, _)| hierarchy)
+    }
+
+    /// Reads and checks a hierarchy file with its parts, and returns warnings beside it, in the
+    /// order of the file. `now` decides which suppressions have ended.
     pub fn parse_with_warnings(
         file: &str,
         yaml: &str,
+        parts: &PartTexts,
         now: Timestamp,
     ) -> Result<(Self, Vec<Warning>), HierarchyErrors> {
-        let (hierarchy, mut warnings) = read_all(file, yaml)?;
+        let (hierarchy, mut warnings) = read_all(file, yaml, parts)?;
         warnings.retain(|warning| warning.advice.applies(now));
         Ok((hierarchy, warnings))
     }
 }
 
-fn read_all(file: &str, yaml: &str) -> Result<(Hierarchy, Vec<Warning>), HierarchyErrors> {
+fn read_all(file: &str, yaml: &str, parts: &PartTexts) -> Result<(Hierarchy, Vec<Warning>), HierarchyErrors> {
     let mut report = Report::new(file);
-    let hierarchy = load(yaml, &mut report);
+    let hierarchy = load(yaml, parts, &mut report);
     report.finish(hierarchy)
 }
 
-fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
-    let file = read(yaml, report)?;
+fn load<'f>(yaml: &str, texts: &'f PartTexts, report: &mut Report<'f>) -> Option<Hierarchy> {
+    let Extended(file) = read::<Extended<File>>(yaml, report)?;
     if file.version.value != 1 {
         report.add(file.version.referenced, Problem::Version(file.version.value));
     }
-    let registry = file.registry.read(report);
+    let registries = places::registries(file.registry, file.registries, file.approved, report);
     let mut keys = file.policy.unwrap_or_default();
     let mode_at = keys.mode.as_ref().map_or(Location::UNKNOWN, |mode| mode.at);
     let fleet = Fleet::new(&mut keys, file.tiers.unwrap_or_default(), report);
@@ -63,34 +77,111 @@ fn load(yaml: &str, report: &mut Report<'_>) -> Option<Hierarchy> {
         report.add(Location::UNKNOWN, Problem::MissingKey { key: "images".to_owned() });
         return None;
     };
-    let inspected = file.inventory.map(|keys| Inspected::read(keys, report));
+    let home = registries.as_ref().map(Registries::home);
+    let inspected = file.inventory.map(|keys| Inspected::read(keys, home, report));
     let builders = declared::builders(file.builders, report);
     let owners = declared::owners(file.owners, report);
+    let declared = (registries.as_ref(), &builders, &owners);
     let mut drafts: Vec<Draft> = Vec::with_capacity(images.len());
     let mut complete = true;
     for (entry, image) in images.into_iter().enumerate() {
-        match Draft::read(entry, image, &fleet, (&builders, &owners), report) {
+        match Draft::read(entry, image, &fleet, declared, report) {
             Some(lines) => drafts.extend(lines),
             None => complete = false,
         }
     }
+    let mut suppressed = Vec::new();
+    for part in parts::parts(file.parts, report) {
+        let Some((read, suppress)) = read_part(&part, texts, &fleet, declared, report) else {
+            complete = false;
+            continue;
+        };
+        complete &= read.iter().all(Option::is_some);
+        drafts.extend(read.into_iter().flatten().flatten());
+        suppressed.push(suppress);
+    }
+    report.enter(0);
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
             suppress.apply(&mut drafts, complete, report);
         }
     }
+    for (file, suppress) in suppressed {
+        report.enter(file);
+        for suppress in &suppress {
+            suppress.apply(&mut drafts, complete, report);
+        }
+    }
     claims::check(&drafts, report);
+    report.enter(0);
     advise(&drafts, mode_at, inspected.is_some(), report);
     let inspected = inspected.unwrap_or_default();
     for draft in &drafts {
+        report.enter(draft.file);
         draft.check_deployed(&inspected, report);
     }
-    let registry = registry?;
-    let names = Names::new(&drafts, &registry, complete);
+    let registries = registries?;
+    let names = Names::new(&drafts, &registries, complete);
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registry, fleet.limits, images, inspected))
+    Some(Hierarchy::new(registries, fleet.limits, images, inspected))
+}
+
+/// The images of a part, and what it suppresses of them.
+type ReadPart = (Vec<Option<Vec<Draft>>>, (usize, Vec<Suppress>));
+
+fn read_part<'f>(
+    part: &Part,
+    texts: &'f PartTexts,
+    fleet: &Fleet,
+    (registries, builders, owners): (Option<&Registries>, &Declared<Builder>, &Declared<Owner>),
+    report: &mut Report<'f>,
+) -> Option<ReadPart> {
+    report.enter(0);
+    let owner = owners.find(part.file_at, &part.owner, report);
+    let unread = |because: &str| Problem::UnreadPart { file: part.file.clone(), because: because.to_owned() };
+    let (name, text) = match texts.get_key_value(&part.file) {
+        Some((name, Ok(text))) => (name, text),
+        Some((_, Err(because))) => {
+            report.add(part.file_at, unread(because));
+            return None;
+        }
+        None => {
+            report.add(part.file_at, unread("it was not read"));
+            return None;
+        }
+    };
+    let number = report.begin(name);
+    let Extended(file) = read::<Extended<PartFile>>(text, report)?;
+    if file.version.value != 1 {
+        report.add(file.version.referenced, Problem::Version(file.version.value));
+    }
+    let mut policy = file.policy.unwrap_or_default();
+    let suppress = std::mem::take(&mut policy.suppress);
+    if let Some(first) = suppress.first().filter(|_| !part.may(MayLoosen::Suppress)) {
+        let what = MayLoosen::Suppress.name();
+        report.add(first.referenced, Problem::MayNotLoosen { part: part.owner.clone(), what });
+    }
+    let policy = policy.policy_keys();
+    let own = fleet.of_part(&mut || policy.clone(), file.tiers.unwrap_or_default(), report);
+    let Some(images) = file.images else {
+        report.add(Location::UNKNOWN, Problem::MissingKey { key: "images".to_owned() });
+        return None;
+    };
+    let mut drafts_of: Vec<Option<Vec<Draft>>> = Vec::new();
+    for (entry, image) in images.into_iter().enumerate() {
+        let drafts = Draft::read(entry, image, &own, (registries, builders, owners), report);
+        drafts_of.push(drafts.map(|mut drafts| {
+            for draft in &mut drafts {
+                part.check(draft, &fleet.of(draft.tier).policy, report);
+                draft.owner.clone_from(&owner);
+            }
+            drafts
+        }));
+    }
+    let suppress = suppress.into_iter().filter_map(|written| Suppress::read(written, report)).collect();
+    Some((drafts_of, (number, suppress)))
 }
 
 /// Puts the images in build order; nothing if one has no known base.
@@ -116,7 +207,7 @@ fn assemble(drafts: Vec<Draft>, lineages: Vec<Lineage>, order: &[usize]) -> Opti
 }
 
 fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
-    let Draft { id, tier, repository, line, owner, policy, .. } = draft;
+    let Draft { id, tier, repository, line, owner, policy, pinned, .. } = draft;
     let pipeline = draft.pipeline.map(|(_, pipeline)| pipeline);
     Some(Image {
         id,
@@ -124,6 +215,8 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
         repository,
         line,
         from: lineage.from?,
+        from_on: lineage.from_on,
+        pinned: pinned || lineage.pinned,
         copy_from: lineage.copy_from,
         pipeline,
         owner,
@@ -131,7 +224,7 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
     })
 }
 
-fn read(yaml: &str, report: &mut Report<'_>) -> Option<File> {
+fn read<T: DeserializeOwned>(yaml: &str, report: &mut Report<'_>) -> Option<T> {
     if yaml.len() > Hierarchy::LARGEST_FILE {
         report.add(Location::UNKNOWN, Problem::TooLarge { limit: Hierarchy::LARGEST_FILE });
         return None;
@@ -154,6 +247,8 @@ fn options() -> Options {
             enforce_alias_anchor_ratio: false,
         },
         with_snippet: false,
+        // `on` and `y` are names of images.
+        strict_booleans: true,
     }
 }
 
@@ -211,4 +306,26 @@ fn shape(event: &'static str) -> Problem {
         "string scalar" => Problem::Yaml("write a single text here".to_owned()),
         other => Problem::Yaml(format!("write {other} here")),
     }
+}
+
+/// The names of a file's parts, and nothing else of it.
+#[derive(Debug, Deserialize)]
+struct Named {
+    #[serde(default)]
+    parts: BTreeMap<String, NamedPart>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedPart {
+    file: String,
+}
+
+/// Returns the files that the parts of a hierarchy file are in, as it names them: beside itself.
+/// None if the text is no hierarchy file, which loading it says better.
+pub fn part_files(yaml: &str) -> Vec<String> {
+    if !yaml.contains("parts") {
+        return Vec::new();
+    }
+    let named: Result<Named, _> = serde_saphyr::from_str_with_options(yaml, options());
+    named.map(|named| named.parts.into_values().map(|part| part.file).collect()).unwrap_or_default()
 }

@@ -12,20 +12,26 @@ mod claims;
 mod declared;
 mod draft;
 mod error;
+mod extended;
 mod file;
 mod graph;
 mod image;
 mod inherit;
 mod inspected;
 mod load;
+mod locate;
 mod names;
 mod order;
 mod overlap;
 mod parents;
+mod parts;
+mod places;
 mod query;
+mod registries;
 mod repository;
 mod schema;
 mod set;
+mod upstream;
 mod warning;
 mod written;
 
@@ -33,10 +39,15 @@ pub use chains::Chains;
 pub use error::{HierarchyError, HierarchyErrors, UnknownImage};
 pub use graph::{Edge, Hierarchy};
 pub use image::{
-    Builder, Image, Line, Owner, Parent, ParentKind, Pipeline, RevisionType, Role, Source, Tier, Variable,
+    Builder, Image, Line, Owner, Parent, ParentKind, Pipeline, Promotion, RevisionType, Role, Source, Tier,
+    Variable,
 };
 pub use inspected::{Account, Inspected, is_production};
+pub use load::part_files;
+pub use locate::Located;
+pub use parts::PartTexts;
 pub use query::{Direction, Query};
+pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Registries};
 pub use schema::json_schema;
 pub use set::ImageSet;
 pub use warning::{Advice, Warning};

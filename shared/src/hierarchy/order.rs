@@ -2,12 +2,14 @@
 
 use serde_saphyr::Location;
 
+use super::Tier;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::parents::Lineage;
 
-/// Returns the positions of the images in build order: by tier, then by wave, then by id. Images on
-/// a cycle, and those below one, are missing; the cycles are reported.
+/// Returns the positions of the images in build order: by tier, then by wave, then by id. An image
+/// that copies from one of a later tier comes with that tier, after it. Images on a cycle, and those
+/// below one, are missing; the cycles are reported.
 pub(super) fn build_order(drafts: &[Draft], lineages: &[Lineage], report: &mut Report<'_>) -> Vec<usize> {
     let mut children = vec![Vec::new(); drafts.len()];
     let mut waiting_for = vec![0_usize; drafts.len()];
@@ -18,19 +20,21 @@ pub(super) fn build_order(drafts: &[Draft], lineages: &[Lineage], report: &mut R
         }
     }
     let mut wave_of = vec![0_u32; drafts.len()];
+    let mut tier_of: Vec<Tier> = drafts.iter().map(|draft| draft.tier).collect();
     let mut order: Vec<usize> = (0..drafts.len()).filter(|index| waiting_for[*index] == 0).collect();
     let mut done = 0;
     while let Some(next) = order.get(done).copied() {
         done += 1;
         for child in &children[next] {
             wave_of[*child] = wave_of[*child].max(wave_of[next] + 1);
+            tier_of[*child] = tier_of[*child].max(tier_of[next]);
             waiting_for[*child] -= 1;
             if waiting_for[*child] == 0 {
                 order.push(*child);
             }
         }
     }
-    order.sort_by_key(|index| (drafts[*index].tier, wave_of[*index], &drafts[*index].id, *index));
+    order.sort_by_key(|index| (tier_of[*index], wave_of[*index], &drafts[*index].id, *index));
     report_cycles(drafts, lineages, &waiting_for, report);
     order
 }

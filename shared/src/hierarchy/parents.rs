@@ -1,5 +1,6 @@
 //! Finds the images that the names of parents mean.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_saphyr::Location;
@@ -7,18 +8,24 @@ use serde_saphyr::Location;
 use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::names::near;
+use super::registries::Registries;
 use super::repository::on_docker_hub;
 use super::warning::Advice;
-use super::{Line, Parent, Tier};
-use crate::image::{Digest, EcrRegistry, Reference, Registry, Repository};
+use super::{Line, Parent, ParentKind, Tier};
+use crate::image::{Digest, Platform, Reference, Registry, Repository};
 
 /// How the file says that an image is built on nothing.
 pub(super) const SCRATCH: &str = "scratch";
+/// How the file says that nobody knows what an image is built on.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// The parents of one image, and where the file names those that are images of it.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
     pub(super) from: Option<Parent>,
+    pub(super) from_on: BTreeMap<Platform, Parent>,
+    /// Whether the file names a parent of its own by digest.
+    pub(super) pinned: bool,
     pub(super) copy_from: Vec<Parent>,
     /// The position of each parent in the file's list of images.
     pub(super) inside: Vec<(Location, usize)>,
@@ -27,7 +34,7 @@ pub(super) struct Lineage {
 /// All names that a parent of this file can have.
 pub(super) struct Names<'d> {
     drafts: &'d [Draft],
-    own_host: String,
+    registries: &'d Registries,
     ids: BTreeMap<&'d str, usize>,
     tags: BTreeMap<String, usize>,
     /// Whether every image of the file could be read. If not, an unknown parent may be one of the
@@ -36,7 +43,7 @@ pub(super) struct Names<'d> {
 }
 
 impl<'d> Names<'d> {
-    pub(super) fn new(drafts: &'d [Draft], registry: &EcrRegistry, complete: bool) -> Self {
+    pub(super) fn new(drafts: &'d [Draft], registries: &'d Registries, complete: bool) -> Self {
         let ids = drafts.iter().enumerate().map(|(index, draft)| (draft.id.as_str(), index)).collect();
         let mut tags = BTreeMap::new();
         for (index, draft) in drafts.iter().enumerate() {
@@ -44,21 +51,28 @@ impl<'d> Names<'d> {
                 tags.extend(declared.iter().map(|tag| (format!("{}:{tag}", draft.repository), index)));
             }
         }
-        Self { drafts, own_host: format!("{}/", registry.host()), ids, tags, complete }
+        Self { drafts, registries, ids, tags, complete }
     }
 
     /// Finds all parents of the image at `index`.
     pub(super) fn lineage(&self, index: usize, report: &mut Report<'_>) -> Lineage {
         let draft = &self.drafts[index];
+        report.enter(draft.file);
         let mut lineage = Lineage::default();
         if let Some((at, name)) = &draft.from {
-            lineage.from = self.parent(index, *at, name, &mut lineage.inside, report);
+            lineage.from = self.parent((index, ParentKind::From), *at, name, &mut lineage, report);
+        }
+        for (platform, (at, name)) in &draft.from_on {
+            if let Some(parent) = self.parent((index, ParentKind::From), *at, name, &mut lineage, report) {
+                lineage.from_on.insert(platform.clone(), parent);
+            }
         }
         let mut seen = BTreeSet::new();
         for (at, name) in &draft.copy_from {
-            let Some(parent) = self.parent(index, *at, name, &mut lineage.inside, report) else { continue };
+            let child = (index, ParentKind::CopyFrom);
+            let Some(parent) = self.parent(child, *at, name, &mut lineage, report) else { continue };
             match parent {
-                Parent::Scratch => report.add(*at, Problem::CopyFromScratch),
+                Parent::Scratch | Parent::Unknown => report.add(*at, Problem::CopyFromScratch),
                 _ if !seen.insert(parent.clone()) => report.add(*at, Problem::DuplicateParent(name.clone())),
                 _ => lineage.copy_from.push(parent),
             }
@@ -68,19 +82,24 @@ impl<'d> Names<'d> {
 
     fn parent(
         &self,
-        child: usize,
+        child: (usize, ParentKind),
         at: Location,
         name: &str,
-        inside: &mut Vec<(Location, usize)>,
+        lineage: &mut Lineage,
         report: &mut Report<'_>,
     ) -> Option<Parent> {
         match self.find(name) {
-            Ok(Found::Inside(parent)) => {
+            Ok(Found::Inside(parent, is_pinned)) => {
                 self.check_edge(child, parent, at, report);
-                inside.push((at, parent));
+                lineage.inside.push((at, parent));
+                if is_pinned {
+                    lineage.pinned = true;
+                    report.warn(at, Advice::Pinned(self.drafts[child.0].id.clone()));
+                }
                 Some(Parent::Image(self.drafts[parent].id.clone()))
             }
             Ok(Found::Scratch) => Some(Parent::Scratch),
+            Ok(Found::Unknown) => Some(Parent::Unknown),
             Ok(Found::Upstream(reference)) => {
                 if reference.digest.is_some() {
                     report.warn(at, pinned(&reference));
@@ -99,7 +118,10 @@ impl<'d> Names<'d> {
             return Ok(Found::Scratch);
         }
         if let Some(index) = self.inside(name) {
-            return Ok(Found::Inside(index));
+            return Ok(Found::Inside(index, false));
+        }
+        if name == UNKNOWN {
+            return Ok(Found::Unknown);
         }
         if name.contains('$') {
             return Err(NotFound::Variable);
@@ -107,16 +129,19 @@ impl<'d> Names<'d> {
         if let Some((_, rest)) = name.split_once("://") {
             return Err(NotFound::Scheme(rest.to_owned()));
         }
-        if let Some(pinned) = self.pinned(name) {
-            return Err(NotFound::Pinned(pinned.to_owned()));
+        if let Some(index) = self.pinned(name) {
+            return Ok(Found::Inside(index, true));
         }
-        if let Some(declared) = name.strip_prefix(&self.own_host) {
-            return self.tags.get(declared).map(|index| Found::Inside(*index)).ok_or(NotFound::Undeclared);
+        let Some((host, path)) = hosted(name) else { return Err(NotFound::Nothing) };
+        if let Some(cached) = self.registries.cached(&host, path) {
+            return Ok(Found::Upstream(cached));
         }
-        let Some((_, path)) = name.split_once('/').filter(|(host, _)| host.parse::<Registry>().is_ok())
-        else {
-            return Err(NotFound::Nothing);
-        };
+        if let Some(index) = self.tags.get(self.own_name(name).as_ref()) {
+            return Ok(Found::Inside(*index, false));
+        }
+        if self.registries.has(&host) {
+            return Err(NotFound::Undeclared);
+        }
         if path.parse::<Repository>().is_ok() {
             return Err(NotFound::WithoutTag);
         }
@@ -129,18 +154,40 @@ impl<'d> Names<'d> {
         self.ids.get(name).or_else(|| self.tags.get(name)).copied()
     }
 
-    /// Returns the image of this file that `name` pins to a digest, as the file should name it.
-    fn pinned<'n>(&self, name: &'n str) -> Option<&'n str> {
+    /// Returns the image of this file that `name` pins to a digest. Which digest is no matter: the
+    /// source names it, and the file only says that it does.
+    fn pinned(&self, name: &str) -> Option<usize> {
         let (rest, digest) = name.rsplit_once('@')?;
-        let own = rest.strip_prefix(&self.own_host).unwrap_or(rest);
-        (digest.parse::<Digest>().is_ok() && self.inside(own).is_some()).then_some(own)
+        let own = self.own_name(rest);
+        digest.parse::<Digest>().ok().and_then(|_| self.inside(&own).or_else(|| self.only(&own)))
     }
 
-    fn check_edge(&self, child: usize, parent: usize, at: Location, report: &mut Report<'_>) {
+    /// Returns the only image of a repository.
+    fn only(&self, repository: &str) -> Option<usize> {
+        let mut images = self.drafts.iter().enumerate();
+        let mut images = images.by_ref().filter(|(_, draft)| draft.repository.as_str() == repository);
+        let (index, _) = images.next()?;
+        images.next().is_none().then_some(index)
+    }
+
+    /// Returns a name as the declared tags have it: without the home registry's host.
+    fn own_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        let own = hosted(name).and_then(|(host, path)| self.registries.own_name(&host, path));
+        own.map_or(Cow::Borrowed(name), Cow::Owned)
+    }
+
+    /// A builder whose files are copied may belong to any tier: only layers are inherited.
+    fn check_edge(
+        &self,
+        (child, kind): (usize, ParentKind),
+        parent: usize,
+        at: Location,
+        report: &mut Report<'_>,
+    ) {
         let (draft, above) = (&self.drafts[child], &self.drafts[parent]);
         if child == parent {
             report.add(at, Problem::OwnParent(draft.id.clone()));
-        } else if above.tier > draft.tier {
+        } else if above.tier > draft.tier && kind == ParentKind::From {
             let (parent_tier, tier) = (tier_name(above.tier), tier_name(draft.tier));
             report.add(at, Problem::LaterTier { parent: above.id.clone(), parent_tier, tier });
         }
@@ -161,11 +208,8 @@ impl<'d> Names<'d> {
                 report.add(at, Problem::SchemeInParent { parent: name.to_owned(), write });
             }
             NotFound::WithoutTag => report.add(at, Problem::ParentWithoutTag { parent: name.to_owned() }),
-            NotFound::Pinned(write) => {
-                report.add(at, Problem::PinnedInside { parent: name.to_owned(), write });
-            }
             NotFound::Undeclared => {
-                let near = self.near(name.strip_prefix(&self.own_host).unwrap_or(name), report);
+                let near = self.near(&self.own_name(name), report);
                 report.add(at, Problem::Undeclared { name: name.to_owned(), near });
             }
         }
@@ -196,9 +240,17 @@ impl<'d> Names<'d> {
     }
 }
 
+/// Returns the host of a name and what follows it, if it begins with a host.
+fn hosted(name: &str) -> Option<(Registry, &str)> {
+    let (host, path) = name.split_once('/')?;
+    host.parse().ok().map(|host| (host, path))
+}
+
 /// What a name means.
 enum Found {
-    Inside(usize),
+    /// An image of the file, and whether the name has a digest.
+    Inside(usize, bool),
+    Unknown,
     Upstream(Reference),
     Scratch,
 }
@@ -215,8 +267,6 @@ enum NotFound {
     Scheme(String),
     /// A reference to another registry that lacks the tag.
     WithoutTag,
-    /// An image of this file and a digest; the image alone.
-    Pinned(String),
     /// Almost a reference; what is wrong with it.
     Bad(String),
 }

@@ -9,7 +9,7 @@ use crate::image::{Reference, Registry, Repository};
 const REGISTRY_DOMAINS: [&str; 7] = [".com", ".com.cn", ".io", ".org", ".dev", ".aws", ".amazonaws.eu"];
 
 /// The name of a repository in the file's registry, without anything around it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "Repository")]
 pub(super) struct RepositoryName(pub(super) Repository);
@@ -73,16 +73,9 @@ pub(super) fn host_like(repository: &Repository) -> Option<(&str, &str)> {
 }
 
 /// Returns the full reference of the image that Docker means by `name`; nothing if `name` is no
-/// image.
+/// image, or has more of a path than an image of Docker Hub.
 pub(super) fn on_docker_hub(name: &str) -> Option<String> {
-    let end = name.find([':', '@']).unwrap_or(name.len());
-    let (path, version) = name.split_at(end);
-    let library = match path.matches('/').count() {
-        0 => "library/",
-        1 => "",
-        _ => return None,
-    };
-    let version = if version.is_empty() { ":latest" } else { version };
-    let full = format!("docker.io/{library}{path}{version}");
-    full.parse::<Reference>().is_ok().then_some(full)
+    let meant = Reference::read(name)?;
+    (meant.registry.is_docker_hub() && meant.repository.as_str().matches('/').count() == 1)
+        .then(|| meant.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::image::ImageId;
+use crate::image::{ImageId, Tag};
 use crate::time::{Span, Timestamp};
 
 /// Something in a valid hierarchy file that its author may not intend. Shown as
@@ -47,6 +47,22 @@ pub enum Advice {
          add `environment` to the account"
     )]
     NoProduction,
+    /// Accounts that nobody wrote down are not surveyed.
+    #[error(
+        "Patchwave does not read the accounts of the organisation yet, and surveys those under `accounts` alone; \
+         write each account there"
+    )]
+    OrganizationNotRead,
+    /// Only a commit brings newer parents.
+    #[error(
+        "`{0}` is pinned, so Patchwave never moves it to newer parents; commit their digests, or remove the pin"
+    )]
+    Pinned(ImageId),
+    /// A tag of one architecture is never the version that the first tag names.
+    #[error(
+        "the tag `{0}` names one architecture, so it never names the version of the first tag; remove it"
+    )]
+    TagOfArchitecture(Tag),
     /// A finding in the image is reported and never fixed.
     #[error(
         "Patchwave cannot rebuild `{0}`, which has no `pipeline`; \

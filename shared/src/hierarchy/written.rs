@@ -16,7 +16,7 @@ const LONGEST_TEXT: usize = 2_048;
 
 /// A text that is meant to be a `T`. A wrong one does not stop the parser, so that one pass finds
 /// all of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Written<T> {
     pub(super) at: Location,
     value: Result<T, String>,
@@ -77,13 +77,20 @@ impl<T: DeserializeOwned + JsonSchema> JsonSchema for Written<T> {
 }
 
 /// A value with a short form, one text, and a long form, a mapping.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum ShortOr<T, Long> {
     Short(Written<T>),
     Long(Long),
 }
 
-impl<'de, T: DeserializeOwned, Long: Deserialize<'de>> Deserialize<'de> for ShortOr<T, Long> {
+/// A long form, and how a message writes one.
+pub(super) trait LongForm {
+    const LIKE: &'static str = "keys and values";
+    /// Whether a whole number is a name, as it is where the short form names an image.
+    const TAKES_NUMBERS: bool = false;
+}
+
+impl<'de, T: DeserializeOwned, Long: Deserialize<'de> + LongForm> Deserialize<'de> for ShortOr<T, Long> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = Spanned::<TextOr<Long>>::deserialize(deserializer)?;
         Ok(match form.value {
@@ -94,7 +101,7 @@ impl<'de, T: DeserializeOwned, Long: Deserialize<'de>> Deserialize<'de> for Shor
     }
 }
 
-impl<T: JsonSchema, Long: JsonSchema> JsonSchema for ShortOr<T, Long> {
+impl<T: JsonSchema, Long: JsonSchema + LongForm> JsonSchema for ShortOr<T, Long> {
     fn inline_schema() -> bool {
         true
     }
@@ -105,7 +112,11 @@ impl<T: JsonSchema, Long: JsonSchema> JsonSchema for ShortOr<T, Long> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         // In place: a reference would name what `Written` takes, which is more.
-        let forms = [T::json_schema(generator), generator.subschema_for::<Long>()];
+        let mut short = T::json_schema(generator);
+        if Long::TAKES_NUMBERS {
+            short.insert("type".to_owned(), ["string", "integer"].as_slice().into());
+        }
+        let forms = [short, generator.subschema_for::<Long>()];
         schemars::json_schema!({ "anyOf": forms })
     }
 }
@@ -118,15 +129,15 @@ enum TextOr<Long> {
     Long(Long),
 }
 
-impl<'de, Long: Deserialize<'de>> Deserialize<'de> for TextOr<Long> {
+impl<'de, Long: Deserialize<'de> + LongForm> Deserialize<'de> for TextOr<Long> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Form<Long>(PhantomData<Long>);
 
-        impl<'de, Long: Deserialize<'de>> Visitor<'de> for Form<Long> {
+        impl<'de, Long: Deserialize<'de> + LongForm> Visitor<'de> for Form<Long> {
             type Value = TextOr<Long>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, or keys and values")
+                write!(f, "a text, or {}", Long::LIKE)
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -135,11 +146,13 @@ impl<'de, Long: Deserialize<'de>> Deserialize<'de> for TextOr<Long> {
             }
 
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(TextOr::Unquoted(number.to_string()))
+                let text = number.to_string();
+                Ok(if Long::TAKES_NUMBERS { TextOr::Text(text) } else { TextOr::Unquoted(text) })
             }
 
             fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(TextOr::Unquoted(number.to_string()))
+                let text = number.to_string();
+                Ok(if Long::TAKES_NUMBERS { TextOr::Text(text) } else { TextOr::Unquoted(text) })
             }
 
             fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {

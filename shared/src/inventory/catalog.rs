@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::named::{self, Named};
+use super::named;
 use super::survey::Survey;
 use crate::facts::{Current, Facts, Version};
-use crate::hierarchy::Hierarchy;
-use crate::image::{Digest, EcrRegistry, ImageId, Registry, Repository};
+use crate::hierarchy::{Hierarchy, Located};
+use crate::image::{Digest, ImageId, Platform, Repository};
 
 /// Why the registry has no version for a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Missing {
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     versions: BTreeMap<Repository, BTreeMap<Digest, Version>>,
+    /// The repositories that hold a digest, of a version or of one of its platforms.
+    holders: BTreeMap<Digest, BTreeSet<Repository>>,
     currents: BTreeMap<ImageId, Current>,
     missing: BTreeMap<(Repository, Digest), Missing>,
 }
@@ -41,6 +43,10 @@ impl Catalog {
 
     /// Adds a version of a repository.
     pub fn add(&mut self, repository: &Repository, version: Version) {
+        let platforms = version.platforms.values().map(|manifest| &manifest.digest);
+        for digest in platforms.chain([&version.digest]) {
+            self.holders.entry(digest.clone()).or_default().insert(repository.clone());
+        }
         self.versions.entry(repository.clone()).or_default().insert(version.digest.clone(), version);
     }
 
@@ -58,6 +64,27 @@ impl Catalog {
         named.max_by_key(|version| {
             (self.is_current(&version.digest), version.digest != *digest, version.pushed_at, &version.digest)
         })
+    }
+
+    /// Returns the repository that holds a digest, and the version that it names there: in
+    /// `expected`, else wherever it is.
+    pub(super) fn holder<'c>(
+        &'c self,
+        expected: &Repository,
+        digest: &Digest,
+    ) -> Option<(&'c Repository, &'c Version)> {
+        let holders = self.holders.get(digest)?;
+        let holder = holders.get(expected).or_else(|| holders.first())?;
+        Some((holder, self.version(holder, digest)?))
+    }
+
+    /// Returns the platform whose manifest a digest is, if it is of one platform of that version.
+    pub(super) fn platform(&self, version: Option<&Digest>, digest: &Digest) -> Option<Platform> {
+        let version = version.filter(|version| *version != digest)?;
+        let version = self.versions.values().find_map(|versions| versions.get(version))?;
+        let mut named = version.platforms.iter().filter(|(_, manifest)| manifest.digest == *digest);
+        let (platform, _) = named.next()?;
+        named.next().is_none().then(|| platform.clone())
     }
 
     fn is_current(&self, digest: &Digest) -> bool {
@@ -81,20 +108,18 @@ impl Catalog {
 pub fn seen(hierarchy: &Hierarchy, survey: &Survey) -> BTreeSet<(Repository, Digest)> {
     let mut seen = BTreeSet::new();
     for sighting in &survey.sightings {
-        let named = Named::read(&sighting.image).or_else(|| Named::read(sighting.resolved.as_deref()?));
-        let Some(named) = named.filter(|named| is_own(hierarchy, &named.registry)) else { continue };
-        let (Some(repository), Ok(digest)) = (named.repository(), named::digest(sighting)) else { continue };
+        let (Some(named), Ok(digest)) = (named::reference(sighting), named::digest(sighting)) else {
+            continue;
+        };
+        let repository = match hierarchy.locate(&named.registry, &named.repository) {
+            Located::Own(repository) => repository,
+            // A registry that the file does not name may hold a copy under the same name.
+            Located::Elsewhere => named.repository,
+            Located::Cached(..) => continue,
+        };
         if hierarchy.in_repository(&repository).next().is_some() {
             seen.insert((repository, digest));
         }
     }
     seen
-}
-
-/// Returns whether a registry is the hierarchy's own, or the same account's in another region, to
-/// which ECR replicates. A digest is the same content in both.
-pub(super) fn is_own(hierarchy: &Hierarchy, registry: &Registry) -> bool {
-    let own = hierarchy.registry();
-    let replica = registry.as_str().parse().is_ok_and(|other: EcrRegistry| other.account() == own.account());
-    registry.as_str() == own.host() || replica
 }

@@ -89,6 +89,7 @@ fn add_reported(seen: &mut BTreeMap<EntryKey, Seen>, before: &Inventory, input: 
         // The scanner names a platform manifest, but the entry is the version that the manifest is
         // part of.
         entry.digest = entry.resolution.version().cloned().or(entry.digest);
+        entry.platform = None;
         let is_same = |other: &Entry| {
             (other.runs && !other.reported && other.workload == entry.workload)
                 && (other.place.id() == place && other.known() == entry.known())
@@ -161,13 +162,15 @@ fn entry(
         Use::Reported { .. } => true,
         Use::Referenced => false,
     };
+    let resolution = resolve(input.hierarchy, input.catalog, sighting, before);
     let container = Some(sighting.container.clone()).filter(|_| !sighting.used.is_report());
     Entry {
         place: sighting.place.clone(),
         workload: sighting.workload.clone(),
         runs: !sighting.used.is_reference(),
         asked: sighting.image.clone(),
-        resolution: resolve(input.hierarchy, input.catalog, sighting, before),
+        platform: digest.as_ref().and_then(|digest| input.catalog.platform(resolution.version(), digest)),
+        resolution,
         digest,
         containers: container.into_iter().collect(),
         architectures: sighting.architecture.iter().cloned().collect(),

@@ -33,7 +33,7 @@ pub use fold_input::FoldInput;
 pub use folded::{Change, Folded};
 pub use items::{Changes, items};
 pub use metrics::{NAMESPACE, metric_line, metrics};
-pub use named::{Named, NoDigest, is_added_by_aws};
+pub use named::{NoDigest, is_added_by_aws};
 pub use rescan::{A_DAY, Rescan, rescans};
 pub use resolve::Resolution;
 pub use scanning::{

@@ -26,8 +26,8 @@ impl Survey {
         seen: &BTreeMap<(Repository, Digest), Vec<SeenInUse>>,
         now: Timestamp,
     ) {
-        let registry = hierarchy.registry().host();
         for ((repository, digest), clusters) in seen {
+            let (registry, name) = hierarchy.address(repository);
             for seen in clusters.iter().filter(|seen| REFRESHED.after(seen.at) > now) {
                 let Some(place) = self.unread_cluster(seen, now) else { continue };
                 self.sightings.push(Sighting {
@@ -35,7 +35,7 @@ impl Survey {
                     workload: seen.workload.clone(),
                     unit: String::new(),
                     container: String::new(),
-                    image: format!("{registry}/{repository}@{digest}"),
+                    image: format!("{registry}/{name}@{digest}"),
                     resolved: None,
                     architecture: None,
                     used: Use::Reported { at: seen.at, units: seen.running },

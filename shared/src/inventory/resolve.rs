@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Catalog, Missing, is_own};
-use super::named::{self, Named, NoDigest};
+use super::catalog::{Catalog, Missing};
+use super::named::{self, NoDigest};
 use super::survey::Sighting;
 use crate::facts::Current;
-use crate::hierarchy::{Hierarchy, Image, Line, Parent};
-use crate::image::{Digest, ImageId, Repository, Tag};
+use crate::hierarchy::{Hierarchy, Image, Line, Located, Parent};
+use crate::image::{Digest, ImageId, Registry, Repository, Tag};
 
 /// What a sighting turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,7 +24,12 @@ pub enum Resolution {
         /// With its registry.
         repository: String,
     },
-    /// From a registry that is neither the hierarchy's nor a parent's.
+    /// An image of others that the file approves.
+    Approved {
+        /// With its registry.
+        repository: String,
+    },
+    /// An image of others that is neither a parent nor approved.
     Unapproved {
         /// The registry's host.
         registry: String,
@@ -102,77 +107,113 @@ pub(super) fn resolve(
     before: Option<&ImageId>,
 ) -> Resolution {
     let digest = named::digest(sighting);
-    let named = Named::read(&sighting.image).or_else(|| Named::read(sighting.resolved.as_deref()?));
-    let Some(named) = named else {
-        let because = digest.err().unwrap_or(NoDigest::NotReported);
+    let Some(named) = named::reference(sighting) else {
+        let unreadable = || NoDigest::Malformed(sighting.image.chars().take(200).collect());
+        let because = digest.err().unwrap_or_else(unreadable);
         return Resolution::Unresolvable { image: None, because };
     };
     if digest == Err(NoDigest::Sidecar) {
         return Resolution::Unresolvable { image: None, because: NoDigest::Sidecar };
     }
-    if !is_own(hierarchy, &named.registry) {
-        return foreign(hierarchy, &named);
+    let located = hierarchy.locate(&named.registry, &named.repository);
+    let expected = match &located {
+        Located::Own(repository) => repository,
+        Located::Cached(..) | Located::Elsewhere => &named.repository,
+    };
+    let by_digest = digest.as_ref().ok().and_then(|digest| catalog.holder(expected, digest));
+    if let Some((repository, version)) = by_digest {
+        // A tag says something about a line only in the repository of the line.
+        let tag = named.tag.as_ref().filter(|_| repository.name() == named.repository.as_str());
+        let found = Version { repository, digest: &version.digest, tag, before };
+        return of_version(hierarchy, catalog, sighting, found);
     }
-    let Some(repository) = named.repository().filter(|r| hierarchy.in_repository(r).next().is_some()) else {
-        let because = NoDigest::Malformed(named.repository.chars().take(200).collect());
-        let strange = Resolution::Unresolvable { image: None, because };
-        return named.repository().map_or(strange, |repository| Resolution::NotInHierarchy { repository });
-    };
-    let of_tag = || named.tag.as_ref().and_then(|tag| on_line(hierarchy, &repository, tag));
-    let digest = match digest {
-        Ok(digest) => digest,
-        Err(because) => {
-            return Resolution::Unresolvable { image: of_tag().map(|i| i.id.clone()), because };
-        }
-    };
-    let Some(version) = catalog.version(&repository, &digest) else {
-        return match catalog.missing(&repository, &digest) {
-            Missing::Gone => Resolution::Gone { repository, image: None, version: None },
-            Missing::Unread(because) => Resolution::Unread { repository, because },
-        };
-    };
-    let is_current =
-        |image: &&Image| matches!(catalog.current(&image.id), Current::Version(now) if now == version.digest);
-    let environment = &sighting.place.environment;
-    let candidates =
-        || hierarchy.in_repository(&repository).filter(|image| !matches!(image.line, Line::Deployed { .. }));
-    // A line of what an environment runs has every version that runs there.
-    let deployed = |image: &&Image| matches!(&image.line, Line::Deployed { environment: of, .. } if Some(of) == environment.as_ref());
-    let image = hierarchy
-        .in_repository(&repository)
-        .find(deployed)
-        .or_else(|| candidates().find(is_current))
-        .or_else(of_tag)
-        .or_else(|| candidates().find(|image| Some(&image.id) == before))
-        .or_else(|| only(candidates(), named.tag.as_ref()));
-    match image {
-        Some(image) => Resolution::Known { image: image.id.clone(), version: version.digest.clone() },
-        None => Resolution::NotInHierarchy { repository },
+    match located {
+        Located::Own(repository) => absent(hierarchy, catalog, repository, named.tag.as_ref(), digest),
+        Located::Cached(host, repository) => foreign(hierarchy, &host, &repository),
+        Located::Elsewhere => foreign(hierarchy, &named.registry, &named.repository),
     }
 }
 
-fn foreign(hierarchy: &Hierarchy, named: &Named) -> Resolution {
-    let is_parent = |parent: &Parent| match parent {
-        Parent::Upstream(upstream) => {
-            upstream.registry == named.registry && upstream.repository.as_str() == named.repository
-        }
-        Parent::Image(_) | Parent::Scratch => false,
-    };
-    let mut images = hierarchy.images();
-    if images.any(|image| is_parent(&image.from) || image.copy_from.iter().any(is_parent)) {
-        return Resolution::Upstream { repository: format!("{}/{}", named.registry, named.repository) };
+/// A version that runs, and what hints at its image.
+#[derive(Clone, Copy)]
+struct Version<'v> {
+    repository: &'v Repository,
+    digest: &'v Digest,
+    tag: Option<&'v Tag>,
+    before: Option<&'v ImageId>,
+}
+
+/// Finds the image of a version: the same digest is the same version wherever it lies.
+fn of_version(
+    hierarchy: &Hierarchy,
+    catalog: &Catalog,
+    sighting: &Sighting,
+    version: Version<'_>,
+) -> Resolution {
+    let Version { repository, digest, tag, before } = version;
+    let is_current =
+        |image: &&Image| matches!(catalog.current(&image.id), Current::Version(now) if now == *digest);
+    let environment = &sighting.place.environment;
+    let candidates = || hierarchy.in_repository(repository).filter(|image| !image.line.is_of_environment());
+    // A line of what an environment runs has every version that runs there.
+    let deployed =
+        |image: &&Image| image.line.environment().is_some_and(|of| Some(of) == environment.as_deref());
+    let image = hierarchy
+        .in_repository(repository)
+        .find(deployed)
+        .or_else(|| candidates().find(is_current))
+        .or_else(|| on_line(hierarchy, repository, tag?))
+        .or_else(|| candidates().find(|image| Some(&image.id) == before))
+        .or_else(|| only(candidates(), tag));
+    match image {
+        Some(image) => Resolution::Known { image: image.id.clone(), version: digest.clone() },
+        None => Resolution::NotInHierarchy { repository: repository.clone() },
     }
-    Resolution::Unapproved { registry: named.registry.to_string() }
+}
+
+/// Says why the version of an own repository is not known.
+fn absent(
+    hierarchy: &Hierarchy,
+    catalog: &Catalog,
+    repository: Repository,
+    tag: Option<&Tag>,
+    digest: Result<Digest, NoDigest>,
+) -> Resolution {
+    if hierarchy.in_repository(&repository).next().is_none() {
+        return Resolution::NotInHierarchy { repository };
+    }
+    match digest {
+        Ok(digest) => match catalog.missing(&repository, &digest) {
+            Missing::Gone => Resolution::Gone { repository, image: None, version: None },
+            Missing::Unread(because) => Resolution::Unread { repository, because },
+        },
+        Err(because) => {
+            let image = tag.and_then(|tag| on_line(hierarchy, &repository, tag));
+            Resolution::Unresolvable { image: image.map(|image| image.id.clone()), because }
+        }
+    }
+}
+
+fn foreign(hierarchy: &Hierarchy, host: &Registry, repository: &Repository) -> Resolution {
+    let is_parent = |parent: &Parent| match parent {
+        Parent::Upstream(upstream) => upstream.registry == *host && upstream.repository == *repository,
+        Parent::Image(_) | Parent::Scratch | Parent::Unknown => false,
+    };
+    let name = || format!("{host}/{repository}");
+    let mut images = hierarchy.images();
+    if images.any(|image| image.named_parents().any(is_parent)) {
+        return Resolution::Upstream { repository: name() };
+    }
+    if hierarchy.registries().approves(host, repository) {
+        return Resolution::Approved { repository: name() };
+    }
+    Resolution::Unapproved { registry: host.to_string() }
 }
 
 /// Returns the image whose line has a tag. The tag shows which image was meant, and not which
 /// version.
 fn on_line<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tag: &Tag) -> Option<&'h Image> {
-    hierarchy.in_repository(repository).find(|image| match &image.line {
-        Line::Stable(tags) => tags.contains(tag),
-        Line::Newest(pattern) => pattern.matches(tag),
-        Line::Deployed { .. } => false,
-    })
+    hierarchy.in_repository(repository).find(|image| image.line.has(tag))
 }
 
 /// Returns the only image of a repository. If its line is of newest tags and cannot have the tag,

@@ -4,7 +4,7 @@
 //! Their image shows it, and their name does not: whoever writes a task definition chooses names.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
 
-use crate::image::{EcrRegistry, Registry};
+use crate::image::{Registry, Repository};
 
 /// The accounts of AWS whose registries hold `GuardDuty`'s agent, one for each Region.
 /// <https://docs.aws.amazon.com/guardduty/latest/ug/ecs-runtime-agent-ecr-image-uri.html>
@@ -50,9 +50,8 @@ const GUARD_DUTY_AGENT: &str = "aws-guardduty-agent";
 const SERVICE_CONNECT: (&str, &str) = ("docker.io", "library/ecs-service-connect-agent");
 
 /// Returns whether a repository holds images that AWS adds to tasks.
-pub(super) fn are_of_aws(registry: &Registry, repository: &str) -> bool {
-    let of_guard_duty =
-        registry.as_str().parse().is_ok_and(|registry: EcrRegistry| GUARD_DUTY.contains(&registry.account()));
-    of_guard_duty && repository.starts_with(GUARD_DUTY_AGENT)
-        || (registry.as_str(), repository) == SERVICE_CONNECT
+pub(super) fn are_of_aws(registry: &Registry, repository: &Repository) -> bool {
+    let of_guard_duty = registry.ecr().is_some_and(|registry| GUARD_DUTY.contains(&registry.account()));
+    of_guard_duty && repository.as_str().starts_with(GUARD_DUTY_AGENT)
+        || (registry.as_str(), repository.as_str()) == SERVICE_CONNECT
 }

@@ -75,6 +75,9 @@ pub struct Entry {
     /// Where it runs; empty if the services do not say.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub architectures: BTreeSet<String>,
+    /// The platform whose manifest the service named; nothing if it named the whole version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// How many tasks or pods run it.
     pub units: u32,
     /// Since when it runs: as the service says, else since it was first seen.
@@ -107,7 +110,10 @@ impl Entry {
 
     /// Returns whether an image for `platform` can run here.
     pub(super) fn runs_on(&self, platform: &Platform) -> bool {
-        self.architectures.is_empty() || self.architectures.contains(platform.architecture())
+        match &self.platform {
+            Some(named) => named == platform,
+            None => self.architectures.is_empty() || self.architectures.contains(platform.architecture()),
+        }
     }
 }
 

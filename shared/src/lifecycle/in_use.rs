@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::images::{Listing, RepositoryImage};
-use crate::image::{Digest, EcrRegistry, Tag};
-use crate::inventory::{Named, Row};
+use crate::image::{Digest, Reference, Tag};
+use crate::inventory::Row;
 
 /// How an image is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -91,19 +91,16 @@ impl Listing {
 
     /// Returns whether a row asks for an image of this repository, or may ask for one.
     fn is_asked_by(&self, row: &Row) -> bool {
-        let (Some((account, repository)), Some(named)) = (&self.of, Named::read(&row.entry.asked)) else {
+        let (Some((account, repository)), Some(named)) = (&self.of, Reference::read(&row.entry.asked)) else {
             return self.of.is_some();
         };
-        let registry = named.registry.as_str().parse::<EcrRegistry>();
-        named.repository == repository.as_str()
-            && registry.is_ok_and(|registry| registry.account() == account)
+        named.repository == *repository
+            && named.registry.ecr().is_some_and(|registry| registry.account() == account)
     }
 
     /// Returns the tag of this repository that a row asks for.
     fn tag(&self, row: &Row) -> Option<Tag> {
-        let named = Named::read(&row.entry.asked).filter(|_| self.is_asked_by(row))?;
-        let latest = named.digest.is_none().then(|| "latest".parse().ok()).flatten();
-        named.tag.or(latest)
+        Reference::read(&row.entry.asked).filter(|_| self.is_asked_by(row))?.tag
     }
 
     /// Returns the images of the same kind, index or not, that were pushed just before an image:

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attribution::{Attribution, Attributions};
 use super::context::{Context, TICK};
+use super::hold::FROM_UNKNOWN;
 use super::pipeline;
 use super::reasons::Reasons;
 use super::retry;
@@ -11,7 +12,7 @@ use super::unread::{unread_base, unread_parent};
 use super::{Awaited, Cause, Hold, Limit, Reason};
 use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
-use crate::hierarchy::{Image, Line};
+use crate::hierarchy::{Image, Line, Parent};
 use crate::image::ImageId;
 use crate::policy::Mode;
 use crate::record::{Ended, Failures, PendingProof, Ready};
@@ -84,6 +85,7 @@ impl<'a> Candidate<'_, 'a> {
             .or_else(|| if has_reason { self.cannot_start() } else { self.hold_without_reason() })
             .or_else(|| self.waiting())
             .or_else(|| self.awaiting_proof())
+            .or_else(|| self.not_promoted())
             .or_else(|| if has_reason { self.must_not_start_yet() } else { Some(Hold::Fresh) })
     }
 
@@ -116,6 +118,9 @@ impl<'a> Candidate<'_, 'a> {
     }
 
     fn unknown(&self) -> Option<Hold> {
+        if self.image.from == Parent::Unknown {
+            return Some(Hold::Unknown { because: FROM_UNKNOWN.to_owned() });
+        }
         let because = self.context.unknown(&self.image.id).or_else(|| {
             if self.reasons.active.is_empty() {
                 return self.unread_above().or_else(|| self.unknown_scan());
@@ -161,14 +166,40 @@ impl<'a> Candidate<'_, 'a> {
         if pipeline::lacks_revision(self.context, self.image) {
             return Some(Hold::UnknownRevision);
         }
-        pipeline::unfit(self.context, self.image).map(|because| Hold::NoPipeline { because })
+        let unfit = pipeline::unfit(self.context, self.image);
+        unfit.map(|because| Hold::NoPipeline { because }).or_else(|| self.pinned())
+    }
+
+    /// Holds the image if its source names its parents by digest: a rebuild brings the same again.
+    /// A person's request is made all the same.
+    fn pinned(&self) -> Option<Hold> {
+        let is_requested =
+            self.reasons.active.iter().any(|reason| matches!(reason, Reason::Requested { .. }));
+        if !self.image.pinned || is_requested {
+            return None;
+        }
+        let parents = self.context.hierarchy.parents(&self.image.id);
+        let parents = parents.filter_map(|parent| {
+            let id = &parent.image.id;
+            Some((id.clone(), self.context.current(id)?.digest.clone()))
+        });
+        Some(Hold::Pinned { parents: parents.collect() })
+    }
+
+    /// Holds the image until people promote what was built for its environment. Meanwhile another
+    /// build would be one more that nobody promoted.
+    fn not_promoted(&self) -> Option<Hold> {
+        let environment = self.image.line.environment()?.to_owned();
+        let promoted = self.context.facts_of(&self.image.id)?.promoted.as_ref()?;
+        let version = &self.context.current(&self.image.id)?.digest;
+        (promoted != version).then(|| Hold::NotPromoted { environment, version: version.clone() })
     }
 
     /// Whether the current version was pushed before Patchwave's last one. A person then put it
     /// back.
     fn is_rolled_back(&self) -> bool {
-        // Patchwave patches the commit that an environment runs, even if it is an older one.
-        if matches!(self.image.line, Line::Deployed { .. }) {
+        // Patchwave patches the commit that an environment has, even if it is an older one.
+        if self.image.line.is_of_environment() {
             return false;
         }
         let Some(success) = &self.context.record(&self.image.id).success else { return false };
@@ -465,6 +496,9 @@ impl<'a> Candidate<'_, 'a> {
     /// Whether the next tick may find what is unknown now. A scan ends, but a scan that was never
     /// requested does not appear. The record keeps what could not be read unsettled.
     fn may_become_known(&self) -> bool {
+        if self.image.from == Parent::Unknown {
+            return false;
+        }
         let pending =
             |version: &Version| version.platforms.values().any(|manifest| manifest.scan == Scan::Pending);
         (!self.reasons.active.is_empty() && pipeline::unread(self.context, self.image).is_none())

@@ -1,15 +1,18 @@
 //! Why an image is not started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{FindingKey, NEVER_SCANNED};
-use crate::image::{ImageId, Repository};
+use crate::image::{Digest, ImageId, Repository};
 use crate::time::Timestamp;
 
 /// Why there is no pipeline, where the hierarchy file names none.
 pub(super) const NAMES_NO_PIPELINE: &str = "the hierarchy does not name a pipeline";
+
+/// Why nothing is planned for an image whose `from` is `unknown`.
+pub(super) const FROM_UNKNOWN: &str = "the hierarchy file does not say what it is built on";
 
 /// What a waiting image waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,11 @@ pub enum Hold {
         /// What is missing.
         because: String,
     },
+    /// Its source names its parents by digest, so only a commit moves it.
+    Pinned {
+        /// The parents of the hierarchy, at the digests that a commit would name.
+        parents: BTreeMap<ImageId, Digest>,
+    },
     /// Only a commit or a published fix can help.
     CannotHelp {
         findings: BTreeSet<FindingKey>,
@@ -96,6 +104,12 @@ pub enum Hold {
     AwaitingProof {
         /// When it stops waiting.
         until: Timestamp,
+    },
+    /// It is rebuilt, and the tag of its environment still names the version before.
+    NotPromoted {
+        environment: String,
+        /// The version to promote.
+        version: Digest,
     },
     /// A parent's tag was moved a moment ago and may move again.
     QuietPeriod {
@@ -146,11 +160,13 @@ impl Hold {
             Self::RolledBack => "RolledBack",
             Self::UnknownRevision => "UnknownRevision",
             Self::NoPipeline { .. } => "NoPipeline",
+            Self::Pinned { .. } => "Pinned",
             Self::CannotHelp { .. } => "CannotHelp",
             Self::Suppressed { .. } => "Suppressed",
             Self::Quarantined { .. } => "Quarantined",
             Self::WaitingOn { .. } => "WaitingOn",
             Self::AwaitingProof { .. } => "AwaitingProof",
+            Self::NotPromoted { .. } => "NotPromoted",
             Self::QuietPeriod { .. } => "QuietPeriod",
             Self::BackOff { .. } => "BackOff",
             Self::NextTry { .. } => "NextTry",
@@ -191,6 +207,9 @@ impl Hold {
             Self::Unknown { because } if because.ends_with(NEVER_SCANNED) => {
                 format!("turn on scan on push for the repository of {image}, or scan its current version")
             }
+            Self::Unknown { because } if because == FROM_UNKNOWN => {
+                format!("write what {image} is built on as `from` in the hierarchy file")
+            }
             Self::Unknown { .. } => {
                 "repair what could not be read; Patchwave reads it again at the next tick".into()
             }
@@ -209,6 +228,14 @@ impl Hold {
             }
             Self::NoPipeline { because } => {
                 format!("correct the pipeline or the hierarchy file: {because}")
+            }
+            Self::Pinned { parents } if parents.is_empty() => {
+                format!("to rebuild it now: patchwave rebuild {image}; a commit that names newer parents moves it too")
+            }
+            Self::Pinned { parents } => {
+                let parents: Vec<String> =
+                    parents.iter().map(|(parent, digest)| format!("{parent}@{digest}")).collect();
+                format!("commit the digests of its parents to the source of {image}: {}", parents.join(", "))
             }
             Self::CannotHelp { because, .. } => because.clone(),
             Self::Suppressed { .. } => {
@@ -230,6 +257,9 @@ impl Hold {
                 "wait for a scan of the new version of {image}; if none comes, turn on scan on push for its \
                  repository"
             ),
+            Self::NotPromoted { environment, version } => {
+                format!("promote {image} to {environment}: let its tag name {version}")
+            }
             Self::QuietPeriod { parent, .. } => {
                 format!("wait until the tags of {parent} have not moved for its quiet period")
             }

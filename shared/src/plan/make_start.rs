@@ -92,22 +92,27 @@ fn variables(
 ) -> BTreeMap<String, String> {
     let codes: BTreeSet<&str> = reasons.iter().map(Reason::code).collect();
     let value = |variable: Variable| match variable {
-        Variable::BaseImage => base_image(context, image),
+        Variable::BaseImage => base(context, image, false),
+        Variable::BaseReference => base(context, image, true),
         Variable::Parents => parents_value(parents, reasons),
         Variable::BuildKey => Some(key.to_string()),
         Variable::Reason => Some(codes.iter().copied().collect::<Vec<_>>().join(",")),
         Variable::NoCache => Some(no_cache.to_string()),
     };
     // CodePipeline refuses empty values and variables that the pipeline does not declare.
-    sent(image, pipeline)
+    sent(context, image, pipeline)
         .filter_map(|variable| Some((variable.name().to_owned(), value(variable)?)))
         .collect()
 }
 
-fn base_image(context: &Context<'_>, image: &Image) -> Option<String> {
+/// Returns the `from` parent at the digest that is built on, if it is in the home registry or with
+/// the host of its registry.
+fn base(context: &Context<'_>, image: &Image, with_host: bool) -> Option<String> {
     let Parent::Image(id) = &image.from else { return None };
     let repository = &context.hierarchy.image(id).ok()?.repository;
-    Some(format!("{repository}@{}", context.current(id)?.digest))
+    let digest = &context.current(id)?.digest;
+    let (host, name) = context.hierarchy.address(repository);
+    Some(if with_host { format!("{host}/{name}@{digest}") } else { format!("{name}@{digest}") })
 }
 
 /// Returns the parents as JSON: all of them, or as many as fit, the changed ones first.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::attribution::{Attribution, Attributions};
 use super::context::Context;
 use super::decide::{Decision, Decisions};
-use super::{Cause, Hold};
+use super::{Cause, Hold, Reason};
 use crate::facts::{Current, Execution};
 use crate::finding::FindingKey;
-use crate::hierarchy::{Direction, Image, Line, Query};
+use crate::hierarchy::{Direction, Image, Query};
 use crate::image::ImageId;
 use crate::notice::{Asked, MOST_FINDINGS, Notice, NoticeState, Notified, RootCause};
 use crate::record::Record;
@@ -48,6 +48,7 @@ pub(super) fn notified(
         (RootCause::Failing, failing(record, decision.image)),
         (RootCause::Undecided, undecided(context, decision.image)),
         (RootCause::Hanging, hanging(context, decision.image)),
+        (RootCause::Pinned, pinned(context, decision)),
     ]
     .into_iter()
     .filter_map(|(cause, now)| Some((cause, next(record.notified.get(&cause), now)?)))
@@ -130,6 +131,8 @@ fn needs_a_person(image: &ImageId, hold: &Hold) -> Option<String> {
         Hold::RolledBack
         | Hold::UnknownRevision
         | Hold::NoPipeline { .. }
+        | Hold::Pinned { .. }
+        | Hold::NotPromoted { .. }
         | Hold::NeedsApproval
         | Hold::NextCommit
         | Hold::Frozen
@@ -179,13 +182,24 @@ fn failing(record: &Record, image: &Image) -> Now {
 /// The places that run an image do not agree on its deployed version, or none of them counts.
 fn undecided(context: &Context<'_>, image: &Image) -> Now {
     match context.facts_of(&image.id).map(|facts| &facts.current) {
-        Some(Current::Unread(unread))
-            if matches!(image.line, Line::Deployed { .. }) && unread.needs_person =>
-        {
+        Some(Current::Unread(unread)) if image.line.is_of_environment() && unread.needs_person => {
             let needs = [unread.because.clone()].into();
             Now::Present(Asked { needs, ..Asked::default() }, context.now)
         }
         Some(Current::Version(_)) => Now::Gone,
+        _ => Now::Unclear,
+    }
+}
+
+/// Only a commit moves an image whose source names its parents by digest.
+fn pinned(context: &Context<'_>, decision: &Decision<'_>) -> Now {
+    match &decision.hold {
+        Some(hold @ Hold::Pinned { .. }) => {
+            let needs = [hold.lifted_by(&decision.image.id)].into();
+            let since = decision.reasons.iter().map(Reason::since).min().unwrap_or(context.now);
+            Now::Present(Asked { needs, ..Asked::default() }, since)
+        }
+        Some(Hold::Fresh) => Now::Gone,
         _ => Now::Unclear,
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn unfit(context: &Context<'_>, image: &Image) -> Option<String> {
     let Some(pipeline) = &image.pipeline else { return Some(NAMES_NO_PIPELINE.into()) };
     match facts(context, image)? {
         PipelineFacts::NotFound => Some(format!("CodePipeline has no pipeline {}", pipeline.name)),
-        PipelineFacts::Declared(declared) => refused(image, pipeline, declared),
+        PipelineFacts::Declared(declared) => refused(context, image, pipeline, declared),
         PipelineFacts::Unread(_) => None,
     }
 }
@@ -80,9 +80,14 @@ fn facts<'a>(context: &Context<'a>, image: &Image) -> Option<&'a PipelineFacts> 
 }
 
 /// Says which part of the start the pipeline would refuse.
-fn refused(image: &Image, pipeline: &Pipeline, declared: &Declaration) -> Option<String> {
+fn refused(
+    context: &Context<'_>,
+    image: &Image,
+    pipeline: &Pipeline,
+    declared: &Declaration,
+) -> Option<String> {
     let name = &pipeline.name;
-    let sent: Vec<&str> = sent(image, pipeline).map(Variable::name).collect();
+    let sent: Vec<&str> = sent(context, image, pipeline).map(Variable::name).collect();
     if let Some(variable) = sent.iter().find(|variable| !declared.variables.contains_key(**variable)) {
         return Some(format!(
             "{name} does not declare the variable {variable}: declare it, or leave it out of `variables`"
@@ -102,12 +107,31 @@ fn refused(image: &Image, pipeline: &Pipeline, declared: &Declaration) -> Option
 }
 
 /// Returns the variables that a start of the image sends.
-pub(super) fn sent(image: &Image, pipeline: &Pipeline) -> impl Iterator<Item = Variable> {
+///
+/// The whole reference joined the others later: only a pipeline that declares it gets it.
+pub(super) fn sent(
+    context: &Context<'_>,
+    image: &Image,
+    pipeline: &Pipeline,
+) -> impl Iterator<Item = Variable> {
     let from_image = matches!(image.from, Parent::Image(_));
+    let from_home = match &image.from {
+        Parent::Image(id) => {
+            context.hierarchy.image(id).is_ok_and(|parent| parent.repository.split().0.is_none())
+        }
+        Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => false,
+    };
+    let declares_reference = match facts(context, image) {
+        Some(PipelineFacts::Declared(declared)) => {
+            declared.variables.contains_key(Variable::BaseReference.name())
+        }
+        _ => false,
+    };
     let has_parents = from_image || image.copy_from.iter().any(|parent| matches!(parent, Parent::Image(_)));
     Variable::ALL.into_iter().filter(|variable| pipeline.takes(*variable)).filter(move |variable| {
         match variable {
-            Variable::BaseImage => from_image,
+            Variable::BaseImage => from_home,
+            Variable::BaseReference => from_image && declares_reference,
             Variable::Parents => has_parents,
             Variable::BuildKey | Variable::Reason | Variable::NoCache => true,
         }

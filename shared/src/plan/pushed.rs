@@ -202,7 +202,7 @@ impl<'a> Build<'_, 'a> {
     /// Whether the build gets its parents' versions from Patchwave. Else it pulls their tags.
     fn takes_parents(&self) -> bool {
         let variables = &self.claim.start.variables;
-        [Variable::BaseImage, Variable::Parents]
+        [Variable::BaseImage, Variable::BaseReference, Variable::Parents]
             .iter()
             .any(|variable| variables.contains_key(variable.name()))
     }

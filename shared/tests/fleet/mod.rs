@@ -139,7 +139,7 @@ impl Fleet {
     pub(crate) fn push(&mut self, image: &ImageId) {
         let from = match &self.hierarchy.image(image).unwrap().from {
             Parent::Image(parent) => self.facts.images[parent].current_version().cloned(),
-            Parent::Upstream(_) | Parent::Scratch => None,
+            Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => None,
         };
         let kept = self.unfixable_findings(image);
         let mut platforms = BTreeMap::new();
@@ -172,7 +172,7 @@ impl Fleet {
         self.current_mut(name).revision = revision.map(str::to_owned);
     }
 
-    /// Sets what CodePipeline says of the pipeline that builds `name`: all five variables, and this
+    /// Sets what CodePipeline says of the pipeline that builds `name`: all variables, and this
     /// mode.
     pub(crate) fn declare(&mut self, name: &str, mode: ExecutionMode) -> &mut Declaration {
         let variables = Variable::ALL.map(|variable| (variable.name().to_owned(), true)).into();

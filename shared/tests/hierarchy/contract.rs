@@ -143,7 +143,19 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
     };
     assert_eq!(
         keys("/properties"),
-        ["builders", "images", "inventory", "owners", "policy", "registry", "tiers", "version"]
+        [
+            "approved",
+            "builders",
+            "images",
+            "inventory",
+            "owners",
+            "parts",
+            "policy",
+            "registries",
+            "registry",
+            "tiers",
+            "version"
+        ]
     );
     for definition in schema["$defs"].as_object().unwrap().values().filter(|d| d["type"] == "object") {
         assert_eq!(definition["additionalProperties"], false, "{definition:#}");
@@ -166,7 +178,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
         all.sort_unstable();
         all
     };
-    assert_eq!(keys("/$defs/PolicyKeys/properties"), policy);
+    assert_eq!(keys("/$defs/TierKeys/properties"), with(&["owner", "pipeline", "tagPattern"]));
     assert_eq!(
         keys("/$defs/FleetKeys/properties"),
         with(&["maxConcurrentBuilds", "maxStartsPerDay", "suppress"])
@@ -179,7 +191,9 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
             "id",
             "lines",
             "owner",
+            "pinned",
             "pipeline",
+            "registry",
             "repository",
             "tagPattern",
             "tags",

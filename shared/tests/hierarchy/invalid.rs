@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use patchwave::hierarchy::Hierarchy;
+use patchwave::hierarchy::{Hierarchy, PartTexts};
 
 fn files(folder: &str, kind: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/hierarchy").join(folder);
@@ -18,8 +18,8 @@ fn judged(path: &Path) -> Result<String, String> {
     let name = path.file_name().unwrap().to_str().unwrap();
     let now = "2026-11-20T06:00:00Z".parse().unwrap();
     let yaml = std::fs::read_to_string(path).unwrap();
-    let (_, warnings) =
-        Hierarchy::parse_with_warnings(name, &yaml, now).map_err(|errors| format!("{errors}\n"))?;
+    let (_, warnings) = Hierarchy::parse_with_warnings(name, &yaml, &PartTexts::new(), now)
+        .map_err(|errors| format!("{errors}\n"))?;
     Ok(warnings.iter().flat_map(|warning| [warning.to_string(), "\n".to_owned()]).collect())
 }
 
@@ -55,7 +55,8 @@ fn a_suppression_is_old_from_the_day_after_its_last() {
     let path = &files("warned", "yaml").into_iter().find(|path| path.ends_with("suppression_ended.yaml"));
     let yaml = std::fs::read_to_string(path.as_ref().unwrap()).unwrap();
     let warnings = |now: &str| {
-        let (_, warnings) = Hierarchy::parse_with_warnings("f", &yaml, now.parse().unwrap()).unwrap();
+        let (_, warnings) =
+            Hierarchy::parse_with_warnings("f", &yaml, &PartTexts::new(), now.parse().unwrap()).unwrap();
         warnings.len()
     };
     assert_eq!(warnings("2026-10-31T23:59:59Z"), 0);

@@ -223,8 +223,14 @@ pub(crate) fn with_a_deployed_line() -> Hierarchy {
 
 /// What one sighting resolves to.
 pub(crate) fn resolved(catalog: &Catalog, sighting: &Sighting) -> Resolution {
-    let place = read(&sighting.place, at(2, 0));
-    let folded = survey(&Inventory::default(), catalog, &[place], std::slice::from_ref(sighting), at(2, 0));
+    resolved_in(&hierarchy(), catalog, sighting)
+}
+
+/// What one sighting resolves to in another hierarchy.
+pub(crate) fn resolved_in(hierarchy: &Hierarchy, catalog: &Catalog, sighting: &Sighting) -> Resolution {
+    let places = vec![read(&sighting.place, at(2, 0))];
+    let survey = Survey { places, sightings: vec![sighting.clone()] };
+    let folded = survey_of(hierarchy, &Inventory::default(), catalog, &survey, true, at(2, 0));
     folded.inventory.entries.into_values().next().unwrap().resolution
 }
 

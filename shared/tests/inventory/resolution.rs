@@ -1,7 +1,8 @@
 //! Which version a container runs, and how sure that is.
 
+use patchwave::hierarchy::Hierarchy;
 use patchwave::image::Digest;
-use patchwave::inventory::{Missing, NoDigest, Resolution, Sighting, Standing, Use};
+use patchwave::inventory::{Catalog, Missing, NoDigest, Resolution, Sighting, Standing, Use};
 
 use super::fixture::*;
 
@@ -132,10 +133,11 @@ fn kubernetes_image_ids_of_every_form_are_read() {
 #[test]
 fn images_outside_the_hierarchy_are_told_apart() {
     let catalog = two_versions();
-    let of = |image: &str| {
-        let sighting = Sighting { image: image.to_owned(), ..checkout("web", 10) };
+    let of_digest = |image: &str, n: u8| {
+        let sighting = Sighting { image: image.to_owned(), ..checkout("web", n) };
         resolved(&catalog, &sighting)
     };
+    let of = |image: &str| of_digest(image, 99);
     assert_eq!(of("nginx:1.27"), Resolution::Unapproved { registry: "docker.io".to_owned() });
     assert_eq!(
         of("public.ecr.aws/debian/debian:11"),
@@ -150,12 +152,12 @@ fn images_outside_the_hierarchy_are_told_apart() {
         Resolution::NotInHierarchy { repository: "tools/backup".parse().unwrap() }
     );
     assert_eq!(
-        of(&format!("{OWN}/apps/checkout:dev-7")),
+        of_digest(&format!("{OWN}/apps/checkout:dev-7"), 10),
         Resolution::NotInHierarchy { repository: "apps/checkout".parse().unwrap() },
         "a push of another branch is on no line"
     );
     let replica = OWN.replace("us-east-1", "eu-west-1");
-    assert_eq!(of(&format!("{replica}/apps/checkout:main-1")), known("apps/checkout", 10));
+    assert_eq!(of_digest(&format!("{replica}/apps/checkout:main-1"), 10), known("apps/checkout", 10));
     assert_eq!(
         of("999900001111.dkr.ecr.us-east-1.amazonaws.com/apps/checkout:main-1"),
         Resolution::Unapproved { registry: "999900001111.dkr.ecr.us-east-1.amazonaws.com".to_owned() }
@@ -216,4 +218,151 @@ fn gone_from_the_registry_is_not_the_same_as_unread() {
     catalog.miss(&repository, &digest(50), Missing::Gone);
     let gone = Resolution::Gone { repository: repository.clone(), image: None, version: None };
     assert_eq!(resolved(&catalog, &checkout("web", 50)), gone);
+}
+
+#[test]
+fn every_host_of_the_registry_is_the_registry() {
+    let catalog = two_versions();
+    for host in [
+        "111122223333.dkr.ecr-fips.us-east-1.amazonaws.com",
+        "111122223333.dkr-ecr.us-east-1.on.aws",
+        "111122223333.dkr-ecr-fips.us-east-1.on.aws",
+        "111122223333.DKR.ECR.us-east-1.amazonaws.com:443",
+    ] {
+        let named = Sighting { image: format!("{host}/apps/checkout:main-1"), ..checkout("web", 20) };
+        assert_eq!(resolved(&catalog, &named), known("apps/checkout", 20), "{host}");
+    }
+}
+
+#[test]
+fn a_reference_without_a_tag_is_of_the_line_of_latest() {
+    let hierarchy = HIERARCHY.replace("tags: [\"20\"]", "tags: [latest]");
+    let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
+    let old = version(10, at(1, 0), &clean());
+    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
+    catalog.add(&"platform/node".parse().unwrap(), old);
+    let implied = sighting(&ecs(), "web", "platform/node", Some(digest(10).to_string()));
+    let folded = resolved_in(&hierarchy, &catalog, &implied);
+    assert_eq!(folded, known("platform/node:latest", 10));
+}
+
+#[test]
+fn every_spelling_of_a_parent_on_docker_hub_is_upstreams() {
+    let hierarchy = HIERARCHY.replace("public.ecr.aws/debian/debian:12", "docker.io/debian:12");
+    let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
+    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    for image in [
+        "debian:12",
+        "library/debian:12",
+        "docker.io/debian:12",
+        "index.docker.io/library/debian:12",
+        "registry-1.docker.io/library/debian:12",
+    ] {
+        let running = Sighting { image: image.to_owned(), ..checkout("web", 20) };
+        let upstream = Resolution::Upstream { repository: "docker.io/library/debian".to_owned() };
+        assert_eq!(resolved_in(&hierarchy, &catalog, &running), upstream, "{image}");
+    }
+}
+
+#[test]
+fn the_same_digest_is_the_same_version_wherever_it_lies() {
+    let catalog = two_versions();
+    for image in [
+        "999900001111.dkr.ecr.us-east-1.amazonaws.com/apps/checkout:main-1",
+        "registry.example.com/apps/checkout:main-1",
+        "public.ecr.aws/a1b2c3d4/released:7",
+        "111122223333.dkr.ecr.us-east-1.amazonaws.com/prod/checkout:2026-03-01",
+    ] {
+        let sighting = Sighting { image: image.to_owned(), ..checkout("web", 10) };
+        assert_eq!(resolved(&catalog, &sighting), known("apps/checkout", 10), "{image}");
+    }
+}
+
+/// Four registries: a replica of the home, one with an image of its own, and one that promotes by
+/// copy.
+const REGISTRIES: &str = r#"
+version: 1
+registries:
+  home:
+    host: 111122223333.dkr.ecr.us-east-1.amazonaws.com
+    aliases: [registry.example.com]
+    caches: { docker-hub: docker.io }
+    copies: [{ from: "apps/*", to: "prod/*" }]
+  eu: { host: 111122223333.dkr.ecr.eu-west-1.amazonaws.com, replicaOf: home }
+  products: { host: 222233334444.dkr.ecr.us-east-1.amazonaws.com }
+  live: { host: 333344445555.dkr.ecr.us-east-1.amazonaws.com, copies: [{ of: products, from: "apps/*", to: "live/*" }] }
+approved:
+  - { account: "602401143452", repositories: ["eks/*"] }
+  - { host: public.ecr.aws, repositories: ["eks-distro/*"] }
+images:
+  - { id: base/os, tier: base, repository: base/os, tags: ["1"], from: "docker.io/library/debian:12" }
+  - { id: home, tier: application, repository: apps/checkout, tagPattern: "main-*", from: base/os }
+  - { id: theirs, registry: products, tier: application, repository: apps/checkout, tagPattern: "main-*", from: base/os }
+"#;
+
+#[test]
+fn replicas_copies_aliases_and_caches_are_found_by_their_registry() {
+    let hierarchy = Hierarchy::parse("h.yaml", REGISTRIES).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let theirs = &hierarchy.image(&id("theirs")).unwrap().repository;
+    catalog.add(&"apps/checkout".parse().unwrap(), version(10, at(1, 0), &clean()));
+    catalog.add(theirs, version(20, at(1, 0), &clean()));
+    let of = |image: &str, n: u8| {
+        let sighting = Sighting { image: image.to_owned(), ..checkout("web", n) };
+        resolved_in(&hierarchy, &catalog, &sighting)
+    };
+    assert_eq!(of("registry.example.com/apps/checkout:main-1", 10), known("home", 10));
+    assert_eq!(of("111122223333.dkr-ecr.eu-west-1.on.aws/apps/checkout:main-1", 10), known("home", 10));
+    assert_eq!(
+        of("222233334444.dkr.ecr.us-east-1.amazonaws.com/apps/checkout:main-1", 20),
+        known("theirs", 20)
+    );
+    // Only the key `copies` tells whose copy a digest is that the registry has not named yet.
+    let unread = |image: &str| match of(image, 30) {
+        Resolution::Unread { repository, .. } => repository.to_string(),
+        other => panic!("{image} is {other:?}"),
+    };
+    assert_eq!(unread(&format!("{OWN}/prod/checkout:7")), "apps/checkout");
+    assert_eq!(unread("333344445555.dkr.ecr.us-east-1.amazonaws.com/live/checkout:7"), theirs.as_str());
+    assert_eq!(theirs.as_str(), "222233334444.dkr.ecr.us-east-1.amazonaws.com/apps/checkout");
+    let upstream = Resolution::Upstream { repository: "docker.io/library/debian".to_owned() };
+    assert_eq!(of(&format!("{OWN}/docker-hub/library/debian:12"), 30), upstream);
+    let hub = Resolution::Unapproved { registry: "docker.io".to_owned() };
+    assert_eq!(of(&format!("{OWN}/docker-hub/library/redis:7"), 30), hub);
+    let own = Resolution::NotInHierarchy { repository: "apps/other".parse().unwrap() };
+    assert_eq!(of(&format!("{OWN}/apps/other:1"), 30), own);
+}
+
+#[test]
+fn what_the_file_approves_is_not_foreign() {
+    let hierarchy = Hierarchy::parse("h.yaml", REGISTRIES).unwrap();
+    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let is_approved = |image: &str| {
+        let sighting = Sighting { image: image.to_owned(), ..checkout("web", 30) };
+        matches!(resolved_in(&hierarchy, &catalog, &sighting), Resolution::Approved { .. })
+    };
+    assert!(is_approved("602401143452.dkr.ecr-fips.us-gov-west-1.amazonaws.com/eks/coredns:v1"));
+    assert!(is_approved("public.ecr.aws/eks-distro/pause:3"));
+    assert!(!is_approved("602401143452.dkr.ecr.us-east-1.amazonaws.com/amazon-k8s-cni:v1"));
+    assert!(!is_approved("public.ecr.aws/nginx/nginx:1"));
+    assert!(!is_approved("602401143453.dkr.ecr.us-east-1.amazonaws.com/eks/coredns:v1"));
+}
+
+#[test]
+fn a_platform_digest_says_which_platform_runs() {
+    let mut version = version(10, at(1, 0), &vulnerable());
+    let amd = "linux/amd64".parse().unwrap();
+    version.platforms.get_mut(&amd).unwrap().scan = clean();
+    let catalog = catalog(&[("apps/checkout", &version, &[])]);
+    let platform_of = |digest: &Digest| {
+        let image = format!("{OWN}/apps/checkout@{digest}");
+        let sighting = sighting(&eks(), "web", "apps/checkout:main-1", Some(image));
+        let folded = first_survey(&catalog, &[sighting]);
+        let answer =
+            folded.inventory.answer(&hierarchy(), &patchwave::inventory::Question::default(), at(2, 0));
+        answer.is_vulnerable()
+    };
+    assert!(!platform_of(&amd64(10)), "only the other platform has the finding");
+    assert!(platform_of(&arm64(10)));
+    assert!(platform_of(&digest(10)), "any platform of the index may run");
 }

@@ -117,6 +117,8 @@ fn a_reference_matches_by_repository_tag_and_digest() {
     };
     let repository = asked("latest").replace(":latest", "");
     assert_eq!(refers(&repository, None), Safety::InUse, "without a tag, latest is meant");
+    let dual_stack = format!("{ACCOUNT}.dkr-ecr.us-east-1.on.aws/apps/checkout:latest");
+    assert_eq!(refers(&dual_stack, None), Safety::InUse, "another host of the same registry");
     assert_eq!(refers(&format!("{repository}@{}", digest('Z')), Some('Z')), Safety::Safe);
     assert_eq!(refers(&format!("{repository}@{}", digest('B')), Some('B')), Safety::InUse, "A lists B");
     assert_eq!(refers(&repository.replace("checkout", "other"), None), Safety::Safe);

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use patchwave::finding::FindingKey;
+use patchwave::image::Digest;
 use patchwave::plan::{Awaited, Hold, Limit};
 use patchwave::time::Timestamp;
 
 fn end() -> Timestamp {
     Timestamp::from_second(1_700_000_000).unwrap()
+}
+
+fn digest() -> Digest {
+    format!("sha256:{}", "01".repeat(32)).parse().unwrap()
 }
 
 fn findings() -> BTreeSet<FindingKey> {
@@ -33,6 +38,22 @@ fn all() -> Vec<(Hold, bool, &'static str)> {
             Hold::NoPipeline { because: "the hierarchy does not name a pipeline".into() },
             false,
             "add `pipeline:` to app in the hierarchy file",
+        ),
+        (
+            Hold::Unknown { because: "the hierarchy file does not say what it is built on".into() },
+            false,
+            "as `from`",
+        ),
+        (Hold::Pinned { parents: [].into() }, false, "patchwave rebuild app"),
+        (
+            Hold::Pinned { parents: [("base".parse().unwrap(), digest())].into() },
+            false,
+            "commit the digests of its parents to the source of app: base@sha256:0101",
+        ),
+        (
+            Hold::NotPromoted { environment: "uat".into(), version: digest() },
+            false,
+            "promote app to uat: let its tag name sha256:0101",
         ),
         (Hold::CannotHelp { findings: findings(), because: because() }, false, "because of this"),
         (Hold::Suppressed { findings: findings(), until }, true, "remove the suppression of app"),

@@ -293,3 +293,56 @@ fn a_current_version_that_was_not_described_is_unknown() {
     assert!(because.ends_with("was not described"), "{because}");
     assert!(fleet.plan().unknown.iter().any(|unknown| unknown.image == id("b")));
 }
+
+/// A fleet of `b` and `a`, whose hierarchy has these keys on `a`.
+fn fleet_with(keys: &str) -> Fleet {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "a");
+    let yaml = format!(
+        "{{ version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, policy: {{ mode: enforce }}, images: [\
+           {{ id: b, tier: base, repository: r/b, tags: [x], from: scratch, pipeline: b }},\
+           {{ id: a, tier: application, repository: r/a, pipeline: {{ name: a, sources: [{{ action: S, type: COMMIT_ID }}] }}, {keys} }}] }}"
+    );
+    fleet.hierarchy =
+        patchwave::hierarchy::Hierarchy::parse("h.yaml", &yaml).unwrap_or_else(|e| panic!("{e}"));
+    fleet.set_revision("a", Some(&"0123abcd".repeat(5)));
+    fleet
+}
+
+#[test]
+fn only_a_commit_or_a_person_moves_a_pinned_image() {
+    let mut fleet = fleet_with("tags: [x], from: b, pinned: true");
+    fleet.facts.has_listener = true;
+    let digest = fleet.current("b").digest.clone();
+    assert_eq!(fleet.hold("a"), Hold::Pinned { parents: [(id("b"), digest.clone())].into() });
+    let plan = fleet.plan();
+    let needs: Vec<&String> = plan.notices.iter().flat_map(|notice| &notice.asked.needs).collect();
+    assert!(
+        needs.iter().any(|need| need.contains(&format!("b@{digest}"))),
+        "the owner learns the digest: {needs:?}"
+    );
+    fleet.decide("a", Intervention::Rebuild);
+    assert_eq!(fleet.only_start().image, id("a"));
+}
+
+#[test]
+fn an_image_on_an_unknown_base_is_named_and_never_planned() {
+    let fleet = fleet_with("tags: [x], from: unknown");
+    let Hold::Unknown { because } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
+    assert_eq!(because, "the hierarchy file does not say what it is built on");
+    let records = fleet.plan().records;
+    assert!(records.get(&id("a")).is_none_or(|record| !record.is_scheduled()), "no tick plans it again");
+}
+
+#[test]
+fn what_is_built_for_an_environment_waits_for_its_promotion_and_is_not_built_again() {
+    let mut fleet = fleet_with("lines: [{ environment: uat, tag: uat }], from: b");
+    let before = fleet.facts.images.remove(&id("a")).unwrap();
+    fleet.facts.images.insert(id("a@uat"), before);
+    let current = fleet.current("a@uat").digest.clone();
+    assert_eq!(fleet.plan().starts.len(), 1, "the finding is a reason");
+    fleet.image("a@uat").promoted = Some(digest(4711));
+    let promote = Hold::NotPromoted { environment: "uat".into(), version: current.clone() };
+    assert_eq!(fleet.hold("a@uat"), promote, "what was built for it has a finding, and nobody promoted it");
+    fleet.image("a@uat").promoted = Some(current);
+    assert_eq!(fleet.plan().starts.len(), 1);
+}

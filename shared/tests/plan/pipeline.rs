@@ -166,3 +166,26 @@ fn a_person_accepts_a_commit_that_no_execution_reports_and_the_record_says_who()
         assert_eq!(fleet.record("b").accepted_revision, None, "{revision} by {decision:?}");
     }
 }
+
+#[test]
+fn a_parent_in_another_registry_is_named_with_its_host() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "a");
+    let yaml = "{ version: 1, policy: { mode: enforce }, registries: {\
+        home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com },\
+        products: { host: 222233334444.dkr.ecr.us-east-1.amazonaws.com } }, images: [\
+        { id: b, registry: products, tier: base, repository: r/b, tags: [x], from: scratch },\
+        { id: a, tier: application, repository: r/a, tags: [x], from: b, pipeline: a }] }";
+    fleet.declare("a", ExecutionMode::Queued);
+    let sent = |fleet: &Fleet| {
+        let variables = fleet.only_start().variables;
+        ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_BASE_REFERENCE"].map(|name| variables.get(name).cloned())
+    };
+    let digest = fleet.current("b").digest.clone();
+    let home = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
+    assert_eq!(sent(&fleet), [Some(format!("r/b@{digest}")), Some(format!("{home}/r/b@{digest}"))]);
+    fleet.hierarchy = patchwave::hierarchy::Hierarchy::parse("h.yaml", yaml).unwrap();
+    let products = "222233334444.dkr.ecr.us-east-1.amazonaws.com";
+    assert_eq!(sent(&fleet), [None, Some(format!("{products}/r/b@{digest}"))]);
+    fleet.declare("a", ExecutionMode::Queued).variables.remove("PATCHWAVE_BASE_REFERENCE");
+    assert_eq!(sent(&fleet), [None, None], "a pipeline that does not declare it does not get it");
+}

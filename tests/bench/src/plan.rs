@@ -100,7 +100,7 @@ fn facts(hierarchy: &Hierarchy, found: Found) -> Facts {
     for (number, image) in (1_u32..).zip(hierarchy.select(&ids).iter()) {
         let (mut stack, mut list) = match &image.from {
             Parent::Image(parent) => layers.get(parent).cloned().unwrap_or_default(),
-            Parent::Upstream(_) | Parent::Scratch => (Vec::new(), Vec::new()),
+            Parent::Upstream(_) | Parent::Scratch | Parent::Unknown => (Vec::new(), Vec::new()),
         };
         stack.push(digest(number));
         list.extend(findings(number, found));

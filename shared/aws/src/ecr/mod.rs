@@ -103,16 +103,16 @@ impl Ecr {
             Some(candidate) => versions.get(&candidate.digest).cloned().unwrap_or(Ok(None)),
             None => Ok(None),
         };
-        let lines = images.iter().map(|image| (&image.id, &image.line));
-        let lines: BTreeMap<&ImageId, &Line> = lines.collect();
         let found = |id: &ImageId, chosen: Result<Option<Candidate>, Fault>| {
-            let tags =
-                chosen.as_ref().ok().and_then(|chosen| Some(tags_of(lines.get(id)?, chosen.as_ref()?)));
-            let mut version = chosen.and_then(version)?;
+            let Some(image) = images.iter().find(|image| image.id == *id) else { return Ok(Found::Absent) };
+            let promoted = line::promoted(&image.line, &pushed).map(|promoted| promoted.digest.clone());
+            let chosen = chosen?;
+            let tags = chosen.as_ref().map(|chosen| tags_of(&image.line, chosen));
+            let mut version = version(chosen)?;
             if let (Some(version), Some(tags)) = (&mut version, tags) {
                 version.tags = tags;
             }
-            Ok(Found::from(version))
+            Ok(Found::of_environment(version, promoted))
         };
         chosen
             .into_iter()
@@ -134,7 +134,7 @@ impl Ecr {
     ) -> Result<Option<Vec<Candidate>>, Fault> {
         let tracked = |image: &&Image| match &image.line {
             Line::Stable(tags) => Some(tags.first().cloned()),
-            Line::Newest(_) | Line::Deployed { .. } => None,
+            Line::Newest(_) | Line::Deployed { .. } | Line::Promoted { .. } => None,
         };
         match images.iter().map(tracked).collect::<Option<BTreeSet<_>>>() {
             Some(tags) => {
@@ -158,13 +158,29 @@ impl Ecr {
                 let deployed = running.and_then(|running| running.environments.get(environment));
                 return self.deployed(image, environment, deployed, pushed).await;
             }
+            Line::Promoted { .. } => return self.built_of_promoted(image, pushed).await,
             Line::Newest(pattern) => pattern,
         };
         let matching = pushed.iter().filter(|c| c.tags.iter().any(|tag| pattern.matches(tag)));
-        let newest = newest(matching.cloned().collect(), LINE_DEPTH);
+        let newest = line::foremost(&image.line, matching.cloned().collect(), LINE_DEPTH);
         let candidates = self.with_revisions(&image.repository, newest).await?;
         self.first_image(&image.repository, candidates, |candidates| line::current(&image.line, candidates))
             .await
+    }
+
+    /// Chooses the newest build of the commit that people promoted to an environment.
+    async fn built_of_promoted(
+        &self,
+        image: &Image,
+        pushed: &[Candidate],
+    ) -> Result<Option<Candidate>, Fault> {
+        let Some(promoted) = line::promoted(&image.line, pushed).cloned() else { return Ok(None) };
+        let mut candidates = newest(pushed.to_vec(), LINE_DEPTH);
+        if !candidates.iter().any(|candidate| candidate.digest == promoted.digest) {
+            candidates.push(promoted.clone());
+        }
+        let candidates = self.with_revisions(&image.repository, candidates).await?;
+        Ok(line::deployed(&promoted.digest, &candidates).cloned())
     }
 
     /// Chooses a candidate, and another one as long as the chosen one is an artefact: an index none
@@ -335,7 +351,7 @@ fn digests(candidates: &[Candidate]) -> BTreeSet<Digest> {
 fn tags_of(line: &Line, candidate: &Candidate) -> BTreeSet<Tag> {
     match line {
         Line::Stable(tags) => tags.iter().filter(|tag| candidate.tags.contains(tag)).cloned().collect(),
-        Line::Newest(_) | Line::Deployed { .. } => BTreeSet::new(),
+        Line::Newest(_) | Line::Deployed { .. } | Line::Promoted { .. } => BTreeSet::new(),
     }
 }
 

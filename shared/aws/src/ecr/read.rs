@@ -52,7 +52,7 @@ impl Ecr {
         let mut found = Vec::new();
         while let Some(ids) = asked.pop() {
             let call = self.client.describe_images().registry_id(&self.account);
-            match call.repository_name(repository.as_str()).set_image_ids(Some(ids.to_vec())).send().await {
+            match call.repository_name(repository.name()).set_image_ids(Some(ids.to_vec())).send().await {
                 Ok(output) => found.append(&mut candidates(&operation(), output.image_details())?),
                 Err(error) => match error.as_service_error() {
                     Some(e) if e.is_image_not_found_exception() => {
@@ -79,7 +79,7 @@ impl Ecr {
         let operation = || format!("list the images of {repository}");
         let filter = DescribeImagesFilter::builder().tag_status(tags).build();
         let call =
-            self.client.describe_images().registry_id(&self.account).repository_name(repository.as_str());
+            self.client.describe_images().registry_id(&self.account).repository_name(repository.name());
         let mut pages = call.filter(filter).into_paginator().page_size(PAGE).send();
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
@@ -118,7 +118,7 @@ impl Ecr {
     async fn batch(&self, repository: &Repository, digests: &[Digest]) -> Documents {
         let operation = || format!("read manifests of {repository}");
         let call =
-            self.client.batch_get_image().registry_id(&self.account).repository_name(repository.as_str());
+            self.client.batch_get_image().registry_id(&self.account).repository_name(repository.name());
         let ids = digests.iter().map(by_digest).collect();
         let answer = call
             .set_image_ids(Some(ids))

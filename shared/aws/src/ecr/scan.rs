@@ -69,7 +69,7 @@ impl Ecr {
     /// Reads all pages of an answer, or the scan that it stands for if there are none.
     async fn answered(&self, (repository, digest): &ManifestAt) -> Result<Answered, Scan> {
         let call = self.client.describe_image_scan_findings().registry_id(&self.account);
-        let call = call.repository_name(repository.as_str()).image_id(by_digest(digest));
+        let call = call.repository_name(repository.name()).image_id(by_digest(digest));
         let mut pages = call.into_paginator().page_size(PAGE).send();
         let mut answer = Answered::default();
         for _ in 0..MOST_PAGES {
@@ -99,7 +99,7 @@ impl Ecr {
         manifest: &Digest,
     ) -> Result<ScanRequest, Fault> {
         let call = self.client.start_image_scan().registry_id(&self.account);
-        let call = call.repository_name(repository.as_str()).image_id(by_digest(manifest));
+        let call = call.repository_name(repository.name()).image_id(by_digest(manifest));
         let once = aws_sdk_ecr::Config::builder().retry_classifier(LimitIsFinal);
         let Err(error) = call.customize().config_override(once).send().await else {
             return Ok(ScanRequest::Begun);

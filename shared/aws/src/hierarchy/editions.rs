@@ -49,13 +49,14 @@ impl Kept {
     }
 }
 
-/// Reads the last edition that can be used and was replaced not too long ago. `None` if there is
-/// none, or the bucket does not show its versions.
+/// Reads the last edition of a file that `parse` can use and that was replaced not too long ago.
+/// `None` if there is none, or the bucket does not show its versions.
 pub(super) async fn last_good(
     s3: &Client,
     (bucket, key): (&str, &str),
     problem: &str,
     now: Timestamp,
+    parse: impl Fn(String) -> Result<Arc<Hierarchy>, String>,
 ) -> Option<(Arc<Hierarchy>, Kept)> {
     let listed =
         s3.list_object_versions().bucket(bucket).prefix(key).max_keys(MOST_EDITIONS).send().await.ok()?;
@@ -72,7 +73,7 @@ pub(super) async fn last_good(
         }
         let output =
             s3.get_object().bucket(bucket).key(key).version_id(edition.version_id()?).send().await.ok()?;
-        let read = super::body(output).await.and_then(|yaml| super::parse(&kept.name, &yaml));
+        let read = super::body(output).await.and_then(&parse);
         if let Ok(hierarchy) = read {
             return Some((hierarchy, kept));
         }

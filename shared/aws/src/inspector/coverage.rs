@@ -26,7 +26,7 @@ const OPERATION: &str = "list what Inspector covers";
 impl Inspector {
     /// Lists Inspector's coverage of all images of these repositories.
     pub(crate) async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
-        let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
+        let names: Vec<&str> = repositories.iter().map(Repository::name).collect();
         let mut covered = Vec::new();
         for names in names.chunks(MOST_VALUES) {
             let names = names.iter().map(|name| equals(name)).collect::<Result<_, _>>()?;
@@ -85,7 +85,10 @@ impl Inspector {
                 Some(Err(error)) => return Err(fault(operation, &error)),
                 Some(Ok(output)) => {
                     for resource in output.covered_resources() {
-                        covered.push(read(resource).map_err(|problem| invalid(operation, problem))?);
+                        let read = read(resource).map_err(|problem| invalid(operation, problem))?;
+                        let name = read.repository;
+                        let repository = if self.is_home { name } else { name.at(&self.registry) };
+                        covered.push(Covered { repository, ..read });
                     }
                 }
             }

@@ -9,9 +9,11 @@ use patchwave_tests::accounts::{FakeAccounts, Region};
 use serde_json::json;
 
 use super::{AwsWorld, wired};
+use crate::clients::Clients;
 use crate::ecr::{Cache, Ecr};
 use crate::fake::{self, digest};
 use crate::inspector::Inspector;
+use crate::registries::{Connected, Registries};
 
 async fn scans(accounts: &Arc<FakeAccounts>, images: &[usize]) -> Vec<Scan> {
     let registry: EcrRegistry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
@@ -21,9 +23,12 @@ async fn scans(accounts: &Arc<FakeAccounts>, images: &[usize]) -> Vec<Scan> {
         (200, json!({"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": {}}))
     });
     let inspector = crate::survey::tests::config(&server.url()).await;
-    let world = AwsWorld {
-        registry: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry, &Cache::default()),
+    let home = Connected {
+        images: Ecr::new(aws_sdk_ecr::Client::new(&ecr), &registry, &Cache::default()),
         scanner: Inspector::new(aws_sdk_inspector2::Client::new(&inspector), &registry),
+    };
+    let world = AwsWorld {
+        registries: Registries::only(home, Clients::of(inspector)),
         ..wired::world(|_| server.url(), &registry, "patchwave")
     };
     let at = |n: usize| ("apps/web".parse().unwrap(), digest(n).parse().unwrap());
@@ -40,11 +45,11 @@ async fn inspector_says_when_it_scanned_a_clean_image_last() {
         "resourceMetadata": { "ecrRepository": { "name": "apps/web", "scanFrequency": "CONTINUOUS_SCAN" } },
     })];
     accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
-    let [clean, uncovered] = &scans(&accounts, &[1, 2]).await[..] else { panic!("two scans") };
+    let [clean, uncovered] = &Box::pin(scans(&accounts, &[1, 2])).await[..] else { panic!("two scans") };
     assert_eq!(clean.completed_at(), Some("2026-01-01T00:00:00Z".parse().unwrap()));
     assert!(matches!(uncovered, Scan::Unread(_)), "a scan of unknown age proves nothing");
     accounts.refuse("ListCoverage", "AccessDeniedException", 1);
-    for scan in scans(&accounts, &[1, 2]).await {
+    for scan in Box::pin(scans(&accounts, &[1, 2])).await {
         assert!(matches!(&scan, Scan::Unread(unread) if unread.needs_person), "{scan:?}");
     }
 }

@@ -15,18 +15,26 @@ use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::{Cache, Ecr};
 use crate::inspector::Inspector;
+use crate::registries::{Connected, Registries};
 
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
         bus: None,
         ticks: None,
-        registry: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry, &Cache::default()),
+        registries: registries(&url, registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE"))), Vec::new()),
-        // No test here asks it.
-        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
     }
+}
+
+fn registries(url: impl Fn(&str) -> String, registry: &EcrRegistry) -> Registries {
+    let home = Connected {
+        images: Ecr::new(aws_sdk_ecr::Client::new(&config(url("ECR"))), registry, &Cache::default()),
+        // No test here asks it.
+        scanner: Inspector::new(aws_sdk_inspector2::Client::new(&config(url("ECR"))), registry),
+    };
+    Registries::only(home, Clients::of(config(url("ECR"))))
 }
 
 /// The configuration of a client whose service is at `url`.

@@ -41,6 +41,9 @@ impl State {
             Hold::Frozen => image.policy.rebuild == Rebuild::Never || self.truth.frozen.contains(&image.id),
             Hold::AtLimit { limit, .. } => self.is_at_limit(hierarchy, image, *limit, now),
             Hold::Observing => image.policy.mode == Mode::Observe,
+            Hold::Pinned { .. } => image.pinned,
+            // No hierarchy of the simulator has a line that people promote.
+            Hold::NotPromoted { .. } => image.line.is_of_environment(),
             // Suppressed findings are no findings that policy rebuilds for.
             Hold::Suppressed { .. }
             | Hold::CannotHelp { .. }

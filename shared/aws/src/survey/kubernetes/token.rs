@@ -10,10 +10,10 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use patchwave::image::Partition;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::Fault;
 
-use crate::clients::domain;
 use crate::fault::invalid;
 
 /// How long a token is used. A cluster accepts it for 15 minutes from its signature, whichever
@@ -75,7 +75,7 @@ fn presign(
 
 /// Returns the host of a region's STS.
 fn sts(region: &str) -> String {
-    format!("sts.{region}.{}", domain(region))
+    format!("sts.{region}.{}", Partition::of(region).domain)
 }
 
 #[cfg(test)]

@@ -10,6 +10,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod family;
+mod partition;
+mod reference;
+mod registry;
+
+pub use family::{Order, TagFamily};
+pub use partition::Partition;
+pub use reference::Reference;
+pub use registry::{EcrRegistry, Registry};
+
 /// A text that is not a valid name of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is not {expected}")]
@@ -26,9 +36,13 @@ impl InvalidWord {
 }
 
 /// Declares a string type that is checked when it is parsed and written as plain text. Its pattern
-/// is for JSON Schema. Copies share the text, because facts repeat the same few names.
+/// is for JSON Schema. Copies share the text, because facts repeat the same few names. A last
+/// function gives several spellings of one name the same text.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $valid:expr) => {
+        word!($(#[$doc])* $name, $expected, $pattern, $valid, |text| std::borrow::Cow::Borrowed(text));
+    };
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $valid:expr, $canonical:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
@@ -46,8 +60,14 @@ macro_rules! word {
             type Err = InvalidWord;
 
             fn from_str(text: &str) -> Result<Self, InvalidWord> {
+                let canonical: fn(&str) -> std::borrow::Cow<'_, str> = $canonical;
                 let valid: fn(&str) -> bool = $valid;
-                if valid(text) { Ok(Self(text.into())) } else { Err(InvalidWord::new(text, $expected)) }
+                let name = canonical(text);
+                if valid(&name) {
+                    Ok(Self(name.as_ref().into()))
+                } else {
+                    Err(InvalidWord::new(text, $expected))
+                }
             }
         }
 
@@ -72,6 +92,7 @@ macro_rules! word {
         }
     };
 }
+use word;
 
 word!(
     /// A content digest: `sha256:` and 64 lower-case hexadecimal digits. ECR stores no other
@@ -85,20 +106,14 @@ word!(
 );
 
 word!(
-    /// A repository's name without its registry, such as `platform/node`; at most 256 characters.
+    /// A repository's name, such as `platform/node`; at most 256 characters. A repository that is
+    /// not in the home registry has the host of its ECR registry before its name.
     Repository,
     "a repository name (lower-case words joined by / . _ or -, at most 256 characters)",
-    "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$",
+    "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$",
     |text| {
-        text.len() <= 256
-            && text.split('/').all(|part| {
-                let ends = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-                ends(part.bytes().next())
-                    && ends(part.bytes().last())
-                    && part
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
-            })
+        let (_, name) = registry::split(text);
+        name.len() <= 256 && name.split('/').all(is_path_component)
     }
 );
 
@@ -111,21 +126,6 @@ word!(
         (1..=128).contains(&text.len())
             && !text.starts_with(['.', '-'])
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-    }
-);
-
-word!(
-    /// A registry's host, such as `public.ecr.aws` or `localhost:5000`.
-    ///
-    /// A host has a dot or a port, or is `localhost`. The reference grammar distinguishes it from a
-    /// path by that.
-    Registry,
-    "a registry host (a name with a dot or a port)",
-    "^(localhost|[A-Za-z0-9][A-Za-z0-9.:-]*[.:][A-Za-z0-9.:-]*)$",
-    |text| {
-        (text.contains(['.', ':']) || text == "localhost")
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
-            && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
     }
 );
 
@@ -163,57 +163,29 @@ word!(
     }
 );
 
-word!(
-    /// The host of a private ECR registry, such as `111122223333.dkr.ecr.us-east-1.amazonaws.com`.
-    ///
-    /// Format: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>. In the
-    /// other partitions only the domain differs.
-    EcrRegistry,
-    "an ECR registry (<12-digit account>.dkr.ecr.<region>.amazonaws.com)",
-    "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.[a-z0-9.-]+$",
-    |text| {
-        let mut parts = text.splitn(5, '.');
-        let mut next = || parts.next().unwrap_or_default();
-        let (account, dkr, ecr, region, domain) = (next(), next(), next(), next(), next());
-        account.len() == 12
-            && account.bytes().all(|b| b.is_ascii_digit())
-            && (dkr, ecr) == ("dkr", "ecr")
-            && !region.is_empty()
-            && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && ECR_DOMAINS.contains(&domain)
-    }
-);
+/// Returns whether a text may stand between the slashes of a repository's name: words with one of
+/// `.`, `_`, `__` or any number of `-` between them.
+fn is_path_component(part: &str) -> bool {
+    let in_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let separates = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|b| b == b'-');
+    part.starts_with(in_word) && part.ends_with(in_word) && part.split(in_word).all(separates)
+}
 
-/// The domains of the AWS partitions that have ECR: commercial and GovCloud, China, Europe, and the
-/// isolated ones.
-const ECR_DOMAINS: [&str; 7] = [
-    "amazonaws.com",
-    "amazonaws.com.cn",
-    "amazonaws.eu",
-    "c2s.ic.gov",
-    "sc2s.sgov.gov",
-    "cloud.adc-e.uk",
-    "csp.hci.ic.gov",
-];
-
-impl EcrRegistry {
-    /// Returns the host, as image references write it.
-    pub fn host(&self) -> &str {
-        self.as_str()
+impl Repository {
+    /// Returns the repository of this name in another registry than the home.
+    #[must_use]
+    pub fn at(&self, registry: &EcrRegistry) -> Self {
+        Self(format!("{registry}/{}", self.name()).into())
     }
 
-    /// Returns the account that owns the registry.
-    pub fn account(&self) -> &str {
-        self.part(0)
+    /// Returns the registry, unless it is the home registry, and the name there.
+    pub fn split(&self) -> (Option<EcrRegistry>, &str) {
+        registry::split(self.as_str())
     }
 
-    /// Returns the registry's region.
-    pub fn region(&self) -> &str {
-        self.part(3)
-    }
-
-    fn part(&self, index: usize) -> &str {
-        self.0.split('.').nth(index).unwrap_or_default()
+    /// Returns the name in its registry.
+    pub fn name(&self) -> &str {
+        self.split().1
     }
 }
 
@@ -267,72 +239,6 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     text.ends_with(tail)
 }
 
-/// A reference to an image of another registry: host, repository, and a tag or a digest or both.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct Reference {
-    pub registry: Registry,
-    pub repository: Repository,
-    /// The tag. It may be absent only if there is a digest.
-    pub tag: Option<Tag>,
-    /// The digest that it is pinned to. A rebuild cannot change a pinned reference.
-    pub digest: Option<Digest>,
-}
-
-impl FromStr for Reference {
-    type Err = InvalidWord;
-
-    fn from_str(text: &str) -> Result<Self, InvalidWord> {
-        let invalid = || InvalidWord::new(text, "a reference (registry.host/repository:tag or @digest)");
-        let (host, rest) = text.split_once('/').ok_or_else(invalid)?;
-        let (rest, digest) = match rest.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse()?)),
-            None => (rest, None),
-        };
-        let (repository, tag) = match rest.rsplit_once(':') {
-            Some((repository, tag)) => (repository, Some(tag.parse()?)),
-            None => (rest, None),
-        };
-        if tag.is_none() && digest.is_none() {
-            return Err(invalid());
-        }
-        Ok(Self {
-            registry: host.parse().map_err(|_| invalid())?,
-            repository: repository.parse()?,
-            tag,
-            digest,
-        })
-    }
-}
-
-impl TryFrom<String> for Reference {
-    type Error = InvalidWord;
-
-    fn try_from(text: String) -> Result<Self, InvalidWord> {
-        text.parse()
-    }
-}
-
-impl From<Reference> for String {
-    fn from(reference: Reference) -> Self {
-        reference.to_string()
-    }
-}
-
-impl fmt::Display for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
-        if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
-        }
-        if let Some(digest) = &self.digest {
-            write!(f, "@{digest}")?;
-        }
-        Ok(())
-    }
-}
-
 /// Returns whether a manifest of this media type is a list of manifests: Docker's manifest list or
 /// an OCI image index. <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
 pub fn is_index(media_type: &str) -> bool {
@@ -353,24 +259,13 @@ mod tests {
         assert!("platform/node".parse::<Repository>().is_ok());
         assert!("Platform/node".parse::<Repository>().is_err());
         assert!("platform//node".parse::<Repository>().is_err());
+        assert!("team__x/os--a.b".parse::<Repository>().is_ok());
+        for bad in ["team..x/os", "team___x/os", "team.-x/os", "-os", "os_"] {
+            assert!(bad.parse::<Repository>().is_err(), "{bad}");
+        }
         assert!("-rc".parse::<Tag>().is_err());
         assert!("linux/arm64/v8".parse::<Platform>().is_ok());
         assert!("linux".parse::<Platform>().is_err());
-    }
-
-    #[test]
-    fn registries_are_those_of_ecr() {
-        let registry: EcrRegistry = "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn".parse().unwrap();
-        assert_eq!((registry.account(), registry.region()), ("111122223333", "cn-north-1"));
-        for bad in [
-            "public.ecr.aws",
-            "11112222333.dkr.ecr.us-east-1.amazonaws.com",
-            "111122223333.dkr.ecr..amazonaws.com",
-            "111122223333.dkr.ecr.us-east-1.amazonaws.com.example",
-            "111122223333.dkr.ecr.us-east-1.amazonaws.com/team",
-        ] {
-            assert!(bad.parse::<EcrRegistry>().is_err(), "{bad}");
-        }
     }
 
     #[test]
@@ -384,16 +279,5 @@ mod tests {
         assert!(check("v*.*", "v1.2"));
         assert!(!check("v*.*", "v12"));
         assert!(!check("a*a", "a"), "head and tail may not share a character");
-    }
-
-    #[test]
-    fn references_need_their_registry_host() {
-        let reference: Reference = "public.ecr.aws/amazonlinux/amazonlinux:2023".parse().unwrap();
-        assert_eq!(reference.repository.as_str(), "amazonlinux/amazonlinux");
-        assert_eq!(reference.to_string(), "public.ecr.aws/amazonlinux/amazonlinux:2023");
-        assert!("localhost:5000/x:1".parse::<Reference>().is_ok());
-        for bad in ["node:22", "library/node:22", "public.ecr.aws/x"] {
-            assert!(bad.parse::<Reference>().is_err(), "{bad}");
-        }
     }
 }

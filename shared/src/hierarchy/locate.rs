@@ -1,0 +1,63 @@
+//! Where an image lies: in a registry of the file, in the replica or a copy of one, or elsewhere.
+
+use super::Hierarchy;
+use crate::image::{EcrRegistry, Reference, Registry, Repository};
+
+/// Where an image lies, as far as the file tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located {
+    /// In a registry of the file: the repository whose content it is there. It is as [`Image`] has
+    /// it, and no image may be pushed to it.
+    ///
+    /// [`Image`]: super::Image
+    Own(Repository),
+    /// In a pull-through cache: what it is upstream.
+    Cached(Registry, Repository),
+    Elsewhere,
+}
+
+/// How often a copy may have been copied.
+const LONGEST_CHAIN: usize = 4;
+
+impl Hierarchy {
+    /// Finds where an image lies: in a registry of the file, in the replica or a copy of one, in a
+    /// cache, or elsewhere.
+    pub fn locate(&self, host: &Registry, repository: &Repository) -> Located {
+        let registries = self.registries();
+        let Some(mut registry) = registries.at(host) else { return Located::Elsewhere };
+        let mut repository = repository.clone();
+        for _ in 0..LONGEST_CHAIN {
+            let upstream = registry.upstream(repository.as_str());
+            if let Some(upstream) = upstream.as_deref().and_then(Reference::read) {
+                return Located::Cached(upstream.registry, upstream.repository);
+            }
+            let here = registries.repository(registries.source(registry), &repository);
+            if self.in_repository(&here).next().is_some() {
+                return Located::Own(here);
+            }
+            let copied = registry.copies.iter().find_map(|copies| {
+                let source = copies.source(repository.as_str())?.parse::<Repository>().ok()?;
+                Some((registries.named(&copies.of)?, source))
+            });
+            let Some((of, source)) = copied else { return Located::Own(here) };
+            (registry, repository) = (of, source);
+        }
+        Located::Own(registries.repository(registry, &repository))
+    }
+
+    /// Returns the repository of which an event tells, as images have it; nothing if the account
+    /// and Region are no registry of the file.
+    pub fn repository_at(&self, account: &str, region: &str, name: &Repository) -> Option<Repository> {
+        let registry = self.registries().in_region(account, region)?;
+        match self.locate(&Registry::from(&registry.host), name) {
+            Located::Own(repository) => Some(repository),
+            Located::Cached(..) | Located::Elsewhere => None,
+        }
+    }
+
+    /// Returns the host and the name of a repository that images are pushed to.
+    pub fn address<'r>(&self, repository: &'r Repository) -> (EcrRegistry, &'r str) {
+        let (host, name) = repository.split();
+        (host.unwrap_or_else(|| self.registry().clone()), name)
+    }
+}
