@@ -30,6 +30,23 @@ impl Page {
     }
 }
 
+/// A sweep, as far as this invocation is with it.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// The last image that a page named.
+    to: Option<ImageId>,
+    /// Whether the ledger says that it was cut off.
+    was_cut_off: bool,
+}
+
+/// How far a sweep is.
+pub(crate) enum Swept<'a> {
+    /// It is cut off after this image.
+    To(&'a ImageId),
+    /// It has ended.
+    All,
+}
+
 /// What is left to look at. An event is about the images that it names. A tick is about what is
 /// due. Either starts what is ready, where slots are free.
 pub(crate) struct Agenda<'h> {
@@ -42,12 +59,8 @@ pub(crate) struct Agenda<'h> {
     /// A sweep names all images, so it need not read the queues.
     reads_ready: bool,
     named: VecDeque<ImageId>,
-    /// Whether they are those of a sweep. Ticks go on with a sweep that was cut off.
-    sweeps: bool,
-    /// The last of them that a page named.
-    swept_to: Option<ImageId>,
-    /// Whether the ledger says that a sweep was cut off.
-    was_cut_off: bool,
+    /// The sweep whose images they are. Ticks go on with one that was cut off.
+    sweep: Option<Sweep>,
     /// Images whose children are walked over.
     rolling: BTreeSet<ImageId>,
     /// Those whose children this invocation began to walk over.
@@ -74,9 +87,7 @@ impl<'h> Agenda<'h> {
             reads_due: triggers.contains(&Trigger::Tick),
             reads_ready: !triggers.contains(&Trigger::Sweep),
             named: scope::named(hierarchy, triggers).into(),
-            sweeps: triggers.contains(&Trigger::Sweep),
-            swept_to: None,
-            was_cut_off: false,
+            sweep: triggers.contains(&Trigger::Sweep).then(Sweep::default),
             rolling: BTreeSet::new(),
             walked: BTreeSet::new(),
             again: BTreeSet::new(),
@@ -103,7 +114,9 @@ impl<'h> Agenda<'h> {
         while page.len() < self.most
             && let Some(id) = self.named.pop_front()
         {
-            self.swept_to = Some(id.clone());
+            if let Some(sweep) = &mut self.sweep {
+                sweep.to = Some(id.clone());
+            }
             page.named.insert(id);
         }
         while page.len() < self.most
@@ -122,24 +135,23 @@ impl<'h> Agenda<'h> {
     }
 
     fn go_on_with_a_sweep(&mut self, cut_off_after: Option<&ImageId>) {
-        self.was_cut_off = cut_off_after.is_some();
-        if let Some(after) = cut_off_after
-            && self.reads_due
-        {
-            self.sweeps = true;
+        let Some(after) = cut_off_after else { return };
+        if self.reads_due {
             let all = scope::named(self.hierarchy, &[Trigger::Sweep]);
             self.named.extend(all.into_iter().skip_while(|id| id != after).skip(1));
+            self.sweep = Some(Sweep::default());
+        }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.was_cut_off = true;
         }
     }
 
-    /// Returns where the sweep is cut off now, or that it has ended, if that must be written.
-    pub(crate) fn cut_off(&self) -> Option<Option<&ImageId>> {
-        if !self.sweeps {
-            return None;
-        }
-        match &self.swept_to {
-            Some(last) if !self.named.is_empty() => Some(Some(last)),
-            _ => self.was_cut_off.then_some(None),
+    /// Returns what the ledger must say about a sweep, if that changes.
+    pub(crate) fn swept(&self) -> Option<Swept<'_>> {
+        let sweep = self.sweep.as_ref()?;
+        match &sweep.to {
+            Some(last) if !self.named.is_empty() => Some(Swept::To(last)),
+            _ => sweep.was_cut_off.then_some(Swept::All),
         }
     }
 
@@ -214,7 +226,7 @@ impl<'h> Agenda<'h> {
     /// Returns whether every event was looked into. The rest of a sweep, and of walks, is in the
     /// ledger.
     pub(crate) fn has_answered(&self) -> bool {
-        self.again.is_empty() && (self.sweeps || self.named.is_empty())
+        self.again.is_empty() && (self.sweep.is_some() || self.named.is_empty())
     }
 
     /// Returns whether nothing is left to look at, and nothing to ask the schedule for.

@@ -156,7 +156,7 @@ impl<W: World> Pass<'_, W> {
     ) {
         let is_started = |image: &ImageId| starts.iter().any(|(start, _)| start.image == *image);
         let left = freed.iter().filter(|image| !is_started(image) && !self.returned.contains(*image));
-        for image in left.cloned().collect::<Vec<_>>().iter() {
+        for image in &left.cloned().collect::<Vec<_>>() {
             let named = self.facts.images.get(image).map(|image| &image.record);
             let departed = self.facts.departed.get(image).map(|departed| &departed.record);
             let read = named.or(departed).map_or(0, |record| record.fence);

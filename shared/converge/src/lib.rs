@@ -25,7 +25,7 @@ pub use world::{
     Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
-use agenda::Agenda;
+use agenda::{Agenda, Swept};
 use apply::Applied;
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
@@ -106,8 +106,12 @@ pub async fn converge<W: World>(
         left.longest = left.longest.max(Some(Span::between(began, world.now())));
         left.pages -= 1;
     }
-    if let Some(cut_off) = agenda.cut_off()
-        && let Err(fault) = world.keep_sweep(cut_off).await
+    let swept = agenda.swept().map(|swept| match swept {
+        Swept::To(image) => Some(image),
+        Swept::All => None,
+    });
+    if let Some(swept_to) = swept
+        && let Err(fault) = world.keep_sweep(swept_to).await
     {
         report.failed(FailureKind::Write, None, &fault);
         report.is_whole = false;

@@ -272,7 +272,7 @@ fn a_try_and_age_never_exceed_the_limit_of_a_day() {
 /// Somebody pushes to one repository all day. Another team's fix must not wait for midnight.
 #[test]
 fn each_owner_has_a_share_that_others_do_not_take_while_it_waits() {
-    let mut lines: String = (0..8).map(|n| format!("a{n}: scratch | owner: shop\n")).collect();
+    let mut lines = (0..8).map(|n| format!("a{n}: scratch | owner: shop\n")).collect::<Vec<_>>().concat();
     lines.push_str("z1: scratch | owner: pay\nz2: scratch | owner: pay\nz3: scratch");
     for limit in ["maxConcurrentBuilds: 6", "maxStartsPerDay: 6"] {
         let yaml =
@@ -306,7 +306,7 @@ fn each_owner_has_a_share_that_others_do_not_take_while_it_waits() {
 
 #[test]
 fn what_nobody_else_waits_for_is_left_to_one_owner() {
-    let lines: String = (0..6).map(|n| format!("a{n}: scratch | owner: shop\n")).collect();
+    let lines = (0..6).map(|n| format!("a{n}: scratch | owner: shop\n")).collect::<Vec<_>>().concat();
     let yaml = family(&lines).replace(
         "mode: enforce }\nimages",
         "mode: enforce, maxConcurrentBuilds: 4 }\nowners: { shop: {} }\nimages",
