@@ -111,7 +111,7 @@ impl AwsWorld {
         for (registry, wanted) in self.registries.group(scans.keys().cloned(), |(named, _)| named).await {
             match registry {
                 Ok(registry) => {
-                    times.extend(registry.scanner.scanned_at(&wanted.into_iter().collect()).await)
+                    times.extend(registry.scanner.scanned_at(&wanted.into_iter().collect()).await);
                 }
                 Err(fault) => times.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
             }
@@ -218,7 +218,7 @@ impl World for AwsWorld {
         for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
             match registry {
                 Ok(registry) => {
-                    diff_ids.extend(registry.images.diff_ids(&wanted.into_iter().collect()).await)
+                    diff_ids.extend(registry.images.diff_ids(&wanted.into_iter().collect()).await);
                 }
                 Err(fault) => diff_ids.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
             }

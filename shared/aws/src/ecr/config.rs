@@ -51,7 +51,7 @@ impl Ecr {
             Err(fault) => Err(fault),
         };
         match read {
-            Err(fault) if fault.kind != FaultKind::Invalid => return Err(fault),
+            Err(fault) if fault.kind != FaultKind::Invalid => Err(fault),
             read => {
                 let diff_ids = manifest::diff_ids(&read.unwrap_or_default());
                 self.cache.keep_diff_ids(at, &diff_ids);

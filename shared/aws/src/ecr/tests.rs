@@ -638,5 +638,5 @@ async fn the_stable_tags_that_name_the_current_version_are_told_with_it() {
     let (ecr, _) = registry.connect();
     let current = ecr.currents(&images(&hierarchy), &Ok(BTreeMap::new())).await.into_values().next().unwrap();
     let tags = current.unwrap().version().unwrap().tags;
-    assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["1", "1.0"]);
+    assert_eq!(tags.iter().map(patchwave::image::Tag::as_str).collect::<Vec<_>>(), ["1", "1.0"]);
 }

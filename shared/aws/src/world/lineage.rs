@@ -35,7 +35,7 @@ async fn configs_are_read_only_where_compressed_layers_leave_the_base_open() {
     assert_eq!(image.as_str(), CHILD);
     let parent: ImageId = account.parent(CHILD).unwrap().parse().unwrap();
     let calls = || account.registry.calls("GetDownloadUrlForLayer");
-    let before = inherited(&observed(&account, &image).await, &image, &parent);
+    let before = inherited(&Box::pin(observed(&account, &image)).await, &image, &parent);
     assert_eq!((before.is_some(), calls()), (true, 0), "the layers say it");
     let base = account.manifests(parent.as_str()).await;
     let other = content::manifest("other", &[content::digest("other")], &Annotations::new());
@@ -43,7 +43,7 @@ async fn configs_are_read_only_where_compressed_layers_leave_the_base_open() {
     for tag in from.tags("other", "") {
         account.registry.push(&from.repository, &other, Some(&tag)).await.unwrap();
     }
-    assert_eq!(inherited(&observed(&account, &image).await, &image, &parent), before);
+    assert_eq!(inherited(&Box::pin(observed(&account, &image)).await, &image, &parent), before);
     assert_eq!(calls(), 3, "of the push, which is on no known base, and of the base's two platforms");
 
     let recipe = account.recipe(CHILD);
@@ -70,12 +70,12 @@ async fn configs_are_read_only_where_compressed_layers_leave_the_base_open() {
         account.registry.push(&recipe.repository, &pushed, Some(&tag)).await.unwrap();
     }
     assert_eq!(account.current(CHILD).await, pushed.digest);
-    let after = observed(&account, &image).await;
+    let after = Box::pin(observed(&account, &image)).await;
     assert_eq!(inherited(&after, &image, &parent), before, "the content says it");
     assert_eq!(calls() - 3, 7, "also of the child and of the version that it was built on");
 
     account.traffic.refuse("GetDownloadUrlForLayer", "AccessDeniedException");
-    let denied = observed(&account, &image).await;
+    let denied = Box::pin(observed(&account, &image)).await;
     let unread = [&image, &parent].map(|id| denied.images[id].unread_configs.as_ref());
     assert!(unread.iter().flatten().all(|unread| unread.needs_person), "{unread:?}");
     assert_eq!(unread.iter().flatten().count(), 2, "no config may be read");
@@ -99,7 +99,7 @@ async fn an_index_with_hundreds_of_platforms_costs_a_limited_number_of_calls() {
         account.registry.push(&recipe.repository, &pushed, Some(&tag)).await.unwrap();
     }
     let before = account.registry.calls("DescribeImageScanFindings");
-    let facts = observed(&account, &image).await;
+    let facts = Box::pin(observed(&account, &image)).await;
     let version = facts.images[&image].current_version().unwrap();
     let unread = version.platforms.values().filter_map(|manifest| manifest.scan.unread());
     let unread: Vec<_> = unread.filter(|unread| unread.because.contains("has 300 platforms")).collect();

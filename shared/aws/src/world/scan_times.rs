@@ -70,9 +70,10 @@ async fn only_the_images_in_question_are_asked_for_and_a_fault_is_that_of_one_ca
     let coverage = (1..1_000).map(|n| covered(arn(n))).chain([covered("odd".into())]).collect();
     accounts.set("111122223333", "us-east-1", Region { coverage, ..Region::default() });
     let images: Vec<usize> = (1..=25).collect();
-    assert!(scans(&accounts, &images).await.iter().all(|scan| scan.completed_at().is_some()));
+    assert!(Box::pin(scans(&accounts, &images)).await.iter().all(|scan| scan.completed_at().is_some()));
     assert_eq!(accounts.calls("ListCoverage"), 3, "ten images a call, and no other image");
     accounts.refuse("ListCoverage", "AccessDeniedException", 1);
-    let unread = scans(&accounts, &images).await.iter().filter(|scan| scan.unread().is_some()).count();
+    let unread =
+        Box::pin(scans(&accounts, &images)).await.iter().filter(|scan| scan.unread().is_some()).count();
     assert!((1..=10).contains(&unread), "{unread} of 25");
 }
