@@ -25,6 +25,8 @@ BEYOND_A_SCHEMA = {
     "id_is_tag",
     "id_scratch",
     "image_repeated_by_alias",
+    # Its tier may have a `tagPattern`.
+    "no_line",
     "parent_digest",
     "parent_inside_pinned",
     "parent_itself",

@@ -17,7 +17,8 @@ pub enum NotYet {
     /// A person pushes while a build runs, and moves the tags back to that version after the
     /// build's own push. Patchwave records the person's version as its own.
     MovedBackToPersonsPush,
-    /// A parent's tags are moved again and again while a build runs whose pipeline takes no base. Patchwave records the parent that it claimed.
+    /// A parent's tags are moved again and again while a build runs whose pipeline takes no base.
+    /// Patchwave records the parent that it claimed.
     ParentMovedBack,
 }
 

@@ -8,8 +8,8 @@ use super::error::{Problem, Report};
 use super::parents::Lineage;
 
 /// Returns the positions of the images in build order: by tier, then by wave, then by id. An image
-/// that copies from one of a later tier comes with that tier, after it. Images on a cycle, and those
-/// below one, are missing; the cycles are reported.
+/// that copies from one of a later tier comes with that tier, after it. Images on a cycle, and
+/// those below one, are missing; the cycles are reported.
 pub(super) fn build_order(drafts: &[Draft], lineages: &[Lineage], report: &mut Report<'_>) -> Vec<usize> {
     let mut children = vec![Vec::new(); drafts.len()];
     let mut waiting_for = vec![0_usize; drafts.len()];

@@ -50,8 +50,8 @@ impl TickClock {
 }
 
 impl Simulation {
-    /// From now on no fault is injected and no pass is cut off, so ticks may become rare while nothing
-    /// changes.
+    /// From now on no fault is injected and no pass is cut off, so ticks may become rare while
+    /// nothing changes.
     pub(crate) fn stop_faults(&mut self) {
         self.clock.slows_down = true;
         self.pages = u32::MAX;
