@@ -37,10 +37,10 @@ fn a_parent_that_settles_walks_over_the_children_that_are_not_in_scope() {
 }
 
 #[test]
-fn a_walk_goes_on_where_the_last_look_ended() {
+fn a_walk_goes_on_where_the_last_page_ended() {
     let mut fleet = Fleet::of("b: scratch\n a: b\n c: b");
     fleet.image("b").record.rolling = Some(Rolling { since: fleet.now, after: None });
-    let mut walked = |last: Option<&str>| {
+    let walked = |last: Option<&str>| {
         let mut facts = fleet.facts.clone();
         facts.images.remove(&id("c"));
         facts.rolled.insert(id("b"), last.map(id));
