@@ -8,6 +8,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::intervention::Intervention;
 use patchwave::plan::{Awaited, Hold, Reason, plan};
 use patchwave::policy::Mode;
+use patchwave::time::Span;
 
 use crate::fleet::{Fleet, digest, family, finding, finding_in, id};
 
@@ -329,8 +330,10 @@ fn an_image_on_an_unknown_base_is_named_and_never_planned() {
     let fleet = fleet_with("tags: [x], from: unknown");
     let Hold::Unknown { because } = fleet.hold("a") else { panic!("{:?}", fleet.hold("a")) };
     assert_eq!(because, "the hierarchy file does not say what it is built on");
+    let soon = Span::days(1).after(fleet.now);
     let records = fleet.plan().records;
-    assert!(records.get(&id("a")).is_none_or(|record| !record.is_scheduled()), "no tick plans it again");
+    let rechecked = records.get(&id("a")).and_then(|record| record.recheck_at);
+    assert!(rechecked.is_none_or(|at| at > soon), "no tick plans it again: {rechecked:?}");
 }
 
 #[test]
