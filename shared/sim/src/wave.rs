@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn pages_of_any_size_build_the_same() {
-        for page_size in [1, 7, 1_000] {
+        for page_size in [1_usize, 7, 1_000] {
             let most = u64::try_from(page_size.saturating_add(10)).unwrap();
             assert!(waved(60, page_size).largest_page <= most);
         }
