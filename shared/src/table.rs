@@ -5,7 +5,7 @@
 //!
 //! | `pk` | `sk` | holds |
 //! |---|---|---|
-//! | `image#<id>` | `record` | an image's [`Record`](crate::record::Record) |
+//! | `image#<id>` | `record` | an image's [`Record`] |
 //! | `slots` | `held-by` | the images whose builds hold a slot |
 //! | `slots` | `day#<YYYY-MM-DD>` | how many builds started on that day (UTC) |
 //! | `slots` | `sweep` | where the last sweep was cut off |
