@@ -1,6 +1,6 @@
 //! What a plan concludes from a part of a family: who else must be looked at, and when.
 
-use patchwave::facts::Facts;
+use patchwave::facts::{ExecutionState, Facts};
 use patchwave::plan::{Hold, Plan, plan};
 use patchwave::policy::Mode;
 use patchwave::record::{Ready, Record, Rolling};
@@ -34,6 +34,18 @@ fn a_parent_that_settles_walks_over_the_children_that_are_not_in_scope() {
     assert_eq!(record(&fleet, &settles, "b").recheck_at, Some(fleet.now), "the next page goes on");
     let with_all = plan_of(&fleet, &["b", "a", "c"], &[]);
     assert_eq!(record(&fleet, &with_all, "b").rolling, None, "all are decided about here");
+}
+
+#[test]
+fn a_parent_whose_builds_fail_leaves_its_children_to_a_walk() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "b");
+    for _ in 0..2 {
+        assert_eq!(fleet.pass(), ["b"]);
+        fleet.end("b", ExecutionState::Failed);
+    }
+    let parked = plan_of(&fleet, &["b"], &[]);
+    assert!(matches!(parked.holds[&id("b")], Hold::BackOff { .. }), "{:?}", parked.holds);
+    assert!(record(&fleet, &parked, "b").rolling.is_some(), "its children need not wait any longer");
 }
 
 #[test]
