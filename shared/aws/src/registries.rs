@@ -1,6 +1,6 @@
 //! The registries of the hierarchy: each is read and scanned with the role of its account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use patchwave::hierarchy::{DeclaredRegistry, Hierarchy};
@@ -82,6 +82,24 @@ impl Registries {
         };
         let clients = self.clients.elsewhere(region, credentials);
         Ok(connect(&clients, &registry.host, &self.cache, Inspector::of_another))
+    }
+
+    /// Asks each registry about the items whose repository it holds. One that cannot be reached
+    /// leaves only its own items without an answer.
+    pub(crate) async fn ask<K: Clone + Ord, V>(
+        &self,
+        wanted: &BTreeSet<K>,
+        repository: impl Fn(&K) -> &Repository,
+        ask: impl AsyncFn(&Connected, &BTreeSet<K>) -> BTreeMap<K, Result<V, Fault>>,
+    ) -> BTreeMap<K, Result<V, Fault>> {
+        let mut answers = BTreeMap::new();
+        for (registry, wanted) in self.group(wanted.iter().cloned(), repository).await {
+            match registry {
+                Ok(registry) => answers.extend(ask(registry, &wanted.into_iter().collect()).await),
+                Err(fault) => answers.extend(wanted.into_iter().map(|item| (item, Err(fault.clone())))),
+            }
+        }
+        answers
     }
 
     /// Groups items by the registry that holds their repository.

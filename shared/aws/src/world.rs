@@ -24,7 +24,7 @@ use crate::codepipeline::Pipelines;
 use crate::dynamodb::Ledger;
 use crate::ecr::{Answered, Cache, ScanRead};
 use crate::eventbridge::Bus;
-use crate::registries::Registries;
+use crate::registries::{Connected, Registries};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 
@@ -91,31 +91,16 @@ impl AwsWorld {
         &self,
         images: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Vec<SeenInUse>, Fault>> {
-        let mut seen = BTreeMap::new();
-        for (registry, images) in self.registries.group(images.clone(), |(named, _)| named).await {
-            match registry {
-                Ok(registry) => {
-                    seen.extend(registry.scanner.seen_in_use(&images.into_iter().collect()).await);
-                }
-                Err(fault) => seen.extend(images.into_iter().map(|at| (at, Err(fault.clone())))),
-            }
-        }
-        seen
+        let ask = async |of: &Connected, images: &BTreeSet<ManifestAt>| of.scanner.seen_in_use(images).await;
+        self.registries.ask(images, repository_of, ask).await
     }
 }
 
 impl AwsWorld {
     /// Completes scans with the times at which the enhanced scanner scanned the images last.
     async fn with_times(&self, scans: BTreeMap<ManifestAt, Answered>) -> BTreeMap<ManifestAt, Scan> {
-        let mut times = BTreeMap::new();
-        for (registry, wanted) in self.registries.group(scans.keys().cloned(), |(named, _)| named).await {
-            match registry {
-                Ok(registry) => {
-                    times.extend(registry.scanner.scanned_at(&wanted.into_iter().collect()).await);
-                }
-                Err(fault) => times.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
-            }
-        }
+        let ask = async |of: &Connected, images: &BTreeSet<ManifestAt>| of.scanner.scanned_at(images).await;
+        let mut times = self.registries.ask(&scans.keys().cloned().collect(), repository_of, ask).await;
         let completed = |(at, answer): (ManifestAt, Answered)| {
             let scan = match times.remove(&at) {
                 Some(Ok(time)) => answer.completed_at(time),
@@ -126,6 +111,10 @@ impl AwsWorld {
         };
         scans.into_iter().map(completed).collect()
     }
+}
+
+fn repository_of((repository, _): &ManifestAt) -> &Repository {
+    repository
 }
 
 impl World for AwsWorld {
@@ -184,63 +173,37 @@ impl World for AwsWorld {
         &self,
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Option<Version>, Fault>> {
-        let mut versions = BTreeMap::new();
-        for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
-            match registry {
-                Ok(registry) => {
-                    versions.extend(registry.images.versions(&wanted.into_iter().collect()).await);
-                }
-                Err(fault) => versions.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
-            }
-        }
-        versions
+        let ask = async |of: &Connected, wanted: &BTreeSet<ManifestAt>| of.images.versions(wanted).await;
+        self.registries.ask(wanted, repository_of, ask).await
     }
 
     async fn history(
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<Vec<Version>, Fault>> {
-        let mut history = BTreeMap::new();
-        for (registry, wanted) in self.registries.group(repositories.clone(), |named| named).await {
-            match registry {
-                Ok(registry) => history.extend(registry.images.history(&wanted.into_iter().collect()).await),
-                Err(fault) => history.extend(wanted.into_iter().map(|named| (named, Err(fault.clone())))),
-            }
-        }
-        history
+        let ask = async |of: &Connected, wanted: &BTreeSet<Repository>| of.images.history(wanted).await;
+        self.registries.ask(repositories, |repository| repository, ask).await
     }
 
     async fn diff_ids(
         &self,
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
-        let mut diff_ids = BTreeMap::new();
-        for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
-            match registry {
-                Ok(registry) => {
-                    diff_ids.extend(registry.images.diff_ids(&wanted.into_iter().collect()).await);
-                }
-                Err(fault) => diff_ids.extend(wanted.into_iter().map(|at| (at, Err(fault.clone())))),
-            }
-        }
-        diff_ids
+        let ask = async |of: &Connected, wanted: &BTreeSet<ManifestAt>| of.images.diff_ids(wanted).await;
+        self.registries.ask(wanted, repository_of, ask).await
     }
 
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let (mut scans, mut without_time) = (BTreeMap::new(), BTreeMap::new());
-        for (registry, wanted) in self.registries.group(wanted.clone(), |(named, _)| named).await {
-            let registry = match registry {
-                Ok(registry) => registry,
-                Err(fault) => {
-                    scans.extend(wanted.into_iter().map(|at| (at, Scan::Unread(fault.clone().into()))));
-                    continue;
-                }
-            };
-            for (at, read) in registry.images.scans(&wanted.into_iter().collect()).await {
-                match read {
-                    ScanRead::Whole(scan) => drop(scans.insert(at, scan)),
-                    ScanRead::WithoutTime(answer) => drop(without_time.insert(at, answer)),
-                }
+        let ask = async |of: &Connected, wanted: &BTreeSet<ManifestAt>| {
+            let read = of.images.scans(wanted).await.into_iter();
+            read.map(|(at, read)| (at, Ok(read))).collect()
+        };
+        for (at, read) in self.registries.ask(wanted, repository_of, ask).await {
+            match read {
+                Ok(ScanRead::Whole(scan)) => drop(scans.insert(at, scan)),
+                Ok(ScanRead::WithoutTime(answer)) => drop(without_time.insert(at, answer)),
+                Err(fault) => drop(scans.insert(at, Scan::Unread(fault.into()))),
             }
         }
         if !without_time.is_empty() {

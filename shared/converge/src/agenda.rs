@@ -39,21 +39,11 @@ struct Sweep {
     was_cut_off: bool,
 }
 
-/// How far a sweep is.
-pub(crate) enum Swept<'a> {
-    /// It is cut off after this image.
-    To(&'a ImageId),
-    /// It has ended.
-    All,
-}
-
 /// What is left to look at. An event is about the images that it names. A tick is about what is
 /// due. Either starts what is ready, where slots are free.
 pub(crate) struct Agenda<'h> {
     hierarchy: &'h Hierarchy,
     budget: Budget,
-    /// Most images that one page names.
-    most: usize,
     /// A tick reads what is due.
     reads_due: bool,
     /// A sweep names all images, so it need not read the queues.
@@ -82,8 +72,7 @@ impl<'h> Agenda<'h> {
     pub(crate) fn new(hierarchy: &'h Hierarchy, triggers: &[Trigger], budget: Budget) -> Self {
         Self {
             hierarchy,
-            budget,
-            most: budget.images.max(1),
+            budget: Budget { images: budget.images.max(1), ..budget },
             reads_due: triggers.contains(&Trigger::Tick),
             reads_ready: !triggers.contains(&Trigger::Sweep),
             named: scope::named(hierarchy, triggers).into(),
@@ -111,7 +100,7 @@ impl<'h> Agenda<'h> {
             self.go_on_with_a_sweep(page.slots.swept_to.as_ref());
         }
         page.named.append(&mut self.again);
-        while page.len() < self.most
+        while page.len() < self.budget.images
             && let Some(id) = self.named.pop_front()
         {
             if let Some(sweep) = &mut self.sweep {
@@ -119,12 +108,12 @@ impl<'h> Agenda<'h> {
             }
             page.named.insert(id);
         }
-        while page.len() < self.most
+        while page.len() < self.budget.images
             && let Some(id) = self.rolling.pop_first()
         {
             page.named.insert(id);
         }
-        if self.reads_due && page.len() < self.most {
+        if self.reads_due && page.len() < self.budget.images {
             self.add_due(world, &mut page).await?;
         }
         if self.reads_ready {
@@ -146,23 +135,27 @@ impl<'h> Agenda<'h> {
         }
     }
 
-    /// Returns what the ledger must say about a sweep, if that changes.
-    pub(crate) fn swept(&self) -> Option<Swept<'_>> {
-        let sweep = self.sweep.as_ref()?;
+    /// Writes where a sweep is cut off now, or that one which was cut off has ended.
+    pub(crate) async fn keep_sweep<W: World>(&self, world: &W) -> Result<(), Fault> {
+        let Some(sweep) = &self.sweep else { return Ok(()) };
         match &sweep.to {
-            Some(last) if !self.named.is_empty() => Some(Swept::To(last)),
-            _ => sweep.was_cut_off.then_some(Swept::All),
+            Some(last) if !self.named.is_empty() => world.keep_sweep(Some(last)).await,
+            _ if sweep.was_cut_off => world.keep_sweep(None).await,
+            _ => Ok(()),
         }
     }
 
     async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
-        let asked = self.most - page.len() + self.taken_due.len();
+        let asked = self.budget.images - page.len() + self.taken_due.len();
         let due = world.due(world.now(), asked).await?;
         self.next_due = due.next;
         // What pages of this invocation add is known without the index.
         self.reads_due = due.images.len() == asked;
         for id in due.images {
-            if page.len() < self.most && !page.named.contains(&id) && self.taken_due.insert(id.clone()) {
+            if page.len() < self.budget.images
+                && !page.named.contains(&id)
+                && self.taken_due.insert(id.clone())
+            {
                 page.scheduled.insert(id);
             }
         }
@@ -192,7 +185,7 @@ impl<'h> Agenda<'h> {
         let limits = self.hierarchy.limits();
         let left = |most: u32, used: usize| (most as usize).saturating_sub(used);
         // The limit of the day is no bound: it does not hold what would miss a deadline tomorrow.
-        let free = left(limits.max_concurrent_builds, slots.held_by.len()).min(self.most);
+        let free = left(limits.max_concurrent_builds, slots.held_by.len()).min(self.budget.images);
         let owners = slots.held_by.iter().filter_map(|id| self.hierarchy.image(id).ok()?.owner.as_ref());
         let running = |name: &str| owners.clone().filter(|owner| owner.name == name).count();
         let of_owners =

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::{Direction, Hierarchy};
+use patchwave::hierarchy::{Direction, Hierarchy, Image};
 use patchwave::image::ImageId;
 use patchwave::notice::{Notice, NoticeState};
 use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start, TICK};
@@ -101,9 +101,8 @@ struct Phases {
 
 fn phases(hierarchy: &Hierarchy, facts: &Facts, mut records: BTreeMap<ImageId, Record>) -> Phases {
     let mut phases = Phases::default();
-    let order = hierarchy.query(records.keys(), Direction::Ancestors);
-    let order: Vec<&ImageId> = order.map(|query| query.resolve().ids().collect()).unwrap_or_default();
-    for id in order {
+    let order = hierarchy.select(records.keys());
+    for id in order.ids() {
         let Some((id, record)) = records.remove_entry(id) else { continue };
         let before = facts.images.get(&id).map(|image| &image.record.carriers);
         let names_more = before.is_some_and(|before| !record.carriers.is_subset(before));
@@ -217,11 +216,9 @@ impl<W: World> Pass<'_, W> {
     }
 
     fn follows_a_lost_race(&self, image: &ImageId) -> bool {
-        !self.left.is_empty()
-            && self
-                .hierarchy
-                .query([image], Direction::Ancestors)
-                .is_ok_and(|query| query.resolve().ids().any(|ancestor| self.left.contains(ancestor)))
+        let is_left = |ancestor: &Image| self.left.contains(&ancestor.id);
+        let above = self.hierarchy.query([image], Direction::Ancestors);
+        !self.left.is_empty() && above.is_ok_and(|above| !above.all(|ancestor| !is_left(ancestor)))
     }
 
     async fn save(&mut self, image: &ImageId, record: &Record) -> bool {
@@ -397,18 +394,14 @@ impl<W: World> Pass<'_, W> {
         for (notice, answer) in notices.into_iter().zip(answers) {
             match answer {
                 Ok(()) => {
-                    let record = stored.get_mut(&notice.image);
-                    if let Some(notified) =
-                        record.and_then(|record| record.notified.get_mut(&notice.root_cause))
-                    {
-                        notified.sent = true;
-                    }
-                    if let Some(record) = stored.get_mut(&notice.image)
-                        && record.ready.is_some()
-                        && record.rolling.is_none()
-                    {
-                        // It goes back to its place in the queue.
-                        record.recheck_at = None;
+                    if let Some(record) = stored.get_mut(&notice.image) {
+                        if let Some(notified) = record.notified.get_mut(&notice.root_cause) {
+                            notified.sent = true;
+                        }
+                        if record.ready.is_some() && record.rolling.is_none() {
+                            // It goes back to its place in the queue.
+                            record.recheck_at = None;
+                        }
                     }
                     sent.insert(notice.image.clone());
                     self.report.notified.push(notice);

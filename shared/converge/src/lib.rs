@@ -25,7 +25,7 @@ pub use world::{
     Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
-use agenda::{Agenda, Swept};
+use agenda::Agenda;
 use apply::Applied;
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
@@ -106,13 +106,7 @@ pub async fn converge<W: World>(
         left.longest = left.longest.max(Some(Span::between(began, world.now())));
         left.pages -= 1;
     }
-    let swept = agenda.swept().map(|swept| match swept {
-        Swept::To(image) => Some(image),
-        Swept::All => None,
-    });
-    if let Some(swept_to) = swept
-        && let Err(fault) = world.keep_sweep(swept_to).await
-    {
+    if let Err(fault) = agenda.keep_sweep(world).await {
         report.failed(FailureKind::Write, None, &fault);
         report.is_whole = false;
     }

@@ -46,9 +46,8 @@ fn several(
         report.add(first, Problem::NoHome);
     }
     let names: Vec<String> = declared.keys().cloned().collect();
-    let replicas: Vec<&String> =
-        declared.iter().filter(|(_, keys)| keys.value.replica_of.is_some()).map(|(name, _)| name).collect();
-    let replicas: Vec<String> = replicas.into_iter().cloned().collect();
+    let replicas = declared.iter().filter(|(_, keys)| keys.value.replica_of.is_some());
+    let replicas: Vec<String> = replicas.map(|(name, _)| name.clone()).collect();
     let mut read: Vec<DeclaredRegistry> = Vec::new();
     for (name, keys) in declared {
         let at = keys.referenced;

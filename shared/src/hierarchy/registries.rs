@@ -111,12 +111,17 @@ impl Registries {
     /// Returns the registry that answers at a host. The home account's registries in other Regions
     /// hold what ECR replicated there, whether or not the file names them.
     pub(super) fn at(&self, host: &Registry) -> Option<&DeclaredRegistry> {
+        let is_replica = || host.ecr().is_some_and(|ecr| ecr.account() == self.home.account());
+        self.declared_at(host).or_else(|| self.declared.first().filter(|_| is_replica()))
+    }
+
+    /// Returns the registry for which the file names a host.
+    fn declared_at(&self, host: &Registry) -> Option<&DeclaredRegistry> {
         let ecr = host.ecr();
         let is_it = |registry: &&DeclaredRegistry| {
             ecr.as_ref() == Some(&registry.host) || registry.aliases.contains(host)
         };
-        let replica = || ecr.as_ref().is_some_and(|ecr| ecr.account() == self.home.account());
-        self.declared.iter().find(is_it).or_else(|| self.declared.first().filter(|_| replica()))
+        self.declared.iter().find(is_it)
     }
 
     /// Returns the registry of an account and Region of which events tell.
@@ -141,10 +146,7 @@ impl Registries {
 
     /// Returns whether a host is that of a registry of the file.
     pub(super) fn has(&self, host: &Registry) -> bool {
-        let ecr = host.ecr();
-        self.declared
-            .iter()
-            .any(|registry| ecr.as_ref() == Some(&registry.host) || registry.aliases.contains(host))
+        self.declared_at(host).is_some()
     }
 
     /// Returns `repository:tag` at a host as images of the file have it; nothing elsewhere.
@@ -156,10 +158,7 @@ impl Registries {
 
     /// Returns what `repository:tag` in a pull-through cache is upstream.
     pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<Reference> {
-        let registry = self.declared.iter().find(|registry| {
-            host.ecr().as_ref() == Some(&registry.host) || registry.aliases.contains(host)
-        })?;
-        registry.upstream(path).as_deref().and_then(|name| name.parse().ok())
+        self.declared_at(host)?.upstream(path).as_deref().and_then(|name| name.parse().ok())
     }
 
     /// Returns whether the file allows an image of others to run.

@@ -1,6 +1,6 @@
 //! Whether the limits leave enough time to keep the deadlines, said before they are missed.
 //!
-//! It plays the builds through that the plan leads to: each starts when its parents have ended, a
+//! It takes the builds that the plan leads to: each starts when its parents have ended, a
 //! slot is free and the limit of the day allows it, the most urgent first. Nothing is waited for
 //! besides, neither a scan nor a person: what is late here is late in any case.
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::deadline::{KeepBy, latest_start};
 use super::decide::Decisions;
-use super::schedule::{Build, Schedule};
+use super::timetable::{Build, Timetable};
 use super::urgency::keep_by;
 use super::{Limit, decided, pipeline};
 use crate::facts::Facts;
@@ -42,21 +42,21 @@ pub fn shortfall(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Times
     let (context, _) = Context::resolved(hierarchy, facts, ceiling, now);
     let (attributions, decisions) = decided(&context);
     let keep_by = keep_by(&context, &attributions, &decisions);
-    let (schedule, images) = schedule(&context, &decisions, &keep_by);
+    let (timetable, images) = timetable(&context, &decisions, &keep_by);
     let unlimited = Limits { max_concurrent_builds: u32::MAX, max_starts_per_day: u32::MAX };
-    let lost: BTreeSet<usize> = schedule.late(unlimited).into_iter().map(|(build, _)| build).collect();
+    let lost: BTreeSet<usize> = timetable.late(unlimited).into_iter().map(|(build, _)| build).collect();
     let late = |limits: Limits| {
-        let mut late = schedule.late(limits);
+        let mut late = timetable.late(limits);
         late.retain(|(build, _)| !lost.contains(build));
         late
     };
     let limits = hierarchy.limits();
     let now_late = late(limits);
-    let (first, ends) = now_late.iter().min_by_key(|(build, _)| schedule.builds[*build].keep_by)?;
+    let (first, ends) = now_late.iter().min_by_key(|(build, _)| timetable.builds[*build].keep_by)?;
     Some(Shortfall {
         images: now_late.len(),
         first: images[*first].id.clone(),
-        keep_by: schedule.builds[*first].keep_by,
+        keep_by: timetable.builds[*first].keep_by,
         ends: *ends,
         raise: raised(limits, images.len(), |limits| late(limits).is_empty()),
     })
@@ -99,11 +99,11 @@ fn lowest(mut low: u32, mut high: u32, keeps: &dyn Fn(u32) -> bool) -> Option<u3
 
 /// Collects the builds that the plan leads to and that have a deadline, parents first: those that
 /// could start, and those below that can follow.
-fn schedule<'a>(
+fn timetable<'a>(
     context: &Context<'a>,
     decisions: &Decisions<'a>,
     keep_by: &KeepBy<'a>,
-) -> (Schedule, Vec<&'a Image>) {
+) -> (Timetable, Vec<&'a Image>) {
     let usual = usual_times(context);
     let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
     let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
@@ -137,7 +137,7 @@ fn schedule<'a>(
     let claimed_at = |id| context.record(id).claim.as_ref().map_or(context.now, |claim| claim.claimed_at);
     let taken = running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect();
     let started_today = context.facts.slots.started_today;
-    (Schedule { builds, now: context.now, taken, started_today }, images)
+    (Timetable { builds, now: context.now, taken, started_today }, images)
 }
 
 /// Returns how long builds take: each as long as its image's last one. Without one it takes the

@@ -23,9 +23,9 @@ mod reasons;
 mod recheck;
 mod record;
 mod retry;
-mod schedule;
 mod slots;
 mod start;
+mod timetable;
 mod tried;
 mod unknown;
 mod unknowns;
@@ -109,13 +109,12 @@ pub fn plan(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp)
     let running: Vec<&ImageId> = facts.slots.held_by.iter().filter(is_running).collect();
     let mut due = urgency::due(&context, &attributions, &decisions);
     let keep_by = urgency::keep_by(&context, &attributions, &decisions);
-    let ready = order::order(&context, (&due, &keep_by), &mut decisions, &running);
+    let starting = order::order(&context, (&due, &keep_by), &mut decisions, &running);
 
-    for (image, due) in ready {
+    for order::Starting { image, due, keeps_deadline } in starting {
         let reasons =
             decisions.get(&image.id).map(|decision| decision.reasons.as_slice()).unwrap_or_default();
         let start = make_start::start(&context, image, reasons, due);
-        let keeps_deadline = deadline::must_start_today(&context, image, reasons, &keep_by);
         plan.starts.extend(start.map(|start| Start { keeps_deadline, ..start }));
     }
     plan.records = record::changed(&context, &attributions, &decisions);

@@ -17,6 +17,14 @@ use crate::image::ImageId;
 use crate::record::Ready;
 use crate::time::Timestamp;
 
+/// An image that starts.
+pub(super) struct Starting<'a> {
+    pub(super) image: &'a Image,
+    pub(super) due: Timestamp,
+    /// Whether it would miss its deadline tomorrow.
+    pub(super) keeps_deadline: bool,
+}
+
 /// Orders the images that could start, most urgent first, and holds those for which no slot is
 /// left.
 ///
@@ -28,7 +36,7 @@ pub(super) fn order<'a>(
     (due_of, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
     decisions: &mut Decisions<'a>,
     running: &[&'a ImageId],
-) -> Vec<(&'a Image, Timestamp)> {
+) -> Vec<Starting<'a>> {
     let due = |image: &Image| due_of.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
@@ -66,7 +74,12 @@ pub(super) fn order<'a>(
         })
         .collect();
     hold(decisions, &limited);
-    starting.into_iter().map(|image| (image, due(image).unwrap_or(context.now))).collect()
+    let starting = starting.into_iter().map(|image| Starting {
+        image,
+        due: due(image).unwrap_or(context.now),
+        keeps_deadline: exempt.contains(&image.id),
+    });
+    starting.collect()
 }
 
 /// Returns until when a limit holds an image at most: the day ends, or a build gives its slot back.

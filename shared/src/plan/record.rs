@@ -11,6 +11,7 @@ use super::pipeline;
 use super::recheck;
 use super::unread::all_unread;
 use super::{Cause, Hold};
+use crate::facts::Version;
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::policy::Mode;
@@ -59,10 +60,7 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     let lacks_scan = awaits_scan || attribution.is_some_and(|b| b.scan_is_overdue);
     record.scan_awaited_since = lacks_scan.then(|| record.scan_awaited_since.unwrap_or(context.now));
     record.waiting_since = (waits && !in_flight).then(|| record.waiting_since.unwrap_or(context.now));
-    if context
-        .current(id)
-        .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
-    {
+    if is_scanned(context, id) {
         // The record changes only if every platform has a scan. Otherwise a platform that could not
         // be read would reset the times when findings were first seen.
         record.seen =
@@ -81,8 +79,9 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     record.carriers = carriers(context, decision.image, attribution);
     let is_awaited = attribution.is_some_and(|attribution| attribution.is_awaited);
     let scanned_at = scanned_at(context, decision.image);
-    record.awaited_after = record.awaited_after.filter(|after| scanned_at <= *after);
-    record.awaited_after = record.awaited_after.or_else(|| is_awaited.then_some(scanned_at));
+    let still = record.awaited_after.filter(|after| scanned_at <= *after);
+    let is_scan_there = still.is_none() && record.awaited_after.is_some();
+    record.awaited_after = still.or_else(|| is_awaited.then_some(scanned_at));
     let nothing = BTreeSet::new();
     let unscanned = attribution.map_or(&nothing, |attribution| &attribution.unscanned);
     let mut awaited = unscanned.clone();
@@ -91,7 +90,7 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
     }
     let unread = all_unread(context, decision.image, &awaited);
     record.unread_since = (!unread.is_empty()).then(|| record.unread_since.unwrap_or(context.now));
-    record.rolling = rolling(context, decision.image, attribution, &record);
+    record.rolling = rolling(context, decision.image, attribution, (&record, is_scan_there));
     record.ready.clone_from(&decision.ready);
     // A tick looks at an image that follows a moving ancestor, so that it sees the end of that
     // move. Otherwise the wait would not end, and the next one would begin too early.
@@ -131,10 +130,13 @@ fn carriers(
 /// Whether all is known about what a carrier carries, or it left the hierarchy. A new version is
 /// not scanned at once.
 fn is_seen(context: &Context<'_>, carrier: &ImageId) -> bool {
-    context.hierarchy.image(carrier).is_err()
-        || context
-            .current(carrier)
-            .is_some_and(|version| version.platforms.values().all(|m| m.scan.completed_at().is_some()))
+    context.hierarchy.image(carrier).is_err() || is_scanned(context, carrier)
+}
+
+/// Whether every platform of the current version has a completed scan.
+fn is_scanned(context: &Context<'_>, id: &ImageId) -> bool {
+    let is_complete = |version: &Version| version.platforms.values().all(|m| m.scan.completed_at().is_some());
+    context.current(id).is_some_and(is_complete)
 }
 
 /// Returns which children must still be looked at. The walk over them begins when the image
@@ -143,27 +145,28 @@ fn rolling(
     context: &Context<'_>,
     image: &Image,
     attribution: Option<&Attribution<'_>>,
-    after: &Record,
+    (after, is_scan_there): (&Record, bool),
 ) -> Option<Rolling> {
     let read = &context.facts_of(&image.id)?.record;
-    let is_settled = after.moving_since.is_none();
-    let settles = is_settled && read.moving_since.is_some();
-    let changes = is_settled && read.current.is_some() && read.current != after.current;
-    let scanned_at = scanned_at(context, image);
-    let is_scanned = read.awaited_after.is_some_and(|after| scanned_at > after);
     let carries =
         |id: &ImageId| attribution.is_some_and(|of| of.carriers.values().any(|all| all.contains(id)));
     let none_carries =
         !read.carriers.is_empty() && read.carriers.iter().all(|id| is_seen(context, id) && !carries(id));
     let is_gone = none_carries || read.seen.keys().any(|finding| !after.seen.contains_key(finding));
+    let is_readable = read.unread_since.is_some() && after.unread_since.is_none();
+    let ends = (is_gone || is_scan_there || is_readable) && read.rolling.is_none();
+    let settles = read.moving_since.is_some();
+    let changes = read.current.is_some() && read.current != after.current;
+    let begins = after.moving_since.is_none() && (settles || changes || ends);
+    if !begins && read.rolling.is_none() {
+        return None;
+    }
     // Children in scope are decided about in this very plan.
     let is_decided = |id: &ImageId| context.facts_of(id).is_some() && !context.facts.carriers.contains(id);
     if context.hierarchy.children(&image.id).all(|child| is_decided(&child.image.id)) {
         return None;
     }
-    let is_readable = read.unread_since.is_some() && after.unread_since.is_none();
-    let ends = is_settled && (is_gone || is_scanned || is_readable) && read.rolling.is_none();
-    if settles || changes || ends {
+    if begins {
         let since = read.rolling.as_ref().map_or(context.now, |rolling| rolling.since);
         return Some(Rolling { since, after: None });
     }

@@ -29,7 +29,7 @@ pub(super) fn returned(context: &Context<'_>) -> BTreeSet<ImageId> {
         let ended = failures.as_ref().map(|failures| (failures.ended, failures.last));
         had_claim && claim.is_none() && ended == Some((Ended::AtLimit, context.now))
     };
-    context.images().filter(is_limited).map(|image| image.id.clone()).collect()
+    context.decided().filter(is_limited).map(|image| image.id.clone()).collect()
 }
 
 fn has_ended(context: &Context<'_>, image: &Image) -> bool {

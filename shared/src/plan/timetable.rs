@@ -1,4 +1,4 @@
-//! Plays builds through under limits.
+//! Says when builds end under limits.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -24,7 +24,7 @@ pub(super) struct Build {
 
 /// The builds to come, parents first, and what is taken already.
 #[derive(Debug, Clone)]
-pub(super) struct Schedule {
+pub(super) struct Timetable {
     pub(super) builds: Vec<Build>,
     pub(super) now: Timestamp,
     /// When each slot that is taken now is free.
@@ -32,7 +32,7 @@ pub(super) struct Schedule {
     pub(super) started_today: u32,
 }
 
-impl Schedule {
+impl Timetable {
     /// Returns the builds that end after their deadline under these limits, and when each ends.
     pub(super) fn late(&self, limits: Limits) -> Vec<(usize, Timestamp)> {
         let ends = self.ends(limits).into_iter().enumerate();
@@ -131,17 +131,17 @@ mod tests {
     }
 
     /// Looks at every hour: what ends, what is ready, and who takes the free slots.
-    fn hour_by_hour(schedule: &Schedule, limits: Limits) -> Vec<Timestamp> {
-        let builds = &schedule.builds;
+    fn hour_by_hour(timetable: &Timetable, limits: Limits) -> Vec<Timestamp> {
+        let builds = &timetable.builds;
         let mut ends: Vec<Option<Timestamp>> = vec![None; builds.len()];
-        let mut started = BTreeMap::from([(0, schedule.started_today)]);
+        let mut started = BTreeMap::from([(0, timetable.started_today)]);
         for hour in 0_i64.. {
             if ends.iter().all(Option::is_some) {
                 break;
             }
             loop {
                 let runs = ends.iter().flatten().filter(|end| **end > at(hour)).count();
-                let taken = schedule.taken.iter().filter(|end| **end > at(hour)).count();
+                let taken = timetable.taken.iter().filter(|end| **end > at(hour)).count();
                 let today = started.entry(hour / 24).or_default();
                 let midnight = at((hour / 24 + 1) * 24);
                 let parents_ended = |build: usize| {
@@ -170,9 +170,9 @@ mod tests {
             builds in builds(), taken in prop::collection::vec(0_i64..20, 0..3), slots in 1_u32..4, starts in 1_u32..4, started_today in 0_u32..4
         ) {
             let taken: Vec<Timestamp> = taken.into_iter().map(at).collect();
-            let schedule = Schedule { builds, now: at(0), taken, started_today };
+            let timetable = Timetable { builds, now: at(0), taken, started_today };
             let limits = Limits { max_concurrent_builds: slots, max_starts_per_day: starts };
-            prop_assert_eq!(schedule.ends(limits), hour_by_hour(&schedule, limits));
+            prop_assert_eq!(timetable.ends(limits), hour_by_hour(&timetable, limits));
         }
     }
 }
