@@ -14,6 +14,7 @@ use crate::image::{Digest, ImageId, Platform, Tag};
 use crate::record::Record;
 use crate::time::Timestamp;
 use crate::unread::Unread;
+use crate::upstream::{Cached, Tracked};
 
 /// One platform's manifest of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -454,6 +455,13 @@ pub struct Facts {
     /// Whether the deployment sends notifications to a listener.
     #[serde(default)]
     pub has_listener: bool,
+    /// What is known of the upstream tags that the images are built on, by their references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstreams: BTreeMap<ImageId, Tracked>,
+    /// What pull-through caches hold for those tags that moved a short time ago, by the caches' own
+    /// `repository:tag`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caches: BTreeMap<ImageId, Cached>,
     /// What CodePipeline answered about each pipeline, by the image that the pipeline builds.
     ///
     /// Patchwave asks only about the pipelines of images that would start. A pipeline that is

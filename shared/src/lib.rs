@@ -30,6 +30,7 @@ pub mod table;
 pub mod time;
 pub mod trigger;
 pub mod unread;
+pub mod upstream;
 
 /// Whether a value is left out of JSON, because it is what its absence means.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

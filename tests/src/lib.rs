@@ -32,3 +32,4 @@ pub mod runtime;
 pub mod scanner;
 pub mod schedules;
 pub mod traffic;
+pub mod upstream;

@@ -24,6 +24,7 @@ pub mod settings;
 pub mod survey;
 mod telemetry;
 mod time;
+mod upstream;
 mod world;
 
 #[cfg(test)]

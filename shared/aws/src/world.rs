@@ -8,15 +8,17 @@ use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Repository};
 use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave::upstream::{Cached, Described, Tracked};
 use patchwave_converge::{
-    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Asked, CachedTag, Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
+    Upstreams as KeptUpstreams, World,
 };
 
 use crate::clients::Clients;
@@ -27,6 +29,7 @@ use crate::eventbridge::Bus;
 use crate::registries::{Connected, Registries};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
+use crate::upstream::Upstreams;
 
 /// The registries and their scanners, the pipelines, the ledger and the clock.
 #[derive(Debug, Clone)]
@@ -36,6 +39,7 @@ pub struct AwsWorld {
     ledger: Ledger,
     bus: Option<Bus>,
     ticks: Option<Scheduler>,
+    upstreams: Upstreams,
 }
 
 impl AwsWorld {
@@ -53,6 +57,7 @@ impl AwsWorld {
             registries: Registries::new(clients, hierarchy, cache),
             pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
+            upstreams: Upstreams::new(clients.of_others(), clients, hierarchy.upstreams()),
         }
     }
 
@@ -272,6 +277,31 @@ impl World for AwsWorld {
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.registries.of(repository).await?.images.request_scan(repository, manifest).await
+    }
+
+    async fn upstreams(&self) -> Result<KeptUpstreams, Fault> {
+        self.ledger.upstreams().await
+    }
+
+    async fn upstream_tags(&self, tags: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Tracked>, Fault> {
+        self.ledger.upstream_tags(tags).await
+    }
+
+    async fn keep_upstreams(&self, changed: &KeptUpstreams) -> Result<(), Fault> {
+        self.ledger.keep_upstreams(changed).await
+    }
+
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        Box::pin(self.upstreams.digest(tag, self.now())).await
+    }
+
+    async fn upstream_manifest(&self, tag: &Reference, digest: &Digest) -> Asked<Option<Described>> {
+        Box::pin(self.upstreams.describe(tag, digest, self.now())).await
+    }
+
+    async fn cached(&self, wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
+        let ask = async |of: &Connected, wanted: &BTreeSet<CachedTag>| of.images.cached(wanted).await;
+        self.registries.ask(wanted, |(repository, _)| repository, ask).await
     }
 }
 

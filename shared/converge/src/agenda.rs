@@ -89,6 +89,13 @@ impl<'h> Agenda<'h> {
         }
     }
 
+    /// Adds images to look at first.
+    pub(crate) fn name(&mut self, images: &BTreeSet<ImageId>) {
+        for image in images.iter().rev().filter(|image| !self.named.contains(image)).collect::<Vec<_>>() {
+            self.named.push_front(image.clone());
+        }
+    }
+
     /// Returns what to look at next, or nothing if all is done. The first look is always made: it
     /// gives back the slots of images that left the hierarchy.
     pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {

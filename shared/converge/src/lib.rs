@@ -13,6 +13,7 @@ mod observe_page;
 mod report;
 mod scope;
 mod stuck;
+mod upstream;
 mod world;
 
 pub use apply::LEASE;
@@ -21,6 +22,7 @@ pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
 pub use report::{Failure, FailureKind, Held, Report, Started};
 pub use stuck::{StuckSlot, stuck_slots};
+pub use upstream::{Asked, CachedTag, Upstreams};
 pub use world::{
     Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
@@ -80,6 +82,8 @@ pub async fn converge<W: World>(
 ) -> Result<Report, Fault> {
     let mut agenda = Agenda::new(hierarchy, triggers, settings.budget);
     let mut report = Report { trigger: triggers.to_vec(), is_whole: true, ..Report::default() };
+    let moved = watch(world, hierarchy, triggers, &mut report).await;
+    agenda.name(&moved.images);
     let mut recheck_at: Option<Timestamp> = None;
     let Budget { deadline, pages, .. } = settings.budget;
     let mut left = Left { deadline, longest: None, pages: pages.max(1) };
@@ -110,6 +114,12 @@ pub async fn converge<W: World>(
         report.failed(FailureKind::Write, None, &fault);
         report.is_whole = false;
     }
+    if report.is_whole
+        && let Err(fault) = moved.planned(world).await
+    {
+        // The next tick plans them again.
+        report.failed(FailureKind::Write, None, &fault);
+    }
     let soon = agenda.next_due.filter(|at| *at < TICK.after(world.now()));
     if let Some(at) = recheck_at.into_iter().chain(soon).min()
         && let Err(fault) = world.recheck(at).await
@@ -118,6 +128,23 @@ pub async fn converge<W: World>(
         report.failed(FailureKind::Schedule, None, &fault);
     }
     Ok(report)
+}
+
+/// Asks at a tick whether upstream tags moved. If the ledger does not answer, the pass is made
+/// without.
+async fn watch<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    triggers: &[Trigger],
+    report: &mut Report,
+) -> upstream::Moved {
+    if !triggers.contains(&Trigger::Tick) {
+        return upstream::Moved::default();
+    }
+    upstream::watch(world, hierarchy).await.unwrap_or_else(|fault| {
+        report.failed(FailureKind::Read, None, &fault);
+        upstream::Moved::default()
+    })
 }
 
 /// What is left of a budget.

@@ -41,6 +41,7 @@ mod state;
 mod state_fingerprint;
 mod tally;
 mod truth;
+mod upstream;
 mod wave;
 mod world;
 
@@ -61,5 +62,6 @@ pub use scenario::{Runner, Scenario, ScenarioError};
 pub use simulation::{Broken, Simulation};
 pub use size::Size;
 pub use tally::{Baseline, Run, Tally};
+pub use upstream::{Rival, UpstreamMonth, UpstreamRequests, Watched};
 pub use wave::{Wave, Waved};
 pub use world::SimulatedWorld;

@@ -83,6 +83,11 @@ pub struct Requests {
     pub build_minutes: u64,
     /// Workloads that changed to another version.
     pub rollouts: u64,
+    /// Halves of a read unit, and write units, for upstream tags.
+    #[serde(skip)]
+    pub upstream_half_read_units: u64,
+    #[serde(skip)]
+    pub upstream_write_units: u64,
 }
 
 /// What a function handled.
@@ -130,6 +135,20 @@ impl Requests {
     /// Adds an eventually consistent query of the index.
     pub(crate) fn query(&mut self, bytes: u64) {
         self.half_read_units += units(bytes, READ);
+    }
+
+    /// Adds a query of all upstream tags, or a read of some.
+    pub(crate) fn read_upstreams(&mut self, bytes: impl Iterator<Item = u64>, is_query: bool) {
+        // A query counts its items together, and a read each of them.
+        self.upstream_half_read_units += match is_query {
+            true => 2 * units(bytes.sum(), READ),
+            false => bytes.map(|bytes| 2 * units(bytes, READ)).sum(),
+        };
+    }
+
+    /// Adds writes of upstream tags and hosts.
+    pub(crate) fn keep_upstreams(&mut self, bytes: impl Iterator<Item = u64>) {
+        self.upstream_write_units += bytes.map(|bytes| units(bytes, WRITE)).sum::<u64>();
     }
 
     /// Adds a write of a record, and its change of the index.

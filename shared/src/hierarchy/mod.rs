@@ -50,4 +50,5 @@ pub use query::{Direction, Query};
 pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Registries};
 pub use schema::json_schema;
 pub use set::ImageSet;
+pub use upstream::{UpstreamParent, Upstreams};
 pub use warning::{Advice, Warning};

@@ -156,9 +156,12 @@ impl Registries {
         Some(if own { path.to_owned() } else { format!("{}/{path}", registry.host) })
     }
 
-    /// Returns what `repository:tag` in a pull-through cache is upstream.
-    pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<Reference> {
-        self.declared_at(host)?.upstream(path).as_deref().and_then(|name| name.parse().ok())
+    /// Returns what `repository:tag` in a pull-through cache is upstream, and the cache's repository.
+    pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<(Reference, Option<Repository>)> {
+        let registry = self.declared_at(host)?;
+        let upstream = registry.upstream(path)?.parse().ok()?;
+        let name = path.split(['@', ':']).next().and_then(|name| name.parse().ok());
+        Some((upstream, name.map(|name| self.repository(registry, &name))))
     }
 
     /// Returns whether the file allows an image of others to run.

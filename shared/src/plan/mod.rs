@@ -30,6 +30,7 @@ mod tried;
 mod unknown;
 mod unknowns;
 mod unread;
+mod upstream;
 mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,4 +20,5 @@ mod retry;
 mod slots;
 mod starts;
 mod unread;
+mod upstream;
 mod walk;

@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     /// Reads a whole partition, except for items that are gone and kept only for people.
-    async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
+    pub(super) async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
         let call = self.client.query().table_name(&self.table).consistent_read(true);
         let mut pages = call
             .key_condition_expression("#pk = :pk")
@@ -188,7 +188,7 @@ fn is_there(item: &Item) -> bool {
     !item.contains_key(table::EXPIRES_AT)
 }
 
-fn state_of<T: DeserializeOwned>(operation: &str, item: &Item) -> Result<T, Fault> {
+pub(super) fn state_of<T: DeserializeOwned>(operation: &str, item: &Item) -> Result<T, Fault> {
     let json = item.get(table::STATE).and_then(|value: &AttributeValue| value.as_s().ok());
     let json = json.ok_or_else(|| malformed(operation, item, table::STATE))?;
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))

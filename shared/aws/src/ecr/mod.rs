@@ -7,6 +7,7 @@
 mod cache;
 mod config;
 mod configuration;
+mod pull_through;
 mod read;
 mod scan;
 

@@ -29,6 +29,7 @@ use crate::registry::{Pushed, Registry};
 use crate::requests::Requests;
 use crate::scanner::Scanner;
 use crate::truth::Truth;
+use crate::upstream::Registries;
 
 /// Everything that changes.
 #[derive(Debug, Clone)]
@@ -59,6 +60,7 @@ pub(crate) struct State {
     pub(crate) truth: Truth,
     /// What people are going to do at moments of a build.
     pub(crate) anchored: Anchored,
+    pub(crate) upstreams: Registries,
 }
 
 impl State {
@@ -84,6 +86,7 @@ impl State {
             checker: Checker::default(),
             truth: Truth::default(),
             anchored: Anchored::default(),
+            upstreams: Registries::default(),
         }
     }
 
