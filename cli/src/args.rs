@@ -72,6 +72,9 @@ pub(crate) enum Verb {
     /// Check whether an ECR lifecycle policy would delete images in use
     #[command(after_help = examples::LIFECYCLE)]
     Lifecycle(Lifecycle),
+    /// Show which upstream images are built on, and where a copy of each lies or could
+    #[command(after_help = examples::MIRROR)]
+    Mirror(Mirror),
     /// Show which builds would start now, and what holds the others
     #[command(after_help = examples::PLAN)]
     Plan(Plan),
@@ -113,6 +116,7 @@ impl Verb {
             Self::Impact(_) => "impact",
             Self::Inventory(_) => "inventory",
             Self::Lifecycle(_) => "lifecycle",
+            Self::Mirror(_) => "mirror",
             Self::Plan(_) => "plan",
             Self::Why(_) => "why",
             Self::Requests(_) => "requests",
@@ -288,6 +292,16 @@ pub(crate) struct Lifecycle {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Mirror {
+    /// Print the plan; Patchwave copies nothing itself
+    #[arg(long, required = true)]
+    pub(crate) plan: bool,
+    /// A snapshot of facts, to name the caches that lag: what `facts` prints
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
@@ -309,6 +323,9 @@ pub(crate) struct Requests {
     /// How many builds of application images people push a day
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) commits_a_day: u32,
+    /// How many upstream tags are watched, instead of those of the hierarchy
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(crate) upstream_tags: Option<u32>,
     /// How many fixable vulnerabilities are found in base and platform images in thirty days
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) vulnerabilities_a_month: u32,

@@ -52,6 +52,13 @@ Examples:
   patchwave inventory --format json > running.json
   patchwave lifecycle policy.json --images images.json --running running.json";
 
+pub(crate) const MIRROR: &str = "\
+This verb copies nothing. It exits with 1 if a cache lags.
+
+Examples:
+  patchwave mirror --plan --hierarchy hierarchy.yaml
+  patchwave facts | patchwave mirror --plan --facts -";
+
 pub(crate) const PLAN: &str = "\
 This verb starts nothing.
 
@@ -71,6 +78,7 @@ Without --hierarchy, the demo's hierarchy is simulated.
 Examples:
   patchwave requests
   patchwave requests --hierarchy hierarchy.yaml --commits-a-day 100
+  patchwave requests --upstream-tags 60
   patchwave requests --days 7 --format json";
 
 pub(crate) const SIMULATE: &str = "\

@@ -17,6 +17,7 @@ mod input;
 mod intervene;
 mod inventory;
 mod lifecycle;
+mod mirror;
 mod output;
 mod plan;
 mod progress;
@@ -93,6 +94,7 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Impact(options) => impact::run(args, options),
         Verb::Inventory(options) => inventory::run(args, options),
         Verb::Lifecycle(options) => lifecycle::run(args, options),
+        Verb::Mirror(options) => mirror::run(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Why(options) => why::run(args, options),
         Verb::Requests(options) => requests::run(args, options),

@@ -22,6 +22,9 @@ ENFORCING_ONLY = {"codepipeline:StartPipelineExecution"}
 # Only a stack that knows its organisation may.
 MEMBERS_ONLY = {"sts:AssumeRole"}
 
+# Only a stack that is told the secrets may.
+SECRETS_ONLY = {"secretsmanager:GetSecretValue"}
+
 # The actions that take no resource, so that a policy must say "*".
 WITHOUT_RESOURCE = {
     "batch:DescribeJobDefinitions",
@@ -93,7 +96,7 @@ def test_an_enforcing_function_may_do_what_its_code_does(enforcing, function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_an_observing_function_cannot_start_anything(observing, function):
-    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY - MEMBERS_ONLY
+    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY - MEMBERS_ONLY - SECRETS_ONLY
     assert allowed(observing, f"{function}Role") == needed
     assert ENFORCING_ONLY <= actions_of(FUNCTIONS[function])
 
@@ -142,6 +145,7 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
     assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-start"]
+    assert where["secretsmanager:GetSecretValue"] == ["arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf"]
     assert where["scheduler:GetSchedule"] == [enforcing.arn("Tick")]
     assert where["scheduler:CreateSchedule"] == [f"arn:aws:scheduler:{account}:schedule/enforcing/*"]
     assert where["iam:PassRole"] == [enforcing.arn("SchedulerRole")]

@@ -220,11 +220,6 @@ impl Key {
         Self::new(UPSTREAMS, format!("{UPSTREAM_HOST}{host}"))
     }
 
-    /// Returns the partition that holds all upstream tags and registries.
-    pub const fn upstreams() -> &'static str {
-        UPSTREAMS
-    }
-
     /// Returns the upstream tag whose item has this sort key.
     pub fn tag_of(sort: &str) -> Option<ImageId> {
         sort.strip_prefix(UPSTREAM_TAG)?.parse().ok()

@@ -148,7 +148,7 @@ fn token(stored: &mut Stored, password: Option<&str>, authorization: Option<&str
         return StatusCode::UNAUTHORIZED.into_response();
     }
     stored.tokens += 1;
-    axum::Json(json!({ "token": format!("t{}", stored.tokens), "expires_in": 300 })).into_response()
+    json!({ "token": format!("t{}", stored.tokens), "expires_in": 300 }).to_string().into_response()
 }
 
 fn manifest(
@@ -171,7 +171,7 @@ fn manifest(
     let tagged = stored.tags.get(&format!("{repository}:{name}")).map_or(name, String::as_str);
     let Some(document) = stored.manifests.get(tagged) else {
         let errors = json!({ "errors": [{ "code": "MANIFEST_UNKNOWN", "message": "manifest unknown" }] });
-        return (StatusCode::NOT_FOUND, axum::Json(errors)).into_response();
+        return (StatusCode::NOT_FOUND, errors.to_string()).into_response();
     };
     let mut response = match asks {
         Asks::Head => StatusCode::OK.into_response(),

@@ -8,14 +8,14 @@ use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Reference, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
-use patchwave::upstream::{Cached, Described, Tracked};
+use patchwave::upstream::{Cached, Described};
 use patchwave_converge::{
     Asked, CachedTag, Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
     Upstreams as KeptUpstreams, World,
@@ -279,12 +279,12 @@ impl World for AwsWorld {
         self.registries.of(repository).await?.images.request_scan(repository, manifest).await
     }
 
-    async fn upstreams(&self) -> Result<KeptUpstreams, Fault> {
-        self.ledger.upstreams().await
-    }
-
-    async fn upstream_tags(&self, tags: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Tracked>, Fault> {
-        self.ledger.upstream_tags(tags).await
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<KeptUpstreams, Fault> {
+        self.ledger.upstreams(tags, hosts).await
     }
 
     async fn keep_upstreams(&self, changed: &KeptUpstreams) -> Result<(), Fault> {

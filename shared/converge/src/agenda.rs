@@ -218,6 +218,11 @@ impl<'h> Agenda<'h> {
         }
     }
 
+    /// Returns whether it names the images of a sweep.
+    pub(crate) fn is_sweep(&self) -> bool {
+        self.sweep.is_some()
+    }
+
     /// Returns whether the images that a page left are looked at again.
     pub(crate) fn tries_again(&self) -> bool {
         !self.again.is_empty()

@@ -179,6 +179,9 @@ async fn make_page<W: World>(
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut applied = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
     agenda.note(&applied);
+    if agenda.is_sweep() {
+        applied.report.doubts.extend(upstream::silent(hierarchy, &facts));
+    }
     if agenda.tries_again() {
         // Whoever wrote first planned with newer facts. This look is made again with those.
         applied.report.is_whole = true;
@@ -196,6 +199,7 @@ async fn make_page<W: World>(
 pub async fn snapshot<W: World>(world: &W, hierarchy: &Hierarchy, mode: Mode) -> Result<Facts, Fault> {
     let everything = hierarchy.images().map(|image| image.id.clone()).collect();
     let mut facts = observe(world, hierarchy, &everything).await?;
+    upstream::add_all_caches(world, hierarchy, &mut facts).await;
     // The reader of the snapshot plans again. This plan only finds the pipelines to ask about.
     let _ = plan_with_pipelines(world, hierarchy, &mut facts, mode).await;
     Ok(facts)

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchwave::facts::Facts;
 use patchwave::hierarchy::{Hierarchy, Image, UpstreamParent};
 use patchwave::image::{Digest, ImageId, Reference, Registry, Repository, Tag};
 use patchwave::time::{Span, Timestamp};
@@ -19,6 +20,8 @@ use crate::world::{Fault, FaultKind, World};
 const MOST_TAGS: usize = 200;
 /// How long one pass asks. The rest is due at the next tick.
 const LONGEST: Span = Span::seconds(45);
+/// Longer than any tag has been watched.
+const EVER: Span = Span::days(3_650);
 /// The platforms of the widest official images are two dozen, and an item has room for sixty.
 const MOST_PLATFORMS: usize = 60;
 
@@ -79,8 +82,9 @@ pub(crate) async fn watch<W: World>(world: &W, hierarchy: &Hierarchy) -> Result<
     if watched.is_empty() {
         return Ok(Moved::default());
     }
-    let Upstreams { mut tags, mut hosts } = world.upstreams().await?;
-    tags.retain(|tag, _| watched.contains_key(tag));
+    let hosts = watched.values().map(|(reference, _)| reference.registry.clone()).collect();
+    let Upstreams { mut tags, mut hosts } =
+        world.upstreams(&watched.keys().cloned().collect(), &hosts).await?;
     let began = world.now();
     let mut changed = Upstreams::default();
     for (id, reference) in due(&watched, &tags, began) {
@@ -188,20 +192,38 @@ pub(crate) async fn add_upstreams<W: World>(
     world: &W,
     images: &[&Image],
     hierarchy: &Hierarchy,
-    facts: &mut patchwave::facts::Facts,
+    facts: &mut Facts,
 ) -> Result<(), Fault> {
     let parents: Vec<UpstreamParent<'_>> =
         images.iter().flat_map(|image| hierarchy.upstream_parents(image)).collect();
     if parents.is_empty() {
         return Ok(());
     }
-    facts.upstreams = world.upstream_tags(&parents.iter().map(|parent| parent.id.clone()).collect()).await?;
+    let tags = parents.iter().map(|parent| parent.id.clone()).collect();
+    facts.upstreams = world.upstreams(&tags, &BTreeSet::new()).await?.tags;
+    add_caches(world, &parents, CACHE_AGE, facts).await;
+    Ok(())
+}
+
+/// Adds what caches hold for all tags that moved since Patchwave first read them.
+pub(crate) async fn add_all_caches<W: World>(world: &W, hierarchy: &Hierarchy, facts: &mut Facts) {
+    let parents: Vec<UpstreamParent<'_>> =
+        hierarchy.images().flat_map(|image| hierarchy.upstream_parents(image)).collect();
+    add_caches(world, &parents, EVER, facts).await;
+}
+
+async fn add_caches<W: World>(
+    world: &W,
+    parents: &[UpstreamParent<'_>],
+    moved_within: Span,
+    facts: &mut Facts,
+) {
     let now = facts.observed_at;
     let mut wanted: BTreeMap<CachedTag, ImageId> = BTreeMap::new();
-    for parent in &parents {
+    for parent in parents {
         let moved = facts.upstreams.get(&parent.id).filter(|tag| tag.contents.len() > 1);
-        let moved =
-            moved.and_then(Tracked::current).is_some_and(|current| CACHE_AGE.after(current.since) > now);
+        let moved = moved.and_then(Tracked::current);
+        let moved = moved.is_some_and(|current| moved_within.after(current.since) > now);
         if let (true, Some(cache), Some(tag), Some(on)) =
             (moved, parent.cache, &parent.reference.tag, parent.cached_as())
         {
@@ -209,7 +231,7 @@ pub(crate) async fn add_upstreams<W: World>(
         }
     }
     if wanted.is_empty() {
-        return Ok(());
+        return;
     }
     let mut held = world.cached(&wanted.keys().cloned().collect()).await;
     for (at, on) in wanted {
@@ -220,5 +242,16 @@ pub(crate) async fn add_upstreams<W: World>(
         };
         facts.caches.insert(on, answer);
     }
-    Ok(())
+}
+
+/// Names the upstream tags that have not moved for long, each with an image that is built on it.
+pub(crate) fn silent(hierarchy: &Hierarchy, facts: &Facts) -> BTreeSet<String> {
+    let images = facts.images.keys().filter_map(|id| hierarchy.image(id).ok());
+    let silent = images.flat_map(|image| {
+        let tags = patchwave::upstream::silent(hierarchy, facts, image, facts.observed_at);
+        tags.into_iter().map(move |(tag, since)| {
+            format!("{tag} has not moved since {since:.0}: check whether it is supported, for {}", image.id)
+        })
+    });
+    silent.collect()
 }

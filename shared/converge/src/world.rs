@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::{Deployments, Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
-use patchwave::image::{Digest, ImageId, Reference, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave::unread::Unread;
-use patchwave::upstream::{Cached, Described, Tracked};
+use patchwave::upstream::{Cached, Described};
 use serde::{Deserialize, Serialize};
 
 use crate::upstream::{Asked, CachedTag, Upstreams};
@@ -284,15 +284,14 @@ pub trait World {
     /// Requests a scan of a platform manifest.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault>;
 
-    /// Reads what is kept of all upstream tags and hosts. A world without upstream registries keeps
-    /// nothing.
-    async fn upstreams(&self) -> Result<Upstreams, Fault> {
+    /// Reads what is kept of these upstream tags and hosts. Those of which nothing is kept are left
+    /// out. A world without upstream registries keeps nothing.
+    async fn upstreams(
+        &self,
+        _tags: &BTreeSet<ImageId>,
+        _hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
         Ok(Upstreams::default())
-    }
-
-    /// Reads what is kept of these upstream tags. A tag that was never read is left out.
-    async fn upstream_tags(&self, _tags: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Tracked>, Fault> {
-        Ok(BTreeMap::new())
     }
 
     /// Writes what is known of upstream tags and hosts. The last write wins: a tag that two passes
@@ -312,7 +311,8 @@ pub trait World {
         not_connected(tag)
     }
 
-    /// Reads what pull-through caches hold for these tags. This is no pull, so it refreshes nothing.
+    /// Reads what pull-through caches hold for these tags. This is no pull, so it refreshes
+    /// nothing.
     async fn cached(&self, _wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
         BTreeMap::new()
     }

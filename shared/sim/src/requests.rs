@@ -137,13 +137,12 @@ impl Requests {
         self.half_read_units += units(bytes, READ);
     }
 
-    /// Adds a query of all upstream tags, or a read of some.
-    pub(crate) fn read_upstreams(&mut self, bytes: impl Iterator<Item = u64>, is_query: bool) {
-        // A query counts its items together, and a read each of them.
-        self.upstream_half_read_units += match is_query {
-            true => 2 * units(bytes.sum(), READ),
-            false => bytes.map(|bytes| 2 * units(bytes, READ)).sum(),
-        };
+    /// Adds consistent reads of so many upstream tags and hosts. Those that are there have these
+    /// bytes.
+    pub(crate) fn read_upstreams(&mut self, bytes: impl Iterator<Item = u64>, asked: usize) {
+        let there: Vec<u64> = bytes.map(|bytes| units(bytes, READ)).collect();
+        let missing = asked.saturating_sub(there.len()) as u64;
+        self.upstream_half_read_units += 2 * (there.iter().sum::<u64>() + missing);
     }
 
     /// Adds writes of upstream tags and hosts.

@@ -7,13 +7,13 @@ use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Reference, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
-use patchwave::upstream::{Described, Tracked};
+use patchwave::upstream::Described;
 use patchwave_converge::{
     Asked, Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
     Upstreams, World,
@@ -243,18 +243,18 @@ impl World for SimulatedWorld {
         Ok(asked)
     }
 
-    async fn upstreams(&self) -> Result<Upstreams, Fault> {
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
         let State { requests, upstreams, .. } = &mut *self.state.borrow_mut();
-        requests.read_upstreams(upstreams.kept.tags.values().map(json_bytes), true);
-        Ok(upstreams.kept.clone())
-    }
-
-    async fn upstream_tags(&self, tags: &BTreeSet<ImageId>) -> Result<BTreeMap<ImageId, Tracked>, Fault> {
-        let State { requests, upstreams, .. } = &mut *self.state.borrow_mut();
-        let read = |tag: &ImageId| Some((tag.clone(), upstreams.kept.tags.get(tag)?.clone()));
-        let read: BTreeMap<ImageId, Tracked> = tags.iter().filter_map(read).collect();
-        requests.read_upstreams(read.values().map(json_bytes), false);
-        Ok(read)
+        let mut kept = upstreams.kept.clone();
+        kept.tags.retain(|tag, _| tags.contains(tag));
+        kept.hosts.retain(|host, _| hosts.contains(host));
+        let bytes = kept.tags.values().map(json_bytes).chain(kept.hosts.values().map(json_bytes));
+        requests.read_upstreams(bytes, tags.len() + hosts.len());
+        Ok(kept)
     }
 
     async fn keep_upstreams(&self, changed: &Upstreams) -> Result<(), Fault> {

@@ -9,7 +9,7 @@ use super::chains::Chains;
 use super::inspected::Inspected;
 use super::names::near;
 use super::registries::Registries;
-use super::upstream::Upstreams;
+use super::upstreams::Upstreams;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::finding::Severity;

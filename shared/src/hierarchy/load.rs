@@ -21,7 +21,7 @@ use super::parents::{Lineage, Names};
 use super::parts::{self, Part, PartTexts};
 use super::places;
 use super::registries::Registries;
-use super::upstream::Upstreams;
+use super::upstreams::Upstreams;
 use super::warning::Warning;
 use super::{Builder, Hierarchy, Image, Owner, claims};
 use crate::time::Timestamp;

@@ -156,7 +156,8 @@ impl Registries {
         Some(if own { path.to_owned() } else { format!("{}/{path}", registry.host) })
     }
 
-    /// Returns what `repository:tag` in a pull-through cache is upstream, and the cache's repository.
+    /// Returns what `repository:tag` in a pull-through cache is upstream, and the cache's
+    /// repository.
     pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<(Reference, Option<Repository>)> {
         let registry = self.declared_at(host)?;
         let upstream = registry.upstream(path)?.parse().ok()?;

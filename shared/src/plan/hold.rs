@@ -260,7 +260,7 @@ impl Hold {
                 Awaited::Hold(hold) => format!("{on} comes first: {}", hold.lifted_by(on)),
                 Awaited::Cache { until } => format!(
                     "wait until {until:.0}: until then the cache serves {on} as it was; the build that starts then \
-                     makes it ask upstream. To build all the same: patchwave rebuild {image}"
+                     makes it ask upstream. To build it before then: patchwave rebuild {image}"
                 ),
             },
             Self::AwaitingProof { .. } => format!(

@@ -5,6 +5,7 @@
 //! a change. A registry that does not answer leaves everything as it was.
 
 mod host;
+mod mirror;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use host::Host;
+pub use mirror::{Lagging, Mirrored, Place, mirrored, silent};
 
 use crate::image::{Digest, ImageId, Platform};
 use crate::time::{Span, Timestamp};
@@ -134,8 +136,8 @@ impl Tracked {
         self.contents.iter().rev().find(|content| content.is_named_by(digest))
     }
 
-    /// Returns what the tag named at `at`. Before Patchwave first read it, that is the first that it
-    /// saw.
+    /// Returns what the tag named at `at`. Before Patchwave first read it, that is the first that
+    /// it saw.
     pub fn at(&self, at: Timestamp) -> Option<&Content> {
         self.contents.iter().rev().find(|content| content.since <= at).or(self.contents.first())
     }
@@ -164,8 +166,8 @@ impl Tracked {
         at <= now
     }
 
-    /// Takes note that the tag names `digest`. Returns whether its content is known; if not, it must
-    /// be described.
+    /// Takes note that the tag names `digest`. Returns whether its content is known; if not, it
+    /// must be described.
     pub fn saw(&mut self, digest: &Digest, now: Timestamp) -> bool {
         let known = self.contents.iter().rev().find(|content| content.digests.contains(digest)).cloned();
         let Some(known) = known else { return false };

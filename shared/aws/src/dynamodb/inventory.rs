@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     /// Reads a whole partition, except for items that are gone and kept only for people.
-    pub(super) async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
+    async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
         let call = self.client.query().table_name(&self.table).consistent_read(true);
         let mut pages = call
             .key_condition_expression("#pk = :pk")

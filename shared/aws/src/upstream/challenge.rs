@@ -1,4 +1,5 @@
-//! How a registry asks for authentication: <https://distribution.github.io/distribution/spec/auth/token/>.
+//! How a registry asks for authentication:
+//! <https://distribution.github.io/distribution/spec/auth/token/>.
 
 use http_auth::ChallengeRef;
 use http_auth::parser::ChallengeParser;

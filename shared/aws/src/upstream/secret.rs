@@ -50,7 +50,8 @@ impl Secrets {
         }
         let operation = format!("read the secret {arn}");
         let region = arn.split(':').nth(3).unwrap_or_default();
-        let secret = self.clients.secrets(region).get_secret_value().secret_id(arn).send().await;
+        let client: aws_sdk_secretsmanager::Client = self.clients.secrets(region);
+        let secret = client.get_secret_value().secret_id(arn).send().await;
         let secret = secret.map_err(|error| fault(&operation, &error))?;
         let credentials = secret.secret_string().and_then(|text| serde_json::from_str(text).ok());
         // The text is not shown: it is a secret.

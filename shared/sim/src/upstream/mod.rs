@@ -62,9 +62,9 @@ pub struct UpstreamRequests {
 const WINDOW: Span = Span::hours(6);
 
 impl Registries {
-    /// Makes tags that move for so many days: new content every two weeks or so, pushed one platform
-    /// after the other, and a new attestation once a week. Some go back, and one in thirty is
-    /// deleted for a time.
+    /// Makes tags that move for so many days: new content every two weeks or so, pushed one
+    /// platform after the other, and a new attestation once a week. Some go back, and one in thirty
+    /// is deleted for a time.
     pub(crate) fn moving(seed: Seed, tags: &[Reference], from: Timestamp, days: u32) -> Self {
         let steps = |tag: &Reference| Some((tag.to_string().parse().ok()?, steps(seed, tag, from, days)));
         Self { tags: tags.iter().filter_map(steps).collect(), ..Self::default() }
