@@ -6,7 +6,7 @@ use http_auth::parser::ChallengeParser;
 
 /// What a `WWW-Authenticate` header asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     /// A token from a service.
     Bearer { realm: String, service: Option<String> },
     /// A name and a password.
@@ -16,7 +16,7 @@ pub(super) enum Challenge {
 impl Challenge {
     /// Reads all headers and returns the first challenge that is known. The registry's scope is not
     /// followed: what is read here needs `pull` of one repository, and no more.
-    pub(super) fn read<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Self> {
+    pub(crate) fn read<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Self> {
         let challenges = headers.flat_map(|header| ChallengeParser::new(header).map_while(Result::ok));
         challenges.filter_map(|challenge| Self::of(&challenge)).next()
     }

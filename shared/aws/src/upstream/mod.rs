@@ -8,7 +8,7 @@
 //! a GET by digest, and a token.
 
 mod challenge;
-mod described;
+pub(crate) mod described;
 mod secret;
 mod token;
 mod wire;
@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clients::Clients;
 use crate::fault::{invalid, kind_of_code};
 use crate::manifest::MEDIA_TYPES;
+pub(crate) use challenge::Challenge;
 use secret::Secrets;
 use token::Tokens;
 use wire::{Method, Origin, Request, Response};
