@@ -62,9 +62,10 @@ fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
             source.map(Some).map_err(|error| BadInput::because(&error))
         }
         Some(file) => {
-            let (name, yaml) = (input::name(file), input::text(file)?);
-            input::parse(&name, &yaml)?;
-            Ok(Some(Source::Text { name, yaml }))
+            let written = input::Written::read(file)?;
+            written.parse()?;
+            let input::Written { name, yaml, parts } = written;
+            Ok(Some(Source::Text { name, yaml, parts }))
         }
     }
 }

@@ -26,12 +26,15 @@ struct Counted {
 }
 
 pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
-    let (name, yaml) = input::file_to_play(args)?;
-    let (hierarchy, _) = input::to_play(&name, &yaml)?;
+    let written_file = input::file_to_play(args)?;
+    let (hierarchy, _) = input::to_play(&written_file)?;
     let Requests { days, commits_a_day, vulnerabilities_a_month, seed, .. } = *options;
     let images = hierarchy.len();
     if images == 0 {
-        return Err(BadInput::new(format!("{name}: nothing to simulate: the hierarchy names no image")));
+        return Err(BadInput::new(format!(
+            "{}: nothing to simulate: the hierarchy names no image",
+            written_file.name
+        )));
     }
     let tags = match options.upstream_tags {
         Some(count) => UpstreamMonth::usual_tags(count as usize),

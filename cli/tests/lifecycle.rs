@@ -54,6 +54,7 @@ fn a_lifecycle_policy_is_held_against_what_runs() {
         "  expire  0a0a0a0a0a0a main-0a0a                      by rule 10",
         "  expire  101010101010 main-4f2a                      by rule 10",
         "not surveyed 444455556666/us-east-1: sageMaker",
+        "roll-backs one push before what runs counts",
         "nothing in use would be deleted or archived",
     ] {
         assert!(safe.stdout.contains(part), "{part:?} in:\n{}", safe.stdout);

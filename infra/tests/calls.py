@@ -24,6 +24,8 @@ REACHED_BY = {
     # How the registry scans, and what Inspector covers.
     "ecr/configuration": {"inventory"},
     "inspector": {"inventory"},
+    # The accounts of the organisation.
+    "organizations": {"inventory"},
     # What runs where.
     "survey": {"inventory"},
 }

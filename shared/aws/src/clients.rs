@@ -57,7 +57,7 @@ impl Clients {
     /// Reads the SDK's settings. It opens no connection and fetches no credentials yet.
     pub(crate) async fn load(own_s3: bool) -> Self {
         let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+            .tls_provider(tls::Provider::Rustls(crypto()))
             .build_https();
         let http = OnDemand::new(http);
         let timeouts = TimeoutConfig::builder()
@@ -180,6 +180,10 @@ impl Clients {
         aws_sdk_batch::Client::new(&self.config)
     }
 
+    pub(crate) fn organizations(&self) -> aws_sdk_organizations::Client {
+        aws_sdk_organizations::Client::new(&self.config)
+    }
+
     /// Returns the credentials that all clients sign with.
     pub(crate) fn credentials(&self) -> Option<SharedCredentialsProvider> {
         self.config.credentials_provider()
@@ -200,8 +204,22 @@ fn of_others() -> SharedHttpClient {
             connector = connector.connector_settings(settings.clone());
         }
         let connector = connector.proxy_config(ProxyConfig::from_env());
-        connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build()
+        connector.tls_provider(tls::Provider::Rustls(crypto())).build()
     })
+}
+
+/// Returns the module that encrypts.
+#[cfg(not(feature = "fips"))]
+fn crypto() -> CryptoMode {
+    CryptoMode::Ring
+}
+
+/// Returns the validated module that encrypts, and makes it that of connections to clusters too.
+#[cfg(feature = "fips")]
+fn crypto() -> CryptoMode {
+    // An error says that it was installed already.
+    let _ = rustls::crypto::default_fips_provider().install_default();
+    CryptoMode::AwsLcFips
 }
 
 /// The HTTP client that connects for all service clients, without its validation. The SDK validates

@@ -38,9 +38,9 @@ impl Installation {
         Ok(Self { hierarchy: installation.hierarchy.keeping(), ..installation })
     }
 
-    /// Says which edition of the hierarchy the last world had, if it was not the file as it is now.
-    pub(crate) fn kept(&self, now: Timestamp) -> Option<String> {
-        self.hierarchy.kept().map(|kept| kept.message(now))
+    /// Says what of the last world's hierarchy was not the files as they are now.
+    pub(crate) fn hierarchy_problems(&self, now: Timestamp) -> Vec<String> {
+        self.hierarchy.problems(now)
     }
 
     /// Reads the settings; `hierarchy`, if a person names one, takes the place of the

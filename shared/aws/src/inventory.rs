@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
-    self, Doubt, Inventory, NAMESPACE, Question, Scanner, Survey, Totals, doubts, items, lagging, metrics,
+    self, ConsumerKind, Doubt, Inventory, NAMESPACE, Place, PlaceRead, Question, Scanner, Survey, Totals,
+    doubts, items, lagging, metrics,
 };
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
@@ -18,8 +19,10 @@ use patchwave_converge::{
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::clients::Clients;
 use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
+use crate::organizations;
 use crate::scheduler::Scheduler;
 use crate::settings::Source;
 use crate::survey::{Begun, Book, Cursor, Marks, Surveyor, Target, begun};
@@ -61,7 +64,9 @@ pub(crate) async fn sweep(
     let until = deadline.and_then(|deadline| survey_deadline(world.now(), deadline));
     let resumed = resume.is_some();
     let cursor = resume.map(|unfinished| unfinished.cursor);
-    let (mut survey, left) = surveyor.survey(&targets(hierarchy), until, cursor.clone()).await;
+    let (targets, organization) = targets(installation.clients(), hierarchy, world.now()).await;
+    let (mut survey, left) = surveyor.survey(&targets, until, cursor.clone()).await;
+    survey.places.extend(organization);
     let made_progress = left.as_ref().is_none_or(|left| made_progress(&survey, cursor.as_ref(), left));
 
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
@@ -175,7 +180,37 @@ fn survey_deadline(now: Timestamp, deadline: Timestamp) -> Option<Timestamp> {
     (left > 0).then(|| now.saturating_add(SignedDuration::from_millis(left / 3 * 2)).unwrap_or(deadline))
 }
 
-fn targets(hierarchy: &Hierarchy) -> Vec<Target> {
+/// Returns the accounts to survey: those of the file, and the others of the organisation. The list
+/// of the latter is a place of its own: an account that is missing because the list could not be
+/// read is unknown, and not absent.
+async fn targets(
+    clients: &Clients,
+    hierarchy: &Hierarchy,
+    now: Timestamp,
+) -> (Vec<Target>, Option<PlaceRead>) {
+    let mut targets = declared(hierarchy);
+    let inspected = hierarchy.inspected();
+    let Some(organization) = &inspected.organization else { return (targets, None) };
+    let home = hierarchy.registry();
+    let place = Place {
+        account: home.account().to_owned(),
+        region: home.region().to_owned(),
+        kind: ConsumerKind::Organization,
+        cluster: None,
+        environment: None,
+    };
+    let listed = organizations::accounts(&clients.organizations(), organization).await;
+    let unread = listed.as_ref().err().map(ToString::to_string);
+    for (account, environment) in listed.unwrap_or_default() {
+        if !inspected.accounts.iter().any(|declared| declared.id == account) {
+            let role = organization.role.clone().filter(|_| account != home.account());
+            targets.push(Target { account, environment, role, regions: inspected.regions.clone() });
+        }
+    }
+    (targets, Some(PlaceRead { place, at: now, unread, not_inspected: std::collections::BTreeSet::new() }))
+}
+
+fn declared(hierarchy: &Hierarchy) -> Vec<Target> {
     let inspected = hierarchy.inspected();
     let target = |account: &patchwave::hierarchy::Account| Target {
         account: account.id.clone(),
@@ -270,8 +305,6 @@ pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result
 
 #[cfg(test)]
 mod tests {
-    use patchwave::inventory::{ConsumerKind, Place, PlaceRead};
-
     use super::*;
     use crate::survey::Left;
 
@@ -291,7 +324,12 @@ mod tests {
     fn an_invocation_makes_progress_if_it_reads_something_or_interrupts_a_place() {
         let nothing = Survey::default();
         let at = "2026-01-01T12:00:00Z".parse().unwrap();
-        let read = PlaceRead { place: place("web"), at, unread: None };
+        let read = PlaceRead {
+            place: place("web"),
+            at,
+            unread: None,
+            not_inspected: std::collections::BTreeSet::new(),
+        };
         let something = Survey { places: vec![read], ..Survey::default() };
         let fresh = left(&[("a", false), ("b", false)]);
         let interrupted = left(&[("a", true), ("b", false)]);
@@ -301,5 +339,48 @@ mod tests {
         assert!(made_progress(&nothing, Some(&fresh), &interrupted));
         assert!(!made_progress(&nothing, None, &fresh));
         assert!(!made_progress(&nothing, Some(&interrupted), &interrupted));
+    }
+
+    #[tokio::test]
+    async fn accounts_of_the_organisation_are_surveyed_and_a_list_that_cannot_be_read_is_an_unread_place() {
+        let yaml = "{ version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, inventory: { \
+            regions: [r-1], role: reader, organization: { units: [ou-ab12-cdefgh34], environmentTag: environment }, \
+            accounts: [{ id: '444455556666', environment: prod }] }, \
+            images: [{ tier: base, repository: os, tags: [x], from: scratch }] }";
+        let hierarchy = Hierarchy::parse("h.yaml", yaml).unwrap();
+        let answer = |operation: &str| match operation {
+            "ListAccountsForParent" => {
+                let account = |id: &str| serde_json::json!({ "Id": id, "State": "ACTIVE" });
+                let all = ["111122223333", "444455556666", "777788889999"].map(account);
+                serde_json::json!({ "Accounts": all })
+            }
+            "ListTagsForResource" => {
+                serde_json::json!({ "Tags": [{ "Key": "environment", "Value": "test" }] })
+            }
+            _ => serde_json::json!({ "Children": [] }),
+        };
+        let now = "2026-01-01T12:00:00Z".parse().unwrap();
+        let (config, _) = crate::fake::config(1, move |operation, _| (200, answer(operation)));
+        let (targets, place) = targets(&Clients::of(config), &hierarchy, now).await;
+        let known: Vec<(&str, &str, bool)> = targets
+            .iter()
+            .map(|t| (t.account.as_str(), t.environment.as_deref().unwrap(), t.role.is_some()))
+            .collect();
+        let expected = [
+            ("444455556666", "prod", true),
+            // The account where Patchwave runs needs no role.
+            ("111122223333", "test", false),
+            ("777788889999", "test", true),
+        ];
+        assert_eq!(known, expected);
+        let place = place.unwrap();
+        assert_eq!((place.place.id().as_str(), place.unread), ("111122223333/us-east-1/organization", None));
+
+        let denied = serde_json::json!({ "__type": "AccessDeniedException", "Message": "no" });
+        let (config, _) = crate::fake::config(1, move |_, _| (400, denied.clone()));
+        let (targets, place) = super::targets(&Clients::of(config), &hierarchy, now).await;
+        assert_eq!(targets.len(), 1, "the file's own accounts");
+        let unread = place.unwrap().unread.unwrap();
+        assert!(unread.contains("list the accounts of ou-ab12-cdefgh34"), "{unread}");
     }
 }

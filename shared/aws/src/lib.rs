@@ -18,6 +18,7 @@ mod installation;
 mod inventory;
 pub mod lambda;
 mod manifest;
+mod organizations;
 mod registries;
 mod scheduler;
 pub mod settings;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use patchwave::hierarchy::PartTexts;
 use patchwave::policy::Mode;
 
 use crate::codepipeline::Starter;
@@ -70,6 +71,8 @@ pub enum Source {
         name: String,
         /// Its content.
         yaml: String,
+        /// The files beside it that it names.
+        parts: PartTexts,
     },
     /// On disk, such as in the function's package.
     File(PathBuf),
@@ -212,7 +215,7 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
-        let given = Source::Text { name: "given.yaml".into(), yaml: String::new() };
+        let given = Source::Text { name: "given.yaml".into(), yaml: String::new(), parts: PartTexts::new() };
         let table = |name: &str| (name == TABLE.name).then(|| "t".to_owned());
         assert_eq!(Settings::from(Some(given.clone()), table).unwrap().hierarchy, given);
         assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());

@@ -10,6 +10,7 @@ mod inventory;
 mod lineage;
 mod observe;
 mod observe_page;
+mod replicas;
 mod report;
 mod scope;
 mod stuck;
@@ -31,6 +32,7 @@ use agenda::Agenda;
 use apply::Applied;
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
 use patchwave::plan::{Plan, Start, TICK, plan};
 use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
@@ -178,6 +180,7 @@ async fn make_page<W: World>(
     let mut facts = observe_page::observe_page(world, hierarchy, page, settings.budget.images).await?;
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut applied = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
+    applied.report.doubts.extend(facts.lagging_replicas());
     agenda.note(&applied);
     if agenda.is_sweep() {
         applied.report.doubts.extend(upstream::silent(hierarchy, &facts));
@@ -223,11 +226,13 @@ async fn plan_with_pipelines<W: World>(
             return plan;
         }
         let mut answers = world.pipelines(&unasked).await;
-        for Start { image, pipeline, .. } in unasked {
+        for Start { image, pipeline, .. } in &unasked {
             let answer = answers.remove(image);
             let unasked = || PipelineFacts::Unread(format!("{pipeline} was not asked about").into());
             let answer = answer.unwrap_or_else(unasked);
             facts.pipelines.insert(image.clone(), answer);
         }
+        let asked: Vec<ImageId> = unasked.into_iter().map(|start| start.image.clone()).collect();
+        replicas::add(world, hierarchy, facts, &asked).await;
     }
 }

@@ -531,16 +531,22 @@ pub(super) struct InventoryKeys {
     pub(super) organization: Option<Spanned<OrganizationKeys>>,
     #[schemars(with = "Vec<AccountKeys>", extend("minItems" = 1))]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
+    /// What may stay uninspected: a service such as `sageMaker`, or a kind of objects
+    /// in clusters, as the inventory names it.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<KindName>>")]
+    pub(super) accept: Vec<Written<KindName>>,
 }
 
 /// The accounts of AWS Organizations.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OrganizationKeys {
-    /// The organisational units.
+    /// The ids of the organisational units, with all that is below them. By default the whole
+    /// organisation.
     #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>")]
-    pub(super) units: Vec<Written<String>>,
+    #[schemars(with = "Option<Vec<UnitId>>")]
+    pub(super) units: Vec<Written<UnitId>>,
     /// The tag of accounts that names their environment.
     pub(super) environment_tag: Option<Written<String>>,
 }
@@ -557,6 +563,26 @@ pub(super) struct AccountKeys {
     pub(super) external_id: Option<Written<ExternalId>>,
     /// The account's environment, such as `prod`.
     pub(super) environment: Option<Written<EnvironmentName>>,
+    /// What differs for some of its clusters, by their names.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, ClusterKeys>>")]
+    pub(super) clusters: BTreeMap<String, ClusterKeys>,
+}
+
+/// A cluster of ECS or EKS.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ClusterKeys {
+    /// Whether it may stay unread: the metric of the alarm does not count it.
+    pub(super) unreadable: Written<Unreadable>,
+}
+
+/// What it means that a cluster cannot be read.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Unreadable {
+    /// It is so by design.
+    Accepted,
 }
 
 /// Declares one of AWS's texts, which is checked when it is read.
@@ -645,6 +671,23 @@ checked! {
             let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
             host.parse::<Registry>().is_ok() && path.is_none_or(|path| path.parse::<Repository>().is_ok())
         };
+    /// An organisational unit, or a root.
+    /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListChildren.html>
+    UnitId, "^(r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[0-9a-z]{8,32})$",
+        "an organisational unit (its id, such as ou-ab12-cdefgh34)",
+        |text| {
+            let is_id = |part: &str, least: usize| (least..=32).contains(&part.len())
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            match text.split('-').collect::<Vec<_>>()[..] {
+                ["r", root] => is_id(root, 4),
+                ["ou", root, unit] => is_id(root, 4) && is_id(unit, 8),
+                _ => false,
+            }
+        };
+    /// A service, or a kind of objects in clusters.
+    KindName, "^[A-Za-z0-9.-]{1,253}$", "a service or a kind of objects (such as sageMaker or argoproj.io)",
+        |text| (1..=253).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
     /// An environment of accounts, as people name it.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())

@@ -8,6 +8,7 @@ use super::below::{Below, below};
 use super::chains::Chains;
 use super::inspected::Inspected;
 use super::names::near;
+use super::parts::UnreadPart;
 use super::registries::Registries;
 use super::upstreams::Upstreams;
 use super::{Direction, Parent};
@@ -43,6 +44,7 @@ pub struct Hierarchy {
     below: Vec<Below>,
     /// The limits of the owners that have one.
     owner_limits: BTreeMap<String, u32>,
+    unread_parts: Vec<UnreadPart>,
 }
 
 /// A parent or a child of an image.
@@ -89,7 +91,17 @@ impl Hierarchy {
             children,
             below,
             owner_limits,
+            unread_parts: Vec::new(),
         }
+    }
+
+    pub(super) fn with_unread_parts(self, unread_parts: Vec<UnreadPart>) -> Self {
+        Self { unread_parts, ..self }
+    }
+
+    /// Returns the parts that are left out, because their files cannot be used.
+    pub fn unread_parts(&self) -> &[UnreadPart] {
+        &self.unread_parts
     }
 
     /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.

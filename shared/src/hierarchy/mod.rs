@@ -43,10 +43,10 @@ pub use image::{
     Builder, Image, Line, Owner, Parent, ParentKind, Pipeline, Promotion, RevisionType, Role, Source, Tier,
     Variable,
 };
-pub use inspected::{Account, Inspected, is_production};
-pub use load::part_files;
+pub use inspected::{Account, Inspected, Organization, is_production};
+pub use load::{part_files, read_parts};
 pub use locate::Located;
-pub use parts::PartTexts;
+pub use parts::{PartTexts, UnreadPart};
 pub use query::{Direction, Query};
 pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Registries};
 pub use schema::json_schema;

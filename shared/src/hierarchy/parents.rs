@@ -42,10 +42,17 @@ pub(super) struct Names<'d> {
     /// Whether every image of the file could be read. If not, an unknown parent may be one of the
     /// others.
     complete: bool,
+    /// Whether a part is left out. An unknown parent may be an image of it.
+    lacks_parts: bool,
 }
 
 impl<'d> Names<'d> {
-    pub(super) fn new(drafts: &'d [Draft], registries: &'d Registries, complete: bool) -> Self {
+    pub(super) fn new(
+        drafts: &'d [Draft],
+        registries: &'d Registries,
+        complete: bool,
+        lacks_parts: bool,
+    ) -> Self {
         let ids = drafts.iter().enumerate().map(|(index, draft)| (draft.id.as_str(), index)).collect();
         let mut tags = BTreeMap::new();
         for (index, draft) in drafts.iter().enumerate() {
@@ -53,7 +60,7 @@ impl<'d> Names<'d> {
                 tags.extend(declared.iter().map(|tag| (format!("{}:{tag}", draft.repository), index)));
             }
         }
-        Self { drafts, registries, ids, tags, complete }
+        Self { drafts, registries, ids, tags, complete, lacks_parts }
     }
 
     /// Finds all parents of the image at `index`.
@@ -74,6 +81,7 @@ impl<'d> Names<'d> {
             let child = (index, ParentKind::CopyFrom);
             let Some(parent) = self.parent(child, *at, name, &mut lineage, report) else { continue };
             match parent {
+                Parent::Unknown if self.lacks_parts => {}
                 Parent::Scratch | Parent::Unknown => report.add(*at, Problem::CopyFromScratch),
                 _ if !seen.insert(parent.clone()) => report.add(*at, Problem::DuplicateParent(name.clone())),
                 _ => lineage.copy_from.push(parent),
@@ -109,6 +117,7 @@ impl<'d> Names<'d> {
                 }
                 Some(Parent::Upstream(reference))
             }
+            Err(NotFound::Nothing | NotFound::Undeclared) if self.lacks_parts => Some(Parent::Unknown),
             Err(unknown) => {
                 self.report_unknown(unknown, name, at, report);
                 None

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::images::{Listing, RepositoryImage};
 use crate::image::{Digest, Reference, Tag};
-use crate::inventory::Row;
+use crate::inventory::{Resolution, Row};
 
 /// How an image is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,8 +94,21 @@ impl Listing {
         let (Some((account, repository)), Some(named)) = (&self.of, Reference::read(&row.entry.asked)) else {
             return self.of.is_some();
         };
-        named.repository == *repository
-            && named.registry.ecr().is_some_and(|registry| registry.account() == account)
+        let is_here = named.repository == *repository
+            && named.registry.ecr().is_some_and(|registry| registry.account() == account);
+        is_here || self.holds_content_of(row)
+    }
+
+    /// Returns whether a row asks for the content of this repository by another name: through a
+    /// replica or a copy.
+    fn holds_content_of(&self, row: &Row) -> bool {
+        let Some((account, repository)) = &self.of else { return false };
+        let Resolution::Unresolvable { repository: Some(content), .. } = &row.entry.resolution else {
+            return false;
+        };
+        let (host, name) = content.split();
+        // The home registry's repositories have no host.
+        name == repository.as_str() && host.is_none_or(|host| host.account() == account)
     }
 
     /// Returns the tag of this repository that a row asks for.

@@ -107,6 +107,12 @@ fn doubts(answer: &Answer, now: Timestamp) -> Vec<String> {
         doubts.push("the inventory has no places".to_owned());
     }
     doubts.extend(answer.places.iter().filter_map(|place| doubt(place, now)));
+    let objects = answer.not_inspected.iter().filter_map(|not| Some((not, not.objects.as_ref()?)));
+    doubts.extend(objects.map(|(not, objects)| {
+        let cluster = not.cluster.as_deref().unwrap_or_default();
+        let place = format!("{}/{}/{}/{cluster}", not.account, not.region, not.kind);
+        format!("{objects} of {place} may use images, and Patchwave does not read it")
+    }));
     doubts
 }
 

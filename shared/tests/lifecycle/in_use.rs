@@ -195,3 +195,26 @@ fn an_unknown_use_is_never_safe() {
     let nothing = outlook(&policy(&[rule(1, older("any", 50))]), &listing(&images), None, now());
     assert_eq!(nothing.verdict, Safety::Safe, "nothing is deleted");
 }
+
+#[test]
+fn a_tag_that_is_asked_for_through_a_replica_or_a_copy_is_in_use() {
+    let images = [described('A', &["1"], 9), described('B', &["2"], 8)];
+    let through = |asked: &str, repository: &str| {
+        let mut row = row(asked, None, None);
+        row["runs"] = json!(false);
+        row["resolution"] = json!({"is": "unresolvable", "repository": repository, "because": "onlyTag"});
+        found(&foresee(&images, &inventory(&[], &[row])))
+    };
+    let replica = "222233334444.dkr.ecr.eu-west-1.amazonaws.com/apps/checkout:1";
+    let copy = format!("{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/prod/checkout:1");
+    for asked in [replica, &copy] {
+        assert_eq!(
+            through(asked, "apps/checkout"),
+            (Safety::InUse, [('A', How::WouldRun)].into()),
+            "{asked}"
+        );
+    }
+    let theirs = "222233334444.dkr.ecr.eu-west-1.amazonaws.com/apps/checkout";
+    assert_eq!(through(replica, theirs), (Safety::Safe, [].into()), "another registry's repository");
+    assert_eq!(through(replica, "apps/other"), (Safety::Safe, [].into()));
+}
