@@ -14,6 +14,7 @@
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
 pub mod deployed;
+pub mod discover;
 pub mod facts;
 pub mod finding;
 pub mod hierarchy;
