@@ -146,12 +146,16 @@ impl<'e> Lines<'e> {
         first.and_then(|on| on.config).map(|config| config.versions.clone()).unwrap_or_default()
     }
 
+    /// Finds the lines whose tracked tag says most of a version: `22.9` of `22.9.1`, and not `22`.
     fn begun_by(&self, value: &str, lines: &[usize]) -> Vec<usize> {
-        let begins = |line: &&usize| match &self.all[**line].form {
-            Form::Stable(tags) => tags.first().is_some_and(|tag| is_of(value, tag.as_str())),
-            Form::Pattern { .. } => false,
+        let head = |line: usize| match &self.all[line].form {
+            Form::Stable(tags) => tags.first().map(Tag::as_str).filter(|tag| is_of(value, tag)),
+            Form::Pattern { .. } => None,
         };
-        lines.iter().filter(begins).copied().collect()
+        let begun = lines.iter().filter_map(|line| Some((head(*line)?.len(), *line)));
+        let begun: Vec<(usize, usize)> = begun.collect();
+        let longest = begun.iter().map(|(length, _)| *length).max();
+        begun.into_iter().filter(|(length, _)| Some(*length) == longest).map(|(_, line)| line).collect()
     }
 
     fn by_version(&self, seen: usize, lines: &[usize], keys: &BTreeSet<String>) -> Option<usize> {
@@ -260,7 +264,7 @@ impl Form {
             Self::Pattern { pattern, .. } => {
                 pattern.parse::<TagPattern>().is_ok_and(|pattern| pattern.matches(tag))
             }
-            Self::Stable(tags) => tags.first().is_some_and(|head| is_of(tag.as_str(), head.as_str())),
+            Self::Stable(tags) => tags.first().is_some_and(|head| tags::is_beside(head, tag)),
         }
     }
 }

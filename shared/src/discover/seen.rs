@@ -58,12 +58,20 @@ impl OnPlatform<'_> {
         if ids.len() == self.layers.len() { ids } else { &[] }
     }
 
-    /// Returns whether this starts with all layers of `other`, and has more.
+    /// Returns whether this is built on `other` by its layers: it starts with all of them, and has
+    /// more. With the same layers its history must go on from the other's.
     pub(super) fn starts_with(&self, other: &Self) -> bool {
         let extends = |own: &[Digest], base: &[Digest]| {
-            !base.is_empty() && base.len() < own.len() && own.starts_with(base)
+            !base.is_empty() && own.starts_with(base) && (base.len() < own.len() || self.goes_on_from(other))
         };
         extends(self.diff_ids(), other.diff_ids()) || extends(self.layers, other.layers)
+    }
+
+    fn goes_on_from(&self, other: &Self) -> bool {
+        let (Some(own), Some(other)) = (self.config, other.config) else { return false };
+        !other.history.is_empty()
+            && other.history.len() < own.history.len()
+            && own.history.starts_with(&other.history)
     }
 }
 

@@ -81,23 +81,62 @@ pub(super) struct Tags {
 pub(super) fn group(versions: &[Version], is_image: impl Fn(usize) -> bool) -> Tags {
     let mut tags = Tags::default();
     let numbered = numbered(versions);
-    let mut unique: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    let mut unique: BTreeMap<Around, BTreeSet<usize>> = BTreeMap::new();
     let mut stable: BTreeMap<usize, Vec<&Tag>> = BTreeMap::new();
     for (at, version) in versions.iter().enumerate().filter(|(at, _)| is_image(*at)) {
         for tag in &version.tags {
             if ENVIRONMENTS.contains(&tag.as_str()) {
                 tags.environments.insert(tag.clone());
-            } else if let Some(head) = head_of(tag.as_str(), &numbered) {
-                unique.entry(head.to_owned()).or_default().insert(at);
+            } else if let Some((head, tail)) = around(tag.as_str(), &numbered) {
+                unique.entry((head.to_owned(), tail.to_owned())).or_default().insert(at);
             } else {
                 stable.entry(at).or_default().push(tag);
             }
         }
     }
-    tags.add_unique(versions, unique);
-    tags.add_stable(versions, stable);
+    let aliases = aliases(&mut unique, &stable);
+    let mut by_head: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for ((head, _), of) in unique {
+        by_head.entry(head).or_default().extend(of);
+    }
+    tags.add_unique(versions, by_head);
+    // Tags that move leave versions without a tag behind; those of releases never do.
+    let moves = versions.iter().enumerate().any(|(at, version)| version.tags.is_empty() && is_image(at));
+    tags.add_stable(versions, stable, moves);
+    for (named, past) in aliases {
+        let line = tags.lines.iter_mut().find(|line| line.versions.first() == Some(&named));
+        if let Some(line) = line {
+            line.versions.extend(past.into_iter().filter(|at| !versions[*at].tags.is_empty()));
+        }
+    }
     tags.keep_apart();
     tags
+}
+
+/// Takes out the unique tags that are second names of stable ones: `bookworm-20260316` beside `12`.
+/// Returns the version with the stable tags, and those that only have such a second name now.
+fn aliases(
+    unique: &mut BTreeMap<Around, BTreeSet<usize>>,
+    stable: &BTreeMap<usize, Vec<&Tag>>,
+) -> Vec<(usize, Vec<usize>)> {
+    let is_steady = |tag: &&&Tag| !WANDERING.contains(&tag.as_str());
+    let has_name = |at: &usize| stable.get(at).is_some_and(|tags| tags.iter().any(|tag| is_steady(&tag)));
+    let is_alias = |head: &str, of: &BTreeSet<usize>| {
+        !MAINLINES.contains(&head)
+            && (of.iter().any(has_name) || head.is_empty() && stable.keys().any(has_name))
+    };
+    let around: Vec<Around> = unique
+        .iter()
+        .filter(|((head, _), of)| is_alias(head, of))
+        .map(|(around, _)| around.clone())
+        .collect();
+    let all: Vec<BTreeSet<usize>> = around.iter().filter_map(|around| unique.remove(around)).collect();
+    let past = |of: BTreeSet<usize>| {
+        let named: Vec<usize> = of.iter().copied().filter(has_name).collect();
+        let past = of.iter().copied().filter(|at| !stable.contains_key(at)).collect();
+        if let [named] = named.as_slice() { Some((*named, past)) } else { None }
+    };
+    all.into_iter().filter_map(past).collect()
 }
 
 impl Tags {
@@ -125,11 +164,11 @@ impl Tags {
     }
 
     /// Adds a line for each version that stable tags name and that is no version of another line.
-    fn add_stable(&mut self, versions: &[Version], stable: BTreeMap<usize, Vec<&Tag>>) {
+    fn add_stable(&mut self, versions: &[Version], stable: BTreeMap<usize, Vec<&Tag>>, moves: bool) {
         let in_line: BTreeSet<usize> = self.lines.iter().flat_map(|line| line.versions.clone()).collect();
         let mut named: BTreeMap<usize, Vec<&Tag>> =
             stable.into_iter().filter(|(at, _)| !in_line.contains(at)).collect();
-        if let Some(line) = releases(versions, &named) {
+        if let Some(line) = releases(versions, &named).filter(|_| !moves) {
             let of: BTreeSet<usize> = line.versions.iter().copied().collect();
             named.retain(|at, _| !of.contains(at));
             self.lines.push(line);
@@ -218,6 +257,12 @@ impl<'t> Dotted<'t> {
     }
 }
 
+/// Returns whether a tag is `head`, or a longer version of its family.
+pub(super) fn is_beside(head: &Tag, tag: &Tag) -> bool {
+    let dotted = Dotted::of(head.as_str()).zip(Dotted::of(tag.as_str()));
+    dotted.is_some_and(|(head, tag)| head.is_beside(&tag))
+}
+
 /// Chooses the tag that is tracked: the one that says least, so that it moves with every version.
 fn tracked<'t>(tags: &[&'t Tag]) -> Option<Dotted<'t>> {
     let dotted = tags.iter().filter_map(|tag| Dotted::of(tag.as_str()));
@@ -279,17 +324,19 @@ fn numbered_head(tag: &str) -> Option<&str> {
     (is_word && is_number).then(|| &tag[..=head.len()])
 }
 
-fn head_of<'t>(tag: &'t str, numbered: &BTreeSet<&str>) -> Option<&'t str> {
-    unique_head(tag).or_else(|| numbered_head(tag).filter(|head| numbered.contains(head)))
+/// What stands before and after the part of a tag that names one version alone.
+type Around = (String, String);
+
+fn around<'t>(tag: &'t str, numbered: &BTreeSet<&str>) -> Option<(&'t str, &'t str)> {
+    unique(tag).or_else(|| numbered_head(tag).filter(|head| numbered.contains(head)).map(|head| (head, "")))
 }
 
-/// Returns what stands before the part of a tag that names one version alone: a commit or a day.
-/// Nothing for other tags.
-fn unique_head(tag: &str) -> Option<&str> {
+/// Finds a commit or a day in a tag. Nothing for other tags.
+fn unique(tag: &str) -> Option<(&str, &str)> {
     let mut start = 0;
     for part in tag.split(['-', '_', '.']) {
         if is_unique(part) {
-            return Some(&tag[..start]);
+            return Some((&tag[..start], &tag[start + part.len()..]));
         }
         start += part.len() + 1;
     }
@@ -369,9 +416,23 @@ mod tests {
     }
 
     #[test]
+    fn a_day_beside_a_stable_tag_is_its_second_name() {
+        let all = [
+            ("2026-10-01", "bookworm-20261001"),
+            ("2026-10-01", "bookworm-20261001-slim"),
+            ("2026-11-01", "bookworm bookworm-20261101 12 12.9"),
+            ("2026-11-01", "trixie trixie-20261101 13"),
+            ("2026-11-01", "20261101 edge"),
+        ];
+        assert_eq!(lines(&all), ["12 12.9 [2, 0]", "13 [3]"]);
+    }
+
+    #[test]
     fn releases_are_one_line_in_the_order_of_versions() {
         let all = [("2026-11-02", "v1.9.4"), ("2026-11-01", "v1.10.0"), ("2026-10-01", "v1.9.3")];
         assert_eq!(lines(&all), ["v*.*.* [1, 0, 2]"]);
+        let moved = [&all[..2], &[("2026-10-01", "")]].concat();
+        assert_eq!(lines(&moved), ["v1.9.4 [0]", "v1.10.0 [1]"], "tags that move");
         assert_eq!(lines(&[("2026-11-01", "1.4.0")]), ["1.4.0 [0]"]);
         assert_eq!(lines(&[("2026-11-01", "live")]), ["live [0]"]);
         assert_eq!(lines(&[("2026-11-01", "latest")]), ["latest [0]"]);
@@ -390,7 +451,7 @@ mod tests {
             ("alpine-3", None),
             ("bookworm", None),
         ] {
-            assert_eq!(unique_head(tag), head, "{tag}");
+            assert_eq!(unique(tag).map(|(head, _)| head), head, "{tag}");
         }
     }
 }
