@@ -13,6 +13,7 @@
 //! - Unknown is never clean.
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
+pub mod audit;
 pub mod deployed;
 pub mod discover;
 pub mod facts;

@@ -225,12 +225,7 @@ impl Generated {
         digest
     }
 
-    fn documents_of(
-        &mut self,
-        number: usize,
-        built: &BuiltVersion,
-        on: Option<&BuiltVersion>,
-    ) -> String {
+    fn documents_of(&mut self, number: usize, built: &BuiltVersion, on: Option<&BuiltVersion>) -> String {
         let config = self.add(json!({
             "os": "linux", "architecture": "amd64",
             "config": {"Labels": built.labels, "Env": built.environment},
