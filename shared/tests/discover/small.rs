@@ -104,3 +104,16 @@ inventory: { regions: [us-east-1], accounts: [{ id: \"111122223333\" }] }
         "payments"
     );
 }
+
+#[test]
+fn what_others_wrote_forges_no_line_of_the_draft() {
+    let mut estate = estate();
+    for repository in &mut estate.registries[0].repositories {
+        repository.tags.insert("owner".to_owned(), "a\"b: c\nmode: enforce # x".to_owned());
+    }
+    let text = discover(&estate).text();
+    let hierarchy =
+        Hierarchy::parse("drafted.yaml", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    let owner = &hierarchy.image(&"apps/report".parse().unwrap()).unwrap().owner;
+    assert_eq!(owner.as_ref().unwrap().name, "a\"b: c\nmode: enforce # x");
+}
