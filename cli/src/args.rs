@@ -268,9 +268,9 @@ pub(crate) struct Discover {
     /// Write the file that --hierarchy names, instead of showing what would change
     #[arg(long)]
     pub(crate) write: bool,
-    /// Read the estate from this file instead of AWS
+    /// Read what registries and pipelines say from this file instead of AWS
     #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "role", "region", "cache"])]
-    pub(crate) estate: Option<PathBuf>,
+    pub(crate) documents: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -48,7 +48,7 @@ const fn title(kind: Kind) -> &'static str {
         Kind::BuiltOnUnknown => "Built on an unknown version of its parent",
         Kind::DivergingTags => "Stable tags that name different versions",
         Kind::Pinned => "Pinned to a digest: only a commit moves it",
-        Kind::SomebodyElses => "Built on somebody else's image",
+        Kind::SomebodyElses => "Built on an image of another registry",
         Kind::TierSkipped => "An application on a base image",
         Kind::NoBuilder => "Without a builder",
         Kind::NoOwner => "Without an owner",

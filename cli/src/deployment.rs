@@ -5,7 +5,7 @@ use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave_aws::discover::{Discovered, Discovery, Progress};
 use patchwave_aws::settings::Source;
-use patchwave_aws::{ActedOn, Intervened, Inventoried, NotDone};
+use patchwave_aws::{ActedOn, Intervened, Inventoried};
 use patchwave_converge::StuckSlot;
 
 use crate::args::{Args, Decide, Discover};

@@ -38,8 +38,8 @@ struct Answered<'d> {
 
 pub(crate) fn run(args: &Args, options: &Discover) -> Result<Answer, BadInput> {
     let before = existing(args)?;
-    let read = match &options.estate {
-        Some(file) => Read { estate: input::json(file, "an estate")?, calls: 0, saved: 0 },
+    let read = match &options.documents {
+        Some(file) => Read { estate: input::json(file, "the documents of registries")?, calls: 0, saved: 0 },
         None => deployment::discover(args, options)?,
     };
     let drafted = discover(&read.estate);
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, options: &Discover) -> Result<Answer, BadInput> {
     };
     let differs = merged.as_ref().is_some_and(|merged| !merged.is_same());
     if options.write {
-        let text = merged.map_or_else(|| drafted.text(), |merged| merged.text);
+        let text = merged.as_ref().map_or_else(|| drafted.text(), |merged| merged.text.clone());
         write(input::hierarchy_file(args)?, &text)?;
     }
     let findings = !drafted.unread.is_empty() || (differs && !options.write);

@@ -26,7 +26,6 @@ Examples:
   patchwave graph --hierarchy hierarchy.yaml
   patchwave graph --hierarchy hierarchy.yaml --format mermaid
   patchwave graph --hierarchy hierarchy.yaml --format svg > graph.svg
-  patchwave graph --hierarchy hierarchy.yaml --format dot | dot -Tsvg > out.svg
   patchwave graph --hierarchy hierarchy.yaml --audit --facts facts.json";
 
 pub(crate) const DISCOVER: &str = "\

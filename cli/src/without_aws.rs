@@ -32,7 +32,7 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
 }
 
 pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
-    Err(needs_aws(args, "\nOr name a file with what was read: --estate FILE"))
+    Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
 }
 
 fn needs_aws(args: &Args, or: &str) -> BadInput {

@@ -1,7 +1,7 @@
 //! Compares the hierarchy file with what images say of themselves.
 //!
-//! A finding names the evidence and the edit that mends it. What could not be read is a finding too:
-//! nothing that is unknown passes for right.
+//! A finding names the evidence and the edit that mends it. What could not be read is a finding
+//! too: nothing that is unknown passes for right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,20 +153,22 @@ impl<'a> Known<'a> {
                 let edit = "build it on a base image of your own, or make it one: tier: base";
                 found.push(finding(image, Kind::SomebodyElses, format!("it is built on {reference}"), edit));
             }
-            Parent::Image(parent) if image.tier == Tier::Application => {
-                if self.hierarchy.image(parent).is_ok_and(|parent| parent.tier == Tier::Base) {
-                    let edit = "build it on a platform image, or leave it if it needs none";
-                    found.push(finding(
-                        image,
-                        Kind::TierSkipped,
-                        format!("it is built on the base image {parent}"),
-                        edit,
-                    ));
-                }
+            Parent::Image(parent) if image.tier == Tier::Application && self.is_base(parent) => {
+                let edit = "build it on a platform image, or leave it if it needs none";
+                found.push(finding(
+                    image,
+                    Kind::TierSkipped,
+                    format!("it is built on the base image {parent}"),
+                    edit,
+                ));
             }
             _ => {}
         }
         found
+    }
+
+    fn is_base(&self, image: &ImageId) -> bool {
+        self.hierarchy.image(image).is_ok_and(|image| image.tier == Tier::Base)
     }
 
     /// What its current version shows.
@@ -187,7 +189,7 @@ impl<'a> Known<'a> {
         match self.base(image, version) {
             Some((base, _)) if declared.contains(base) => {}
             Some((base, evidence)) => {
-                found.push(self.other_base(image, base, evidence, !declared.is_empty()))
+                found.push(self.other_base(image, base, evidence, !declared.is_empty()));
             }
             None if !declared.is_empty() && !is_recorded(facts, version) => {
                 let names: Vec<&str> = declared.iter().map(|id| id.as_str()).collect();

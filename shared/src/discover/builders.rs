@@ -30,7 +30,8 @@ struct Link {
     words: String,
 }
 
-/// Variables with these words in their names name what is pushed, but for those of bases and caches.
+/// Variables with these words in their names name what is pushed, but for those of bases and
+/// caches.
 const PUSHED: [&str; 3] = ["REPO", "IMAGE", "ECR"];
 const PULLED: [&str; 5] = ["BASE", "FROM", "PARENT", "CACHE", "BUILDER"];
 
@@ -64,7 +65,7 @@ pub(super) fn builders(estate: &Estate, known: &Lines<'_>) -> BTreeMap<usize, Bu
             [link] if pushes.get(&link.pipeline).is_some_and(|places| places.len() > 1) => Built {
                 by: None,
                 words: vec![format!(
-                    "no builder: the pipeline {} pushes {} repositories, and nothing tells it which to build",
+                    "no builder: the pipeline {} pushes {} repositories, and no variable says which to build",
                     name(link.pipeline),
                     pushes.get(&link.pipeline).map_or(0, BTreeSet::len)
                 )],

@@ -154,8 +154,8 @@ impl<'l, 'e> Evidence<'l, 'e> {
         }
     }
 
-    /// Reads annotations: of the manifest first, then of its entry, then of the index. A claim counts
-    /// if the layers confirm it, or contradict nothing.
+    /// Reads annotations: of the manifest first, then of its entry, then of the index. A claim
+    /// counts if the layers confirm it, or contradict nothing.
     fn annotation(
         &self,
         on: &OnPlatform<'_>,
@@ -198,7 +198,8 @@ impl<'l, 'e> Evidence<'l, 'e> {
             .map(|number| self.chains[number])
             .map(|(seen, at)| (seen, &self.lines.catalog.seen[seen].platforms[at]))
             .collect();
-        // The longest history that this one goes on from is the nearest. Without one, all are equal.
+        // The longest history that this one goes on from is the nearest. Without one, all are
+        // equal.
         let longest = found.iter().map(|(_, other)| steps(other)).max().filter(|_| !history.is_empty());
         let targets = found.iter().filter(|(_, other)| longest.is_none_or(|longest| steps(other) == longest));
         let targets: BTreeSet<Target> = targets.flat_map(|(seen, _)| self.lines.targets(*seen)).collect();

@@ -2,98 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::builders::{self, Built};
 use super::circles::{break_circles, own};
 use super::decide::{Evidence, Parents};
+use super::entry::{Builds, Draft, Drafted, Pattern, UNKNOWN};
 use super::lines::{Lines, Target, registry_name};
 use super::tags::Form;
-use super::write;
-use super::{Estate, Kind, Pipeline, tiers};
+use super::write::{self, builder_name};
+use super::{Estate, tiers};
 use crate::hierarchy::{Tier, Variable};
 use crate::image::Tag;
-
-/// An entry of the drafted file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Draft {
-    pub id: String,
-    /// Whether the file must write the id.
-    #[serde(skip)]
-    pub(super) writes_id: bool,
-    /// The host of its registry.
-    #[serde(skip)]
-    pub(super) host: String,
-    /// The registry's name, if it is not `home`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub registry: Option<String>,
-    pub repository: String,
-    /// Its stable tags, if it has any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tag_pattern: Option<Pattern>,
-    pub tier: Tier,
-    /// An id, an upstream image, `scratch` or `unknown`.
-    pub from: String,
-    /// The bases of other platforms.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub from_on: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub copy_from: Vec<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub pinned: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pipeline: Option<Builds>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// The kind of evidence that decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Kind>,
-    /// What it may be built on, if that is not known.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub candidates: Vec<String>,
-    /// The evidence, and what a person should know.
-    pub evidence: Vec<String>,
-    /// How many images stand below it.
-    pub below: usize,
-}
-
-/// The tags of a line without stable tags.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pattern {
-    #[serde(rename = "match")]
-    pub pattern: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub except: Vec<String>,
-    /// Whether the highest version is current.
-    pub by_version: bool,
-}
-
-/// The pipeline that builds an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Builds {
-    pub name: String,
-    /// A name under `builders`, if the pipeline is not where the registry is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub builder: Option<String>,
-    pub variables: Vec<String>,
-}
-
-/// What was drafted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Drafted {
-    /// In the order in which a person should check them: first what most images stand on.
-    pub images: Vec<Draft>,
-    /// What could not be read. While there is anything, the draft is not complete.
-    pub unread: Vec<String>,
-    #[serde(skip)]
-    pub(super) head: String,
-}
 
 /// Drafts the hierarchy of an estate.
 #[must_use]
@@ -117,26 +35,6 @@ pub fn discover(estate: &Estate) -> Drafted {
     let head = write::head(estate, &lines, &images, &unread);
     Drafted { images, unread, head }
 }
-
-impl Drafted {
-    /// Writes the file. It validates.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let entries: Vec<String> = self.images.iter().map(Draft::text).collect();
-        format!(
-            "{}images:\n{}",
-            self.head,
-            if entries.is_empty() { "  []\n".to_owned() } else { entries.join("") }
-        )
-    }
-
-    /// Returns the images whose base is not known.
-    pub fn unknown(&self) -> impl Iterator<Item = &Draft> {
-        self.images.iter().filter(|draft| draft.from == UNKNOWN)
-    }
-}
-
-pub(super) const UNKNOWN: &str = "unknown";
 
 fn entry(
     estate: &Estate,
@@ -242,10 +140,6 @@ fn pipeline(
     let variables = variables.filter(|name| pipeline.variables.contains(*name)).map(str::to_owned);
     let builder = (!is_home).then(|| builder_name(pipeline));
     Some(Builds { name: pipeline.name.clone(), builder, variables: variables.collect() })
-}
-
-pub(super) fn builder_name(pipeline: &Pipeline) -> String {
-    format!("b{}-{}", pipeline.account, pipeline.region)
 }
 
 /// Says who else built it, by provenance.

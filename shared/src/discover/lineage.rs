@@ -59,8 +59,8 @@ impl<'d> Lineage<'d> {
         Vec::new()
     }
 
-    /// Finds the images with exactly this chain. Others may write what they like into a config, so a
-    /// hash alone proves nothing.
+    /// Finds the images with exactly this chain. Others may write what they like into a config, so
+    /// a hash alone proves nothing.
     fn with(&self, hash: u64, chain: &[Digest]) -> impl Iterator<Item = usize> {
         let first = self.whole.partition_point(|(other, _)| *other < hash);
         let same = self.whole[first..].iter().take_while(move |(other, _)| *other == hash);

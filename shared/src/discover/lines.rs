@@ -31,7 +31,7 @@ pub(super) struct Line {
     pub(super) current: usize,
 }
 
-/// All lines.
+/// The lines of all repositories.
 #[derive(Debug)]
 pub(super) struct Lines<'e> {
     pub(super) catalog: Catalog<'e>,
@@ -127,8 +127,8 @@ impl<'e> Lines<'e> {
         &self.of_place[place]
     }
 
-    /// Finds the variables and labels that tell the lines of a repository apart: each line's current
-    /// version has a value that its own tracked tag begins, and no other line's does.
+    /// Finds the variables and labels that tell the lines of a repository apart: each line's
+    /// current version has a value that its own tracked tag begins, and no other line's does.
     fn discriminators(&self, lines: &[usize]) -> BTreeSet<String> {
         let Some(first) = lines.first().filter(|_| lines.len() > 1) else { return BTreeSet::new() };
         let keys = self.versions_of(self.all[*first].current).into_keys();

@@ -1,16 +1,16 @@
 //! Puts a draft beside what people wrote.
 //!
-//! What people wrote stays to the byte, comments too. Where the evidence names another base than the
-//! file, that is drift: one value is replaced. New images are added at the end of the list.
+//! What people wrote stays to the byte, comments too. Where the evidence names another base than
+//! the file, that is drift: one value is replaced. New images are added at the end of the list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
-use super::draft::{Draft, Drafted, UNKNOWN};
+use super::entry::{Draft, Drafted, UNKNOWN};
 use crate::hierarchy::{Hierarchy, Image, Line, Parent};
 use crate::image::{Reference, Tag};
 
@@ -53,16 +53,27 @@ pub enum NotMerged {
     WouldBeInvalid(String),
 }
 
+/// The names under a key, whatever stands there.
+#[derive(Default, Deserialize)]
+#[serde(from = "BTreeMap<String, serde_json::Value>")]
+struct Names(BTreeSet<String>);
+
+impl From<BTreeMap<String, serde_json::Value>> for Names {
+    fn from(map: BTreeMap<String, serde_json::Value>) -> Self {
+        Self(map.into_keys().collect())
+    }
+}
+
 /// The parts of a file whose places are needed.
 #[derive(Deserialize)]
 struct Places {
     images: Vec<Spanned<Entry>>,
     #[serde(default)]
-    owners: BTreeMap<String, IgnoredAny>,
+    owners: Names,
     #[serde(default)]
-    builders: BTreeMap<String, IgnoredAny>,
+    builders: Names,
     #[serde(default)]
-    registries: BTreeMap<String, IgnoredAny>,
+    registries: Names,
 }
 
 #[derive(Deserialize)]
@@ -161,7 +172,7 @@ impl Merged {
             .filter(|at| value_at(&self.text, *at).is_some_and(|value| value == was || named(value) == was))
         {
             Some((line, _)) => {
-                self.drift.push(Drift { image: image.id.to_string(), line, was, is, evidence })
+                self.drift.push(Drift { image: image.id.to_string(), line, was, is, evidence });
             }
             None => self
                 .advice
@@ -175,9 +186,8 @@ impl Merged {
         for parent in draft.copy_from.iter_mut().chain(draft.from_on.values_mut()) {
             *parent = rename(parent, known);
         }
-        let unknown = |name: &Option<String>, names: &BTreeMap<String, IgnoredAny>| {
-            name.as_ref().is_some_and(|name| !names.contains_key(name))
-        };
+        let unknown =
+            |name: &Option<String>, names: &Names| name.as_ref().is_some_and(|name| !names.0.contains(name));
         if unknown(&draft.registry, &places.registries) {
             self.advice.push(format!("{}: its registry {} is not in the file", draft.id, draft.host));
             return;

@@ -11,6 +11,7 @@ mod decide;
 mod dockerfile;
 mod document;
 mod draft;
+mod entry;
 mod estate;
 mod evidence;
 mod lineage;
@@ -25,7 +26,8 @@ mod write;
 mod yaml;
 
 pub use document::Document;
-pub use draft::{Builds, Draft, Drafted, Pattern, discover};
+pub use draft::discover;
+pub use entry::{Builds, Draft, Drafted, Pattern};
 pub use estate::{Action, Estate, Pipeline, Project, Push, Registry, Repository, Version};
 pub use evidence::Kind;
 pub use lineage::Lineage;

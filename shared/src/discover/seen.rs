@@ -119,8 +119,8 @@ impl<'e> Catalog<'e> {
         self.places.push(place);
     }
 
-    /// Marks the repositories all of whose tagged versions lie in another one, where each was pushed
-    /// before.
+    /// Marks the repositories all of whose tagged versions lie in another one, where each was
+    /// pushed before.
     fn find_copies(&mut self) {
         let copies: Vec<(usize, usize)> =
             (0..self.places.len()).filter_map(|place| Some((place, self.copied_from(place)?))).collect();

@@ -276,8 +276,8 @@ fn family(head: &Dotted<'_>, tags: &[&Tag]) -> Vec<Tag> {
     family
 }
 
-/// Makes one line of whole versions that were each released once, as applications tag them: `v1.2.3`,
-/// `v1.3.0`. Nothing if a shorter tag moves among them.
+/// Makes one line of whole versions that were each released once, as applications tag them:
+/// `v1.2.3`, `v1.3.0`. Nothing if a shorter tag moves among them.
 fn releases(versions: &[Version], named: &BTreeMap<usize, Vec<&Tag>>) -> Option<Grouped> {
     let mut families: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (at, tags) in named {
@@ -304,8 +304,8 @@ fn releases(versions: &[Version], named: &BTreeMap<usize, Vec<&Tag>>) -> Option<
     Some(Grouped { form, versions: of })
 }
 
-/// Finds the words that stand before the numbers of several builds: `build-` of `build-12`. One such
-/// tag alone may be a version: `alpine-3`.
+/// Finds the words that stand before the numbers of several builds: `build-` of `build-12`. One
+/// such tag alone may be a version: `alpine-3`.
 fn numbered(versions: &[Version]) -> BTreeSet<&str> {
     let mut of: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (at, version) in versions.iter().enumerate() {

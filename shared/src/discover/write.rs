@@ -3,12 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::draft::{Builds, Draft, Pattern, UNKNOWN, builder_name};
+use super::entry::{Builds, Draft, Drafted, Pattern, UNKNOWN};
 use super::lines::{Lines, registry_name};
 use super::seen::Role;
 use super::yaml::{comment, mapping, quoted, scalar, sequence};
 use super::{Estate, Pipeline};
 use crate::hierarchy::{Tier, Variable};
+
+/// Names the account and Region of a pipeline in the file.
+pub(super) fn builder_name(pipeline: &Pipeline) -> String {
+    format!("b{}-{}", pipeline.account, pipeline.region)
+}
+
+impl Drafted {
+    /// Writes the file. It validates.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let entries: Vec<String> = self.images.iter().map(Draft::text).collect();
+        format!(
+            "{}images:\n{}",
+            self.head,
+            if entries.is_empty() { "  []\n".to_owned() } else { entries.join("") }
+        )
+    }
+
+    /// Returns the images whose base is not known.
+    pub fn unknown(&self) -> impl Iterator<Item = &Draft> {
+        self.images.iter().filter(|draft| draft.from == UNKNOWN)
+    }
+}
 
 fn row(text: fmt::Arguments<'_>) -> String {
     format!("{text}\n")
@@ -24,7 +47,7 @@ pub(super) fn head(estate: &Estate, lines: &Lines<'_>, images: &[Draft], unread:
             images.len()
         ),
     );
-    head += &comment("", "Each entry has its evidence above it. What most images stand on comes first.");
+    head += &comment("", "Each entry has its evidence above it. What most images are built on comes first.");
     for unread in unread {
         head += &comment("", format!("NOT READ: {unread}"));
     }

@@ -90,6 +90,11 @@ const fn third(number: usize) -> Third {
     }
 }
 
+/// Whether its provenance has the steps of its build: every other one.
+const fn has_steps(number: usize) -> bool {
+    number.is_multiple_of(6)
+}
+
 impl Generated {
     fn new(images: usize, versions: u64) -> Self {
         let mut generated = Self { images: Vec::new(), documents: BTreeMap::new() };
@@ -266,7 +271,6 @@ impl Generated {
         ]}))
     }
 
-    /// Every other image with provenance has its steps too.
     fn provenance(&self, number: usize, on: Option<&BuiltVersion>, manifest: &str) -> Value {
         let image = &self.images[number];
         let newest = |number: usize| self.images[number].versions.last().unwrap().digest.clone();
@@ -287,7 +291,7 @@ impl Generated {
             .push(json!({"uri": "pkg:docker/docker/dockerfile@1", "digest": {"sha256": "ab".repeat(32)}}));
         let mut predicate =
             json!({"buildType": "https://mobyproject.org/buildkit@v1", "materials": materials});
-        if number % 2 == 0 {
+        if has_steps(number) {
             let mut steps = Vec::new();
             for (name, digest) in copied.iter().chain(&base) {
                 steps.push(json!({"id": format!("s{}", steps.len()), "op": {"Op": {"source": {"identifier": format!("docker-image://{name}@{digest}")}}}, "inputs": []}));
@@ -411,6 +415,14 @@ impl<'g> Truth<'g> {
         image.parent.map(|parent| parent.to_string()).or_else(|| image.upstream.clone())
     }
 
+    /// Returns whether it has a parent that its evidence allows to find. Of an upstream image only
+    /// the name is known, so layers lead nowhere.
+    fn is_allowed(&self, image: usize) -> bool {
+        let built = &self.generated.images[image];
+        let is_named = has_steps(image) || third(image) == Third::Annotations;
+        built.parent.is_some() || (built.upstream.is_some() && is_named)
+    }
+
     /// Names a parent of the draft as the truth does.
     fn named(&self, from: &str) -> String {
         self.of_draft.get(from).map_or_else(|| from.to_owned(), ToString::to_string)
@@ -468,11 +480,12 @@ fn check(images: usize, versions: u64) {
         let from = (draft.from != "unknown").then(|| truth.named(&draft.from));
         let found = truth.judge(image, from.clone());
         by_kind.entry(draft.by).or_default().add(found);
-        if truth.parent(image).is_some() {
+        if truth.is_allowed(image) {
             by_third.entry(third(image)).or_default().add(found);
         }
         let built = &generated.images[image];
-        for copied in &built.copied {
+        // Only the steps of a build say what it copied from.
+        for copied in built.copied.iter().filter(|_| has_steps(image)) {
             let is_named = draft.copy_from.iter().any(|name| truth.named(name) == copied.to_string());
             copies.add(is_named.then_some(true));
         }
@@ -540,7 +553,7 @@ fn check(images: usize, versions: u64) {
     }
     let wrong: usize = by_kind.values().map(|score| score.wrong).sum();
     assert_eq!(wrong, 0, "what is written is right");
-    assert!(copies.wrong == 0);
+    assert!(copies.wrong == 0 && copies.recall() >= 0.95, "{copies:?}");
     assert!(
         judged.len() * 100 >= generated.images.len() * 98,
         "{} of {}",
@@ -548,7 +561,7 @@ fn check(images: usize, versions: u64) {
         generated.images.len()
     );
     for third in [Third::Provenance, Third::Annotations] {
-        assert!(by_third[&third].recall() >= 0.9, "{third:?}");
+        assert!(by_third[&third].recall() >= 0.98, "{third:?}");
     }
 }
 

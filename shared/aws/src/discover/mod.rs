@@ -66,7 +66,8 @@ pub enum NotDiscovered {
     NotARole(String),
     #[error("the cache {0} cannot be used: {1}")]
     Cache(PathBuf, std::io::Error),
-    /// ECR's `BatchGetImage` counts as a pull: <https://github.com/aws/containers-roadmap/issues/2390>.
+    /// ECR's `BatchGetImage` counts as a pull:
+    /// <https://github.com/aws/containers-roadmap/issues/2390>.
     #[error(
         "reading manifests counts as a pull, and {principal} is not excluded from that in {registry}: it \
          would move the time of the last pull of every image.\nExclude it first:\n  aws ecr \
@@ -172,7 +173,7 @@ async fn principal(clients: &Clients, watch: &Watch<'_>) -> Result<(String, Stri
     let caller = clients.sts().get_caller_identity().send().await;
     let caller = caller.map_err(|error| fault("ask who calls", &error))?;
     let (Some(account), Some(arn)) = (caller.account(), caller.arn()) else {
-        return Err(invalid("ask who calls", "the answer names no account"));
+        return Err(invalid("ask who calls", "the answer has no account"));
     };
     Ok((account.to_owned(), role_of(arn)))
 }

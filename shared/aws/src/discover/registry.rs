@@ -16,14 +16,15 @@ use crate::ecr::{self, Ecr};
 use crate::fault::{fault, invalid};
 
 /// Calls that are under way at once. ECR allows some thousand a second of each of these:
-/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>. Sixteen calls of 20
-/// ms each are 800 a second, which leaves more than half to everybody else.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>. Sixteen calls of
+/// 20 ms each are 800 a second, which leaves more than half to everybody else.
 const AT_ONCE: usize = 16;
 /// Most entries of a page of repositories.
 const PAGE: i32 = 1_000;
 /// A registry holds at most 100,000 repositories by default.
 const MOST_PAGES: usize = 500;
-/// The largest blob that is read, in bytes. Provenance of a large build has a few hundred kilobytes.
+/// The largest blob that is read, in bytes. Provenance of a large build has a few hundred
+/// kilobytes.
 const LARGEST: u64 = 8 * 1024 * 1024;
 /// Digests that one call of `BatchGetImage` takes.
 const BATCH: usize = 100;
