@@ -29,7 +29,8 @@ pub(crate) struct Args {
     )]
     pub(crate) hierarchy: Option<PathBuf>,
     /// How to print: `text` for people, `json` for programs. `inventory` also prints `csv`;
-    /// `graph` also prints `dot` and `mermaid`
+    /// `graph` also prints `dot`, `mermaid` and
+    /// `svg`
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true, help_heading = COMMON)]
     pub(crate) format: Format,
     #[command(subcommand)]
@@ -50,6 +51,8 @@ pub(crate) enum Format {
     Dot,
     /// For Markdown that draws Mermaid diagrams.
     Mermaid,
+    /// A picture.
+    Svg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,9 +63,12 @@ pub(crate) enum Verb {
     /// Check a hierarchy file
     #[command(after_help = examples::VALIDATE)]
     Validate(Validate),
+    /// Draft the hierarchy file from what your registries and pipelines say
+    #[command(after_help = examples::DISCOVER)]
+    Discover(Discover),
     /// Show which image is built on which
     #[command(after_help = examples::GRAPH)]
-    Graph,
+    Graph(Graph),
     /// List the images that a rebuild of IMAGE would rebuild
     #[command(after_help = examples::IMPACT)]
     Impact(Impact),
@@ -112,7 +118,8 @@ impl Verb {
         match self {
             Self::Demo(_) => "demo",
             Self::Validate(_) => "validate",
-            Self::Graph => "graph",
+            Self::Discover(_) => "discover",
+            Self::Graph(_) => "graph",
             Self::Impact(_) => "impact",
             Self::Inventory(_) => "inventory",
             Self::Lifecycle(_) => "lifecycle",
@@ -134,7 +141,8 @@ impl Verb {
     pub(crate) const fn formats(&self) -> &'static [Format] {
         match self {
             Self::Inventory(_) => &[Format::Text, Format::Json, Format::Csv],
-            Self::Graph => &[Format::Text, Format::Json, Format::Dot, Format::Mermaid],
+            Self::Graph(options) if options.audit => &[Format::Text, Format::Json],
+            Self::Graph(_) => &[Format::Text, Format::Json, Format::Dot, Format::Mermaid, Format::Svg],
             _ => &[Format::Text, Format::Json],
         }
     }
@@ -239,6 +247,44 @@ pub(crate) struct Validate {
     /// Print the JSON Schema of hierarchy files instead
     #[arg(long, conflicts_with = "file")]
     pub(crate) schema: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Discover {
+    /// A profile of your AWS configuration, also one of single sign-on
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// The ARN of a role that reads another account; may be repeated
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Vec<String>,
+    /// A Region to read; may be repeated. By default the one of your AWS configuration
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    /// Keep documents that never change in this folder, so that a second run asks only for lists
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Download no config and no attestation: faster, and with less evidence
+    #[arg(long)]
+    pub(crate) metadata_only: bool,
+    /// Read although that moves the time of the last pull of every image
+    #[arg(long)]
+    pub(crate) move_pull_times: bool,
+    /// Write the file that --hierarchy names, instead of showing what would change
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Read what registries and pipelines say from this file instead of AWS
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "role", "region", "cache"])]
+    pub(crate) documents: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Graph {
+    /// Compare the file with what images and pipelines say, and list what is wrong
+    #[arg(long, requires = "facts")]
+    pub(crate) audit: bool,
+    /// The snapshot of facts: what `facts` prints, or `demo --save-facts` writes
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub(crate) facts: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,11 +3,13 @@
 use patchwave::facts::Facts;
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
+use patchwave_aws::discover::{Discovered, Discovery, Progress};
 use patchwave_aws::settings::Source;
-use patchwave_aws::{ActedOn, Intervened, Inventoried, NotDone};
+use patchwave_aws::{ActedOn, Intervened, Inventoried};
 use patchwave_converge::StuckSlot;
 
-use crate::args::{Args, Decide};
+use crate::args::{Args, Decide, Discover};
+use crate::discover::Read;
 use crate::input::{self, BadInput};
 use crate::intervene::Decided;
 use crate::inventory::Known;
@@ -53,6 +55,25 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     Ok(Known { hierarchy: (*hierarchy).clone(), inventory, now })
 }
 
+/// Reads an estate that is not described yet.
+pub(crate) fn discover(_: &Args, options: &Discover) -> Result<Read, BadInput> {
+    let discovery = Discovery {
+        profile: options.profile.clone(),
+        roles: options.role.clone(),
+        regions: options.region.clone(),
+        cache: options.cache.clone(),
+        metadata_only: options.metadata_only,
+        move_pull_times: options.move_pull_times,
+    };
+    let mut show = |progress: &Progress| {
+        progress::show(&format!("{} of {} {}", progress.done, progress.of, progress.what));
+    };
+    let read = ask(patchwave_aws::discover::discover(&discovery, &mut show));
+    progress::show("");
+    let Discovered { estate, calls, saved } = read?;
+    Ok(Read { estate, calls, saved })
+}
+
 /// Reads and checks a file here, so that its errors read as those of every other verb.
 fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
     match &args.hierarchy {
@@ -71,7 +92,7 @@ fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
 }
 
 /// Asks AWS, and waits for the answer.
-fn ask<T>(question: impl Future<Output = Result<T, NotDone>>) -> Result<T, BadInput> {
+fn ask<T, E: std::fmt::Display>(question: impl Future<Output = Result<T, E>>) -> Result<T, BadInput> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| BadInput::because(&error))?;
     runtime.block_on(question).map_err(|not_done| BadInput::because(&not_done))

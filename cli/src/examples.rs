@@ -25,7 +25,20 @@ pub(crate) const GRAPH: &str = "\
 Examples:
   patchwave graph --hierarchy hierarchy.yaml
   patchwave graph --hierarchy hierarchy.yaml --format mermaid
-  patchwave graph --hierarchy hierarchy.yaml --format dot | dot -Tsvg > out.svg";
+  patchwave graph --hierarchy hierarchy.yaml --format svg > graph.svg
+  patchwave graph --hierarchy hierarchy.yaml --audit --facts facts.json";
+
+pub(crate) const DISCOVER: &str = "\
+Reading AWS needs the feature `aws`. To install it:
+cargo install --path cli --features aws. Everything here only reads. What is
+uncertain is written `from: unknown`, with its candidates.
+
+Examples:
+  patchwave discover --profile reader --cache .patchwave > hierarchy.yaml
+  patchwave discover --region us-east-1 --region eu-west-1 \
+    --role arn:aws:iam::222233334444:role/reader
+  patchwave discover --hierarchy hierarchy.yaml
+  patchwave discover --hierarchy hierarchy.yaml --write";
 
 pub(crate) const IMPACT: &str = "\
 Examples:

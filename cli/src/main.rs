@@ -3,10 +3,12 @@
 //! Each verb reads its input, computes an answer and renders it; only this file prints.
 
 mod args;
+mod audit;
 mod demo;
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod deployment;
 mod diagram;
+mod discover;
 mod escape;
 mod examples;
 mod facts;
@@ -25,6 +27,7 @@ mod release;
 mod render;
 mod requests;
 mod simulate;
+mod svg;
 mod table;
 mod validate;
 mod why;
@@ -90,7 +93,8 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
     match &args.verb {
         Verb::Demo(options) => demo::run(args, options),
         Verb::Validate(options) => validate::run(args, options),
-        Verb::Graph => graph::run(args),
+        Verb::Discover(options) => discover::run(args, options),
+        Verb::Graph(options) => graph::run(args, options),
         Verb::Impact(options) => impact::run(args, options),
         Verb::Inventory(options) => inventory::run(args, options),
         Verb::Lifecycle(options) => lifecycle::run(args, options),

@@ -5,7 +5,8 @@ use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave_converge::StuckSlot;
 
-use crate::args::{Args, Decide};
+use crate::args::{Args, Decide, Discover};
+use crate::discover::Read;
 use crate::input::BadInput;
 use crate::intervene::Decided;
 use crate::inventory::Known;
@@ -28,6 +29,10 @@ pub(crate) fn free_stuck_slot(args: &Args, _: &ImageId) -> Result<StuckSlot, Bad
 
 pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     Err(needs_aws(args, "\nOr name a survey and a snapshot of facts: --survey FILE --facts FILE"))
+}
+
+pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
+    Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
 }
 
 fn needs_aws(args: &Args, or: &str) -> BadInput {

@@ -13,7 +13,9 @@
 //! - Unknown is never clean.
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
+pub mod audit;
 pub mod deployed;
+pub mod discover;
 pub mod facts;
 pub mod finding;
 pub mod hierarchy;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod audit;
+mod discover;
 mod fleet;
 mod hierarchy;
 mod inventory;

@@ -3,6 +3,10 @@
 use std::thread::Builder;
 use std::time::Duration;
 
+#[cfg(feature = "discover")]
+use aws_config::profile::ProfileFileCredentialsProvider;
+#[cfg(feature = "discover")]
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
@@ -73,6 +77,46 @@ impl Clients {
             .load()
             .await;
         Self { config: with_default_credentials(&config), of_others: of_others(), own_s3 }
+    }
+
+    /// Reads the SDK's settings for a person, who may name a profile.
+    #[cfg(feature = "discover")]
+    pub(crate) async fn of_profile(profile: Option<&str>) -> Self {
+        let Self { config, own_s3 } = Self::load(false).await;
+        let Some(name) = profile else { return Self { config, own_s3 } };
+        let of_profile = aws_config::defaults(BehaviorVersion::v2026_01_12()).profile_name(name);
+        let of_profile = match config.http_client() {
+            Some(http) => of_profile.http_client(http),
+            None => of_profile,
+        };
+        let of_profile = of_profile.no_credentials().load().await;
+        let settings = ProviderConfig::default().with_region(of_profile.region().cloned());
+        let settings = match config.http_client() {
+            Some(http) => settings.with_http_client(http),
+            None => settings,
+        };
+        // A profile that a person names comes before credentials of the environment.
+        let credentials =
+            ProfileFileCredentialsProvider::builder().profile_name(name).configure(&settings).build();
+        let config = config.to_builder().region(of_profile.region().cloned());
+        let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        Self { config, own_s3 }
+    }
+
+    /// Returns the Region of the SDK's settings.
+    #[cfg(feature = "discover")]
+    pub(crate) fn region(&self) -> Option<String> {
+        self.config.region().map(ToString::to_string)
+    }
+
+    #[cfg(feature = "discover")]
+    pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.config)
+    }
+
+    #[cfg(feature = "discover")]
+    pub(crate) fn codebuild(&self) -> aws_sdk_codebuild::Client {
+        aws_sdk_codebuild::Client::new(&self.config)
     }
 
     #[cfg(test)]

@@ -8,6 +8,8 @@
 mod clients;
 mod codepipeline;
 mod credentials;
+#[cfg(feature = "discover")]
+pub mod discover;
 mod dynamodb;
 mod ecr;
 pub mod eventbridge;
