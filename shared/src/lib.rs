@@ -13,7 +13,9 @@
 //! - Unknown is never clean.
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
+pub mod admission;
 pub mod deployed;
+pub mod doctor;
 pub mod facts;
 pub mod finding;
 pub mod hierarchy;
@@ -26,6 +28,7 @@ pub mod notice;
 pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod registry;
 pub mod table;
 pub mod time;
 pub mod trigger;

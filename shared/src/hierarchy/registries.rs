@@ -50,6 +50,15 @@ pub struct Copies {
 }
 
 impl Copies {
+    /// Returns the repository here that holds copies of `repository`, if one does.
+    pub(crate) fn target(&self, repository: &str) -> Option<String> {
+        let Some((head, tail)) = self.from.split_once('*') else {
+            return (self.from == repository).then(|| self.to.clone());
+        };
+        let name = repository.strip_prefix(head)?.strip_suffix(tail)?;
+        Some(self.to.replacen('*', name, 1))
+    }
+
     /// Returns the repository that is copied to `repository`; nothing if it holds no copies.
     pub(super) fn source(&self, repository: &str) -> Option<String> {
         let Some((head, tail)) = self.to.split_once('*') else {
@@ -159,6 +168,11 @@ impl Registries {
     /// Returns what `repository:tag` in a pull-through cache is upstream.
     pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<Reference> {
         self.declared_at(host)?.upstream(path).as_deref().and_then(|name| name.parse().ok())
+    }
+
+    /// Returns what the file approves, in its order.
+    pub fn approved(&self) -> &[Approved] {
+        &self.approved
     }
 
     /// Returns whether the file allows an image of others to run.
