@@ -473,13 +473,10 @@ fn plan_says_in_numbers_what_it_leads_to() {
     );
     let text = words(&patchwave(&asked).stdout);
     let cleared = predicted["cleared"].as_u64().unwrap();
-    let sentence = format!("predicted rebuild 1 image and 29 built on them: clears {cleared} findings");
+    let sentence = format!("predicted rebuild 1 image and 29 built on them: clears {cleared} findings in");
     assert!(text.contains(&sentence), "{text}");
     assert!(text.contains("at 12 at a time"), "{text}");
-    assert!(
-        predicted["stay"]["NextCommit"].is_array() || predicted["stay"]["Pinned"].is_array(),
-        "{predicted}"
-    );
+    assert!(cleared >= 30, "those that inherit the layer have it too: {predicted}");
     let observing = patchwave(&[&asked[..], &["--mode", "observe"]].concat()).stdout;
     assert!(words(&observing).contains("if enforced rebuild 1 image and 29 built on them"), "{observing}");
 }
@@ -510,8 +507,9 @@ fn impact_of_a_vulnerability_names_who_introduced_it_and_who_inherits_it() {
     let own: Vec<&Value> =
         json["carriers"].as_array().unwrap().iter().filter(|c| c["source"]["is"] == "own").collect();
     assert_eq!(own.iter().map(|c| &c["image"]).collect::<Vec<_>>(), ["base/al2023"], "{json}");
+    assert!(json["expected"].as_object().unwrap().len() >= 29, "no child was scanned since: {json}");
     let text = words(&patchwave(&asked).stdout);
-    assert!(text.contains("CVE-2026-31337, as of"), "{text}");
+    assert!(text.contains("in the layers of base/al2023, and not scanned since it appeared"), "{text}");
     let none = patchwave(&["impact", "CVE-1999-1", "--hierarchy", &hierarchy, "--facts", &facts]);
     assert!(none.stdout.contains("no current version is known to have it"), "{}", none.stdout);
 }

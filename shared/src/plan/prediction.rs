@@ -14,11 +14,12 @@ use super::decide::Decisions;
 use super::origin::Origin;
 use super::timetable::Timetable;
 use super::to_come::{Which, last_time, to_come};
+use super::vulnerability::is_expected;
 use super::{Goal, Hold, decided, pipeline};
 use crate::facts::Facts;
-use crate::finding::FindingKey;
+use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
-use crate::image::ImageId;
+use crate::image::{Digest, ImageId};
 use crate::policy::Mode;
 use crate::time::{Span, Timestamp};
 
@@ -30,7 +31,8 @@ pub struct Prediction {
     pub first: BTreeSet<ImageId>,
     /// The images that follow a parent.
     pub children: BTreeSet<ImageId>,
-    /// Findings that count and that these builds fix, counted on each image that has them.
+    /// Findings that count and that these builds fix, counted on each image that has them. An image
+    /// with the layer of the package has it, even if no scan has listed it there yet.
     pub cleared: usize,
     /// Findings that they try to fix, because the scanner names no fix.
     pub tried: usize,
@@ -104,10 +106,12 @@ struct Wave<'c, 'a> {
 /// Counts the findings that go and those that stay.
 fn count(wave: &Wave<'_, '_>, prediction: &mut Prediction) {
     let mut running = BTreeSet::new();
+    let in_layers = wave.in_layers();
     for image in wave.context.images() {
         let is_built = wave.built.contains(&image.id);
-        for (key, origin) in origins(wave.context, image) {
-            let Some(fix) = wave.fix(key, &origin) else { continue };
+        let listed = origins(wave.context, image).into_iter();
+        let listed = listed.filter_map(|(key, origin)| wave.fix(key, &origin));
+        for fix in listed.chain(wave.expected(image, &in_layers)) {
             if !is_built {
                 prediction.stay.entry(wave.why_not(image)).or_default().insert(image.id.clone());
                 continue;
@@ -127,12 +131,21 @@ fn count(wave: &Wave<'_, '_>, prediction: &mut Prediction) {
 }
 
 /// What the wave does about a finding.
+#[derive(Clone, Copy)]
 enum Expected {
     Fixed,
     Tried,
 }
 
-impl Wave<'_, '_> {
+/// A finding that the builds fix, and the layer that its package is in.
+struct InLayer<'a> {
+    finding: &'a Finding,
+    layer: &'a Digest,
+    since: Timestamp,
+    fix: Expected,
+}
+
+impl<'a> Wave<'_, 'a> {
     /// Says what the wave does about a finding, where it comes from; nothing if it does nothing.
     fn fix(&self, key: &FindingKey, origin: &Origin<'_>) -> Option<Expected> {
         match origin {
@@ -148,6 +161,37 @@ impl Wave<'_, '_> {
             }
             Origin::Introduced(_) | Origin::Unscanned { .. } => None,
         }
+    }
+
+    /// Returns what the builds do about the findings of their images that name a layer.
+    fn in_layers(&self) -> Vec<InLayer<'a>> {
+        let mut all = Vec::new();
+        for owner in &self.built {
+            let Some(version) = self.context.current(owner) else { continue };
+            let causes = self.attributions.of.get(owner).into_iter().flat_map(|of| &of.causes);
+            for cause in causes {
+                let Some(finding) = version.finding(&cause.finding) else { continue };
+                let Some(layer) = &finding.layer else { continue };
+                let fix =
+                    if matches!(cause.goal, Goal::Version(_)) { Expected::Fixed } else { Expected::Tried };
+                all.push(InLayer { finding, layer, since: cause.since, fix });
+            }
+        }
+        all
+    }
+
+    /// Returns what the builds do about findings that no scan of the image lists yet.
+    fn expected<'l>(
+        &self,
+        image: &'l Image,
+        in_layers: &'l [InLayer<'a>],
+    ) -> impl Iterator<Item = Expected> + use<'l, 'a> {
+        let (version, now) = (self.context.current(&image.id), self.context.now);
+        in_layers.iter().filter_map(move |of| {
+            let version = version.filter(|version| is_expected(version, of.layer, of.since))?;
+            let is_new = version.finding(&of.finding.key).is_none() && image.policy.counts(of.finding, now);
+            is_new.then_some(of.fix)
+        })
     }
 
     /// Names the hold that keeps an image from following its parents.

@@ -135,3 +135,18 @@ fn an_old_version_that_runs_and_was_not_described_may_have_it() {
     let found = traced(&fleet.hierarchy, &fleet.facts, "CVE-1", fleet.now);
     assert_eq!(found.unknown[&id("b")], "linux/amd64: never scanned");
 }
+
+#[test]
+fn an_image_with_the_layer_has_the_finding_before_its_scan_lists_it() {
+    let mut fleet = Fleet::of("b: scratch\np: b\na: p\no: scratch");
+    fleet.wait("1h");
+    fleet.add_finding("b", &finding("CVE-1"));
+    fleet.scan("b");
+    assert_eq!(predicted(&fleet).cleared, 3, "no scan of p and a lists it yet");
+    let found = traced(&fleet.hierarchy, &fleet.facts, "CVE-1", fleet.now);
+    assert_eq!(found.expected, [(id("p"), id("b")), (id("a"), id("b"))].into());
+    fleet.scan_all();
+    let found = traced(&fleet.hierarchy, &fleet.facts, "CVE-1", fleet.now);
+    assert_eq!((found.expected.len(), found.carriers.len()), (0, 3), "now they list it");
+    assert_eq!(predicted(&fleet).cleared, 3);
+}
