@@ -29,8 +29,8 @@ pub(crate) struct Args {
     )]
     pub(crate) hierarchy: Option<PathBuf>,
     /// How to print: `text` for people, `json` for programs. `inventory` also prints `csv`;
-    /// `graph` also prints `dot`, `mermaid` and
-    /// `svg`
+    /// `graph` also prints `dot`, `mermaid` and `svg`; `registry` also prints `cloudformation` and
+    /// `terraform`
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true, help_heading = COMMON)]
     pub(crate) format: Format,
     #[command(subcommand)]
@@ -53,6 +53,10 @@ pub(crate) enum Format {
     Mermaid,
     /// A picture.
     Svg,
+    /// For AWS's own deployments.
+    Cloudformation,
+    /// For Terraform.
+    Terraform,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +73,12 @@ pub(crate) enum Verb {
     /// Show which image is built on which
     #[command(after_help = examples::GRAPH)]
     Graph(Graph),
-    /// List the images that a rebuild of IMAGE would rebuild
+    /// List what a rebuild of an image rebuilds, or who has a vulnerability
     #[command(after_help = examples::IMPACT)]
     Impact(Impact),
+    /// Check whether the accounts are set up for Patchwave
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(Doctor),
     /// Show what runs where, and whether it is patched
     #[command(after_help = examples::INVENTORY)]
     Inventory(Inventory),
@@ -81,12 +88,18 @@ pub(crate) enum Verb {
     /// Show which upstream images are built on, and where a copy of each lies or could
     #[command(after_help = examples::MIRROR)]
     Mirror(Mirror),
+    /// Print policies that admit only known images to clusters
+    #[command(after_help = examples::ADMISSION)]
+    Admission(Admission),
     /// Show which builds would start now, and what holds the others
     #[command(after_help = examples::PLAN)]
     Plan(Plan),
-    /// Explain why an image is rebuilt, or why not
+    /// Explain an image, a vulnerability, a digest or a reference
     #[command(after_help = examples::WHY)]
     Why(Why),
+    /// Print what to change in a registry's configuration
+    #[command(after_help = examples::REGISTRY)]
+    Registry(Registry),
     /// Count the AWS calls of a simulated month
     #[command(after_help = examples::REQUESTS)]
     Requests(Requests),
@@ -96,9 +109,9 @@ pub(crate) enum Verb {
     /// Print the input of DynamoDB's `CreateTable` as JSON
     #[command(after_help = examples::TABLE)]
     Table(Table),
-    /// Print a snapshot of your deployment, for `plan` and `why`
-    #[command(after_help = examples::FACTS)]
-    Facts,
+    /// Print what AWS has now, for `plan`, `why` and `impact`
+    #[command(visible_alias = "facts", after_help = examples::OBSERVE)]
+    Observe,
     /// Approve one rebuild of IMAGE, where policy asks for approval
     #[command(after_help = examples::APPROVE)]
     Approve(Decide),
@@ -121,15 +134,18 @@ impl Verb {
             Self::Discover(_) => "discover",
             Self::Graph(_) => "graph",
             Self::Impact(_) => "impact",
+            Self::Doctor(_) => "doctor",
             Self::Inventory(_) => "inventory",
             Self::Lifecycle(_) => "lifecycle",
             Self::Mirror(_) => "mirror",
+            Self::Admission(_) => "admission",
             Self::Plan(_) => "plan",
             Self::Why(_) => "why",
+            Self::Registry(_) => "registry",
             Self::Requests(_) => "requests",
             Self::Simulate(_) => "simulate",
             Self::Table(_) => "table",
-            Self::Facts => "facts",
+            Self::Observe => "observe",
             Self::Approve(_) => "approve",
             Self::Rebuild(_) => "rebuild",
             Self::Release(_) => "release",
@@ -143,6 +159,7 @@ impl Verb {
             Self::Inventory(_) => &[Format::Text, Format::Json, Format::Csv],
             Self::Graph(options) if options.audit => &[Format::Text, Format::Json],
             Self::Graph(_) => &[Format::Text, Format::Json, Format::Dot, Format::Mermaid, Format::Svg],
+            Self::Registry(_) => &[Format::Text, Format::Json, Format::Cloudformation, Format::Terraform],
             _ => &[Format::Text, Format::Json],
         }
     }
@@ -289,18 +306,37 @@ pub(crate) struct Graph {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Impact {
-    /// An id of the hierarchy file, a declared `repository:tag`, or an upstream image
-    pub(crate) image: String,
+    /// An id of the hierarchy file, a declared `repository:tag`, an upstream image, or a
+    /// vulnerability
+    #[arg(value_name = "IMAGE|CVE")]
+    pub(crate) what: String,
+    /// For a vulnerability: a snapshot, instead of what AWS has now
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Snapshot {
-    /// The snapshot of facts: what `facts` prints, or `demo --save-facts` writes
+    /// A snapshot, instead of what AWS has now: what `observe` prints, or `demo --save-facts`
+    /// writes
     #[arg(long, value_name = "FILE")]
-    pub(crate) facts: PathBuf,
+    pub(crate) facts: Option<PathBuf>,
     /// The highest mode; policy can stay below it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: Ceiling,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Judge what an earlier run saw (the key `seen` of its JSON), instead of the accounts now
+    #[arg(long, value_name = "FILE", requires = "at")]
+    pub(crate) seen: Option<PathBuf>,
+    /// The time of that run
+    #[arg(long, value_name = "TIME", requires = "seen")]
+    pub(crate) at: Option<Timestamp>,
+    /// With `--format json`, also print what was seen
+    #[arg(long)]
+    pub(crate) show_seen: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -320,6 +356,42 @@ pub(crate) struct Inventory {
     /// The snapshot of facts that belongs to the survey
     #[arg(long, value_name = "FILE", requires = "survey")]
     pub(crate) facts: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Admission {
+    /// Print these manifests as YAML, instead of what would be refused
+    #[arg(long, value_enum)]
+    pub(crate) print: Option<Manifests>,
+    /// Refuse instead of warning, if nothing that runs would be refused
+    #[arg(long, requires = "print")]
+    pub(crate) deny: bool,
+    /// Leave out this namespace, besides those of the system; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) exempt: Vec<String>,
+    /// Also make a list of digests of every image for this namespace; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Vec<String>,
+    /// The namespace of the list of repositories
+    #[arg(long, value_name = "NAMESPACE", default_value = "patchwave")]
+    pub(crate) home: String,
+    /// Read what runs from this survey, instead of the deployment's table
+    #[arg(long, value_name = "FILE", requires = "facts")]
+    pub(crate) survey: Option<PathBuf>,
+    /// The snapshot of facts that belongs to the survey
+    #[arg(long, value_name = "FILE", requires = "survey")]
+    pub(crate) facts: Option<PathBuf>,
+}
+
+/// Which manifests to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Manifests {
+    /// The policy on repositories, for Kubernetes
+    Policy,
+    /// The policy on digests, and a list for each namespace
+    Digests,
+    /// A CloudFormation template with a rule that notices other images on ECS
+    Ecs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -351,14 +423,44 @@ pub(crate) struct Mirror {
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
+    /// Also show what starts on which day if every image is enforced from now on
+    #[arg(long)]
+    pub(crate) first_enforcement: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Why {
-    /// An id of the hierarchy file, or a declared `repository:tag`
-    pub(crate) image: String,
+    /// An id of the hierarchy file, a declared `repository:tag`, a vulnerability, a digest, or a
+    /// reference as a workload asks for it
+    #[arg(value_name = "IMAGE|CVE|DIGEST|REFERENCE")]
+    pub(crate) what: String,
     #[command(flatten)]
     pub(crate) snapshot: Snapshot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Registry {
+    /// Its name under `registries` in the hierarchy file
+    #[arg(long, value_name = "NAME", default_value = "home")]
+    pub(crate) registry: String,
+    /// Let every principal of this organisation pull
+    #[arg(long, value_name = "ID")]
+    pub(crate) organization: Option<String>,
+    /// Let functions of Lambda pull, in the accounts of the hierarchy file
+    #[arg(long)]
+    pub(crate) lambda: bool,
+    /// Let this role push; may be repeated
+    #[arg(long, value_name = "ARN")]
+    pub(crate) push: Vec<String>,
+    /// Do not count the pulls of this principal; may be repeated
+    #[arg(long, value_name = "ARN")]
+    pub(crate) exclude: Vec<String>,
+    /// Compare with this configuration (what `--show-configured` prints), instead of what AWS has
+    #[arg(long, value_name = "FILE")]
+    pub(crate) configured: Option<PathBuf>,
+    /// Print what the registry is now, as JSON
+    #[arg(long, conflicts_with = "configured")]
+    pub(crate) show_configured: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -21,6 +21,8 @@ SERVICES = {"eventbridge": "events"}
 REACHED_BY = {
     # What a person reads before anything is deployed.
     "discover": set(),
+    # What a person's command reads, and no function.
+    "doctor": set(),
     # The inventory's part of the table.
     "dynamodb/inventory": {"inventory"},
     # How the registry scans, and what Inspector covers.

@@ -473,6 +473,10 @@ pub struct Facts {
     /// known, are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployments: BTreeMap<ImageId, Deployments>,
+    /// Whether they were observed without a deployment's ledger. Then no build, no decision of a
+    /// person and no limit of the day is known.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub without_ledger: bool,
     /// Whether the deployment sends notifications to a listener.
     #[serde(default)]
     pub has_listener: bool,
@@ -510,5 +514,39 @@ impl Facts {
             }
         });
         lagging.collect::<BTreeSet<String>>().into_iter()
+    }
+}
+
+impl Facts {
+    /// Returns what could not be read, each with its image.
+    pub fn unread(&self) -> Vec<(&ImageId, &str)> {
+        let records = self.unreadable.iter().map(|(id, because)| (id, because.as_str()));
+        let pipelines = self.pipelines.iter().filter_map(|(id, of)| match of {
+            PipelineFacts::Unread(unread) => Some((id, unread.because.as_str())),
+            PipelineFacts::Declared(_) | PipelineFacts::NotFound => None,
+        });
+        let images = self
+            .images
+            .iter()
+            .flat_map(|(id, of)| of.unread().map(move |unread| (id, unread.because.as_str())));
+        records.chain(pipelines).chain(images).collect()
+    }
+}
+
+impl ImageFacts {
+    /// Returns what could not be read of the image, its versions and its execution.
+    fn unread(&self) -> impl Iterator<Item = &Unread> {
+        let current = match &self.current {
+            Current::Unread(unread) => Some(unread),
+            Current::Version(_) | Current::Absent | Current::NoRepository(_) => None,
+        };
+        let execution = match &self.execution {
+            Some(Execution::Unread(unread)) => Some(unread),
+            Some(Execution::Found { .. } | Execution::NotFound) | None => None,
+        };
+        let one = [current, execution, self.unread_history.as_ref(), self.unread_configs.as_ref()];
+        let manifests = self.versions.values().flat_map(|version| version.platforms.values());
+        let scans = manifests.filter_map(|manifest| manifest.scan.unread());
+        one.into_iter().flatten().chain(self.unread_versions.values()).chain(scans)
     }
 }

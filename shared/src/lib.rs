@@ -13,9 +13,11 @@
 //! - Unknown is never clean.
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
+pub mod admission;
 pub mod audit;
 pub mod deployed;
 pub mod discover;
+pub mod doctor;
 pub mod facts;
 pub mod finding;
 pub mod hierarchy;
@@ -28,6 +30,7 @@ pub mod notice;
 pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod registry;
 pub mod table;
 pub mod time;
 pub mod trigger;

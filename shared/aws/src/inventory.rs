@@ -25,9 +25,9 @@ use crate::installation::{Installation, NotDone};
 use crate::organizations;
 use crate::scheduler::Scheduler;
 use crate::settings::Source;
-use crate::survey::{Begun, Book, Cursor, Marks, Surveyor, Target, begun};
+use crate::survey::{Begun, Book, Cursor, Marks, Surveyor, Target, Unmarked, begun};
 use crate::telemetry;
-use crate::world::AwsWorld;
+use crate::world::{AwsWorld, WithoutLedger};
 
 /// A survey that an invocation could not finish.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -287,20 +287,49 @@ pub struct Inventoried {
     pub hierarchy: Arc<Hierarchy>,
     pub inventory: inventory::Inventory,
     pub now: Timestamp,
+    /// The table that it was read from; nothing if it was surveyed now.
+    pub table: Option<String>,
 }
 
-/// Reads the inventory of the installation that the environment describes. Passes the number of
-/// entries so far to `progress`.
+/// Reads the inventory of the installation that the environment describes. If it names no table,
+/// this surveys what runs. Passes the number of entries so far to `progress`.
 ///
 /// # Errors
 ///
 /// If the hierarchy or the table does not answer.
 pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
-    let installation = Installation::with(hierarchy).await?;
+    let installation = Installation::to_read(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
+    let Some(table) = installation.table() else {
+        let inventory = survey_now(&installation, &world, &hierarchy).await;
+        return Ok(Inventoried { hierarchy, inventory, now: world.now(), table: None });
+    };
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory_with(&images, progress).await?;
-    Ok(Inventoried { hierarchy, inventory, now: world.now() })
+    Ok(Inventoried { hierarchy, inventory, now: world.now(), table: Some(table.to_owned()) })
+}
+
+/// Surveys everything that the hierarchy names, and writes nothing: no sweep was before this one.
+pub(crate) async fn survey_now(
+    installation: &Installation,
+    world: &AwsWorld,
+    hierarchy: &Hierarchy,
+) -> Inventory {
+    let book = Book::new(Arc::new(Unmarked), &[]);
+    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint(), book);
+    let began = world.now();
+    let (mut survey, left) = surveyor.survey(&targets(hierarchy), None, None).await;
+    let without_ledger = WithoutLedger::new(world.clone(), BTreeMap::new());
+    let before = Inventory::default();
+    let described = describe(&without_ledger, hierarchy, &before, &survey).await;
+    if survey.has_unread_clusters()
+        && let Err(fault) = add_reports(world, hierarchy, &described, &mut survey).await
+    {
+        // The clusters stay unread, and the answer names them.
+        warn!(target: "patchwave", because = fault.to_string(), "unread");
+    }
+    let surveyed = Surveyed { survey, began, ended: left.is_none() };
+    described.understand(hierarchy, &before, &surveyed).folded.inventory
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod codepipeline;
 mod credentials;
 #[cfg(feature = "discover")]
 pub mod discover;
+mod doctor;
 mod dynamodb;
 mod ecr;
 pub mod eventbridge;
@@ -35,7 +36,10 @@ mod fake;
 #[cfg(test)]
 mod mutated;
 
-pub use installation::{ActedOn, Intervened, NotDone, free_stuck_slot, intervene, snapshot, stuck_slots};
+pub use doctor::{configured, look};
+pub use installation::{
+    ActedOn, Intervened, NotDone, Observed, free_stuck_slot, intervene, observe, stuck_slots,
+};
 pub use inventory::{Inventoried, read as inventory};
 pub use settings::InvalidSettings;
 pub use world::AwsWorld;

@@ -1,6 +1,7 @@
 //! The [`World`] on AWS.
 
 mod deployed;
+mod without_ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,7 @@ use crate::registries::{Connected, Registries};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::upstream::Upstreams;
+pub(crate) use without_ledger::WithoutLedger;
 
 /// The registries and their scanners, the pipelines, the ledger and the clock.
 #[derive(Debug, Clone)]
@@ -118,6 +120,32 @@ impl AwsWorld {
     }
 }
 
+impl AwsWorld {
+    /// Reads the version that counts on each image's line, given what the environments run.
+    async fn currents_with(
+        &self,
+        images: &[&Image],
+        running: Result<BTreeMap<ImageId, Deployments>, Fault>,
+    ) -> BTreeMap<ImageId, Result<Found, Fault>> {
+        let (running, unclear) = match running.map(|running| deployed::choose(images, running)) {
+            Ok(deployed::Chosen { running, unclear }) => (Ok(running), unclear),
+            Err(fault) => (Err(fault), BTreeMap::new()),
+        };
+        let clear = images.iter().copied().filter(|image| !unclear.contains_key(&image.id));
+        let mut currents = BTreeMap::new();
+        for (registry, images) in self.registries.group(clear, |image| &image.repository).await {
+            match registry {
+                Ok(registry) => currents.extend(registry.images.currents(&images, &running).await),
+                Err(fault) => {
+                    currents.extend(images.iter().map(|image| (image.id.clone(), Err(fault.clone()))));
+                }
+            }
+        }
+        currents.extend(unclear.into_iter().map(|(id, fault)| (id, Err(fault))));
+        currents
+    }
+}
+
 fn repository_of((repository, _): &ManifestAt) -> &Repository {
     repository
 }
@@ -156,22 +184,7 @@ impl World for AwsWorld {
         let deployed = deployed::images(images);
         let running =
             if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.deployments(&deployed).await };
-        let (running, unclear) = match running.map(|running| deployed::choose(images, running)) {
-            Ok(deployed::Chosen { running, unclear }) => (Ok(running), unclear),
-            Err(fault) => (Err(fault), BTreeMap::new()),
-        };
-        let clear = images.iter().copied().filter(|image| !unclear.contains_key(&image.id));
-        let mut currents = BTreeMap::new();
-        for (registry, images) in self.registries.group(clear, |image| &image.repository).await {
-            match registry {
-                Ok(registry) => currents.extend(registry.images.currents(&images, &running).await),
-                Err(fault) => {
-                    currents.extend(images.iter().map(|image| (image.id.clone(), Err(fault.clone()))));
-                }
-            }
-        }
-        currents.extend(unclear.into_iter().map(|(id, fault)| (id, Err(fault))));
-        currents
+        self.currents_with(images, running).await
     }
 
     async fn versions(

@@ -50,6 +50,15 @@ pub struct Copies {
 }
 
 impl Copies {
+    /// Returns the repository here that holds copies of `repository`, if one does.
+    pub(crate) fn target(&self, repository: &str) -> Option<String> {
+        let Some((head, tail)) = self.from.split_once('*') else {
+            return (self.from == repository).then(|| self.to.clone());
+        };
+        let name = repository.strip_prefix(head)?.strip_suffix(tail)?;
+        Some(self.to.replacen('*', name, 1))
+    }
+
     /// Returns the repository that is copied to `repository`; nothing if it holds no copies.
     pub(super) fn source(&self, repository: &str) -> Option<String> {
         let Some((head, tail)) = self.to.split_once('*') else {
@@ -163,6 +172,11 @@ impl Registries {
         let upstream = registry.upstream(path)?.parse().ok()?;
         let name = path.split(['@', ':']).next().and_then(|name| name.parse().ok());
         Some((upstream, name.map(|name| self.repository(registry, &name))))
+    }
+
+    /// Returns what the file approves, in its order.
+    pub fn approved(&self) -> &[Approved] {
+        &self.approved
     }
 
     /// Returns whether the file allows an image of others to run.

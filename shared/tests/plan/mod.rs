@@ -10,6 +10,7 @@ mod limits;
 mod notices;
 mod order;
 mod pipeline;
+mod prediction;
 mod proof;
 mod pushed;
 mod reasons;
