@@ -82,8 +82,8 @@ impl Clients {
     /// Reads the SDK's settings for a person, who may name a profile.
     #[cfg(feature = "discover")]
     pub(crate) async fn of_profile(profile: Option<&str>) -> Self {
-        let Self { config, own_s3 } = Self::load(false).await;
-        let Some(name) = profile else { return Self { config, own_s3 } };
+        let Self { config, own_s3, of_others } = Self::load(false).await;
+        let Some(name) = profile else { return Self { config, own_s3, of_others } };
         let of_profile = aws_config::defaults(BehaviorVersion::v2026_01_12()).profile_name(name);
         let of_profile = match config.http_client() {
             Some(http) => of_profile.http_client(http),
@@ -100,18 +100,13 @@ impl Clients {
             ProfileFileCredentialsProvider::builder().profile_name(name).configure(&settings).build();
         let config = config.to_builder().region(of_profile.region().cloned());
         let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
-        Self { config, own_s3 }
+        Self { config, own_s3, of_others }
     }
 
     /// Returns the Region of the SDK's settings.
     #[cfg(feature = "discover")]
     pub(crate) fn region(&self) -> Option<String> {
         self.config.region().map(ToString::to_string)
-    }
-
-    #[cfg(feature = "discover")]
-    pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.config)
     }
 
     #[cfg(feature = "discover")]

@@ -318,7 +318,9 @@ pub(crate) async fn survey_now(
     let book = Book::new(Arc::new(Unmarked), &[]);
     let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint(), book);
     let began = world.now();
-    let (mut survey, left) = surveyor.survey(&targets(hierarchy), None, None).await;
+    let (targets, organization) = targets(installation.clients(), hierarchy, began).await;
+    let (mut survey, left) = surveyor.survey(&targets, None, None).await;
+    survey.places.extend(organization);
     let without_ledger = WithoutLedger::new(world.clone(), BTreeMap::new());
     let before = Inventory::default();
     let described = describe(&without_ledger, hierarchy, &before, &survey).await;

@@ -15,7 +15,7 @@ use super::origin::Origin;
 use super::timetable::Timetable;
 use super::to_come::{Which, to_come};
 use super::vulnerability::is_expected;
-use super::{Goal, Hold, decided, pipeline};
+use super::{Goal, Hold, build_time, decided, pipeline};
 use crate::facts::Facts;
 use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
