@@ -170,7 +170,8 @@ struct Reason {
 impl Response {
     /// Returns a header, of several of a name the first.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let named = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str())
     }
 
     /// Returns all headers of a name.
