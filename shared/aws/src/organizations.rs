@@ -40,24 +40,23 @@ pub(crate) async fn accounts(
 }
 
 async fn roots(client: &Client) -> Result<Vec<String>, Fault> {
-    let mut pages = client.list_roots().into_paginator().items().send();
+    let mut pages = client.list_roots().into_paginator().send();
     let mut roots = Vec::new();
-    while let Some(root) = pages.next().await {
-        let root = root.map_err(|error| fault("list the roots of the organisation", &error))?;
-        roots.extend(root.id);
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| fault("list the roots of the organisation", &error))?;
+        roots.extend(page.roots.unwrap_or_default().into_iter().filter_map(|root| root.id));
     }
     Ok(roots)
 }
 
 /// Lists the accounts of a unit that can run something.
 async fn accounts_of(client: &Client, unit: &str) -> Result<Vec<String>, Fault> {
-    let mut pages = client.list_accounts_for_parent().parent_id(unit).into_paginator().items().send();
+    let mut pages = client.list_accounts_for_parent().parent_id(unit).into_paginator().send();
     let mut accounts = Vec::new();
-    while let Some(account) = pages.next().await {
-        let account = account.map_err(|error| fault(format!("list the accounts of {unit}"), &error))?;
-        if is_open(&account) {
-            accounts.extend(account.id);
-        }
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| fault(format!("list the accounts of {unit}"), &error))?;
+        let open = page.accounts.unwrap_or_default().into_iter().filter(is_open);
+        accounts.extend(open.filter_map(|account| account.id));
     }
     Ok(accounts)
 }
@@ -73,22 +72,21 @@ fn is_open(account: &Account) -> bool {
 /// Lists the units directly below a unit.
 async fn units_of(client: &Client, unit: &str) -> Result<Vec<String>, Fault> {
     let children = client.list_children().parent_id(unit).child_type(ChildType::OrganizationalUnit);
-    let mut pages = children.into_paginator().items().send();
+    let mut pages = children.into_paginator().send();
     let mut units = Vec::new();
-    while let Some(child) = pages.next().await {
-        let child = child.map_err(|error| fault(format!("list the units of {unit}"), &error))?;
-        units.extend(child.id);
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| fault(format!("list the units of {unit}"), &error))?;
+        units.extend(page.children.unwrap_or_default().into_iter().filter_map(|child| child.id));
     }
     Ok(units)
 }
 
 /// Reads a tag of an account.
 async fn tagged(client: &Client, account: &str, tag: &str) -> Result<Option<String>, Fault> {
-    let mut pages = client.list_tags_for_resource().resource_id(account).into_paginator().items().send();
-    while let Some(found) = pages.next().await {
-        let found =
-            found.map_err(|error| fault(format!("list the tags of the account {account}"), &error))?;
-        if found.key == tag {
+    let mut pages = client.list_tags_for_resource().resource_id(account).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| fault(format!("list the tags of the account {account}"), &error))?;
+        if let Some(found) = page.tags.unwrap_or_default().into_iter().find(|found| found.key == tag) {
             return Ok(Some(found.value).filter(|value| !value.is_empty()));
         }
     }

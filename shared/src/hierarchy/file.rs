@@ -534,7 +534,7 @@ pub(super) struct InventoryKeys {
     /// What may stay uninspected: a service such as `sageMaker`, or a kind of objects
     /// in clusters, as the inventory names it.
     #[serde(default)]
-    #[schemars(with = "Option<Vec<KindName>>")]
+    #[schemars(with = "Option<Vec<Written<KindName>>>")]
     pub(super) accept: Vec<Written<KindName>>,
 }
 
