@@ -32,12 +32,16 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
 }
 
 pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
-    Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
+    Err(lacks_sdk(args, "reads AWS", "\nOr name a file with what was read: --documents FILE"))
 }
 
 fn needs_aws(args: &Args, or: &str) -> BadInput {
+    lacks_sdk(args, "works on a deployment", or)
+}
+
+fn lacks_sdk(args: &Args, does: &str, or: &str) -> BadInput {
     BadInput::new(format!(
-        "`patchwave {}` works on a deployment, and this build has no AWS SDK. Install one that has:\n  \
+        "`patchwave {}` {does}, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",
         args.verb.name()
     ))
