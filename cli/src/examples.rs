@@ -35,8 +35,8 @@ uncertain is written `from: unknown`, with its candidates.
 
 Examples:
   patchwave discover --profile reader --cache .patchwave > hierarchy.yaml
-  patchwave discover --region us-east-1 --region eu-west-1 \
-    --role arn:aws:iam::222233334444:role/reader
+  patchwave discover --region us-east-1 --region eu-west-1
+  patchwave discover --role arn:aws:iam::222233334444:role/reader
   patchwave discover --hierarchy hierarchy.yaml
   patchwave discover --hierarchy hierarchy.yaml --write";
 

@@ -204,10 +204,12 @@ impl<'l, 'e> Evidence<'l, 'e> {
         let targets = found.iter().filter(|(_, other)| longest.is_none_or(|longest| steps(other) == longest));
         let targets: BTreeSet<Target> = targets.flat_map(|(seen, _)| self.lines.targets(*seen)).collect();
         let (seen, base) = found.first()?;
-        let version = &self.lines.catalog.seen[*seen].version.digest;
+        let version = &self.lines.catalog.seen[*seen];
+        let repository = &self.lines.catalog.places[version.place].repository.name;
+        let name = format!("{repository}@{}", version.version.digest.short());
         // Of two images with the same layers and without a history, either may be the parent.
         let sure = base.layers.len() < length || longest.is_some_and(|steps| steps > 0);
-        let words = format!("it starts with the {} of {}", layers_of(base.layers.len()), version.short());
+        let words = format!("it starts with the {} of {name}", layers_of(base.layers.len()));
         (!targets.is_empty()).then_some(Claim { kind: Kind::Layers, targets, words, sure })
     }
 
@@ -314,11 +316,11 @@ impl Decided {
                 self.words.clone_from(&claim.words);
             }
         }
-        self.words = match (&open, claims.iter().find(|claim| !claim.targets.is_empty())) {
-            (Some(_), _) => format!("{}, and so is it with others", self.words),
-            (None, Some(unsure)) => unsure.words.clone(),
-            (None, None) => String::new(),
-        };
+        if open.is_none() {
+            // What is not sure is shown, and decides nothing.
+            let unsure = claims.iter().find(|claim| !claim.targets.is_empty());
+            self.words = unsure.map(|claim| claim.words.clone()).unwrap_or_default();
+        }
         if let Some(open) = open {
             self.candidates = open;
         }

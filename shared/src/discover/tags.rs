@@ -131,6 +131,8 @@ fn aliases(
         .map(|(around, _)| around.clone())
         .collect();
     let all: Vec<BTreeSet<usize>> = around.iter().filter_map(|around| unique.remove(around)).collect();
+    // A pattern of such names would claim the second names of the others.
+    unique.retain(|(head, _), _| !around.iter().any(|(alias, _)| alias == head));
     let past = |of: BTreeSet<usize>| {
         let named: Vec<usize> = of.iter().copied().filter(has_name).collect();
         let past = of.iter().copied().filter(|at| !stable.contains_key(at)).collect();

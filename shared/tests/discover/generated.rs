@@ -463,10 +463,31 @@ fn label(generated: &Generated, truth: &Truth<'_>, image: usize) -> Option<Strin
     truth.by_tag.get(&(repository, tag)).map(ToString::to_string)
 }
 
+/// Counts the calls that reading an estate takes: lists, tags, manifests by the hundred, and two for
+/// each config and attestation.
+fn calls(generated: &Generated, estate: &Estate) -> usize {
+    let repositories = &estate.registries[0].repositories;
+    let batches = |digests: usize| digests.div_ceil(100);
+    let of = |repository: &Repository| {
+        let tops = repository.versions.iter().filter_map(|version| estate.documents.get(&version.digest));
+        let parts: usize = tops.filter(|top| !top.names_blobs()).map(|top| top.names(false).len()).sum();
+        2 + batches(repository.versions.len()) + batches(parts)
+    };
+    let is_blob =
+        |document: &&Value| document.get("rootfs").or_else(|| document.get("predicateType")).is_some();
+    let blobs = generated.documents.values().filter(is_blob).count();
+    repositories.len().div_ceil(1_000) + repositories.iter().map(of).sum::<usize>() + 2 * blobs
+}
+
 /// Drafts an estate, and prints and checks how right the draft is.
 fn check(images: usize, versions: u64) {
     let generated = Generated::new(images, versions);
-    let drafted = discover(&generated.estate());
+    let estate = generated.estate();
+    let calls = calls(&generated, &estate);
+    // Sixteen calls at once of 50 ms each, far below what ECR allows.
+    println!("{calls} calls: {} minutes at 320 a second", calls.div_ceil(320 * 60));
+    assert!(calls.div_ceil(320 * 60) <= 60);
+    let drafted = discover(&estate);
     let text = drafted.text();
     Hierarchy::parse("drafted.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
     let truth = Truth::new(&generated, &drafted.images);

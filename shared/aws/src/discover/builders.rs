@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_codebuild::types::EnvironmentVariableType;
+use aws_sdk_codebuild::types::{EnvironmentVariableType, ProjectEnvironment};
 use aws_sdk_codepipeline::types::{ActionDeclaration, PipelineDeclaration, StageDeclaration};
 use futures::stream::{self, StreamExt};
 use patchwave::discover::{Action, Estate, Pipeline, Project};
@@ -126,8 +126,7 @@ fn action(declared: &ActionDeclaration) -> Option<Action> {
 
 /// Reads a project. The values of its secrets are elsewhere, and are not asked for.
 fn project(read: &aws_sdk_codebuild::types::Project, account: &str, region: &str) -> Project {
-    let variables =
-        read.environment().map(|environment| environment.environment_variables()).unwrap_or_default();
+    let variables = read.environment().map(ProjectEnvironment::environment_variables).unwrap_or_default();
     let is_plain = |kind: Option<&EnvironmentVariableType>| {
         kind.is_none_or(|kind| *kind == EnvironmentVariableType::Plaintext)
     };

@@ -170,7 +170,8 @@ const SESSION: &str = "patchwave-discover";
 /// Returns the account, and the ARN of the role or user that calls, as exclusions name it.
 async fn principal(clients: &Clients, watch: &Watch<'_>) -> Result<(String, String), Fault> {
     watch.call();
-    let caller = clients.sts().get_caller_identity().send().await;
+    let sts: aws_sdk_sts::Client = clients.sts();
+    let caller = sts.get_caller_identity().send().await;
     let caller = caller.map_err(|error| fault("ask who calls", &error))?;
     let (Some(account), Some(arn)) = (caller.account(), caller.arn()) else {
         return Err(invalid("ask who calls", "the answer has no account"));
