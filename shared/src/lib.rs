@@ -27,6 +27,7 @@ pub mod plan;
 pub mod policy;
 pub mod record;
 pub mod table;
+pub mod tags;
 pub mod time;
 pub mod trigger;
 pub mod unread;

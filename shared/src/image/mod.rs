@@ -14,11 +14,13 @@ mod family;
 mod partition;
 mod reference;
 mod registry;
+mod reserved;
 
 pub use family::{Order, TagFamily};
 pub use partition::Partition;
 pub use reference::Reference;
 pub use registry::{EcrRegistry, Registry};
+pub use reserved::{GONE, KEEP, gone_tag, is_reserved, keep_tag};
 
 /// A text that is not a valid name of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
