@@ -3,6 +3,8 @@
 //! Each verb reads its input, computes an answer and renders it; only this file prints.
 
 mod args;
+mod care;
+mod confirm;
 mod demo;
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod deployment;
@@ -25,6 +27,7 @@ mod render;
 mod requests;
 mod simulate;
 mod table;
+mod tags;
 mod validate;
 mod why;
 
@@ -93,6 +96,8 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Impact(options) => impact::run(args, options),
         Verb::Inventory(options) => inventory::run(args, options),
         Verb::Lifecycle(options) => lifecycle::run(args, options),
+        Verb::Tags(options) => tags::run(args, options),
+        Verb::Promote(options) => care::promote(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Why(options) => why::run(args, options),
         Verb::Requests(options) => requests::run(args, options),

@@ -30,7 +30,7 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     Err(needs_aws(args, "\nOr name a survey and a snapshot of facts: --survey FILE --facts FILE"))
 }
 
-fn needs_aws(args: &Args, or: &str) -> BadInput {
+pub(crate) fn needs_aws(args: &Args, or: &str) -> BadInput {
     BadInput::new(format!(
         "`patchwave {}` works on a deployment, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",

@@ -21,6 +21,8 @@ SERVICES = {"eventbridge": "events"}
 REACHED_BY = {
     # The inventory's part of the table.
     "dynamodb/inventory": {"inventory"},
+    # Lifecycle policies, previews and tags: what people do by the command line, with rights of their own.
+    "ecr/care": set(),
     # How the registry scans, and what Inspector covers.
     "ecr/configuration": {"inventory"},
     "inspector": {"inventory"},

@@ -17,6 +17,8 @@
 //! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments): what a pass reads |
 //! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
 //! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
+//! | `care#<repository>` | `<time>#<what>` | what a person [changed](crate::lifecycle::PolicyChange) there by the command line, with the old text; nothing rewrites it |
+//! | `keep#<repository>` | `tags` | what is remembered of its [keep tags](crate::tags::KeepMemory) |
 //! | `begun` | `survey`, or `place#<place>` | a mark: that was begun, and has not ended |
 //!
 //! The inventory writes JSON into [`STATE`]. Items about what no longer runs stay for
@@ -28,7 +30,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::image::{Digest, ImageId};
+use crate::image::{Digest, ImageId, Repository};
 use crate::inventory::EntryKey;
 use crate::plan::Start;
 use crate::record::Record;
@@ -192,6 +194,21 @@ impl Key {
     /// Returns the key of what a sweep changed.
     pub fn changes(now: Timestamp) -> Self {
         Self::new(INVENTORY, format!("audit#{now:.3}"))
+    }
+
+    /// Returns the key of what a person changed in a repository. `what` is `policy` or `promotion`.
+    pub fn care(repository: &Repository, now: Timestamp, what: &str) -> Self {
+        Self::new(Self::cared(repository), format!("{now:.3}#{what}"))
+    }
+
+    /// Returns the partition with everything that people changed in a repository.
+    pub fn cared(repository: &Repository) -> String {
+        format!("care#{repository}")
+    }
+
+    /// Returns the key of what is remembered of a repository's keep tags.
+    pub fn keep_tags(repository: &Repository) -> Self {
+        Self::new(format!("keep#{repository}"), "tags")
     }
 
     /// Returns the key of an unfinished survey's cursor.

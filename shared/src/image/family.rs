@@ -99,7 +99,7 @@ impl TagFamily {
         self.pattern.as_str()
     }
 
-    /// Returns whether a tag belongs to the family. A tag that Patchwave itself sets belongs to none.
+    /// Returns whether a tag belongs to the family. Those that Patchwave itself sets do not.
     pub fn matches(&self, tag: &Tag) -> bool {
         !is_reserved(tag)
             && self.pattern.matches(tag)

@@ -229,7 +229,7 @@ impl TagPattern {
 }
 
 /// Returns whether all of `text` matches `pattern`, in which `*` matches any characters.
-pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+pub fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
     let mut parts: Vec<&str> = rest.split('*').collect();

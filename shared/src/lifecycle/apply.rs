@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::hash::{hash_of, is_same};
 use super::outlook::{OUTDATED, Safety, doubts};
-use super::plan::{KnownRepository, PlanInput, PlannedPolicy, foresee, hash_of, is_same};
+use super::plan::{KnownRepository, PlanInput, PlannedPolicy, foresee, unsurveyed};
 use super::policy::LifecyclePolicy;
 use crate::time::Span;
 
@@ -27,7 +28,7 @@ pub enum Stop {
     OldPreview(Span),
     /// ECR's preview and Patchwave's computation differ for so many images.
     Disagreement(usize),
-    /// Somebody changed the stored policy since the plan.
+    /// The stored policy is another one than when it was planned.
     ChangedMeanwhile,
     /// Something is not known about what runs.
     Unread(Vec<String>),
@@ -51,12 +52,15 @@ impl fmt::Display for Stop {
                 write!(f, "ECR's preview and Patchwave do not agree about {images} images")
             }
             Self::ChangedMeanwhile => {
-                f.write_str("somebody changed the stored policy since the plan; plan it again")
+                f.write_str("the stored policy is not the one that was planned against; plan it again")
             }
             Self::Unread(because) => write!(f, "it is not known what runs: {}", because.join("; ")),
             Self::InUse(images) => write!(f, "it would act on what is in use: {}", images.join("; ")),
             Self::MoreGoing(more) => {
-                write!(f, "{more} more images would go than were previewed; plan and preview it again")
+                write!(
+                    f,
+                    "{more} more images would be deleted than were previewed; plan and preview it again"
+                )
             }
             Self::Failed(because) => f.write_str(because),
         }
@@ -95,9 +99,10 @@ pub fn may_write(
     if !is_same(known.stored.as_deref(), planned.stored.as_deref()) {
         return Err(Stop::ChangedMeanwhile);
     }
-    let doubts = input
+    let mut doubts = input
         .inventory
         .map_or_else(|| vec!["there is no inventory".to_owned()], |answer| doubts(answer, input.now));
+    doubts.extend(unsurveyed(known, input.inventory));
     if !doubts.is_empty() {
         return Err(Stop::Unread(doubts));
     }
@@ -150,7 +155,7 @@ pub struct PolicyChange {
 ///
 /// # Errors
 ///
-/// Somebody changed the policy since.
+/// The stored policy is not the one that was written.
 pub fn undo(last: &PolicyChange, stored: Option<&str>) -> Result<Undo, Stop> {
     if is_same(stored, last.old.as_deref()) {
         return Ok(Undo::Already);

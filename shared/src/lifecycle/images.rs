@@ -35,7 +35,8 @@ pub struct Listing {
 }
 
 /// An image or an index, as lifecycle policies see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RepositoryImage {
     pub tags: BTreeSet<Tag>,
     pub pushed_at: Timestamp,

@@ -116,7 +116,7 @@ fn difference(
     let of_them = if in_use > 0 { format!(", {in_use} of them in use") } else { String::new() };
     (!more.is_empty()).then(|| {
         format!(
-            "AWS does not say whether a rule counts the manifests that an index lists. If it does, {} more would go{of_them}. \
+            "AWS does not say whether a rule counts the manifests that an index lists. If it does, {} more would be deleted{of_them}. \
              `patchwave lifecycle preview` asks ECR",
             more.len()
         )

@@ -3,11 +3,9 @@
 //! Rules:
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html>.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
-
+use super::errors::{PolicyError, PolicyErrors};
 use super::images::StorageClass;
 use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection, Tags};
 use super::wrapped::{Wrapped, unwrapped};
@@ -23,43 +21,6 @@ const MOST_RULES: usize = 50;
 const MOST_WILDCARDS: usize = 4;
 /// How many days an image must stay in the archive.
 const LEAST_DAYS_ARCHIVED: u32 = 90;
-
-/// One error in a policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PolicyError {
-    /// If the text is not JSON of a policy's form.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<usize>,
-    /// The rule's position in the text, counted from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<u32>,
-    /// What is wrong, and what to do.
-    pub message: String,
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, "{line}:{column}: ")?;
-        }
-        match (self.rule, self.priority) {
-            (Some(rule), Some(priority)) => write!(f, "rule {rule} (priority {priority}): ")?,
-            (Some(rule), None) => write!(f, "rule {rule}: ")?,
-            (None, _) => {}
-        }
-        f.write_str(&self.message)
-    }
-}
-
-/// All errors in a policy, in the order of its rules.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct PolicyErrors(pub Vec<PolicyError>);
 
 impl LifecyclePolicy {
     /// Reads a policy, or what wraps one: what `aws ecr get-lifecycle-policy` prints, a template of
@@ -110,27 +71,10 @@ impl LifecyclePolicy {
     }
 }
 
-impl PolicyError {
-    fn new(message: &str) -> Self {
-        Self { message: message.to_owned(), ..Self::default() }
-    }
-
-    fn of(written: &WrittenRule, index: usize, message: &str) -> Self {
-        Self { rule: Some(index + 1), priority: written.priority, ..Self::new(message) }
-    }
-
-    fn at(error: &serde_json::Error) -> Self {
-        let (line, column, text) = (error.line(), error.column(), error.to_string());
-        let place = format!(" at line {line} column {column}");
-        let message = text.strip_suffix(&place).unwrap_or(&text);
-        Self { line: Some(line), column: Some(column), ..Self::new(message) }
-    }
-}
-
 /// Returns the errors of one of a policy's rules.
 fn errors_of(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
     let written = &rules[index];
-    let about = |message: &str| PolicyError::of(written, index, message);
+    let about = |message: &str| PolicyError::of(index, written.priority, message);
     if !written.wrong.is_empty() {
         return written.wrong.iter().map(|wrong| about(wrong)).collect();
     }
@@ -233,7 +177,7 @@ fn warning(written: &WrittenRule, index: usize) -> Option<PolicyError> {
         "takes only images that have a tag for each of {}; if one is to be enough, make a rule for each",
         texts.join(", ")
     );
-    (texts.len() > 1).then(|| PolicyError::of(written, index, &message))
+    (texts.len() > 1).then(|| PolicyError::of(index, written.priority, &message))
 }
 
 /// Makes a rule of a written one that has no errors.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use super::hash::hash_of;
 use super::images::{Listing, StorageClass};
 use super::intent::{Intent, make};
 use super::outlook::{Outlook, Safety, outlook};
@@ -28,8 +28,8 @@ pub struct KnownRepository {
     pub listing: Listing,
     /// The text of its policy; nothing if it has none.
     pub stored: Option<String>,
-    /// Whether a deletion here also deletes in registries that ECR replicates to.
-    pub delete_replicates: bool,
+    /// The accounts and Regions that ECR replicates it to. A deletion may delete there too.
+    pub replicas: BTreeSet<(String, String)>,
 }
 
 /// The policies of repositories, and what they would do.
@@ -111,19 +111,6 @@ impl Amount {
     }
 }
 
-/// Returns the hash of a policy's text. Spaces and the order of keys do not change it, because they
-/// do not change what ECR does.
-pub fn hash_of(text: &str) -> String {
-    let canonical = serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string());
-    let hash = Sha256::digest(canonical.unwrap_or_else(|_| text.to_owned()));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Returns whether two texts are the same policy.
-pub fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
-    one.map(hash_of) == other.map(hash_of)
-}
-
 /// What policies are planned from, beside the repositories.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInput<'p> {
@@ -184,11 +171,12 @@ fn plan_one(input: PlanInput<'_>, repository: &Repository, known: &KnownReposito
     let gone: BTreeSet<&Digest> = foreseen.going.iter().map(|goes| &goes.digest).collect();
     let stay = known.listing.images.iter().filter(|(digest, _)| !gone.contains(*digest));
     let after = Amount::of(stay.map(|(_, image)| image));
-    let refused = refusals(&foreseen, keep_tags);
+    let mut refused = refusals(&foreseen, keep_tags);
+    refused.extend(unsurveyed(known, input.inventory));
     let mut notes = made.notes;
     notes.extend(foreseen.notes.iter().cloned());
-    if known.delete_replicates {
-        notes.push("what goes here also goes in the registries that ECR replicates to".to_owned());
+    if !known.replicas.is_empty() {
+        notes.push("what goes here may also go in the registries that ECR replicates it to".to_owned());
     }
     PlannedPolicy {
         hash: Some(hash_of(&made.text)),
@@ -219,6 +207,18 @@ pub(super) fn refusals(foreseen: &Outlook, keep_tags: bool) -> Vec<String> {
         refused.extend(foreseen.unknown.iter().cloned());
     }
     refused
+}
+
+/// Returns the replicas in whose account and Region no survey read anything.
+pub(super) fn unsurveyed(known: &KnownRepository, inventory: Option<&Answer>) -> Vec<String> {
+    let places = || inventory.into_iter().flat_map(|answer| &answer.places);
+    let is_read = |account: &str, region: &str| {
+        places().any(|row| row.place.account == account && row.place.region == region)
+    };
+    let unread = known.replicas.iter().filter(|(account, region)| !is_read(account, region));
+    unread
+        .map(|(account, region)| format!("ECR replicates it to {account}/{region}, which was not surveyed"))
+        .collect()
 }
 
 /// Returns whether the registry of a repository says `keepTags: true`.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::errors::PolicyError;
 use super::images::{RepositoryImage, StorageClass};
-use super::parse::PolicyError;
 use crate::image::{Tag, glob};
 
 /// A lifecycle policy that ECR accepts.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::hash::hash_of;
 use super::images::Listing;
 use super::judge::{Going, Reading, judge};
-use super::plan::hash_of;
 use super::policy::LifecyclePolicy;
 use crate::image::{Digest, Tag};
 use crate::time::Timestamp;

@@ -25,6 +25,9 @@ pub struct Kept {
     pub digest: Digest,
     /// When it was last seen in use.
     pub last_used: Timestamp,
+    /// When it was last seen to run; nothing if something only referred to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ran: Option<Timestamp>,
     /// How many complete inventories in a row did not show it.
     #[serde(default)]
     pub unseen: u32,
@@ -42,7 +45,7 @@ pub struct KeepInput<'k> {
     pub listing: &'k Listing,
     pub inventory: &'k Answer,
     pub memory: &'k KeepMemory,
-    /// How many of the last deployments of an environment stay for a roll-back.
+    /// How many deployments of an environment before what runs stay for a roll-back.
     pub deployments: usize,
     pub now: Timestamp,
 }
@@ -75,7 +78,7 @@ pub fn keep_plan(input: KeepInput<'_>) -> KeepPlan {
     let mut plan = KeepPlan { memory: input.memory.clone(), ..KeepPlan::default() };
     let wanted = wanted(input);
     let carried = carried(input.listing);
-    for (tag, (environment, digest)) in &wanted {
+    for (tag, Use { environment, digest, runs }) in &wanted {
         match carried.get(tag) {
             Some(holder) if *holder != digest => {
                 plan.stays.push(format!("{tag} names {} and not {}", holder.short(), digest.short()));
@@ -84,10 +87,12 @@ pub fn keep_plan(input: KeepInput<'_>) -> KeepPlan {
             Some(_) => {}
             None => drop(plan.set.insert(tag.clone(), digest.clone())),
         }
+        let before = plan.memory.get(tag).and_then(|kept| kept.last_ran);
         let kept = Kept {
             environment: environment.clone(),
             digest: digest.clone(),
             last_used: input.now,
+            last_ran: if *runs { Some(input.now) } else { before },
             unseen: 0,
             counted: None,
         };
@@ -99,7 +104,15 @@ pub fn keep_plan(input: KeepInput<'_>) -> KeepPlan {
     plan
 }
 
-type Wanted = BTreeMap<Tag, (String, Digest)>;
+/// A use that asks for a keep tag.
+struct Use {
+    environment: String,
+    digest: Digest,
+    /// Whether something runs it, and does not only refer to it.
+    runs: bool,
+}
+
+type Wanted = BTreeMap<Tag, Use>;
 
 /// Returns the keep tags of what runs or would run.
 fn wanted(input: KeepInput<'_>) -> Wanted {
@@ -108,9 +121,10 @@ fn wanted(input: KeepInput<'_>) -> Wanted {
     for row in rows {
         let environment = environment(row);
         for digest in with_indexes(input.listing, input.listing.named(row)) {
-            if let Some(tag) = keep_tag(&environment, digest) {
-                wanted.insert(tag, (environment.clone(), digest.clone()));
-            }
+            let Some(tag) = keep_tag(&environment, digest) else { continue };
+            let (environment, digest) = (environment.clone(), digest.clone());
+            let entry = wanted.entry(tag).or_insert(Use { environment, digest, runs: false });
+            entry.runs |= row.entry.runs;
         }
     }
     wanted
@@ -155,6 +169,8 @@ fn count_unseen(
             environment: environment_of(tag),
             digest: (*digest).clone(),
             last_used: input.now,
+            // What was forgotten may have been the last deployment.
+            last_ran: Some(input.now),
             unseen: 0,
             counted: None,
         });
@@ -173,7 +189,7 @@ fn environment_of(tag: &Tag) -> String {
 }
 
 fn remove(plan: &mut KeepPlan, input: KeepInput<'_>, wanted: &Wanted) {
-    let recent = last_deployments(&plan.memory, input.deployments);
+    let recent = earlier_deployments(&plan.memory, wanted, input.deployments);
     let ripe =
         |tag: &Tag, kept: &Kept| kept.unseen >= UNSEEN && !wanted.contains_key(tag) && !recent.contains(tag);
     let going: BTreeSet<Tag> =
@@ -190,15 +206,14 @@ fn remove(plan: &mut KeepPlan, input: KeepInput<'_>, wanted: &Wanted) {
     plan.memory.retain(|tag, _| !going.contains(tag));
 }
 
-/// Returns the keep tags of the last deployments of each environment.
-fn last_deployments(memory: &KeepMemory, deployments: usize) -> BTreeSet<Tag> {
-    let mut by_environment: BTreeMap<&str, Vec<(&Tag, &Kept)>> = BTreeMap::new();
-    for (tag, kept) in memory {
-        by_environment.entry(&kept.environment).or_default().push((tag, kept));
+/// Returns the keep tags of each environment's last deployments before what is in use. The tags of
+/// one deployment, such as those of an index and of its manifest, ran last at the same time.
+fn earlier_deployments(memory: &KeepMemory, wanted: &Wanted, deployments: usize) -> BTreeSet<Tag> {
+    let mut by_environment: BTreeMap<&str, BTreeMap<Timestamp, Vec<&Tag>>> = BTreeMap::new();
+    for (tag, kept) in memory.iter().filter(|(tag, _)| !wanted.contains_key(*tag)) {
+        let Some(ran) = kept.last_ran else { continue };
+        by_environment.entry(&kept.environment).or_default().entry(ran).or_default().push(tag);
     }
-    let newest = by_environment.into_values().flat_map(|mut kept| {
-        kept.sort_by_key(|(_, kept)| std::cmp::Reverse(kept.last_used));
-        kept.into_iter().take(deployments)
-    });
-    newest.map(|(tag, _)| tag.clone()).collect()
+    let newest = by_environment.values().flat_map(|times| times.values().rev().take(deployments).flatten());
+    newest.map(|tag| (*tag).clone()).collect()
 }

@@ -64,7 +64,7 @@ pub fn fitness(evidence: &Evidence) -> Vec<Unfit> {
         unfit.push(Unfit("the registry signs images, and this one has no signature".to_owned()));
     }
     if evidence.approved == Some(false) {
-        unfit.push(Unfit("nobody approved it; `patchwave approve` does".to_owned()));
+        unfit.push(Unfit("no person approved it".to_owned()));
     }
     unfit
 }

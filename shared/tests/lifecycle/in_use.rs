@@ -265,7 +265,7 @@ fn where_aws_is_silent_the_other_reading_is_said() {
     let outlook = outlook(&policy(&[rule(1, keep)]), &listing(&images), Some(&inventory), 1, now());
     assert_eq!((outlook.verdict, outlook.going.len()), (Safety::Safe, 0));
     assert!(
-        outlook.notes[0].contains("If it does, 2 more would go, 1 of them in use"),
+        outlook.notes[0].contains("If it does, 2 more would be deleted, 1 of them in use"),
         "{:?}",
         outlook.notes
     );
