@@ -124,7 +124,7 @@ pub(crate) fn discover(_: &Args, options: &Discover) -> Result<Read, BadInput> {
 }
 
 /// Reads and checks a file here, so that its errors read as those of every other verb.
-fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
+pub(crate) fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
     match &args.hierarchy {
         None => Ok(None),
         Some(file) if input::is_on_s3(file) => {

@@ -68,7 +68,7 @@ Examples:
   patchwave inventory --survey survey.json --facts facts.json";
 
 pub(crate) const LIFECYCLE: &str = "\
-This verb does not read a hierarchy file and does not call AWS.
+With a POLICY, this verb does not read a hierarchy file and does not call AWS.
 
 Examples:
   patchwave lifecycle policy.json
@@ -79,6 +79,74 @@ Examples:
 
 pub(crate) const MIRROR: &str = "\
 This verb copies nothing. It exits with 1 if a cache lags.
+
+Examples:
+  patchwave mirror --plan --hierarchy hierarchy.yaml
+  patchwave facts | patchwave mirror --plan --facts -";
+
+pub(crate) const LIFECYCLE_PLAN: &str = "\
+This verb writes nothing. A repository is refused if something in use would be
+deleted, or if it is not known what runs.
+
+Examples:
+  patchwave lifecycle plan --format json > plan.json
+  patchwave lifecycle plan --images images.json --running running.json";
+
+pub(crate) const LIFECYCLE_PREVIEW: &str = "\
+A preview changes nothing in a repository. ECR has one preview a repository.
+
+Examples:
+  patchwave lifecycle preview plan.json --save previewed.json
+  patchwave lifecycle preview plan.json --report disagreement.json";
+
+pub(crate) const LIFECYCLE_APPLY: &str = "\
+It stops at the first repository where ECR and Patchwave do not agree, or where
+the stored policy changed. It also stops if it is not known what runs, or if more
+would be deleted than was previewed. The table keeps the old text.
+
+Examples:
+  patchwave lifecycle apply previewed.json
+  patchwave lifecycle apply previewed.json --yes --by ada";
+
+pub(crate) const LIFECYCLE_UNDO: &str = "\
+What ECR deleted meanwhile does not come back.
+
+Examples:
+  patchwave lifecycle undo apps/web
+  patchwave lifecycle undo apps/web --yes --by ada";
+
+pub(crate) const TAGS: &str = "\
+Examples:
+  patchwave tags check
+  patchwave tags keep --yes";
+
+pub(crate) const TAGS_CHECK: &str = "\
+This verb writes nothing.
+
+Examples:
+  patchwave tags check
+  aws ecr describe-repositories > repositories.json
+  aws ecr describe-images --repository-name apps/web > images.json
+  patchwave tags check --images images.json --repositories repositories.json";
+
+pub(crate) const TAGS_KEEP: &str = "\
+It works on the registries whose entry in the hierarchy file says keepTags: true.
+Run it after each sweep.
+
+Examples:
+  patchwave tags keep
+  patchwave tags keep --yes";
+
+pub(crate) const PROMOTE: &str = "\
+A version is promoted if every platform has a complete scan, no finding of it
+counts, and the registry signed it where it signs.
+
+Examples:
+  patchwave promote apps/web --from staging --to production
+  patchwave promote apps/web --from staging --to production --yes --by ada";
+
+pub(crate) const PLAN: &str = "\
+This verb starts nothing.
 
 Examples:
   patchwave mirror --plan --hierarchy hierarchy.yaml

@@ -5,6 +5,8 @@
 mod admission;
 mod args;
 mod audit;
+mod care;
+mod confirm;
 mod demo;
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod deployment;
@@ -33,6 +35,7 @@ mod requests;
 mod simulate;
 mod svg;
 mod table;
+mod tags;
 mod validate;
 mod vulnerability;
 mod why;
@@ -106,6 +109,8 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Lifecycle(options) => lifecycle::run(args, options),
         Verb::Mirror(options) => mirror::run(args, options),
         Verb::Admission(options) => admission::run(args, options),
+        Verb::Tags(options) => tags::run(args, options),
+        Verb::Promote(options) => care::promote(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Why(options) => why::run(args, options),
         Verb::Registry(options) => registry::run(args, options),

@@ -49,7 +49,7 @@ pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
     Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
 }
 
-fn needs_aws(args: &Args, or: &str) -> BadInput {
+pub(crate) fn needs_aws(args: &Args, or: &str) -> BadInput {
     BadInput::new(format!(
         "`patchwave {}` reads from AWS, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",

@@ -25,6 +25,8 @@ REACHED_BY = {
     "doctor": set(),
     # The inventory's part of the table.
     "dynamodb/inventory": {"inventory"},
+    # Lifecycle policies, previews and tags: what people do by the command line, with rights of their own.
+    "ecr/care": set(),
     # How the registry scans, and what Inspector covers.
     "ecr/configuration": {"inventory"},
     "inspector": {"inventory"},

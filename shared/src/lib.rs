@@ -32,6 +32,7 @@ pub mod policy;
 pub mod record;
 pub mod registry;
 pub mod table;
+pub mod tags;
 pub mod time;
 pub mod trigger;
 pub mod unread;

@@ -19,6 +19,8 @@
 //! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
 //! | `upstreams` | `tag#<reference>` | what an [upstream tag](crate::upstream::Tracked) named |
 //! | `upstreams` | `host#<host>` | whether an upstream registry is [left alone](crate::upstream::Host) |
+//! | `care#<repository>` | `<time>#<what>` | what a person [changed](crate::lifecycle::PolicyChange) there by the command line, with the old text; nothing rewrites it |
+//! | `keep#<repository>` | `tags` | what is remembered of its [keep tags](crate::tags::KeepMemory) |
 //! | `begun` | `survey`, or `place#<place>` | a mark: that was begun, and has not ended |
 //!
 //! The inventory writes JSON into [`STATE`]. Items about what no longer runs stay for
@@ -32,7 +34,7 @@ use std::cmp::Reverse;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::image::{Digest, ImageId, Registry};
+use crate::image::{Digest, ImageId, Registry, Repository};
 use crate::inventory::EntryKey;
 use crate::plan::Start;
 use crate::record::Record;
@@ -200,6 +202,21 @@ impl Key {
     /// Returns the key of what a sweep changed.
     pub fn changes(now: Timestamp) -> Self {
         Self::new(INVENTORY, format!("audit#{now:.3}"))
+    }
+
+    /// Returns the key of what a person changed in a repository. `what` is `policy` or `promotion`.
+    pub fn care(repository: &Repository, now: Timestamp, what: &str) -> Self {
+        Self::new(Self::cared(repository), format!("{now:.3}#{what}"))
+    }
+
+    /// Returns the partition with everything that people changed in a repository.
+    pub fn cared(repository: &Repository) -> String {
+        format!("care#{repository}")
+    }
+
+    /// Returns the key of what is remembered of a repository's keep tags.
+    pub fn keep_tags(repository: &Repository) -> Self {
+        Self::new(format!("keep#{repository}"), "tags")
     }
 
     /// Returns the key of an unfinished survey's cursor.

@@ -5,6 +5,7 @@
 //! [`Fault`](patchwave_converge::Fault) that says what was tried and why it failed. A partly read
 //! answer never counts as an answer.
 
+pub mod care;
 mod clients;
 mod codepipeline;
 mod credentials;

@@ -435,6 +435,10 @@ pub(super) struct RegistryKeys {
     #[serde(default)]
     #[schemars(with = "Option<Vec<CopiesKeys>>")]
     pub(super) copies: Vec<CopiesKeys>,
+    /// Whether `patchwave tags keep` gives what runs a keep tag, which a lifecycle rule spares. By
+    /// default it does not.
+    #[schemars(with = "Option<bool>")]
+    pub(super) keep_tags: Option<Spanned<bool>>,
 }
 
 /// Repositories that hold copies of others.

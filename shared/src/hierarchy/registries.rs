@@ -35,6 +35,9 @@ pub struct DeclaredRegistry {
     pub replica_of: Option<String>,
     /// Which repositories hold copies of others, because releases are promoted so.
     pub copies: Vec<Copies>,
+    /// Whether what runs from here carries keep tags.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_tags: bool,
 }
 
 /// Repositories that hold copies of others.
@@ -98,6 +101,7 @@ impl Registries {
             caches: BTreeMap::new(),
             replica_of: None,
             copies: Vec::new(),
+            keep_tags: false,
         };
         Self { declared: vec![declared], approved: Vec::new(), home }
     }

@@ -5,6 +5,7 @@
 //! next.
 
 mod cache;
+pub(crate) mod care;
 mod config;
 mod configuration;
 mod pull_through;
