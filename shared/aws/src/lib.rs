@@ -27,6 +27,8 @@ mod time;
 mod world;
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod mutated;
