@@ -16,6 +16,7 @@ pub mod cargo_lambda;
 pub mod clock;
 pub mod codepipeline;
 pub mod content;
+pub mod contract;
 pub mod ecr;
 pub mod harness;
 pub mod hierarchy;

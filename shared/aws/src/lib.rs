@@ -33,6 +33,8 @@ mod upstream;
 mod world;
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod mutated;

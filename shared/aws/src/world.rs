@@ -319,6 +319,8 @@ impl World for AwsWorld {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod lineage;
 #[cfg(test)]
 mod scan_times;

@@ -40,6 +40,7 @@ mod size;
 mod state;
 mod state_fingerprint;
 mod tally;
+mod test_bed;
 mod truth;
 mod upstream;
 mod wave;

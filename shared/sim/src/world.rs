@@ -19,6 +19,7 @@ use patchwave_converge::{
     Upstreams, World,
 };
 
+use crate::pipelines::Mode;
 use crate::registry::Layers;
 use crate::requests::{json_bytes, key_bytes};
 use crate::state::{Scheduled, State};
@@ -150,8 +151,13 @@ impl World for SimulatedWorld {
     }
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
-        self.state.borrow_mut().requests.pipelines.about(starts.len());
-        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), start);
+        let state = &mut *self.state.borrow_mut();
+        state.requests.pipelines.about(starts.len());
+        let (seed, has_faults) = (state.seed, state.faults.has_faults());
+        let declared = |start: &Start| {
+            let mode = Mode::of(seed, &start.pipeline, has_faults);
+            crate::pipelines::declaration(self.hierarchy(), start, mode, &state.pipelines)
+        };
         starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
@@ -219,7 +225,7 @@ impl World for SimulatedWorld {
     async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut state = self.state.borrow_mut();
         state.requests.notices.about(notices.len());
-        state.notified.extend_from_slice(notices);
+        state.notify(notices, self.now());
         vec![Ok(()); notices.len()]
     }
 
