@@ -130,7 +130,8 @@ pub fn survey(bytes: &[u8]) {
     }
     let read = |kind| PlaceRead { place: place(kind), at: at(2), unread: None };
     let survey = Survey { places: kinds.map(read).into(), sightings };
-    let catalog = Catalog::new(&SAMPLE, &facts(&[]));
+    let facts = facts(&[]);
+    let catalog = Catalog::new(&SAMPLE, &facts);
     let input = FoldInput {
         survey: &survey,
         began: at(2),
