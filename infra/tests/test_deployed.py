@@ -80,6 +80,7 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
     assert environment["PATCHWAVE_TABLE"] == observing.id("Table")
     assert environment["PATCHWAVE_MODE"] == "observe"
     assert environment["PATCHWAVE_EVENT_BUS"] == "observing"
+    assert environment["PATCHWAVE_QUEUE"] == observing.id("Changes")
     starters = environment["PATCHWAVE_STARTERS"].split(",")
     assert sorted(starters) == sorted(observing.arn(f"{name}Role") for name in FUNCTIONS)
     asks_for = {"PATCHWAVE_TICK": "Changes"} | ({"PATCHWAVE_SWEEP": "Inventory"} if function == "Inventory" else {})

@@ -139,7 +139,7 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
-    assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
+    assert where["sqs:ReceiveMessage"] == where["sqs:SendMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
     assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-start"]
     assert where["scheduler:GetSchedule"] == [enforcing.arn("Tick")]
@@ -152,6 +152,7 @@ def test_where_each_action_may_be_used(enforcing):
     # The schedule, and its own part of the table.
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
     assert sorted(where["dynamodb:Query"]) == queried
+    assert sorted(where["sqs:SendMessage"]) == sorted([enforcing.arn("Changes"), enforcing.arn("InventoryDead")])
     roles = ["arn:aws:iam::*:role/patchwave-inventory", "arn:aws:iam::*:role/patchwave-start"]
     assert sorted(where["sts:AssumeRole"]) == roles
 

@@ -136,11 +136,12 @@ impl Function {
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule);
-            let passed = self.pass(batch.triggers(), owner, deadline).await.and_then(|report| whole(&report));
+            let passed = self.pass(batch.triggers(), batch.continues, owner, deadline).await;
+            let passed = passed.and_then(|report| whole(&report));
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule)? {
-            Event::Trigger(trigger) => answer_of(&self.pass(vec![trigger], owner, deadline).await?),
+            Event::Trigger(trigger) => answer_of(&self.pass(vec![trigger], 0, owner, deadline).await?),
             Event::Ignored { because } => {
                 info!(target: "patchwave", because, "ignored");
                 ignored(&because).map_err(Failed::Report)
@@ -148,10 +149,12 @@ impl Function {
         }
     }
 
-    /// Makes one pass about all `triggers` together.
+    /// Makes one pass about all `triggers` together. `continues`: the number of the message that
+    /// continues an earlier pass with it; 0 if none does.
     async fn pass(
         &self,
         triggers: Vec<Trigger>,
+        continues: u32,
         owner: String,
         deadline: Option<Timestamp>,
     ) -> Result<Report, Failed> {
@@ -160,6 +163,7 @@ impl Function {
         }
         let installation = self.installation.as_ref().map_err(Clone::clone)?;
         let (world, hierarchy) = installation.world().await?;
+        let world = world.after(continues);
         let settings = PassSettings {
             mode: installation.mode(),
             owner,

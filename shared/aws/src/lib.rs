@@ -21,6 +21,7 @@ mod manifest;
 mod registries;
 mod scheduler;
 pub mod settings;
+mod sqs;
 pub mod survey;
 mod telemetry;
 mod time;

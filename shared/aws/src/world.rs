@@ -27,6 +27,7 @@ use crate::eventbridge::Bus;
 use crate::registries::{Connected, Registries};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
+use crate::sqs::Continuation;
 
 /// Executions that are asked about at once. CodePipeline names no rate for these calls, and the SDK
 /// backs off where it throttles.
@@ -44,6 +45,7 @@ pub struct AwsWorld {
     bus: Option<Bus>,
     ticks: Option<Scheduler>,
     sweeps: Option<Scheduler>,
+    continuation: Option<Continuation>,
 }
 
 impl AwsWorld {
@@ -54,11 +56,13 @@ impl AwsWorld {
         (ticks, sweeps): (Option<Scheduler>, Option<Scheduler>),
         cache: &Cache,
     ) -> Self {
+        let queue = settings.queue.clone();
         let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
             bus,
             ticks,
             sweeps,
+            continuation: queue.map(|queue| Continuation::new(clients.sqs(), queue)),
             clients: clients.clone(),
             registries: Registries::new(clients, hierarchy, cache),
             pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
@@ -68,6 +72,13 @@ impl AwsWorld {
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns the world of an invocation that this message of a chain caused; 0 if another cause
+    /// did.
+    pub(crate) fn after(self, number: u32) -> Self {
+        let continuation = self.continuation.map(|continuation| continuation.after(number));
+        Self { continuation, ..self }
     }
 
     pub(crate) fn registries(&self) -> &Registries {
@@ -268,6 +279,14 @@ impl World for AwsWorld {
             Some(ticks) => ticks.schedule_once(at, self.now()).await,
             None => Ok(()),
         }
+    }
+
+    async fn go_on(&self) -> Result<(), Fault> {
+        let is_sent = match &self.continuation {
+            Some(continuation) => continuation.send(self.now()).await?,
+            None => false,
+        };
+        if is_sent { Ok(()) } else { self.recheck(self.now()).await }
     }
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {

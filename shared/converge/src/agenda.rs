@@ -172,13 +172,20 @@ impl<'h> Agenda<'h> {
 
     /// Writes where a sweep is cut off now, or that one which was cut off has ended.
     pub(crate) async fn keep_sweep<W: World>(&self, world: &W) -> Result<(), Fault> {
-        let Some(sweep) = &self.sweep else { return Ok(()) };
-        let is_cut_off = !self.swept.is_empty() || sweep.named_to != sweep.seen_to;
-        match &sweep.seen_to {
-            Some(last) if is_cut_off => world.keep_sweep(Some(last)).await,
-            _ if sweep.was_cut_off && !is_cut_off => world.keep_sweep(None).await,
-            _ => Ok(()),
+        match self.cursor() {
+            Some(swept_to) => world.keep_sweep(swept_to).await,
+            None => Ok(()),
         }
+    }
+
+    /// Returns what to write about a sweep: the last image of its pages that were seen to their
+    /// end, or that it has ended.
+    fn cursor(&self) -> Option<Option<&ImageId>> {
+        let sweep = self.sweep.as_ref()?;
+        if self.swept.is_empty() && sweep.named_to == sweep.seen_to {
+            return sweep.was_cut_off.then_some(None);
+        }
+        sweep.seen_to.as_ref().map(Some)
     }
 
     /// Returns the images that an invocation did not observe and would have to, as far as it knows
@@ -248,11 +255,15 @@ impl<'h> Agenda<'h> {
         queues.filter(|(queue, room)| *room > 0 && !self.ended.contains(queue)).collect()
     }
 
-    /// Notes what a page left to do.
-    pub(crate) fn note(&mut self, applied: &Applied) {
+    fn note_seen(&mut self) {
         if let Some(sweep) = &mut self.sweep {
             sweep.seen_to.clone_from(&sweep.named_to);
         }
+    }
+
+    /// Notes what a page left to do.
+    pub(crate) fn note(&mut self, applied: &Applied) {
+        self.note_seen();
         for (id, rolling) in &applied.rolling {
             // A second walk over the same children is left to the next tick.
             if rolling.after.is_some() || self.walked.insert(id.clone()) {
@@ -288,5 +299,39 @@ impl<'h> Agenda<'h> {
     /// Returns whether nothing is left that this invocation knows of.
     fn is_done(&self) -> bool {
         self.named.is_empty() && self.swept.is_empty() && self.rolling.is_empty() && self.again.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_stands_only_for_pages_that_were_seen() {
+        let image = |n: u32| {
+            format!(
+                "  - {{ id: base/{n}, tier: base, repository: base/{n}, tags: [\"1\"], from: \"docker.io/a/b:1\" }}\n"
+            )
+        };
+        let head = "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\nimages:\n".to_owned();
+        let hierarchy = Hierarchy::parse("h.yaml", &(0..5).map(image).fold(head, |yaml, row| yaml + &row));
+        let hierarchy = hierarchy.map_err(|errors| errors.to_string()).unwrap();
+        let id = |n: u32| -> ImageId { format!("base/{n}").parse().unwrap() };
+        let budget = Budget { images: 2, ..Budget::default() };
+        let mut agenda = Agenda::new(&hierarchy, &[Trigger::Sweep], budget);
+        assert_eq!(agenda.cursor(), None, "nothing was seen: the same sweep is made again");
+        let page = |agenda: &mut Agenda<'_>, is_seen: bool| {
+            agenda.add_swept(&mut Page::default());
+            if is_seen {
+                agenda.note_seen();
+            }
+            agenda.cursor().map(|to| to.cloned())
+        };
+        assert_eq!(page(&mut agenda, true), Some(Some(id(1))));
+        assert_eq!(page(&mut agenda, false), Some(Some(id(1))), "this page could not be read");
+        let mut whole = Agenda::new(&hierarchy, &[Trigger::Sweep], budget);
+        assert_eq!(page(&mut whole, true), Some(Some(id(1))));
+        assert_eq!(page(&mut whole, true), Some(Some(id(3))));
+        assert_eq!(page(&mut whole, true), None, "it has ended, and none was cut off before");
     }
 }

@@ -9,7 +9,7 @@ use patchwave::time::{Span, Timestamp};
 
 use crate::agenda::Page;
 use crate::observe_page::observe_page;
-use crate::world::{Fault, World};
+use crate::world::World;
 
 /// A page that was observed longer ago is observed again: meanwhile people push and start builds.
 const FRESH: Span = Span::minutes(5);
@@ -29,28 +29,28 @@ struct KeptPage {
 }
 
 impl Kept {
-    /// Observes these images page by page, as the pass comes to them, until it is `until`. At least
-    /// one page is observed.
+    /// Observes these images page by page, as the pass comes to them, until it is `until`. If the
+    /// ledger does not answer, the rest is left to the pass.
     pub(crate) async fn observe<W: World>(
         world: &W,
         hierarchy: &Hierarchy,
         images: &[ImageId],
         most: usize,
         until: Option<Timestamp>,
-    ) -> Result<Self, Fault> {
+    ) -> Self {
         let mut kept = Self::default();
         for named in images.chunks(most.max(1)) {
             if until.is_some_and(|until| world.now() > until) && !kept.pages.is_empty() {
                 break;
             }
             let named: BTreeSet<ImageId> = named.iter().cloned().collect();
-            let slots = world.slots(world.now()).await?;
+            let Ok(slots) = world.slots(world.now()).await else { break };
             let is_first = kept.pages.is_empty();
             let page = Page { named: named.clone(), slots, is_first, ..Page::default() };
-            let facts = observe_page(world, hierarchy, page, most).await?;
+            let Ok(facts) = observe_page(world, hierarchy, page, most).await else { break };
             kept.pages.push_back(KeptPage { named, facts });
         }
-        Ok(kept)
+        kept
     }
 
     /// Returns the facts of all pages.
@@ -66,25 +66,18 @@ impl Kept {
         before: &BTreeMap<ImageId, Deployments>,
         after: &BTreeMap<ImageId, Deployments>,
     ) {
-        let follows = |id: &&ImageId| {
-            hierarchy.image(id).is_ok_and(|image| matches!(image.line, Line::Deployed { .. }))
-        };
-        let versions = |of: &BTreeMap<ImageId, Deployments>, id: &ImageId| {
-            let running = of.get(id).into_iter().flat_map(|deployments| deployments.running.clone());
-            let of_environment = |(name, running): (String, Vec<patchwave::facts::RunningVersion>)| {
-                let version =
-                    |running: patchwave::facts::RunningVersion| (running.version, running.workloads);
-                (name, running.into_iter().map(version).collect::<Vec<_>>())
+        let followed = |of: &BTreeMap<ImageId, Deployments>, id: &ImageId| {
+            let Line::Deployed { environment, workloads } = &hierarchy.image(id).ok()?.line else {
+                return None;
             };
-            running.map(of_environment).collect::<Vec<_>>()
+            let deployed = of.get(id)?.deployed(environment, workloads);
+            Some(deployed.map(|deployed| deployed.version))
         };
         for page in &mut self.pages {
             let images = page.facts.images.keys();
-            let changed =
-                images.filter(follows).filter(|id| versions(before, id) != versions(after, id)).cloned();
-            self.changed.extend(changed);
-            let known = page.facts.images.keys();
-            let known = known.filter_map(|id| Some((id.clone(), after.get(id)?.clone())));
+            let changed = images.clone().filter(|id| followed(before, id) != followed(after, id));
+            self.changed.extend(changed.cloned());
+            let known = images.filter_map(|id| Some((id.clone(), after.get(id)?.clone())));
             page.facts.deployments = known.collect();
         }
     }

@@ -74,6 +74,23 @@ pub(crate) async fn observe_with<W: World>(
     Ok(facts)
 }
 
+/// Observes only which versions of these images are current, and their scans. Nothing can be
+/// planned from that.
+pub(crate) async fn glance<W: World>(world: &W, images: &[&Image]) -> Facts {
+    let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
+    if images.is_empty() {
+        return facts;
+    }
+    let mut currents = world.currents(images).await;
+    for image in images {
+        let (current, versions) = current(currents.remove(&image.id));
+        let known = ImageFacts::new(current, versions, None, Record::default());
+        facts.images.insert(image.id.clone(), known);
+    }
+    add_scans(world, images, &mut facts).await;
+    facts
+}
+
 /// Reads the images that hold a slot and that the hierarchy does not name.
 /// A record that cannot be read keeps its slot, and the report names it.
 pub(crate) async fn add_departed<W: World>(

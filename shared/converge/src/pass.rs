@@ -24,15 +24,15 @@ pub(crate) async fn make<W: World>(
 ) -> Result<Report, Fault> {
     let mut agenda = Agenda::new(hierarchy, triggers, settings.budget);
     let mut report = Report { trigger: triggers.to_vec(), is_whole: true, ..Report::default() };
-    let mut recheck_at: Option<Timestamp> = None;
+    let (mut recheck_at, mut is_cut_off): (Option<Timestamp>, bool) = (None, false);
     let Budget { deadline, pages, .. } = settings.budget;
     let mut left = Left { deadline, longest: None, pages: pages.max(1) };
     loop {
         let began = world.now();
         if !left.suffices_at(began) && !agenda.is_over() {
-            recheck_at = Some(began);
             report.is_whole &= agenda.has_answered();
             cut_off(world, &agenda, &mut report).await;
+            is_cut_off = true;
             break;
         }
         match Box::pin(make_page(world, hierarchy, settings, &mut agenda, &mut kept)).await {
@@ -55,6 +55,11 @@ pub(crate) async fn make<W: World>(
     if let Err(fault) = agenda.keep_sweep(world).await {
         report.failed(FailureKind::Write, None, &fault);
         report.is_whole = false;
+    }
+    // The cursor is written before the tick that goes on with it.
+    if is_cut_off && let Err(fault) = world.go_on().await {
+        report.failed(FailureKind::Schedule, None, &fault);
+        recheck_at = Some(world.now());
     }
     let soon = agenda.next_due.filter(|at| *at < TICK.after(world.now()));
     if let Some(at) = recheck_at.into_iter().chain(soon).min()

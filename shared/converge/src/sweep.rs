@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use patchwave::hierarchy::Hierarchy;
+use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::inventory::{
     self, A_DAY, Answer, Catalog, Doubt, FoldInput, Folded, Inventory, Question, Rescan, Scanner, Survey,
     doubts, fold, rescans,
@@ -16,6 +16,7 @@ use patchwave::trigger::Trigger;
 use crate::estate::{Estate, Surveyed};
 use crate::inventory::{Running, rescan};
 use crate::kept::Kept;
+use crate::observe::glance;
 use crate::report::{FailureKind, Report};
 use crate::world::{Fault, FaultKind};
 use crate::{PassSettings, pass, scope};
@@ -102,10 +103,12 @@ async fn learn<E: Estate>(
     let before = estate.inventory(&images).await?;
     let named = scope::named(hierarchy, triggers);
     let until = part_of(budget.deadline, estate.now(), (1, 2));
-    let mut kept = Kept::observe(estate, hierarchy, &named, budget.images, until).await?;
+    let mut kept = Kept::observe(estate, hierarchy, &named, budget.images, until).await;
+    let is_left = |image: &&Image| !kept.facts().any(|facts| facts.images.contains_key(&image.id));
+    let rest = glance(estate, &hierarchy.images().filter(is_left).collect::<Vec<_>>()).await;
 
     let mut catalog = Catalog::default();
-    kept.facts().for_each(|facts| catalog.add_facts(hierarchy, facts));
+    kept.facts().chain([&rest]).for_each(|facts| catalog.add_facts(hierarchy, facts));
     let running = Running::read(estate, hierarchy, &before, &surveyed.survey, &catalog).await;
     running.versions.iter().for_each(|(repository, version)| catalog.add(repository, version));
     for ((repository, digest), why) in &running.missing {
@@ -120,7 +123,7 @@ async fn learn<E: Estate>(
     let folded = fold(&before, &input(hierarchy, &surveyed, &catalog, now));
     let rescans = rescans(hierarchy, &catalog, &folded.inventory, now, A_DAY);
     let mut lagging: Vec<Doubt> =
-        kept.facts().flat_map(|facts| inventory::lagging(hierarchy, facts)).collect();
+        kept.facts().chain([&rest]).flat_map(|facts| inventory::lagging(hierarchy, facts)).collect();
     lagging.sort();
     lagging.dedup();
     kept.survey(hierarchy, &before.deployments(), &folded.inventory.deployments());

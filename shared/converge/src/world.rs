@@ -299,6 +299,11 @@ pub trait World {
     /// one tick.
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault>;
 
+    /// Asks for a tick now, which continues this pass.
+    async fn go_on(&self) -> Result<(), Fault> {
+        self.recheck(self.now()).await
+    }
+
     /// Requests a scan of a platform manifest.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault>;
 }

@@ -24,6 +24,7 @@ pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table:
         bus: None,
         ticks: None,
         sweeps: None,
+        continuation: None,
         registries: registries(&url, registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE"))), Vec::new()),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),

@@ -12,6 +12,7 @@ use patchwave::image::{Digest, ImageId};
 use patchwave::plan::Start;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave_converge::Budget;
 use serde::Serialize;
 
 use crate::model::Defect;
@@ -26,6 +27,11 @@ pub(crate) const FOUND: i64 = 1_800_000_000;
 pub(crate) struct Diamond {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) defect: Defect,
+    /// How much a pass may do.
+    pub(crate) budget: Budget,
+    /// Whether the index shows each write only after the next one, and ticks begin beside the
+    /// sweep.
+    pub(crate) lags: bool,
     pub(crate) records: Numbered<Record>,
     /// The number of each record once it is stored, by the number of the record to be written.
     pub(crate) stored: RefCell<BTreeMap<u32, u32>>,
@@ -50,6 +56,8 @@ impl Diamond {
         Self {
             hierarchy: Hierarchy::parse("diamond.yaml", &format!("{head}{policy}{images}")).unwrap(),
             defect,
+            budget: Budget { retries: 0, ..Budget::default() },
+            lags: false,
             records: Numbered::default(),
             stored: RefCell::default(),
             claims: Numbered::default(),

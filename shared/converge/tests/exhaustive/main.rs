@@ -11,7 +11,7 @@
 //! - A crash before a call equals a crash after the last effect, because reads change nothing.
 //! - A pass begins with its first reads: before them it has no effect. It is always a sweep,
 //!   because what a sweep looks at does not depend on the schedule. The ticks of the quiet model
-//!   use the schedule.
+//!   use the schedule. Where the index lags, all passes but the first are ticks.
 //! - Records and slots are read in one step. Only giving back depends on the slots, and it is
 //!   fenced.
 //! - A write with an old fence stays late, and a build that is over stays over, so such a call is
@@ -32,6 +32,7 @@ mod stepped_world;
 
 use diamond::Diamond;
 use model::{Defect, Violation};
+use patchwave_converge::Budget;
 use search::{Bounds, Explored, Search};
 
 const MANY: u32 = 20;
@@ -40,13 +41,24 @@ const MANY: u32 = 20;
 const STACK: usize = 1 << 30;
 
 fn explore(builds_at_once: u32, defect: Defect, bounds: Bounds) -> Result<Explored, Violation> {
-    let search = move || Search::new(Diamond::new(builds_at_once, defect), bounds).run();
+    explore_in(move || Diamond::new(builds_at_once, defect), bounds)
+}
+
+fn explore_in(
+    diamond: impl FnOnce() -> Diamond + Send + 'static,
+    bounds: Bounds,
+) -> Result<Explored, Violation> {
+    let search = move || Search::new(diamond(), bounds).run();
     std::thread::Builder::new().stack_size(STACK).spawn(search).unwrap().join().unwrap()
 }
 
-#[expect(clippy::print_stdout, reason = "how much was explored is half of the result")]
 fn holds(builds_at_once: u32, bounds: Bounds) {
-    match explore(builds_at_once, Defect::None, bounds) {
+    holds_in(move || Diamond::new(builds_at_once, Defect::None), bounds);
+}
+
+#[expect(clippy::print_stdout, reason = "how much was explored is half of the result")]
+fn holds_in(diamond: impl FnOnce() -> Diamond + Send + 'static, bounds: Bounds) {
+    match explore_in(diamond, bounds) {
         Ok(explored) => println!("{bounds:?}: {explored:?}"),
         Err(violation) => panic!("{violation}"),
     }
@@ -75,6 +87,27 @@ fn a_lost_answer_anywhere_loses_no_finding() {
 #[test]
 fn a_duplicate_and_a_crash_anywhere_lose_no_finding_and_build_nothing_twice() {
     holds(MANY, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 0 });
+}
+
+/// Each page names one image, and a lost race is looked at again in the same pass.
+fn page_by_page(lags: bool) -> Diamond {
+    let budget = Budget { images: 1, retries: 1, ..Budget::default() };
+    Diamond { budget, lags, ..Diamond::new(MANY, Defect::None) }
+}
+
+#[test]
+fn passes_page_by_page_that_look_again_after_a_lost_race_build_each_image_once() {
+    holds_in(|| page_by_page(false), Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 0 });
+}
+
+#[test]
+fn a_crash_between_any_two_pages_loses_no_finding() {
+    holds_in(|| page_by_page(false), Bounds { overlapping: 1, extras: 0, crashes: 1, losses: 0 });
+}
+
+#[test]
+fn ticks_on_an_index_that_lags_build_each_image_once() {
+    holds_in(|| page_by_page(true), Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 0 });
 }
 
 /// 8,120,202 states of 1,915,053 passes: two minutes and 1.4 GB.

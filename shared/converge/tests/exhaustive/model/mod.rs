@@ -56,6 +56,8 @@ pub(crate) enum Defect {
 pub(crate) struct ModelState {
     pub(crate) now: i64,
     records: [Option<u32>; 4],
+    /// The records as the index shows them, if it lags: all writes but the last.
+    shown: [Option<u32>; 4],
     held_by: Images,
     current: [u32; 4],
     pub(crate) runs: Vec<Run>,
@@ -76,7 +78,14 @@ impl ModelState {
         let b = push(0, None);
         let (p1, p2) = (push(1, Some(b)), push(2, Some(b)));
         let current = [b, p1, p2, push(3, Some(p1))];
-        Self { now: FOUND + 60, records: [None; 4], held_by: Images(0), current, runs: Vec::new() }
+        Self {
+            now: FOUND + 60,
+            records: [None; 4],
+            shown: [None; 4],
+            held_by: Images(0),
+            current,
+            runs: Vec::new(),
+        }
     }
 
     /// Answers a call of a worker. An error is a broken invariant.
@@ -116,7 +125,9 @@ impl ModelState {
 
     /// Returns the images that are in the schedule.
     pub(crate) fn scheduled(&self, diamond: &Diamond) -> Images {
-        self.in_index(diamond, Record::is_scheduled)
+        let is_scheduled =
+            |image: &u8| self.record(diamond, *image).is_some_and(|record| record.is_scheduled());
+        (0..4).filter(is_scheduled).collect()
     }
 
     fn due(&self, diamond: &Diamond) -> Images {
@@ -131,7 +142,23 @@ impl ModelState {
         if diamond.defect == Defect::NoIndex {
             return Images::default();
         }
-        (0..4).filter(|image| self.record(diamond, *image).is_some_and(|record| is_in(&record))).collect()
+        let records = if diamond.lags { self.shown } else { self.records };
+        let is_shown = |image: &u8| {
+            records[usize::from(*image)].is_some_and(|number| is_in(&diamond.records.get(number)))
+        };
+        (0..4).filter(is_shown).collect()
+    }
+
+    /// Returns whether anything was ever written.
+    pub(crate) fn has_records(&self) -> bool {
+        self.records != [None; 4]
+    }
+
+    /// The index shows everything once nothing was written for some time.
+    pub(crate) fn catch_up(&mut self, diamond: &Diamond) {
+        if diamond.lags {
+            self.shown = self.records;
+        }
     }
 
     fn record(&self, diamond: &Diamond, image: u8) -> Option<Rc<Record>> {
@@ -162,6 +189,9 @@ impl ModelState {
         }
         let mut stored = diamond.stored.borrow_mut();
         let stored = stored.entry(number).or_insert_with(|| Self::stored(diamond, number));
+        if diamond.lags {
+            self.shown = self.records;
+        }
         self.records[usize::from(image)] = Some(*stored);
         Answer::Done
     }

@@ -33,6 +33,7 @@ impl Search {
                 model.end(&self.diamond, run)?;
             }
             model.now += LEASE_PASSES;
+            model.catch_up(&self.diamond);
         }
         Err("the model never becomes quiet".into())
     }

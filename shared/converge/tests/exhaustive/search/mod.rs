@@ -167,7 +167,10 @@ impl Search {
                 state.model.end(&self.diamond, run)?;
                 state.events += 1;
             }
-            Step::LeasePasses => state.model.now += LEASE_PASSES,
+            Step::LeasePasses => {
+                state.model.now += LEASE_PASSES;
+                state.model.catch_up(&self.diamond);
+            }
         }
         if state.workers == [None; 2] {
             state.passes = self.bounds.overlapping;
@@ -179,7 +182,10 @@ impl Search {
 
     /// Begins a pass, and answers its first reads.
     fn begin(&mut self, state: &mut State, worker: usize) -> Result<(), Violation> {
-        state.workers[worker] = Some(self.passes.begin(Trigger::Sweep, WORKER));
+        // The first pass of an empty ledger is a sweep in any case.
+        let uses_index = self.diamond.lags && state.model.has_records();
+        let trigger = if uses_index { Trigger::Tick } else { Trigger::Sweep };
+        state.workers[worker] = Some(self.passes.begin(trigger, WORKER));
         state.passes -= 1;
         state.events -= 1;
         for _ in 0..2 {
