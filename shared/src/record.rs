@@ -210,6 +210,10 @@ pub struct Success {
     /// rebuild its children.
     #[serde(default)]
     pub fixed_nothing: bool,
+    /// The findings that it was made for, and that its proof shows to be fixed. A scan of an image
+    /// below may list one of them later than the version was scanned: the version does not have it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub fixed: BTreeSet<FindingKey>,
     /// How many builds in a row, up to this one, changed nothing.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub fruitless: u32,
