@@ -10,9 +10,9 @@ use patchwave::inventory::{
 };
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
-use patchwave_converge::{Cursor, Estate, Fault, Left, ManifestAt, Surveyed, World};
+use patchwave_converge::{Cursor, Estate, Fault, FaultKind, Left, ManifestAt, Surveyed, World};
 
-use super::FaultyWorld;
+use super::{FaultyWorld, fault};
 use crate::clusters::Workload;
 use crate::faults::{InjectedFault, Service};
 use crate::state::Scheduled;
@@ -25,7 +25,9 @@ pub(crate) struct Stored {
     /// A survey that was cut off: when it began, and what is left of it.
     unfinished: Option<(Timestamp, Cursor)>,
     /// Whether a survey began and has not ended.
-    is_begun: bool,
+    pub(crate) is_begun: bool,
+    /// Whether no survey is possible.
+    pub(crate) is_denied: bool,
 }
 
 impl Estate for FaultyWorld<'_> {
@@ -37,6 +39,9 @@ impl Estate for FaultyWorld<'_> {
     /// A place may not answer, or the time may be over before it is read.
     async fn survey(&self, _: &Hierarchy, _: Option<Timestamp>) -> Result<Surveyed, Fault> {
         self.before_change(Service::Ledger).await?;
+        if self.world.state.borrow().stored.is_denied {
+            return Err(fault(Service::Ledger, FaultKind::Denied, "the mark may not be written"));
+        }
         self.world.state.borrow_mut().stored.is_begun = true;
         let unfinished = self.world.state.borrow().stored.unfinished.clone();
         let began = unfinished.as_ref().map_or_else(|| self.now(), |(began, _)| *began);

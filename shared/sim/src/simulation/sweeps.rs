@@ -60,3 +60,30 @@ fn a_pass_that_ends_early_says_so_and_ticks_go_on() {
     let unobserved: Vec<usize> = reports.iter().map(|report| report.unobserved).collect();
     assert!(unobserved.is_sorted_by(|a, b| a >= b), "each pass leaves less: {unobserved:?}");
 }
+
+#[test]
+fn a_survey_that_fails_stops_no_pass() {
+    let mut simulation = settled();
+    simulation.world.state.borrow_mut().stored.is_denied = true;
+    simulation.sweep_now(&mut |_, _| ()).unwrap();
+    let [report] = &reports(&mut simulation, Span::minutes(1))[..] else { panic!("one pass") };
+    assert_eq!(report.held.len() + report.started.len(), simulation.hierarchy().len(), "each has its hold");
+    assert_eq!(
+        (report.inventory, report.errors.len(), report.is_whole),
+        (None, 1, false),
+        "it is made again"
+    );
+}
+
+#[test]
+fn the_pass_comes_before_a_survey_that_ended_its_function() {
+    let mut simulation = settled();
+    simulation.world.state.borrow_mut().stored.is_begun = true;
+    let before = simulation.requests();
+    simulation.sweep_now(&mut |_, _| ()).unwrap();
+    let [report] = &reports(&mut simulation, Span::minutes(1))[..] else { panic!("one pass") };
+    assert!(report.inventory.is_some());
+    let read = simulation.requests().currents.items - before.currents.items;
+    assert_eq!(read, 2 * simulation.hierarchy().len() as u64, "the pass could not wait for the survey");
+    assert!(!simulation.world.state.borrow().stored.is_begun, "it has ended this time");
+}
