@@ -125,9 +125,7 @@ impl ModelState {
 
     /// Returns the images that are in the schedule.
     pub(crate) fn scheduled(&self, diamond: &Diamond) -> Images {
-        let is_scheduled =
-            |image: &u8| self.record(diamond, *image).is_some_and(|record| record.is_scheduled());
-        (0..4).filter(is_scheduled).collect()
+        Self::in_schedule(diamond, self.records, Record::is_scheduled)
     }
 
     fn due(&self, diamond: &Diamond) -> Images {
@@ -139,10 +137,14 @@ impl ModelState {
     }
 
     fn in_index(&self, diamond: &Diamond, is_in: impl Fn(&Record) -> bool) -> Images {
+        let shown = if diamond.lags { self.shown } else { self.records };
+        Self::in_schedule(diamond, shown, is_in)
+    }
+
+    fn in_schedule(diamond: &Diamond, records: [Option<u32>; 4], is_in: impl Fn(&Record) -> bool) -> Images {
         if diamond.defect == Defect::NoIndex {
             return Images::default();
         }
-        let records = if diamond.lags { self.shown } else { self.records };
         let is_shown = |image: &u8| {
             records[usize::from(*image)].is_some_and(|number| is_in(&diamond.records.get(number)))
         };
