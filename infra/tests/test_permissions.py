@@ -149,7 +149,7 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
-    assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
+    assert where["sqs:ReceiveMessage"] == where["sqs:SendMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
     roles = ["arn:aws:iam::*:role/patchwave-registry", "arn:aws:iam::*:role/patchwave-start"]
     assert sorted(where["sts:AssumeRole"]) == roles
@@ -165,6 +165,7 @@ def test_where_each_action_may_be_used(enforcing):
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
     assert sorted(where["dynamodb:Query"]) == queried
     assert sorted(where["sts:AssumeRole"]) == ["arn:aws:iam::*:role/patchwave-inventory", *roles]
+    assert sorted(where["sqs:SendMessage"]) == sorted([enforcing.arn("Changes"), enforcing.arn("InventoryDead")])
 
 
 def test_roles_are_taken_in_the_organisation_alone(enforcing):

@@ -78,20 +78,11 @@ impl Installation {
         self.settings.mode
     }
 
-    pub(crate) fn clients(&self) -> &Clients {
-        &self.clients
-    }
-
-    /// Returns the scheduler of extra sweeps, beside the daily one.
-    pub(crate) fn sweeps(&self) -> Option<&Scheduler> {
-        self.sweeps.as_ref()
-    }
-
     /// Returns the world, with the current hierarchy.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3(), WallClock.now()).await?;
-        let ticks = self.ticks.clone();
-        let world = AwsWorld::new(&self.clients, &hierarchy, &self.settings, ticks, &self.cache);
+        let schedules = (self.ticks.clone(), self.sweeps.clone());
+        let world = AwsWorld::new(&self.clients, &hierarchy, &self.settings, schedules, &self.cache);
         Ok((world, hierarchy))
     }
 }

@@ -26,6 +26,7 @@ mod organizations;
 mod registries;
 mod scheduler;
 pub mod settings;
+mod sqs;
 pub mod survey;
 mod telemetry;
 mod time;

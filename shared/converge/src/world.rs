@@ -235,9 +235,30 @@ pub trait World {
     /// build key in all executions that started after the claim was taken.
     async fn execution(&self, claim: &Claim) -> Execution;
 
+    /// Reads the states of many claims' executions. A world that waits for its answers asks for
+    /// some at once.
+    async fn executions(&self, claims: &BTreeMap<&ImageId, &Claim>) -> BTreeMap<ImageId, Execution> {
+        let mut executions = BTreeMap::new();
+        for (image, claim) in claims {
+            executions.insert((*image).clone(), self.execution(claim).await);
+        }
+        executions
+    }
+
     /// Writes a record, unless another invocation wrote it after it was read. Its fence must be the
     /// stored one, and rises by one.
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved>;
+
+    /// Writes records of images that are not built on each other, each like [`World::save`], and
+    /// returns in their order which were written. A world that waits for its answers writes some at
+    /// once.
+    async fn save_all(&self, records: &[(ImageId, Record)]) -> Vec<Result<(), NotSaved>> {
+        let mut saved = Vec::new();
+        for (image, record) in records {
+            saved.push(self.save(image, record).await);
+        }
+        saved
+    }
 
     /// Writes where a sweep was cut off, or that it has ended.
     async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault>;
@@ -280,6 +301,11 @@ pub trait World {
     /// Schedules an extra tick at this time or a little later. Two calls for the same time schedule
     /// one tick.
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault>;
+
+    /// Asks for a tick now, which continues this pass.
+    async fn go_on(&self) -> Result<(), Fault> {
+        self.recheck(self.now()).await
+    }
 
     /// Requests a scan of a platform manifest.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault>;

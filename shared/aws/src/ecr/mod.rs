@@ -57,7 +57,7 @@ impl Ecr {
             client,
             account: registry.account().to_owned(),
             region: registry.region().to_owned(),
-            cache: cache.of_next_invocation(),
+            cache: cache.clone(),
         }
     }
 

@@ -21,8 +21,11 @@ use crate::upstream::Upstreams;
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
+        clients: Clients::of(config(url("ECR"))),
         bus: None,
         ticks: None,
+        sweeps: None,
+        continuation: None,
         registries: registries(&url, registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE"))), Vec::new()),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),

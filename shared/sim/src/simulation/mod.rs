@@ -7,6 +7,8 @@ mod broken;
 mod clock;
 mod invocation;
 mod queues;
+#[cfg(test)]
+mod sweeps;
 mod verdict;
 
 use std::cell::{Cell, RefCell};

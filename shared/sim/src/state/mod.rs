@@ -21,6 +21,7 @@ use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::events::{Delivery, EventWriter};
 use crate::faults::FaultPlan;
+use crate::faulty_world::Stored;
 use crate::ledger::Ledger;
 use crate::observation::Observation;
 use crate::packages::{Releases, Vulnerability};
@@ -44,6 +45,8 @@ pub(crate) struct State {
     pub(crate) pipelines: Pipelines,
     pub(crate) ledger: Ledger,
     pub(crate) workloads: BTreeMap<String, Workload>,
+    /// What sweeps found out about them.
+    pub(crate) stored: Stored,
     pub(crate) event_writer: EventWriter,
     pub(crate) agenda: Agenda,
     happened: u64,
@@ -77,6 +80,7 @@ impl State {
             pipelines: Pipelines::default(),
             ledger: Ledger::default(),
             workloads: BTreeMap::new(),
+            stored: Stored::default(),
             event_writer: EventWriter::new(hierarchy.registry().clone()),
             agenda: Agenda::default(),
             happened: 0,
