@@ -3,8 +3,8 @@
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
-use patchwave_aws::discover::{Discovered, Discovery, Progress};
 use patchwave::registry::Configured;
+use patchwave_aws::discover::{Discovered, Discovery, Progress};
 use patchwave_aws::settings::Source;
 use patchwave_aws::{ActedOn, Intervened, Inventoried};
 use patchwave_converge::StuckSlot;

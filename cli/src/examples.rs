@@ -145,13 +145,6 @@ Examples:
   patchwave promote apps/web --from staging --to production
   patchwave promote apps/web --from staging --to production --yes --by ada";
 
-pub(crate) const PLAN: &str = "\
-This verb starts nothing.
-
-Examples:
-  patchwave mirror --plan --hierarchy hierarchy.yaml
-  patchwave facts | patchwave mirror --plan --facts -";
-
 pub(crate) const ADMISSION: &str = "\
 This verb changes no cluster. It prints manifests that you apply: first with
 warnings, and with --deny when nothing that runs would be refused. Not tried on a

@@ -31,6 +31,11 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
+    /// Returns the clients of the services.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// Reads the settings of a function. While the hierarchy file cannot be used, its last good
     /// edition stays in force.
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {

@@ -11,7 +11,6 @@ use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
-use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
