@@ -12,7 +12,8 @@ use patchwave::policy::Mode;
 use patchwave_sim::{Broken, DEMO_HIERARCHY};
 use serde::de::DeserializeOwned;
 
-use crate::args::{Args, Snapshot};
+use crate::args::Args;
+use crate::deployment;
 use crate::escape::{Form, escape};
 
 /// Input that cannot be used: what is wrong, and what to do. It quotes the input, whose ends of
@@ -118,9 +119,23 @@ pub(crate) fn to_play(written: &Written) -> Result<(Hierarchy, bool), BadInput> 
     Ok(if observes { (hierarchy.with_mode(Mode::Enforce), true) } else { (hierarchy, false) })
 }
 
-/// Reads a snapshot of facts.
-pub(crate) fn facts(snapshot: &Snapshot) -> Result<Facts, BadInput> {
-    json(&snapshot.facts, "a snapshot of facts")
+/// A hierarchy and facts about it.
+pub(crate) struct Observed {
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) facts: Facts,
+    /// Which ledger they are from and what could not be read, for standard error.
+    pub(crate) note: String,
+    /// Whether something could not be read.
+    pub(crate) is_partial: bool,
+}
+
+/// Reads a snapshot of facts, or observes what AWS has now.
+pub(crate) fn observed(args: &Args, snapshot: Option<&Path>) -> Result<Observed, BadInput> {
+    let Some(file) = snapshot else { return deployment::observe(args) };
+    let hierarchy = hierarchy(args)?;
+    let facts: Facts = json(file, "a snapshot of facts")?;
+    let is_partial = !facts.unread().is_empty();
+    Ok(Observed { hierarchy, facts, note: String::new(), is_partial })
 }
 
 /// Reads a file of JSON that is meant to be `what`.

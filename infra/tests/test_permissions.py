@@ -29,6 +29,9 @@ MEMBERS_ONLY = {
     "sts:AssumeRole",
 }
 
+# Only a stack that is told the secrets may.
+SECRETS_ONLY = {"secretsmanager:GetSecretValue"}
+
 # The actions that take no resource, so that a policy must say "*".
 WITHOUT_RESOURCE = {
     "batch:DescribeJobDefinitions",
@@ -101,14 +104,14 @@ def test_an_enforcing_function_may_do_what_its_code_does(enforcing, function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_an_observing_function_cannot_start_anything(observing, function):
-    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY - MEMBERS_ONLY
+    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY - MEMBERS_ONLY - SECRETS_ONLY
     assert allowed(observing, f"{function}Role") == needed
     assert ENFORCING_ONLY <= actions_of(FUNCTIONS[function])
 
 
 def test_the_calls_are_really_read_from_the_code():
     made = calls()
-    services = {service for calls in made.values() for service, _ in calls} - {"sts"}
+    services = {service for calls in made.values() for service, _ in calls}
     assert services == {SERVICES.get(crate, crate) for crate in crates()}
     assert ("ecr", "BatchGetImage") in calls_of("ecr")
     assert calls_of("hierarchy") == {("s3", "GetObject"), ("s3", "ListObjectVersions")}
@@ -147,10 +150,11 @@ def test_where_each_action_may_be_used(enforcing):
     assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
-    assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
+    assert where["sqs:ReceiveMessage"] == where["sqs:SendMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
     roles = ["arn:aws:iam::*:role/patchwave-registry", "arn:aws:iam::*:role/patchwave-start"]
     assert sorted(where["sts:AssumeRole"]) == roles
+    assert where["secretsmanager:GetSecretValue"] == ["arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf"]
     assert where["scheduler:GetSchedule"] == [enforcing.arn("Tick")]
     assert where["scheduler:CreateSchedule"] == [f"arn:aws:scheduler:{account}:schedule/enforcing/*"]
     assert where["iam:PassRole"] == [enforcing.arn("SchedulerRole")]
@@ -162,6 +166,7 @@ def test_where_each_action_may_be_used(enforcing):
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
     assert sorted(where["dynamodb:Query"]) == queried
     assert sorted(where["sts:AssumeRole"]) == ["arn:aws:iam::*:role/patchwave-inventory", *roles]
+    assert sorted(where["sqs:SendMessage"]) == sorted([enforcing.arn("Changes"), enforcing.arn("InventoryDead")])
 
 
 def test_roles_are_taken_in_the_organisation_alone(enforcing):

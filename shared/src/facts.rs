@@ -14,6 +14,7 @@ use crate::image::{Digest, ImageId, Platform, Repository, Tag};
 use crate::record::Record;
 use crate::time::Timestamp;
 use crate::unread::Unread;
+use crate::upstream::{Cached, Tracked};
 
 /// One platform's manifest of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -472,9 +473,20 @@ pub struct Facts {
     /// known, are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deployments: BTreeMap<ImageId, Deployments>,
+    /// Whether they were observed without a deployment's ledger. Then no build, no decision of a
+    /// person and no limit of the day is known.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub without_ledger: bool,
     /// Whether the deployment sends notifications to a listener.
     #[serde(default)]
     pub has_listener: bool,
+    /// What is known of the upstream tags that the images are built on, by their references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstreams: BTreeMap<ImageId, Tracked>,
+    /// What pull-through caches hold for those tags that moved a short time ago, by the caches' own
+    /// `repository:tag`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caches: BTreeMap<ImageId, Cached>,
     /// What CodePipeline answered about each pipeline, by the image that the pipeline builds.
     ///
     /// Patchwave asks only about the pipelines of images that would start. A pipeline that is
@@ -502,5 +514,39 @@ impl Facts {
             }
         });
         lagging.collect::<BTreeSet<String>>().into_iter()
+    }
+}
+
+impl Facts {
+    /// Returns what could not be read, each with its image.
+    pub fn unread(&self) -> Vec<(&ImageId, &str)> {
+        let records = self.unreadable.iter().map(|(id, because)| (id, because.as_str()));
+        let pipelines = self.pipelines.iter().filter_map(|(id, of)| match of {
+            PipelineFacts::Unread(unread) => Some((id, unread.because.as_str())),
+            PipelineFacts::Declared(_) | PipelineFacts::NotFound => None,
+        });
+        let images = self
+            .images
+            .iter()
+            .flat_map(|(id, of)| of.unread().map(move |unread| (id, unread.because.as_str())));
+        records.chain(pipelines).chain(images).collect()
+    }
+}
+
+impl ImageFacts {
+    /// Returns what could not be read of the image, its versions and its execution.
+    fn unread(&self) -> impl Iterator<Item = &Unread> {
+        let current = match &self.current {
+            Current::Unread(unread) => Some(unread),
+            Current::Version(_) | Current::Absent | Current::NoRepository(_) => None,
+        };
+        let execution = match &self.execution {
+            Some(Execution::Unread(unread)) => Some(unread),
+            Some(Execution::Found { .. } | Execution::NotFound) | None => None,
+        };
+        let one = [current, execution, self.unread_history.as_ref(), self.unread_configs.as_ref()];
+        let manifests = self.versions.values().flat_map(|version| version.platforms.values());
+        let scans = manifests.filter_map(|manifest| manifest.scan.unread());
+        one.into_iter().flatten().chain(self.unread_versions.values()).chain(scans)
     }
 }

@@ -135,7 +135,8 @@ pub fn survey(bytes: &[u8]) {
         not_inspected: std::collections::BTreeSet::new(),
     };
     let survey = Survey { places: kinds.map(read).into(), sightings };
-    let catalog = Catalog::new(&SAMPLE, &facts(&[]));
+    let facts = facts(&[]);
+    let catalog = Catalog::new(&SAMPLE, &facts);
     let input = FoldInput {
         survey: &survey,
         began: at(2),

@@ -65,6 +65,8 @@ pub(super) struct File {
     pub(super) owners: BTreeMap<String, Spanned<OwnerKeys>>,
     /// The accounts and Regions whose containers Patchwave surveys.
     pub(super) inventory: Option<InventoryKeys>,
+    /// The registries of others, whose tags Patchwave watches.
+    pub(super) upstreams: Option<UpstreamsKeys>,
 }
 
 /// A mapping that has the policy's keys beside its own.
@@ -102,6 +104,8 @@ macro_rules! with_policy_keys {
             pub(super) max_build_time: Rare<Written<Span>>,
             /// When the fix of a finding is due, counted from its appearance.
             pub(super) deadlines: Rare<DeadlinesKeys>,
+            /// How long an upstream tag may stay unchanged before people should check its support.
+            pub(super) upstream_silence: Rare<Written<Span>>,
             /// Who decides that an image may be rebuilt.
             pub(super) rebuild: Rare<Written<Rebuild>>,
         }
@@ -119,6 +123,7 @@ macro_rules! with_policy_keys {
                     max_wait: self.max_wait.take(),
                     max_build_time: self.max_build_time.take(),
                     deadlines: self.deadlines.take(),
+                    upstream_silence: self.upstream_silence.take(),
                     rebuild: self.rebuild.take(),
                 }
             }
@@ -430,6 +435,10 @@ pub(super) struct RegistryKeys {
     #[serde(default)]
     #[schemars(with = "Option<Vec<CopiesKeys>>")]
     pub(super) copies: Vec<CopiesKeys>,
+    /// Whether `patchwave tags keep` gives what runs a keep tag, which a lifecycle rule spares. By
+    /// default it does not.
+    #[schemars(with = "Option<bool>")]
+    pub(super) keep_tags: Option<Spanned<bool>>,
 }
 
 /// Repositories that hold copies of others.
@@ -456,6 +465,30 @@ pub(super) struct ApprovedKeys {
     /// The repositories, with `*` for any characters.
     #[schemars(with = "Vec<RepositoryGlob>", extend("minItems" = 1))]
     pub(super) repositories: Spanned<Vec<Written<RepositoryGlob>>>,
+}
+
+/// The registries of others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct UpstreamsKeys {
+    /// Whether Patchwave asks them which digest a tag names.
+    #[schemars(with = "Option<bool>")]
+    pub(super) watch: Option<Spanned<bool>>,
+    /// What differs for a registry, by its host.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<Registry, UpstreamKeys>>")]
+    pub(super) hosts: BTreeMap<String, Spanned<UpstreamKeys>>,
+}
+
+/// A registry of others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct UpstreamKeys {
+    /// Whether Patchwave asks it which digest a tag names.
+    #[schemars(with = "Option<bool>")]
+    pub(super) watch: Option<Spanned<bool>>,
+    /// The ARN of the secret with `username` and `accessToken`, as pull-through caches have it.
+    pub(super) credentials: Option<Written<SecretArn>>,
 }
 
 /// A team.
@@ -615,6 +648,15 @@ checked! {
             && text.split(':').nth(2) == Some("sns")
             && text.split(':').count() == 6
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
+    /// A secret of Secrets Manager.
+    SecretArn, "^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}$",
+        "the ARN of a secret of Secrets Manager",
+        |text| text.len() <= 600
+            && text.starts_with("arn:")
+            && text.split(':').nth(2) == Some("secretsmanager")
+            && text.split(':').nth(5) == Some("secret")
+            && text.split(':').count() == 7
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_+=.@-".contains(&b));
     /// Workloads, by what the inventory calls them.
     WorkloadGlob, r"^[A-Za-z0-9_.:*-]+(/[A-Za-z0-9_.:*-]+){1,4}$",
         "a workload (cluster/namespace/kind/name, with * for any characters, such as blue/shop/Deployment/*)",

@@ -10,6 +10,7 @@ use super::inspected::Inspected;
 use super::names::near;
 use super::parts::UnreadPart;
 use super::registries::Registries;
+use super::upstreams::Upstreams;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::finding::Severity;
@@ -28,6 +29,7 @@ use crate::time::Span;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     registries: Registries,
+    upstreams: Upstreams,
     limits: Limits,
     inspected: Inspected,
     /// In build order. An image's position is its number everywhere below.
@@ -57,7 +59,7 @@ pub struct Edge<'h> {
 impl Hierarchy {
     /// Lays out images that are in build order and whose parents all exist.
     pub(super) fn new(
-        registries: Registries,
+        (registries, upstreams): (Registries, Upstreams),
         limits: Limits,
         images: Vec<Image>,
         inspected: Inspected,
@@ -78,6 +80,7 @@ impl Hierarchy {
         let owner_limits = owner_limits.collect();
         Self {
             registries,
+            upstreams,
             limits,
             inspected,
             images,
@@ -117,6 +120,11 @@ impl Hierarchy {
     /// Returns all registries of the organisation.
     pub fn registries(&self) -> &Registries {
         &self.registries
+    }
+
+    /// Returns which registries of others are watched, and with which credentials.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
     }
 
     /// Returns the limits of the whole fleet.

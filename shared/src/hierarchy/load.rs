@@ -21,6 +21,7 @@ use super::parents::{Lineage, Names};
 use super::parts::{self, Part, PartTexts};
 use super::places;
 use super::registries::Registries;
+use super::upstreams::Upstreams;
 use super::warning::Warning;
 use super::{Builder, Hierarchy, Image, Owner, claims};
 use crate::time::Timestamp;
@@ -114,6 +115,7 @@ fn load<'f>(
         report.add(file.version.referenced, Problem::Version(file.version.value));
     }
     let registries = places::registries(file.registry, file.registries, file.approved, report);
+    let upstreams = Upstreams::read(file.upstreams, report);
     let mut keys = file.policy.unwrap_or_default();
     let mode_at = keys.mode.as_ref().map_or(Location::UNKNOWN, |mode| mode.at);
     let fleet = Fleet::new(&mut keys, file.tiers.unwrap_or_default(), report);
@@ -175,7 +177,8 @@ fn load<'f>(
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registries, fleet.limits, images, inspected).with_unread_parts(unread))
+    let hierarchy = Hierarchy::new((registries, upstreams), fleet.limits, images, inspected);
+    Some(hierarchy.with_unread_parts(unread))
 }
 
 /// The images of a part, and what it suppresses of them.
@@ -268,6 +271,7 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
         from_on: lineage.from_on,
         pinned: pinned || lineage.pinned,
         copy_from: lineage.copy_from,
+        caches: lineage.caches,
         pipeline,
         owner,
         policy,

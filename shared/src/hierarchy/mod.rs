@@ -32,6 +32,7 @@ mod repository;
 mod schema;
 mod set;
 mod upstream;
+mod upstreams;
 mod warning;
 mod written;
 
@@ -50,4 +51,6 @@ pub use query::{Direction, Query};
 pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Registries};
 pub use schema::json_schema;
 pub use set::ImageSet;
+pub use upstream::UpstreamParent;
+pub use upstreams::Upstreams;
 pub use warning::{Advice, Warning};

@@ -27,6 +27,8 @@ pub(super) struct Lineage {
     /// Whether the file names a parent of its own by digest.
     pub(super) pinned: bool,
     pub(super) copy_from: Vec<Parent>,
+    /// The repositories of pull-through caches in which the file names upstream parents.
+    pub(super) caches: BTreeMap<Reference, Repository>,
     /// The position of each parent in the file's list of images.
     pub(super) inside: Vec<(Location, usize)>,
 }
@@ -108,7 +110,8 @@ impl<'d> Names<'d> {
             }
             Ok(Found::Scratch) => Some(Parent::Scratch),
             Ok(Found::Unknown) => Some(Parent::Unknown),
-            Ok(Found::Upstream(reference)) => {
+            Ok(Found::Upstream(reference, cache)) => {
+                lineage.caches.extend(cache.map(|cache| (reference.clone(), cache)));
                 if reference.digest.is_some() {
                     report.warn(at, pinned(&reference));
                 }
@@ -142,8 +145,8 @@ impl<'d> Names<'d> {
             return Ok(Found::Inside(index, true));
         }
         let Some((host, path)) = hosted(name) else { return Err(NotFound::Nothing) };
-        if let Some(cached) = self.registries.cached(&host, path) {
-            return Ok(Found::Upstream(cached));
+        if let Some((upstream, cache)) = self.registries.cached(&host, path) {
+            return Ok(Found::Upstream(upstream, cache));
         }
         if let Some(index) = self.tags.get(self.own_name(name).as_ref()) {
             return Ok(Found::Inside(*index, false));
@@ -155,7 +158,7 @@ impl<'d> Names<'d> {
             return Err(NotFound::WithoutTag);
         }
         name.parse()
-            .map(Found::Upstream)
+            .map(|reference| Found::Upstream(reference, None))
             .map_err(|invalid: crate::image::InvalidWord| NotFound::Bad(invalid.to_string()))
     }
 
@@ -260,7 +263,8 @@ enum Found {
     /// An image of the file, and whether the name has a digest.
     Inside(usize, bool),
     Unknown,
-    Upstream(Reference),
+    /// An image of another registry, and the repository of the pull-through cache that is named.
+    Upstream(Reference, Option<Repository>),
     Scratch,
 }
 

@@ -123,7 +123,7 @@ fn loosened(from: &Policy, to: &Policy) -> impl Iterator<Item = MayLoosen> {
     let longer = |from: &[crate::time::Span], to: &[crate::time::Span]| {
         from.iter().zip(to).any(|(from, to)| to.as_seconds() > from.as_seconds())
     };
-    let ages = |policy: &Policy| [policy.max_age, policy.scan_max_age];
+    let ages = |policy: &Policy| [policy.max_age, policy.scan_max_age, policy.upstream_silence];
     [
         (MayLoosen::Observe, from.mode == Mode::Enforce && to.mode == Mode::Observe),
         (

@@ -106,7 +106,7 @@ impl Resolution {
 /// because an old version has lost its tag.
 pub(super) fn resolve(
     hierarchy: &Hierarchy,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     sighting: &Sighting,
     before: Option<&ImageId>,
 ) -> Resolution {
@@ -150,7 +150,7 @@ struct Version<'v> {
 /// Finds the image of a version: the same digest is the same version wherever it lies.
 fn of_version(
     hierarchy: &Hierarchy,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     sighting: &Sighting,
     version: Version<'_>,
 ) -> Resolution {
@@ -178,7 +178,7 @@ fn of_version(
 /// Says why the version of an own repository is not known.
 fn absent(
     hierarchy: &Hierarchy,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     repository: Repository,
     tag: Option<&Tag>,
     digest: Result<Digest, NoDigest>,

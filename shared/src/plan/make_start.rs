@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Context, hash};
 use super::limits;
 use super::pipeline::sent;
-use super::{BuildKey, Goal, Reason, SourceRevision, Start, ToProve};
+use super::{BuildKey, Goal, Reason, SourceRevision, Start, ToProve, upstream};
 use crate::facts::Held;
 use crate::finding::FindingKey;
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
@@ -44,6 +44,7 @@ pub(super) fn start(
         to_prove: limits::to_prove(to_prove(context, image, reasons)),
         inputs: context.inputs(image),
         reasons: limits::reasons(reasons),
+        upstreams: upstream::pulled(context, image),
         parents,
         key,
         no_cache,

@@ -161,6 +161,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
             "registries",
             "registry",
             "tiers",
+            "upstreams",
             "version"
         ]
     );
@@ -179,6 +180,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
         "rebuildAt",
         "scanMaxAge",
         "unknownFix",
+        "upstreamSilence",
     ];
     let with = |own: &[&'static str]| {
         let mut all = [policy.as_slice(), own].concat();

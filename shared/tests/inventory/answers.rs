@@ -108,7 +108,13 @@ fn the_oldest_scans_are_repeated_first_and_those_of_running_versions_before_othe
         survey(&Inventory::default(), &catalog, &[read(&ecs(), at(9, 2))], &[checkout("web", 10)], at(9, 2))
             .inventory;
     let chosen = |facts: &Facts, limit| {
-        let rescans = patchwave::inventory::rescans(&hierarchy(), facts, &inventory, at(9, 2), limit);
+        let rescans = patchwave::inventory::rescans(
+            &hierarchy(),
+            &Catalog::new(&hierarchy(), facts),
+            &inventory,
+            at(9, 2),
+            limit,
+        );
         rescans.into_iter().map(|rescan| rescan.scan.digest).collect::<Vec<_>>()
     };
     let order = [amd64(50), arm64(50), amd64(10), arm64(10), amd64(30), arm64(30)];

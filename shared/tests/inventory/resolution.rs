@@ -244,8 +244,8 @@ fn a_reference_without_a_tag_is_of_the_line_of_latest() {
     let hierarchy = HIERARCHY.replace("tags: [\"20\"]", "tags: [latest]");
     let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
     let old = version(10, at(1, 0), &clean());
-    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
-    catalog.add(&"platform/node".parse().unwrap(), old);
+    let mut catalog = Catalog::default();
+    catalog.add(&"platform/node".parse().unwrap(), &old);
     let implied = sighting(&ecs(), "web", "platform/node", Some(digest(10).to_string()));
     let folded = resolved_in(&hierarchy, &catalog, &implied);
     assert_eq!(folded, known("platform/node:latest", 10));
@@ -255,7 +255,7 @@ fn a_reference_without_a_tag_is_of_the_line_of_latest() {
 fn every_spelling_of_a_parent_on_docker_hub_is_upstreams() {
     let hierarchy = HIERARCHY.replace("public.ecr.aws/debian/debian:12", "docker.io/debian:12");
     let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
-    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let catalog = Catalog::default();
     for image in [
         "debian:12",
         "library/debian:12",
@@ -308,10 +308,11 @@ images:
 #[test]
 fn replicas_copies_aliases_and_caches_are_found_by_their_registry() {
     let hierarchy = Hierarchy::parse("h.yaml", REGISTRIES).unwrap_or_else(|errors| panic!("{errors}"));
-    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let mut catalog = Catalog::default();
     let theirs = &hierarchy.image(&id("theirs")).unwrap().repository;
-    catalog.add(&"apps/checkout".parse().unwrap(), version(10, at(1, 0), &clean()));
-    catalog.add(theirs, version(20, at(1, 0), &clean()));
+    let (home, copy) = (version(10, at(1, 0), &clean()), version(20, at(1, 0), &clean()));
+    catalog.add(&"apps/checkout".parse().unwrap(), &home);
+    catalog.add(theirs, &copy);
     let of = |image: &str, n: u8| {
         let sighting = Sighting { image: image.to_owned(), ..checkout("web", n) };
         resolved_in(&hierarchy, &catalog, &sighting)
@@ -341,7 +342,7 @@ fn replicas_copies_aliases_and_caches_are_found_by_their_registry() {
 #[test]
 fn what_the_file_approves_is_not_foreign() {
     let hierarchy = Hierarchy::parse("h.yaml", REGISTRIES).unwrap();
-    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let catalog = Catalog::default();
     let is_approved = |image: &str| {
         let sighting = Sighting { image: image.to_owned(), ..checkout("web", 30) };
         matches!(resolved_in(&hierarchy, &catalog, &sighting), Resolution::Approved { .. })
