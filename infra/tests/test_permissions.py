@@ -2,11 +2,12 @@
 
 import ast
 import json
+import re
 
 import parliament
 import pytest
 from calls import REACHED_BY, SERVICES, actions_of, calls, calls_of, crates
-from stack import FUNCTIONS, read
+from stack import FUNCTIONS, INFRA, read
 
 # What Lambda does with the function's role.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -180,6 +181,13 @@ def test_roles_are_taken_in_the_organisation_alone(enforcing):
 def test_the_schedulers_role_is_handed_to_the_scheduler_alone(enforcing, function):
     [passes] = [s for s in statements(enforcing, f"{function}Role") if s["Action"] == "iam:PassRole"]
     assert passes["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_the_runbooks_delegation_policy_lets_the_hub_list_what_its_code_lists():
+    runbook = (INFRA / "README.md").read_text()
+    [text] = re.findall(r"```json\n([^`]*organizations:[^`]*)```", runbook)
+    [statement] = json.loads(text)["Statement"]
+    assert set(statement["Action"]) == {f"{service}:{call}" for service, call in calls_of("organizations")}
 
 
 def test_who_may_take_a_role(enforcing):

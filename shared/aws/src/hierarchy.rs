@@ -321,7 +321,7 @@ mod tests {
     }
 
     const WITH_PARTS: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, \
-        owners: {a: , b: }, parts: {a: {file: a.yaml, repositories: ['a/*']}, b: {file: b.yaml, repositories: ['b/*']}}, \
+        owners: {a: ~, b: ~}, parts: {a: {file: a.yaml, repositories: ['a/*']}, b: {file: b.yaml, repositories: ['b/*']}}, \
         images: [{id: os, tier: base, repository: base/os, tags: ['1'], from: scratch}]}";
 
     /// A main file and two parts: which of each file's two editions, the older and the newer, are
@@ -348,7 +348,7 @@ mod tests {
                 (false, _) => "{version: 1, imags: []}".to_owned(),
                 (true, "h.yaml") => WITH_PARTS.to_owned(),
                 (true, _) => format!(
-                    "{{version: 1, images: [{{tier: application, repository: {team}/x, tags: ['1'], from: os}}]}}"
+                    "{{version: 1, images: [{{tier: application, repository: {team}/x, tagPattern: 'main-*', from: os}}]}}"
                 ),
             };
             http::Response::builder().header("etag", "\"0\"").body(text).unwrap()
