@@ -13,12 +13,12 @@ use super::deadline::{KeepBy, latest_start};
 use super::decide::Decisions;
 use super::timetable::{Build, Timetable};
 use super::urgency::keep_by;
-use super::{Limit, decided, pipeline};
+use super::{Limit, build_time, decided, pipeline};
 use crate::facts::Facts;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
 use crate::policy::{Limits, Mode};
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Deadlines that the limits cannot keep, and what would keep them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ fn timetable<'a>(
     decisions: &Decisions<'a>,
     keep_by: &KeepBy<'a>,
 ) -> (Timetable, Vec<&'a Image>) {
-    let usual = usual_times(context);
+    let usual = build_time::usual(context);
     let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
     let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
     for image in context.images() {
@@ -138,22 +138,4 @@ fn timetable<'a>(
     let taken = running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect();
     let started_today = context.facts.slots.started_today;
     (Timetable { builds, now: context.now, taken, started_today }, images)
-}
-
-/// Returns how long builds take: each as long as its image's last one. Without one it takes the
-/// average of those that are known, and `maxBuildTime` if none is.
-fn usual_times<'c>(context: &'c Context<'_>) -> impl Fn(&ImageId) -> Span + use<'c> {
-    let last = |id: &ImageId| {
-        let success = context.record(id).success.as_ref()?;
-        Some(Span::between(success.claimed_at?, success.at))
-    };
-    let known: Vec<Span> = context.images().filter_map(|image| last(&image.id)).collect();
-    let total: u64 = known.iter().map(|span| u64::from(span.as_seconds())).sum();
-    let average =
-        total.checked_div(known.len() as u64).map(|average| u32::try_from(average).unwrap_or(u32::MAX));
-    move |id| {
-        let longest = || context.hierarchy.image(id).map(|image| image.policy.max_build_time);
-        let usual = last(id).or_else(|| average.map(Span::seconds));
-        usual.or_else(|| longest().ok()).unwrap_or(Span::ZERO)
-    }
 }
