@@ -40,7 +40,7 @@ fn needs_aws(args: &Args, or: &str) -> BadInput {
 }
 
 fn lacks_sdk(args: &Args, does: &str, or: &str) -> BadInput {
-    BadInput::new(format!(
+    BadInput::because(&format!(
         "`patchwave {}` {does}, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",
         args.verb.name()
