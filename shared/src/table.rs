@@ -25,6 +25,8 @@
 //! `CreateTable` does not switch on point-in-time recovery and time to live. The first protects all
 //! items. The second deletes those whose [`EXPIRES_AT`] has passed.
 
+use std::cmp::Reverse;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -103,8 +105,9 @@ pub fn scheduled(image: &ImageId, record: &Record) -> Option<(String, String)> {
         return Some((RECHECK.to_owned(), rank(at)));
     }
     let place = record.ready.as_ref()?;
+    let (hour, Reverse(chain)) = place.rank();
     // The longest chain comes first, so its number is turned round.
-    let rank = format!("{}#{:010}#{image}", rank(place.due), u32::MAX - place.chain);
+    let rank = format!("{}#{:010}#{image}", rank(hour), u32::MAX - chain);
     Some((ready(place.owner.as_deref()), rank))
 }
 
@@ -278,15 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn ranks_sort_by_time_and_then_by_the_longest_chain_below() {
+    fn ranks_sort_by_the_hour_and_then_by_the_longest_chain() {
         let (a, b): (ImageId, ImageId) = ("a:1".parse().unwrap(), "b:1".parse().unwrap());
         let in_queue = |due: &str, chain| {
             let ready = Ready { owner: None, due: due.parse().unwrap(), chain };
             Record { ready: Some(ready), ..Record::default() }
         };
-        let early = in_queue("2026-01-02T03:04:05Z", 1);
-        let long = in_queue("2026-01-02T03:04:05.5Z", 10);
-        let short = in_queue("2026-01-02T03:04:05.5Z", 9);
+        let early = in_queue("2026-01-02T02:59:59Z", 1);
+        let long = in_queue("2026-01-02T03:59:59.5Z", 10);
+        let short = in_queue("2026-01-02T03:00:00Z", 9);
         let ranks = [(&b, &early), (&b, &long), (&a, &short), (&b, &short)];
         let ranks = ranks.map(|(id, record)| scheduled(id, record).unwrap());
         assert!(ranks.is_sorted(), "{ranks:?}");

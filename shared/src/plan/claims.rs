@@ -173,6 +173,7 @@ impl Resolution<'_> {
             since: claim.start.since,
             for_age: claim.for_age(),
             fixed_nothing: false,
+            fixed: BTreeSet::new(),
             fruitless,
             no_better_than,
             followed: None,

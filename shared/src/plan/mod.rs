@@ -1,6 +1,7 @@
 //! The planner: from hierarchy, facts, mode and time to a [`Plan`].
 
 mod attribution;
+mod build_time;
 mod built_on;
 mod claims;
 mod context;
@@ -25,6 +26,7 @@ mod reasons;
 mod recheck;
 mod record;
 mod retry;
+mod shares;
 mod slots;
 mod start;
 mod timetable;
@@ -50,6 +52,7 @@ pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
 pub use reason::{Cause, Evidence, Goal, Reason};
 pub use retry::TRIES_IN_THIRTY_DAYS;
+pub use shares::first_of_each_share;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
 pub use vulnerability::{Carrier, Rule, Running, Source, Traced, traced};

@@ -13,9 +13,9 @@ use super::context::Context;
 use super::decide::Decisions;
 use super::origin::Origin;
 use super::timetable::Timetable;
-use super::to_come::{Which, last_time, to_come};
+use super::to_come::{Which, to_come};
 use super::vulnerability::is_expected;
-use super::{Goal, Hold, decided, pipeline};
+use super::{Goal, Hold, build_time, decided, pipeline};
 use crate::facts::Facts;
 use crate::finding::{Finding, FindingKey};
 use crate::hierarchy::{Hierarchy, Image};
@@ -76,7 +76,7 @@ pub fn predict(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timesta
         ends: timetable.ends(limits).into_iter().max().unwrap_or(now),
         at_once: limits.max_concurrent_builds,
         build_time: together(&timetable),
-        without_time: images.iter().filter(|image| last_time(&context, &image.id).is_none()).count(),
+        without_time: images.iter().filter(|image| build_time::last(&context, &image.id).is_none()).count(),
     };
     for (image, build) in images.iter().zip(&timetable.builds) {
         let of = if build.parents == 0 { &mut prediction.first } else { &mut prediction.children };

@@ -6,12 +6,12 @@ use super::attribution::Attributions;
 use super::context::Context;
 use super::deadline::latest_start;
 use super::decide::Decisions;
-use super::pipeline;
 use super::timetable::{Build, Timetable};
 use super::urgency::keep_by;
+use super::{build_time, pipeline};
 use crate::hierarchy::{Image, Parent};
 use crate::image::ImageId;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Which builds to collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) fn to_come<'a>(
     which: Which,
 ) -> (Timetable, Vec<&'a Image>) {
     let keep_by = keep_by(context, attributions, decisions);
-    let usual = usual_times(context);
+    let usual = build_time::usual(context);
     let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
     let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
     for image in context.images() {
@@ -70,25 +70,4 @@ pub(super) fn to_come<'a>(
 /// Whether the image is rebuilt when a parent is.
 fn can_follow(context: &Context<'_>, image: &Image) -> bool {
     !image.pinned && image.from != Parent::Unknown && pipeline::can_start(context, image)
-}
-
-/// Returns how long the image's last build took.
-pub(super) fn last_time(context: &Context<'_>, id: &ImageId) -> Option<Span> {
-    let success = context.record(id).success.as_ref()?;
-    Some(Span::between(success.claimed_at?, success.at))
-}
-
-/// Returns how long builds take: each as long as its image's last one. Without one it takes the
-/// average of those that are known, and `maxBuildTime` if none is.
-fn usual_times<'c>(context: &'c Context<'_>) -> impl Fn(&ImageId) -> Span + use<'c> {
-    let last = |id: &ImageId| last_time(context, id);
-    let known: Vec<Span> = context.images().filter_map(|image| last(&image.id)).collect();
-    let total: u64 = known.iter().map(|span| u64::from(span.as_seconds())).sum();
-    let average =
-        total.checked_div(known.len() as u64).map(|average| u32::try_from(average).unwrap_or(u32::MAX));
-    move |id| {
-        let longest = || context.hierarchy.image(id).map(|image| image.policy.max_build_time);
-        let usual = last(id).or_else(|| average.map(Span::seconds));
-        usual.or_else(|| longest().ok()).unwrap_or(Span::ZERO)
-    }
 }

@@ -60,6 +60,8 @@ pub struct Simulation {
     images: usize,
     /// Most pages of one pass.
     pages: u32,
+    /// How many incidents were published.
+    incidents: u32,
 }
 
 impl Simulation {
@@ -78,6 +80,7 @@ impl Simulation {
             fingerprints: Fingerprints::default(),
             images: Budget::default().images,
             pages: Budget::default().pages,
+            incidents: 0,
         }
     }
 
@@ -144,7 +147,9 @@ impl Simulation {
     /// nothing if no image installs a package.
     pub fn publish_incident(&mut self) -> Option<Incident> {
         let now = self.now();
-        let incident = incident::choose(self.hierarchy(), self.world.state.borrow().seed, now)?;
+        let incident =
+            incident::choose(self.hierarchy(), self.world.state.borrow().seed, self.incidents, now)?;
+        self.incidents += 1;
         let image = self.hierarchy().image(&incident.image).ok()?;
         let mut state = self.world.state.borrow_mut();
         let first = state.registry.current(&image.repository, &image.line).and_then(|current| {
