@@ -1,5 +1,6 @@
 //! What Patchwave records about an image: one small item for each, protected by a fence.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -109,8 +110,21 @@ pub struct Ready {
     pub owner: Option<String>,
     /// When the rebuild is due: the earliest goes first.
     pub due: Timestamp,
-    /// The longest chain of builds below. Among equals the longest goes first.
+    /// How many minutes the build takes, with the longest chain of builds below. Among those that
+    /// are due in the same hour the longest goes first.
     pub chain: u32,
+}
+
+impl Ready {
+    /// Returns what queues are sorted by: the hour in which the rebuild is due, and then the longest
+    /// chain.
+    #[must_use]
+    pub fn rank(&self) -> (Timestamp, Reverse<u32>) {
+        let into_hour =
+            Span::seconds(u32::try_from(self.due.as_second().rem_euclid(3_600)).unwrap_or_default());
+        let second = Timestamp::from_second(self.due.as_second()).unwrap_or(self.due);
+        (into_hour.before(second), Reverse(self.chain))
+    }
 }
 
 /// A walk over the children of an image, page by page.
@@ -188,6 +202,9 @@ pub struct Success {
     pub pushed_at: Timestamp,
     /// The parents' versions that it was built on.
     pub parents: BTreeMap<ImageId, Digest>,
+    /// What the upstream tags named when it was claimed, or what a cache still served then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstreams: BTreeMap<ImageId, Digest>,
     /// When its earliest reason became true. The reasons of its children inherit that time.
     pub since: Timestamp,
     /// Whether it was made for age alone. Then its children wait for their own maximum age.
@@ -196,6 +213,10 @@ pub struct Success {
     /// rebuild its children.
     #[serde(default)]
     pub fixed_nothing: bool,
+    /// The findings that it was made for, and that its proof shows to be fixed. A scan of an image
+    /// below may list one of them later than the version was scanned: the version does not have it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub fixed: BTreeSet<FindingKey>,
     /// How many builds in a row, up to this one, changed nothing.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub fruitless: u32,

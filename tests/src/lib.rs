@@ -33,3 +33,4 @@ pub mod runtime;
 pub mod scanner;
 pub mod schedules;
 pub mod traffic;
+pub mod upstream;

@@ -20,8 +20,9 @@ pub struct Incident {
 }
 
 /// Chooses the image with the most descendants, and a package that it installs. Images that can be
-/// rebuilt come first. Returns nothing if no image installs a package.
-pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> Option<Incident> {
+/// rebuilt come first. Returns nothing if no image installs a package. `earlier` is how many
+/// incidents there were before.
+pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, earlier: u32, now: Timestamp) -> Option<Incident> {
     let reach = |image: &Image| {
         let below = hierarchy.query([&image.id], Direction::Descendants);
         below.map_or(0, |query| query.resolve().len())
@@ -35,13 +36,13 @@ pub(crate) fn choose(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> Optio
     let (image, package) = candidates
         .max_by_key(|(image, _)| (can_be_rebuilt(image), reach(image), Reverse(image.id.clone())))?;
     let vulnerability = Vulnerability {
-        id: "CVE-2026-31337".to_owned(),
+        id: format!("CVE-2026-{}", 31_337 + earlier),
         package: package.to_owned(),
         installed_by: Some(image.id.clone()),
         severity: Severity::Critical,
         exploited: true,
         known_from: now,
-        fixed: Some((2, Span::hours(2).before(now))),
+        fixed: Some((2 + earlier, Span::hours(2).before(now))),
     };
     Some(Incident { image: image.id.clone(), vulnerability })
 }

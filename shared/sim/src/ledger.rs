@@ -1,6 +1,5 @@
 //! The ledger in memory, with the fences and slots of the table on DynamoDB.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Slots;
@@ -53,7 +52,7 @@ impl Ledger {
     pub(crate) fn ready(&self, owner: Option<&str>, most: usize) -> Vec<ImageId> {
         let in_line = |record: &Record| {
             let ready = record.ready.clone().filter(|_| record.recheck_at.is_none())?;
-            (ready.owner.as_deref() == owner).then_some((ready.due, Reverse(ready.chain)))
+            (ready.owner.as_deref() == owner).then(|| ready.rank())
         };
         let mut line: Vec<_> =
             self.records.iter().filter_map(|(id, record)| Some((in_line(record)?, id))).collect();

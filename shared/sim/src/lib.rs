@@ -42,6 +42,7 @@ mod state_fingerprint;
 mod tally;
 mod test_bed;
 mod truth;
+mod upstream;
 mod wave;
 mod world;
 
@@ -62,5 +63,6 @@ pub use scenario::{Runner, Scenario, ScenarioError};
 pub use simulation::{Broken, Simulation};
 pub use size::Size;
 pub use tally::{Baseline, Run, Tally};
+pub use upstream::{Rival, UpstreamMonth, UpstreamRequests, Watched};
 pub use wave::{Wave, Waved};
 pub use world::SimulatedWorld;

@@ -1,11 +1,10 @@
 //! One wave through one large family: what it costs and how long it takes, without faults.
 
 use patchwave::hierarchy::Hierarchy;
-use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
 use serde::Serialize;
 
-use crate::observation::Observation;
+use crate::observation::{Build, Observation};
 use crate::requests::Requests;
 use crate::simulation::{Broken, Simulation};
 
@@ -13,7 +12,7 @@ use crate::simulation::{Broken, Simulation};
 const LONGEST: Span = Span::days(60);
 
 /// A base image, and applications that are all built on it. A critical vulnerability becomes known
-/// in the base.
+/// in the base, for the second time: the wave before shows how long each build takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wave {
     /// All images, the base included.
@@ -64,18 +63,21 @@ impl Wave {
     /// A defect.
     pub fn run(self, hierarchy: Hierarchy) -> Result<Waved, Broken> {
         let mut simulation = Simulation::new(hierarchy, self.seed).counted().with_page_size(self.page_size);
+        // An earlier wave shows how long each build takes.
+        let _ = simulation.publish_incident();
+        simulation.run_until_quiet(LONGEST, &mut |_, _| ())?;
         simulation.run_until(Span::hours(1).after(simulation.now()), &mut |_, _| ())?;
         let before = simulation.requests();
         let began = simulation.now();
         let _ = simulation.publish_incident();
-        let mut last = began;
+        let mut builds: Vec<Build> = Vec::new();
         let mut watch = |_: &Simulation, observation: &Observation| {
             if let Observation::Built(build) = observation {
-                last = last.max(build.finished_at);
+                builds.push(Build::clone(build));
             }
         };
         let ended = simulation.run_until_quiet(LONGEST, &mut watch)?;
-        Ok(self.waved(&simulation, &before, (began, last), ended))
+        Ok(self.waved(&simulation, &before, began, &builds, ended))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
@@ -83,7 +85,8 @@ impl Wave {
         self,
         simulation: &Simulation,
         before: &Requests,
-        (began, last): (Timestamp, Timestamp),
+        began: Timestamp,
+        builds: &[Build],
         ended: bool,
     ) -> Waved {
         let after = simulation.requests();
@@ -93,8 +96,9 @@ impl Wave {
         let versions = after.versions.items - before.versions.items;
         // A version takes a description, an index and a manifest for each of two platforms.
         let ecr = 3 * observed + 3 * versions + 2 * scans_read;
+        let last = builds.iter().map(|build| build.finished_at).max().unwrap_or(began);
         let makespan = Span::between(began, last);
-        let bound = self.bound(simulation);
+        let bound = self.bound(builds);
         let invocations = |of: &Requests| {
             of.scan_complete.invocations + of.rebuild_fanout.invocations + of.inventory.invocations
         };
@@ -116,14 +120,14 @@ impl Wave {
         }
     }
 
-    fn bound(self, simulation: &Simulation) -> Span {
-        let time = |id: &ImageId| simulation.usual_build_time(id).as_seconds();
-        let base = BASE.parse().map_or(0, |id| time(&id));
-        let children = simulation.hierarchy().images().filter(|image| image.id.as_str() != BASE);
-        let times: Vec<u32> = children.map(|image| time(&image.id)).collect();
+    fn bound(self, builds: &[Build]) -> Span {
+        let time = |build: &Build| Span::between(build.started_at, build.finished_at).as_seconds();
+        let (base, children): (Vec<_>, Vec<_>) =
+            builds.iter().partition(|build| build.image.as_str() == BASE);
+        let base = base.iter().map(|build| time(build)).max().unwrap_or(0);
         let work =
-            times.iter().map(|seconds| u64::from(*seconds)).sum::<u64>() / u64::from(self.slots.max(1));
-        let longest = u64::from(times.iter().copied().max().unwrap_or(0));
+            children.iter().map(|build| u64::from(time(build))).sum::<u64>() / u64::from(self.slots.max(1));
+        let longest = children.iter().map(|build| u64::from(time(build))).max().unwrap_or(0);
         Span::seconds(base.saturating_add(u32::try_from(work.max(longest)).unwrap_or(u32::MAX)))
     }
 
@@ -165,7 +169,7 @@ mod tests {
     fn an_image_of_a_large_family_costs_as_much_as_one_of_a_small_family() {
         let (small, large) = (waved(100, 200), waved(400, 200));
         assert!(large.observed_per_image <= 1.2 * small.observed_per_image, "{large:?} {small:?}");
-        assert!(large.observed_per_image <= 14.0, "{large:?}");
+        assert!(large.observed_per_image <= 16.0, "{large:?}");
         assert!(large.largest_page <= 260, "{large:?}");
     }
 

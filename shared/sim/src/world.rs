@@ -7,14 +7,16 @@ use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
+use patchwave::upstream::Described;
 use patchwave_converge::{
-    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Asked, Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
+    Upstreams, World,
 };
 
 use crate::pipelines::Mode;
@@ -245,6 +247,39 @@ impl World for SimulatedWorld {
             state.schedule(delay.after(self.now()), Scheduled::Scan(at));
         }
         Ok(asked)
+    }
+
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
+        let State { requests, upstreams, .. } = &mut *self.state.borrow_mut();
+        let mut kept = upstreams.kept.clone();
+        kept.tags.retain(|tag, _| tags.contains(tag));
+        kept.hosts.retain(|host, _| hosts.contains(host));
+        let bytes = kept.tags.values().map(json_bytes).chain(kept.hosts.values().map(json_bytes));
+        requests.read_upstreams(bytes, tags.len() + hosts.len());
+        Ok(kept)
+    }
+
+    async fn keep_upstreams(&self, changed: &Upstreams) -> Result<(), Fault> {
+        let State { requests, upstreams, .. } = &mut *self.state.borrow_mut();
+        let bytes = changed.tags.values().map(json_bytes).chain(changed.hosts.values().map(json_bytes));
+        requests.keep_upstreams(bytes);
+        if upstreams.is_there() {
+            upstreams.kept.tags.extend(changed.tags.clone());
+            upstreams.kept.hosts.extend(changed.hosts.clone());
+        }
+        Ok(())
+    }
+
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        self.state.borrow_mut().upstreams.digest(tag, self.now())
+    }
+
+    async fn upstream_manifest(&self, tag: &Reference, digest: &Digest) -> Asked<Option<Described>> {
+        self.state.borrow_mut().upstreams.manifest(tag, digest, self.now())
     }
 }
 

@@ -107,6 +107,12 @@ pub(super) fn conclude(
         let is_try = proof.causes.is_empty() && !proof.retried.is_empty();
         success.fixed_nothing = (is_try || proof.causes.iter().any(|cause| ineffective.contains(cause)))
             && !proof.causes.iter().chain(&proof.retried).any(helped);
+        let is_fixed = |cause: &&FindingKey| {
+            let mut verdicts = judged.iter().filter(|(item, ..)| item.finding == **cause).peekable();
+            verdicts.peek().is_some()
+                && verdicts.all(|(_, verdict, _)| matches!(verdict, Verdict::Fixed | Verdict::Removed))
+        };
+        success.fixed = proof.causes.iter().chain(&proof.retried).filter(is_fixed).cloned().collect();
     }
     proofs.extend(judged.into_iter().map(|(item, verdict, coverage)| Proof {
         image: image.id.clone(),

@@ -1,12 +1,14 @@
 //! The planner: from hierarchy, facts, mode and time to a [`Plan`].
 
 mod attribution;
+mod build_time;
 mod built_on;
 mod claims;
 mod context;
 mod deadline;
 mod decide;
 mod due;
+mod first_days;
 mod forecast;
 mod hold;
 mod judge;
@@ -16,6 +18,7 @@ mod notice;
 mod order;
 mod origin;
 mod pipeline;
+mod prediction;
 mod proof;
 mod pushed;
 mod reason;
@@ -23,14 +26,18 @@ mod reasons;
 mod recheck;
 mod record;
 mod retry;
+mod shares;
 mod slots;
 mod start;
 mod timetable;
+mod to_come;
 mod tried;
 mod unknown;
 mod unknowns;
 mod unread;
+mod upstream;
 mod urgency;
+mod vulnerability;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,14 +45,18 @@ use serde::{Deserialize, Serialize};
 
 pub use context::TICK;
 pub use due::{Deadline, Due};
+pub use first_days::{FirstDay, FirstDays, first_enforcement};
 pub use forecast::{Shortfall, shortfall};
 pub use hold::{Awaited, Hold, Limit};
+pub use prediction::{Prediction, predict};
 pub use proof::{Proof, ToProve, Verdict};
 pub use pushed::needs_history;
 pub use reason::{Cause, Evidence, Goal, Reason};
 pub use retry::TRIES_IN_THIRTY_DAYS;
+pub use shares::first_of_each_share;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
+pub use vulnerability::{Carrier, Rule, Running, Source, Traced, traced};
 
 use crate::facts::Facts;
 use crate::finding::{FindingKey, Scan};

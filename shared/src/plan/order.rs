@@ -4,14 +4,14 @@
 //! take it while its own images wait. A part of the day's starts is kept for critical findings and
 //! for those with a known exploit.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::deadline::{KeepBy, end_of_day, must_start_today};
 use super::decide::Decisions;
 use super::due::Due;
-use super::{Awaited, Hold, Limit};
+use super::shares::{claimant, equal_share};
+use super::{Awaited, Hold, Limit, build_time};
 use crate::hierarchy::Image;
 use crate::image::ImageId;
 use crate::record::Ready;
@@ -29,8 +29,9 @@ pub(super) struct Starting<'a> {
 /// left.
 ///
 /// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
-/// comes closer with time, so no image waits forever. Among equals the image with the longest chain
-/// of builds below it goes first.
+/// comes closer with time, so no image waits forever. Among those that are due in the same hour, the
+/// image whose build and chain of builds below take longest goes first: a long build that starts last
+/// would end last, while slots stay empty.
 pub(super) fn order<'a>(
     context: &Context<'a>,
     (due_of, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
@@ -40,20 +41,23 @@ pub(super) fn order<'a>(
     let due = |image: &Image| due_of.get(&image.id).map(|due| due.at);
     let mut ready: Vec<&'a Image> =
         decisions.values().filter(|d| d.hold.is_none()).map(|d| d.image).collect();
-    let below = |image: &Image| context.hierarchy.builds_below(&image.id);
-    ready.sort_by_cached_key(|image| (due(image), Reverse(below(image)), &image.id));
+    let place = |image: &Image| {
+        let owner = image.owner.as_ref().filter(|owner| owner.max_concurrent_builds.is_some());
+        Ready {
+            owner: owner.map(|owner| owner.name.clone()),
+            due: due(image).unwrap_or(context.now),
+            chain: build_time::chain(context, image),
+        }
+    };
+    let places: BTreeMap<&ImageId, Ready> = ready.iter().map(|image| (&image.id, place(image))).collect();
+    ready.sort_by_cached_key(|image| (places.get(&image.id).map(Ready::rank), &image.id));
     let mut exempt = BTreeSet::new();
     for image in &ready {
         if let Some(decision) = decisions.get_mut(&image.id) {
             if must_start_today(context, image, &decision.reasons, keep_by) {
                 exempt.insert(&image.id);
             }
-            let owner = image.owner.as_ref().filter(|owner| owner.max_concurrent_builds.is_some());
-            decision.ready = Some(Ready {
-                owner: owner.map(|owner| owner.name.clone()),
-                due: due(image).unwrap_or(context.now),
-                chain: below(image).unwrap_or_default(),
-            });
+            decision.ready = places.get(&image.id).cloned();
         }
     }
     let running: Vec<&Image> = running.iter().filter_map(|id| context.hierarchy.image(id).ok()).collect();
@@ -193,22 +197,6 @@ impl<'a> Slots<'a> {
         self.builds -= 1;
         Ok(())
     }
-}
-
-/// Whose share an image takes a part of.
-fn claimant(image: &Image) -> &str {
-    image.owner.as_ref().map_or(image.repository.as_str(), |owner| &owner.name)
-}
-
-/// Returns the largest number of slots that each claimant can have, where nobody gets more than it
-/// wants.
-fn equal_share(wanted: &BTreeMap<&str, usize>, capacity: usize) -> usize {
-    let fits = |share: &usize| wanted.values().map(|wanted| wanted.min(share)).sum::<usize>() <= capacity;
-    let most = wanted.values().max().copied().unwrap_or_default();
-    if fits(&most) {
-        return most;
-    }
-    (0..most).take_while(fits).last().unwrap_or_default()
 }
 
 /// Holds the images that got no slot, and updates the hold of the images that wait for their

@@ -11,7 +11,7 @@
 //! If it is yes, the search goes on at the parent. If it is no, and the old version of the parent
 //! is known, the image is only stale. If it is not known, the parent must be scanned first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::built_on::{BuiltOn, built_on};
 use super::context::Context;
@@ -53,6 +53,8 @@ struct Above<'a> {
     now: Option<&'a Version>,
     /// Whether that version is not known.
     is_unknown: bool,
+    /// The findings that Patchwave fixed with that version, by proof.
+    fixed: BTreeSet<FindingKey>,
     /// Which version of it the image was built on.
     built_on: Result<Option<BuiltOn<'a>>, &'a Unread>,
 }
@@ -67,7 +69,10 @@ impl<'a> Parents<'a> {
             let above = |edge: Edge<'a>| {
                 let now = context.current(&edge.image.id);
                 let is_unknown = now.is_none() && context.unknown(&edge.image.id).is_some();
-                Above { edge, now, is_unknown, built_on: built_on(context, image, edge) }
+                let success = context.record(&edge.image.id).success.as_ref();
+                let success = success.filter(|success| now.is_some_and(|now| now.digest == success.version));
+                let fixed = success.map(|success| success.fixed.clone()).unwrap_or_default();
+                Above { edge, now, is_unknown, fixed, built_on: built_on(context, image, edge) }
             };
             context.hierarchy.parents(&image.id).map(above).collect()
         })
@@ -123,7 +128,7 @@ fn through<'a>(above: &Above<'a>, finding: &Finding, appeared: Timestamp) -> Ste
         Ok(None) => return Step::Own,
         // The parent still counts as carrier if its current version lists the finding.
         Err(_) => {
-            return match carried(now, parent.kind, finding, appeared) {
+            return match still_carried(above, now, finding, appeared) {
                 Some(true) => Step::Above(parent.image),
                 _ => Step::Unscanned(parent.image),
             };
@@ -132,13 +137,22 @@ fn through<'a>(above: &Above<'a>, finding: &Finding, appeared: Timestamp) -> Ste
     if introduced(built_on, parent.kind, finding, appeared) == Some(false) {
         return Step::Own;
     }
-    match carried(now, parent.kind, finding, appeared) {
+    match still_carried(above, now, finding, appeared) {
         Some(true) => Step::Above(parent.image),
         // The finding came from the parent, and the parent no longer has it.
         Some(false) if !built_on.is_current && built_on.version.is_some() => Step::Stale,
         Some(false) => Step::Own,
         None => Step::Unscanned(parent.image),
     }
+}
+
+/// Whether the parent's current version carries the finding. Returns nothing if that is not known.
+///
+/// Basic scanning scans a version once a day, so its scan is often older than the finding of an
+/// image below. If Patchwave proved that this version fixed the finding, the scanner knew it then.
+fn still_carried(above: &Above<'_>, now: &Version, finding: &Finding, appeared: Timestamp) -> Option<bool> {
+    let is_fixed = || above.fixed.contains(&finding.key);
+    carried(now, above.edge.kind, finding, appeared).or_else(|| is_fixed().then_some(false))
 }
 
 /// Whether the version that the carrier was built on introduced the finding. Returns nothing if

@@ -141,6 +141,29 @@ fn an_old_clean_scan_of_the_base_is_not_believed() {
     assert_eq!(fleet.builds.len(), 1, "the base is built, once");
 }
 
+/// Basic scanning scans a version once a day. Applications are scanned after the base was rebuilt,
+/// and the base cannot be scanned again so soon.
+#[test]
+fn a_finding_that_the_bases_rebuild_fixed_needs_no_other_scan_of_the_base() {
+    let mut fleet = Fleet::of("b: scratch\na: b");
+    fleet.coverage = Coverage::Os;
+    fleet.add_finding("b", &finding("CVE-1"));
+    fleet.scan("b");
+    assert_eq!(fleet.pass(), ["b"]);
+    fleet.wait("10m");
+    fleet.finish("b");
+    fleet.scan("b");
+    fleet.wait("1m");
+    fleet.scan("a");
+    fleet.change_findings("a", |found| (found.layer, found.first_observed) = (None, None));
+    assert_eq!(fleet.pass(), ["a"]);
+    let base = fleet.record("b");
+    assert!(
+        base.carriers.is_empty() && base.awaited_after.is_none(),
+        "the base answers for nothing: {base:?}"
+    );
+}
+
 #[test]
 fn a_finding_that_only_the_applications_policy_counts_is_fixed_in_the_base() {
     let mut fleet = Fleet::of("b: scratch | rebuildAt: critical\n a: b | rebuildAt: high");

@@ -1,8 +1,8 @@
 //! The limits on concurrent builds and on starts per day.
 
-use patchwave::facts::{Departed, Execution, ExecutionState};
+use patchwave::facts::{Departed, Execution, ExecutionState, Slots};
 use patchwave::finding::Fix;
-use patchwave::plan::{Awaited, Hold, Limit};
+use patchwave::plan::{Awaited, Hold, Limit, first_of_each_share};
 
 use crate::fleet::{Fleet, at, family, finding, high, id};
 
@@ -269,6 +269,28 @@ fn a_try_and_age_never_exceed_the_limit_of_a_day() {
     assert_eq!(started(&mut fleet), (1, 0), "age");
 }
 
+/// A long build that starts last ends last, while all other slots are empty.
+#[test]
+fn among_those_due_in_the_same_hour_the_longest_build_goes_first() {
+    let mut fleet = Fleet::with_policy("a1: scratch\n a2: scratch\n a3: scratch", "maxConcurrentBuilds: 3");
+    let all = ["a1", "a2", "a3"];
+    for name in all {
+        fleet.add_finding(name, &finding("CVE-1"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), all, "no build time is known yet");
+    for name in ["a1", "a3", "a2"] {
+        fleet.wait("9m");
+        fleet.finish(name);
+        fleet.pass();
+    }
+    for name in all {
+        fleet.add_finding(name, &finding("CVE-2"));
+    }
+    fleet.scan_all();
+    assert_eq!(fleet.pass(), ["a2", "a3", "a1"]);
+}
+
 /// Somebody pushes to one repository all day. Another team's fix must not wait for midnight.
 #[test]
 fn each_owner_has_a_share_that_others_do_not_take_while_it_waits() {
@@ -302,6 +324,26 @@ fn each_owner_has_a_share_that_others_do_not_take_while_it_waits() {
     }
     fleet.scan_all();
     assert_eq!(fleet.pass(), ["z1", "a0"], "with a share of less than one the most urgent go first");
+}
+
+/// A page observes as many images of the queue as slots are free. Those of one owner alone could
+/// fill it.
+#[test]
+fn a_page_takes_the_most_urgent_images_of_each_share() {
+    let lines = (0..8).map(|n| format!("a{n}: scratch | owner: shop\n")).collect::<Vec<_>>().concat();
+    let yaml = family(&(lines + "b1: scratch | owner: pay\nz1: scratch\nz2: scratch"));
+    let fleet = Fleet::new(&yaml.replace("images:\n", "owners: { shop: {}, pay: {} }\nimages:\n"));
+    let ids = |names: &[&str]| names.iter().map(|name| id(name)).collect::<Vec<_>>();
+    let queue = ids(&["a0", "a1", "a2", "a3", "a4", "a5", "b1", "z1", "z2"]);
+    let chosen = |held: &[&str], room| {
+        let slots = Slots { held_by: ids(held).into_iter().collect(), ..Slots::default() };
+        let chosen = first_of_each_share(&fleet.hierarchy, &slots, &queue, room);
+        queue.iter().filter(|id| chosen.contains(id)).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(chosen(&[], 5), "a0 a1 b1 z1 z2", "each repository without an owner has a share");
+    assert_eq!(chosen(&["a6", "a7"], 3), "b1 z1 z2", "what is taken already counts");
+    assert_eq!(chosen(&[], 2), "a0 b1", "with a share of less than one the most urgent go first");
+    assert_eq!(chosen(&[], 99).split(' ').count(), 9, "what others do not want is left to one owner");
 }
 
 #[test]

@@ -187,6 +187,8 @@ impl<'q> QuietWorld<'q> {
         match awaits {
             Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
             Awaited::Start => self.started.contains(&on.id),
+            // No such world has upstream registries.
+            Awaited::Cache { .. } => false,
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
             Awaited::Hold(hold) => match (&**hold, self.facts.images.get(&on.id)) {
                 (Hold::Fresh, _) | (_, None) => false,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
-use patchwave_converge::{Budget, PassSettings, Report, converge};
+use patchwave_converge::{Budget, PassSettings, Report, converge, sweep};
 
 use super::{Broken, Simulation, Watch};
 use crate::baselines::{Handler, handle};
@@ -37,7 +37,14 @@ impl Simulation {
         let faulty = FaultyWorld::new(&world, plan, settings.mode);
         let triggers: Vec<Trigger> = batch.iter().map(|(_, trigger)| trigger.clone()).collect();
         let handler = self.handler;
+        // What a survey costs is counted elsewhere.
+        let is_counted = world.state.borrow().ledger.weights.is_some();
+        let surveys = triggers.contains(&Trigger::Sweep) && !is_counted;
         let mut pass = pin!(async {
+            if handler == Handler::Patchwave && surveys {
+                let swept = sweep(&faulty, faulty.hierarchy(), &triggers, &settings).await?;
+                return Ok(swept.report);
+            }
             if handler == Handler::Patchwave {
                 return converge(&faulty, faulty.hierarchy(), &triggers, &settings).await;
             }

@@ -7,6 +7,8 @@ mod broken;
 mod clock;
 mod invocation;
 mod queues;
+#[cfg(test)]
+mod sweeps;
 mod verdict;
 
 use std::cell::{Cell, RefCell};
@@ -34,6 +36,7 @@ use crate::pipelines::usual_duration;
 use crate::requests::Requests;
 use crate::state::Scheduled;
 use crate::state_fingerprint::Fingerprints;
+use crate::upstream::Registries;
 use crate::world::SimulatedWorld;
 use clock::TickClock;
 use queues::Queues;
@@ -60,6 +63,8 @@ pub struct Simulation {
     images: usize,
     /// Most pages of one pass.
     pages: u32,
+    /// How many incidents were published.
+    incidents: u32,
 }
 
 impl Simulation {
@@ -78,7 +83,18 @@ impl Simulation {
             fingerprints: Fingerprints::default(),
             images: Budget::default().images,
             pages: Budget::default().pages,
+            incidents: 0,
         }
+    }
+
+    /// Connects the world to these upstream registries.
+    pub(crate) fn set_upstreams(&self, registries: Registries) {
+        self.world.state.borrow_mut().upstreams = registries;
+    }
+
+    /// Looks into the upstream registries.
+    pub(crate) fn with_upstreams<T>(&self, read: impl FnOnce(&Registries) -> T) -> T {
+        read(&self.world.state.borrow().upstreams)
     }
 
     /// Sets how many images one page names at most.
@@ -144,7 +160,9 @@ impl Simulation {
     /// nothing if no image installs a package.
     pub fn publish_incident(&mut self) -> Option<Incident> {
         let now = self.now();
-        let incident = incident::choose(self.hierarchy(), self.world.state.borrow().seed, now)?;
+        let incident =
+            incident::choose(self.hierarchy(), self.world.state.borrow().seed, self.incidents, now)?;
+        self.incidents += 1;
         let image = self.hierarchy().image(&incident.image).ok()?;
         let mut state = self.world.state.borrow_mut();
         let first = state.registry.current(&image.repository, &image.line).and_then(|current| {

@@ -21,6 +21,7 @@ use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::events::{Delivery, EventWriter};
 use crate::faults::FaultPlan;
+use crate::faulty_world::Stored;
 use crate::ledger::Ledger;
 use crate::observation::Observation;
 use crate::packages::{Releases, Vulnerability};
@@ -30,6 +31,7 @@ use crate::registry::{Pushed, Registry};
 use crate::requests::Requests;
 use crate::scanner::Scanner;
 use crate::truth::Truth;
+use crate::upstream::Registries;
 
 /// Everything that changes.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub(crate) struct State {
     pub(crate) pipelines: Pipelines,
     pub(crate) ledger: Ledger,
     pub(crate) workloads: BTreeMap<String, Workload>,
+    /// What sweeps found out about them.
+    pub(crate) stored: Stored,
     pub(crate) event_writer: EventWriter,
     pub(crate) agenda: Agenda,
     happened: u64,
@@ -62,6 +66,7 @@ pub(crate) struct State {
     pub(crate) truth: Truth,
     /// What people are going to do at moments of a build.
     pub(crate) anchored: Anchored,
+    pub(crate) upstreams: Registries,
 }
 
 impl State {
@@ -75,6 +80,7 @@ impl State {
             pipelines: Pipelines::default(),
             ledger: Ledger::default(),
             workloads: BTreeMap::new(),
+            stored: Stored::default(),
             event_writer: EventWriter::new(hierarchy.registry().clone()),
             agenda: Agenda::default(),
             happened: 0,
@@ -88,6 +94,7 @@ impl State {
             checker: Checker::default(),
             truth: Truth::default(),
             anchored: Anchored::default(),
+            upstreams: Registries::default(),
         }
     }
 
