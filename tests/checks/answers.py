@@ -48,6 +48,39 @@ ENUMERATIONS = {
     ],
 }
 
+# Calls whose errors have no rows yet: each needs a probe in shared/aws/src/answers. A new call does not belong here.
+WITHOUT_ROWS = {
+    "codebuild": {"BatchGetProjects"},
+    "codepipeline": {"ListPipelines"},
+    "ecr": {
+        "BatchDeleteImage",
+        "DeleteLifecyclePolicy",
+        "DescribeImageSigningStatus",
+        "DescribePullThroughCacheRules",
+        "DescribeRegistry",
+        "DescribeRepositories",
+        "DescribeRepositoryCreationTemplates",
+        "GetLifecyclePolicy",
+        "GetLifecyclePolicyPreview",
+        "GetRepositoryPolicy",
+        "GetSigningConfiguration",
+        "ListPullTimeUpdateExclusions",
+        "ListTagsForResource",
+        "PutImage",
+        "PutLifecyclePolicy",
+        "StartLifecyclePolicyPreview",
+    },
+    "organizations": {
+        "ListAccountsForParent",
+        "ListChildren",
+        "ListRoots",
+        "ListTagsForResource",
+    },
+    "secretsmanager": {"GetSecretValue"},
+    "sqs": {"SendMessage"},
+    "sts": {"GetCallerIdentity"},
+}
+
 # Where no fault of the simulator is named; the head of the table says what each means.
 NO_FAULT = {"world", "none", "outside", "impossible"}
 
@@ -62,10 +95,17 @@ def status(shape):
     return error.get("httpStatusCode", 500 if is_fault else 400)
 
 
+def called():
+    """Returns the calls that the adapters make, each as its service and its operation."""
+    return set().union(*calls.calls().values())
+
+
 def documented():
     """Returns each documented answer with its HTTP status: {(service, operation or enumeration, answer): status}."""
     answers = {}
-    for service, operation in sorted(set().union(*calls.calls().values())):
+    for service, operation in sorted(called()):
+        if operation in WITHOUT_ROWS.get(service, ()):
+            continue
         for shape in model(service).operation_model(operation).error_shapes:
             answers[service, operation, (shape.metadata.get("error") or {}).get("code", shape.name)] = str(status(shape))
         for code, number in COMMON_OF.get(service, COMMON):

@@ -199,7 +199,6 @@ async fn motos_registry_keeps_them_but_for_its_known_lies() {
         (Promise::ADeclarationNamesTheVariables, "there is no pipeline"),
         (Promise::AnExecutionIsFoundByIdAndByKey, "it starts no pipeline"),
         (Promise::ATokenStartsOneExecution, "it starts no pipeline"),
-        (Promise::AnUnknownExecutionIsNotFound, "it knows no executions"),
     ];
     Box::pin(contract::check(OnMoto::new, &lies)).await;
 }
