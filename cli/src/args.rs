@@ -73,7 +73,7 @@ pub(crate) enum Verb {
     /// Show which image is built on which
     #[command(after_help = examples::GRAPH)]
     Graph(Graph),
-    /// List what a rebuild of an image rebuilds, or who has a vulnerability
+    /// List what a rebuild rebuilds, or who has a vulnerability
     #[command(after_help = examples::IMPACT)]
     Impact(Impact),
     /// Check whether the accounts are set up for Patchwave
@@ -115,7 +115,7 @@ pub(crate) enum Verb {
     /// Print the input of DynamoDB's `CreateTable` as JSON
     #[command(after_help = examples::TABLE)]
     Table(Table),
-    /// Print what AWS has now, for `plan`, `why` and `impact`
+    /// Print what AWS has now, for `plan` and `why`
     #[command(visible_alias = "facts", after_help = examples::OBSERVE)]
     Observe,
     /// Approve one rebuild of IMAGE, where policy asks for approval

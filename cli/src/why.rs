@@ -74,7 +74,9 @@ pub(crate) fn run(args: &Args, options: &Why) -> Result<Answer, BadInput> {
         let answer = Answer::render(args.format, &found, version::text);
         return Ok(answer.with_note(note.clone()).with_findings(*is_partial));
     }
-    let foreign = reference::foreign(hierarchy, what).ok_or(unknown)?;
+    // Without a host it may be an id with a spelling mistake.
+    let is_reference = reference::has_host(what) || unknown.near.is_empty();
+    let foreign = is_reference.then(|| reference::foreign(hierarchy, what)).flatten().ok_or(unknown)?;
     Ok(Answer::render(args.format, &foreign, reference::text).with_findings(foreign.is_stranger()))
 }
 

@@ -29,7 +29,7 @@ fn what_is_right_is_not_mentioned_and_what_needs_a_write_is_not_checked() {
     let seen = judged(&fixture("doctor/good.json"), &["--format", "json", "--show-seen"]).json();
     let given: Value =
         serde_json::from_str(&std::fs::read_to_string(fixture("doctor/good.json")).unwrap()).unwrap();
-    assert_eq!(seen["seen"]["pipelines"], given["pipelines"]);
+    assert_eq!(seen["seen"]["deployment"], given["deployment"]);
 }
 
 #[test]

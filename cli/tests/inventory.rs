@@ -108,8 +108,9 @@ fn the_inventory_reads_well_and_fits_a_spreadsheet() {
     );
     let hierarchy = fixture("hierarchy/valid/contract.yaml");
     assert_eq!(patchwave(&["--hierarchy", &hierarchy, "graph", "--format", "csv"]).code, 2);
-    let without = patchwave(&["--hierarchy", &hierarchy, "inventory"]);
-    assert_eq!(without.code, 2);
+    // A build with the AWS SDK surveys then.
+    #[cfg(not(feature = "aws"))]
+    assert_eq!(patchwave(&["--hierarchy", &hierarchy, "inventory"]).code, 2);
 }
 
 #[test]

@@ -49,6 +49,11 @@ pub(super) fn image<'h>(hierarchy: &'h Hierarchy, text: &str) -> Option<&'h Imag
     })
 }
 
+/// Tells whether a reference names its registry.
+pub(super) fn has_host(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
+}
+
 /// Says what a reference is that names no image of the hierarchy; nothing if it is no reference.
 pub(super) fn foreign(hierarchy: &Hierarchy, text: &str) -> Option<Foreign> {
     let named = Reference::read(text).filter(|_| text.contains(['/', ':']))?;

@@ -20,8 +20,8 @@ pub enum NotYet {
     /// A parent's tags are moved again and again while a build runs whose pipeline takes no base.
     /// Patchwave records the parent that it claimed.
     ParentMovedBack,
-    /// An image is on an earlier version of its parent, and the current one has the same finding in
-    /// another layer. Patchwave rebuilds the image, which cannot help.
+    /// The current version of a parent has the same finding. Patchwave rebuilds the image, which
+    /// cannot help, and stops after two builds.
     RebuiltForTheParentsFinding,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::named::{Named, without_digest};
 use super::seen::{Catalog, Place, Role};
 use super::tags::{self, Form, Grouped, Tags};
-use super::{Estate, Version};
+use super::{Estate, Version, forms};
 use crate::image::{Reference, Tag, TagPattern};
 
 /// What an image may be built on.
@@ -264,7 +264,7 @@ impl Form {
             Self::Pattern { pattern, .. } => {
                 pattern.parse::<TagPattern>().is_ok_and(|pattern| pattern.matches(tag))
             }
-            Self::Stable(tags) => tags.first().is_some_and(|head| tags::is_beside(head, tag)),
+            Self::Stable(tags) => tags.first().is_some_and(|head| forms::is_beside(head, tag)),
         }
     }
 }

@@ -14,6 +14,7 @@ mod draft;
 mod entry;
 mod estate;
 mod evidence;
+mod forms;
 mod lineage;
 mod lines;
 mod merge;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Version;
+use super::forms::{Around, Dotted, around, numbered};
 use crate::image::{Tag, TagPattern};
 use crate::time::Timestamp;
 
@@ -222,49 +223,6 @@ fn is_past(versions: &[Version], at: usize, head: usize) -> bool {
     second(head).as_second() - second(at).as_second() > LIVE_SECONDS
 }
 
-/// A tag with a version in it: `v1.2.3-alpine` has the parts 1, 2 and 3.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Dotted<'t> {
-    prefix: &'t str,
-    parts: Vec<&'t str>,
-    suffix: &'t str,
-}
-
-impl<'t> Dotted<'t> {
-    fn of(tag: &'t str) -> Option<Self> {
-        let prefix = usize::from(tag.starts_with(['v', 'V']));
-        let (prefix, rest) = tag.split_at(prefix);
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (core, suffix) = rest.split_at(end);
-        let parts: Vec<&str> = core.split('.').collect();
-        let is_whole = parts.iter().all(|part| !part.is_empty());
-        (is_whole && (suffix.is_empty() || suffix.starts_with(['-', '_']))).then_some(Self {
-            prefix,
-            parts,
-            suffix,
-        })
-    }
-
-    /// Returns whether this is the same family with fewer parts: `14` is above `14.9`.
-    fn is_above(&self, other: &Self) -> bool {
-        self.prefix == other.prefix
-            && self.suffix == other.suffix
-            && self.parts.len() < other.parts.len()
-            && other.parts.starts_with(&self.parts)
-    }
-
-    /// Returns whether this and `other` are of one family.
-    fn is_beside(&self, other: &Self) -> bool {
-        self == other || self.is_above(other)
-    }
-}
-
-/// Returns whether a tag is `head`, or a longer version of its family.
-pub(super) fn is_beside(head: &Tag, tag: &Tag) -> bool {
-    let dotted = Dotted::of(head.as_str()).zip(Dotted::of(tag.as_str()));
-    dotted.is_some_and(|(head, tag)| head.is_beside(&tag))
-}
-
 /// Chooses the tag that is tracked: the one that says least, so that it moves with every version.
 fn tracked<'t>(tags: &[&'t Tag]) -> Option<Dotted<'t>> {
     let dotted = tags.iter().filter_map(|tag| Dotted::of(tag.as_str()));
@@ -304,54 +262,6 @@ fn releases(versions: &[Version], named: &BTreeMap<usize, Vec<&Tag>>) -> Option<
     let form =
         Form::Pattern { pattern: format!("{prefix}*.*.*"), except: vec!["*-*".to_owned()], by_version: true };
     Some(Grouped { form, versions: of })
-}
-
-/// Finds the words that stand before the numbers of several builds: `build-` of `build-12`. One
-/// such tag alone may be a version: `alpine-3`.
-fn numbered(versions: &[Version]) -> BTreeSet<&str> {
-    let mut of: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-    for (at, version) in versions.iter().enumerate() {
-        for head in version.tags.iter().filter_map(|tag| numbered_head(tag.as_str())) {
-            of.entry(head).or_default().insert(at);
-        }
-    }
-    of.into_iter().filter(|(_, versions)| versions.len() > 1).map(|(head, _)| head).collect()
-}
-
-fn numbered_head(tag: &str) -> Option<&str> {
-    let (head, number) = tag.rsplit_once('-')?;
-    let is_word =
-        head.starts_with(|c: char| c.is_ascii_alphabetic()) && !head.contains(|c: char| c.is_ascii_digit());
-    let is_number = (1..8).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
-    (is_word && is_number).then(|| &tag[..=head.len()])
-}
-
-/// What stands before and after the part of a tag that names one version alone.
-type Around = (String, String);
-
-fn around<'t>(tag: &'t str, numbered: &BTreeSet<&str>) -> Option<(&'t str, &'t str)> {
-    unique(tag).or_else(|| numbered_head(tag).filter(|head| numbered.contains(head)).map(|head| (head, "")))
-}
-
-/// Finds a commit or a day in a tag. Nothing for other tags.
-fn unique(tag: &str) -> Option<(&str, &str)> {
-    let mut start = 0;
-    for part in tag.split(['-', '_', '.']) {
-        if is_unique(part) {
-            return Some((&tag[..start], &tag[start + part.len()..]));
-        }
-        start += part.len() + 1;
-    }
-    None
-}
-
-/// A commit of at least seven digits, or a day with or without the time.
-fn is_unique(part: &str) -> bool {
-    let hex = part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let digits = part.bytes().filter(u8::is_ascii_digit).count();
-    let is_commit = hex && (7..=64).contains(&part.len()) && (digits > 0 && digits < part.len());
-    let is_day = digits == part.len() && (8..=17).contains(&digits);
-    is_commit || is_day
 }
 
 #[cfg(test)]
@@ -438,22 +348,5 @@ mod tests {
         assert_eq!(lines(&[("2026-11-01", "1.4.0")]), ["1.4.0 [0]"]);
         assert_eq!(lines(&[("2026-11-01", "live")]), ["live [0]"]);
         assert_eq!(lines(&[("2026-11-01", "latest")]), ["latest [0]"]);
-    }
-
-    #[test]
-    fn commits_days_and_numbers_are_told_from_versions() {
-        for (tag, head) in [
-            ("main-3f2a1bc", Some("main-")),
-            ("3f2a1bc", Some("")),
-            ("deadbeef", None),
-            ("1.2.3", None),
-            ("build-12", None),
-            ("20261101", Some("")),
-            ("3.13-slim", None),
-            ("alpine-3", None),
-            ("bookworm", None),
-        ] {
-            assert_eq!(unique(tag).map(|(head, _)| head), head, "{tag}");
-        }
     }
 }

@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clients::Clients;
 use crate::fault::{invalid, kind_of_code};
 use crate::manifest::MEDIA_TYPES;
+#[cfg(test)]
 pub(crate) use challenge::Challenge;
 use secret::Secrets;
 use token::Tokens;

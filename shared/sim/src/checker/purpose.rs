@@ -7,7 +7,7 @@ use patchwave::finding::FindingKey;
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::Platform;
 use patchwave::notice::RootCause;
-use patchwave::plan::{Goal, Reason, Start, Verdict};
+use patchwave::plan::{Cause, Goal, Reason, Start, Verdict};
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{LEASE, Report};
 
@@ -34,7 +34,7 @@ impl State {
     ) -> Vec<String> {
         let start = check.start;
         let cures_nothing = self.cures_nothing(hierarchy, image, start, check.now)
-            && (!self.is_on_old_parents(hierarchy, image)
+            && (!self.is_finding_of_parent(hierarchy, image, start)
                 || !self.truth.leaves_out(NotYet::RebuiltForTheParentsFinding));
         let wrong = [
             (cures_nothing, "for findings that it cannot fix"),
@@ -47,25 +47,24 @@ impl State {
 
     /// Returns whether a build is for findings alone, and would have all of them again.
     fn cures_nothing(&self, hierarchy: &Hierarchy, image: &Image, start: &Start, now: Timestamp) -> bool {
-        let mut causes = start.reasons.iter().flat_map(|reason| match reason {
-            Reason::Vulnerable { causes, .. } => causes.iter().map(Some).collect(),
-            _ => vec![None],
-        });
+        if !start.reasons.iter().all(|reason| matches!(reason, Reason::Vulnerable { .. })) {
+            return false;
+        }
         let mut parents = self.current_parents(hierarchy, image);
         parents.extend(start.parents.clone());
         let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number: 0, now };
         let built = self.build(hierarchy, image, &inputs);
         // Where the scanner names no fix, a build may be tried.
-        causes.all(|cause| {
-            cause.is_some_and(|cause| {
-                matches!(cause.goal, Goal::Version(_)) && self.has(&built.layers, &cause.finding)
-            })
-        })
+        causes(start)
+            .all(|cause| matches!(cause.goal, Goal::Version(_)) && self.has(&built.layers, &cause.finding))
     }
 
-    fn is_on_old_parents(&self, hierarchy: &Hierarchy, image: &Image) -> bool {
-        let current = self.registry.current(&image.repository, &image.line);
-        current.is_some_and(|current| current.parents != self.current_parents(hierarchy, image))
+    /// Returns whether the current version of a parent has a finding that the build is for.
+    fn is_finding_of_parent(&self, hierarchy: &Hierarchy, image: &Image, start: &Start) -> bool {
+        let parents = hierarchy.parents(&image.id).filter_map(|edge| {
+            self.registry.current(&edge.image.repository, &edge.image.line).map(|current| &current.layers)
+        });
+        parents.into_iter().any(|layers| causes(start).any(|cause| self.has(layers, &cause.finding)))
     }
 
     fn has(&self, layers: &BTreeMap<Platform, Layers>, finding: &FindingKey) -> bool {
@@ -147,6 +146,14 @@ impl State {
             self.checker.violation(now, format!("the build of {id} hung and kept its slot"));
         }
     }
+}
+
+/// Returns the findings that a build is for.
+fn causes(start: &Start) -> impl Iterator<Item = &Cause> {
+    start.reasons.iter().flat_map(|reason| match reason {
+        Reason::Vulnerable { causes, .. } => causes.iter().collect(),
+        _ => Vec::new(),
+    })
 }
 
 fn sends_undeclared(image: &Image, start: &Start) -> bool {

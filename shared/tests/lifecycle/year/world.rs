@@ -201,19 +201,18 @@ impl World {
         }
     }
 
-    /// A person moves a tag of a line or of an environment from one image to another. Its old image
-    /// is in no use that no survey has seen yet: such an image has nothing but its own tags.
+    /// A person moves a tag of a line or of an environment from one image to another. No image loses
+    /// a tag while it is in a use that no survey has seen yet: such an image has only its own tags.
     fn overwrite_a_tag(&mut self) {
-        let is_kept = |image: &RepositoryImage| {
-            image.tags.iter().any(|tag| tag.as_str().starts_with("patchwave.keep."))
-        };
-        let in_use = |digest: &Digest| {
-            self.environments.values().any(|environment| {
+        let is_unseen = |digest: &Digest, image: &RepositoryImage| {
+            self.environments.iter().any(|(name, environment)| {
+                let keep = format!("patchwave.keep.{name}.");
                 let last = environment.deployments.iter().rev().take(ROLL_BACKS + 1);
                 last.chain(&environment.nightly).any(|used| used == digest)
+                    && !image.tags.iter().any(|tag| tag.as_str().starts_with(&keep))
             })
         };
-        let from = self.listing.images.iter().filter(|(digest, image)| is_kept(image) || !in_use(digest));
+        let from = self.listing.images.iter().filter(|(digest, image)| !is_unseen(digest, image));
         let tags: Vec<Tag> = from
             .flat_map(|(_, image)| image.tags.iter().cloned())
             .filter(|tag| !tag.as_str().starts_with("patchwave."))
