@@ -105,7 +105,7 @@ def test_the_options_of_the_aws_commands_exist(calls):
 
 def test_the_options_of_patchwave_are_its_own(calls):
     verbs = {call[1] for call in calls if call[0] == "patchwave"}
-    assert verbs == {"validate", "facts", "plan", "why"}
+    assert verbs == {"validate", "observe", "plan", "why"}
 
 
 def questions():

@@ -10,6 +10,7 @@ mod inventory;
 mod lifecycle;
 mod line;
 mod plan;
+mod tags;
 mod trigger;
 
 use proptest::test_runner::{Config, FileFailurePersistence};

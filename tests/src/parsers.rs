@@ -88,7 +88,7 @@ pub fn lifecycle(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (policy, listing, running) = &*LIFECYCLE;
     let answers = |policy: &LifecyclePolicy, listing: &Listing, running: &Answer| {
-        let outlook = outlook(policy, listing, Some(running), running.at);
+        let outlook = outlook(policy, listing, Some(running), 1, running.at);
         for goes in &outlook.going {
             assert!(listing.images.contains_key(&goes.digest));
             assert!(policy.rules().iter().any(|rule| rule.priority == goes.going.rule));

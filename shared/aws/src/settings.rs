@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use patchwave::hierarchy::PartTexts;
 use patchwave::policy::Mode;
 
 use crate::codepipeline::Starter;
@@ -38,6 +39,12 @@ pub const TICK: Variable = Variable {
     meaning: "the group/name of the schedule that ticks; without it Patchwave schedules no rechecks",
 };
 
+/// Where ticks are sent to.
+pub const QUEUE: Variable = Variable {
+    name: "PATCHWAVE_QUEUE",
+    meaning: "the URL of the queue that ticks are sent to; without it a pass that ends early continues at the next minute",
+};
+
 /// Which schedule starts the sweeps.
 pub const SWEEP: Variable = Variable {
     name: "PATCHWAVE_SWEEP",
@@ -58,8 +65,8 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
 };
 
 /// All variables that Patchwave defines.
-pub const VARIABLES: [Variable; 8] =
-    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, SWEEP, STARTERS, KUBE_ENDPOINT_OVERRIDE];
+pub const VARIABLES: [Variable; 9] =
+    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, QUEUE, SWEEP, STARTERS, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +77,8 @@ pub enum Source {
         name: String,
         /// Its content.
         yaml: String,
+        /// The files beside it that it names.
+        parts: PartTexts,
     },
     /// On disk, such as in the function's package.
     File(PathBuf),
@@ -83,10 +92,12 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) hierarchy: Source,
+    /// Empty if there is none, which only a reader may have.
     pub(crate) table: String,
     pub(crate) mode: Mode,
     pub(crate) event_bus: Option<String>,
     pub(crate) tick: Option<Schedule>,
+    pub(crate) queue: Option<String>,
     pub(crate) sweep: Option<Schedule>,
     pub(crate) starters: Vec<Starter>,
     /// Whether S3 is not AWS's own, so that buckets have no host names.
@@ -109,7 +120,20 @@ impl Settings {
         Self::from(hierarchy, read)
     }
 
+    /// Reads the settings of a person who only reads. Without a table there is no ledger.
+    pub(crate) fn read_only(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
+        Self::of_reader(hierarchy, read)
+    }
+
     fn from(
+        hierarchy: Option<Source>,
+        read: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSettings> {
+        let settings = Self::of_reader(hierarchy, read)?;
+        if settings.table.is_empty() { Err(InvalidSettings::Missing(TABLE)) } else { Ok(settings) }
+    }
+
+    fn of_reader(
         hierarchy: Option<Source>,
         read: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, InvalidSettings> {
@@ -122,7 +146,7 @@ impl Settings {
                 Some(hierarchy) => hierarchy,
                 None => Source::named(required(HIERARCHY)?)?,
             },
-            table: required(TABLE)?,
+            table: read(TABLE.name).unwrap_or_default(),
             mode: match read(MODE.name).as_deref() {
                 None | Some("" | "observe") => Mode::Observe,
                 Some("enforce") => Mode::Enforce,
@@ -130,6 +154,7 @@ impl Settings {
             },
             event_bus: read(EVENT_BUS.name).filter(|name| !name.is_empty()),
             tick: schedule(TICK, &read(TICK.name).unwrap_or_default())?,
+            queue: read(QUEUE.name).filter(|url| !url.is_empty()),
             sweep: schedule(SWEEP, &read(SWEEP.name).unwrap_or_default())?,
             starters: starters(&read(STARTERS.name).unwrap_or_default())?,
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
@@ -212,7 +237,7 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
-        let given = Source::Text { name: "given.yaml".into(), yaml: String::new() };
+        let given = Source::Text { name: "given.yaml".into(), yaml: String::new(), parts: PartTexts::new() };
         let table = |name: &str| (name == TABLE.name).then(|| "t".to_owned());
         assert_eq!(Settings::from(Some(given.clone()), table).unwrap().hierarchy, given);
         assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());
@@ -222,6 +247,8 @@ mod tests {
     fn errors_name_the_variable_and_what_to_set_it_to() {
         let missing = settings(&[("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "")]).unwrap_err();
         assert!(missing.starts_with("PATCHWAVE_TABLE is not set; set it to"), "{missing}");
+        let named = |name: &str| (name == HIERARCHY.name).then(|| "h.yaml".to_owned());
+        assert_eq!(Settings::of_reader(None, named).unwrap().table, "", "a reader needs none");
         let set =
             [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_MODE", "Enforce")];
         assert!(settings(&set).unwrap_err().contains("PATCHWAVE_MODE is \"Enforce\""));

@@ -20,6 +20,9 @@ pub enum NotYet {
     /// A parent's tags are moved again and again while a build runs whose pipeline takes no base.
     /// Patchwave records the parent that it claimed.
     ParentMovedBack,
+    /// The current version of a parent has the same finding. Patchwave rebuilds the image, which
+    /// cannot help, and stops after two builds.
+    RebuiltForTheParentsFinding,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
@@ -29,6 +32,7 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::PushBesideUnreportedBuild,
     NotYet::MovedBackToPersonsPush,
     NotYet::ParentMovedBack,
+    NotYet::RebuiltForTheParentsFinding,
 ];
 
 impl NotYet {

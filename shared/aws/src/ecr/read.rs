@@ -18,9 +18,9 @@ use crate::time::timestamp;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 const MOST_IDS: usize = 100;
 /// Most images that one page holds.
-const PAGE: i32 = 1_000;
+pub(super) const PAGE: i32 = 1_000;
 /// A repository holds at most 100,000 images, so more pages than these mean an endless loop.
-const MOST_PAGES: usize = 200;
+pub(super) const MOST_PAGES: usize = 200;
 /// Calls that are under way at once.
 pub(super) const AT_ONCE: usize = 16;
 
