@@ -1,4 +1,5 @@
-//! `impact`: what a rebuild of this image, or a new version of this upstream image, would rebuild.
+//! `impact`: what a rebuild of this image, or a new version of this upstream image, would rebuild;
+//! or who has a vulnerability.
 
 use std::fmt::{self, Write};
 
@@ -7,10 +8,11 @@ use patchwave::image::ImageId;
 use patchwave::policy::{Mode, Rebuild};
 use serde::Serialize;
 
-use crate::args::{Args, Impact};
+use crate::args::{Args, Format, Impact};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use crate::render::{CAREFUL, FAINT, NAME, STRONG, count, hanging, paint, some, written};
+use crate::vulnerability;
 
 /// How many ids of a wave the text shows; JSON lists all.
 const SHOWN: usize = 12;
@@ -37,18 +39,30 @@ struct HeldBack<'h> {
 }
 
 pub(crate) fn run(args: &Args, options: &Impact) -> Result<Answer, BadInput> {
-    let hierarchy = input::hierarchy(args)?;
-    let answered = match hierarchy.resolve(&options.image) {
-        Ok(image) => impact(&hierarchy, (image.id.as_str(), false), &[image])?,
+    let what = &options.what;
+    if vulnerability::is_id(what) || options.facts.is_some() {
+        let observed = input::observed(args, options.facts.as_deref())?;
+        if vulnerability::is_id(what) || vulnerability::is_listed(&observed.facts, what) {
+            return Ok(vulnerability::impact(args.format, &observed, what));
+        }
+        return of_image(args.format, &observed.hierarchy, what);
+    }
+    of_image(args.format, &input::hierarchy(args)?, what)
+}
+
+/// Answers for an image of the hierarchy, or an upstream image.
+fn of_image(format: Format, hierarchy: &Hierarchy, what: &str) -> Result<Answer, BadInput> {
+    let answered = match hierarchy.resolve(what) {
+        Ok(image) => impact(hierarchy, (image.id.as_str(), false), &[image])?,
         Err(unknown) => {
-            let built_on = hierarchy.built_on_upstream(&options.image);
+            let built_on = hierarchy.built_on_upstream(what);
             if built_on.is_empty() {
                 return Err(unknown.into());
             }
-            impact(&hierarchy, (&options.image, true), &built_on)?
+            impact(hierarchy, (what, true), &built_on)?
         }
     };
-    Ok(Answer::render(args.format, &answered, text))
+    Ok(Answer::render(format, &answered, text))
 }
 
 fn impact<'h>(

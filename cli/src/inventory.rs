@@ -2,8 +2,9 @@
 
 mod silence;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
+use std::path::Path;
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
@@ -20,6 +21,7 @@ use crate::escape::cell;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, STRONG, column, paint, some, span, value, written};
+use crate::vulnerability;
 
 /// How many findings of one row the text names; JSON lists all.
 const SHOWN: usize = 3;
@@ -65,7 +67,12 @@ pub(crate) struct Known {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) inventory: Inventory,
     pub(crate) now: Timestamp,
+    /// Whether this command surveyed it, so that nothing is known of earlier days.
+    pub(crate) is_surveyed_now: bool,
 }
+
+const SURVEYED_NOW: &str =
+    "Surveyed now, because PATCHWAVE_TABLE does not name a table. What ran before is not known.\n";
 
 pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let known = match (&options.survey, &options.facts) {
@@ -79,40 +86,43 @@ pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let question = Question {
         environment: options.env.clone(),
         image: image.map(|image| image.id.clone()),
-        vulnerability: options.cve.as_deref().map(vulnerability),
+        vulnerability: options.cve.as_deref().map(vulnerability::id),
     };
     let answer = known.inventory.answer(&known.hierarchy, &question, known.now);
     let unknown = silence::unknown(&known.hierarchy, &answer);
     // What may have the vulnerability that was asked for is no "no".
     let may_be = question.vulnerability.is_some() && answer.running.iter().any(|row| !row.unknown.is_empty());
-    let found = answer.is_vulnerable() || may_be || !unknown.is_empty();
+    let unseen = question.vulnerability.is_some() && !answer.not_inspected.is_empty();
+    let found = answer.is_vulnerable() || may_be || unseen || !unknown.is_empty();
     let answered = Answered { totals: answer.totals(), answer, unknown };
+    let note = if known.is_surveyed_now { SURVEYED_NOW } else { "" };
     let answer = match args.format {
         // A spreadsheet has no place for what is not in its rows.
-        Format::Csv => Answer::csv(csv(&answered)).with_note(written(|note| write_unknown(&answered, note))),
-        format => Answer::render(format, &answered, text),
+        Format::Csv => {
+            let unknown = written(|note| write_unknown(&answered, note));
+            Answer::csv(csv(&answered)).with_note(format!("{note}{unknown}"))
+        }
+        format => Answer::render(format, &answered, text).with_note(note.to_owned()),
     };
     Ok(answer.with_findings(found))
 }
 
-/// Scanners write these ids in capitals; people need not.
-fn vulnerability(id: &str) -> String {
-    let id = id.trim();
-    let is_cve = id.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("cve-"));
-    if is_cve { id.to_uppercase() } else { id.to_owned() }
+/// Makes an inventory of one survey and one snapshot of facts, without earlier sweeps.
+fn from_files(args: &Args, survey: &Path, facts: &Path) -> Result<Known, BadInput> {
+    let hierarchy = input::hierarchy(args)?;
+    let facts: Facts = input::json(facts, "a snapshot of facts")?;
+    explained(hierarchy, &facts, survey)
 }
 
-/// Makes an inventory of one survey and one snapshot of facts, without earlier sweeps.
-fn from_files(args: &Args, survey: &std::path::Path, facts: &std::path::Path) -> Result<Known, BadInput> {
-    let hierarchy = input::hierarchy(args)?;
+/// Makes an inventory of a survey in a file and of facts.
+pub(crate) fn explained(hierarchy: Hierarchy, facts: &Facts, survey: &Path) -> Result<Known, BadInput> {
     let survey: Survey = input::json(survey, "a survey")?;
-    let facts: Facts = input::json(facts, "a snapshot of facts")?;
-    let catalog = Catalog::new(&hierarchy, &facts);
+    let catalog = Catalog::new(&hierarchy, facts);
     let now = survey.places.iter().map(|read| read.at).max().unwrap_or(facts.observed_at);
     let input =
         FoldInput { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
     let inventory = inventory::fold(&Inventory::default(), &input).inventory;
-    Ok(Known { hierarchy, inventory, now })
+    Ok(Known { hierarchy, inventory, now, is_surveyed_now: false })
 }
 
 fn text(answered: &Answered) -> String {
@@ -148,7 +158,9 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
             let read = |age: Span| format!("last read {} ago", age.in_words());
             let because = value(because);
             let age = place.age.map_or("never read".to_owned(), read);
-            writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), value(&place.id))?;
+            let by_design = if place.accepted { ", by design" } else { "" };
+            let unread = paint(CAREFUL, format!("unread{by_design}"));
+            writeln!(text, "{unread} {}: {age}: {because}", value(&place.id))?;
         }
     }
     write_not_inspected(&answer.not_inspected, text)?;
@@ -164,16 +176,18 @@ fn write_unknown(answered: &Answered, text: &mut String) -> fmt::Result {
 
 /// Writes which services were not surveyed.
 pub(crate) fn write_not_inspected(missing: &BTreeSet<NotInspected>, text: &mut String) -> fmt::Result {
-    let mut missing = missing.iter().peekable();
-    while let Some(first) = missing.next() {
-        let mut kinds = vec![first.kind];
-        while let Some(next) = missing.next_if(|n| (&n.account, &n.region) == (&first.account, &first.region))
-        {
-            kinds.push(next.kind);
-        }
-        let kinds = some(kinds.iter(), kinds.len());
-        let (account, region) = (value(&first.account), value(&first.region));
-        writeln!(text, "{} {account}/{region}: {kinds}", paint(FAINT, "not surveyed"))?;
+    let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for not in missing {
+        let region = format!("{}/{}", not.account, not.region);
+        let (place, what) = match (&not.cluster, &not.objects) {
+            (Some(cluster), Some(objects)) => (format!("{region}/{}/{cluster}", not.kind), objects.as_str()),
+            _ => (region, not.kind.name()),
+        };
+        places.entry(place).or_default().push(what);
+    }
+    for (place, what) in places {
+        let what = some(what.iter(), what.len());
+        writeln!(text, "{} {}: {}", paint(FAINT, "not surveyed"), value(&place), value(&what))?;
     }
     Ok(())
 }

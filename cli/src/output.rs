@@ -37,9 +37,7 @@ impl Answer {
     pub(crate) fn render<T: Serialize>(format: Format, answer: &T, text: impl FnOnce(&T) -> String) -> Self {
         match format {
             Format::Text => Self::new(text(answer)),
-            Format::Json | Format::Csv | Format::Dot | Format::Mermaid => {
-                Self { form: Form::Json, ..Self::new(json(answer)) }
-            }
+            _ => Self { form: Form::Json, ..Self::new(json(answer)) },
         }
     }
 

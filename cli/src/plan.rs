@@ -5,15 +5,16 @@ use std::fmt::{self, Write};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
-use patchwave::plan::{self, Cause, Limit, Reason, Shortfall, TRIES_IN_THIRTY_DAYS};
+use patchwave::plan::{self, Cause, FirstDays, Limit, Reason, Shortfall, TRIES_IN_THIRTY_DAYS};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Args, Plan};
 use crate::holds;
-use crate::input::{self, BadInput};
+use crate::input::{self, BadInput, Observed};
 use crate::output::Answer;
+use crate::prediction::{self, Predicted};
 use crate::render::{CAREFUL, NAME, STRONG, count, due, paint, reason, some, wrapped, written};
 
 /// How many images of one hold the text names; JSON lists all.
@@ -29,6 +30,10 @@ struct Planned {
     /// The deadlines that the limits cannot keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     shortfall: Option<Shortfall>,
+    prediction: Predicted,
+    /// What the first enforcement of every image starts, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_enforcement: Option<FirstDays>,
     /// Images of the hierarchy that the facts do not describe: the plan decides nothing about them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_in_facts: Vec<ImageId>,
@@ -58,23 +63,27 @@ fn retries(plan: &plan::Plan) -> Option<Retries> {
 }
 
 pub(crate) fn run(args: &Args, options: &Plan) -> Result<Answer, BadInput> {
-    let hierarchy = input::hierarchy(args)?;
-    let facts = input::facts(&options.snapshot)?;
-    let mode = options.snapshot.mode.into();
-    let plan = plan::plan(&hierarchy, &facts, mode, facts.observed_at);
+    let observed = input::observed(args, options.snapshot.facts.as_deref())?;
+    let Observed { hierarchy, facts, note, is_partial } = &observed;
+    let (mode, now) = (options.snapshot.mode.into(), facts.observed_at);
+    let plan = plan::plan(hierarchy, facts, mode, now);
+    let shortfall = plan::shortfall(hierarchy, facts, mode, now);
     let planned = Planned {
         mode,
         retries: retries(&plan),
-        observed_at: facts.observed_at,
-        not_in_facts: not_in_facts(&hierarchy, &facts),
-        not_in_hierarchy: not_in_hierarchy(&hierarchy, &facts),
+        observed_at: now,
+        not_in_facts: not_in_facts(hierarchy, facts),
+        not_in_hierarchy: not_in_hierarchy(hierarchy, facts),
         images: hierarchy.len(),
-        shortfall: plan::shortfall(&hierarchy, &facts, mode, facts.observed_at),
+        prediction: prediction::predict(hierarchy, facts, mode, &plan),
+        first_enforcement: options.first_enforcement.then(|| plan::first_enforcement(hierarchy, facts, now)),
+        shortfall,
         plan,
     };
     let says_nothing = hierarchy.is_empty();
-    let is_partial = !planned.not_in_facts.is_empty() || !planned.not_in_hierarchy.is_empty();
-    Ok(Answer::render(args.format, &planned, text).with_findings(is_partial || says_nothing))
+    let is_partial = *is_partial || !planned.not_in_facts.is_empty() || !planned.not_in_hierarchy.is_empty();
+    let answer = Answer::render(args.format, &planned, text).with_note(note.clone());
+    Ok(answer.with_findings(is_partial || says_nothing))
 }
 
 fn not_in_facts(hierarchy: &Hierarchy, facts: &Facts) -> Vec<ImageId> {
@@ -106,6 +115,7 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
     if let Some(shortfall) = &planned.shortfall {
         writeln!(text, "{}", wrapped(2, &too_low(shortfall)))?;
     }
+    prediction::write(&planned.prediction, planned.shortfall.as_ref(), planned.observed_at, text)?;
     text.push_str(&holds::text(plan.holds.iter(), SHOWN));
     if let Some(Retries { images, builds_in_thirty_days }) = &planned.retries {
         let line = format!(
@@ -120,6 +130,9 @@ fn write(planned: &Planned, text: &mut String) -> fmt::Result {
             unknown.platform.as_ref().map(|platform| format!(" on {platform}")).unwrap_or_default();
         let line = format!("{} {}{platform}: {}", paint(CAREFUL, "unknown"), unknown.image, unknown.because);
         writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    if let Some(first) = &planned.first_enforcement {
+        prediction::write_days(first, text)?;
     }
     write_partial(planned, text)
 }
@@ -138,7 +151,7 @@ fn too_low(shortfall: &Shortfall) -> String {
 }
 
 /// Returns the key of a limit in the hierarchy file.
-fn key(limit: Limit) -> &'static str {
+pub(crate) fn key(limit: Limit) -> &'static str {
     match limit {
         Limit::ConcurrentBuilds | Limit::OwnersBuilds | Limit::Pipeline => "maxConcurrentBuilds",
         Limit::StartsPerDay => "maxStartsPerDay",
@@ -157,7 +170,7 @@ fn write_partial(planned: &Planned, text: &mut String) -> fmt::Result {
         let (missing, names) = (not_in_facts.len(), some(not_in_facts.iter(), SHOWN));
         let line = format!(
             "{unknown} the facts do not describe {missing} of {} of the hierarchy: {names}. Take a snapshot of \
-             this hierarchy: patchwave facts",
+             this hierarchy: patchwave observe",
             count(*images, "image")
         );
         writeln!(text, "{}", wrapped(2, &line))?;

@@ -1,4 +1,8 @@
-//! `why`: why is this image rebuilt, or why not?
+//! `why`: why is this image rebuilt, or why not? It also explains a vulnerability, a digest and a
+//! reference.
+
+mod reference;
+mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
@@ -10,13 +14,15 @@ use patchwave::image::{Digest, ImageId, Tag};
 use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, inherited, plan};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
+use patchwave::upstream::silent;
 use patchwave_converge::Held;
 use serde::Serialize;
 
-use crate::args::{Args, Why};
-use crate::input::{self, BadInput};
+use crate::args::{Args, Format, Why};
+use crate::input::{self, BadInput, Observed};
 use crate::output::Answer;
 use crate::render::{CAREFUL, FAINT, GOOD, STRONG, due, paint, reason, some, wrapped, written};
+use crate::vulnerability;
 
 /// How many images the text names; JSON lists all.
 const SHOWN: usize = 6;
@@ -41,6 +47,9 @@ struct Explained {
     /// Findings that count here and belong to an ancestor, each with that ancestor.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     inherited: BTreeMap<FindingKey, ImageId>,
+    /// Upstream tags that have not moved for as long as `upstreamSilence`, each with since when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    silent_upstreams: BTreeMap<ImageId, Timestamp>,
     unknown: Vec<Unknown>,
     /// The image and those that it is built on, where the facts do not describe them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,12 +57,31 @@ struct Explained {
 }
 
 pub(crate) fn run(args: &Args, options: &Why) -> Result<Answer, BadInput> {
-    let hierarchy = input::hierarchy(args)?;
-    let facts = input::facts(&options.snapshot)?;
-    let image = hierarchy.resolve(&options.image)?;
-    let explained = explain(&hierarchy, &facts, image, options.snapshot.mode.into())?;
+    let observed = input::observed(args, options.snapshot.facts.as_deref())?;
+    let Observed { hierarchy, facts, note, is_partial } = &observed;
+    let (what, mode) = (options.what.trim(), options.snapshot.mode.into());
+    let unknown = match hierarchy.resolve(what) {
+        Ok(image) => return of_image(args.format, &observed, image, mode),
+        Err(unknown) => unknown,
+    };
+    if vulnerability::is_id(what) || vulnerability::is_listed(facts, what) {
+        return Ok(vulnerability::why(args.format, &observed, what, mode));
+    }
+    if let Some(image) = reference::image(hierarchy, what) {
+        return of_image(args.format, &observed, image, mode);
+    }
+    if let Some(found) = version::found(hierarchy, facts, what) {
+        let answer = Answer::render(args.format, &found, version::text);
+        return Ok(answer.with_note(note.clone()).with_findings(*is_partial));
+    }
+    let foreign = reference::foreign(hierarchy, what).ok_or(unknown)?;
+    Ok(Answer::render(args.format, &foreign, reference::text).with_findings(foreign.is_stranger()))
+}
+
+fn of_image(format: Format, observed: &Observed, image: &Image, mode: Mode) -> Result<Answer, BadInput> {
+    let explained = explain(&observed.hierarchy, &observed.facts, image, mode)?;
     let is_partial = !explained.not_in_facts.is_empty();
-    Ok(Answer::render(args.format, &explained, text).with_findings(is_partial))
+    Ok(Answer::render(format, &explained, text).with_note(observed.note.clone()).with_findings(is_partial))
 }
 
 fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> Result<Explained, BadInput> {
@@ -81,6 +109,7 @@ fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> R
             .flatten()
             .cloned()
             .collect(),
+        silent_upstreams: silent(hierarchy, facts, image, facts.observed_at),
         inherited: inherited(hierarchy, facts, image, facts.observed_at),
         reasons,
         unknown: unknown.into_iter().filter(|unknown| unknown.image == *id).collect(),
@@ -129,6 +158,13 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
         let line = format!("from {owner}: {}", some(findings.into_iter(), SHOWN));
         writeln!(text, "{}", wrapped(2, &line))?;
     }
+    for (tag, since) in &explained.silent_upstreams {
+        let line = format!(
+            "{} {tag} has not moved since {since:.0}: check whether it is supported",
+            paint(CAREFUL, "silent")
+        );
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
     for unknown in &explained.unknown {
         let platform = unknown.platform.as_ref().map(|platform| format!("{platform}: ")).unwrap_or_default();
         let line = format!("{} {platform}{}", paint(CAREFUL, "unknown"), unknown.because);
@@ -138,7 +174,7 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
         let names = some(explained.not_in_facts.iter(), SHOWN);
         let unknown = paint(CAREFUL, "unknown");
         let line = format!(
-            "{unknown} the facts do not describe {names}. Take a snapshot of this hierarchy: patchwave facts"
+            "{unknown} the facts do not describe {names}. Take a snapshot of this hierarchy: patchwave observe"
         );
         writeln!(text, "{}", wrapped(2, &line))?;
     }

@@ -1,17 +1,32 @@
 //! Takes the place of `deployment.rs` in a build without the AWS SDK: says how to get one with it.
 
-use patchwave::facts::Facts;
+use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
+use patchwave::registry::Configured;
 use patchwave_converge::StuckSlot;
 
-use crate::args::{Args, Decide};
-use crate::input::BadInput;
+use crate::args::{Args, Decide, Discover, Verb};
+use crate::discover::Read;
+use crate::doctor::Looked;
+use crate::input::{BadInput, Observed};
 use crate::intervene::Decided;
 use crate::inventory::Known;
 
-pub(crate) fn snapshot(args: &Args) -> Result<Facts, BadInput> {
+pub(crate) fn observe(args: &Args) -> Result<Observed, BadInput> {
+    let or = match args.verb {
+        Verb::Observe => "",
+        _ => "\nOr name a snapshot of facts: --facts FILE",
+    };
+    Err(needs_aws(args, or))
+}
+
+pub(crate) fn look(args: &Args) -> Result<Looked, BadInput> {
     Err(needs_aws(args, ""))
+}
+
+pub(crate) fn configured(args: &Args, _: &str) -> Result<Option<(Hierarchy, Configured)>, BadInput> {
+    Err(needs_aws(args, "\nOr name what it is: --configured FILE"))
 }
 
 pub(crate) fn intervene<'a>(args: &Args, _: &'a Decide, _: Intervention) -> Result<Decided<'a>, BadInput> {
@@ -30,9 +45,13 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     Err(needs_aws(args, "\nOr name a survey and a snapshot of facts: --survey FILE --facts FILE"))
 }
 
-fn needs_aws(args: &Args, or: &str) -> BadInput {
+pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
+    Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
+}
+
+pub(crate) fn needs_aws(args: &Args, or: &str) -> BadInput {
     BadInput::new(format!(
-        "`patchwave {}` works on a deployment, and this build has no AWS SDK. Install one that has:\n  \
+        "`patchwave {}` reads from AWS, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",
         args.verb.name()
     ))

@@ -126,8 +126,12 @@ async fn a_snapshot_of_a_deployment_plans_what_a_pass_would_start() {
     harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
     let scratch = Scratch::new("snapshot");
     let hierarchy = scratch.write("hierarchy.yaml", HIERARCHY);
-    let facts = run(harness.settings().clone(), &["facts"]).await;
-    assert_eq!((facts.code, facts.stderr.as_str()), (0, ""));
+    let facts = run(harness.settings().clone(), &["observe"]).await;
+    assert_eq!(
+        (facts.code, facts.stderr.as_str()),
+        (0, "Read with the ledger in the table patchwave.\n"),
+        "everything could be read"
+    );
     assert_eq!(
         facts.json()["pipelines"].as_object().unwrap().len(),
         1,
@@ -142,6 +146,39 @@ async fn a_snapshot_of_a_deployment_plans_what_a_pass_would_start() {
     assert_eq!(harness.builds(), [].into(), "nothing is started");
     let swept = harness.sweep().await;
     assert_eq!(swept["started"][0]["buildKey"], starts[0]["key"], "and a pass starts the same");
+}
+
+/// A newcomer has a hierarchy file and credentials, and nothing is deployed.
+#[tokio::test]
+async fn without_a_table_the_ledger_is_empty_and_what_runs_is_surveyed() {
+    let harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    let mut settings = harness.settings().clone();
+    settings.remove("PATCHWAVE_TABLE");
+    let observed = run(settings.clone(), &["facts"]).await;
+    assert_eq!(observed.code, 0, "{observed:?}");
+    let note = "Read with an empty ledger, because PATCHWAVE_TABLE does not name a table.";
+    assert!(observed.stderr.starts_with(note), "{}", observed.stderr);
+    assert_eq!(observed.json()["withoutLedger"], true);
+
+    let plan = run(settings.clone(), &["plan", "--format", "json"]).await;
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(plan.stderr.starts_with(note), "{}", plan.stderr);
+    let (starts, predicted) = (&plan.json()["starts"], &plan.json()["prediction"]);
+    assert_eq!(starts[0]["image"], "base/os");
+    assert_eq!((&predicted["first"], &predicted["cleared"]), (&json!(["base/os"]), &json!(1)), "{predicted}");
+    assert_eq!(predicted["stay"]["NeedsApproval"], json!([CART]), "it inherits the finding: {predicted}");
+    let impact = run(settings.clone(), &["impact", "CVE-2026-1000", "--format", "json"]).await;
+    let carriers = impact.json()["carriers"].as_array().unwrap().len();
+    assert_eq!((impact.code, carriers), (1, 2), "{impact:?}");
+
+    let inventory = run(settings.clone(), &["inventory", "--format", "json"]).await;
+    assert_eq!(inventory.code, 1, "the file names no account: {inventory:?}");
+    assert!(inventory.stderr.starts_with("Surveyed now,"), "{}", inventory.stderr);
+    let decided = decide_with(settings, "freeze", "base/os").await;
+    assert_eq!(decided.code, 2, "there is nothing to decide about: {decided:?}");
+    assert!(decided.stderr.starts_with("PATCHWAVE_TABLE is not set"), "{}", decided.stderr);
+    assert_eq!(harness.builds(), [].into(), "nothing is started");
 }
 
 #[tokio::test]

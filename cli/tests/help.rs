@@ -17,23 +17,28 @@ fn verbs() -> Vec<String> {
 
 #[test]
 fn every_verb_is_listed_in_every_build() {
-    for verb in ["demo", "validate", "plan", "why", "facts", "approve", "rebuild", "release", "freeze"] {
+    for verb in ["demo", "validate", "plan", "why", "observe", "approve", "rebuild", "release", "freeze"] {
         assert!(verbs().iter().any(|listed| listed == verb), "{verb}");
     }
+    assert!(patchwave(&["--help"]).stdout.contains("facts]"), "its earlier name stays");
 }
 
 #[cfg(not(feature = "aws"))]
 #[test]
 fn a_verb_that_needs_the_aws_sdk_says_how_to_get_it() {
     let image = ["base/os", "--by", "jo"];
-    for verb in ["facts", "approve", "rebuild", "release", "freeze", "inventory"] {
-        let of_image = if ["facts", "inventory"].contains(&verb) { &[][..] } else { &image };
+    for verb in ["observe", "facts", "plan", "approve", "rebuild", "release", "freeze", "inventory"] {
+        let of_image =
+            if ["approve", "rebuild", "release", "freeze"].contains(&verb) { &image } else { &[][..] };
         let ran = patchwave(&[&[verb], of_image].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{verb}");
-        let expected = format!("`patchwave {verb}` works on a deployment");
+        let verb = if verb == "facts" { "observe" } else { verb };
+        let expected = format!("`patchwave {verb}` reads from AWS");
         assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
         assert!(ran.stderr.contains("cargo install --path cli --features aws"), "{}", ran.stderr);
     }
+    let plan = patchwave(&["plan"]).stderr;
+    assert!(plan.contains("--facts FILE"), "{plan}");
 }
 
 #[test]

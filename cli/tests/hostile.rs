@@ -153,7 +153,10 @@ fn hostile_facts_and_a_hostile_survey_steer_no_terminal() {
         asked(&file, &survey);
         for format in ["text", "json"] {
             verb(&["plan", "--facts", &file, "--format", format]);
+            verb(&["plan", "--first-enforcement", "--facts", &file, "--format", format]);
             verb(&["why", "apps/checkout", "--facts", &file, "--format", format]);
+            verb(&["why", "CVE-2026-31337", "--facts", &file, "--format", format]);
+            verb(&["impact", "CVE-2026-31337", "--facts", &file, "--format", format]);
         }
     }
     for document in hostile(&json("inventory/survey.json")) {

@@ -57,6 +57,10 @@ fn a_verb_that_works_on_a_deployment_reads_the_hierarchy_that_it_is_given() {
         let missing = patchwave_with(&[&[verb], of_image].concat(), &environment);
         assert_eq!((missing.code, missing.stdout.as_str()), (2, ""));
         assert!(missing.stderr.starts_with("cannot read no/such/file.yaml: "), "{}", missing.stderr);
+        if of_image.is_empty() {
+            // Without a table these read what is there.
+            continue;
+        }
         let hierarchy = fixture("hierarchy/valid/contract.yaml");
         let named = [&[verb, "--hierarchy", &hierarchy], of_image].concat();
         let ran = patchwave_with(&named, &environment);

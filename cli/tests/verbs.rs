@@ -446,3 +446,102 @@ fn requests_are_counted_and_the_same_each_time() {
     assert_eq!(patchwave(&["--hierarchy", &observing, "requests", "--days", "1"]).code, 0);
     assert_eq!(patchwave(&["requests", "--days", "0"]).code, 2);
 }
+
+/// What the demo saves: an organisation with a critical finding in its base.
+fn demo(name: &str) -> (Scratch, String, String) {
+    let scratch = Scratch::new(name);
+    let (hierarchy, facts) = (scratch.path("hierarchy.yaml"), scratch.path("facts.json"));
+    assert_eq!(patchwave(&["demo", "--save-hierarchy", &hierarchy, "--save-facts", &facts]).code, 0);
+    (scratch, hierarchy, facts)
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn plan_says_in_numbers_what_it_leads_to() {
+    let (_scratch, hierarchy, facts) = demo("prediction");
+    let asked = ["plan", "--hierarchy", &hierarchy, "--facts", &facts];
+    let json = patchwave(&[&asked[..], &["--format", "json"]].concat()).json();
+    let predicted = &json["prediction"];
+    let children = predicted["children"].as_array().unwrap().len();
+    assert_eq!(
+        (&predicted["first"], children),
+        (&serde_json::json!(["base/al2023"]), 29),
+        "as the demo builds"
+    );
+    let text = words(&patchwave(&asked).stdout);
+    let cleared = predicted["cleared"].as_u64().unwrap();
+    let sentence = format!("predicted rebuild 1 image and 29 built on them: clears {cleared} findings in");
+    assert!(text.contains(&sentence), "{text}");
+    assert!(text.contains("at 12 at a time"), "{text}");
+    assert!(cleared >= 30, "those that inherit the layer have it too: {predicted}");
+    let observing = patchwave(&[&asked[..], &["--mode", "observe"]].concat()).stdout;
+    assert!(words(&observing).contains("if enforced rebuild 1 image and 29 built on them"), "{observing}");
+}
+
+#[test]
+fn plan_shows_the_days_of_the_first_enforcement() {
+    let (_scratch, hierarchy, facts) = demo("first-enforcement");
+    let asked = ["plan", "--hierarchy", &hierarchy, "--facts", &facts];
+    assert!(!patchwave(&asked).stdout.contains("from now on"));
+    let asked = [&asked[..], &["--first-enforcement"]].concat();
+    let text = patchwave(&asked).stdout;
+    assert!(text.contains("If every image is enforced from now on: "), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let json = patchwave(&[&asked[..], &["--format", "json"]].concat()).json();
+    let days = json["firstEnforcement"]["days"].as_array().unwrap();
+    let builds: usize = days.iter().map(|day| day["images"].as_array().unwrap().len()).sum();
+    assert_eq!(json["firstEnforcement"]["builds"], builds);
+    assert!(builds >= 30, "{builds}");
+}
+
+#[test]
+fn impact_of_a_vulnerability_names_who_introduced_it_and_who_inherits_it() {
+    let (_scratch, hierarchy, facts) = demo("impact-cve");
+    let asked = ["impact", "cve-2026-31337", "--hierarchy", &hierarchy, "--facts", &facts];
+    let ran = patchwave(&[&asked[..], &["--format", "json"]].concat());
+    assert_eq!(ran.code, 1, "it was found");
+    let json = ran.json();
+    let own: Vec<&Value> =
+        json["carriers"].as_array().unwrap().iter().filter(|c| c["source"]["is"] == "own").collect();
+    assert_eq!(own.iter().map(|c| &c["image"]).collect::<Vec<_>>(), ["base/al2023"], "{json}");
+    assert!(json["expected"].as_object().unwrap().len() >= 29, "no child was scanned since: {json}");
+    let text = words(&patchwave(&asked).stdout);
+    assert!(text.contains("in the layers of base/al2023, and not scanned since it appeared"), "{text}");
+    let none = patchwave(&["impact", "CVE-1999-1", "--hierarchy", &hierarchy, "--facts", &facts]);
+    assert!(none.stdout.contains("no current version is known to have it"), "{}", none.stdout);
+}
+
+#[test]
+fn why_explains_a_vulnerability_a_digest_and_a_reference() {
+    let (_scratch, hierarchy, facts) = demo("why-what");
+    let ask = |what: &str| patchwave(&["why", what, "--hierarchy", &hierarchy, "--facts", &facts]);
+    let cve = ask("CVE-2026-31337");
+    assert!(
+        words(&cve.stdout).contains("it counts: rebuildAt is high; introduced by the image itself"),
+        "{cve:?}"
+    );
+    assert!(words(&cve.stdout).contains("nothing: the build of base/al2023 starts now"), "{cve:?}");
+
+    let known: Value = serde_json::from_str(&std::fs::read_to_string(&facts).unwrap()).unwrap();
+    let digest = known["images"]["base/al2023"]["current"]["version"].as_str().unwrap();
+    let whole = ask(digest);
+    assert_eq!(whole.code, 0);
+    assert!(words(&whole.stdout).contains("is a version of base/al2023"), "{whole:?}");
+    assert!(whole.stdout.contains("it is the current version"), "{whole:?}");
+    assert_eq!(ask(&digest[7..19]), whole, "as short as it is printed");
+
+    let host = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
+    let named = ask(&format!("{host}/base/al2023:2023"));
+    assert_eq!(named.stdout, ask("base/al2023").stdout);
+    let upstream = ask("public.ecr.aws/amazonlinux/amazonlinux:2023");
+    assert!(upstream.stdout.contains("is a parent that others build"), "{upstream:?}");
+    let stranger = ask("quay.io/someone/tool:1");
+    assert_eq!(stranger.code, 1);
+    assert!(words(&stranger.stdout).contains("name quay.io/someone/tool under `approved`"), "{stranger:?}");
+    let mine = ask(&format!("{host}/nobodys/image:1"));
+    assert!(mine.stdout.contains("on no line of it"), "{mine:?}");
+    assert_eq!(ask("base/al2032").code, 2, "a spelling mistake stays bad input");
+}

@@ -17,7 +17,7 @@ use crate::hierarchy::HierarchySource;
 use crate::scheduler::{Schedule, Scheduler};
 use crate::settings::{InvalidSettings, Settings, Source};
 use crate::survey::{Clock, WallClock};
-use crate::world::AwsWorld;
+use crate::world::{AwsWorld, WithoutLedger};
 
 /// An installation of Patchwave, as the environment describes it.
 pub(crate) struct Installation {
@@ -31,6 +31,11 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
+    /// Returns the clients of the services.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// Reads the settings of a function. While the hierarchy file cannot be used, its last good
     /// edition stays in force.
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
@@ -38,27 +43,40 @@ impl Installation {
         Ok(Self { hierarchy: installation.hierarchy.keeping(), ..installation })
     }
 
-    /// Says which edition of the hierarchy the last world had, if it was not the file as it is now.
-    pub(crate) fn kept(&self, now: Timestamp) -> Option<String> {
-        self.hierarchy.kept().map(|kept| kept.message(now))
+    /// Says what of the last world's hierarchy was not the files as they are now.
+    pub(crate) fn hierarchy_problems(&self, now: Timestamp) -> Vec<String> {
+        self.hierarchy.problems(now)
     }
 
     /// Reads the settings; `hierarchy`, if a person names one, takes the place of the
     /// environment's.
     pub(crate) async fn with(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
-        let settings = Settings::read(hierarchy)?;
+        Ok(Self::of(Settings::read(hierarchy)?).await)
+    }
+
+    /// Reads the settings of a person who only reads: there need be no deployment.
+    pub(crate) async fn to_read(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
+        Ok(Self::of(Settings::read_only(hierarchy)?).await)
+    }
+
+    async fn of(settings: Settings) -> Self {
         let clients = Clients::load(settings.own_s3).await;
         let scheduler = |schedule: &Option<Schedule>| {
             schedule.clone().map(|schedule| Scheduler::new(clients.scheduler(), schedule))
         };
-        Ok(Self {
+        Self {
             ticks: scheduler(&settings.tick),
             sweeps: scheduler(&settings.sweep),
             clients,
             hierarchy: HierarchySource::new(settings.hierarchy.clone()),
             settings,
             cache: Cache::default(),
-        })
+        }
+    }
+
+    /// Returns the table that is the ledger, if the environment names one.
+    pub(crate) fn table(&self) -> Option<&str> {
+        Some(self.settings.table.as_str()).filter(|table| !table.is_empty())
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -171,16 +189,38 @@ pub async fn free_stuck_slot(hierarchy: Option<Source>, image: &ImageId) -> Resu
     Ok(slot)
 }
 
-/// Reads everything that a plan of this installation is made from, including the pipelines that
-/// policy would start if the mode were `enforce`. Changes nothing. The environment describes the
-/// installation.
+/// What was read for a plan.
+#[derive(Debug)]
+pub struct Observed {
+    pub hierarchy: Arc<Hierarchy>,
+    pub facts: Facts,
+    /// The table whose records are among the facts; nothing if there was none.
+    pub table: Option<String>,
+    /// The places that could not be surveyed. A deployment surveys at its sweep, and not here.
+    pub unread: Vec<String>,
+}
+
+/// Reads everything that a plan is made from, including the pipelines that policy would start if
+/// the mode were `enforce`. Changes nothing. If the environment names a table, its records are
+/// read. Without one the ledger is empty, and what runs is surveyed.
 ///
 /// # Errors
 ///
-/// There is no snapshot if the hierarchy or the ledger does not answer. Anything else that does not
-/// answer is unknown in the snapshot.
-pub async fn snapshot(hierarchy: Option<Source>) -> Result<Facts, NotDone> {
-    let installation = Installation::with(hierarchy).await?;
+/// There are no facts if the hierarchy or the ledger does not answer. Anything else that does not
+/// answer is unknown in the facts.
+pub async fn observe(hierarchy: Option<Source>) -> Result<Observed, NotDone> {
+    let installation = Installation::to_read(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
-    Ok(patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?)
+    if let Some(table) = installation.table() {
+        let facts = patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?;
+        return Ok(Observed { facts, table: Some(table.to_owned()), unread: Vec::new(), hierarchy });
+    }
+    let inventory = crate::inventory::survey_now(&installation, &world, &hierarchy).await;
+    let world = WithoutLedger::new(world, inventory.deployments());
+    let mut facts = patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?;
+    facts.deployments = inventory.deployments();
+    facts.without_ledger = true;
+    let unread = inventory.places.iter().filter_map(|(id, place)| Some((id, place.unread.as_ref()?)));
+    let unread = unread.map(|(id, because)| format!("{id}: {because}")).collect();
+    Ok(Observed { facts, table: None, unread, hierarchy })
 }

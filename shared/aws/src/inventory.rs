@@ -7,21 +7,24 @@ use std::sync::Arc;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
-    self, Covered, Folded, Inventory, NAMESPACE, Scanning, SeenInUse, Windows, items, metrics,
+    self, ConsumerKind, Covered, Folded, Inventory, NAMESPACE, Place, PlaceRead, Scanning, SeenInUse,
+    Windows, items, metrics,
 };
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Cursor, Estate, Fault, ManifestAt, Seen, Surveyed, World};
+use patchwave_converge::{Cursor, Estate, Fault, ManifestAt, Seen, Surveyed, World, inventory_of};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::clients::Clients;
 use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
+use crate::organizations;
 use crate::registries::Connected;
 use crate::settings::Source;
-use crate::survey::{Begun, Book, Marks, Surveyor, Target, begun};
+use crate::survey::{Begun, Book, Marks, Surveyor, Target, Unmarked, begun};
 use crate::telemetry;
-use crate::world::{AwsWorld, repository_of};
+use crate::world::{AwsWorld, WithoutLedger, repository_of};
 
 /// A survey that an invocation could not finish.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,7 +50,9 @@ impl Estate for AwsWorld {
         let resumed = unfinished.map(|unfinished| unfinished.cursor);
         let book = Book::new(marks, &unended);
         let surveyor = Surveyor::new(self.clients().clone(), crate::settings::kube_endpoint(), book);
-        let (survey, left) = surveyor.survey(&targets(hierarchy), until, resumed.clone()).await;
+        let (targets, organization) = targets(self.clients(), hierarchy, self.now()).await;
+        let (mut survey, left) = surveyor.survey(&targets, until, resumed.clone()).await;
+        survey.places.extend(organization);
         Ok(Surveyed { survey, began, resumed, left })
     }
 
@@ -123,7 +128,37 @@ pub(crate) fn log(seen: &Seen) {
     );
 }
 
-fn targets(hierarchy: &Hierarchy) -> Vec<Target> {
+/// Returns the accounts to survey: those of the file, and the others of the organisation. The list
+/// of the latter is a place of its own: an account that is missing because the list could not be
+/// read is unknown, and not absent.
+async fn targets(
+    clients: &Clients,
+    hierarchy: &Hierarchy,
+    now: Timestamp,
+) -> (Vec<Target>, Option<PlaceRead>) {
+    let mut targets = declared(hierarchy);
+    let inspected = hierarchy.inspected();
+    let Some(organization) = &inspected.organization else { return (targets, None) };
+    let home = hierarchy.registry();
+    let place = Place {
+        account: home.account().to_owned(),
+        region: home.region().to_owned(),
+        kind: ConsumerKind::Organization,
+        cluster: None,
+        environment: None,
+    };
+    let listed = organizations::accounts(&clients.organizations(), organization).await;
+    let unread = listed.as_ref().err().map(ToString::to_string);
+    for (account, environment) in listed.unwrap_or_default() {
+        if !inspected.accounts.iter().any(|declared| declared.id == account) {
+            let role = organization.role.clone().filter(|_| account != home.account());
+            targets.push(Target { account, environment, role, regions: inspected.regions.clone() });
+        }
+    }
+    (targets, Some(PlaceRead { place, at: now, unread, not_inspected: std::collections::BTreeSet::new() }))
+}
+
+fn declared(hierarchy: &Hierarchy) -> Vec<Target> {
     let inspected = hierarchy.inspected();
     let target = |account: &patchwave::hierarchy::Account| Target {
         account: account.id.clone(),
@@ -140,18 +175,94 @@ pub struct Inventoried {
     pub hierarchy: Arc<Hierarchy>,
     pub inventory: inventory::Inventory,
     pub now: Timestamp,
+    /// The table that it was read from; nothing if it was surveyed now.
+    pub table: Option<String>,
 }
 
-/// Reads the inventory of the installation that the environment describes. Passes the number of
-/// entries so far to `progress`.
+/// Reads the inventory of the installation that the environment describes. If it names no table,
+/// this surveys what runs. Passes the number of entries so far to `progress`.
 ///
 /// # Errors
 ///
 /// If the hierarchy or the table does not answer.
 pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result<Inventoried, NotDone> {
-    let installation = Installation::with(hierarchy).await?;
+    let installation = Installation::to_read(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
+    let Some(table) = installation.table() else {
+        let inventory = survey_now(&installation, &world, &hierarchy).await;
+        return Ok(Inventoried { hierarchy, inventory, now: world.now(), table: None });
+    };
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory_with(&images, progress).await?;
-    Ok(Inventoried { hierarchy, inventory, now: world.now() })
+    Ok(Inventoried { hierarchy, inventory, now: world.now(), table: Some(table.to_owned()) })
+}
+
+/// Surveys everything that the hierarchy names, and writes nothing: no sweep was before this one.
+pub(crate) async fn survey_now(
+    installation: &Installation,
+    world: &AwsWorld,
+    hierarchy: &Hierarchy,
+) -> Inventory {
+    let book = Book::new(Arc::new(Unmarked), &[]);
+    let surveyor = Surveyor::new(installation.clients().clone(), crate::settings::kube_endpoint(), book);
+    let began = world.now();
+    let (targets, organization) = targets(installation.clients(), hierarchy, began).await;
+    let (mut survey, left) = surveyor.survey(&targets, None, None).await;
+    survey.places.extend(organization);
+    let surveyed = Surveyed { survey, began, resumed: None, left };
+    let without_ledger = WithoutLedger::new(world.clone(), BTreeMap::new());
+    let (inventory, faults) = inventory_of(&without_ledger, world, hierarchy, surveyed).await;
+    for fault in faults {
+        // The clusters stay unread, and the answer names them.
+        warn!(target: "patchwave", because = fault.to_string(), "unread");
+    }
+    inventory
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accounts_of_the_organisation_are_surveyed_and_a_list_that_cannot_be_read_is_an_unread_place() {
+        let yaml = "{ version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, inventory: { \
+            regions: [r-1], role: reader, organization: { units: [ou-ab12-cdefgh34], environmentTag: environment }, \
+            accounts: [{ id: '444455556666', environment: prod }] }, \
+            images: [{ tier: base, repository: os, tags: [x], from: scratch }] }";
+        let hierarchy = Hierarchy::parse("h.yaml", yaml).unwrap();
+        let answer = |operation: &str| match operation {
+            "ListAccountsForParent" => {
+                let account = |id: &str| serde_json::json!({ "Id": id, "State": "ACTIVE" });
+                let all = ["111122223333", "444455556666", "777788889999"].map(account);
+                serde_json::json!({ "Accounts": all })
+            }
+            "ListTagsForResource" => {
+                serde_json::json!({ "Tags": [{ "Key": "environment", "Value": "test" }] })
+            }
+            _ => serde_json::json!({ "Children": [] }),
+        };
+        let now = "2026-01-01T12:00:00Z".parse().unwrap();
+        let (config, _) = crate::fake::config(1, move |operation, _| (200, answer(operation)));
+        let (targets, place) = targets(&Clients::of(config), &hierarchy, now).await;
+        let known: Vec<(&str, &str, bool)> = targets
+            .iter()
+            .map(|t| (t.account.as_str(), t.environment.as_deref().unwrap(), t.role.is_some()))
+            .collect();
+        let expected = [
+            ("444455556666", "prod", true),
+            // The account where Patchwave runs needs no role.
+            ("111122223333", "test", false),
+            ("777788889999", "test", true),
+        ];
+        assert_eq!(known, expected);
+        let place = place.unwrap();
+        assert_eq!((place.place.id().as_str(), place.unread), ("111122223333/us-east-1/organization", None));
+
+        let denied = serde_json::json!({ "__type": "AccessDeniedException", "Message": "no" });
+        let (config, _) = crate::fake::config(1, move |_, _| (400, denied.clone()));
+        let (targets, place) = super::targets(&Clients::of(config), &hierarchy, now).await;
+        assert_eq!(targets.len(), 1, "the file's own accounts");
+        let unread = place.unwrap().unread.unwrap();
+        assert!(unread.contains("list the accounts of ou-ab12-cdefgh34"), "{unread}");
+    }
 }

@@ -175,8 +175,12 @@ impl Function {
         let invocation =
             Invocation { world: &world, hierarchy: &hierarchy, triggers: &triggers, settings: &settings };
         let mut report = (self.role.pass)(invocation).await?;
-        let kept = installation.kept(world.now());
-        report.errors.extend(kept.map(|message| Failure { kind: FailureKind::Read, image: None, message }));
+        let problems = installation.hierarchy_problems(world.now()).into_iter();
+        report.errors.extend(problems.map(|message| Failure {
+            kind: FailureKind::Read,
+            image: None,
+            message,
+        }));
         telemetry::report(&report, world.now());
         Ok(report)
     }

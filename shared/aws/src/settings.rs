@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use patchwave::hierarchy::PartTexts;
 use patchwave::policy::Mode;
 
 use crate::codepipeline::Starter;
@@ -76,6 +77,8 @@ pub enum Source {
         name: String,
         /// Its content.
         yaml: String,
+        /// The files beside it that it names.
+        parts: PartTexts,
     },
     /// On disk, such as in the function's package.
     File(PathBuf),
@@ -89,6 +92,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) hierarchy: Source,
+    /// Empty if there is none, which only a reader may have.
     pub(crate) table: String,
     pub(crate) mode: Mode,
     pub(crate) event_bus: Option<String>,
@@ -116,7 +120,20 @@ impl Settings {
         Self::from(hierarchy, read)
     }
 
+    /// Reads the settings of a person who only reads. Without a table there is no ledger.
+    pub(crate) fn read_only(hierarchy: Option<Source>) -> Result<Self, InvalidSettings> {
+        Self::of_reader(hierarchy, read)
+    }
+
     fn from(
+        hierarchy: Option<Source>,
+        read: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSettings> {
+        let settings = Self::of_reader(hierarchy, read)?;
+        if settings.table.is_empty() { Err(InvalidSettings::Missing(TABLE)) } else { Ok(settings) }
+    }
+
+    fn of_reader(
         hierarchy: Option<Source>,
         read: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, InvalidSettings> {
@@ -129,7 +146,7 @@ impl Settings {
                 Some(hierarchy) => hierarchy,
                 None => Source::named(required(HIERARCHY)?)?,
             },
-            table: required(TABLE)?,
+            table: read(TABLE.name).unwrap_or_default(),
             mode: match read(MODE.name).as_deref() {
                 None | Some("" | "observe") => Mode::Observe,
                 Some("enforce") => Mode::Enforce,
@@ -220,7 +237,7 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
-        let given = Source::Text { name: "given.yaml".into(), yaml: String::new() };
+        let given = Source::Text { name: "given.yaml".into(), yaml: String::new(), parts: PartTexts::new() };
         let table = |name: &str| (name == TABLE.name).then(|| "t".to_owned());
         assert_eq!(Settings::from(Some(given.clone()), table).unwrap().hierarchy, given);
         assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());
@@ -230,6 +247,8 @@ mod tests {
     fn errors_name_the_variable_and_what_to_set_it_to() {
         let missing = settings(&[("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "")]).unwrap_err();
         assert!(missing.starts_with("PATCHWAVE_TABLE is not set; set it to"), "{missing}");
+        let named = |name: &str| (name == HIERARCHY.name).then(|| "h.yaml".to_owned());
+        assert_eq!(Settings::of_reader(None, named).unwrap().table, "", "a reader needs none");
         let set =
             [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_MODE", "Enforce")];
         assert!(settings(&set).unwrap_err().contains("PATCHWAVE_MODE is \"Enforce\""));

@@ -1,6 +1,7 @@
 //! The [`World`] on AWS.
 
 mod deployed;
+mod without_ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +10,16 @@ use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave::upstream::{Cached, Described};
 use patchwave_converge::{
-    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Asked, CachedTag, Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
+    Upstreams as KeptUpstreams, World,
 };
 
 use crate::clients::Clients;
@@ -28,6 +31,8 @@ use crate::registries::{Connected, Registries};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::sqs::Continuation;
+use crate::upstream::Upstreams;
+pub(crate) use without_ledger::WithoutLedger;
 
 /// Executions that are asked about at once. CodePipeline names no rate for these calls, and the SDK
 /// backs off where it throttles.
@@ -44,6 +49,7 @@ pub struct AwsWorld {
     ledger: Ledger,
     bus: Option<Bus>,
     ticks: Option<Scheduler>,
+    upstreams: Upstreams,
     sweeps: Option<Scheduler>,
     continuation: Option<Continuation>,
 }
@@ -67,6 +73,7 @@ impl AwsWorld {
             registries: Registries::new(clients, hierarchy, cache),
             pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
+            upstreams: Upstreams::new(clients.of_others(), clients, hierarchy.upstreams()),
         }
     }
 
@@ -113,6 +120,32 @@ impl AwsWorld {
     }
 }
 
+impl AwsWorld {
+    /// Reads the version that counts on each image's line, given what the environments run.
+    async fn currents_with(
+        &self,
+        images: &[&Image],
+        running: Result<BTreeMap<ImageId, Deployments>, Fault>,
+    ) -> BTreeMap<ImageId, Result<Found, Fault>> {
+        let (running, unclear) = match running.map(|running| deployed::choose(images, running)) {
+            Ok(deployed::Chosen { running, unclear }) => (Ok(running), unclear),
+            Err(fault) => (Err(fault), BTreeMap::new()),
+        };
+        let clear = images.iter().copied().filter(|image| !unclear.contains_key(&image.id));
+        let mut currents = BTreeMap::new();
+        for (registry, images) in self.registries.group(clear, |image| &image.repository).await {
+            match registry {
+                Ok(registry) => currents.extend(registry.images.currents(&images, &running).await),
+                Err(fault) => {
+                    currents.extend(images.iter().map(|image| (image.id.clone(), Err(fault.clone()))));
+                }
+            }
+        }
+        currents.extend(unclear.into_iter().map(|(id, fault)| (id, Err(fault))));
+        currents
+    }
+}
+
 pub(crate) fn repository_of((repository, _): &ManifestAt) -> &Repository {
     repository
 }
@@ -151,22 +184,7 @@ impl World for AwsWorld {
         let deployed = deployed::images(images);
         let running =
             if deployed.is_empty() { Ok(BTreeMap::new()) } else { self.ledger.deployments(&deployed).await };
-        let (running, unclear) = match running.map(|running| deployed::choose(images, running)) {
-            Ok(deployed::Chosen { running, unclear }) => (Ok(running), unclear),
-            Err(fault) => (Err(fault), BTreeMap::new()),
-        };
-        let clear = images.iter().copied().filter(|image| !unclear.contains_key(&image.id));
-        let mut currents = BTreeMap::new();
-        for (registry, images) in self.registries.group(clear, |image| &image.repository).await {
-            match registry {
-                Ok(registry) => currents.extend(registry.images.currents(&images, &running).await),
-                Err(fault) => {
-                    currents.extend(images.iter().map(|image| (image.id.clone(), Err(fault.clone()))));
-                }
-            }
-        }
-        currents.extend(unclear.into_iter().map(|(id, fault)| (id, Err(fault))));
-        currents
+        self.currents_with(images, running).await
     }
 
     async fn versions(
@@ -292,8 +310,35 @@ impl World for AwsWorld {
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.registries.of(repository).await?.images.request_scan(repository, manifest).await
     }
+
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<KeptUpstreams, Fault> {
+        self.ledger.upstreams(tags, hosts).await
+    }
+
+    async fn keep_upstreams(&self, changed: &KeptUpstreams) -> Result<(), Fault> {
+        self.ledger.keep_upstreams(changed).await
+    }
+
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        Box::pin(self.upstreams.digest(tag, self.now())).await
+    }
+
+    async fn upstream_manifest(&self, tag: &Reference, digest: &Digest) -> Asked<Option<Described>> {
+        Box::pin(self.upstreams.describe(tag, digest, self.now())).await
+    }
+
+    async fn cached(&self, wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
+        let ask = async |of: &Connected, wanted: &BTreeSet<CachedTag>| of.images.cached(wanted).await;
+        self.registries.ask(wanted, |(repository, _)| repository, ask).await
+    }
 }
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod lineage;
 #[cfg(test)]

@@ -113,6 +113,13 @@ impl<'h> Agenda<'h> {
         }
     }
 
+    /// Adds images to look at first.
+    pub(crate) fn name(&mut self, images: &BTreeSet<ImageId>) {
+        for image in images.iter().rev().filter(|image| !self.named.contains(image)).collect::<Vec<_>>() {
+            self.named.push_front(image.clone());
+        }
+    }
+
     /// Returns what to look at next, or nothing if all is done. The first look is always made: it
     /// gives back the slots of images that left the hierarchy.
     ///
@@ -292,6 +299,11 @@ impl<'h> Agenda<'h> {
         if self.retries <= self.budget.retries {
             self.again.extend(applied.left.iter().cloned());
         }
+    }
+
+    /// Returns whether it names the images of a sweep.
+    pub(crate) fn is_sweep(&self) -> bool {
+        self.sweep.is_some()
     }
 
     /// Returns whether the images that a page left are looked at again.

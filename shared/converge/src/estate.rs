@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn an_invocation_makes_progress_if_it_reads_something_or_interrupts_a_place() {
         let at = "2026-01-01T12:00:00Z".parse().unwrap();
-        let read = PlaceRead { place: place("web"), at, unread: None };
+        let read = PlaceRead { place: place("web"), at, unread: None, not_inspected: BTreeSet::new() };
         let something = Survey { places: vec![read], ..Survey::default() };
         let fresh = left(&[("a", false), ("b", false)]);
         let interrupted = left(&[("a", true), ("b", false)]);

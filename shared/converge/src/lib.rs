@@ -13,10 +13,12 @@ mod lineage;
 mod observe;
 mod observe_page;
 mod pass;
+mod replicas;
 mod report;
 mod scope;
 mod stuck;
 mod sweep;
+mod upstream;
 mod world;
 
 pub use apply::LEASE;
@@ -25,7 +27,8 @@ pub use intervene::{NotIntervened, intervene};
 pub use observe::observe;
 pub use report::{Failure, FailureKind, Held, Report, Started};
 pub use stuck::{StuckSlot, stuck_slots};
-pub use sweep::{Seen, Swept, sweep};
+pub use sweep::{Seen, Swept, inventory_of, sweep};
+pub use upstream::{Asked, CachedTag, Upstreams};
 pub use world::{
     Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
@@ -33,6 +36,7 @@ pub use world::{
 use kept::Kept;
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
 use patchwave::plan::{Plan, Start, plan};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
@@ -94,6 +98,7 @@ pub async fn converge<W: World>(
 pub async fn snapshot<W: World>(world: &W, hierarchy: &Hierarchy, mode: Mode) -> Result<Facts, Fault> {
     let everything = hierarchy.images().map(|image| image.id.clone()).collect();
     let mut facts = observe(world, hierarchy, &everything).await?;
+    upstream::add_all_caches(world, hierarchy, &mut facts).await;
     // The reader of the snapshot plans again. This plan only finds the pipelines to ask about.
     let _ = plan_with_pipelines(world, hierarchy, &mut facts, mode).await;
     Ok(facts)
@@ -117,11 +122,13 @@ async fn plan_with_pipelines<W: World>(
             return plan;
         }
         let mut answers = world.pipelines(&unasked).await;
-        for Start { image, pipeline, .. } in unasked {
+        for Start { image, pipeline, .. } in &unasked {
             let answer = answers.remove(image);
             let unasked = || PipelineFacts::Unread(format!("{pipeline} was not asked about").into());
             let answer = answer.unwrap_or_else(unasked);
             facts.pipelines.insert(image.clone(), answer);
         }
+        let asked: Vec<ImageId> = unasked.into_iter().map(|start| start.image.clone()).collect();
+        replicas::add(world, hierarchy, facts, &asked).await;
     }
 }

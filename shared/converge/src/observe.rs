@@ -11,6 +11,7 @@ use patchwave::record::Record;
 use patchwave::unread::Unread;
 
 use crate::lineage::{self, is_base_unclear};
+use crate::upstream;
 use crate::world::{Fault, Found, ManifestAt, Records, World};
 
 /// Most platforms of a version whose scans are read. The widest official images have two dozen.
@@ -70,6 +71,7 @@ pub(crate) async fn observe_with<W: World>(
     add_history(world, bases_of(&images, hierarchy, &facts), &mut facts, |_, _| true).await;
     add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts, is_since_claim).await;
     lineage::add_diff_ids(world, &images, hierarchy, &mut facts).await;
+    upstream::add_upstreams(world, &images, hierarchy, &mut facts).await?;
     add_scans(world, &images, &mut facts).await;
     Ok(facts)
 }

@@ -11,7 +11,7 @@ use crate::kept::Kept;
 use crate::observe_page::observe_page;
 use crate::report::{FailureKind, Report};
 use crate::world::{Fault, World};
-use crate::{Budget, PassSettings, plan_with_pipelines};
+use crate::{Budget, PassSettings, plan_with_pipelines, upstream};
 
 /// Makes a pass. Pages that were observed before are not observed again, unless something was
 /// written about their images since then.
@@ -24,6 +24,8 @@ pub(crate) async fn make<W: World>(
 ) -> Result<Report, Fault> {
     let mut agenda = Agenda::new(hierarchy, triggers, settings.budget);
     let mut report = Report { trigger: triggers.to_vec(), is_whole: true, ..Report::default() };
+    let moved = watch(world, hierarchy, triggers, &mut report).await;
+    agenda.name(&moved.images);
     let (mut recheck_at, mut is_cut_off): (Option<Timestamp>, bool) = (None, false);
     let Budget { deadline, pages, .. } = settings.budget;
     let mut left = Left { deadline, longest: None, pages: pages.max(1) };
@@ -56,6 +58,12 @@ pub(crate) async fn make<W: World>(
         report.failed(FailureKind::Write, None, &fault);
         report.is_whole = false;
     }
+    if report.is_whole
+        && let Err(fault) = moved.planned(world).await
+    {
+        // The next tick plans them again.
+        report.failed(FailureKind::Write, None, &fault);
+    }
     // The cursor is written before the tick that goes on with it.
     if is_cut_off && let Err(fault) = world.go_on().await {
         report.failed(FailureKind::Schedule, None, &fault);
@@ -69,6 +77,23 @@ pub(crate) async fn make<W: World>(
         report.failed(FailureKind::Schedule, None, &fault);
     }
     Ok(report)
+}
+
+/// Asks at a tick whether upstream tags moved. If the ledger does not answer, the pass is made
+/// without.
+async fn watch<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    triggers: &[Trigger],
+    report: &mut Report,
+) -> upstream::Moved {
+    if !triggers.contains(&Trigger::Tick) {
+        return upstream::Moved::default();
+    }
+    upstream::watch(world, hierarchy).await.unwrap_or_else(|fault| {
+        report.failed(FailureKind::Read, None, &fault);
+        upstream::Moved::default()
+    })
 }
 
 /// Reports what the pass did not observe. If the schedule does not answer, that is the report.
@@ -119,8 +144,12 @@ async fn make_page<W: World>(
     };
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut applied = apply(world, hierarchy, &facts, plan, &settings.owner).await;
+    applied.report.doubts.extend(facts.lagging_replicas());
     kept.note(&applied.touched);
     agenda.note(&applied);
+    if agenda.is_sweep() {
+        applied.report.doubts.extend(upstream::silent(hierarchy, &facts));
+    }
     if agenda.tries_again() {
         // Whoever wrote first planned with newer facts. This look is made again with those.
         applied.report.is_whole = true;

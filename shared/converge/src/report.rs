@@ -142,7 +142,8 @@ impl Report {
         self.proofs.extend(later.proofs);
         self.scans_requested.extend(later.scans_requested);
         self.notified.extend(later.notified);
-        self.doubts.extend(later.doubts);
+        let known: BTreeSet<String> = self.doubts.iter().cloned().collect();
+        self.doubts.extend(later.doubts.into_iter().filter(|doubt| !known.contains(doubt)));
         // A record that cannot be read is met by several pages.
         self.errors.extend(later.errors);
         let mut once = BTreeSet::new();

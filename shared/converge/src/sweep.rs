@@ -18,7 +18,7 @@ use crate::inventory::{Running, rescan};
 use crate::kept::Kept;
 use crate::observe::glance;
 use crate::report::{FailureKind, Report};
-use crate::world::{Fault, FaultKind};
+use crate::world::{Fault, FaultKind, World};
 use crate::{PassSettings, pass, scope};
 
 /// What a sweep did, and what it found out.
@@ -104,28 +104,9 @@ async fn learn<E: Estate>(
     let named = scope::named(hierarchy, triggers);
     let until = part_of(budget.deadline, estate.now(), (1, 2));
     let mut kept = Kept::observe(estate, hierarchy, &named, budget.images, until).await;
-    let is_left = |image: &&Image| !kept.facts().any(|facts| facts.images.contains_key(&image.id));
-    let rest = glance(estate, &hierarchy.images().filter(is_left).collect::<Vec<_>>()).await;
-
-    let mut catalog = Catalog::default();
-    kept.facts().chain([&rest]).for_each(|facts| catalog.add_facts(hierarchy, facts));
-    let running = Running::read(estate, hierarchy, &before, &surveyed.survey, &catalog).await;
-    running.versions.iter().for_each(|(repository, version)| catalog.add(repository, version));
-    for ((repository, digest), why) in &running.missing {
-        catalog.miss(repository, digest, why.clone());
-    }
-    let mut faults = Vec::new();
-    if surveyed.survey.has_unread_clusters() {
-        let failed = add_reports(estate, hierarchy, &catalog, &mut surveyed.survey).await.err();
-        faults.extend(failed.map(|fault| (FailureKind::Read, fault)));
-    }
+    let Understood { folded, rescans, lagging, mut faults } =
+        understand(estate, estate, hierarchy, &before, &mut surveyed, &kept).await;
     let now = estate.now();
-    let folded = fold(&before, &input(hierarchy, &surveyed, &catalog, now));
-    let rescans = rescans(hierarchy, &catalog, &folded.inventory, now, A_DAY);
-    let mut lagging: Vec<Doubt> =
-        kept.facts().chain([&rest]).flat_map(|facts| inventory::lagging(hierarchy, facts)).collect();
-    lagging.sort();
-    lagging.dedup();
     kept.survey(hierarchy, &before.deployments(), &folded.inventory.deployments());
 
     estate.keep_inventory(&before, &folded, now).await?;
@@ -137,6 +118,62 @@ async fn learn<E: Estate>(
     let answer = folded.inventory.answer(hierarchy, &Question::default(), now);
     let seen = Seen { folded, answer, has_ended: surveyed.has_ended() };
     Ok((Learnt { seen, rescans, lagging, faults }, kept))
+}
+
+/// What a survey and the observation of all images taught.
+struct Understood {
+    folded: Folded,
+    rescans: Vec<Rescan>,
+    lagging: Vec<Doubt>,
+    faults: Vec<(FailureKind, Fault)>,
+}
+
+/// Adds what the survey saw and what was observed to what was known `before`. Observes what `kept`
+/// lacks.
+async fn understand<W: World, E: Estate>(
+    world: &W,
+    estate: &E,
+    hierarchy: &Hierarchy,
+    before: &Inventory,
+    surveyed: &mut Surveyed,
+    kept: &Kept,
+) -> Understood {
+    let is_left = |image: &&Image| !kept.facts().any(|facts| facts.images.contains_key(&image.id));
+    let rest = glance(world, &hierarchy.images().filter(is_left).collect::<Vec<_>>()).await;
+    let mut catalog = Catalog::default();
+    kept.facts().chain([&rest]).for_each(|facts| catalog.add_facts(hierarchy, facts));
+    let running = Running::read(world, hierarchy, before, &surveyed.survey, &catalog).await;
+    running.versions.iter().for_each(|(repository, version)| catalog.add(repository, version));
+    for ((repository, digest), why) in &running.missing {
+        catalog.miss(repository, digest, why.clone());
+    }
+    let mut faults = Vec::new();
+    if surveyed.survey.has_unread_clusters() {
+        let failed = add_reports(estate, hierarchy, &catalog, &mut surveyed.survey).await.err();
+        faults.extend(failed.map(|fault| (FailureKind::Read, fault)));
+    }
+    let now = estate.now();
+    let folded = fold(before, &input(hierarchy, surveyed, &catalog, now));
+    let rescans = rescans(hierarchy, &catalog, &folded.inventory, now, A_DAY);
+    let mut lagging: Vec<Doubt> =
+        kept.facts().chain([&rest]).flat_map(|facts| inventory::lagging(hierarchy, facts)).collect();
+    lagging.sort();
+    lagging.dedup();
+    Understood { folded, rescans, lagging, faults }
+}
+
+/// Returns what runs by a survey that nothing was known before, and writes nothing. `world` observes
+/// the images: it need not have a ledger.
+pub async fn inventory_of<W: World, E: Estate>(
+    world: &W,
+    estate: &E,
+    hierarchy: &Hierarchy,
+    mut surveyed: Surveyed,
+) -> (Inventory, Vec<Fault>) {
+    let (before, kept) = (Inventory::default(), Kept::default());
+    let understood = understand(world, estate, hierarchy, &before, &mut surveyed, &kept).await;
+    let faults = understood.faults.into_iter().map(|(_, fault)| fault).collect();
+    (understood.folded.inventory, faults)
 }
 
 fn input<'l>(

@@ -9,14 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::{Deployments, Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave::unread::Unread;
+use patchwave::upstream::{Cached, Described};
 use serde::{Deserialize, Serialize};
+
+use crate::upstream::{Asked, CachedTag, Upstreams};
 
 /// Why the world did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,4 +309,43 @@ pub trait World {
 
     /// Requests a scan of a platform manifest.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault>;
+
+    /// Reads what is kept of these upstream tags and hosts. Those of which nothing is kept are left
+    /// out. A world without upstream registries keeps nothing.
+    async fn upstreams(
+        &self,
+        _tags: &BTreeSet<ImageId>,
+        _hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
+        Ok(Upstreams::default())
+    }
+
+    /// Writes what is known of upstream tags and hosts. The last write wins: a tag that two passes
+    /// asked about at once is asked about again.
+    async fn keep_upstreams(&self, _changed: &Upstreams) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Asks an upstream registry which digest a tag names. `None`: it has no such tag.
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        not_connected(tag)
+    }
+
+    /// Reads the manifest or index of a digest in the repository of an upstream tag. `None`: it has
+    /// no such manifest.
+    async fn upstream_manifest(&self, tag: &Reference, _digest: &Digest) -> Asked<Option<Described>> {
+        not_connected(tag)
+    }
+
+    /// Reads what pull-through caches hold for these tags. This is no pull, so it refreshes
+    /// nothing.
+    async fn cached(&self, _wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
+        BTreeMap::new()
+    }
+}
+
+fn not_connected<T>(tag: &Reference) -> Asked<T> {
+    let operation = format!("read {tag}");
+    let message = "this world has no upstream registries".to_owned();
+    Err(Fault { operation, kind: FaultKind::Invalid, message }).into()
 }

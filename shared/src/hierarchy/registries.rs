@@ -35,6 +35,9 @@ pub struct DeclaredRegistry {
     pub replica_of: Option<String>,
     /// Which repositories hold copies of others, because releases are promoted so.
     pub copies: Vec<Copies>,
+    /// Whether what runs from here carries keep tags.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_tags: bool,
 }
 
 /// Repositories that hold copies of others.
@@ -50,6 +53,15 @@ pub struct Copies {
 }
 
 impl Copies {
+    /// Returns the repository here that holds copies of `repository`, if one does.
+    pub(crate) fn target(&self, repository: &str) -> Option<String> {
+        let Some((head, tail)) = self.from.split_once('*') else {
+            return (self.from == repository).then(|| self.to.clone());
+        };
+        let name = repository.strip_prefix(head)?.strip_suffix(tail)?;
+        Some(self.to.replacen('*', name, 1))
+    }
+
     /// Returns the repository that is copied to `repository`; nothing if it holds no copies.
     pub(super) fn source(&self, repository: &str) -> Option<String> {
         let Some((head, tail)) = self.to.split_once('*') else {
@@ -89,6 +101,7 @@ impl Registries {
             caches: BTreeMap::new(),
             replica_of: None,
             copies: Vec::new(),
+            keep_tags: false,
         };
         Self { declared: vec![declared], approved: Vec::new(), home }
     }
@@ -156,9 +169,18 @@ impl Registries {
         Some(if own { path.to_owned() } else { format!("{}/{path}", registry.host) })
     }
 
-    /// Returns what `repository:tag` in a pull-through cache is upstream.
-    pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<Reference> {
-        self.declared_at(host)?.upstream(path).as_deref().and_then(|name| name.parse().ok())
+    /// Returns what `repository:tag` in a pull-through cache is upstream, and the cache's
+    /// repository.
+    pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<(Reference, Option<Repository>)> {
+        let registry = self.declared_at(host)?;
+        let upstream = registry.upstream(path)?.parse().ok()?;
+        let name = path.split(['@', ':']).next().and_then(|name| name.parse().ok());
+        Some((upstream, name.map(|name| self.repository(registry, &name))))
+    }
+
+    /// Returns what the file approves, in its order.
+    pub fn approved(&self) -> &[Approved] {
+        &self.approved
     }
 
     /// Returns whether the file allows an image of others to run.

@@ -141,15 +141,24 @@ pub(super) fn attribution<'a>(context: &Context<'a>) -> Attributions<'a> {
     attributions
 }
 
-/// Returns the findings that count on `carrier` and belong to an ancestor, each with that ancestor.
-pub(super) fn inherited<'a>(context: &Context<'a>, carrier: &'a Image) -> BTreeMap<FindingKey, ImageId> {
+/// Returns the findings that count on `carrier`, each with where it comes from.
+pub(super) fn origins<'a>(context: &Context<'a>, carrier: &'a Image) -> Vec<(&'a FindingKey, Origin<'a>)> {
     let mut parents = Parents::default();
     let counted = counted(context, carrier, &mut Attributions::default());
-    let owned = counted.into_iter().filter_map(|counted| {
-        let of = match origin(context, &mut parents, carrier, counted.finding, counted.appeared) {
+    let with_origin = |counted: Counted<'a>| {
+        let of = origin(context, &mut parents, carrier, counted.finding, counted.appeared);
+        (&counted.finding.key, of)
+    };
+    counted.into_iter().map(with_origin).collect()
+}
+
+/// Returns the findings that count on `carrier` and belong to an ancestor, each with that ancestor.
+pub(super) fn inherited<'a>(context: &Context<'a>, carrier: &'a Image) -> BTreeMap<FindingKey, ImageId> {
+    let owned = origins(context, carrier).into_iter().filter_map(|(key, origin)| {
+        let of = match origin {
             Origin::Introduced(of) | Origin::Stale(of) | Origin::Unscanned { parent: of, .. } => of,
         };
-        (of.id != carrier.id).then(|| (counted.finding.key.clone(), of.id.clone()))
+        (of.id != carrier.id).then(|| (key.clone(), of.id.clone()))
     });
     owned.collect()
 }

@@ -9,7 +9,7 @@ use crate::time::Span;
 const TYPICAL: Span = Span::minutes(10);
 
 /// Returns how long an image's last build took, until Patchwave saw that it had ended.
-fn last(context: &Context<'_>, id: &ImageId) -> Option<Span> {
+pub(super) fn last(context: &Context<'_>, id: &ImageId) -> Option<Span> {
     let success = context.record(id).success.as_ref()?;
     Some(Span::between(success.claimed_at?, success.at))
 }

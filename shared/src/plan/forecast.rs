@@ -9,13 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
-use super::deadline::{KeepBy, latest_start};
-use super::decide::Decisions;
-use super::timetable::{Build, Timetable};
-use super::urgency::keep_by;
-use super::{Limit, build_time, decided, pipeline};
+use super::to_come::{Which, to_come};
+use super::{Limit, decided};
 use crate::facts::Facts;
-use crate::hierarchy::{Hierarchy, Image};
+use crate::hierarchy::Hierarchy;
 use crate::image::ImageId;
 use crate::policy::{Limits, Mode};
 use crate::time::Timestamp;
@@ -41,8 +38,7 @@ pub struct Shortfall {
 pub fn shortfall(hierarchy: &Hierarchy, facts: &Facts, ceiling: Mode, now: Timestamp) -> Option<Shortfall> {
     let (context, _) = Context::resolved(hierarchy, facts, ceiling, now);
     let (attributions, decisions) = decided(&context);
-    let keep_by = keep_by(&context, &attributions, &decisions);
-    let (timetable, images) = timetable(&context, &decisions, &keep_by);
+    let (timetable, images) = to_come(&context, &attributions, &decisions, Which::WithDeadline);
     let unlimited = Limits { max_concurrent_builds: u32::MAX, max_starts_per_day: u32::MAX };
     let lost: BTreeSet<usize> = timetable.late(unlimited).into_iter().map(|(build, _)| build).collect();
     let late = |limits: Limits| {
@@ -95,47 +91,4 @@ fn lowest(mut low: u32, mut high: u32, keeps: &dyn Fn(u32) -> bool) -> Option<u3
         }
     }
     Some(low)
-}
-
-/// Collects the builds that the plan leads to and that have a deadline, parents first: those that
-/// could start, and those below that can follow.
-fn timetable<'a>(
-    context: &Context<'a>,
-    decisions: &Decisions<'a>,
-    keep_by: &KeepBy<'a>,
-) -> (Timetable, Vec<&'a Image>) {
-    let usual = build_time::usual(context);
-    let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
-    let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
-    for image in context.images() {
-        let above = context.hierarchy.parents(&image.id);
-        let parents: BTreeSet<usize> =
-            above.filter_map(|parent| place_of.get(&parent.image.id).copied()).collect();
-        let starts = decisions.get(&image.id).is_some_and(|decision| decision.hold.is_none());
-        if !starts && (parents.is_empty() || !pipeline::can_start(context, image)) {
-            continue;
-        }
-        // An image below has the finding too, even if no scan has listed it there yet.
-        let above = parents.iter().map(|parent| builds[*parent].keep_by).min();
-        let Some(keep_by) = keep_by.get(&image.id).copied().or(above) else { continue };
-        let place = builds.len();
-        for parent in &parents {
-            builds[*parent].children.push(place);
-        }
-        place_of.insert(&image.id, place);
-        images.push(image);
-        builds.push(Build {
-            keep_by,
-            latest: latest_start(context, image, keep_by),
-            below: context.hierarchy.builds_below(&image.id).unwrap_or(0),
-            takes: usual(&image.id),
-            parents: parents.len(),
-            children: Vec::new(),
-        });
-    }
-    let running = context.facts.slots.held_by.iter();
-    let claimed_at = |id| context.record(id).claim.as_ref().map_or(context.now, |claim| claim.claimed_at);
-    let taken = running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect();
-    let started_today = context.facts.slots.started_today;
-    (Timetable { builds, now: context.now, taken, started_today }, images)
 }

@@ -10,6 +10,8 @@ use crate::time::{Span, Timestamp};
 /// A build to come.
 #[derive(Debug, Clone)]
 pub(super) struct Build {
+    /// When it may start at the earliest.
+    pub(super) from: Timestamp,
     pub(super) keep_by: Timestamp,
     /// If this is before the end of a day, the limit of that day does not hold the build.
     pub(super) latest: Timestamp,
@@ -39,15 +41,15 @@ impl Timetable {
         ends.filter(|(build, end)| *end > self.builds[*build].keep_by).collect()
     }
 
-    /// Returns when each build ends. It starts when its parents have ended, a slot is free and the
-    /// day allows it, the most urgent first.
+    /// Returns when each build ends. It starts when it may, its parents have ended, a slot is free
+    /// and the day allows it, the most urgent first.
     pub(super) fn ends(&self, limits: Limits) -> Vec<Timestamp> {
         let mut ends = vec![Timestamp::MAX; self.builds.len()];
         let mut waits_for: Vec<usize> = self.builds.iter().map(|build| build.parents).collect();
-        let mut ready_at = vec![self.now; self.builds.len()];
+        let mut ready_at: Vec<Timestamp> = self.builds.iter().map(|build| build.from.max(self.now)).collect();
         let roots = (0..self.builds.len()).filter(|build| waits_for[*build] == 0);
         let mut coming: BinaryHeap<Reverse<(Timestamp, usize)>> =
-            roots.map(|build| Reverse((self.now, build))).collect();
+            roots.map(|build| Reverse((ready_at[build], build))).collect();
         let mut ready: BTreeSet<(Timestamp, Reverse<u32>, usize)> = BTreeSet::new();
         let mut days = BTreeMap::from([(end_of_day(self.now), self.started_today)]);
         let mut free = self.slots(limits);
@@ -112,10 +114,11 @@ mod tests {
     }
 
     fn builds() -> impl Strategy<Value = Vec<Build>> {
-        let build = (0_i64..60, 1_u32..9, prop::collection::vec(any::<prop::sample::Index>(), 0..3));
+        let parents = prop::collection::vec(any::<prop::sample::Index>(), 0..3);
+        let build = (0_i64..60, 1_u32..9, 0_i64..40, parents);
         prop::collection::vec(build, 1..9).prop_map(|drawn| {
             let mut builds: Vec<Build> = Vec::new();
-            for (place, (keep_by, hours, parents)) in drawn.into_iter().enumerate() {
+            for (place, (keep_by, hours, from, parents)) in drawn.into_iter().enumerate() {
                 let parents: BTreeSet<usize> =
                     parents.into_iter().filter(|_| place > 0).map(|parent| parent.index(place)).collect();
                 for parent in &parents {
@@ -124,7 +127,8 @@ mod tests {
                 let takes = Span::hours(hours);
                 let (keep_by, parents) = (at(keep_by), parents.len());
                 let latest = takes.before(keep_by);
-                builds.push(Build { keep_by, latest, below: 0, takes, parents, children: Vec::new() });
+                let from = at(from);
+                builds.push(Build { from, keep_by, latest, below: 0, takes, parents, children: Vec::new() });
             }
             builds
         })
@@ -150,6 +154,7 @@ mod tests {
                 };
                 let can = |build: &usize| {
                     ends[*build].is_none()
+                        && builds[*build].from <= at(hour)
                         && parents_ended(*build)
                         && (*today < limits.max_starts_per_day || builds[*build].latest < midnight)
                 };

@@ -141,7 +141,7 @@ pub(crate) fn list() -> Place {
 }
 
 pub(crate) fn read(place: &Place, at: Timestamp) -> PlaceRead {
-    PlaceRead { place: place.clone(), at, unread: None }
+    PlaceRead { place: place.clone(), at, unread: None, not_inspected: BTreeSet::default() }
 }
 
 pub(crate) fn unread(place: &Place, at: Timestamp) -> PlaceRead {
@@ -240,5 +240,6 @@ pub(crate) fn known(image: &str, n: u8) -> Resolution {
 }
 
 pub(crate) fn unresolvable(because: NoDigest) -> Resolution {
-    Resolution::Unresolvable { image: Some(id("apps/checkout")), because }
+    let repository = Some("apps/checkout".parse().unwrap());
+    Resolution::Unresolvable { image: Some(id("apps/checkout")), repository, because }
 }

@@ -165,7 +165,7 @@ fn images_outside_the_hierarchy_are_told_apart() {
 }
 
 #[test]
-fn sidecars_of_ecs_have_no_digest_and_are_not_unknown() {
+fn sidecars_of_ecs_are_not_unknown_with_or_without_a_digest() {
     let catalog = two_versions();
     for (container, image) in [
         ("ecs-service-connect-abc", "ecs-service-connect-agent:interface-v1"),
@@ -174,14 +174,19 @@ fn sidecars_of_ecs_have_no_digest_and_are_not_unknown() {
             "593207742271.dkr.ecr.us-east-1.amazonaws.com/aws-guardduty-agent-fargate:v1",
         ),
     ] {
-        let sidecar = Sighting {
-            container: container.to_owned(),
-            image: image.to_owned(),
-            ..sighting(&ecs(), "web", "", None)
-        };
-        let of = resolved(&catalog, &sidecar);
-        assert_eq!(of, Resolution::Unresolvable { image: None, because: NoDigest::Sidecar });
-        assert!(!of.is_unknown());
+        for reported in [None, Some(digest(77).to_string())] {
+            let sidecar = Sighting {
+                container: container.to_owned(),
+                image: image.to_owned(),
+                ..sighting(&ecs(), "web", "", reported)
+            };
+            let of = resolved(&catalog, &sidecar);
+            assert_eq!(
+                of,
+                Resolution::Unresolvable { image: None, repository: None, because: NoDigest::Sidecar }
+            );
+            assert!(!of.is_unknown());
+        }
     }
 }
 

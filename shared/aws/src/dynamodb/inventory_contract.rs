@@ -81,7 +81,8 @@ fn facts() -> Facts {
 
 fn swept(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) -> Folded {
     let hierarchy = Hierarchy::parse("h", HIERARCHY).unwrap();
-    let place = |n| PlaceRead { place: place(n), at, unread: None };
+    let place =
+        |n| PlaceRead { place: place(n), at, unread: None, not_inspected: std::collections::BTreeSet::new() };
     let sightings = (0..clusters).flat_map(|n| (0..workloads).map(move |w| sighting(n, w))).collect();
     let survey = Survey { places: (0..3).map(place).collect(), sightings };
     let facts = facts();

@@ -5,8 +5,10 @@
 //! next.
 
 mod cache;
+pub(crate) mod care;
 mod config;
 mod configuration;
+mod pull_through;
 mod read;
 mod scan;
 

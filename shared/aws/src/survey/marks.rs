@@ -91,6 +91,20 @@ impl Book {
     }
 }
 
+/// Keeps no marks: a person sees it if the survey ends early.
+#[derive(Debug)]
+pub(crate) struct Unmarked;
+
+impl Marks for Unmarked {
+    fn write(&self, _: Begun) -> LocalBoxFuture<'_, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn remove(&self, _: Option<Place>, _: Timestamp) -> LocalBoxFuture<'_, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 impl Marks for Ledger {
     fn write(&self, begun: Begun) -> LocalBoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move { self.write(&[item(&begun, None)?]).await })

@@ -37,7 +37,7 @@ use budget::Budget;
 use clock::before;
 use lane::{Lane, Read};
 pub use marks::Begun;
-pub(crate) use marks::{Book, Marks, left as begun};
+pub(crate) use marks::{Book, Marks, Unmarked, left as begun};
 use pace::Pace;
 
 /// How another account's audit trail names this session.

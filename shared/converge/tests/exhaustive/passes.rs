@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use patchwave::policy::Mode;
 use patchwave::trigger::Trigger;
-use patchwave_converge::{PassSettings, converge};
+use patchwave_converge::{Budget, PassSettings, converge};
 
 use crate::diamond::Diamond;
 use crate::model::{Answer, Call};
@@ -119,8 +119,15 @@ impl Live {
         let world = Rc::new(SteppedWorld::new(Rc::clone(diamond)));
         let of_pass = Rc::clone(&world);
         let triggers = [trigger.clone()];
-        let settings =
-            PassSettings { mode: Mode::Enforce, owner: (*owner).to_owned(), budget: diamond.budget };
+        let settings = PassSettings {
+            mode: Mode::Enforce,
+            owner: (*owner).to_owned(),
+            budget: Budget {
+                images: diamond.setting.images_of_a_page,
+                retries: diamond.setting.retries,
+                ..Budget::default()
+            },
+        };
         let pass = Box::pin(async move {
             // The report does not matter, only what the pass did to the model.
             let _ = converge(&*of_pass, of_pass.hierarchy(), &triggers, &settings).await;

@@ -60,7 +60,12 @@ impl Estate for FaultyWorld<'_> {
             if unread.is_none() {
                 survey.sightings.extend(self.world.sightings(place));
             }
-            survey.places.push(PlaceRead { place: place.clone(), at: self.now(), unread });
+            survey.places.push(PlaceRead {
+                place: place.clone(),
+                at: self.now(),
+                unread,
+                not_inspected: BTreeSet::new(),
+            });
             left.remove(0);
         }
         Ok(Surveyed { survey, began, resumed, left: (!left.is_empty()).then_some(Cursor { left }) })

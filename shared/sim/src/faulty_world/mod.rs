@@ -195,7 +195,7 @@ impl<'w> FaultyWorld<'w> {
     fn check_start(&self, start: &Start) {
         let mut state = self.world.state.borrow_mut();
         if state.pipelines.replayed(start).is_some() {
-            return;
+            return state.check_replay(start, self.world.now());
         }
         let check = StartCheck {
             start,

@@ -8,9 +8,13 @@ use std::rc::Rc;
 
 use patchwave::record::Record;
 
-pub(crate) use call::{Answer, Call, Images};
+pub(crate) use call::{Answer, Call, Ended, Images};
 
 use crate::diamond::{Diamond, FOUND, id, place, time};
+use crate::search::LEASE_PASSES;
+
+/// How long a build lasts that fails, in seconds. Another attempt is claimed later than this one.
+const FAILS_AFTER: i64 = 60;
 
 /// One pipeline execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,13 +23,20 @@ pub(crate) struct Run {
     nth: u8,
     start: u32,
     started_at: i64,
-    /// The version that it pushed, once it has ended.
-    pushed: Option<u32>,
+    ended: Option<Ended>,
 }
 
 impl Run {
     pub(crate) fn is_over(&self) -> bool {
-        self.pushed.is_some()
+        self.ended.is_some()
+    }
+
+    pub(crate) fn has_pushed(&self) -> bool {
+        matches!(self.ended, Some(Ended::Pushed(_)))
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ended == Some(Ended::Failed)
     }
 
     fn id(self) -> u8 {
@@ -56,8 +67,6 @@ pub(crate) enum Defect {
 pub(crate) struct ModelState {
     pub(crate) now: i64,
     records: [Option<u32>; 4],
-    /// The records as the index shows them, if it lags: all writes but the last.
-    shown: [Option<u32>; 4],
     held_by: Images,
     current: [u32; 4],
     pub(crate) runs: Vec<Run>,
@@ -78,14 +87,7 @@ impl ModelState {
         let b = push(0, None);
         let (p1, p2) = (push(1, Some(b)), push(2, Some(b)));
         let current = [b, p1, p2, push(3, Some(p1))];
-        Self {
-            now: FOUND + 60,
-            records: [None; 4],
-            shown: [None; 4],
-            held_by: Images(0),
-            current,
-            runs: Vec::new(),
-        }
+        Self { now: FOUND + 60, records: [None; 4], held_by: Images(0), current, runs: Vec::new() }
     }
 
     /// Answers a call of a worker. An error is a broken invariant.
@@ -117,7 +119,7 @@ impl ModelState {
             }
             Call::Free(image, fence) => is_late(image, fence),
             Call::Execution(claim) => {
-                matches!(self.execution(diamond, claim), Answer::Found { pushed: Some(_), .. })
+                matches!(self.execution(diamond, claim), Answer::Found { ended: Some(_), .. })
             }
             _ => false,
         }
@@ -125,42 +127,33 @@ impl ModelState {
 
     /// Returns the images that are in the schedule.
     pub(crate) fn scheduled(&self, diamond: &Diamond) -> Images {
-        Self::in_schedule(diamond, self.records, Record::is_scheduled)
+        self.in_index(diamond, Record::is_scheduled)
     }
 
     fn due(&self, diamond: &Diamond) -> Images {
+        if self.index_lags(diamond) {
+            return Images::default();
+        }
         self.in_index(diamond, |record| record.is_due(time(self.now)))
     }
 
     fn ready(&self, diamond: &Diamond) -> Images {
+        if self.index_lags(diamond) {
+            return Images::default();
+        }
         self.in_index(diamond, |record| record.recheck_at.is_none() && record.ready.is_some())
     }
 
-    fn in_index(&self, diamond: &Diamond, is_in: impl Fn(&Record) -> bool) -> Images {
-        let shown = if diamond.lags { self.shown } else { self.records };
-        Self::in_schedule(diamond, shown, is_in)
+    /// Returns whether the index shows nothing now. It does so every other time that time passes.
+    fn index_lags(&self, diamond: &Diamond) -> bool {
+        diamond.setting.index_lags && (self.now - FOUND) / LEASE_PASSES % 2 == 1
     }
 
-    fn in_schedule(diamond: &Diamond, records: [Option<u32>; 4], is_in: impl Fn(&Record) -> bool) -> Images {
+    fn in_index(&self, diamond: &Diamond, is_in: impl Fn(&Record) -> bool) -> Images {
         if diamond.defect == Defect::NoIndex {
             return Images::default();
         }
-        let is_shown = |image: &u8| {
-            records[usize::from(*image)].is_some_and(|number| is_in(&diamond.records.get(number)))
-        };
-        (0..4).filter(is_shown).collect()
-    }
-
-    /// Returns whether anything was ever written.
-    pub(crate) fn has_records(&self) -> bool {
-        self.records != [None; 4]
-    }
-
-    /// The index shows everything once nothing was written for some time.
-    pub(crate) fn catch_up(&mut self, diamond: &Diamond) {
-        if diamond.lags {
-            self.shown = self.records;
-        }
+        (0..4).filter(|image| self.record(diamond, *image).is_some_and(|record| is_in(&record))).collect()
     }
 
     fn record(&self, diamond: &Diamond, image: u8) -> Option<Rc<Record>> {
@@ -178,7 +171,7 @@ impl ModelState {
         };
         match self.runs.iter().find(|run| is_of(run)) {
             Some(run) if diamond.defect != Defect::NeverFound => {
-                Answer::Found { run: run.id(), pushed: run.pushed }
+                Answer::Found { run: run.id(), ended: run.ended }
             }
             _ => Answer::NotFound,
         }
@@ -191,9 +184,6 @@ impl ModelState {
         }
         let mut stored = diamond.stored.borrow_mut();
         let stored = stored.entry(number).or_insert_with(|| Self::stored(diamond, number));
-        if diamond.lags {
-            self.shown = self.records;
-        }
         self.records[usize::from(image)] = Some(*stored);
         Answer::Done
     }
@@ -260,7 +250,7 @@ impl ModelState {
         }
         let nth = self.runs.iter().filter(|run| run.image == image).count();
         let nth = u8::try_from(nth).unwrap();
-        let run = Run { image, nth, start: number, started_at: self.now, pushed: None };
+        let run = Run { image, nth, start: number, started_at: self.now, ended: None };
         self.runs.push(run);
         // A canonical order: which image was started first makes no difference.
         self.runs.sort_by_key(|run| run.id());
@@ -282,12 +272,20 @@ impl ModelState {
         let is_new_base = start.no_cache && diamond.defect != Defect::CachedBuilds;
         let pushed = diamond.versions.push(image, from, time(self.now + 1), is_new_base);
         self.current[usize::from(image)] = pushed;
-        self.runs[usize::from(run)].pushed = Some(pushed);
-        let builds = self.runs.iter().filter(|run| run.image == image && run.is_over()).count();
+        self.runs[usize::from(run)].ended = Some(Ended::Pushed(pushed));
+        let builds = self.runs.iter().filter(|run| run.image == image && run.has_pushed()).count();
         if builds > 1 {
             return Err(format!("{} was built {builds} times", id(image)));
         }
         Ok(())
+    }
+}
+
+impl ModelState {
+    /// Ends a build without a version.
+    pub(crate) fn fail(&mut self, run: u8) {
+        self.runs[usize::from(run)].ended = Some(Ended::Failed);
+        self.now += FAILS_AFTER;
     }
 }
 

@@ -19,10 +19,10 @@ use steps::Step;
 const WORKER: &str = "worker";
 
 /// Longer than a lease, and so longer than any invocation.
-const LEASE_PASSES: i64 = 17 * 60;
+pub(crate) const LEASE_PASSES: i64 = 17 * 60;
 
 /// How much happens at most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bounds {
     /// Passes between two moments at which no worker is busy. The number of such moments is not
     /// limited. Two of these passes are the workers' own, and each further one is an event that is
@@ -35,6 +35,8 @@ pub(crate) struct Bounds {
     pub(crate) crashes: u8,
     /// Calls without an answer.
     pub(crate) losses: u8,
+    /// Builds that fail.
+    pub(crate) failures: u8,
 }
 
 /// One state: the model, the workers by the answers that they got, and what may still happen.
@@ -48,6 +50,7 @@ struct State {
     events: u8,
     crashes: u8,
     losses: u8,
+    failures: u8,
 }
 
 /// How much a search explored.
@@ -111,6 +114,7 @@ impl Search {
             events: 1 + self.bounds.extras,
             crashes: self.bounds.crashes,
             losses: self.bounds.losses,
+            failures: self.bounds.failures,
         };
         self.visit(&first).map_err(|broken| {
             self.trace.reverse();
@@ -128,7 +132,7 @@ impl Search {
         if !self.seen.insert(fingerprint(state)) {
             return Ok(());
         }
-        state.model.check()?;
+        state.model.check(&self.diamond)?;
         if state.workers == [None; 2] {
             self.check_liveness(&state.model)?;
         }
@@ -167,10 +171,12 @@ impl Search {
                 state.model.end(&self.diamond, run)?;
                 state.events += 1;
             }
-            Step::LeasePasses => {
-                state.model.now += LEASE_PASSES;
-                state.model.catch_up(&self.diamond);
+            Step::Fail(run) => {
+                state.model.fail(run);
+                state.failures -= 1;
+                state.events += 1;
             }
+            Step::LeasePasses => state.model.now += LEASE_PASSES,
         }
         if state.workers == [None; 2] {
             state.passes = self.bounds.overlapping;
@@ -182,10 +188,7 @@ impl Search {
 
     /// Begins a pass, and answers its first reads.
     fn begin(&mut self, state: &mut State, worker: usize) -> Result<(), Violation> {
-        // The first pass of an empty ledger is a sweep in any case.
-        let uses_index = self.diamond.lags && state.model.has_records();
-        let trigger = if uses_index { Trigger::Tick } else { Trigger::Sweep };
-        state.workers[worker] = Some(self.passes.begin(trigger, WORKER));
+        state.workers[worker] = Some(self.passes.begin(Trigger::Sweep, WORKER));
         state.passes -= 1;
         state.events -= 1;
         for _ in 0..2 {
