@@ -48,6 +48,16 @@ struct Sweep {
     was_cut_off: bool,
 }
 
+/// What to write about a sweep.
+#[derive(Debug, PartialEq, Eq)]
+enum Cursor<'a> {
+    /// It was seen up to this image: the last one of its pages that were read.
+    After(&'a ImageId),
+    /// One that was cut off before has ended.
+    Ended,
+    AsItWas,
+}
+
 /// What is left to look at. An event is about the images that it names. A tick is about what is
 /// due. Either starts what is ready, where slots are free.
 pub(crate) struct Agenda<'h> {
@@ -180,19 +190,24 @@ impl<'h> Agenda<'h> {
     /// Writes where a sweep is cut off now, or that one which was cut off has ended.
     pub(crate) async fn keep_sweep<W: World>(&self, world: &W) -> Result<(), Fault> {
         match self.cursor() {
-            Some(swept_to) => world.keep_sweep(swept_to).await,
-            None => Ok(()),
+            Cursor::After(image) => world.keep_sweep(Some(image)).await,
+            Cursor::Ended => world.keep_sweep(None).await,
+            Cursor::AsItWas => Ok(()),
         }
     }
 
-    /// Returns what to write about a sweep: the last image of its pages that were seen to their
-    /// end, or that it has ended.
-    fn cursor(&self) -> Option<Option<&ImageId>> {
-        let sweep = self.sweep.as_ref()?;
-        if self.swept.is_empty() && sweep.named_to == sweep.seen_to {
-            return sweep.was_cut_off.then_some(None);
+    fn cursor(&self) -> Cursor<'_> {
+        match &self.sweep {
+            Some(sweep) if self.swept.is_empty() && sweep.named_to == sweep.seen_to => {
+                if sweep.was_cut_off {
+                    Cursor::Ended
+                } else {
+                    Cursor::AsItWas
+                }
+            }
+            Some(Sweep { seen_to: Some(image), .. }) => Cursor::After(image),
+            _ => Cursor::AsItWas,
         }
-        sweep.seen_to.as_ref().map(Some)
     }
 
     /// Returns the images that an invocation did not observe and would have to, as far as it knows
@@ -331,19 +346,22 @@ mod tests {
         let id = |n: u32| -> ImageId { format!("base/{n}").parse().unwrap() };
         let budget = Budget { images: 2, ..Budget::default() };
         let mut agenda = Agenda::new(&hierarchy, &[Trigger::Sweep], budget);
-        assert_eq!(agenda.cursor(), None, "nothing was seen: the same sweep is made again");
+        assert_eq!(agenda.cursor(), Cursor::AsItWas, "nothing was seen: the same sweep is made again");
         let page = |agenda: &mut Agenda<'_>, is_seen: bool| {
             agenda.add_swept(&mut Page::default());
             if is_seen {
                 agenda.note_seen();
             }
-            agenda.cursor().map(|to| to.cloned())
         };
-        assert_eq!(page(&mut agenda, true), Some(Some(id(1))));
-        assert_eq!(page(&mut agenda, false), Some(Some(id(1))), "this page could not be read");
+        page(&mut agenda, true);
+        assert_eq!(agenda.cursor(), Cursor::After(&id(1)));
+        page(&mut agenda, false);
+        assert_eq!(agenda.cursor(), Cursor::After(&id(1)), "this page could not be read");
         let mut whole = Agenda::new(&hierarchy, &[Trigger::Sweep], budget);
-        assert_eq!(page(&mut whole, true), Some(Some(id(1))));
-        assert_eq!(page(&mut whole, true), Some(Some(id(3))));
-        assert_eq!(page(&mut whole, true), None, "it has ended, and none was cut off before");
+        page(&mut whole, true);
+        page(&mut whole, true);
+        assert_eq!(whole.cursor(), Cursor::After(&id(3)));
+        page(&mut whole, true);
+        assert_eq!(whole.cursor(), Cursor::AsItWas, "it has ended, and none was cut off before");
     }
 }

@@ -141,9 +141,13 @@ async fn understand<W: World, E: Estate>(
     let is_left = |image: &&Image| !kept.facts().any(|facts| facts.images.contains_key(&image.id));
     let rest = glance(world, &hierarchy.images().filter(is_left).collect::<Vec<_>>()).await;
     let mut catalog = Catalog::default();
-    kept.facts().chain([&rest]).for_each(|facts| catalog.add_facts(hierarchy, facts));
+    for facts in kept.facts().chain([&rest]) {
+        catalog.add_facts(hierarchy, facts);
+    }
     let running = Running::read(world, hierarchy, before, &surveyed.survey, &catalog).await;
-    running.versions.iter().for_each(|(repository, version)| catalog.add(repository, version));
+    for (repository, version) in &running.versions {
+        catalog.add(repository, version);
+    }
     for ((repository, digest), why) in &running.missing {
         catalog.miss(repository, digest, why.clone());
     }
