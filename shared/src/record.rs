@@ -116,8 +116,8 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Returns what queues are sorted by: the hour in which the rebuild is due, and then the longest
-    /// chain.
+    /// Returns what queues are sorted by: the hour in which the rebuild is due, and then the
+    /// longest chain.
     #[must_use]
     pub fn rank(&self) -> (Timestamp, Reverse<u32>) {
         let into_hour =

@@ -166,8 +166,8 @@ async fn understand<W: World, E: Estate>(
     Understood { folded, rescans, lagging, faults }
 }
 
-/// Returns what runs by a survey that nothing was known before, and writes nothing. `world` observes
-/// the images: it need not have a ledger.
+/// Returns what runs by a survey that nothing was known before, and writes nothing. `world`
+/// observes the images: it need not have a ledger.
 pub async fn inventory_of<W: World, E: Estate>(
     world: &W,
     estate: &E,

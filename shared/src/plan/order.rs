@@ -29,9 +29,9 @@ pub(super) struct Starting<'a> {
 /// left.
 ///
 /// Urgency is the earliest deadline among an image and all images that wait for it. A deadline
-/// comes closer with time, so no image waits forever. Among those that are due in the same hour, the
-/// image whose build and chain of builds below take longest goes first: a long build that starts last
-/// would end last, while slots stay empty.
+/// comes closer with time, so no image waits forever. Among those that are due in the same hour,
+/// the image whose build and chain of builds below take longest goes first: a long build that
+/// starts last would end last, while slots stay empty.
 pub(super) fn order<'a>(
     context: &Context<'a>,
     (due_of, keep_by): (&BTreeMap<&'a ImageId, Due>, &KeepBy<'a>),
