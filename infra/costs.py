@@ -30,8 +30,25 @@ LOG_KB = 0.5
 # It writes two: what runs, and where. Each deployment adds writes for what ends and what begins.
 SURVEY_READS, SURVEY_WRITES, DEPLOYMENT_WRITES = 3, 2, 4
 SURVEYED_KB = 4
+# A registry of others answers in a fifth of a second, and is asked about one tag after the other.
+UPSTREAM_SECONDS = 0.2
 # The table keeps starts for 400 days, in months.
 AUDIT_MONTHS = 13.3
+
+
+def upstream(counted):
+    """Returns what a month of watching upstream tags takes: {price: amount}."""
+    watched, month = counted.get("upstream"), DAYS / counted["days"]
+    if not watched:
+        return {}
+    asked = watched["requests"]
+    seconds = (asked["heads"] + asked["gets"] + asked["tokens"]) * UPSTREAM_SECONDS
+    flows = {
+        "lambdaGbSecondArm": seconds * MEMORY_GB,
+        "dynamodbReadUnit": watched["halfReadUnits"] / 2,
+        "dynamodbWriteUnit": watched["writeUnits"],
+    }
+    return {kind: amount * month for kind, amount in flows.items()}
 
 
 def requests(counted):
@@ -57,7 +74,8 @@ def requests(counted):
         "logsGb": (lines + invocations) * LOG_KB / 1e6,
     }
     stored = (asked["recordBytes"] + images * SURVEYED_KB * 1e3 + asked["auditBytes"] * month * AUDIT_MONTHS) / 1e9
-    varying = {kind: amount * month for kind, amount in flows.items()}
+    watched = upstream(counted)
+    varying = {kind: amount * month + watched.get(kind, 0) for kind, amount in flows.items()}
     varying |= {"dynamodbGbMonth": stored, "dynamodbBackupGbMonth": stored}
     fixed = {
         "sqsRequest": IDLE_POLLS,
@@ -129,6 +147,10 @@ def table(scenarios, listed):
         for name in services:
             line(name, [each[part][name] for each in found])
         line(part, [sum(each[part].values()) for each in found], "**")
+    tags = [counted.get("upstream", {}).get("tags", 0) for counted in scenarios.values()]
+    lines.append("| upstream tags | " + " | ".join(str(each) for each in tags) + " |")
+    of_tags = [sum(amount * prices[kind] for kind, amount in upstream(counted).items()) for counted in scenarios.values()]
+    line("what watching them takes of what varies", of_tags)
     line("events a day, for an image", [events_a_day(counted) for counted in scenarios.values()])
     line("what varies, for 1,000 images", [for_a_thousand(counted, prices) for counted in scenarios.values()])
     return "\n".join(lines)

@@ -21,7 +21,7 @@ COUNTED = HERE / "requests.json"
 SCENARIOS = {
     "small": {"days": 30, "commits-a-day": 20, "vulnerabilities-a-month": 8, "seed": 7},
     "medium": {"hierarchy": 400, "days": 30, "commits-a-day": 200, "vulnerabilities-a-month": 20, "seed": 7},
-    "goal": {"hierarchy": 1000, "days": 30, "commits-a-day": 260, "vulnerabilities-a-month": 20, "seed": 7},
+    "goal": {"hierarchy": 1000, "days": 30, "commits-a-day": 260, "vulnerabilities-a-month": 20, "upstream-tags": 60, "seed": 7},
     "large": {"hierarchy": 4000, "days": 30, "commits-a-day": 2000, "vulnerabilities-a-month": 40, "seed": 7},
 }
 

@@ -1,6 +1,6 @@
 //! What a person may type.
 
-use patchwave::image::ImageId;
+use patchwave::image::{ImageId, Repository};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     )]
     pub(crate) hierarchy: Option<PathBuf>,
     /// How to print: `text` for people, `json` for programs. `inventory` also prints `csv`;
-    /// `graph` also prints `dot` and `mermaid`; `registry` also prints `cloudformation` and
+    /// `graph` also prints `dot`, `mermaid` and `svg`; `registry` also prints `cloudformation` and
     /// `terraform`
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true, help_heading = COMMON)]
     pub(crate) format: Format,
@@ -51,6 +51,8 @@ pub(crate) enum Format {
     Dot,
     /// For Markdown that draws Mermaid diagrams.
     Mermaid,
+    /// A picture.
+    Svg,
     /// For AWS's own deployments.
     Cloudformation,
     /// For Terraform.
@@ -65,9 +67,12 @@ pub(crate) enum Verb {
     /// Check a hierarchy file
     #[command(after_help = examples::VALIDATE)]
     Validate(Validate),
+    /// Draft the hierarchy file from what your registries and pipelines say
+    #[command(after_help = examples::DISCOVER)]
+    Discover(Discover),
     /// Show which image is built on which
     #[command(after_help = examples::GRAPH)]
-    Graph,
+    Graph(Graph),
     /// List what a rebuild rebuilds, or who has a vulnerability
     #[command(after_help = examples::IMPACT)]
     Impact(Impact),
@@ -80,9 +85,18 @@ pub(crate) enum Verb {
     /// Check whether an ECR lifecycle policy would delete images in use
     #[command(after_help = examples::LIFECYCLE)]
     Lifecycle(Lifecycle),
+    /// Show which upstream images are built on, and where a copy of each lies or could
+    #[command(after_help = examples::MIRROR)]
+    Mirror(Mirror),
     /// Print policies that admit only known images to clusters
     #[command(after_help = examples::ADMISSION)]
     Admission(Admission),
+    /// Check tags, and keep what runs by a tag
+    #[command(after_help = examples::TAGS)]
+    Tags(Tags),
+    /// Give the version of one environment the tag of another
+    #[command(after_help = examples::PROMOTE)]
+    Promote(Promote),
     /// Show which builds would start now, and what holds the others
     #[command(after_help = examples::PLAN)]
     Plan(Plan),
@@ -123,12 +137,16 @@ impl Verb {
         match self {
             Self::Demo(_) => "demo",
             Self::Validate(_) => "validate",
-            Self::Graph => "graph",
+            Self::Discover(_) => "discover",
+            Self::Graph(_) => "graph",
             Self::Impact(_) => "impact",
             Self::Doctor(_) => "doctor",
             Self::Inventory(_) => "inventory",
             Self::Lifecycle(_) => "lifecycle",
+            Self::Mirror(_) => "mirror",
             Self::Admission(_) => "admission",
+            Self::Tags(_) => "tags",
+            Self::Promote(_) => "promote",
             Self::Plan(_) => "plan",
             Self::Why(_) => "why",
             Self::Registry(_) => "registry",
@@ -147,7 +165,8 @@ impl Verb {
     pub(crate) const fn formats(&self) -> &'static [Format] {
         match self {
             Self::Inventory(_) => &[Format::Text, Format::Json, Format::Csv],
-            Self::Graph => &[Format::Text, Format::Json, Format::Dot, Format::Mermaid],
+            Self::Graph(options) if options.audit => &[Format::Text, Format::Json],
+            Self::Graph(_) => &[Format::Text, Format::Json, Format::Dot, Format::Mermaid, Format::Svg],
             Self::Registry(_) => &[Format::Text, Format::Json, Format::Cloudformation, Format::Terraform],
             _ => &[Format::Text, Format::Json],
         }
@@ -157,7 +176,8 @@ impl Verb {
     pub(crate) const fn reads_hierarchy(&self) -> bool {
         match self {
             Self::Validate(options) => options.file.is_none() && !options.schema,
-            Self::Lifecycle(_) | Self::Simulate(_) | Self::Table(_) => false,
+            Self::Lifecycle(options) => options.work.is_some(),
+            Self::Simulate(_) | Self::Table(_) => false,
             _ => true,
         }
     }
@@ -256,6 +276,44 @@ pub(crate) struct Validate {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Discover {
+    /// A profile of your AWS configuration, also one of single sign-on
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// The ARN of a role that reads another account; may be repeated
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Vec<String>,
+    /// A Region to read; may be repeated. By default the one of your AWS configuration
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    /// Keep documents that never change in this folder, so that a second run asks only for lists
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Download no config and no attestation: faster, and with less evidence
+    #[arg(long)]
+    pub(crate) metadata_only: bool,
+    /// Read although that moves the time of the last pull of every image
+    #[arg(long)]
+    pub(crate) move_pull_times: bool,
+    /// Write the file that --hierarchy names, instead of showing what would change
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Read what registries and pipelines say from this file instead of AWS
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "role", "region", "cache"])]
+    pub(crate) documents: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Graph {
+    /// Compare the file with what images and pipelines say, and list what is wrong
+    #[arg(long, requires = "facts")]
+    pub(crate) audit: bool,
+    /// The snapshot of facts: what `facts` prints, or `demo --save-facts` writes
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    pub(crate) facts: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Impact {
     /// An id of the hierarchy file, a declared `repository:tag`, an upstream image, or a
     /// vulnerability
@@ -346,18 +404,175 @@ pub(crate) enum Manifests {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Lifecycle {
-    /// The policy: its JSON, or what `aws ecr get-lifecycle-policy` prints
-    pub(crate) policy: PathBuf,
+    #[command(subcommand)]
+    pub(crate) work: Option<LifecycleWork>,
+    /// The policy: its JSON, what `aws ecr get-lifecycle-policy` prints, or a template in JSON that
+    /// has it
+    #[arg(required = true)]
+    pub(crate) policy: Option<PathBuf>,
     /// The repository's images: what `aws ecr describe-images --filter imageStatus=ANY` prints
     #[arg(long, value_name = "FILE")]
     pub(crate) images: Option<PathBuf>,
     /// What runs: what `patchwave inventory --format json` prints
     #[arg(long, value_name = "FILE", requires = "images")]
     pub(crate) running: Option<PathBuf>,
+    /// How many pushes before what runs a roll-back may start
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) roll_backs: usize,
     /// Look at this time, such as 2026-12-31T12:00:00Z, instead of now
     #[arg(long, value_name = "TIME", requires = "images")]
     pub(crate) at: Option<Timestamp>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LifecycleWork {
+    /// Make a policy for each repository of the hierarchy, and say what would go
+    #[command(after_help = examples::LIFECYCLE_PLAN)]
+    Plan(LifecyclePlan),
+    /// Let ECR preview a plan, and compare image by image (not tried on AWS yet)
+    #[command(after_help = examples::LIFECYCLE_PREVIEW)]
+    Preview(LifecyclePreview),
+    /// Write the policies of a previewed plan
+    #[command(after_help = examples::LIFECYCLE_APPLY)]
+    Apply(LifecycleApply),
+    /// Put the policy back that `apply` replaced
+    #[command(after_help = examples::LIFECYCLE_UNDO)]
+    Undo(LifecycleUndo),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LifecyclePlan {
+    /// The images of a repository: what `aws ecr describe-images --filter imageStatus=ANY` prints;
+    /// may be repeated. Without it, the deployment's registries are read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// The policy of a repository: what `aws ecr get-lifecycle-policy` prints; may be repeated
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) stored: Vec<PathBuf>,
+    /// What runs: what `patchwave inventory --format json` prints
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) running: Option<PathBuf>,
+    /// After how many days untagged images go
+    #[arg(long, default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) untagged: u32,
+    /// How many of the newest images of each environment and line stay
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: u32,
+    /// After how many days everything else goes
+    #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) catch_all: u32,
+    /// How many pushes before what runs a roll-back may start
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) roll_backs: usize,
+    /// Look at this time, such as 2026-12-31T12:00:00Z, instead of now
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<Timestamp>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LifecyclePreview {
+    /// The plan: what `patchwave lifecycle plan --format json` prints
+    pub(crate) plan: PathBuf,
+    /// Write the previewed plan to this new file, for `apply`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// Write what ECR and Patchwave do not agree about to this new file, for a bug report
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LifecycleApply {
+    /// The previewed plan: what `patchwave lifecycle preview --save` wrote
+    pub(crate) plan: PathBuf,
+    /// How many pushes before what runs a roll-back may start
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) roll_backs: usize,
+    /// Write without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Who decides; Patchwave records this name
+    #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LifecycleUndo {
+    /// The repository, with the registry's host before it if it is not the home
+    pub(crate) repository: Repository,
+    /// Write without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Who decides; Patchwave records this name
+    #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tags {
+    #[command(subcommand)]
+    pub(crate) work: TagsWork,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TagsWork {
+    /// Find tags that break the rules of their tier, and print the command that mends each
+    #[command(after_help = examples::TAGS_CHECK)]
+    Check(TagsCheck),
+    /// Set a keep tag on what runs, would run or ran last, and remove those that ended
+    #[command(after_help = examples::TAGS_KEEP)]
+    Keep(TagsKeep),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TagsCheck {
+    /// The images of a repository: what `aws ecr describe-images` prints; may be repeated. Without
+    /// it, the deployment's registries are read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// What `aws ecr describe-repositories` prints; may be repeated
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) repositories: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TagsKeep {
+    /// How many deployments of each environment before what runs stay
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) deployments: usize,
+    /// Write without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Promote {
+    /// An id of the hierarchy file, or a declared `repository:tag`
+    pub(crate) image: String,
+    /// The environment whose version is promoted
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(crate) from: String,
+    /// The environment that is to have it
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(crate) to: String,
+    /// Write without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Who decides; Patchwave records this name
+    #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME")]
+    pub(crate) by: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mirror {
+    /// Print the plan; Patchwave copies nothing itself
+    #[arg(long, required = true)]
+    pub(crate) plan: bool,
+    /// A snapshot of facts, to name the caches that lag: what `facts` prints
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -412,6 +627,9 @@ pub(crate) struct Requests {
     /// How many builds of application images people push a day
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) commits_a_day: u32,
+    /// How many upstream tags are watched, instead of those of the hierarchy
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(crate) upstream_tags: Option<u32>,
     /// How many fixable vulnerabilities are found in base and platform images in thirty days
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub(crate) vulnerabilities_a_month: u32,

@@ -4,11 +4,13 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave::registry::Configured;
+use patchwave_aws::discover::{Discovered, Discovery, Progress};
 use patchwave_aws::settings::Source;
-use patchwave_aws::{ActedOn, Intervened, Inventoried, NotDone};
+use patchwave_aws::{ActedOn, Intervened, Inventoried};
 use patchwave_converge::StuckSlot;
 
-use crate::args::{Args, Decide};
+use crate::args::{Args, Decide, Discover};
+use crate::discover::Read;
 use crate::doctor::Looked;
 use crate::input::{self, BadInput, Observed};
 use crate::intervene::Decided;
@@ -102,26 +104,44 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     Ok(Known { hierarchy: (*hierarchy).clone(), inventory, now, is_surveyed_now: table.is_none() })
 }
 
+/// Reads an estate that is not described yet.
+pub(crate) fn discover(_: &Args, options: &Discover) -> Result<Read, BadInput> {
+    let discovery = Discovery {
+        profile: options.profile.clone(),
+        roles: options.role.clone(),
+        regions: options.region.clone(),
+        cache: options.cache.clone(),
+        metadata_only: options.metadata_only,
+        move_pull_times: options.move_pull_times,
+    };
+    let mut show = |progress: &Progress| {
+        progress::show(&format!("{} of {} {}", progress.done, progress.of, progress.what));
+    };
+    let read = ask(patchwave_aws::discover::discover(&discovery, &mut show));
+    progress::show("");
+    let Discovered { estate, calls, saved } = read?;
+    Ok(Read { estate, calls, saved })
+}
+
 /// Reads and checks a file here, so that its errors read as those of every other verb.
-fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
+pub(crate) fn hierarchy(args: &Args) -> Result<Option<Source>, BadInput> {
     match &args.hierarchy {
         None => Ok(None),
         Some(file) if input::is_on_s3(file) => {
             let source = Source::named(file.to_string_lossy().into_owned());
             source.map(Some).map_err(|error| BadInput::because(&error))
         }
-        Some(file) if file.as_os_str() == "-" => {
-            let (name, yaml) = (input::name(file), input::text(file)?);
-            input::parse(&name, &yaml)?;
-            Ok(Some(Source::Text { name, yaml }))
+        Some(file) => {
+            let written = input::Written::read(file)?;
+            written.parse()?;
+            let input::Written { name, yaml, parts } = written;
+            Ok(Some(Source::Text { name, yaml, parts }))
         }
-        // It may have parts beside it.
-        Some(file) => input::hierarchy(args).map(|_| Some(Source::File(file.clone()))),
     }
 }
 
 /// Asks AWS, and waits for the answer.
-fn ask<T>(question: impl Future<Output = Result<T, NotDone>>) -> Result<T, BadInput> {
+fn ask<T, E: std::fmt::Display>(question: impl Future<Output = Result<T, E>>) -> Result<T, BadInput> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| BadInput::because(&error))?;
     runtime.block_on(question).map_err(|not_done| BadInput::because(&not_done))

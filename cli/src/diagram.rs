@@ -8,10 +8,10 @@ use patchwave::hierarchy::{Hierarchy, Image, Parent, ParentKind, Tier};
 use crate::render::written;
 
 /// An arrow from a parent to its child.
-struct Arrow {
-    parent: String,
-    child: String,
-    kind: ParentKind,
+pub(crate) struct Arrow {
+    pub(crate) parent: String,
+    pub(crate) child: String,
+    pub(crate) kind: ParentKind,
 }
 
 /// Writes DOT, as `dot -Tsvg` reads it.
@@ -60,7 +60,8 @@ pub(crate) fn mermaid(hierarchy: &Hierarchy) -> String {
     })
 }
 
-fn arrows(hierarchy: &Hierarchy) -> Vec<Arrow> {
+/// Returns all edges, those from upstream images too.
+pub(crate) fn arrows(hierarchy: &Hierarchy) -> Vec<Arrow> {
     let of = |child: &Image| {
         let copied = child.copy_from.iter().map(|parent| (parent, ParentKind::CopyFrom));
         let parents = std::iter::once((&child.from, ParentKind::From)).chain(copied);
@@ -71,7 +72,7 @@ fn arrows(hierarchy: &Hierarchy) -> Vec<Arrow> {
 }
 
 /// Returns the images of other registries.
-fn upstreams(hierarchy: &Hierarchy) -> BTreeSet<String> {
+pub(crate) fn upstreams(hierarchy: &Hierarchy) -> BTreeSet<String> {
     let parents = hierarchy.images().flat_map(|image| std::iter::once(&image.from).chain(&image.copy_from));
     parents.filter(|parent| matches!(parent, Parent::Upstream(_))).filter_map(name).collect()
 }

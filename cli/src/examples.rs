@@ -25,7 +25,20 @@ pub(crate) const GRAPH: &str = "\
 Examples:
   patchwave graph --hierarchy hierarchy.yaml
   patchwave graph --hierarchy hierarchy.yaml --format mermaid
-  patchwave graph --hierarchy hierarchy.yaml --format dot | dot -Tsvg > out.svg";
+  patchwave graph --hierarchy hierarchy.yaml --format svg > graph.svg
+  patchwave graph --hierarchy hierarchy.yaml --audit --facts facts.json";
+
+pub(crate) const DISCOVER: &str = "\
+Reading AWS needs the feature `aws`. To install it:
+cargo install --path cli --features aws. Everything here only reads. What is
+uncertain is written `from: unknown`, with its candidates.
+
+Examples:
+  patchwave discover --profile reader --cache .patchwave > hierarchy.yaml
+  patchwave discover --region us-east-1 --region eu-west-1
+  patchwave discover --role arn:aws:iam::222233334444:role/reader
+  patchwave discover --hierarchy hierarchy.yaml
+  patchwave discover --hierarchy hierarchy.yaml --write";
 
 pub(crate) const IMPACT: &str = "\
 Examples:
@@ -55,7 +68,7 @@ Examples:
   patchwave inventory --survey survey.json --facts facts.json";
 
 pub(crate) const LIFECYCLE: &str = "\
-This verb does not read a hierarchy file and does not call AWS.
+With a POLICY, this verb does not read a hierarchy file and does not call AWS.
 
 Examples:
   patchwave lifecycle policy.json
@@ -63,6 +76,74 @@ Examples:
       --filter imageStatus=ANY > images.json
   patchwave inventory --format json > running.json
   patchwave lifecycle policy.json --images images.json --running running.json";
+
+pub(crate) const MIRROR: &str = "\
+This verb copies nothing. It exits with 1 if a cache lags.
+
+Examples:
+  patchwave mirror --plan --hierarchy hierarchy.yaml
+  patchwave facts | patchwave mirror --plan --facts -";
+
+pub(crate) const LIFECYCLE_PLAN: &str = "\
+This verb writes nothing. A repository is refused if something in use would be
+deleted, or if it is not known what runs.
+
+Examples:
+  patchwave lifecycle plan --format json > plan.json
+  patchwave lifecycle plan --images images.json --running running.json";
+
+pub(crate) const LIFECYCLE_PREVIEW: &str = "\
+A preview changes nothing in a repository. ECR has one preview a repository.
+
+Examples:
+  patchwave lifecycle preview plan.json --save previewed.json
+  patchwave lifecycle preview plan.json --report disagreement.json";
+
+pub(crate) const LIFECYCLE_APPLY: &str = "\
+It stops at the first repository where ECR and Patchwave do not agree, or where
+the stored policy changed. It also stops if it is not known what runs, or if more
+would be deleted than was previewed. The table keeps the old text.
+
+Examples:
+  patchwave lifecycle apply previewed.json
+  patchwave lifecycle apply previewed.json --yes --by ada";
+
+pub(crate) const LIFECYCLE_UNDO: &str = "\
+What ECR deleted meanwhile does not come back.
+
+Examples:
+  patchwave lifecycle undo apps/web
+  patchwave lifecycle undo apps/web --yes --by ada";
+
+pub(crate) const TAGS: &str = "\
+Examples:
+  patchwave tags check
+  patchwave tags keep --yes";
+
+pub(crate) const TAGS_CHECK: &str = "\
+This verb writes nothing.
+
+Examples:
+  patchwave tags check
+  aws ecr describe-repositories > repositories.json
+  aws ecr describe-images --repository-name apps/web > images.json
+  patchwave tags check --images images.json --repositories repositories.json";
+
+pub(crate) const TAGS_KEEP: &str = "\
+It works on the registries whose entry in the hierarchy file says keepTags: true.
+Run it after each sweep.
+
+Examples:
+  patchwave tags keep
+  patchwave tags keep --yes";
+
+pub(crate) const PROMOTE: &str = "\
+A version is promoted if every platform has a complete scan, no finding of it
+counts, and the registry signed it where it signs.
+
+Examples:
+  patchwave promote apps/web --from staging --to production
+  patchwave promote apps/web --from staging --to production --yes --by ada";
 
 pub(crate) const ADMISSION: &str = "\
 This verb changes no cluster. It prints manifests that you apply: first with
@@ -113,6 +194,7 @@ Without --hierarchy, the demo's hierarchy is simulated.
 Examples:
   patchwave requests
   patchwave requests --hierarchy hierarchy.yaml --commits-a-day 100
+  patchwave requests --upstream-tags 60
   patchwave requests --days 7 --format json";
 
 pub(crate) const SIMULATE: &str = "\

@@ -7,11 +7,11 @@ use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, ParentKind, Tier};
 use patchwave::image::{ImageId, Reference, Repository, Tag, TagPattern};
 use serde::Serialize;
 
-use crate::args::{Args, Format};
-use crate::diagram;
+use crate::args::{Args, Format, Graph as Options};
 use crate::input::{self, BadInput};
 use crate::output::Answer;
 use crate::render::{FAINT, NAME, STRONG, count, paint, some, written};
+use crate::{audit, diagram, svg};
 
 #[derive(Debug, Serialize)]
 struct Graph<'h> {
@@ -47,11 +47,15 @@ struct Edge<'h> {
     kind: ParentKind,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Answer, BadInput> {
+pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let hierarchy = input::hierarchy(args)?;
+    if let Some(facts) = options.facts.as_deref().filter(|_| options.audit) {
+        return audit::run(args, &hierarchy, facts);
+    }
     Ok(match args.format {
         Format::Dot => Answer::new(diagram::dot(&hierarchy)),
         Format::Mermaid => Answer::new(diagram::mermaid(&hierarchy)),
+        Format::Svg => Answer::new(svg::svg(&hierarchy)),
         format => Answer::render(format, &graph(&hierarchy), |_| text(&hierarchy)),
     })
 }

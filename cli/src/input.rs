@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::{Hierarchy, PartTexts, UnknownImage, part_files};
+use patchwave::hierarchy::{Hierarchy, PartTexts, UnknownImage, read_parts};
 use patchwave::policy::Mode;
 use patchwave_sim::{Broken, DEMO_HIERARCHY};
 use serde::de::DeserializeOwned;
@@ -67,40 +67,54 @@ pub(crate) fn hierarchy_file(args: &Args) -> Result<&Path, BadInput> {
 
 /// Reads and checks the hierarchy that the arguments name.
 pub(crate) fn hierarchy(args: &Args) -> Result<Hierarchy, BadInput> {
-    let file = hierarchy_file(args)?;
-    let yaml = text(file)?;
-    let parts = parts(file, &yaml);
-    Hierarchy::parse_with_parts(&name(file), &yaml, &parts).map_err(|errors| BadInput::because(&errors))
+    Written::read(hierarchy_file(args)?)?.parse()
+}
+
+/// A hierarchy file with its parts, before any check.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The file's name, as errors have it.
+    pub(crate) name: String,
+    pub(crate) yaml: String,
+    pub(crate) parts: PartTexts,
+}
+
+impl Written {
+    /// Reads a file, and the parts that are beside it.
+    pub(crate) fn read(file: &Path) -> Result<Self, BadInput> {
+        let yaml = text(file)?;
+        Ok(Self { name: name(file), parts: parts(file, &yaml), yaml })
+    }
+
+    pub(crate) fn parse(&self) -> Result<Hierarchy, BadInput> {
+        let Self { name, yaml, parts } = self;
+        Hierarchy::parse_with_parts(name, yaml, parts).map_err(|errors| BadInput::because(&errors))
+    }
 }
 
 /// Reads the parts of a hierarchy file, which are beside it.
 pub(crate) fn parts(file: &Path, yaml: &str) -> PartTexts {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let read = |part: String| {
-        let text = text(&folder.join(&part)).map_err(|bad| bad.to_string());
-        (part, text)
-    };
-    part_files(yaml).into_iter().map(read).collect()
+    read_parts(yaml, |part| text(&folder.join(part)).map_err(|bad| bad.to_string()))
 }
 
-/// Checks a hierarchy without parts.
-pub(crate) fn parse(name: &str, yaml: &str) -> Result<Hierarchy, BadInput> {
-    Hierarchy::parse(name, yaml).map_err(|errors| BadInput::because(&errors))
-}
-
-/// Returns the name and the content of the hierarchy file to simulate: the one that the arguments
-/// name, or the built-in one.
-pub(crate) fn file_to_play(args: &Args) -> Result<(String, String), BadInput> {
+/// Returns the hierarchy file to simulate: the one that the arguments name, or the built-in one.
+pub(crate) fn file_to_play(args: &Args) -> Result<Written, BadInput> {
     match &args.hierarchy {
-        Some(file) => Ok((name(file), text(file)?)),
-        None => Ok(("demo_hierarchy.yaml".to_owned(), DEMO_HIERARCHY.to_owned())),
+        Some(file) => Written::read(file),
+        None => Ok(built_in("demo_hierarchy.yaml", DEMO_HIERARCHY)),
     }
+}
+
+/// Returns a hierarchy file that Patchwave itself wrote.
+pub(crate) fn built_in(name: &str, yaml: &str) -> Written {
+    Written { name: name.to_owned(), yaml: yaml.to_owned(), parts: PartTexts::new() }
 }
 
 /// Checks a hierarchy to simulate. If it enforces nothing, nothing would start: then it is
 /// simulated as if it enforced, and the answer's second half says so.
-pub(crate) fn to_play(name: &str, yaml: &str) -> Result<(Hierarchy, bool), BadInput> {
-    let hierarchy = parse(name, yaml)?;
+pub(crate) fn to_play(written: &Written) -> Result<(Hierarchy, bool), BadInput> {
+    let hierarchy = written.parse()?;
     let observes = hierarchy.images().all(|image| image.policy.mode == Mode::Observe);
     Ok(if observes { (hierarchy.with_mode(Mode::Enforce), true) } else { (hierarchy, false) })
 }

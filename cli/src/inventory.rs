@@ -2,7 +2,7 @@
 
 mod silence;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::path::Path;
 
@@ -92,7 +92,8 @@ pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let unknown = silence::unknown(&known.hierarchy, &answer);
     // What may have the vulnerability that was asked for is no "no".
     let may_be = question.vulnerability.is_some() && answer.running.iter().any(|row| !row.unknown.is_empty());
-    let found = answer.is_vulnerable() || may_be || !unknown.is_empty();
+    let unseen = question.vulnerability.is_some() && !answer.not_inspected.is_empty();
+    let found = answer.is_vulnerable() || may_be || unseen || !unknown.is_empty();
     let answered = Answered { totals: answer.totals(), answer, unknown };
     let note = if known.is_surveyed_now { SURVEYED_NOW } else { "" };
     let answer = match args.format {
@@ -157,7 +158,9 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
             let read = |age: Span| format!("last read {} ago", age.in_words());
             let because = value(because);
             let age = place.age.map_or("never read".to_owned(), read);
-            writeln!(text, "{} {}: {age}: {because}", paint(CAREFUL, "unread"), value(&place.id))?;
+            let by_design = if place.accepted { ", by design" } else { "" };
+            let unread = paint(CAREFUL, format!("unread{by_design}"));
+            writeln!(text, "{unread} {}: {age}: {because}", value(&place.id))?;
         }
     }
     write_not_inspected(&answer.not_inspected, text)?;
@@ -173,16 +176,18 @@ fn write_unknown(answered: &Answered, text: &mut String) -> fmt::Result {
 
 /// Writes which services were not surveyed.
 pub(crate) fn write_not_inspected(missing: &BTreeSet<NotInspected>, text: &mut String) -> fmt::Result {
-    let mut missing = missing.iter().peekable();
-    while let Some(first) = missing.next() {
-        let mut kinds = vec![first.kind];
-        while let Some(next) = missing.next_if(|n| (&n.account, &n.region) == (&first.account, &first.region))
-        {
-            kinds.push(next.kind);
-        }
-        let kinds = some(kinds.iter(), kinds.len());
-        let (account, region) = (value(&first.account), value(&first.region));
-        writeln!(text, "{} {account}/{region}: {kinds}", paint(FAINT, "not surveyed"))?;
+    let mut places: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for not in missing {
+        let region = format!("{}/{}", not.account, not.region);
+        let (place, what) = match (&not.cluster, &not.objects) {
+            (Some(cluster), Some(objects)) => (format!("{region}/{}/{cluster}", not.kind), objects.as_str()),
+            _ => (region, not.kind.name()),
+        };
+        places.entry(place).or_default().push(what);
+    }
+    for (place, what) in places {
+        let what = some(what.iter(), what.len());
+        writeln!(text, "{} {}: {}", paint(FAINT, "not surveyed"), value(&place), value(&what))?;
     }
     Ok(())
 }

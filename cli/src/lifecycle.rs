@@ -1,7 +1,10 @@
 //! `lifecycle`: checks an ECR lifecycle policy, and says what it would delete or archive, and
 //! whether any of that is in use.
 
+pub(crate) mod plan;
+
 use std::fmt::{self, Write};
+use std::path::Path;
 
 use patchwave::inventory;
 use patchwave::lifecycle::{
@@ -10,7 +13,8 @@ use patchwave::lifecycle::{
 use patchwave::time::Timestamp;
 use serde::Serialize;
 
-use crate::args::{Args, Format, Lifecycle};
+use crate::args::{Args, Format, Lifecycle, LifecycleWork};
+use crate::care;
 use crate::input::{self, BadInput};
 use crate::inventory::write_not_inspected;
 use crate::output::Answer;
@@ -18,6 +22,9 @@ use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, column, count, paint, some,
 
 /// How many uses of one image, and how many of its tags, the text names; JSON lists all.
 const SHOWN: usize = 3;
+/// How far back a roll-back is foreseen.
+const ROLL_BACKS: &str =
+    "one push before what runs counts, and so do the versions that Deployments keep; none further back does";
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +32,9 @@ struct Checked {
     file: String,
     valid: bool,
     errors: Vec<PolicyError>,
+    /// What is valid and rarely intended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<PolicyError>,
     rules: usize,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
     repository: Option<Foreseen>,
@@ -44,8 +54,19 @@ struct Foreseen {
 }
 
 pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> {
-    let file = input::name(&options.policy);
-    let policy = match LifecyclePolicy::read(&input::text(&options.policy)?) {
+    match (&options.work, &options.policy) {
+        (Some(LifecycleWork::Plan(options)), _) => plan::run(args, options),
+        (Some(LifecycleWork::Preview(options)), _) => care::preview(args, options),
+        (Some(LifecycleWork::Apply(options)), _) => care::apply(args, options),
+        (Some(LifecycleWork::Undo(options)), _) => care::undo(args, options),
+        (None, Some(policy)) => check(args, policy, options),
+        (None, None) => Err(BadInput::new("name a policy, or what to do")),
+    }
+}
+
+fn check(args: &Args, policy: &Path, options: &Lifecycle) -> Result<Answer, BadInput> {
+    let file = input::name(policy);
+    let policy = match LifecyclePolicy::read(&input::text(policy)?) {
         Ok(policy) => policy,
         Err(errors) if args.format == Format::Text => {
             let place = |error: &PolicyError| {
@@ -54,13 +75,16 @@ pub(crate) fn run(args: &Args, options: &Lifecycle) -> Result<Answer, BadInput> 
             return Err(BadInput::all(errors.0.iter().map(place)));
         }
         Err(errors) => {
-            let checked = Checked { file, valid: false, errors: errors.0, rules: 0, repository: None };
+            let warnings = Vec::new();
+            let checked =
+                Checked { file, valid: false, errors: errors.0, warnings, rules: 0, repository: None };
             return Ok(Answer::render(args.format, &checked, text).about_bad_input());
         }
     };
     let repository = foresee(&policy, options)?;
     let safe = repository.as_ref().is_none_or(|repository| repository.outlook.verdict == Safety::Safe);
-    let checked = Checked { file, valid: true, errors: Vec::new(), rules: policy.rules().len(), repository };
+    let (rules, warnings) = (policy.rules().len(), policy.warnings().to_vec());
+    let checked = Checked { file, valid: true, errors: Vec::new(), warnings, rules, repository };
     Ok(Answer::render(args.format, &checked, text).with_findings(!safe))
 }
 
@@ -74,7 +98,7 @@ fn foresee(policy: &LifecyclePolicy, options: &Lifecycle) -> Result<Option<Fores
         .map(|file| input::json(file, "what `patchwave inventory --format json` prints"));
     let running: Option<inventory::Answer> = running.transpose()?;
     let at = options.at.unwrap_or_else(now);
-    let mut outlook = outlook(policy, &listing, running.as_ref(), at);
+    let mut outlook = outlook(policy, &listing, running.as_ref(), options.roll_backs, at);
     if listing.images.is_empty() {
         outlook
             .unknown
@@ -91,7 +115,7 @@ fn foresee(policy: &LifecyclePolicy, options: &Lifecycle) -> Result<Option<Fores
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge reads the clock")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
@@ -100,8 +124,11 @@ fn text(checked: &Checked) -> String {
 }
 
 fn write(checked: &Checked, text: &mut String) -> fmt::Result {
-    let Checked { file, rules, repository, .. } = checked;
+    let Checked { file, rules, repository, warnings, .. } = checked;
     writeln!(text, "{}: {}", value(file), paint(GOOD, format!("OK, {}", count(*rules, "rule"))))?;
+    for warning in warnings {
+        writeln!(text, "{} {}", paint(CAREFUL, "warning"), value(&warning.to_string()))?;
+    }
     let Some(Foreseen { repository, at, images, outlook, running }) = repository else { return Ok(()) };
     let (name, going) = (value(repository.as_deref().unwrap_or("the repository")), outlook.going.len());
     writeln!(text, "{name}: the policy would act on {going} of {}, as of {at:.0}", count(*images, "image"))?;
@@ -111,8 +138,14 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
     for because in &outlook.unknown {
         writeln!(text, "{} {}", paint(CAREFUL, "unknown"), value(because))?;
     }
+    for note in &outlook.notes {
+        writeln!(text, "{} {}", paint(FAINT, "note"), value(note))?;
+    }
     if let Some(running) = running {
         write_not_inspected(&running.not_inspected, text)?;
+        if !outlook.going.is_empty() {
+            writeln!(text, "{} {ROLL_BACKS}", paint(FAINT, "roll-backs"))?;
+        }
     }
     writeln!(
         text,

@@ -4,10 +4,14 @@
 
 mod admission;
 mod args;
+mod audit;
+mod care;
+mod confirm;
 mod demo;
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod deployment;
 mod diagram;
+mod discover;
 mod doctor;
 mod escape;
 mod examples;
@@ -18,6 +22,7 @@ mod input;
 mod intervene;
 mod inventory;
 mod lifecycle;
+mod mirror;
 mod observe;
 mod output;
 mod plan;
@@ -28,7 +33,9 @@ mod release;
 mod render;
 mod requests;
 mod simulate;
+mod svg;
 mod table;
+mod tags;
 mod validate;
 mod vulnerability;
 mod why;
@@ -94,12 +101,16 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
     match &args.verb {
         Verb::Demo(options) => demo::run(args, options),
         Verb::Validate(options) => validate::run(args, options),
-        Verb::Graph => graph::run(args),
+        Verb::Discover(options) => discover::run(args, options),
+        Verb::Graph(options) => graph::run(args, options),
         Verb::Impact(options) => impact::run(args, options),
         Verb::Doctor(options) => doctor::run(args, options),
         Verb::Inventory(options) => inventory::run(args, options),
         Verb::Lifecycle(options) => lifecycle::run(args, options),
+        Verb::Mirror(options) => mirror::run(args, options),
         Verb::Admission(options) => admission::run(args, options),
+        Verb::Tags(options) => tags::run(args, options),
+        Verb::Promote(options) => care::promote(args, options),
         Verb::Plan(options) => plan::run(args, options),
         Verb::Why(options) => why::run(args, options),
         Verb::Registry(options) => registry::run(args, options),

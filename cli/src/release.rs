@@ -1,13 +1,12 @@
 //! `release`: a person releases an image, lists the slots that are stuck, or gives one back.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave_converge::StuckSlot;
 use serde::Serialize;
 
 use crate::args::{Args, Decide, Release};
+use crate::confirm::agrees;
 use crate::deployment;
 use crate::input::BadInput;
 use crate::intervene;
@@ -56,22 +55,9 @@ fn text(slots: &Slots) -> String {
 }
 
 fn free(args: &Args, image: &ImageId, yes: bool) -> Result<Answer, BadInput> {
-    if !yes && !agrees(image)? {
+    if !agrees(yes, &format!("Give the slot of {image} back? No build of it may run."))? {
         return Ok(Answer::new(format!("The slot of {image} stays as it is.\n")));
     }
     let freed = Freed { freed: deployment::free_stuck_slot(args, image)? };
     Ok(Answer::render(args.format, &freed, |freed| format!("The slot of {} is free.\n", freed.freed.image)))
-}
-
-fn agrees(image: &ImageId) -> Result<bool, BadInput> {
-    let because = |error: io::Error| BadInput::because(&error);
-    if !io::stdin().is_terminal() {
-        return Err(BadInput::new(format!(
-            "to give the slot of {image} back without being asked, add --yes"
-        )));
-    }
-    write!(io::stderr(), "Give the slot of {image} back? No build of it may run. [y/N] ").map_err(because)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(because)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 
-use patchwave_sim::{Ordinary, Requests as Counts};
+use patchwave_sim::{Ordinary, Requests as Counts, UpstreamMonth, Watched};
 use serde::Serialize;
 
 use crate::args::{Args, Requests};
@@ -20,18 +20,30 @@ struct Counted {
     vulnerabilities_a_month: u32,
     seed: u64,
     requests: Counts,
+    /// What watching the upstream tags of the hierarchy adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<Watched>,
 }
 
 pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
-    let (name, yaml) = input::file_to_play(args)?;
-    let (hierarchy, _) = input::to_play(&name, &yaml)?;
-    let Requests { days, commits_a_day, vulnerabilities_a_month, seed } = *options;
+    let written_file = input::file_to_play(args)?;
+    let (hierarchy, _) = input::to_play(&written_file)?;
+    let Requests { days, commits_a_day, vulnerabilities_a_month, seed, .. } = *options;
     let images = hierarchy.len();
     if images == 0 {
-        return Err(BadInput::new(format!("{name}: nothing to simulate: the hierarchy names no image")));
+        return Err(BadInput::new(format!(
+            "{}: nothing to simulate: the hierarchy names no image",
+            written_file.name
+        )));
     }
+    let tags = match options.upstream_tags {
+        Some(count) => UpstreamMonth::usual_tags(count as usize),
+        None => UpstreamMonth::tags_of(&hierarchy),
+    };
+    let upstream = UpstreamMonth { tags, days, most_gets: None, seed };
+    let upstream = if upstream.tags.is_empty() { None } else { Some(upstream.run()?) };
     let requests = Ordinary { days, commits_a_day, vulnerabilities_a_month, seed }.run(hierarchy)?;
-    let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests };
+    let counted = Counted { images, days, commits_a_day, vulnerabilities_a_month, seed, requests, upstream };
     Ok(Answer::render(args.format, &counted, text))
 }
 
@@ -92,8 +104,34 @@ fn text(counted: &Counted) -> String {
         ];
         numbers(out, &calls)?;
         writeln!(out)?;
-        numbers(out, &amounts)
+        numbers(out, &amounts)?;
+        counted.upstream.as_ref().map_or(Ok(()), |upstream| watched(out, upstream))
     })
+}
+
+/// Writes what the watch of upstream tags asks, and what two simpler watches ask.
+fn watched(out: &mut String, of: &Watched) -> fmt::Result {
+    let asked = of.requests;
+    let tags = if of.tags == 1 { "1 upstream tag".to_owned() } else { format!("{} upstream tags", of.tags) };
+    writeln!(out, "\n{}", paint(STRONG, format!("{tags}, {} days, beside the above", of.days)))?;
+    numbers(
+        out,
+        &[
+            ("heads", asked.heads),
+            ("gets by digest", asked.gets),
+            ("tokens", asked.tokens),
+            ("changes seen", of.changes),
+            ("half read units", of.half_read_units),
+            ("write units", of.write_units),
+        ],
+    )?;
+    let (polling, listing) = (of.polling, of.listing);
+    writeln!(
+        out,
+        "  getting each manifest at each tick: {} requests, {} of them pulls, and Docker Hub refuses {}",
+        polling.requests, polling.pulls, polling.refused
+    )?;
+    writeln!(out, "  listing all tags at each tick: {} requests", listing.requests)
 }
 
 fn numbers(out: &mut String, numbers: &[(&str, u64)]) -> fmt::Result {

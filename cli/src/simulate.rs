@@ -44,7 +44,7 @@ struct Totals {
 pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     if let Some(images) = options.wave {
         let wave = Wave { images, slots: options.slots, page_size: 200, seed: 7 };
-        let (hierarchy, _) = input::to_play("the family", &wave.file())?;
+        let (hierarchy, _) = input::to_play(&input::built_in("the family", &wave.file()))?;
         return Ok(Answer::render(args.format, &wave.run(hierarchy)?, wave_text));
     }
     let level = level(options.faults);

@@ -54,9 +54,7 @@ pub(crate) fn run(args: &Args, options: &Validate) -> Result<Answer, BadInput> {
         Some(file) => file,
         None => input::hierarchy_file(args)?,
     };
-    let yaml = input::text(file)?;
-    let name = input::name(file);
-    let parts = input::parts(file, &yaml);
+    let input::Written { name, yaml, parts } = input::Written::read(file)?;
     match Hierarchy::parse_with_warnings(&name, &yaml, &parts, now()) {
         Ok((hierarchy, warnings)) => {
             let answer = Answer::render(args.format, &good(&name, &hierarchy, &warnings), text);

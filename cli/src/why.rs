@@ -14,6 +14,7 @@ use patchwave::image::{Digest, ImageId, Tag};
 use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, inherited, plan};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
+use patchwave::upstream::silent;
 use patchwave_converge::Held;
 use serde::Serialize;
 
@@ -46,6 +47,9 @@ struct Explained {
     /// Findings that count here and belong to an ancestor, each with that ancestor.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     inherited: BTreeMap<FindingKey, ImageId>,
+    /// Upstream tags that have not moved for as long as `upstreamSilence`, each with since when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    silent_upstreams: BTreeMap<ImageId, Timestamp>,
     unknown: Vec<Unknown>,
     /// The image and those that it is built on, where the facts do not describe them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,6 +111,7 @@ fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> R
             .flatten()
             .cloned()
             .collect(),
+        silent_upstreams: silent(hierarchy, facts, image, facts.observed_at),
         inherited: inherited(hierarchy, facts, image, facts.observed_at),
         reasons,
         unknown: unknown.into_iter().filter(|unknown| unknown.image == *id).collect(),
@@ -153,6 +158,13 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
         let of_owner = explained.inherited.iter().filter(|(_, of)| *of == owner);
         let findings: Vec<&FindingKey> = of_owner.map(|(finding, _)| finding).collect();
         let line = format!("from {owner}: {}", some(findings.into_iter(), SHOWN));
+        writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    for (tag, since) in &explained.silent_upstreams {
+        let line = format!(
+            "{} {tag} has not moved since {since:.0}: check whether it is supported",
+            paint(CAREFUL, "silent")
+        );
         writeln!(text, "{}", wrapped(2, &line))?;
     }
     for unknown in &explained.unknown {

@@ -6,7 +6,8 @@ use patchwave::intervention::Intervention;
 use patchwave::registry::Configured;
 use patchwave_converge::StuckSlot;
 
-use crate::args::{Args, Decide, Verb};
+use crate::args::{Args, Decide, Discover, Verb};
+use crate::discover::Read;
 use crate::doctor::Looked;
 use crate::input::{BadInput, Observed};
 use crate::intervene::Decided;
@@ -44,7 +45,11 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     Err(needs_aws(args, "\nOr name a survey and a snapshot of facts: --survey FILE --facts FILE"))
 }
 
-fn needs_aws(args: &Args, or: &str) -> BadInput {
+pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
+    Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
+}
+
+pub(crate) fn needs_aws(args: &Args, or: &str) -> BadInput {
     BadInput::new(format!(
         "`patchwave {}` reads from AWS, and this build has no AWS SDK. Install one that has:\n  \
          cargo install --path cli --features aws{or}",

@@ -184,8 +184,19 @@ fn a_vulnerability_is_found_however_its_id_is_written_and_maybe_is_not_no() {
     assert_eq!(lower, inventory(&["--cve", "CVE-2026-5", "--env", "test"]));
     assert_eq!(lower.code, 1);
     let unheard_of = inventory(&["--cve", "CVE-1999-1", "--env", "test"]);
-    assert_eq!(unheard_of.code, 0);
+    assert_eq!(unheard_of.code, 1, "services that nobody inspects may run it: {}", unheard_of.stdout);
+    assert!(unheard_of.stdout.contains("not surveyed 777788889999/us-east-1: eks, lambda"));
     assert!(unheard_of.stdout.contains("nothing that runs is known to have CVE-1999-1"));
+    let scratch = Scratch::new("accepted");
+    let contract = std::fs::read_to_string(fixture("hierarchy/valid/contract.yaml")).unwrap();
+    let accepts = "  accept: [eks, lambda, batch, sageMaker, schedules, appRunner, codeBuild, emr, microVms, pipes, \
+                   stateMachines]\n";
+    let hierarchy = contract.replace("  accept: [emr]\n", accepts);
+    let hierarchy = scratch.write("hierarchy.yaml", &hierarchy);
+    let [survey, facts] = ["inventory/survey.json", "inventory/facts.json"].map(fixture);
+    let known = ["--hierarchy", &hierarchy, "inventory", "--survey", &survey, "--facts", &facts];
+    let accepted = patchwave(&[&known[..], &["--cve", "CVE-1999-1", "--env", "test"]].concat());
+    assert_eq!(accepted.code, 0, "the file accepts them: {}", accepted.stdout);
     let maybe = inventory(&["--cve", "CVE-1999-1"]);
     assert_eq!(maybe.code, 1, "what is not known may have it: {}", maybe.stdout);
 }

@@ -54,10 +54,20 @@ fn a_lifecycle_policy_is_held_against_what_runs() {
         "  expire  0a0a0a0a0a0a main-0a0a                      by rule 10",
         "  expire  101010101010 main-4f2a                      by rule 10",
         "not surveyed 444455556666/us-east-1: sageMaker",
+        "note a roll-back is taken to start the last push before what runs",
         "nothing in use would be deleted or archived",
     ] {
         assert!(safe.stdout.contains(part), "{part:?} in:\n{}", safe.stdout);
     }
+    let missing = std::fs::read_to_string(&running).unwrap().replace(
+        r#""notInspected": []"#,
+        r#""notInspected": [{"account": "444455556666", "region": "us-east-1", "kind": "sageMaker"}]"#,
+    );
+    let without_kind = Scratch::new("lifecycle-missing");
+    let missing = without_kind.write("running.json", &missing);
+    let ran_without = at("2026-03-20T04:00:00Z", &["--running", &missing]);
+    assert_eq!(ran_without.code, 1, "{}", ran_without.stdout);
+    assert!(ran_without.stdout.contains("unknown 444455556666/us-east-1/sageMaker was not surveyed"));
     let stale = ran("2026-03-21T06:00:00Z");
     assert_eq!(stale.code, 1);
     assert!(stale.stdout.contains("unknown 444455556666/us-east-1/ecs/shop was last read 27 hours ago"));
@@ -94,6 +104,89 @@ fn a_lifecycle_policy_is_held_against_what_runs() {
         swapped.stderr
     );
     assert_eq!(lifecycle("policy.json", &["--running", &running]).code, 2, "of which repository?");
+}
+
+#[test]
+fn what_ecr_refuses_is_refused_with_the_number_of_its_rule() {
+    let scratch = Scratch::new("lifecycle-refused");
+    let says = |text: &str| {
+        let ran = patchwave(&["lifecycle", &scratch.write("policy.json", text)]);
+        (ran.code, ran.stdout + &ran.stderr)
+    };
+    let rule = |more: &str, number: &str| {
+        format!(
+            r#"{{"rules": [{{"rulePriority": 1, "description": "one", "selection": {{"tagStatus": "tagged", {more}
+                "countType": "imageCountMoreThan", "countNumber": {number}}}, "action": {{"type": "expire"}}}}]}}"#
+        )
+    };
+    let (code, said) = says(&rule(r#""tagPrefixList": null, "tagPatternList": ["a*"],"#, "10"));
+    assert_eq!(code, 2);
+    assert!(
+        said.contains("rule 1 (priority 1): has `tagPrefixList: null`, which ECR refuses; leave the key out"),
+        "{said}"
+    );
+    let (code, said) = says(&rule(r#""tagPatternList": ["a*"],"#, r#""10""#));
+    assert_eq!(code, 2);
+    assert!(
+        said.contains("rule 1 (priority 1): has `countNumber: \"10\"`; write the number without quotes: 10"),
+        "{said}"
+    );
+    let (code, said) = says(&rule(r#""tagPrefixList": ["dev-", "pr-"],"#, "10"));
+    assert_eq!(code, 0);
+    assert!(
+        said.contains("warning rule 1 (priority 1): takes only images that have a tag for each of"),
+        "{said}"
+    );
+    let wrapped = serde_json::json!({ "LifecyclePolicyText": rule(r#""tagPatternList": ["a*"],"#, "10") });
+    assert_eq!(says(&wrapped.to_string()).0, 0, "as CloudFormation has it");
+}
+
+#[test]
+fn a_plan_is_made_from_files_and_writes_nothing() {
+    let [images, running] = ["lifecycle/images.json", "lifecycle/running.json"].map(fixture);
+    let hierarchy = fixture("hierarchy/valid/contract.yaml");
+    let at = "2026-03-20T04:00:00Z";
+    let common = ["lifecycle", "plan", "--hierarchy", &hierarchy, "--images", &images, "--at", at];
+    let plan = |more: &[&str]| patchwave(&[&common[..], more].concat());
+    let ran = plan(&["--running", &running]);
+    assert!(ran.stdout.contains("apps/checkout: "), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("Nothing was written."), "{}", ran.stdout);
+    let json = plan(&["--running", &running, "--format", "json"]).json();
+    let planned = &json["policies"][0];
+    assert_eq!((&planned["repository"], &json["format"]), (&"apps/checkout".into(), &1.into()));
+    let text = planned["text"].as_str().unwrap();
+    let scratch = Scratch::new("lifecycle-plan");
+    let checked = patchwave(&["lifecycle", &scratch.write("policy.json", text)]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let unknown = plan(&["--catch-all", "1", "--keep", "1"]);
+    assert_eq!(unknown.code, 1, "it is not known what runs: {}", unknown.stdout);
+    assert!(unknown.stdout.contains("refused what runs is not known"), "{}", unknown.stdout);
+    assert_eq!(patchwave(&["lifecycle"]).code, 2);
+}
+
+#[test]
+fn tags_are_checked_from_files() {
+    let images = fixture("lifecycle/images.json");
+    let hierarchy = fixture("hierarchy/valid/contract.yaml");
+    let scratch = Scratch::new("tags");
+    let described = |mutability: &str| {
+        let text = format!(
+            r#"{{"repositories": [{{"repositoryName": "apps/checkout", "imageTagMutability": "{mutability}"}}]}}"#
+        );
+        scratch.write(&format!("{mutability}.json"), &text)
+    };
+    let check = |more: &[&str]| {
+        patchwave(&[&["tags", "check", "--hierarchy", &hierarchy, "--images", &images][..], more].concat())
+    };
+    let loose = check(&["--repositories", &described("MUTABLE")]);
+    assert_eq!(loose.code, 1, "{}{}", loose.stdout, loose.stderr);
+    assert!(loose.stdout.contains("uniqueTagMayMove"), "{}", loose.stdout);
+    let fixed = check(&["--repositories", &described("IMMUTABLE"), "--format", "json"]);
+    let kinds: Vec<_> =
+        fixed.json()["violations"].as_array().unwrap().iter().map(|v| v["kind"].clone()).collect();
+    assert!(!kinds.contains(&"uniqueTagMayMove".into()), "{kinds:?}");
+    let without = check(&[]);
+    assert!(without.stdout.contains("unread"), "{}", without.stdout);
 }
 
 #[test]

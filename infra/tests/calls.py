@@ -19,13 +19,19 @@ SERVICES = {"eventbridge": "events"}
 # The adapters that not every function reaches, by the beginning of their path. All others belong to the pass that all three
 # functions run. Add a new adapter here if only some functions call it.
 REACHED_BY = {
+    # What a person reads before anything is deployed.
+    "discover": set(),
     # What a person's command reads, and no function.
     "doctor": set(),
     # The inventory's part of the table.
     "dynamodb/inventory": {"inventory"},
+    # Lifecycle policies, previews and tags: what people do by the command line, with rights of their own.
+    "ecr/care": set(),
     # How the registry scans, and what Inspector covers.
     "ecr/configuration": {"inventory"},
     "inspector": {"inventory"},
+    # The accounts of the organisation.
+    "organizations": {"inventory"},
     # What runs where.
     "survey": {"inventory"},
 }

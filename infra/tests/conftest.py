@@ -27,6 +27,7 @@ def observing():
 def enforcing():
     """The stack with every condition on."""
     given = {"OrganizationId": "o-exampleorg", "AlarmEmail": "ops@example.com", "Pipelines": "rebuild-*"}
+    given["UpstreamSecrets"] = "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf"
     stack = Stack("enforcing", Mode="enforce", **given)
     yield stack
     stack.close()

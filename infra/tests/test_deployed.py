@@ -80,6 +80,7 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
     assert environment["PATCHWAVE_TABLE"] == observing.id("Table")
     assert environment["PATCHWAVE_MODE"] == "observe"
     assert environment["PATCHWAVE_EVENT_BUS"] == "observing"
+    assert environment["PATCHWAVE_QUEUE"] == observing.id("Changes")
     starters = environment["PATCHWAVE_STARTERS"].split(",")
     assert sorted(starters) == sorted(observing.arn(f"{name}Role") for name in FUNCTIONS)
     asks_for = {"PATCHWAVE_TICK": "Changes"} | ({"PATCHWAVE_SWEEP": "Inventory"} if function == "Inventory" else {})
@@ -208,8 +209,9 @@ def test_a_missed_inventory_is_heard_of_after_26_hours(observing):
     assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("Unknowns", "SampleCount", 1)
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
     assert datetime.timedelta(seconds=alarm["Period"] * alarm["EvaluationPeriods"]) == datetime.timedelta(hours=26)
-    sweep = (ROOT / "shared/aws/src/inventory.rs").read_text()
-    assert sweep.index("ledger.write(&written)") < sweep.index("metrics(inventory, &answer, now)")
+    sweep = (ROOT / "shared/converge/src/sweep.rs").read_text()
+    # The metrics are made of what it saw, which is returned only once it is written.
+    assert sweep.index("keep_inventory(") < sweep.index("let seen = Seen {")
 
 
 def test_whatever_a_pass_could_not_do_is_heard_of(observing):

@@ -12,25 +12,28 @@ from test_permissions import listed, statements
 SAMPLES = "111122223333"
 EVENTS = ROOT / "tests/fixtures/events"
 
-# The rules that let each sample through. No rule lets the other samples through.
+# The rules that let each sample through. No rule lets the other samples through. A member's events come by its bus, and its own
+# rules have chosen them, so the hub's rules for them ask for the kind alone.
 LET_THROUGH = {
     "codepipeline-pipeline-failed": ["Executions", "MemberExecutions"],
     "codepipeline-pipeline-succeeded": ["Executions", "MemberExecutions"],
     "codepipeline-pipeline-superseded": ["Executions", "MemberExecutions"],
-    "ecr-image-action-delete": ["Pushes"],
-    "ecr-image-action-push": ["Pushes"],
-    "ecr-image-action-push-index-constructed": ["Pushes"],
-    "ecr-image-action-push-tagged-with-media-types": ["Pushes"],
-    "ecr-image-action-restore": ["Pushes"],
-    "ecr-image-scan-complete": ["BasicScans"],
-    "ecr-image-scan-failed": ["BasicScans"],
-    "ecr-pull-through-cache-action-failure-constructed": ["Copies"],
-    "ecr-pull-through-cache-action-success": ["Copies"],
-    "ecr-replication-action-success": ["Copies"],
-    "inspector2-coverage-ecr-constructed": ["InspectorScans"],
-    "inspector2-finding-ecr-package": ["Findings"],
-    "inspector2-scan-ecr": ["InspectorScans"],
-    "inspector2-scan-ecr-clean": ["InspectorScans"],
+    "ecr-image-action-delete": ["MemberChanges", "Pushes"],
+    "ecr-image-action-push": ["MemberChanges", "Pushes"],
+    "ecr-image-action-push-index-constructed": ["MemberChanges", "Pushes"],
+    "ecr-image-action-push-no-tag-field": ["MemberChanges"],
+    "ecr-image-action-push-tagged-with-media-types": ["MemberChanges", "Pushes"],
+    "ecr-image-action-restore": ["MemberChanges", "Pushes"],
+    "ecr-image-scan-complete": ["BasicScans", "MemberScans"],
+    "ecr-image-scan-failed": ["BasicScans", "MemberScans"],
+    "ecr-pull-through-cache-action-failure-constructed": ["Copies", "MemberChanges"],
+    "ecr-pull-through-cache-action-success": ["Copies", "MemberChanges"],
+    "ecr-replication-action-success": ["Copies", "MemberChanges"],
+    "inspector2-coverage-ecr-constructed": ["InspectorScans", "MemberFindings"],
+    "inspector2-finding-ecr-package": ["Findings", "MemberFindings"],
+    "inspector2-finding-ecr-package-closed": ["MemberFindings"],
+    "inspector2-scan-ecr": ["InspectorScans", "MemberFindings"],
+    "inspector2-scan-ecr-clean": ["InspectorScans", "MemberFindings"],
 }
 # Inputs of functions that are no events on a bus.
 NOT_ON_A_BUS = {"scheduler-universal-input", "sqs-batch-response", "sqs-eventbridge-batch", "sqs-fifo-eventbridge"}
@@ -42,8 +45,12 @@ QUEUES = {
     "Pushes": "Changes",
     "Copies": "Changes",
     "Executions": "Changes",
+    "MemberFindings": "Scans",
+    "MemberScans": "Scans",
+    "MemberChanges": "Changes",
     "MemberExecutions": "Changes",
 }
+MEMBERS = ("MemberScans", "MemberFindings", "MemberChanges", "MemberExecutions")
 # The rule for Patchwave's own notices, which go to people.
 NOTICES = "Notices"
 
@@ -83,6 +90,11 @@ def rules(enforcing):
 
 def let_through(rules, event):
     return sorted(name for name, pattern in rules.items() if matches(pattern, event))
+
+
+def let_through_of_home(rules, event):
+    """Without the rules for what members have already chosen."""
+    return [name for name in let_through(rules, event) if name not in ("MemberScans", "MemberFindings", "MemberChanges")]
 
 
 def test_there_is_an_event_for_every_rule(rules):
@@ -127,12 +139,12 @@ ARN = f"arn:aws:ecr:{REGION}:{SAMPLES}:repository/apps/checkout"
     ],
 )
 def test_what_is_not_needed_stays_out(rules, name, changes):
-    assert let_through(rules, changed(name, **changes)) == []
+    assert let_through_of_home(rules, changed(name, **changes)) == []
 
 
 @pytest.mark.parametrize("severity", ["LOW", "MEDIUM", "HIGH", "CRITICAL"])
 def test_every_severity_that_a_policy_may_name_comes_through(rules, severity):
-    assert let_through(rules, changed("inspector2-finding-ecr-package", detail__severity=severity)) == ["Findings"]
+    assert "Findings" in let_through(rules, changed("inspector2-finding-ecr-package", detail__severity=severity))
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "STOPPED", "SUPERSEDED", "CANCELED"])
@@ -262,7 +274,8 @@ def test_the_schedules(enforcing, schedule, target, dead):
 def test_without_an_organisation_no_other_account_reaches_the_bus(observing):
     # Another Region of the hub's own account does, and needs no policy.
     rules = observing.client("events").list_rules(EventBusName="observing")["Rules"]
-    assert {rule["Arn"] for rule in rules} == {observing.arn(NOTICES), observing.arn("MemberExecutions")}
+    members = {observing.arn(name) for name in MEMBERS}
+    assert {rule["Arn"] for rule in rules} == {observing.arn(NOTICES), *members}
     assert "Policy" not in observing.client("events").describe_event_bus(Name="observing")
 
 
@@ -277,14 +290,15 @@ def test_only_the_organisation_reaches_the_bus(enforcing):
     assert statement["Action"] == "events:PutEvents"
     assert statement["Condition"] == {
         "StringEquals": {"aws:PrincipalOrgID": "o-exampleorg"},
-        **only_of_source("aws.codepipeline"),
+        **only_of_source(["aws.codepipeline", "aws.ecr", "aws.inspector2"]),
     }
 
 
 def test_the_bus_takes_from_other_accounts_what_a_rule_delivers(enforcing):
     statement = enforcing.properties("BusPolicy")["Statement"]
-    delivered = enforcing.properties("MemberExecutions")["EventPattern"]["source"]
-    assert listed(statement["Condition"]["ForAllValues:StringEquals"]["events:source"]) == delivered
+    patterns = [enforcing.properties(name)["EventPattern"] for name in MEMBERS]
+    delivered = {source for pattern in patterns for source in pattern["source"]}
+    assert set(listed(statement["Condition"]["ForAllValues:StringEquals"]["events:source"])) == delivered
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -20,7 +20,16 @@ EXPLAINS = {"s3:ListBucket"}
 ENFORCING_ONLY = {"codepipeline:StartPipelineExecution"}
 
 # Only a stack that knows its organisation may.
-MEMBERS_ONLY = {"sts:AssumeRole"}
+MEMBERS_ONLY = {
+    "organizations:ListAccountsForParent",
+    "organizations:ListChildren",
+    "organizations:ListRoots",
+    "organizations:ListTagsForResource",
+    "sts:AssumeRole",
+}
+
+# Only a stack that is told the secrets may.
+SECRETS_ONLY = {"secretsmanager:GetSecretValue"}
 
 # The actions that take no resource, so that a policy must say "*".
 WITHOUT_RESOURCE = {
@@ -38,6 +47,7 @@ WITHOUT_RESOURCE = {
     "inspector2:ListCoverage",
     "inspector2:ListFindings",
     "lambda:ListFunctions",
+    "organizations:ListRoots",
     "scheduler:ListSchedules",
 }
 
@@ -93,7 +103,7 @@ def test_an_enforcing_function_may_do_what_its_code_does(enforcing, function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_an_observing_function_cannot_start_anything(observing, function):
-    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY - MEMBERS_ONLY
+    needed = (actions_of(FUNCTIONS[function]) | platforms(function)) - ENFORCING_ONLY - MEMBERS_ONLY - SECRETS_ONLY
     assert allowed(observing, f"{function}Role") == needed
     assert ENFORCING_ONLY <= actions_of(FUNCTIONS[function])
 
@@ -132,16 +142,18 @@ def test_where_each_action_may_be_used(enforcing):
     account = "us-east-1:123456789012"
     bucket, table = enforcing.id("Bucket"), enforcing.id("Table")
     where = places(enforcing, "RebuildFanoutRole")
-    assert where["s3:GetObject"] == where["s3:GetObjectVersion"] == [f"arn:aws:s3:::{bucket}/hierarchy.yaml"]
+    assert where["s3:GetObject"] == where["s3:GetObjectVersion"] == [f"arn:aws:s3:::{bucket}/*"]
     assert where["s3:ListBucketVersions"] == [f"arn:aws:s3:::{bucket}"]
     assert where["s3:ListBucket"] == [f"arn:aws:s3:::{bucket}"]
-    assert where["ecr:DescribeImages"] == [f"arn:aws:ecr:{account}:repository/*"]
+    assert where["ecr:DescribeImages"] == ["arn:aws:ecr:*:123456789012:repository/*"]
     assert where["codepipeline:StartPipelineExecution"] == ["arn:aws:codepipeline:*:123456789012:rebuild-*"]
     assert where["dynamodb:PutItem"] == [f"arn:aws:dynamodb:{account}:table/{table}"]
     assert where["dynamodb:Query"] == [f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
-    assert where["sqs:ReceiveMessage"] == [enforcing.arn("Changes")]
+    assert where["sqs:ReceiveMessage"] == where["sqs:SendMessage"] == [enforcing.arn("Changes")]
     assert where["logs:PutLogEvents"] == [f"arn:aws:logs:{account}:log-group:/patchwave/enforcing/rebuild-fanout:log-stream:*"]
-    assert where["sts:AssumeRole"] == ["arn:aws:iam::*:role/patchwave-start"]
+    roles = ["arn:aws:iam::*:role/patchwave-registry", "arn:aws:iam::*:role/patchwave-start"]
+    assert sorted(where["sts:AssumeRole"]) == roles
+    assert where["secretsmanager:GetSecretValue"] == ["arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-AbCdEf"]
     assert where["scheduler:GetSchedule"] == [enforcing.arn("Tick")]
     assert where["scheduler:CreateSchedule"] == [f"arn:aws:scheduler:{account}:schedule/enforcing/*"]
     assert where["iam:PassRole"] == [enforcing.arn("SchedulerRole")]
@@ -152,8 +164,8 @@ def test_where_each_action_may_be_used(enforcing):
     # The schedule, and its own part of the table.
     queried = [f"arn:aws:dynamodb:{account}:table/{table}", f"arn:aws:dynamodb:{account}:table/{table}/index/schedule"]
     assert sorted(where["dynamodb:Query"]) == queried
-    roles = ["arn:aws:iam::*:role/patchwave-inventory", "arn:aws:iam::*:role/patchwave-start"]
-    assert sorted(where["sts:AssumeRole"]) == roles
+    assert sorted(where["sts:AssumeRole"]) == ["arn:aws:iam::*:role/patchwave-inventory", *roles]
+    assert sorted(where["sqs:SendMessage"]) == sorted([enforcing.arn("Changes"), enforcing.arn("InventoryDead")])
 
 
 def test_roles_are_taken_in_the_organisation_alone(enforcing):

@@ -13,7 +13,7 @@ from stack import INFRA, ROOT, Stack, read
 
 CI = INFRA / "samples/ci"
 SCRIPTS = ["build", "test", "scan", "publish"]
-EVERY_SCRIPT = ["variables", *SCRIPTS]
+EVERY_SCRIPT = ["variables", "login", *SCRIPTS]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CANDIDATE, PLATFORM, PUBLISHED, OLD = (f"sha256:{letter * 64}" for letter in "abcd")
 
@@ -123,17 +123,50 @@ def built(bench, **settings):
     return bench, call
 
 
-def test_the_base_that_patchwave_names_is_prefixed_with_the_registry(bench):
-    _, call = built(bench, PATCHWAVE_BASE_IMAGE=f"base/al2023@{OLD}")
-    assert f"BASE_IMAGE={SETTINGS['REGISTRY']}/base/al2023@{OLD}" in call
+OTHER = "222233334444.dkr.ecr.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("host", [SETTINGS["REGISTRY"], OTHER])
+def test_the_base_is_the_one_that_patchwave_names_wherever_it_is(bench, host):
+    _, call = built(bench, PATCHWAVE_BASE_REFERENCE=f"{host}/base/al2023@{OLD}", PARENT_REGISTRY=OTHER)
+    assert f"BASE_IMAGE={host}/base/al2023@{OLD}" in call
     assert f"index:org.opencontainers.image.base.digest={OLD}" in call
     assert f"index:org.opencontainers.image.base.name={SETTINGS['BASE_IMAGE']}" in call
 
 
+@pytest.mark.parametrize("allowed", [{}, {"PARENT_REGISTRY": ""}, {"PARENT_REGISTRY": OTHER.replace("eu-west-1", "eu-west-2")}])
+def test_a_base_in_a_registry_that_the_project_does_not_name_stops_the_build(bench, allowed):
+    bench = bench(BUILT, candidate=False)
+    done, said = bench.run(CI / "build", **SETTINGS, **allowed, PATCHWAVE_BASE_REFERENCE=f"{OTHER}/base/al2023@{OLD}")
+    assert not done and OTHER in said
+    assert not bench.calls()
+
+
 def test_by_hand_the_declared_base_counts_as_it_is_now(bench):
-    _, call = built(bench, PATCHWAVE_BASE_IMAGE="none")
+    _, call = built(bench, PATCHWAVE_BASE_REFERENCE="none")
     assert f"BASE_IMAGE={SETTINGS['BASE_IMAGE']}@{PUBLISHED}" in call
     assert f"index:org.opencontainers.image.base.digest={PUBLISHED}" in call
+
+
+@pytest.mark.parametrize(("given", "hosts"), [({}, 1), ({"PARENT_REGISTRY": OTHER}, 2)])
+def test_a_build_logs_in_to_the_registries_of_its_settings(bench, given, hosts):
+    bench = bench([{"if": ["get-login-password"], "out": "token"}, {"if": ["login"], "out": ""}])
+    done, said = bench.run(CI / "login", **SETTINGS, **given)
+    assert done, said
+    regions = [call[call.index("--region") + 1] for call in bench.calls() if "--region" in call]
+    logged_in = [call[call.index("--password-stdin") + 1] for call in bench.calls() if "--password-stdin" in call]
+    assert regions == ["us-east-1", "eu-west-1"][:hosts]
+    assert logged_in == [SETTINGS["REGISTRY"], OTHER][:hosts]
+
+
+def test_a_build_may_pull_from_the_other_registry_that_it_names():
+    template = read("samples/pipeline.yaml")
+    policy = template["Resources"]["PullFromParentRegistry"]
+    assert policy["Condition"] == "HasParentRegistry"
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    host = {"Fn::Split": [".", {"Ref": "ParentRegistry"}]}
+    assert statement["Resource"]["Fn::Join"][1][1:3] == [{"Fn::Select": [3, host]}, {"Fn::Select": [0, host]}]
+    assert all(action.startswith(("ecr:Batch", "ecr:Get")) for action in statement["Action"])
 
 
 def test_what_is_written_about_a_build(bench):
@@ -418,7 +451,7 @@ def test_what_an_action_gets_fits():
 
 
 STARTED = {
-    "PATCHWAVE_BASE_IMAGE": f"base/al2023@{OLD}",
+    "PATCHWAVE_BASE_REFERENCE": f"{SETTINGS['REGISTRY']}/base/al2023@{OLD}",
     "PATCHWAVE_PARENTS": "none",
     "PATCHWAVE_BUILD_KEY": "none",
     "PATCHWAVE_REASON": "Vulnerable,Expired",
@@ -449,7 +482,7 @@ def fetched(bench, started=STARTED, source=SOURCE):
 def test_a_build_knows_what_started_it_and_of_which_commit_it_is(bench):
     done, said, environment = fetched(bench)
     assert done, said
-    for name in ("PATCHWAVE_BASE_IMAGE", "PATCHWAVE_REASON", "PATCHWAVE_NO_CACHE"):
+    for name in ("PATCHWAVE_BASE_REFERENCE", "PATCHWAVE_REASON", "PATCHWAVE_NO_CACHE"):
         assert environment[name] == STARTED[name]
     assert (environment["COMMIT"], environment["COMMIT_DATE"]) == (COMMIT, SOURCE["AuthorDate"])
 
@@ -458,10 +491,10 @@ def test_a_start_by_hand_has_the_pipelines_defaults(bench):
     defaults = {variable["Name"]: variable["DefaultValue"] for variable in pipeline()["Variables"]}
     done, said, environment = fetched(bench, defaults)
     assert done, said
-    assert environment["PATCHWAVE_BASE_IMAGE"] == "none"
+    assert environment["PATCHWAVE_BASE_REFERENCE"] == "none"
 
 
-@pytest.mark.parametrize("name", ["PATCHWAVE_BASE_IMAGE", "PATCHWAVE_NO_CACHE", "PATCHWAVE_REASON"])
+@pytest.mark.parametrize("name", ["PATCHWAVE_BASE_REFERENCE", "PATCHWAVE_NO_CACHE", "PATCHWAVE_REASON"])
 @pytest.mark.parametrize(
     "value",
     [INJECTION, "", "true false", "$(id)", "`id`", "true\nBUILDKIT_IMAGE=attacker/buildkit", f"attacker.example/x:1@{OLD}", "x" * 5_000],

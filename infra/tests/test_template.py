@@ -52,7 +52,7 @@ def test_the_cluster_role_lists_what_the_survey_lists_and_nothing_else():
         assert set(rule) == {"apiGroups", "resources", "verbs"} and rule["verbs"] == ["list"]
         allowed |= {(group, resource) for group in rule["apiGroups"] for resource in rule["resources"]}
     source = "".join(path.read_text() for path in (ROOT / "shared/aws/src/survey/kubernetes").glob("*.rs"))
-    asked = re.findall(r'"/(?:api|apis/(\w+))/v1/(\w+)"', source)
+    asked = re.findall(r'"/(?:api|apis/([\w.]+))/v1\w*/(\w+)"', source)
     assert allowed == set(asked)
     assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (role["kind"], role["metadata"]["name"])
     [subject] = binding["subjects"]

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, FindingKey, Scan};
 use crate::hierarchy::{Line, is_production};
-use crate::image::{Digest, ImageId, Platform, Tag};
+use crate::image::{Digest, ImageId, Platform, Repository, Tag};
 use crate::record::Record;
 use crate::time::Timestamp;
 use crate::unread::Unread;
+use crate::upstream::{Cached, Tracked};
 
 /// One platform's manifest of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -420,6 +421,27 @@ impl Deployments {
     }
 }
 
+/// Where a replica that is nearer to an image's build would hold the image's parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    /// With the replica's host.
+    pub repository: Repository,
+    /// The parent's current version.
+    pub digest: Digest,
+    pub held: Held,
+}
+
+/// Whether a registry holds a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Held {
+    Yes,
+    /// It lags behind the registry that it replicates.
+    No,
+    Unread(Unread),
+}
+
 /// Everything that a plan is made from, except the hierarchy, the mode and the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -458,12 +480,41 @@ pub struct Facts {
     /// Whether the deployment sends notifications to a listener.
     #[serde(default)]
     pub has_listener: bool,
+    /// What is known of the upstream tags that the images are built on, by their references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstreams: BTreeMap<ImageId, Tracked>,
+    /// What pull-through caches hold for those tags that moved a short time ago, by the caches' own
+    /// `repository:tag`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caches: BTreeMap<ImageId, Cached>,
     /// What CodePipeline answered about each pipeline, by the image that the pipeline builds.
     ///
     /// Patchwave asks only about the pipelines of images that would start. A pipeline that is
     /// missing here holds no image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pipelines: BTreeMap<ImageId, PipelineFacts>,
+    /// The replicas that are nearer to the builds of images that would start than the registry of
+    /// their parent, by the image that is built.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replicas: BTreeMap<ImageId, Replica>,
+}
+
+impl Facts {
+    /// Says which replicas do not hold the parent of a build, or could not be asked. The build gets
+    /// the registry that is further away.
+    pub fn lagging_replicas(&self) -> impl Iterator<Item = String> {
+        let lagging = self.replicas.values().filter_map(|Replica { repository, digest, held }| {
+            let digest = digest.short();
+            match held {
+                Held::Yes => None,
+                Held::No => Some(format!("the replica {repository} lags: it does not hold {digest} yet")),
+                Held::Unread(unread) => {
+                    Some(format!("the replica {repository} could not be asked for {digest}: {unread}"))
+                }
+            }
+        });
+        lagging.collect::<BTreeSet<String>>().into_iter()
+    }
 }
 
 impl Facts {

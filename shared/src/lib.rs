@@ -14,7 +14,9 @@
 //! - A second plan after apply, from unchanged facts, starts nothing.
 
 pub mod admission;
+pub mod audit;
 pub mod deployed;
+pub mod discover;
 pub mod doctor;
 pub mod facts;
 pub mod finding;
@@ -30,9 +32,11 @@ pub mod policy;
 pub mod record;
 pub mod registry;
 pub mod table;
+pub mod tags;
 pub mod time;
 pub mod trigger;
 pub mod unread;
+pub mod upstream;
 
 /// Whether a value is left out of JSON, because it is what its absence means.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

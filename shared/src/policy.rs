@@ -129,6 +129,8 @@ pub struct Policy {
     /// How long a build may hold a slot.
     pub max_build_time: Span,
     pub deadlines: Deadlines,
+    /// How long an upstream tag may stay unchanged before people should check its support.
+    pub upstream_silence: Span,
     pub rebuild: Rebuild,
     /// The vulnerabilities that do not count on this image.
     pub suppress: Vec<Suppression>,
@@ -170,6 +172,7 @@ impl Default for Policy {
             max_wait: Span::hours(2),
             max_build_time: Span::hours(2),
             deadlines: Deadlines { critical: Span::hours(24), high: Span::days(7), medium: Span::days(30) },
+            upstream_silence: Span::days(180),
             rebuild: Rebuild::default(),
             suppress: Vec::new(),
         }

@@ -202,6 +202,9 @@ pub struct Success {
     pub pushed_at: Timestamp,
     /// The parents' versions that it was built on.
     pub parents: BTreeMap<ImageId, Digest>,
+    /// What the upstream tags named when it was claimed, or what a cache still served then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstreams: BTreeMap<ImageId, Digest>,
     /// When its earliest reason became true. The reasons of its children inherit that time.
     pub since: Timestamp,
     /// Whether it was made for age alone. Then its children wait for their own maximum age.

@@ -17,6 +17,10 @@
 //! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments): what a pass reads |
 //! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
 //! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
+//! | `upstreams` | `tag#<reference>` | what an [upstream tag](crate::upstream::Tracked) named |
+//! | `upstreams` | `host#<host>` | whether an upstream registry is [left alone](crate::upstream::Host) |
+//! | `care#<repository>` | `<time>#<what>` | what a person [changed](crate::lifecycle::PolicyChange) there by the command line, with the old text; nothing rewrites it |
+//! | `keep#<repository>` | `tags` | what is remembered of its [keep tags](crate::tags::KeepMemory) |
 //! | `begun` | `survey`, or `place#<place>` | a mark: that was begun, and has not ended |
 //!
 //! The inventory writes JSON into [`STATE`]. Items about what no longer runs stay for
@@ -30,7 +34,7 @@ use std::cmp::Reverse;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::image::{Digest, ImageId};
+use crate::image::{Digest, ImageId, Registry, Repository};
 use crate::inventory::EntryKey;
 use crate::plan::Start;
 use crate::record::Record;
@@ -89,6 +93,9 @@ const IMAGE: &str = "image#";
 const PLACES: &str = "places";
 const INVENTORY: &str = "inventory";
 const BEGUN: &str = "begun";
+const UPSTREAMS: &str = "upstreams";
+const UPSTREAM_TAG: &str = "tag#";
+const UPSTREAM_HOST: &str = "host#";
 /// Longest sort key that is written as it is, in bytes: DynamoDB takes 1,024.
 const LONGEST_SORT: usize = 1_000;
 
@@ -197,6 +204,21 @@ impl Key {
         Self::new(INVENTORY, format!("audit#{now:.3}"))
     }
 
+    /// Returns the key of what a person changed in a repository. `what` is `policy` or `promotion`.
+    pub fn care(repository: &Repository, now: Timestamp, what: &str) -> Self {
+        Self::new(Self::cared(repository), format!("{now:.3}#{what}"))
+    }
+
+    /// Returns the partition with everything that people changed in a repository.
+    pub fn cared(repository: &Repository) -> String {
+        format!("care#{repository}")
+    }
+
+    /// Returns the key of what is remembered of a repository's keep tags.
+    pub fn keep_tags(repository: &Repository) -> Self {
+        Self::new(format!("keep#{repository}"), "tags")
+    }
+
     /// Returns the key of an unfinished survey's cursor.
     pub fn cursor() -> Self {
         Self::new(INVENTORY, "cursor")
@@ -206,6 +228,26 @@ impl Key {
     pub fn begun(place: Option<&str>) -> Self {
         let sort = place.map_or_else(|| "survey".to_owned(), |id| format!("place#{id}"));
         Self::new(BEGUN, fit(sort))
+    }
+
+    /// Returns the key of an upstream tag.
+    pub fn upstream_tag(tag: &ImageId) -> Self {
+        Self::new(UPSTREAMS, format!("{UPSTREAM_TAG}{tag}"))
+    }
+
+    /// Returns the key of an upstream registry.
+    pub fn upstream_host(host: &Registry) -> Self {
+        Self::new(UPSTREAMS, format!("{UPSTREAM_HOST}{host}"))
+    }
+
+    /// Returns the upstream tag whose item has this sort key.
+    pub fn tag_of(sort: &str) -> Option<ImageId> {
+        sort.strip_prefix(UPSTREAM_TAG)?.parse().ok()
+    }
+
+    /// Returns the upstream registry whose item has this sort key.
+    pub fn host_of(sort: &str) -> Option<Registry> {
+        sort.strip_prefix(UPSTREAM_HOST)?.parse().ok()
     }
 
     /// Returns the partition that holds all marks.

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod audit;
+mod discover;
 mod fleet;
 mod hierarchy;
 mod inventory;
 mod lifecycle;
 mod line;
 mod plan;
+mod tags;
 mod trigger;
 
 use proptest::test_runner::{Config, FileFailurePersistence};

@@ -128,9 +128,15 @@ pub fn survey(bytes: &[u8]) {
             used,
         });
     }
-    let read = |kind| PlaceRead { place: place(kind), at: at(2), unread: None };
+    let read = |kind| PlaceRead {
+        place: place(kind),
+        at: at(2),
+        unread: None,
+        not_inspected: std::collections::BTreeSet::new(),
+    };
     let survey = Survey { places: kinds.map(read).into(), sightings };
-    let catalog = Catalog::new(&SAMPLE, &facts(&[]));
+    let facts = facts(&[]);
+    let catalog = Catalog::new(&SAMPLE, &facts);
     let input = FoldInput {
         survey: &survey,
         began: at(2),

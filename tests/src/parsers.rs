@@ -9,6 +9,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
+use patchwave::discover::{Document, images_of_dockerfile};
 use patchwave::facts::Facts;
 use patchwave::finding::FindingKey;
 use patchwave::hierarchy::Hierarchy;
@@ -87,7 +88,7 @@ pub fn lifecycle(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (policy, listing, running) = &*LIFECYCLE;
     let answers = |policy: &LifecyclePolicy, listing: &Listing, running: &Answer| {
-        let outlook = outlook(policy, listing, Some(running), running.at);
+        let outlook = outlook(policy, listing, Some(running), 1, running.at);
         for goes in &outlook.going {
             assert!(listing.images.contains_key(&goes.digest));
             assert!(policy.rules().iter().any(|rule| rule.priority == goes.going.rule));
@@ -110,6 +111,20 @@ pub fn lifecycle(bytes: &[u8]) {
     if let Ok(running) = serde_json::from_str::<Answer>(text) {
         read_back(&running);
         answers(policy, listing, &running);
+    }
+}
+
+/// A document of a registry, as `discover` reads it.
+pub fn document(bytes: &[u8]) {
+    assert!(Document::read(bytes).names(true).len() <= 2_000);
+}
+
+/// A Dockerfile that provenance carries.
+pub fn dockerfile(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let arguments = [("build-arg:BASE".to_owned(), "debian:13".to_owned())].into();
+    for name in images_of_dockerfile(text, &arguments) {
+        assert!(name.len() < 2_000, "{} bytes of a name", name.len());
     }
 }
 

@@ -53,6 +53,12 @@ fn no_changed_name_breaks_its_parser() {
     mutations(&samples(&["tests/fuzz/seeds/name"], ""), TIMES, 5, parsers::name);
 }
 
+#[test]
+fn no_changed_document_or_dockerfile_breaks_its_reader() {
+    mutations(&samples(&["tests/fuzz/seeds/document"], "json"), TIMES, 7, parsers::document);
+    mutations(&samples(&["tests/fuzz/seeds/dockerfile"], ""), TIMES, 8, parsers::dockerfile);
+}
+
 /// Texts of up to `longest` random bytes.
 fn random(times: usize, longest: usize, seed: u64, check: impl Fn(&[u8])) {
     let mut random = Random(seed);

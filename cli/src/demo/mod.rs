@@ -31,10 +31,16 @@ pub(crate) fn run(args: &Args, options: &Demo) -> Result<Answer, BadInput> {
     for file in options.save_hierarchy.iter().chain(&options.save_facts) {
         input::check_is_new(file)?;
     }
-    let (name, yaml) = input::file_to_play(args)?;
-    let (hierarchy, as_if_enforced) = input::to_play(&name, &yaml)?;
+    let written = input::file_to_play(args)?;
+    let (hierarchy, as_if_enforced) = input::to_play(&written)?;
     if let Some(file) = &options.save_hierarchy {
-        input::save(file, &yaml)?;
+        if !written.parts.is_empty() {
+            let name = &written.name;
+            return Err(BadInput::new(format!(
+                "{name} has parts, which are not saved; copy the files instead"
+            )));
+        }
+        input::save(file, &written.yaml)?;
     }
     let story = play(hierarchy, as_if_enforced, options)?;
     let clean = story.is_clean();

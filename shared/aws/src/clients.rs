@@ -3,6 +3,10 @@
 use std::thread::Builder;
 use std::time::Duration;
 
+#[cfg(feature = "discover")]
+use aws_config::profile::ProfileFileCredentialsProvider;
+#[cfg(feature = "discover")]
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
@@ -10,6 +14,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::ConfigBag;
 use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -48,6 +53,7 @@ pub(crate) fn retries() -> RetryConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     config: SdkConfig,
+    of_others: SharedHttpClient,
     own_s3: bool,
 }
 
@@ -55,7 +61,7 @@ impl Clients {
     /// Reads the SDK's settings. It opens no connection and fetches no credentials yet.
     pub(crate) async fn load(own_s3: bool) -> Self {
         let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+            .tls_provider(tls::Provider::Rustls(crypto()))
             .build_https();
         let http = OnDemand::new(http);
         let timeouts = TimeoutConfig::builder()
@@ -70,26 +76,61 @@ impl Clients {
             .no_credentials()
             .load()
             .await;
-        Self { config: with_default_credentials(&config), own_s3 }
+        Self { config: with_default_credentials(&config), of_others: of_others(), own_s3 }
+    }
+
+    /// Reads the SDK's settings for a person, who may name a profile.
+    #[cfg(feature = "discover")]
+    pub(crate) async fn of_profile(profile: Option<&str>) -> Self {
+        let Self { config, own_s3, of_others } = Self::load(false).await;
+        let Some(name) = profile else { return Self { config, own_s3, of_others } };
+        let of_profile = aws_config::defaults(BehaviorVersion::v2026_01_12()).profile_name(name);
+        let of_profile = match config.http_client() {
+            Some(http) => of_profile.http_client(http),
+            None => of_profile,
+        };
+        let of_profile = of_profile.no_credentials().load().await;
+        let settings = ProviderConfig::default().with_region(of_profile.region().cloned());
+        let settings = match config.http_client() {
+            Some(http) => settings.with_http_client(http),
+            None => settings,
+        };
+        // A profile that a person names comes before credentials of the environment.
+        let credentials =
+            ProfileFileCredentialsProvider::builder().profile_name(name).configure(&settings).build();
+        let config = config.to_builder().region(of_profile.region().cloned());
+        let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        Self { config, own_s3, of_others }
+    }
+
+    /// Returns the Region of the SDK's settings.
+    #[cfg(feature = "discover")]
+    pub(crate) fn region(&self) -> Option<String> {
+        self.config.region().map(ToString::to_string)
+    }
+
+    #[cfg(feature = "discover")]
+    pub(crate) fn codebuild(&self) -> aws_sdk_codebuild::Client {
+        aws_sdk_codebuild::Client::new(&self.config)
     }
 
     #[cfg(test)]
     pub(crate) fn of(config: SdkConfig) -> Self {
-        Self { config, own_s3: false }
+        Self { config, of_others: of_others(), own_s3: false }
     }
 
     /// Returns the clients of another region, and of another account if the caller passes its
     /// credentials. They try each call once, because the survey retries at its own pace, and read
     /// no answer that is larger than [`LARGEST_ANSWER`].
     pub(crate) fn in_region(&self, region: &str, credentials: Option<SharedCredentialsProvider>) -> Self {
-        let Self { config, own_s3 } = self.elsewhere(region, credentials);
+        let Self { config, own_s3, .. } = self.elsewhere(region, credentials);
         let http = config.http_client().map(|http| Bounded { http, most: LARGEST_ANSWER });
         let config = config.to_builder().retry_config(RetryConfig::disabled());
         let config = match http {
             Some(http) => config.http_client(http),
             None => config,
         };
-        Self { config: config.build(), own_s3 }
+        Self { config: config.build(), of_others: self.of_others(), own_s3 }
     }
 
     /// Returns the clients of another region, and of another account if the caller passes its
@@ -100,7 +141,7 @@ impl Clients {
             Some(credentials) => config.credentials_provider(credentials),
             None => config,
         };
-        Self { config: config.build(), own_s3: self.own_s3 }
+        Self { config: config.build(), of_others: self.of_others(), own_s3: self.own_s3 }
     }
 
     /// Assumes a role of another account for the time of an invocation. `session` is the session's
@@ -151,8 +192,23 @@ impl Clients {
         aws_sdk_scheduler::Client::new(&self.config)
     }
 
+    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
     pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {
         aws_sdk_ecs::Client::new(&self.config)
+    }
+
+    /// Returns a client of a Region's secrets.
+    pub(crate) fn secrets(&self, region: &str) -> aws_sdk_secretsmanager::Client {
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
+        aws_sdk_secretsmanager::Client::from_conf(config.region(Region::new(region.to_owned())).build())
+    }
+
+    /// Returns the HTTP client for registries of others.
+    pub(crate) fn of_others(&self) -> SharedHttpClient {
+        self.of_others.clone()
     }
 
     pub(crate) fn eks(&self) -> aws_sdk_eks::Client {
@@ -171,6 +227,10 @@ impl Clients {
         aws_sdk_batch::Client::new(&self.config)
     }
 
+    pub(crate) fn organizations(&self) -> aws_sdk_organizations::Client {
+        aws_sdk_organizations::Client::new(&self.config)
+    }
+
     /// Returns the credentials that all clients sign with.
     pub(crate) fn credentials(&self) -> Option<SharedCredentialsProvider> {
         self.config.credentials_provider()
@@ -180,6 +240,33 @@ impl Clients {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(self.own_s3);
         aws_sdk_s3::Client::from_conf(config.build())
     }
+}
+
+/// Makes the HTTP client for registries of others. It reads the usual variables: those that name a
+/// proxy (`HTTPS_PROXY`, `NO_PROXY`), and the one that names the authorities (`SSL_CERT_FILE`).
+fn of_others() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, _| {
+        let mut connector = aws_smithy_http_client::Connector::builder();
+        if let Some(settings) = settings {
+            connector = connector.connector_settings(settings.clone());
+        }
+        let connector = connector.proxy_config(ProxyConfig::from_env());
+        connector.tls_provider(tls::Provider::Rustls(crypto())).build()
+    })
+}
+
+/// Returns the module that encrypts.
+#[cfg(not(feature = "fips"))]
+fn crypto() -> CryptoMode {
+    CryptoMode::Ring
+}
+
+/// Returns the validated module that encrypts, and makes it that of connections to clusters too.
+#[cfg(feature = "fips")]
+fn crypto() -> CryptoMode {
+    // An error says that it was installed already.
+    let _ = rustls::crypto::default_fips_provider().install_default();
+    CryptoMode::AwsLcFips
 }
 
 /// The HTTP client that connects for all service clients, without its validation. The SDK validates

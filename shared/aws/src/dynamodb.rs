@@ -2,6 +2,7 @@
 
 mod inventory;
 mod transactions;
+mod upstreams;
 
 use std::collections::BTreeSet;
 

@@ -61,6 +61,8 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
         | "TransactionInProgressException"
         | "TransactionConflict"
         | "TransactionConflictException"
+        // DynamoDB: another Region is writing the item.
+        | "ReplicatedWriteConflictException"
         | "SlowDown" => FaultKind::Throttled,
         "UnrecognizedClientException"
         | "ExpiredToken"

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use patchwave::hierarchy::{Hierarchy, PartTexts, part_files};
+use patchwave::hierarchy::{Hierarchy, PartTexts, part_files, read_parts};
 use patchwave::time::Timestamp;
 use patchwave_converge::Fault;
 
@@ -34,8 +34,9 @@ struct Cached {
     /// Of the file as it is now.
     etag: String,
     hierarchy: Arc<Hierarchy>,
-    /// Which edition the hierarchy is, if it is not the file as it is now.
-    kept: Option<Kept>,
+    /// Which editions of the file and its parts are in force, where these are not the files as they
+    /// are now.
+    kept: Vec<Kept>,
     /// Whether it is of more than one file.
     has_parts: bool,
 }
@@ -50,9 +51,19 @@ impl HierarchySource {
         Self { keeps: true, ..self }
     }
 
-    /// Returns which edition was loaded last, if it was not the file as it is now.
-    pub(crate) fn kept(&self) -> Option<Kept> {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.kept.clone()
+    /// Says what of the hierarchy that was loaded last is not the files as they are now, and what
+    /// to do.
+    pub(crate) fn problems(&self, now: Timestamp) -> Vec<String> {
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Cached { hierarchy, kept, .. }) = cached.as_ref() else { return Vec::new() };
+        let unread = hierarchy.unread_parts().iter().map(|part| {
+            format!(
+                "the part {} of {} cannot be used, and has no good edition of the last seven days; \
+                 its images are unknown; correct it: {}",
+                part.file, part.owner, part.because
+            )
+        });
+        kept.iter().map(|kept| kept.message(now)).chain(unread).collect()
     }
 
     /// Reads the hierarchy as it is `now`. `s3` makes the client, if one is needed.
@@ -62,17 +73,13 @@ impl HierarchySource {
         now: Timestamp,
     ) -> Result<Arc<Hierarchy>, Fault> {
         match &self.source {
-            Source::Text { name, yaml } => parse(name, yaml, &PartTexts::new())
+            Source::Text { name, yaml, parts } => parse(name, yaml, parts)
                 .map_err(|problem| invalid(format!("read the hierarchy {name}"), problem)),
             Source::File(path) => {
                 let operation = format!("read the hierarchy {}", path.display());
                 let yaml = file(path).map_err(|problem| wrong(&operation, &problem))?;
                 let folder = path.parent().unwrap_or(Path::new(""));
-                let part = |part: String| {
-                    let text = file(&folder.join(&part));
-                    (part, text)
-                };
-                let parts = part_files(&yaml).into_iter().map(part).collect();
+                let parts = read_parts(&yaml, |part| file(&folder.join(part)));
                 parse(&path.display().to_string(), &yaml, &parts)
                     .map_err(|problem| invalid(operation, problem))
             }
@@ -90,7 +97,7 @@ impl HierarchySource {
         let name = format!("s3://{bucket}/{key}");
         let operation = format!("read the hierarchy {name}");
         let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let in_force = |cached: &Cached| cached.kept.as_ref().is_none_or(|kept| kept.is_in_force(now));
+        let in_force = |cached: &Cached| cached.kept.iter().all(|kept| kept.is_in_force(now));
         let cached = cached.filter(in_force);
         // The etag of the main file says nothing of its parts.
         let known = cached.as_ref().filter(|cached| !cached.has_parts).map(|cached| cached.etag.clone());
@@ -115,10 +122,11 @@ impl HierarchySource {
             Some(fault) => Err(fault),
         };
         let (hierarchy, kept) = match read {
-            Ok(hierarchy) => (hierarchy, None),
+            Ok(hierarchy) => (hierarchy, Vec::new()),
             Err(fault) if self.keeps => {
-                let good = kept(&s3, (bucket, key), (&yaml, &parts), &fault.message, now).await;
-                good.map(|(hierarchy, kept)| (hierarchy, Some(kept))).ok_or(fault)?
+                in_force_instead(&s3, (bucket, key), (&yaml, &parts), &fault.message, now)
+                    .await
+                    .ok_or(fault)?
             }
             Err(fault) => return Err(fault),
         };
@@ -157,28 +165,60 @@ async fn parts(s3: &Client, (bucket, key): (&str, &str), yaml: &str) -> PartText
     parts
 }
 
-/// Reads the last good edition of the part that is wrong, or else of the main file. A team's file
-/// does not take the others' out of force.
-async fn kept(
+/// Finds what is in force while a file cannot be used: the last good editions of the parts that are
+/// wrong, or the hierarchy without them; else the last good edition of the main file. One team's
+/// file does not take the others' out of force.
+async fn in_force_instead(
     s3: &Client,
-    (bucket, key): (&str, &str),
+    at: (&str, &str),
     (yaml, texts): (&str, &PartTexts),
     problem: &str,
     now: Timestamp,
-) -> Option<(Arc<Hierarchy>, Kept)> {
+) -> Option<(Arc<Hierarchy>, Vec<Kept>)> {
+    if let Ok(in_force) = with_kept_parts(s3, at, yaml, texts, now).await {
+        return Some(in_force);
+    }
+    let with_its_parts = async |edition: String| {
+        let texts = parts(s3, at, &edition).await;
+        with_kept_parts(s3, at, &edition, &texts, now).await
+    };
+    let ((hierarchy, mut kept), main) = editions::last_good(s3, at, problem, now, with_its_parts).await?;
+    kept.insert(0, main);
+    Some((hierarchy, kept))
+}
+
+/// Reads a main file with the last good edition of each part that is wrong, and without the parts
+/// that have none.
+async fn with_kept_parts(
+    s3: &Client,
+    (bucket, key): (&str, &str),
+    yaml: &str,
+    texts: &PartTexts,
+    now: Timestamp,
+) -> Result<(Arc<Hierarchy>, Vec<Kept>), String> {
     let name = format!("s3://{bucket}/{key}");
-    for part in texts.keys().filter(|part| problem.contains(part.as_str())) {
-        let with = |text: String| {
-            let mut parts = texts.clone();
-            parts.insert(part.clone(), Ok(text));
-            parse(&name, yaml, &parts)
+    let without_bad = |texts: &PartTexts| {
+        Hierarchy::parse_without_bad_parts(&name, yaml, texts).map_err(|errors| errors.to_string())
+    };
+    let mut hierarchy = without_bad(texts)?;
+    let (mut texts, mut kept) = (texts.clone(), Vec::new());
+    for part in hierarchy.unread_parts().to_vec() {
+        let is_good = async |text: String| {
+            let mut with = texts.clone();
+            with.insert(part.file.clone(), Ok(text.clone()));
+            let hierarchy = without_bad(&with)?;
+            let is_bad = hierarchy.unread_parts().iter().any(|unread| unread.file == part.file);
+            if is_bad { Err(part.because.clone()) } else { Ok((text, hierarchy)) }
         };
-        let good = editions::last_good(s3, (bucket, &beside(key, part)), problem, now, with).await;
-        if good.is_some() {
-            return good;
+        let at = (bucket, beside(key, &part.file));
+        let good = editions::last_good(s3, (at.0, &at.1), &part.because, now, is_good).await;
+        if let Some(((text, with), edition)) = good {
+            texts.insert(part.file, Ok(text));
+            kept.push(edition);
+            hierarchy = with;
         }
     }
-    editions::last_good(s3, (bucket, key), problem, now, |text| parse(&name, &text, texts)).await
+    Ok((Arc::new(hierarchy), kept))
 }
 
 fn file(path: &Path) -> Result<String, String> {
@@ -254,7 +294,7 @@ mod tests {
         for _ in 0..2 {
             let hierarchy = source.load(|| Client::new(&config), now()).await.unwrap();
             assert_eq!(hierarchy.len(), 1);
-            let message = source.kept().unwrap().message(now());
+            let [message] = &source.problems(now())[..] else { panic!("one problem") };
             for part in
                 ["edition of 2025-06-01", "replaced 24 hours ago", "until 2026-01-16T12:00:00Z", "registy"]
             {
@@ -277,7 +317,78 @@ mod tests {
         let good = bucket(&[("2026-01-10T11:30:00.000Z", true)]);
         let read = object().keeping();
         read.load(|| Client::new(&good), now()).await.unwrap();
-        assert_eq!((source.kept().is_some(), read.kept()), (true, None));
+        assert_eq!((source.problems(now()).len(), read.problems(now()).len()), (1, 0));
+    }
+
+    const WITH_PARTS: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, \
+        owners: {a: , b: }, parts: {a: {file: a.yaml, repositories: ['a/*']}, b: {file: b.yaml, repositories: ['b/*']}}, \
+        images: [{id: os, tier: base, repository: base/os, tags: ['1'], from: scratch}]}";
+
+    /// A main file and two parts: which of each file's two editions, the older and the newer, are
+    /// good.
+    fn bucket_with_parts(good: [(&'static str, [bool; 2]); 3]) -> aws_config::SdkConfig {
+        fake::raw(move |request| {
+            let query = request.uri().to_string();
+            let (file, editions) = good.into_iter().find(|(file, _)| query.contains(file)).unwrap();
+            if query.contains("versions") {
+                let versions = ["2026-01-09T12:00:00.000Z", "2026-01-08T12:00:00.000Z"].iter().enumerate();
+                let listed = versions.map(|(n, at)| {
+                    format!(
+                        "<Version><Key>t/{file}</Key><VersionId>v{n}</VersionId>\
+                         <LastModified>{at}</LastModified></Version>"
+                    )
+                });
+                let listed =
+                    format!("<ListVersionsResult>{}</ListVersionsResult>", listed.collect::<String>());
+                return http::Response::builder().body(listed).unwrap();
+            }
+            let is_good = editions[usize::from(!query.contains("versionId=v1"))];
+            let team = file.split('.').next().unwrap_or_default();
+            let text = match (is_good, file) {
+                (false, _) => "{version: 1, imags: []}".to_owned(),
+                (true, "h.yaml") => WITH_PARTS.to_owned(),
+                (true, _) => format!(
+                    "{{version: 1, images: [{{tier: application, repository: {team}/x, tags: ['1'], from: os}}]}}"
+                ),
+            };
+            http::Response::builder().header("etag", "\"0\"").body(text).unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_team_without_a_good_edition_stops_no_other_team() {
+        let ids = |hierarchy: &Hierarchy| hierarchy.images().map(|i| i.id.to_string()).collect::<Vec<_>>();
+        for (good, images, problems) in [
+            // A part with a good edition keeps it; one without is left out; so it is if the main
+            // file is wrong.
+            (
+                [("h.yaml", [true, true]), ("a.yaml", [true, false]), ("b.yaml", [false, false])],
+                &["os", "a/x"][..],
+                &["t/a.yaml cannot be used", "the part b.yaml of b"][..],
+            ),
+            (
+                [("h.yaml", [true, false]), ("a.yaml", [true, true]), ("b.yaml", [false, false])],
+                &["os", "a/x"][..],
+                &["t/h.yaml cannot be used", "the part b.yaml of b"][..],
+            ),
+            (
+                [("h.yaml", [true, true]), ("a.yaml", [true, false]), ("b.yaml", [true, false])],
+                &["os", "a/x", "b/x"][..],
+                &["t/a.yaml cannot be used", "t/b.yaml cannot be used"][..],
+            ),
+        ] {
+            let config = bucket_with_parts(good);
+            let source =
+                HierarchySource::new(Source::Object { bucket: "conf".into(), key: "t/h.yaml".into() });
+            let source = source.keeping();
+            let hierarchy = source.load(|| Client::new(&config), now()).await.unwrap();
+            assert_eq!(ids(&hierarchy), images);
+            let said = source.problems(now());
+            assert_eq!(said.len(), problems.len(), "{said:?}");
+            for (said, problem) in said.iter().zip(problems) {
+                assert!(said.contains(problem), "{said}");
+            }
+        }
     }
 
     fn object() -> HierarchySource {

@@ -31,6 +31,11 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
+    /// Returns the clients of the services.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// Reads the settings of a function. While the hierarchy file cannot be used, its last good
     /// edition stays in force.
     pub(crate) async fn read() -> Result<Self, InvalidSettings> {
@@ -38,9 +43,9 @@ impl Installation {
         Ok(Self { hierarchy: installation.hierarchy.keeping(), ..installation })
     }
 
-    /// Says which edition of the hierarchy the last world had, if it was not the file as it is now.
-    pub(crate) fn kept(&self, now: Timestamp) -> Option<String> {
-        self.hierarchy.kept().map(|kept| kept.message(now))
+    /// Says what of the last world's hierarchy was not the files as they are now.
+    pub(crate) fn hierarchy_problems(&self, now: Timestamp) -> Vec<String> {
+        self.hierarchy.problems(now)
     }
 
     /// Reads the settings; `hierarchy`, if a person names one, takes the place of the
@@ -78,20 +83,11 @@ impl Installation {
         self.settings.mode
     }
 
-    pub(crate) fn clients(&self) -> &Clients {
-        &self.clients
-    }
-
-    /// Returns the scheduler of extra sweeps, beside the daily one.
-    pub(crate) fn sweeps(&self) -> Option<&Scheduler> {
-        self.sweeps.as_ref()
-    }
-
     /// Returns the world, with the current hierarchy.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3(), WallClock.now()).await?;
-        let ticks = self.ticks.clone();
-        let world = AwsWorld::new(&self.clients, &hierarchy, &self.settings, ticks, &self.cache);
+        let schedules = (self.ticks.clone(), self.sweeps.clone());
+        let world = AwsWorld::new(&self.clients, &hierarchy, &self.settings, schedules, &self.cache);
         Ok((world, hierarchy))
     }
 }

@@ -11,7 +11,7 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave::time::Timestamp;
 use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
 use patchwave_converge::{
-    Budget, Failure, FailureKind, Fault, FaultKind, PassSettings, Report, World, converge,
+    Budget, Failure, FailureKind, Fault, FaultKind, PassSettings, Report, Swept, World, converge, sweep,
 };
 use serde_json::{Value, json};
 use tracing::{Instrument, error, info};
@@ -136,11 +136,12 @@ impl Function {
         if payload.get("Records").is_some() {
             let batch: SqsEvent = serde_json::from_value(payload).map_err(Failed::Batch)?;
             let batch = Batch::read(batch.records, self.role.schedule);
-            let passed = self.pass(batch.triggers(), owner, deadline).await.and_then(|report| whole(&report));
+            let passed = self.pass(batch.triggers(), batch.continues, owner, deadline).await;
+            let passed = passed.and_then(|report| whole(&report));
             return serde_json::to_value(batch.response(passed)).map_err(Failed::Report);
         }
         match trigger::parse(&payload, self.role.schedule)? {
-            Event::Trigger(trigger) => answer_of(&self.pass(vec![trigger], owner, deadline).await?),
+            Event::Trigger(trigger) => answer_of(&self.pass(vec![trigger], 0, owner, deadline).await?),
             Event::Ignored { because } => {
                 info!(target: "patchwave", because, "ignored");
                 ignored(&because).map_err(Failed::Report)
@@ -148,10 +149,12 @@ impl Function {
         }
     }
 
-    /// Makes one pass about all `triggers` together.
+    /// Makes one pass about all `triggers` together. `continues`: the number of the message that
+    /// continues an earlier pass with it; 0 if none does.
     async fn pass(
         &self,
         triggers: Vec<Trigger>,
+        continues: u32,
         owner: String,
         deadline: Option<Timestamp>,
     ) -> Result<Report, Failed> {
@@ -160,6 +163,7 @@ impl Function {
         }
         let installation = self.installation.as_ref().map_err(Clone::clone)?;
         let (world, hierarchy) = installation.world().await?;
+        let world = world.after(continues);
         let settings = PassSettings {
             mode: installation.mode(),
             owner,
@@ -168,17 +172,15 @@ impl Function {
                 ..Budget::default()
             },
         };
-        let invocation = Invocation {
-            installation,
-            world: &world,
-            hierarchy: &hierarchy,
-            triggers: &triggers,
-            settings: &settings,
-            deadline,
-        };
+        let invocation =
+            Invocation { world: &world, hierarchy: &hierarchy, triggers: &triggers, settings: &settings };
         let mut report = (self.role.pass)(invocation).await?;
-        let kept = installation.kept(world.now());
-        report.errors.extend(kept.map(|message| Failure { kind: FailureKind::Read, image: None, message }));
+        let problems = installation.hierarchy_problems(world.now()).into_iter();
+        report.errors.extend(problems.map(|message| Failure {
+            kind: FailureKind::Read,
+            image: None,
+            message,
+        }));
         telemetry::report(&report, world.now());
         Ok(report)
     }
@@ -187,12 +189,10 @@ impl Function {
 /// A pass that is about to be made.
 #[derive(Clone, Copy)]
 struct Invocation<'a> {
-    installation: &'a Installation,
     world: &'a AwsWorld,
     hierarchy: &'a Hierarchy,
     triggers: &'a [Trigger],
     settings: &'a PassSettings,
-    deadline: Option<Timestamp>,
 }
 
 impl Invocation<'_> {
@@ -200,28 +200,14 @@ impl Invocation<'_> {
         Box::pin(converge(self.world, self.hierarchy, self.triggers, self.settings)).await
     }
 
-    /// Sweeps if a trigger asks for it. If the survey fails, the pass is still made: after an error
-    /// of the survey, and before a survey that ended the function the last time.
+    /// Sweeps if a trigger asks for it.
     async fn sweep(self) -> Result<Report, Fault> {
         if !self.triggers.contains(&Trigger::Sweep) {
             return self.make().await;
         }
-        let begun = inventory::unended(self.world).await;
-        let is_survey = |begun: &crate::survey::Begun| begun.place.is_none();
-        let ended_badly = begun.as_ref().is_ok_and(|begun| begun.iter().any(is_survey));
-        let passed = if ended_badly { Some(self.make().await?) } else { None };
-        let swept = match begun {
-            Ok(begun) => {
-                let Self { installation, world, hierarchy, deadline, .. } = self;
-                Box::pin(inventory::sweep(installation, world, hierarchy, deadline, &begun)).await
-            }
-            Err(fault) => Err(fault),
-        };
-        let mut report = match passed {
-            Some(report) => report,
-            None => self.make().await?,
-        };
-        Box::pin(inventory::finish(self.world, self.hierarchy, swept, &mut report)).await;
+        let swept = sweep(self.world, self.hierarchy, self.triggers, self.settings);
+        let Swept { report, seen } = Box::pin(swept).await?;
+        seen.iter().for_each(inventory::log);
         Ok(report)
     }
 }

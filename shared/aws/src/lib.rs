@@ -5,9 +5,12 @@
 //! [`Fault`](patchwave_converge::Fault) that says what was tried and why it failed. A partly read
 //! answer never counts as an answer.
 
+pub mod care;
 mod clients;
 mod codepipeline;
 mod credentials;
+#[cfg(feature = "discover")]
+pub mod discover;
 mod doctor;
 mod dynamodb;
 mod ecr;
@@ -19,14 +22,19 @@ mod installation;
 mod inventory;
 pub mod lambda;
 mod manifest;
+mod organizations;
 mod registries;
 mod scheduler;
 pub mod settings;
+mod sqs;
 pub mod survey;
 mod telemetry;
 mod time;
+mod upstream;
 mod world;
 
+#[cfg(test)]
+mod answers;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::ecr::{Cache, Ecr, ScanRead};
 use crate::fake;
 use crate::lambda::read_batch;
 use crate::manifest;
+use crate::upstream::{Challenge, described};
 
 fn findings() -> Vec<Vec<u8>> {
     let enhanced = json!({
@@ -74,6 +75,32 @@ fn manifests() {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         if let Err(invalid) = manifest::parse(text) {
             assert!(invalid.to_string().len() < 2 * bytes.len() + 1_000);
+        }
+    });
+}
+
+/// Manifests and challenges of registries of others.
+#[test]
+fn upstream() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/manifest");
+    let samples = ["index.json", "manifest.json"].map(|name| std::fs::read(folder.join(name)).unwrap());
+    let (digest, read) = (fake::digest(1).parse().unwrap(), Cell::new(0));
+    mutations(&samples, 20_000, 4, |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        match described::read(text, &digest) {
+            Ok(described) => {
+                read.set(read.get() + 1);
+                assert!(described.platforms.keys().all(|platform| !platform.is_marked_as_attestation()));
+            }
+            Err(problem) => assert!(problem.len() < 2 * bytes.len() + 1_000),
+        }
+    });
+    assert!(read.get() > 2, "some are still manifests");
+    let challenge = br#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="x", Basic realm="a\"b""#;
+    mutations(&[challenge.to_vec()], 20_000, 5, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Some(Challenge::Bearer { realm, .. }) = Challenge::read(std::iter::once(&*text)) {
+            assert!(realm.len() <= text.len());
         }
     });
 }

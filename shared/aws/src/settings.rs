@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use patchwave::hierarchy::PartTexts;
 use patchwave::policy::Mode;
 
 use crate::codepipeline::Starter;
@@ -38,6 +39,12 @@ pub const TICK: Variable = Variable {
     meaning: "the group/name of the schedule that ticks; without it Patchwave schedules no rechecks",
 };
 
+/// Where ticks are sent to.
+pub const QUEUE: Variable = Variable {
+    name: "PATCHWAVE_QUEUE",
+    meaning: "the URL of the queue that ticks are sent to; without it a pass that ends early continues at the next minute",
+};
+
 /// Which schedule starts the sweeps.
 pub const SWEEP: Variable = Variable {
     name: "PATCHWAVE_SWEEP",
@@ -58,8 +65,8 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
 };
 
 /// All variables that Patchwave defines.
-pub const VARIABLES: [Variable; 8] =
-    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, SWEEP, STARTERS, KUBE_ENDPOINT_OVERRIDE];
+pub const VARIABLES: [Variable; 9] =
+    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, QUEUE, SWEEP, STARTERS, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +77,8 @@ pub enum Source {
         name: String,
         /// Its content.
         yaml: String,
+        /// The files beside it that it names.
+        parts: PartTexts,
     },
     /// On disk, such as in the function's package.
     File(PathBuf),
@@ -88,6 +97,7 @@ pub(crate) struct Settings {
     pub(crate) mode: Mode,
     pub(crate) event_bus: Option<String>,
     pub(crate) tick: Option<Schedule>,
+    pub(crate) queue: Option<String>,
     pub(crate) sweep: Option<Schedule>,
     pub(crate) starters: Vec<Starter>,
     /// Whether S3 is not AWS's own, so that buckets have no host names.
@@ -144,6 +154,7 @@ impl Settings {
             },
             event_bus: read(EVENT_BUS.name).filter(|name| !name.is_empty()),
             tick: schedule(TICK, &read(TICK.name).unwrap_or_default())?,
+            queue: read(QUEUE.name).filter(|url| !url.is_empty()),
             sweep: schedule(SWEEP, &read(SWEEP.name).unwrap_or_default())?,
             starters: starters(&read(STARTERS.name).unwrap_or_default())?,
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
@@ -226,7 +237,7 @@ mod tests {
                 .unwrap();
         assert_eq!(read.mode, Mode::Observe);
         assert_eq!(read.hierarchy, Source::Object { bucket: "conf".into(), key: "patchwave/h.yaml".into() });
-        let given = Source::Text { name: "given.yaml".into(), yaml: String::new() };
+        let given = Source::Text { name: "given.yaml".into(), yaml: String::new(), parts: PartTexts::new() };
         let table = |name: &str| (name == TABLE.name).then(|| "t".to_owned());
         assert_eq!(Settings::from(Some(given.clone()), table).unwrap().hierarchy, given);
         assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());

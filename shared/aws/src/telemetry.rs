@@ -55,7 +55,7 @@ pub(crate) fn figures(line: &Value) {
 
 /// Logs what a pass did and did not do, and counts what failed.
 pub(crate) fn report(report: &Report, now: Timestamp) {
-    errors(report, now).iter().for_each(figures);
+    errors(report, now).iter().chain(&unobserved(report, now)).for_each(figures);
     for started in &report.started {
         let reasons: Vec<&str> = started.reasons.iter().map(Reason::code).collect();
         info!(
@@ -110,6 +110,12 @@ fn errors(report: &Report, now: Timestamp) -> Vec<Value> {
     all.into_iter().chain(each).map(line).collect()
 }
 
+/// Returns the metric `Unobserved`, if the pass ended before it observed everything.
+fn unobserved(report: &Report, now: Timestamp) -> Option<Value> {
+    let count = report.unobserved;
+    (count > 0).then(|| metric_line(now, None, &[("Unobserved", json!(count), "Count")]))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -153,6 +159,15 @@ mod tests {
             ]
         );
         assert_eq!(errors_of(Report::default()), [], "an installation without failures pays for no metric");
+    }
+
+    #[test]
+    fn what_a_pass_did_not_observe_is_a_metric() {
+        let of = |unobserved| {
+            let line = super::unobserved(&Report { unobserved, ..Report::default() }, Timestamp::UNIX_EPOCH);
+            line.map(|line| line["Unobserved"].clone())
+        };
+        assert_eq!((of(0), of(37)), (None, Some(json!(37))));
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "tests write reports in place")]

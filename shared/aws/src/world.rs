@@ -5,19 +5,21 @@ mod without_ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::stream::{self, StreamExt};
 use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Repository};
-use patchwave::inventory::{Covered, Scanning, SeenInUse, Windows};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave::upstream::{Cached, Described};
 use patchwave_converge::{
-    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Asked, CachedTag, Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
+    Upstreams as KeptUpstreams, World,
 };
 
 use crate::clients::Clients;
@@ -28,16 +30,28 @@ use crate::eventbridge::Bus;
 use crate::registries::{Connected, Registries};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
+use crate::sqs::Continuation;
+use crate::upstream::Upstreams;
 pub(crate) use without_ledger::WithoutLedger;
+
+/// Executions that are asked about at once. CodePipeline names no rate for these calls, and the SDK
+/// backs off where it throttles.
+const EXECUTIONS_AT_ONCE: usize = 16;
+/// Records that are written at once.
+const WRITES_AT_ONCE: usize = 16;
 
 /// The registries and their scanners, the pipelines, the ledger and the clock.
 #[derive(Debug, Clone)]
 pub struct AwsWorld {
+    clients: Clients,
     registries: Registries,
     pipelines: Pipelines,
     ledger: Ledger,
     bus: Option<Bus>,
     ticks: Option<Scheduler>,
+    upstreams: Upstreams,
+    sweeps: Option<Scheduler>,
+    continuation: Option<Continuation>,
 }
 
 impl AwsWorld {
@@ -45,16 +59,21 @@ impl AwsWorld {
         clients: &Clients,
         hierarchy: &Hierarchy,
         settings: &Settings,
-        ticks: Option<Scheduler>,
+        (ticks, sweeps): (Option<Scheduler>, Option<Scheduler>),
         cache: &Cache,
     ) -> Self {
+        let queue = settings.queue.clone();
         let bus = settings.event_bus.clone().map(|name| Bus::new(clients.eventbridge(), name));
         Self {
             bus,
             ticks,
+            sweeps,
+            continuation: queue.map(|queue| Continuation::new(clients.sqs(), queue)),
+            clients: clients.clone(),
             registries: Registries::new(clients, hierarchy, cache),
             pipelines: Pipelines::new(clients.clone(), settings.starters.clone()),
             ledger: Ledger::new(clients.dynamodb(), settings.table.clone()),
+            upstreams: Upstreams::new(clients.of_others(), clients, hierarchy.upstreams()),
         }
     }
 
@@ -62,39 +81,25 @@ impl AwsWorld {
         &self.ledger
     }
 
-    /// Keeps the scans of the home registry that a survey just read for the pass that follows it.
-    pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
-        let of_home = scans.into_iter().filter(|((repository, _), _)| repository.split().0.is_none());
-        self.registries.home().images.keep_scans(of_home);
+    /// Returns the world of an invocation that this message of a chain caused; 0 if another cause
+    /// did.
+    pub(crate) fn after(self, number: u32) -> Self {
+        let continuation = self.continuation.map(|continuation| continuation.after(number));
+        Self { continuation, ..self }
     }
 
-    /// Returns how the home registry scans.
-    pub async fn scanning(&self) -> Result<Scanning, Fault> {
-        self.registries.home().images.scanning().await
+    pub(crate) fn registries(&self) -> &Registries {
+        &self.registries
     }
 
-    /// Returns how long the enhanced scanner scans an image.
-    pub async fn windows(&self) -> Result<Windows, Fault> {
-        self.registries.home().scanner.windows().await
+    /// Returns the clients of every service.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
     }
 
-    /// Returns the enhanced scanner's coverage of all images of these repositories.
-    pub async fn covered(&self, repositories: &BTreeSet<Repository>) -> Result<Vec<Covered>, Fault> {
-        let mut covered = Vec::new();
-        for (registry, repositories) in self.registries.group(repositories.clone(), |named| named).await {
-            covered.extend(registry?.scanner.covered(&repositories.into_iter().collect()).await?);
-        }
-        Ok(covered)
-    }
-
-    /// Returns in which clusters the enhanced scanner saw these images. Of clusters that cannot be
-    /// read, nothing else is known.
-    pub async fn seen_in_use(
-        &self,
-        images: &BTreeSet<ManifestAt>,
-    ) -> BTreeMap<ManifestAt, Result<Vec<SeenInUse>, Fault>> {
-        let ask = async |of: &Connected, images: &BTreeSet<ManifestAt>| of.scanner.seen_in_use(images).await;
-        self.registries.ask(images, repository_of, ask).await
+    /// Returns the scheduler of extra sweeps, beside the daily one.
+    pub(crate) fn sweeps(&self) -> Option<&Scheduler> {
+        self.sweeps.as_ref()
     }
 }
 
@@ -141,7 +146,7 @@ impl AwsWorld {
     }
 }
 
-fn repository_of((repository, _): &ManifestAt) -> &Repository {
+pub(crate) fn repository_of((repository, _): &ManifestAt) -> &Repository {
     repository
 }
 
@@ -233,8 +238,19 @@ impl World for AwsWorld {
         self.pipelines.execution(claim, self.now()).await
     }
 
+    async fn executions(&self, claims: &BTreeMap<&ImageId, &Claim>) -> BTreeMap<ImageId, Execution> {
+        let asked =
+            claims.iter().map(|(image, claim)| async { ((*image).clone(), self.execution(claim).await) });
+        stream::iter(asked).buffer_unordered(EXECUTIONS_AT_ONCE).collect().await
+    }
+
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved> {
         self.ledger.save(image, record).await
+    }
+
+    async fn save_all(&self, records: &[(ImageId, Record)]) -> Vec<Result<(), NotSaved>> {
+        let writes = records.iter().map(|(image, record)| self.ledger.save(image, record));
+        stream::iter(writes).buffered(WRITES_AT_ONCE).collect().await
     }
 
     async fn claim(
@@ -283,11 +299,46 @@ impl World for AwsWorld {
         }
     }
 
+    async fn go_on(&self) -> Result<(), Fault> {
+        let is_sent = match &self.continuation {
+            Some(continuation) => continuation.send(self.now()).await?,
+            None => false,
+        };
+        if is_sent { Ok(()) } else { self.recheck(self.now()).await }
+    }
+
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.registries.of(repository).await?.images.request_scan(repository, manifest).await
     }
+
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<KeptUpstreams, Fault> {
+        self.ledger.upstreams(tags, hosts).await
+    }
+
+    async fn keep_upstreams(&self, changed: &KeptUpstreams) -> Result<(), Fault> {
+        self.ledger.keep_upstreams(changed).await
+    }
+
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        Box::pin(self.upstreams.digest(tag, self.now())).await
+    }
+
+    async fn upstream_manifest(&self, tag: &Reference, digest: &Digest) -> Asked<Option<Described>> {
+        Box::pin(self.upstreams.describe(tag, digest, self.now())).await
+    }
+
+    async fn cached(&self, wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
+        let ask = async |of: &Connected, wanted: &BTreeSet<CachedTag>| of.images.cached(wanted).await;
+        self.registries.ask(wanted, |(repository, _)| repository, ask).await
+    }
 }
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod lineage;
 #[cfg(test)]

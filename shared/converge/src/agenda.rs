@@ -27,6 +27,8 @@ pub(crate) struct Page {
     /// it: an index lags.
     pub(crate) scheduled: BTreeSet<ImageId>,
     pub(crate) slots: Slots,
+    /// The first page of an invocation gives back the slots of images that left the hierarchy.
+    pub(crate) is_first: bool,
 }
 
 impl Page {
@@ -39,7 +41,9 @@ impl Page {
 #[derive(Debug, Default)]
 struct Sweep {
     /// The last image that a page named.
-    to: Option<ImageId>,
+    named_to: Option<ImageId>,
+    /// The last image of a page that was seen to its end.
+    seen_to: Option<ImageId>,
     /// Whether the ledger says that it was cut off.
     was_cut_off: bool,
 }
@@ -52,9 +56,10 @@ pub(crate) struct Agenda<'h> {
     /// A tick reads what is due.
     reads_due: bool,
     /// A sweep names all images, so it need not read the queues.
-    reads_ready: bool,
+    is_sweep: bool,
     named: VecDeque<ImageId>,
-    /// The sweep whose images they are. Ticks go on with one that was cut off.
+    /// The images of a sweep. Ticks go on with one that was cut off.
+    swept: VecDeque<ImageId>,
     sweep: Option<Sweep>,
     /// Images whose children are walked over.
     rolling: BTreeSet<ImageId>,
@@ -75,13 +80,17 @@ pub(crate) struct Agenda<'h> {
 
 impl<'h> Agenda<'h> {
     pub(crate) fn new(hierarchy: &'h Hierarchy, triggers: &[Trigger], budget: Budget) -> Self {
+        let is_sweep = triggers.contains(&Trigger::Sweep);
+        let named: VecDeque<ImageId> = scope::named(hierarchy, triggers).into();
+        let (named, swept) = if is_sweep { (VecDeque::new(), named) } else { (named, VecDeque::new()) };
         Self {
             hierarchy,
             budget: Budget { images: budget.images.max(1), ..budget },
             reads_due: triggers.contains(&Trigger::Tick),
-            reads_ready: !triggers.contains(&Trigger::Sweep),
-            named: scope::named(hierarchy, triggers).into(),
-            sweep: triggers.contains(&Trigger::Sweep).then(Sweep::default),
+            is_sweep,
+            named,
+            swept,
+            sweep: is_sweep.then(Sweep::default),
             rolling: BTreeSet::new(),
             walked: BTreeSet::new(),
             again: BTreeSet::new(),
@@ -94,23 +103,48 @@ impl<'h> Agenda<'h> {
         }
     }
 
+    /// Adds images to look at first.
+    pub(crate) fn name(&mut self, images: &BTreeSet<ImageId>) {
+        for image in images.iter().rev().filter(|image| !self.named.contains(image)).collect::<Vec<_>>() {
+            self.named.push_front(image.clone());
+        }
+    }
+
     /// Returns what to look at next, or nothing if all is done. The first look is always made: it
     /// gives back the slots of images that left the hierarchy.
+    ///
+    /// The pages of a sweep are those that it observed before. A tick goes on with a sweep after
+    /// what is due.
     pub(crate) async fn next<W: World>(&mut self, world: &W) -> Result<Option<Page>, Fault> {
         if self.is_over() {
             return Ok(None);
         }
-        let mut page = Page { slots: world.slots(world.now()).await?, ..Page::default() };
-        if self.pages == 0 {
+        let slots = world.slots(world.now()).await?;
+        let mut page = Page { slots, is_first: self.pages == 0, ..Page::default() };
+        if page.is_first {
             self.go_on_with_a_sweep(page.slots.swept_to.as_ref());
         }
+        if !self.is_sweep || self.swept.is_empty() {
+            self.add_known(&mut page);
+            if self.reads_due && page.len() < self.budget.images {
+                self.add_due(world, &mut page).await?;
+            }
+        }
+        self.add_swept(&mut page);
+        if !self.is_sweep {
+            self.add_ready(world, &mut page).await?;
+        }
+        self.pages += 1;
+        Ok((page.len() > 0 || self.pages == 1).then_some(page))
+    }
+
+    /// Adds what this invocation knows of: what others wrote first, what its events are about, and
+    /// parents whose children are walked over.
+    fn add_known(&mut self, page: &mut Page) {
         page.named.append(&mut self.again);
         while page.len() < self.budget.images
             && let Some(id) = self.named.pop_front()
         {
-            if let Some(sweep) = &mut self.sweep {
-                sweep.to = Some(id.clone());
-            }
             page.named.insert(id);
         }
         while page.len() < self.budget.images
@@ -118,21 +152,24 @@ impl<'h> Agenda<'h> {
         {
             page.named.insert(id);
         }
-        if self.reads_due && page.len() < self.budget.images {
-            self.add_due(world, &mut page).await?;
+    }
+
+    fn add_swept(&mut self, page: &mut Page) {
+        while page.len() < self.budget.images
+            && let Some(id) = self.swept.pop_front()
+        {
+            if let Some(sweep) = &mut self.sweep {
+                sweep.named_to = Some(id.clone());
+            }
+            page.named.insert(id);
         }
-        if self.reads_ready {
-            self.add_ready(world, &mut page).await?;
-        }
-        self.pages += 1;
-        Ok((page.len() > 0 || self.pages == 1).then_some(page))
     }
 
     fn go_on_with_a_sweep(&mut self, cut_off_after: Option<&ImageId>) {
         let Some(after) = cut_off_after else { return };
         if self.reads_due {
             let all = scope::named(self.hierarchy, &[Trigger::Sweep]);
-            self.named.extend(all.into_iter().skip_while(|id| id != after).skip(1));
+            self.swept.extend(all.into_iter().skip_while(|id| id != after).skip(1));
             self.sweep = Some(Sweep::default());
         }
         if let Some(sweep) = &mut self.sweep {
@@ -142,12 +179,38 @@ impl<'h> Agenda<'h> {
 
     /// Writes where a sweep is cut off now, or that one which was cut off has ended.
     pub(crate) async fn keep_sweep<W: World>(&self, world: &W) -> Result<(), Fault> {
-        let Some(sweep) = &self.sweep else { return Ok(()) };
-        match &sweep.to {
-            Some(last) if !self.named.is_empty() => world.keep_sweep(Some(last)).await,
-            _ if sweep.was_cut_off => world.keep_sweep(None).await,
-            _ => Ok(()),
+        match self.cursor() {
+            Some(swept_to) => world.keep_sweep(swept_to).await,
+            None => Ok(()),
         }
+    }
+
+    /// Returns what to write about a sweep: the last image of its pages that were seen to their
+    /// end, or that it has ended.
+    fn cursor(&self) -> Option<Option<&ImageId>> {
+        let sweep = self.sweep.as_ref()?;
+        if self.swept.is_empty() && sweep.named_to == sweep.seen_to {
+            return sweep.was_cut_off.then_some(None);
+        }
+        sweep.seen_to.as_ref().map(Some)
+    }
+
+    /// Returns the images that an invocation did not observe and would have to, as far as it knows
+    /// or the schedule shows.
+    pub(crate) async fn unobserved<W: World>(&self, world: &W) -> Result<BTreeSet<ImageId>, Fault> {
+        let known = self.again.iter().chain(&self.named).chain(&self.swept).chain(&self.rolling);
+        let mut unobserved: BTreeSet<ImageId> = known.cloned().collect();
+        if self.reads_due {
+            let due = world.due(world.now(), self.taken_due.len() + 1).await?;
+            unobserved.extend(due.images.into_iter().filter(|id| !self.taken_due.contains(id)));
+        }
+        if !self.is_sweep {
+            for (queue, _) in self.free(&world.slots(world.now()).await?) {
+                let ready = world.ready(queue, self.taken_ready.len() + 1).await?;
+                unobserved.extend(ready.into_iter().filter(|id| !self.taken_ready.contains(id)));
+            }
+        }
+        Ok(unobserved)
     }
 
     async fn add_due<W: World>(&mut self, world: &W, page: &mut Page) -> Result<(), Fault> {
@@ -199,8 +262,15 @@ impl<'h> Agenda<'h> {
         queues.filter(|(queue, room)| *room > 0 && !self.ended.contains(queue)).collect()
     }
 
+    fn note_seen(&mut self) {
+        if let Some(sweep) = &mut self.sweep {
+            sweep.seen_to.clone_from(&sweep.named_to);
+        }
+    }
+
     /// Notes what a page left to do.
     pub(crate) fn note(&mut self, applied: &Applied) {
+        self.note_seen();
         for (id, rolling) in &applied.rolling {
             // A second walk over the same children is left to the next tick.
             if rolling.after.is_some() || self.walked.insert(id.clone()) {
@@ -216,6 +286,11 @@ impl<'h> Agenda<'h> {
         }
     }
 
+    /// Returns whether it names the images of a sweep.
+    pub(crate) fn is_sweep(&self) -> bool {
+        self.sweep.is_some()
+    }
+
     /// Returns whether the images that a page left are looked at again.
     pub(crate) fn tries_again(&self) -> bool {
         !self.again.is_empty()
@@ -224,17 +299,51 @@ impl<'h> Agenda<'h> {
     /// Returns whether every event was looked into. The rest of a sweep, and of walks, is in the
     /// ledger.
     pub(crate) fn has_answered(&self) -> bool {
-        self.again.is_empty() && (self.sweep.is_some() || self.named.is_empty())
+        self.again.is_empty() && self.named.is_empty()
     }
 
     /// Returns whether nothing is left to look at, and nothing to ask the schedule for.
     pub(crate) fn is_over(&self) -> bool {
-        let knows_queues = !self.reads_ready || self.hierarchy.owner_limits().count() < self.ended.len();
+        let knows_queues = self.is_sweep || self.hierarchy.owner_limits().count() < self.ended.len();
         self.pages > 0 && self.is_done() && !self.reads_due && knows_queues
     }
 
     /// Returns whether nothing is left that this invocation knows of.
     fn is_done(&self) -> bool {
-        self.named.is_empty() && self.rolling.is_empty() && self.again.is_empty()
+        self.named.is_empty() && self.swept.is_empty() && self.rolling.is_empty() && self.again.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_stands_only_for_pages_that_were_seen() {
+        let image = |n: u32| {
+            format!(
+                "  - {{ id: base/{n}, tier: base, repository: base/{n}, tags: [\"1\"], from: \"docker.io/a/b:1\" }}\n"
+            )
+        };
+        let head = "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\nimages:\n".to_owned();
+        let hierarchy = Hierarchy::parse("h.yaml", &(0..5).map(image).fold(head, |yaml, row| yaml + &row));
+        let hierarchy = hierarchy.map_err(|errors| errors.to_string()).unwrap();
+        let id = |n: u32| -> ImageId { format!("base/{n}").parse().unwrap() };
+        let budget = Budget { images: 2, ..Budget::default() };
+        let mut agenda = Agenda::new(&hierarchy, &[Trigger::Sweep], budget);
+        assert_eq!(agenda.cursor(), None, "nothing was seen: the same sweep is made again");
+        let page = |agenda: &mut Agenda<'_>, is_seen: bool| {
+            agenda.add_swept(&mut Page::default());
+            if is_seen {
+                agenda.note_seen();
+            }
+            agenda.cursor().map(|to| to.cloned())
+        };
+        assert_eq!(page(&mut agenda, true), Some(Some(id(1))));
+        assert_eq!(page(&mut agenda, false), Some(Some(id(1))), "this page could not be read");
+        let mut whole = Agenda::new(&hierarchy, &[Trigger::Sweep], budget);
+        assert_eq!(page(&mut whole, true), Some(Some(id(1))));
+        assert_eq!(page(&mut whole, true), Some(Some(id(3))));
+        assert_eq!(page(&mut whole, true), None, "it has ended, and none was cut off before");
     }
 }

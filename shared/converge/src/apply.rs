@@ -16,6 +16,7 @@ use patchwave::record::{Claim, Ended, Failures, Record, Rolling};
 use patchwave::time::{Span, Timestamp};
 
 use crate::report::{FailureKind, Held, Report, Started};
+use crate::scope::with_ancestors;
 use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, ScanRequest, World};
 
 /// How long a claim belongs to its owner alone: longer than Lambda's longest timeout, 15 minutes,
@@ -29,6 +30,8 @@ pub(crate) struct Applied {
     pub(crate) left: BTreeSet<ImageId>,
     /// Images whose children are still to be looked at.
     pub(crate) rolling: BTreeMap<ImageId, Rolling>,
+    /// Images about which something was written, or was to be.
+    pub(crate) touched: BTreeSet<ImageId>,
     pub(crate) recheck_at: Option<Timestamp>,
 }
 
@@ -40,6 +43,7 @@ pub(crate) async fn apply<W: World>(
     mut plan: Plan,
     owner: &str,
 ) -> Applied {
+    let touched = touched(&plan);
     let returned = std::mem::take(&mut plan.returned);
     let urgent = plan.due.iter().filter(|(_, due)| due.is_urgent()).map(|(image, _)| image.clone()).collect();
     let mut pass = Pass {
@@ -70,7 +74,14 @@ pub(crate) async fn apply<W: World>(
     pass.report.proofs = plan.proofs;
     pass.report.unknown = plan.unknown.into_iter().collect();
     let report = Report { is_whole: pass.is_whole, ..pass.report };
-    Applied { report, left: pass.left, rolling: pass.rolling, recheck_at: plan.recheck_at }
+    Applied { report, left: pass.left, rolling: pass.rolling, touched, recheck_at: plan.recheck_at }
+}
+
+/// Returns the images about which a plan writes anything.
+fn touched(plan: &Plan) -> BTreeSet<ImageId> {
+    let started = plan.starts.iter().map(|start| &start.image);
+    let noticed = plan.notices.iter().map(|notice| &notice.image);
+    started.chain(noticed).chain(plan.records.keys()).chain(&plan.freed).cloned().collect()
 }
 
 /// Takes each start out of the plan together with the record that its claim is written into.
@@ -83,8 +94,9 @@ fn with_their_records(plan: &mut Plan, facts: &Facts) -> Vec<(Start, Record)> {
     std::mem::take(&mut plan.starts).into_iter().map(&mut with_record).collect()
 }
 
-/// Records in the order in which they are written: parents before children.
-type Ordered = Vec<(ImageId, Record)>;
+/// Records in the order in which they are written: parents before children. The images of one wave
+/// are not built on each other.
+type Ordered = Vec<Vec<(ImageId, Record)>>;
 
 /// The records of a plan, by when they are written.
 #[derive(Default)]
@@ -101,19 +113,26 @@ struct Phases {
 
 fn phases(hierarchy: &Hierarchy, facts: &Facts, mut records: BTreeMap<ImageId, Record>) -> Phases {
     let mut phases = Phases::default();
-    let order = hierarchy.select(records.keys());
-    for id in order.ids() {
-        let Some((id, record)) = records.remove_entry(id) else { continue };
-        let before = facts.images.get(&id).map(|image| &image.record.carriers);
-        let names_more = before.is_some_and(|before| !record.carriers.is_subset(before));
-        let phase = if facts.rolled.contains_key(&id) {
-            &mut phases.walked
-        } else if record.is_scheduled() || names_more {
-            &mut phases.entering
-        } else {
-            &mut phases.leaving
-        };
-        phase.push((id, record));
+    // With all ancestors, a wave has no image that is built on another one of it.
+    for wave in hierarchy.select(&with_ancestors(hierarchy, records.keys())).waves() {
+        for phase in [&mut phases.entering, &mut phases.leaving, &mut phases.walked] {
+            phase.push(Vec::new());
+        }
+        for image in wave {
+            let Some((id, record)) = records.remove_entry(&image.id) else { continue };
+            let before = facts.images.get(&id).map(|image| &image.record.carriers);
+            let names_more = before.is_some_and(|before| !record.carriers.is_subset(before));
+            let phase = if facts.rolled.contains_key(&id) {
+                &mut phases.walked
+            } else if record.is_scheduled() || names_more {
+                &mut phases.entering
+            } else {
+                &mut phases.leaving
+            };
+            if let Some(of_wave) = phase.last_mut() {
+                of_wave.push((id, record));
+            }
+        }
     }
     phases
 }
@@ -197,11 +216,22 @@ impl<W: World> Pass<'_, W> {
     /// image was planned on old facts: it is left for the next page.
     async fn save_all(&mut self, records: Ordered) -> BTreeSet<ImageId> {
         let mut saved = BTreeSet::new();
-        for (image, record) in records {
-            if self.follows_a_lost_race(&image) {
-                self.left.insert(image);
-            } else if self.save(&image, &record).await {
-                saved.insert(image);
+        for wave in records {
+            let (follows, free): (Vec<_>, Vec<_>) =
+                wave.into_iter().partition(|(image, _)| self.follows_a_lost_race(image));
+            self.left.extend(follows.into_iter().map(|(image, _)| image));
+            let (ended, wave): (Vec<_>, Vec<_>) =
+                free.into_iter().partition(|(image, _)| self.returned.contains(image));
+            for (image, record) in ended {
+                if self.save(&image, &record).await {
+                    saved.insert(image);
+                }
+            }
+            let answers = self.world.save_all(&wave).await;
+            for ((image, record), answer) in wave.into_iter().zip(answers) {
+                if self.is_saved(&image, &record, answer) {
+                    saved.insert(image);
+                }
             }
         }
         saved
@@ -211,7 +241,7 @@ impl<W: World> Pass<'_, W> {
         if self.is_whole {
             self.save_all(records).await;
         } else {
-            self.left.extend(records.into_iter().map(|(image, _)| image));
+            self.left.extend(records.into_iter().flatten().map(|(image, _)| image));
         }
     }
 
@@ -230,6 +260,10 @@ impl<W: World> Pass<'_, W> {
             }
             None => self.world.save(image, record).await,
         };
+        self.is_saved(image, record, saved)
+    }
+
+    fn is_saved(&mut self, image: &ImageId, record: &Record, saved: Result<(), NotSaved>) -> bool {
         if saved.is_ok()
             && let Some(rolling) = &record.rolling
         {

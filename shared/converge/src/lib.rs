@@ -5,33 +5,41 @@
 
 mod agenda;
 mod apply;
+mod estate;
 mod intervene;
 mod inventory;
+mod kept;
 mod lineage;
 mod observe;
 mod observe_page;
+mod pass;
+mod replicas;
 mod report;
 mod scope;
 mod stuck;
+mod sweep;
+mod upstream;
 mod world;
 
 pub use apply::LEASE;
+pub use estate::{Cursor, Estate, Left, Surveyed};
 pub use intervene::{NotIntervened, intervene};
-pub use inventory::{Described, Surveyed, Understood, describe, rescan};
 pub use observe::observe;
 pub use report::{Failure, FailureKind, Held, Report, Started};
 pub use stuck::{StuckSlot, stuck_slots};
+pub use sweep::{Seen, Swept, inventory_of, sweep};
+pub use upstream::{Asked, CachedTag, Upstreams};
 pub use world::{
     Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
-use agenda::Agenda;
-use apply::Applied;
+use kept::Kept;
 use patchwave::facts::{Facts, PipelineFacts};
 use patchwave::hierarchy::Hierarchy;
-use patchwave::plan::{Plan, Start, TICK, plan};
+use patchwave::image::ImageId;
+use patchwave::plan::{Plan, Start, plan};
 use patchwave::policy::Mode;
-use patchwave::time::{Span, Timestamp};
+use patchwave::time::Timestamp;
 use patchwave::trigger::Trigger;
 
 /// What a pass may do, and who makes it.
@@ -78,86 +86,7 @@ pub async fn converge<W: World>(
     triggers: &[Trigger],
     settings: &PassSettings,
 ) -> Result<Report, Fault> {
-    let mut agenda = Agenda::new(hierarchy, triggers, settings.budget);
-    let mut report = Report { trigger: triggers.to_vec(), is_whole: true, ..Report::default() };
-    let mut recheck_at: Option<Timestamp> = None;
-    let Budget { deadline, pages, .. } = settings.budget;
-    let mut left = Left { deadline, longest: None, pages: pages.max(1) };
-    loop {
-        let began = world.now();
-        if !left.suffices_at(began) && !agenda.is_over() {
-            recheck_at = Some(began);
-            report.is_whole &= agenda.has_answered();
-            break;
-        }
-        match Box::pin(make_page(world, hierarchy, settings, &mut agenda)).await {
-            Ok(None) => break,
-            Ok(Some(applied)) => {
-                recheck_at = recheck_at.into_iter().chain(applied.recheck_at).min();
-                report.add(applied.report);
-            }
-            Err(fault) if left.longest.is_none() => return Err(fault),
-            Err(fault) => {
-                report.failed(FailureKind::Read, None, &fault);
-                report.is_whole = false;
-                break;
-            }
-        }
-        left.longest = left.longest.max(Some(Span::between(began, world.now())));
-        left.pages -= 1;
-    }
-    if let Err(fault) = agenda.keep_sweep(world).await {
-        report.failed(FailureKind::Write, None, &fault);
-        report.is_whole = false;
-    }
-    let soon = agenda.next_due.filter(|at| *at < TICK.after(world.now()));
-    if let Some(at) = recheck_at.into_iter().chain(soon).min()
-        && let Err(fault) = world.recheck(at).await
-    {
-        // The tick comes a little later.
-        report.failed(FailureKind::Schedule, None, &fault);
-    }
-    Ok(report)
-}
-
-/// What is left of a budget.
-struct Left {
-    deadline: Option<Timestamp>,
-    /// How long the longest page took; nothing before the first, which is always made.
-    longest: Option<Span>,
-    pages: u32,
-}
-
-impl Left {
-    /// Returns whether a page that begins now ends in time, even if it takes twice as long as the
-    /// longest.
-    fn suffices_at(&self, now: Timestamp) -> bool {
-        let ends_in_time = match (self.deadline, self.longest) {
-            (Some(deadline), Some(longest)) => longest.after(longest.after(now)) <= deadline,
-            _ => true,
-        };
-        self.pages > 0 && ends_in_time
-    }
-}
-
-/// Makes one page, if there is anything left to look at.
-async fn make_page<W: World>(
-    world: &W,
-    hierarchy: &Hierarchy,
-    settings: &PassSettings,
-    agenda: &mut Agenda<'_>,
-) -> Result<Option<Applied>, Fault> {
-    let Some(page) = agenda.next(world).await? else { return Ok(None) };
-    let mut facts = observe_page::observe_page(world, hierarchy, page, settings.budget.images).await?;
-    let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
-    let mut applied = apply::apply(world, hierarchy, &facts, plan, &settings.owner).await;
-    agenda.note(&applied);
-    if agenda.tries_again() {
-        // Whoever wrote first planned with newer facts. This look is made again with those.
-        applied.report.is_whole = true;
-        applied.report.raced.clear();
-    }
-    Ok(Some(applied))
+    pass::make(world, hierarchy, triggers, settings, Kept::default()).await
 }
 
 /// Observes every image, and asks about the pipelines that would start under the ceiling `mode`.
@@ -169,6 +98,7 @@ async fn make_page<W: World>(
 pub async fn snapshot<W: World>(world: &W, hierarchy: &Hierarchy, mode: Mode) -> Result<Facts, Fault> {
     let everything = hierarchy.images().map(|image| image.id.clone()).collect();
     let mut facts = observe(world, hierarchy, &everything).await?;
+    upstream::add_all_caches(world, hierarchy, &mut facts).await;
     // The reader of the snapshot plans again. This plan only finds the pipelines to ask about.
     let _ = plan_with_pipelines(world, hierarchy, &mut facts, mode).await;
     Ok(facts)
@@ -192,11 +122,13 @@ async fn plan_with_pipelines<W: World>(
             return plan;
         }
         let mut answers = world.pipelines(&unasked).await;
-        for Start { image, pipeline, .. } in unasked {
+        for Start { image, pipeline, .. } in &unasked {
             let answer = answers.remove(image);
             let unasked = || PipelineFacts::Unread(format!("{pipeline} was not asked about").into());
             let answer = answer.unwrap_or_else(unasked);
             facts.pipelines.insert(image.clone(), answer);
         }
+        let asked: Vec<ImageId> = unasked.into_iter().map(|start| start.image.clone()).collect();
+        replicas::add(world, hierarchy, facts, &asked).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Manifest, Slots, Version};
+use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
@@ -11,11 +11,12 @@ use patchwave::record::Record;
 use patchwave::unread::Unread;
 
 use crate::lineage::{self, is_base_unclear};
+use crate::upstream;
 use crate::world::{Fault, Found, ManifestAt, Records, World};
 
 /// Most platforms of a version whose scans are read. The widest official images have two dozen.
 /// Each costs a call at every look, and whoever pushes an index chooses how many it has.
-const MOST_SCANS: usize = 50;
+pub(crate) const MOST_SCANS: usize = 50;
 
 /// Observes the images of `scope`. What cannot be read about an image becomes unknown.
 ///
@@ -27,7 +28,9 @@ pub async fn observe<W: World>(
 ) -> Result<Facts, Fault> {
     let records = world.records(scope).await?;
     let slots = world.slots(world.now()).await?;
-    observe_with(world, hierarchy, scope, records, slots).await
+    let mut facts = observe_with(world, hierarchy, scope, records, slots).await?;
+    add_departed(world, hierarchy, &mut facts).await?;
+    Ok(facts)
 }
 
 /// Observes the images of `scope`, whose records were just read.
@@ -50,7 +53,6 @@ pub(crate) async fn observe_with<W: World>(
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
     };
-    add_departed(world, hierarchy, &mut facts).await?;
     // Executions are read before the registry. So the registry shows the version of every build
     // that is seen to have succeeded. In the other order, a build that ends in between would seem
     // to have changed nothing, and Patchwave would start it again.
@@ -69,13 +71,35 @@ pub(crate) async fn observe_with<W: World>(
     add_history(world, bases_of(&images, hierarchy, &facts), &mut facts, |_, _| true).await;
     add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts, is_since_claim).await;
     lineage::add_diff_ids(world, &images, hierarchy, &mut facts).await;
+    upstream::add_upstreams(world, &images, hierarchy, &mut facts).await?;
     add_scans(world, &images, &mut facts).await;
     Ok(facts)
 }
 
+/// Observes only which versions of these images are current, and their scans. Nothing can be
+/// planned from that.
+pub(crate) async fn glance<W: World>(world: &W, images: &[&Image]) -> Facts {
+    let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
+    if images.is_empty() {
+        return facts;
+    }
+    let mut currents = world.currents(images).await;
+    for image in images {
+        let (current, versions) = current(currents.remove(&image.id));
+        let known = ImageFacts::new(current, versions, None, Record::default());
+        facts.images.insert(image.id.clone(), known);
+    }
+    add_scans(world, images, &mut facts).await;
+    facts
+}
+
 /// Reads the images that hold a slot and that the hierarchy does not name.
 /// A record that cannot be read keeps its slot, and the report names it.
-async fn add_departed<W: World>(world: &W, hierarchy: &Hierarchy, facts: &mut Facts) -> Result<(), Fault> {
+pub(crate) async fn add_departed<W: World>(
+    world: &W,
+    hierarchy: &Hierarchy,
+    facts: &mut Facts,
+) -> Result<(), Fault> {
     let held_by = facts.slots.held_by.iter();
     let gone: BTreeSet<ImageId> = held_by.filter(|id| hierarchy.image(id).is_err()).cloned().collect();
     if gone.is_empty() {
@@ -96,7 +120,7 @@ async fn add_departed<W: World>(world: &W, hierarchy: &Hierarchy, facts: &mut Fa
 }
 
 /// Turns the registry's answer about a line's current version into facts.
-pub(crate) fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMap<Digest, Version>) {
+fn current(answer: Option<Result<Found, Fault>>) -> (Current, BTreeMap<Digest, Version>) {
     let current = match answer {
         Some(Ok(Found::Version(version) | Found::NotPromoted { version, .. })) => {
             let digest = version.digest.clone();
@@ -123,13 +147,8 @@ async fn executions<W: World>(
     world: &W,
     records: &BTreeMap<ImageId, Record>,
 ) -> BTreeMap<ImageId, Execution> {
-    let mut executions = BTreeMap::new();
-    for (id, record) in records {
-        if let Some(claim) = &record.claim {
-            executions.insert(id.clone(), world.execution(claim).await);
-        }
-    }
-    executions
+    let claims = records.iter().filter_map(|(id, record)| Some((id, record.claim.as_ref()?)));
+    world.executions(&claims.collect()).await
 }
 
 /// Adds the versions that records, annotations and executions name: those that children were built
@@ -261,22 +280,9 @@ async fn add_history<W: World>(
     }
 }
 
-/// Returns the platform manifests of all versions of these images in the facts, each with its
-/// repository.
-pub(crate) fn manifests<'f>(
-    images: impl IntoIterator<Item = &'f Image>,
-    facts: &'f Facts,
-) -> impl Iterator<Item = (ManifestAt, &'f Manifest)> {
-    images.into_iter().flat_map(|image| {
-        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
-        let manifests = versions.flat_map(|version| version.platforms.values());
-        manifests.map(|manifest| ((image.repository.clone(), manifest.digest.clone()), manifest))
-    })
-}
-
 /// Adds the scans of all platform manifests of all versions: the current ones, and those that
 /// children were built on.
-pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
+async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
     let mut wanted: BTreeSet<ManifestAt> = BTreeSet::new();
     for image in images {
         let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
@@ -291,11 +297,16 @@ pub(crate) async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mu
             let platforms = version.platforms.len();
             for manifest in version.platforms.values_mut() {
                 let at = (image.repository.clone(), manifest.digest.clone());
-                let scan = scans.get(&at).cloned().unwrap_or_else(|| Scan::Unread(not_asked(platforms)));
+                let scan = scan_of(&scans, &at, platforms);
                 manifest.scan = scan.as_of(facts.observed_at, image.policy.scan_max_age);
             }
         }
     }
+}
+
+/// Returns the scan of a manifest, one of so many of its version.
+pub(crate) fn scan_of(scans: &BTreeMap<ManifestAt, Scan>, at: &ManifestAt, platforms: usize) -> Scan {
+    scans.get(at).cloned().unwrap_or_else(|| Scan::Unread(not_asked(platforms)))
 }
 
 /// Says why a scan of a version with so many platforms was not read.

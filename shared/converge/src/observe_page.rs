@@ -9,7 +9,7 @@ use patchwave::image::ImageId;
 use patchwave::time::Timestamp;
 
 use crate::agenda::Page;
-use crate::observe::observe_with;
+use crate::observe::{add_departed, observe_with};
 use crate::scope::with_ancestors;
 use crate::world::{Fault, Records, World};
 
@@ -22,7 +22,7 @@ pub(crate) async fn observe_page<W: World>(
     most: usize,
 ) -> Result<Facts, Fault> {
     let mut records = Records::default();
-    let Page { named, scheduled, slots } = page;
+    let Page { named, scheduled, slots, is_first } = page;
     let mut seeds: BTreeSet<ImageId> = named.union(&scheduled).cloned().collect();
     add(world, &mut records, &seeds).await?;
     let now = world.now();
@@ -39,7 +39,10 @@ pub(crate) async fn observe_page<W: World>(
     add(world, &mut records, &all).await?;
     records.read.retain(|id, _| all.contains(id));
     records.unreadable.retain(|id, _| all.contains(id));
-    let facts = observe_with(world, hierarchy, &all, records, slots).await?;
+    let mut facts = observe_with(world, hierarchy, &all, records, slots).await?;
+    if is_first {
+        add_departed(world, hierarchy, &mut facts).await?;
+    }
     let carriers = carriers.difference(&decided).cloned().collect();
     let rolled = rolled.into_iter().map(|(id, walk)| (id, walk.last)).collect();
     Ok(Facts { carriers, rolled, ..facts })

@@ -109,6 +109,10 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
     pub errors: Vec<Failure>,
+    /// How many images the pass did not observe and would have had to, at least. `unknown` names
+    /// the first.
+    #[serde(skip)]
+    pub unobserved: usize,
     /// The images that another invocation wrote first: no error, but this pass is not whole.
     #[serde(skip)]
     pub raced: BTreeSet<ImageId>,
@@ -138,7 +142,8 @@ impl Report {
         self.proofs.extend(later.proofs);
         self.scans_requested.extend(later.scans_requested);
         self.notified.extend(later.notified);
-        self.doubts.extend(later.doubts);
+        let known: BTreeSet<String> = self.doubts.iter().cloned().collect();
+        self.doubts.extend(later.doubts.into_iter().filter(|doubt| !known.contains(doubt)));
         // A record that cannot be read is met by several pages.
         self.errors.extend(later.errors);
         let mut once = BTreeSet::new();
@@ -161,6 +166,18 @@ impl Report {
         error: &dyn std::error::Error,
     ) {
         self.errors.push(Failure { kind, image: image.cloned(), message: error.to_string() });
+    }
+
+    /// Says that the pass ended before it observed these images.
+    pub(crate) fn cut_off(&mut self, unobserved: &BTreeSet<ImageId>, goes_on: &str) {
+        self.unobserved = unobserved.len();
+        let Some(image) = unobserved.first().cloned() else { return };
+        let others = match unobserved.len() - 1 {
+            0 => String::new(),
+            others => format!(" and at least {others} others"),
+        };
+        let because = format!("the pass ended before it observed this image{others}; {goes_on}");
+        self.unknown.push(Unknown { image, platform: None, because, since: None });
     }
 
     /// Returns the first failure to keep what the pass saw or did.

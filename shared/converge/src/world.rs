@@ -9,14 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::{Deployments, Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::{Limit, Start};
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
 use patchwave::unread::Unread;
+use patchwave::upstream::{Cached, Described};
 use serde::{Deserialize, Serialize};
+
+use crate::upstream::{Asked, CachedTag, Upstreams};
 
 /// Why the world did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,9 +235,30 @@ pub trait World {
     /// build key in all executions that started after the claim was taken.
     async fn execution(&self, claim: &Claim) -> Execution;
 
+    /// Reads the states of many claims' executions. A world that waits for its answers asks for
+    /// some at once.
+    async fn executions(&self, claims: &BTreeMap<&ImageId, &Claim>) -> BTreeMap<ImageId, Execution> {
+        let mut executions = BTreeMap::new();
+        for (image, claim) in claims {
+            executions.insert((*image).clone(), self.execution(claim).await);
+        }
+        executions
+    }
+
     /// Writes a record, unless another invocation wrote it after it was read. Its fence must be the
     /// stored one, and rises by one.
     async fn save(&self, image: &ImageId, record: &Record) -> Result<(), NotSaved>;
+
+    /// Writes records of images that are not built on each other, each like [`World::save`], and
+    /// returns in their order which were written. A world that waits for its answers writes some at
+    /// once.
+    async fn save_all(&self, records: &[(ImageId, Record)]) -> Vec<Result<(), NotSaved>> {
+        let mut saved = Vec::new();
+        for (image, record) in records {
+            saved.push(self.save(image, record).await);
+        }
+        saved
+    }
 
     /// Writes where a sweep was cut off, or that it has ended.
     async fn keep_sweep(&self, swept_to: Option<&ImageId>) -> Result<(), Fault>;
@@ -278,6 +302,50 @@ pub trait World {
     /// one tick.
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault>;
 
+    /// Asks for a tick now, which continues this pass.
+    async fn go_on(&self) -> Result<(), Fault> {
+        self.recheck(self.now()).await
+    }
+
     /// Requests a scan of a platform manifest.
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault>;
+
+    /// Reads what is kept of these upstream tags and hosts. Those of which nothing is kept are left
+    /// out. A world without upstream registries keeps nothing.
+    async fn upstreams(
+        &self,
+        _tags: &BTreeSet<ImageId>,
+        _hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
+        Ok(Upstreams::default())
+    }
+
+    /// Writes what is known of upstream tags and hosts. The last write wins: a tag that two passes
+    /// asked about at once is asked about again.
+    async fn keep_upstreams(&self, _changed: &Upstreams) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Asks an upstream registry which digest a tag names. `None`: it has no such tag.
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        not_connected(tag)
+    }
+
+    /// Reads the manifest or index of a digest in the repository of an upstream tag. `None`: it has
+    /// no such manifest.
+    async fn upstream_manifest(&self, tag: &Reference, _digest: &Digest) -> Asked<Option<Described>> {
+        not_connected(tag)
+    }
+
+    /// Reads what pull-through caches hold for these tags. This is no pull, so it refreshes
+    /// nothing.
+    async fn cached(&self, _wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
+        BTreeMap::new()
+    }
+}
+
+fn not_connected<T>(tag: &Reference) -> Asked<T> {
+    let operation = format!("read {tag}");
+    let message = "this world has no upstream registries".to_owned();
+    Err(Fault { operation, kind: FaultKind::Invalid, message }).into()
 }

@@ -140,6 +140,7 @@ async fn start(world: &FaultyWorld<'_>, image: &Image, fixes: &BTreeSet<String>)
         since: world.now(),
         replaces: current.map(|version| version.digest),
         parents,
+        upstreams: BTreeMap::new(),
         to_prove: BTreeSet::new(),
         inputs: String::new(),
         no_cache: true,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::finding::Severity;
 use patchwave::hierarchy::{Hierarchy, Image, Tier};
 use patchwave::image::ImageId;
+use patchwave::policy::UnknownFix;
 use patchwave::time::{Span, Timestamp};
 
 use crate::build::BuildInputs;
@@ -38,10 +39,15 @@ pub(crate) fn bootstrap(hierarchy: &Hierarchy, seed: Seed, now: Timestamp) -> St
     state
 }
 
-/// One in five application repositories still uses basic scanning.
+/// One in five application repositories still uses basic scanning. Where policy tries rebuilds
+/// because the scanner names no fix, half of all repositories do.
 fn scanning(seed: Seed, image: &Image) -> Scanning {
-    let basic = seed.draws("scanning", image.repository.as_str()).percent(20);
-    if image.tier == Tier::Application && basic { Scanning::Basic } else { Scanning::Enhanced }
+    let is_basic = |percent| seed.draws("scanning", image.repository.as_str()).percent(percent);
+    match (image.tier, image.policy.unknown_fix) {
+        (_, Some(UnknownFix::Retry)) if is_basic(50) => Scanning::Basic,
+        (Tier::Application, _) if is_basic(20) => Scanning::Basic,
+        _ => Scanning::Enhanced,
+    }
 }
 
 /// The vulnerabilities that the scanner knows already. No rebuild can fix any of them today.

@@ -40,7 +40,9 @@ mod size;
 mod state;
 mod state_fingerprint;
 mod tally;
+mod test_bed;
 mod truth;
+mod upstream;
 mod wave;
 mod world;
 
@@ -61,5 +63,6 @@ pub use scenario::{Runner, Scenario, ScenarioError};
 pub use simulation::{Broken, Simulation};
 pub use size::Size;
 pub use tally::{Baseline, Run, Tally};
+pub use upstream::{Rival, UpstreamMonth, UpstreamRequests, Watched};
 pub use wave::{Wave, Waved};
 pub use world::SimulatedWorld;

@@ -20,6 +20,9 @@ pub enum NotYet {
     /// A parent's tags are moved again and again while a build runs whose pipeline takes no base.
     /// Patchwave records the parent that it claimed.
     ParentMovedBack,
+    /// An image is on an earlier version of its parent, and the current one has the same finding in
+    /// another layer. Patchwave rebuilds the image, which cannot help.
+    RebuiltForTheParentsFinding,
 }
 
 /// What is left out today. Whoever changes Patchwave so that it survives one of these removes it
@@ -29,6 +32,7 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::PushBesideUnreportedBuild,
     NotYet::MovedBackToPersonsPush,
     NotYet::ParentMovedBack,
+    NotYet::RebuiltForTheParentsFinding,
 ];
 
 impl NotYet {

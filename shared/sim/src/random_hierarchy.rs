@@ -89,13 +89,19 @@ impl Head {
         let is_short_lived = draws.percent(15) && level != Level::NoEvents;
         Self {
             rebuild_at: draws.pick(&["medium", "high"]).copied().unwrap_or("high"),
-            unknown_fix: draws.pick(&["tryWithNextRebuild", "tryOnce", "hold"]).copied().unwrap_or("hold"),
+            unknown_fix: draws.pick(unknown_fixes(level)).copied().unwrap_or("hold"),
             max_age: if is_short_lived { "4d" } else { "30d" },
             is_suppressed: draws.percent(25),
             builds_at_once: draws.between(1, 4),
             starts_a_day: if level == Level::NoEvents { 1_000 } else { draws.between(6, 30) },
         }
     }
+}
+
+/// Without events a build must end within a bound, and retries wait for days.
+fn unknown_fixes(level: Level) -> &'static [&'static str] {
+    let all = &["tryWithNextRebuild", "tryOnce", "hold", "retry"];
+    if level == Level::NoEvents { &all[..3] } else { all }
 }
 
 impl Draft {

@@ -147,6 +147,13 @@ impl Registry {
         self.current(repository, line).filter(|current| current.version.digest != now)
     }
 
+    /// Deletes a version. Its platform manifests stay in the registry.
+    pub(crate) fn delete(&mut self, repository: &Repository, digest: &Digest) {
+        if let Some(versions) = self.repositories.get_mut(repository) {
+            versions.retain(|pushed| pushed.version.digest != *digest);
+        }
+    }
+
     /// Returns the newest versions of a repository, newest first, or nothing if it does not exist.
     pub(crate) fn history(&self, repository: &Repository) -> Option<Vec<Version>> {
         let versions = self.repositories.get(repository)?;

@@ -83,6 +83,11 @@ pub struct Requests {
     pub build_minutes: u64,
     /// Workloads that changed to another version.
     pub rollouts: u64,
+    /// Halves of a read unit, and write units, for upstream tags.
+    #[serde(skip)]
+    pub upstream_half_read_units: u64,
+    #[serde(skip)]
+    pub upstream_write_units: u64,
 }
 
 /// What a function handled.
@@ -130,6 +135,19 @@ impl Requests {
     /// Adds an eventually consistent query of the index.
     pub(crate) fn query(&mut self, bytes: u64) {
         self.half_read_units += units(bytes, READ);
+    }
+
+    /// Adds consistent reads of so many upstream tags and hosts. Those that are there have these
+    /// bytes.
+    pub(crate) fn read_upstreams(&mut self, bytes: impl Iterator<Item = u64>, asked: usize) {
+        let there: Vec<u64> = bytes.map(|bytes| units(bytes, READ)).collect();
+        let missing = asked.saturating_sub(there.len()) as u64;
+        self.upstream_half_read_units += 2 * (there.iter().sum::<u64>() + missing);
+    }
+
+    /// Adds writes of upstream tags and hosts.
+    pub(crate) fn keep_upstreams(&mut self, bytes: impl Iterator<Item = u64>) {
+        self.upstream_write_units += bytes.map(|bytes| units(bytes, WRITE)).sum::<u64>();
     }
 
     /// Adds a write of a record, and its change of the index.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::image::{Digest, ImageId};
 use patchwave::intervention::Intervention;
+use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use patchwave_converge::FaultKind;
 
@@ -13,7 +14,7 @@ use crate::not_yet::NotYet;
 use crate::state::State;
 
 /// What people did, and what met builds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Truth {
     /// The version that a person put back in place of one that Patchwave built.
     pub(crate) put_back: BTreeMap<ImageId, Digest>,
@@ -21,6 +22,12 @@ pub(crate) struct Truth {
     pub(crate) frozen: BTreeSet<ImageId>,
     /// When a person last edited the hierarchy.
     pub(crate) edited_at: Option<Timestamp>,
+    /// The mode that the deployment allows at most.
+    pub(crate) ceiling: Mode,
+    /// When people last used a verb of the command line on an image.
+    pub(crate) decided_at: BTreeMap<ImageId, Timestamp>,
+    /// Until when the hierarchy file cannot be used.
+    pub(crate) broken_until: Option<Timestamp>,
     /// Executions that Patchwave started.
     pub(crate) executions: u64,
     /// Those of them that met a fault or a person's action.
@@ -42,7 +49,38 @@ pub(crate) struct Truth {
     pub(crate) actions_in_builds: u64,
 }
 
+impl Default for Truth {
+    fn default() -> Self {
+        Self {
+            ceiling: Mode::Enforce,
+            put_back: BTreeMap::new(),
+            frozen: BTreeSet::new(),
+            edited_at: None,
+            decided_at: BTreeMap::new(),
+            broken_until: None,
+            executions: 0,
+            met: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            given_back: BTreeMap::new(),
+            refused_starts: 0,
+            refused: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            not_yet: BTreeMap::new(),
+            actions: 0,
+            actions_in_builds: 0,
+        }
+    }
+}
+
 impl Truth {
+    /// A person deploys Patchwave with a ceiling. No event tells the functions of it.
+    pub(crate) fn deploy(&mut self, ceiling: Mode, now: Timestamp) {
+        if ceiling != self.ceiling {
+            self.ceiling = ceiling;
+            self.edited_at = Some(now);
+        }
+    }
+
     /// Notes that a fault or a person's action met an execution.
     pub(crate) fn met(&mut self, execution: &str) {
         self.met.insert(execution.to_owned());
@@ -100,7 +138,8 @@ impl Truth {
     }
 
     /// Notes a decision of a person.
-    pub(crate) fn decided(&mut self, intervention: Intervention, image: &ImageId) {
+    pub(crate) fn decided(&mut self, intervention: Intervention, image: &ImageId, now: Timestamp) {
+        self.decided_at.insert(image.clone(), now);
         match intervention {
             Intervention::Freeze => {
                 self.frozen.insert(image.clone());

@@ -7,16 +7,19 @@ use patchwave::facts::{DeployedVersion, Deployments};
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image};
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
+use patchwave::upstream::Described;
 use patchwave_converge::{
-    Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Asked, Due, Fault, FaultKind, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest,
+    Upstreams, World,
 };
 
+use crate::pipelines::Mode;
 use crate::registry::Layers;
 use crate::requests::{json_bytes, key_bytes};
 use crate::state::{Scheduled, State};
@@ -148,8 +151,13 @@ impl World for SimulatedWorld {
     }
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {
-        self.state.borrow_mut().requests.pipelines.about(starts.len());
-        let declared = |start: &Start| crate::pipelines::declaration(self.hierarchy(), start);
+        let state = &mut *self.state.borrow_mut();
+        state.requests.pipelines.about(starts.len());
+        let (seed, has_faults) = (state.seed, state.faults.has_faults());
+        let declared = |start: &Start| {
+            let mode = Mode::of(seed, &start.pipeline, has_faults);
+            crate::pipelines::declaration(self.hierarchy(), start, mode, &state.pipelines)
+        };
         starts.iter().map(|start| (start.image.clone(), declared(start))).collect()
     }
 
@@ -217,7 +225,7 @@ impl World for SimulatedWorld {
     async fn notify(&self, notices: &[Notice]) -> Vec<Result<(), Fault>> {
         let mut state = self.state.borrow_mut();
         state.requests.notices.about(notices.len());
-        state.notified.extend_from_slice(notices);
+        state.notify(notices, self.now());
         vec![Ok(()); notices.len()]
     }
 
@@ -239,6 +247,39 @@ impl World for SimulatedWorld {
             state.schedule(delay.after(self.now()), Scheduled::Scan(at));
         }
         Ok(asked)
+    }
+
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
+        let State { requests, upstreams, .. } = &mut *self.state.borrow_mut();
+        let mut kept = upstreams.kept.clone();
+        kept.tags.retain(|tag, _| tags.contains(tag));
+        kept.hosts.retain(|host, _| hosts.contains(host));
+        let bytes = kept.tags.values().map(json_bytes).chain(kept.hosts.values().map(json_bytes));
+        requests.read_upstreams(bytes, tags.len() + hosts.len());
+        Ok(kept)
+    }
+
+    async fn keep_upstreams(&self, changed: &Upstreams) -> Result<(), Fault> {
+        let State { requests, upstreams, .. } = &mut *self.state.borrow_mut();
+        let bytes = changed.tags.values().map(json_bytes).chain(changed.hosts.values().map(json_bytes));
+        requests.keep_upstreams(bytes);
+        if upstreams.is_there() {
+            upstreams.kept.tags.extend(changed.tags.clone());
+            upstreams.kept.hosts.extend(changed.hosts.clone());
+        }
+        Ok(())
+    }
+
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        self.state.borrow_mut().upstreams.digest(tag, self.now())
+    }
+
+    async fn upstream_manifest(&self, tag: &Reference, digest: &Digest) -> Asked<Option<Described>> {
+        self.state.borrow_mut().upstreams.manifest(tag, digest, self.now())
     }
 }
 

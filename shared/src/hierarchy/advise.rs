@@ -6,7 +6,7 @@ use super::Line;
 use super::draft::Draft;
 use super::error::Report;
 use super::warning::Advice;
-use crate::image::Tag;
+use crate::image::{Order, Tag, TagPattern};
 use crate::policy::{Mode, Rebuild};
 
 /// Adds the warnings about all images together. `mode_at` is where the file's own policy has its
@@ -31,6 +31,13 @@ pub(super) fn advise(drafts: &[Draft], mode_at: Location, has_inventory: bool, r
                 report.warn(*at, Advice::TagOfArchitecture(tag.clone()));
             }
         }
+        if let Line::Newest(family) = &draft.line
+            && family.order == Order::Pushed
+            && names_releases(&family.pattern)
+        {
+            let at = draft.line_at.first().copied().unwrap_or(draft.id_at);
+            report.warn(at, Advice::PushOrderOfReleases(family.pattern.clone()));
+        }
         if draft.pipeline.is_none() && draft.policy.rebuild != Rebuild::Never {
             report.warn(draft.id_at, Advice::NoPipeline(draft.id.clone()));
         }
@@ -45,4 +52,11 @@ const ARCHITECTURES: [&str; 12] = [
 
 fn names_architecture(tag: &Tag) -> bool {
     tag.as_str().split(['-', '.']).any(|word| ARCHITECTURES.contains(&word))
+}
+
+/// Returns whether a pattern is how people name releases of any number: `v*`, `release-*`.
+fn names_releases(pattern: &TagPattern) -> bool {
+    let Some(prefix) = pattern.as_str().strip_suffix('*') else { return false };
+    let word = prefix.trim_end_matches(['-', '.', '_']).rsplit(['-', '.', '_', '/']).next();
+    word.is_some_and(|word| ["v", "rel", "release", "version"].contains(&word.to_lowercase().as_str()))
 }

@@ -65,6 +65,8 @@ pub(super) struct File {
     pub(super) owners: BTreeMap<String, Spanned<OwnerKeys>>,
     /// The accounts and Regions whose containers Patchwave surveys.
     pub(super) inventory: Option<InventoryKeys>,
+    /// The registries of others, whose tags Patchwave watches.
+    pub(super) upstreams: Option<UpstreamsKeys>,
 }
 
 /// A mapping that has the policy's keys beside its own.
@@ -102,6 +104,8 @@ macro_rules! with_policy_keys {
             pub(super) max_build_time: Rare<Written<Span>>,
             /// When the fix of a finding is due, counted from its appearance.
             pub(super) deadlines: Rare<DeadlinesKeys>,
+            /// How long an upstream tag may stay unchanged before people should check its support.
+            pub(super) upstream_silence: Rare<Written<Span>>,
             /// Who decides that an image may be rebuilt.
             pub(super) rebuild: Rare<Written<Rebuild>>,
         }
@@ -119,6 +123,7 @@ macro_rules! with_policy_keys {
                     max_wait: self.max_wait.take(),
                     max_build_time: self.max_build_time.take(),
                     deadlines: self.deadlines.take(),
+                    upstream_silence: self.upstream_silence.take(),
                     rebuild: self.rebuild.take(),
                 }
             }
@@ -430,6 +435,10 @@ pub(super) struct RegistryKeys {
     #[serde(default)]
     #[schemars(with = "Option<Vec<CopiesKeys>>")]
     pub(super) copies: Vec<CopiesKeys>,
+    /// Whether `patchwave tags keep` gives what runs a keep tag, which a lifecycle rule spares. By
+    /// default it does not.
+    #[schemars(with = "Option<bool>")]
+    pub(super) keep_tags: Option<Spanned<bool>>,
 }
 
 /// Repositories that hold copies of others.
@@ -456,6 +465,30 @@ pub(super) struct ApprovedKeys {
     /// The repositories, with `*` for any characters.
     #[schemars(with = "Vec<RepositoryGlob>", extend("minItems" = 1))]
     pub(super) repositories: Spanned<Vec<Written<RepositoryGlob>>>,
+}
+
+/// The registries of others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct UpstreamsKeys {
+    /// Whether Patchwave asks them which digest a tag names.
+    #[schemars(with = "Option<bool>")]
+    pub(super) watch: Option<Spanned<bool>>,
+    /// What differs for a registry, by its host.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<Registry, UpstreamKeys>>")]
+    pub(super) hosts: BTreeMap<String, Spanned<UpstreamKeys>>,
+}
+
+/// A registry of others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct UpstreamKeys {
+    /// Whether Patchwave asks it which digest a tag names.
+    #[schemars(with = "Option<bool>")]
+    pub(super) watch: Option<Spanned<bool>>,
+    /// The ARN of the secret with `username` and `accessToken`, as pull-through caches have it.
+    pub(super) credentials: Option<Written<SecretArn>>,
 }
 
 /// A team.
@@ -502,16 +535,22 @@ pub(super) struct InventoryKeys {
     pub(super) organization: Option<Spanned<OrganizationKeys>>,
     #[schemars(with = "Vec<AccountKeys>", extend("minItems" = 1))]
     pub(super) accounts: Spanned<Vec<AccountKeys>>,
+    /// What may stay uninspected: a service such as `sageMaker`, or a kind of objects
+    /// in clusters, as the inventory names it.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<Written<KindName>>>")]
+    pub(super) accept: Vec<Written<KindName>>,
 }
 
 /// The accounts of AWS Organizations.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct OrganizationKeys {
-    /// The organisational units.
+    /// The ids of the organisational units, with all that is below them. By default the whole
+    /// organisation.
     #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>")]
-    pub(super) units: Vec<Written<String>>,
+    #[schemars(with = "Option<Vec<UnitId>>")]
+    pub(super) units: Vec<Written<UnitId>>,
     /// The tag of accounts that names their environment.
     pub(super) environment_tag: Option<Written<String>>,
 }
@@ -528,6 +567,26 @@ pub(super) struct AccountKeys {
     pub(super) external_id: Option<Written<ExternalId>>,
     /// The account's environment, such as `prod`.
     pub(super) environment: Option<Written<EnvironmentName>>,
+    /// What differs for some of its clusters, by their names.
+    #[serde(default)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, ClusterKeys>>")]
+    pub(super) clusters: BTreeMap<String, ClusterKeys>,
+}
+
+/// A cluster of ECS or EKS.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ClusterKeys {
+    /// Whether it may stay unread: the metric of the alarm does not count it.
+    pub(super) unreadable: Written<Unreadable>,
+}
+
+/// What it means that a cluster cannot be read.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Unreadable {
+    /// It is so by design.
+    Accepted,
 }
 
 /// Declares one of AWS's texts, which is checked when it is read.
@@ -589,6 +648,15 @@ checked! {
             && text.split(':').nth(2) == Some("sns")
             && text.split(':').count() == 6
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_.-".contains(&b));
+    /// A secret of Secrets Manager.
+    SecretArn, "^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}$",
+        "the ARN of a secret of Secrets Manager",
+        |text| text.len() <= 600
+            && text.starts_with("arn:")
+            && text.split(':').nth(2) == Some("secretsmanager")
+            && text.split(':').nth(5) == Some("secret")
+            && text.split(':').count() == 7
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_+=.@-".contains(&b));
     /// Workloads, by what the inventory calls them.
     WorkloadGlob, r"^[A-Za-z0-9_.:*-]+(/[A-Za-z0-9_.:*-]+){1,4}$",
         "a workload (cluster/namespace/kind/name, with * for any characters, such as blue/shop/Deployment/*)",
@@ -607,6 +675,23 @@ checked! {
             let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
             host.parse::<Registry>().is_ok() && path.is_none_or(|path| path.parse::<Repository>().is_ok())
         };
+    /// An organisational unit, or a root.
+    /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_ListChildren.html>
+    UnitId, "^(r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[0-9a-z]{8,32})$",
+        "an organisational unit (its id, such as ou-ab12-cdefgh34)",
+        |text| {
+            let is_id = |part: &str, least: usize| (least..=32).contains(&part.len())
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            match text.split('-').collect::<Vec<_>>()[..] {
+                ["r", root] => is_id(root, 4),
+                ["ou", root, unit] => is_id(root, 4) && is_id(unit, 8),
+                _ => false,
+            }
+        };
+    /// A service, or a kind of objects in clusters.
+    KindName, "^[A-Za-z0-9.-]{1,253}$", "a service or a kind of objects (such as sageMaker or argoproj.io)",
+        |text| (1..=253).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
     /// An environment of accounts, as people name it.
     EnvironmentName, "^[A-Za-z0-9_.-]{1,64}$", "an environment (1 to 64 letters, digits and _ . -, such as prod)",
         |text| (1..=64).contains(&text.len())

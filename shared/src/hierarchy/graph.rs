@@ -8,7 +8,9 @@ use super::below::{Below, below};
 use super::chains::Chains;
 use super::inspected::Inspected;
 use super::names::near;
+use super::parts::UnreadPart;
 use super::registries::Registries;
+use super::upstreams::Upstreams;
 use super::{Direction, Parent};
 use super::{Image, ImageSet, Line, ParentKind, Query, UnknownImage};
 use crate::finding::Severity;
@@ -27,6 +29,7 @@ use crate::time::Span;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     registries: Registries,
+    upstreams: Upstreams,
     limits: Limits,
     inspected: Inspected,
     /// In build order. An image's position is its number everywhere below.
@@ -41,6 +44,7 @@ pub struct Hierarchy {
     below: Vec<Below>,
     /// The limits of the owners that have one.
     owner_limits: BTreeMap<String, u32>,
+    unread_parts: Vec<UnreadPart>,
 }
 
 /// A parent or a child of an image.
@@ -55,7 +59,7 @@ pub struct Edge<'h> {
 impl Hierarchy {
     /// Lays out images that are in build order and whose parents all exist.
     pub(super) fn new(
-        registries: Registries,
+        (registries, upstreams): (Registries, Upstreams),
         limits: Limits,
         images: Vec<Image>,
         inspected: Inspected,
@@ -76,6 +80,7 @@ impl Hierarchy {
         let owner_limits = owner_limits.collect();
         Self {
             registries,
+            upstreams,
             limits,
             inspected,
             images,
@@ -86,7 +91,17 @@ impl Hierarchy {
             children,
             below,
             owner_limits,
+            unread_parts: Vec::new(),
         }
+    }
+
+    pub(super) fn with_unread_parts(self, unread_parts: Vec<UnreadPart>) -> Self {
+        Self { unread_parts, ..self }
+    }
+
+    /// Returns the parts that are left out, because their files cannot be used.
+    pub fn unread_parts(&self) -> &[UnreadPart] {
+        &self.unread_parts
     }
 
     /// Returns the same hierarchy with every image in `mode`: to see what it would do if it were.
@@ -105,6 +120,11 @@ impl Hierarchy {
     /// Returns all registries of the organisation.
     pub fn registries(&self) -> &Registries {
         &self.registries
+    }
+
+    /// Returns which registries of others are watched, and with which credentials.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
     }
 
     /// Returns the limits of the whole fleet.

@@ -253,6 +253,9 @@ pub struct Image {
     pub pinned: bool,
     /// The parents of its other stages.
     pub copy_from: Vec<Parent>,
+    /// The repositories of pull-through caches from which it takes upstream parents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caches: BTreeMap<Reference, Repository>,
     /// The pipeline that builds it; nothing if Patchwave cannot rebuild it.
     pub pipeline: Option<Pipeline>,
     /// The team that owns it, if the file says so.

@@ -125,6 +125,7 @@ fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Pol
     set(&mut policy.max_wait, keys.max_wait, report);
     set(&mut policy.max_build_time, keys.max_build_time, report);
     set_deadlines(&mut policy.deadlines, keys.deadlines, report);
+    set(&mut policy.upstream_silence, keys.upstream_silence, report);
     set(&mut policy.rebuild, keys.rebuild, report);
     policy
 }

@@ -21,6 +21,7 @@ use super::parents::{Lineage, Names};
 use super::parts::{self, Part, PartTexts};
 use super::places;
 use super::registries::Registries;
+use super::upstreams::Upstreams;
 use super::warning::Warning;
 use super::{Builder, Hierarchy, Image, Owner, claims};
 use crate::time::Timestamp;
@@ -36,12 +37,43 @@ impl Hierarchy {
     ///
     /// If the text is YAML with known keys, the error holds all errors, in the order of the file.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, HierarchyErrors> {
-        read_all(file, yaml, &PartTexts::new()).map(|(hierarchy, _)| hierarchy)
+        read_all(file, yaml, &PartTexts::new(), &LeftOut::new()).map(|(hierarchy, _)| hierarchy)
     }
 
     /// Reads and checks a hierarchy file with its [parts](super::part_files).
     pub fn parse_with_parts(file: &str, yaml: &str, parts: &PartTexts) -> Result<Self, HierarchyErrors> {
-        read_all(file, yaml, parts).map(|(hierarchy, _)| hierarchy)
+        read_all(file, yaml, parts, &LeftOut::new()).map(|(hierarchy, _)| hierarchy)
+    }
+
+    /// Reads a hierarchy file without the parts that cannot be used, so that one team's mistake
+    /// does not stop the others. [`unread_parts`](Self::unread_parts) names them. What is built on
+    /// their images has an unknown parent.
+    ///
+    /// # Errors
+    ///
+    /// If the main file itself cannot be used.
+    pub fn parse_without_bad_parts(
+        file: &str,
+        yaml: &str,
+        parts: &PartTexts,
+    ) -> Result<Self, HierarchyErrors> {
+        let unread = |(name, text): (&String, &Result<String, String>)| {
+            text.as_ref().err().map(|because| (name.clone(), because.clone()))
+        };
+        let mut left_out: LeftOut = parts.iter().filter_map(unread).collect();
+        loop {
+            let errors = match read_all(file, yaml, parts, &left_out) {
+                Ok((hierarchy, _)) => return Ok(hierarchy),
+                Err(errors) => errors,
+            };
+            let of_parts =
+                errors.iter().filter(|e| parts.contains_key(&e.file) && !left_out.contains_key(&e.file));
+            let bad: LeftOut = of_parts.map(|error| (error.file.clone(), error.to_string())).collect();
+            if bad.is_empty() {
+                return Err(errors);
+            }
+            left_out.extend(bad);
+        }
     }
 
     /// Reads and checks a hierarchy file with its parts, and returns warnings beside it, in the
@@ -52,24 +84,38 @@ impl Hierarchy {
         parts: &PartTexts,
         now: Timestamp,
     ) -> Result<(Self, Vec<Warning>), HierarchyErrors> {
-        let (hierarchy, mut warnings) = read_all(file, yaml, parts)?;
+        let (hierarchy, mut warnings) = read_all(file, yaml, parts, &LeftOut::new())?;
         warnings.retain(|warning| warning.advice.applies(now));
         Ok((hierarchy, warnings))
     }
 }
 
-fn read_all(file: &str, yaml: &str, parts: &PartTexts) -> Result<(Hierarchy, Vec<Warning>), HierarchyErrors> {
+/// The parts to leave out, by the name that the main file gives them, and why.
+type LeftOut = BTreeMap<String, String>;
+
+fn read_all(
+    file: &str,
+    yaml: &str,
+    parts: &PartTexts,
+    left_out: &LeftOut,
+) -> Result<(Hierarchy, Vec<Warning>), HierarchyErrors> {
     let mut report = Report::new(file);
-    let hierarchy = load(yaml, parts, &mut report);
+    let hierarchy = load(yaml, parts, left_out, &mut report);
     report.finish(hierarchy)
 }
 
-fn load<'f>(yaml: &str, texts: &'f PartTexts, report: &mut Report<'f>) -> Option<Hierarchy> {
+fn load<'f>(
+    yaml: &str,
+    texts: &'f PartTexts,
+    left_out: &LeftOut,
+    report: &mut Report<'f>,
+) -> Option<Hierarchy> {
     let Extended(file) = read::<Extended<File>>(yaml, report)?;
     if file.version.value != 1 {
         report.add(file.version.referenced, Problem::Version(file.version.value));
     }
     let registries = places::registries(file.registry, file.registries, file.approved, report);
+    let upstreams = Upstreams::read(file.upstreams, report);
     let mut keys = file.policy.unwrap_or_default();
     let mode_at = keys.mode.as_ref().map_or(Location::UNKNOWN, |mode| mode.at);
     let fleet = Fleet::new(&mut keys, file.tiers.unwrap_or_default(), report);
@@ -90,8 +136,12 @@ fn load<'f>(yaml: &str, texts: &'f PartTexts, report: &mut Report<'f>) -> Option
             None => complete = false,
         }
     }
-    let mut suppressed = Vec::new();
+    let (mut suppressed, mut unread) = (Vec::new(), Vec::new());
     for part in parts::parts(file.parts, report) {
+        if let Some(because) = left_out.get(&part.file) {
+            unread.push(part.unread(because.clone()));
+            continue;
+        }
         let Some((read, suppress)) = read_part(&part, texts, &fleet, declared, report) else {
             complete = false;
             continue;
@@ -101,6 +151,8 @@ fn load<'f>(yaml: &str, texts: &'f PartTexts, report: &mut Report<'f>) -> Option
         suppressed.push(suppress);
     }
     report.enter(0);
+    // What only a part that is left out has is no mistake of another file.
+    complete &= unread.is_empty();
     for written in keys.suppress {
         if let Some(suppress) = Suppress::read(written, report) {
             suppress.apply(&mut drafts, complete, report);
@@ -121,11 +173,12 @@ fn load<'f>(yaml: &str, texts: &'f PartTexts, report: &mut Report<'f>) -> Option
         draft.check_deployed(&inspected, report);
     }
     let registries = registries?;
-    let names = Names::new(&drafts, &registries, complete);
+    let names = Names::new(&drafts, &registries, complete, !unread.is_empty());
     let lineages: Vec<Lineage> = (0..drafts.len()).map(|index| names.lineage(index, report)).collect();
     let order = build_order(&drafts, &lineages, report);
     let images = assemble(drafts, lineages, &order)?;
-    Some(Hierarchy::new(registries, fleet.limits, images, inspected))
+    let hierarchy = Hierarchy::new((registries, upstreams), fleet.limits, images, inspected);
+    Some(hierarchy.with_unread_parts(unread))
 }
 
 /// The images of a part, and what it suppresses of them.
@@ -218,6 +271,7 @@ fn image(draft: Draft, lineage: Lineage) -> Option<Image> {
         from_on: lineage.from_on,
         pinned: pinned || lineage.pinned,
         copy_from: lineage.copy_from,
+        caches: lineage.caches,
         pipeline,
         owner,
         policy,
@@ -328,4 +382,14 @@ pub fn part_files(yaml: &str) -> Vec<String> {
     }
     let named: Result<Named, _> = serde_saphyr::from_str_with_options(yaml, options());
     named.map(|named| named.parts.into_values().map(|part| part.file).collect()).unwrap_or_default()
+}
+
+/// Reads the parts of a hierarchy file with `read`, which gets each file's name from the folder of
+/// the main one. What cannot be read says why in its place.
+pub fn read_parts(yaml: &str, mut read: impl FnMut(&str) -> Result<String, String>) -> PartTexts {
+    let read = |file: String| {
+        let text = read(&file);
+        (file, text)
+    };
+    part_files(yaml).into_iter().map(read).collect()
 }

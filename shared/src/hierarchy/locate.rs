@@ -1,6 +1,6 @@
 //! Where an image lies: in a registry of the file, in the replica or a copy of one, or elsewhere.
 
-use super::Hierarchy;
+use super::{DeclaredRegistry, Hierarchy, Image};
 use crate::image::{EcrRegistry, Reference, Registry, Repository};
 
 /// Where an image lies, as far as the file tells.
@@ -53,6 +53,24 @@ impl Hierarchy {
             Located::Own(repository) => Some(repository),
             Located::Cached(..) | Located::Elsewhere => None,
         }
+    }
+
+    /// Returns the repository of a replica in the Region of an image's build that holds what is
+    /// pushed to a parent's `repository`. Nothing if the parent's own registry is there.
+    pub fn nearer_replica(&self, image: &Image, repository: &Repository) -> Option<Repository> {
+        let builder = image.pipeline.as_ref()?.builder.as_ref();
+        let builds_in = builder.map_or(self.registry().region(), |builder| builder.region.as_str());
+        let (host, _) = self.address(repository);
+        if host.region() == builds_in {
+            return None;
+        }
+        let source = self.registries().iter().find(|registry| registry.host == host)?;
+        let is_near = |registry: &&DeclaredRegistry| {
+            registry.replica_of.as_ref() == Some(&source.name) && registry.host.region() == builds_in
+        };
+        let (_, name) = repository.split();
+        let name: Repository = name.parse().ok()?;
+        self.registries().iter().find(is_near).map(|replica| name.at(&replica.host))
     }
 
     /// Returns the host and the name of a repository that images are pushed to.

@@ -32,6 +32,7 @@ mod repository;
 mod schema;
 mod set;
 mod upstream;
+mod upstreams;
 mod warning;
 mod written;
 
@@ -42,12 +43,14 @@ pub use image::{
     Builder, Image, Line, Owner, Parent, ParentKind, Pipeline, Promotion, RevisionType, Role, Source, Tier,
     Variable,
 };
-pub use inspected::{Account, Inspected, is_production};
-pub use load::part_files;
+pub use inspected::{Account, Inspected, Organization, is_production};
+pub use load::{part_files, read_parts};
 pub use locate::Located;
-pub use parts::PartTexts;
+pub use parts::{PartTexts, UnreadPart};
 pub use query::{Direction, Query};
 pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Registries};
 pub use schema::json_schema;
 pub use set::ImageSet;
+pub use upstream::UpstreamParent;
+pub use upstreams::Upstreams;
 pub use warning::{Advice, Warning};

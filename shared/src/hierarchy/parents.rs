@@ -27,6 +27,8 @@ pub(super) struct Lineage {
     /// Whether the file names a parent of its own by digest.
     pub(super) pinned: bool,
     pub(super) copy_from: Vec<Parent>,
+    /// The repositories of pull-through caches in which the file names upstream parents.
+    pub(super) caches: BTreeMap<Reference, Repository>,
     /// The position of each parent in the file's list of images.
     pub(super) inside: Vec<(Location, usize)>,
 }
@@ -40,10 +42,17 @@ pub(super) struct Names<'d> {
     /// Whether every image of the file could be read. If not, an unknown parent may be one of the
     /// others.
     complete: bool,
+    /// Whether a part is left out. An unknown parent may be an image of it.
+    lacks_parts: bool,
 }
 
 impl<'d> Names<'d> {
-    pub(super) fn new(drafts: &'d [Draft], registries: &'d Registries, complete: bool) -> Self {
+    pub(super) fn new(
+        drafts: &'d [Draft],
+        registries: &'d Registries,
+        complete: bool,
+        lacks_parts: bool,
+    ) -> Self {
         let ids = drafts.iter().enumerate().map(|(index, draft)| (draft.id.as_str(), index)).collect();
         let mut tags = BTreeMap::new();
         for (index, draft) in drafts.iter().enumerate() {
@@ -51,7 +60,7 @@ impl<'d> Names<'d> {
                 tags.extend(declared.iter().map(|tag| (format!("{}:{tag}", draft.repository), index)));
             }
         }
-        Self { drafts, registries, ids, tags, complete }
+        Self { drafts, registries, ids, tags, complete, lacks_parts }
     }
 
     /// Finds all parents of the image at `index`.
@@ -72,6 +81,7 @@ impl<'d> Names<'d> {
             let child = (index, ParentKind::CopyFrom);
             let Some(parent) = self.parent(child, *at, name, &mut lineage, report) else { continue };
             match parent {
+                Parent::Unknown if self.lacks_parts => {}
                 Parent::Scratch | Parent::Unknown => report.add(*at, Problem::CopyFromScratch),
                 _ if !seen.insert(parent.clone()) => report.add(*at, Problem::DuplicateParent(name.clone())),
                 _ => lineage.copy_from.push(parent),
@@ -100,12 +110,14 @@ impl<'d> Names<'d> {
             }
             Ok(Found::Scratch) => Some(Parent::Scratch),
             Ok(Found::Unknown) => Some(Parent::Unknown),
-            Ok(Found::Upstream(reference)) => {
+            Ok(Found::Upstream(reference, cache)) => {
+                lineage.caches.extend(cache.map(|cache| (reference.clone(), cache)));
                 if reference.digest.is_some() {
                     report.warn(at, pinned(&reference));
                 }
                 Some(Parent::Upstream(reference))
             }
+            Err(NotFound::Nothing | NotFound::Undeclared) if self.lacks_parts => Some(Parent::Unknown),
             Err(unknown) => {
                 self.report_unknown(unknown, name, at, report);
                 None
@@ -133,8 +145,8 @@ impl<'d> Names<'d> {
             return Ok(Found::Inside(index, true));
         }
         let Some((host, path)) = hosted(name) else { return Err(NotFound::Nothing) };
-        if let Some(cached) = self.registries.cached(&host, path) {
-            return Ok(Found::Upstream(cached));
+        if let Some((upstream, cache)) = self.registries.cached(&host, path) {
+            return Ok(Found::Upstream(upstream, cache));
         }
         if let Some(index) = self.tags.get(self.own_name(name).as_ref()) {
             return Ok(Found::Inside(*index, false));
@@ -146,7 +158,7 @@ impl<'d> Names<'d> {
             return Err(NotFound::WithoutTag);
         }
         name.parse()
-            .map(Found::Upstream)
+            .map(|reference| Found::Upstream(reference, None))
             .map_err(|invalid: crate::image::InvalidWord| NotFound::Bad(invalid.to_string()))
     }
 
@@ -251,7 +263,8 @@ enum Found {
     /// An image of the file, and whether the name has a digest.
     Inside(usize, bool),
     Unknown,
-    Upstream(Reference),
+    /// An image of another registry, and the repository of the pull-through cache that is named.
+    Upstream(Reference, Option<Repository>),
     Scratch,
 }
 

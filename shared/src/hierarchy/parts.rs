@@ -8,11 +8,30 @@ use super::draft::Draft;
 use super::error::{Problem, Report};
 use super::file::{MayLoosen, PartKeys};
 use super::written::Written;
-use crate::image::glob;
+use crate::image::{Repository, glob};
 use crate::policy::{Mode, Policy, Rebuild};
 
 /// The texts of the parts, by the name that the main file gives them; or why one could not be read.
 pub type PartTexts = BTreeMap<String, Result<String, String>>;
+
+/// A part whose file cannot be used. Its images are not in the hierarchy, and they are unknown:
+/// that does not make them somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadPart {
+    /// The owner of its images.
+    pub owner: String,
+    /// As the main file names it.
+    pub file: String,
+    pub because: String,
+    pub(super) repositories: Vec<String>,
+}
+
+impl UnreadPart {
+    /// Returns whether a repository may hold its images.
+    pub fn may_have(&self, repository: &Repository) -> bool {
+        self.repositories.iter().any(|pattern| glob(pattern, repository.name()))
+    }
+}
 
 /// What the file of a team may say.
 #[derive(Debug)]
@@ -59,6 +78,11 @@ pub(super) fn parts(written: BTreeMap<String, Spanned<PartKeys>>, report: &mut R
 }
 
 impl Part {
+    /// Leaves the part out, because its file cannot be used.
+    pub(super) fn unread(self, because: String) -> UnreadPart {
+        UnreadPart { owner: self.owner, file: self.file, because, repositories: self.repositories }
+    }
+
     /// Returns whether the file may loosen the policy so.
     pub(super) fn may(&self, loosen: MayLoosen) -> bool {
         self.may_loosen.contains(&loosen)
@@ -99,7 +123,7 @@ fn loosened(from: &Policy, to: &Policy) -> impl Iterator<Item = MayLoosen> {
     let longer = |from: &[crate::time::Span], to: &[crate::time::Span]| {
         from.iter().zip(to).any(|(from, to)| to.as_seconds() > from.as_seconds())
     };
-    let ages = |policy: &Policy| [policy.max_age, policy.scan_max_age];
+    let ages = |policy: &Policy| [policy.max_age, policy.scan_max_age, policy.upstream_silence];
     [
         (MayLoosen::Observe, from.mode == Mode::Enforce && to.mode == Mode::Observe),
         (

@@ -94,7 +94,8 @@ fn one(
         Some(of)
     });
     let copies = keys.copies.into_iter().filter_map(|keys| copies(&name, keys, names, report)).collect();
-    Some(DeclaredRegistry { host: host?, name, role, aliases, caches, replica_of, copies })
+    let keep_tags = keys.keep_tags.is_some_and(|keep| keep.value);
+    Some(DeclaredRegistry { host: host?, name, role, aliases, caches, replica_of, copies, keep_tags })
 }
 
 fn copies(name: &str, keys: CopiesKeys, names: &[String], report: &mut Report<'_>) -> Option<Copies> {

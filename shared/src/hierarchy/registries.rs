@@ -35,6 +35,9 @@ pub struct DeclaredRegistry {
     pub replica_of: Option<String>,
     /// Which repositories hold copies of others, because releases are promoted so.
     pub copies: Vec<Copies>,
+    /// Whether what runs from here carries keep tags.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_tags: bool,
 }
 
 /// Repositories that hold copies of others.
@@ -98,6 +101,7 @@ impl Registries {
             caches: BTreeMap::new(),
             replica_of: None,
             copies: Vec::new(),
+            keep_tags: false,
         };
         Self { declared: vec![declared], approved: Vec::new(), home }
     }
@@ -165,9 +169,13 @@ impl Registries {
         Some(if own { path.to_owned() } else { format!("{}/{path}", registry.host) })
     }
 
-    /// Returns what `repository:tag` in a pull-through cache is upstream.
-    pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<Reference> {
-        self.declared_at(host)?.upstream(path).as_deref().and_then(|name| name.parse().ok())
+    /// Returns what `repository:tag` in a pull-through cache is upstream, and the cache's
+    /// repository.
+    pub(super) fn cached(&self, host: &Registry, path: &str) -> Option<(Reference, Option<Repository>)> {
+        let registry = self.declared_at(host)?;
+        let upstream = registry.upstream(path)?.parse().ok()?;
+        let name = path.split(['@', ':']).next().and_then(|name| name.parse().ok());
+        Some((upstream, name.map(|name| self.repository(registry, &name))))
     }
 
     /// Returns what the file approves, in its order.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::image::{ImageId, Tag};
+use crate::image::{ImageId, Tag, TagPattern};
 use crate::time::{Span, Timestamp};
 
 /// Something in a valid hierarchy file that its author may not intend. Shown as
@@ -47,12 +47,12 @@ pub enum Advice {
          add `environment` to the account"
     )]
     NoProduction,
-    /// Accounts that nobody wrote down are not surveyed.
+    /// A backport to an old release would be the current version.
     #[error(
-        "Patchwave does not read the accounts of the organisation yet, and surveys those under `accounts` alone; \
-         write each account there"
+        "`{0}` matches tags of several releases, and the version that was pushed last counts, even a backport; \
+         write `{{ match: \"{0}\", order: version }}` if the highest version is meant"
     )]
-    OrganizationNotRead,
+    PushOrderOfReleases(TagPattern),
     /// Only a commit brings newer parents.
     #[error(
         "`{0}` is pinned, so Patchwave never moves it to newer parents; commit their digests, or remove the pin"

@@ -5,7 +5,7 @@ use std::fmt;
 use semver::{BuildMetadata, Prerelease, Version};
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidWord, Tag, TagPattern};
+use super::{InvalidWord, Tag, TagPattern, is_reserved};
 
 /// Which version of a family is the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -99,9 +99,11 @@ impl TagFamily {
         self.pattern.as_str()
     }
 
-    /// Returns whether a tag belongs to the family.
+    /// Returns whether a tag belongs to the family. Those that Patchwave itself sets do not.
     pub fn matches(&self, tag: &Tag) -> bool {
-        self.pattern.matches(tag) && !self.except.iter().any(|except| except.matches(tag))
+        !is_reserved(tag)
+            && self.pattern.matches(tag)
+            && !self.except.iter().any(|except| except.matches(tag))
     }
 
     /// Returns whether an exception covers every tag of another pattern.

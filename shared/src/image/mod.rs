@@ -14,11 +14,13 @@ mod family;
 mod partition;
 mod reference;
 mod registry;
+mod reserved;
 
 pub use family::{Order, TagFamily};
 pub use partition::Partition;
 pub use reference::Reference;
 pub use registry::{EcrRegistry, Registry};
+pub use reserved::{GONE, KEEP, gone_tag, is_reserved, keep_tag};
 
 /// A text that is not a valid name of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -227,7 +229,7 @@ impl TagPattern {
 }
 
 /// Returns whether all of `text` matches `pattern`, in which `*` matches any characters.
-pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+pub fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
     let mut parts: Vec<&str> = rest.split('*').collect();

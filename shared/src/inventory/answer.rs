@@ -78,15 +78,24 @@ pub struct PlaceRow {
     /// Why the last attempt could not read it completely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// Whether it is unread by design, as the hierarchy says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
 }
 
-/// A service that no survey read, in an account and region where surveys read others.
+/// A service that no survey read, in an account and region where surveys read others; or a kind of
+/// objects in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotInspected {
     pub account: String,
     pub region: String,
     pub kind: ConsumerKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The kind of objects in the cluster: the group of a custom resource, or a resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<String>,
 }
 
 /// What the inventory answers to a question, in the order of places.
@@ -148,6 +157,7 @@ impl Inventory {
             read_at: state.read_at,
             age: state.read_at.map(|read| Span::between(read, now)),
             unread: state.unread.clone(),
+            accepted: state.unread.is_some() && is_accepted(hierarchy, &state.place),
         };
         let asked_for = |state: &PlaceState| question.asks_in(&state.place);
         Answer {
@@ -156,7 +166,7 @@ impl Inventory {
             running,
             referenced,
             places: self.places.iter().filter(|(_, state)| asked_for(state)).map(place).collect(),
-            not_inspected: self.not_inspected(question),
+            not_inspected: self.not_inspected(hierarchy, question),
             mean_time_to_patched: self.mean_time_to_patched(None),
         }
     }
@@ -174,6 +184,9 @@ impl Inventory {
             findings(assessment, entry).map(|(_, open)| open).filter(|o| o.counts).collect();
         let age = assessment.map(|assessment| Span::between(assessment.built_at, now));
         let image = entry.resolution.image().and_then(|id| hierarchy.image(id).ok());
+        // Asked for a vulnerability, Patchwave cannot say no of what no scanner of it scans.
+        let asked = question.vulnerability.as_ref();
+        let unscanned = asked.and_then(|_| unscanned(&entry.resolution));
         let stale = age.zip(image).is_some_and(|(age, image)| age > image.policy.max_age);
         Row {
             standing: assessment.map(|assessment| assessment.standing.clone()),
@@ -185,13 +198,18 @@ impl Inventory {
                 .collect(),
             severity: counting.iter().map(|open| open.severity).max(),
             vulnerable_since: counting.iter().map(|open| open.since.max(entry.since)).min(),
-            unknown: self.unknown(place, entry, assessment),
+            unknown: self.unknown(place, entry, assessment).chain(unscanned).collect(),
             entry: entry.clone(),
         }
     }
 
     /// Returns what is not known about an entry, and why.
-    fn unknown(&self, place: &str, entry: &Entry, assessment: Option<&Assessment>) -> Vec<String> {
+    fn unknown(
+        &self,
+        place: &str,
+        entry: &Entry,
+        assessment: Option<&Assessment>,
+    ) -> impl Iterator<Item = String> + use<> {
         let mut unknown = Vec::new();
         if let Some(because) = self.unread_because(place) {
             unknown.push(format!("its place was not read, so it is as of {:.0}: {because}", entry.last_seen));
@@ -205,11 +223,25 @@ impl Inventory {
             }
             _ => {}
         }
-        unknown
+        unknown.into_iter()
     }
 
-    /// Returns the services that no survey read, in accounts and regions where surveys read others.
-    fn not_inspected(&self, question: &Question) -> BTreeSet<NotInspected> {
+    /// Returns the services that no survey read, in accounts and regions where surveys read others,
+    /// and the kinds of objects that none read in clusters. Without those that the file accepts.
+    fn not_inspected(&self, hierarchy: &Hierarchy, question: &Question) -> BTreeSet<NotInspected> {
+        let accepts = |what: &str| hierarchy.inspected().accept.contains(what);
+        let places = self.places.values().filter(|state| question.asks_in(&state.place));
+        let objects = places.flat_map(|state| {
+            let Place { account, region, kind, cluster, .. } = &state.place;
+            state.not_inspected.iter().filter(|objects| !accepts(objects)).map(|objects| NotInspected {
+                account: account.clone(),
+                region: region.clone(),
+                kind: *kind,
+                cluster: cluster.clone(),
+                objects: Some(objects.clone()),
+            })
+        });
+
         let mut surveyed: BTreeMap<(&str, &str), BTreeSet<ConsumerKind>> = BTreeMap::new();
         for state in self.places.values().filter(|state| question.asks_in(&state.place)) {
             let Place { account, region, kind, .. } = &state.place;
@@ -217,11 +249,23 @@ impl Inventory {
         }
         let missing = |((account, region), kinds): ((&str, &str), BTreeSet<ConsumerKind>)| {
             let (account, region) = (account.to_owned(), region.to_owned());
-            let rest = ConsumerKind::ALL.into_iter().filter(move |kind| !kinds.contains(kind));
-            rest.map(move |kind| NotInspected { account: account.clone(), region: region.clone(), kind })
+            let rest = ConsumerKind::ALL.into_iter();
+            let rest = rest.filter(move |kind| !kinds.contains(kind) && !accepts(kind.name()));
+            rest.map(move |kind| NotInspected {
+                account: account.clone(),
+                region: region.clone(),
+                kind,
+                cluster: None,
+                objects: None,
+            })
         };
-        surveyed.into_iter().flat_map(missing).collect()
+        surveyed.into_iter().flat_map(missing).chain(objects).collect()
     }
+}
+
+/// Returns whether a place is a cluster that by design cannot be read.
+fn is_accepted(hierarchy: &Hierarchy, place: &Place) -> bool {
+    place.cluster.as_ref().is_some_and(|name| hierarchy.inspected().accepts_unread(&place.account, name))
 }
 
 fn findings<'a>(
@@ -243,6 +287,18 @@ fn because(resolution: &Resolution) -> Option<String> {
         Resolution::Unresolvable { because, .. } => no_digest(because),
         _ => None,
     }
+}
+
+/// Returns why no scan of the hierarchy's registries says what an image has.
+fn unscanned(resolution: &Resolution) -> Option<String> {
+    let whose = match resolution {
+        Resolution::Upstream { repository } => format!("{repository} is upstream's"),
+        Resolution::Approved { repository } => format!("{repository} is approved, and others scan it"),
+        Resolution::Unapproved { registry } => format!("the hierarchy does not name {registry}"),
+        Resolution::NotInHierarchy { repository } => format!("the hierarchy does not declare {repository}"),
+        _ => return None,
+    };
+    Some(format!("no scan that Patchwave reads covers it: {whose}"))
 }
 
 fn no_digest(because: &NoDigest) -> Option<String> {
@@ -300,6 +356,19 @@ pub struct Totals {
 }
 
 impl Answer {
+    /// Counts what is not known, without the places that are unread by design, and what runs there
+    /// of which nothing else is unknown.
+    pub(super) fn unexpected(&self) -> usize {
+        let accepted: BTreeSet<&str> =
+            self.places.iter().filter(|place| place.accepted).map(|place| place.id.as_str()).collect();
+        let places = self.places.iter().filter(|place| place.unread.is_some() && !place.accepted);
+        let rows = self.running.iter().filter(|row| {
+            let expected = usize::from(accepted.contains(row.entry.place.id().as_str()));
+            row.unknown.len() > expected
+        });
+        places.count() + rows.count()
+    }
+
     /// Counts the rows that run and the places that could not be read.
     pub fn totals(&self) -> Totals {
         let count = |is: fn(&Row) -> bool| self.running.iter().filter(|row| is(row)).count();

@@ -17,37 +17,62 @@ pub enum Missing {
     Unread(String),
 }
 
-/// The versions that run and the current version of each line, with their scans.
+/// The versions that run and the current version of each line, with their scans. They stay where
+/// they were observed.
 #[derive(Debug, Clone, Default)]
-pub struct Catalog {
-    versions: BTreeMap<Repository, BTreeMap<Digest, Version>>,
+pub struct Catalog<'f> {
+    versions: BTreeMap<Repository, BTreeMap<&'f Digest, &'f Version>>,
     /// The repositories that hold a digest, of a version or of one of its platforms.
-    holders: BTreeMap<Digest, BTreeSet<Repository>>,
-    currents: BTreeMap<ImageId, Current>,
+    holders: BTreeMap<&'f Digest, BTreeSet<Repository>>,
+    currents: BTreeMap<&'f ImageId, &'f Current>,
     missing: BTreeMap<(Repository, Digest), Missing>,
 }
 
-impl Catalog {
+impl<'f> Catalog<'f> {
     /// Takes every line's current version, and all other versions in the facts.
-    pub fn new(hierarchy: &Hierarchy, facts: &Facts) -> Self {
+    pub fn new(hierarchy: &Hierarchy, facts: &'f Facts) -> Self {
         let mut catalog = Self::default();
-        for image in hierarchy.images() {
-            let Some(facts) = facts.images.get(&image.id) else { continue };
-            catalog.currents.insert(image.id.clone(), facts.current.clone());
-            for version in facts.versions.values() {
-                catalog.add(&image.repository, version.clone());
-            }
-        }
+        catalog.add_facts(hierarchy, facts);
         catalog
     }
 
+    /// Adds the lines and versions of more facts.
+    pub fn add_facts(&mut self, hierarchy: &Hierarchy, facts: &'f Facts) {
+        for (id, facts) in &facts.images {
+            let Ok(image) = hierarchy.image(id) else { continue };
+            self.currents.insert(id, &facts.current);
+            for version in facts.versions.values() {
+                self.add(&image.repository, version);
+            }
+        }
+    }
+
     /// Adds a version of a repository.
-    pub fn add(&mut self, repository: &Repository, version: Version) {
+    pub fn add(&mut self, repository: &Repository, version: &'f Version) {
         let platforms = version.platforms.values().map(|manifest| &manifest.digest);
         for digest in platforms.chain([&version.digest]) {
-            self.holders.entry(digest.clone()).or_default().insert(repository.clone());
+            self.holders.entry(digest).or_default().insert(repository.clone());
         }
-        self.versions.entry(repository.clone()).or_default().insert(version.digest.clone(), version);
+        self.versions.entry(repository.clone()).or_default().insert(&version.digest, version);
+    }
+
+    /// Returns whether a version of the repository has this digest, or lists it.
+    pub fn knows(&self, repository: &Repository, digest: &Digest) -> bool {
+        self.holders.get(digest).is_some_and(|holders| holders.contains(repository))
+    }
+
+    /// Returns the platform manifests of all versions.
+    pub fn manifests(&self) -> BTreeSet<(Repository, Digest)> {
+        let of = |(repository, versions): (&Repository, &BTreeMap<&Digest, &'f Version>)| {
+            let manifests = versions.values().flat_map(|version| version.platforms.values());
+            manifests.map(|manifest| (repository.clone(), manifest.digest.clone())).collect::<Vec<_>>()
+        };
+        self.versions.iter().flat_map(of).collect()
+    }
+
+    /// Returns all versions of a repository.
+    pub(super) fn versions_in(&self, repository: &Repository) -> impl Iterator<Item = &'f Version> {
+        self.versions.get(repository).into_iter().flat_map(|versions| versions.values().copied())
     }
 
     /// Notes why a digest has no version.
@@ -59,8 +84,8 @@ impl Catalog {
     ///
     /// Several versions can list one manifest. The current version of a line comes first, then an
     /// index before the manifest by itself, then the newest push.
-    pub fn version(&self, repository: &Repository, digest: &Digest) -> Option<&Version> {
-        let named = self.versions.get(repository)?.values().filter(|version| version.is_named_by(digest));
+    pub fn version(&self, repository: &Repository, digest: &Digest) -> Option<&'f Version> {
+        let named = self.versions_in(repository).filter(|version| version.is_named_by(digest));
         named.max_by_key(|version| {
             (self.is_current(&version.digest), version.digest != *digest, version.pushed_at, &version.digest)
         })
@@ -72,7 +97,7 @@ impl Catalog {
         &'c self,
         expected: &Repository,
         digest: &Digest,
-    ) -> Option<(&'c Repository, &'c Version)> {
+    ) -> Option<(&'c Repository, &'f Version)> {
         let holders = self.holders.get(digest)?;
         let holder = holders.get(expected).or_else(|| holders.first())?;
         Some((holder, self.version(holder, digest)?))
@@ -94,7 +119,7 @@ impl Catalog {
     /// Returns which version is current on an image's line.
     pub(super) fn current(&self, image: &ImageId) -> Current {
         let unread = || Current::Unread("the registry was not asked".into());
-        self.currents.get(image).cloned().unwrap_or_else(unread)
+        self.currents.get(image).map_or_else(unread, |current| (*current).clone())
     }
 
     pub(super) fn missing(&self, repository: &Repository, digest: &Digest) -> Missing {

@@ -101,7 +101,7 @@ fn service(entry: &Entry) -> Option<String> {
             (!matches!(kind, "Pod" | "Job" | "CronJob")).then(|| format!("{account}/{cluster}/{workload}"))
         }
         ConsumerKind::Lambda => Some(format!("{account}/lambda/function/{workload}")),
-        ConsumerKind::Batch | ConsumerKind::SageMaker | ConsumerKind::Schedules => None,
+        _ => None,
     }
 }
 

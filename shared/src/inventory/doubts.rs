@@ -73,10 +73,10 @@ impl fmt::Display for Doubt {
 
 /// Returns the images some of whose stable tags lag behind the tracked one.
 pub fn lagging(hierarchy: &Hierarchy, facts: &Facts) -> Vec<Doubt> {
-    let images = hierarchy.images().filter_map(|image| {
-        let tags = facts.images.get(&image.id)?.lagging_tags(&image.line);
+    let images = facts.images.iter().filter_map(|(id, facts)| {
+        let tags = facts.lagging_tags(&hierarchy.image(id).ok()?.line);
         let tags: BTreeSet<Tag> = tags.into_iter().cloned().collect();
-        (!tags.is_empty()).then(|| Doubt::LaggingTags { image: image.id.clone(), tags })
+        (!tags.is_empty()).then(|| Doubt::LaggingTags { image: id.clone(), tags })
     });
     images.collect()
 }

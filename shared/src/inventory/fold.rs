@@ -202,6 +202,7 @@ impl Folded {
             tried_at: read.at,
             read_at: if read.unread.is_none() { Some(read.at) } else { last },
             unread: read.unread.clone(),
+            not_inspected: read.not_inspected.clone(),
         };
         self.inventory.places.insert(id, state);
     }

@@ -15,6 +15,6 @@ pub struct FoldInput<'l> {
     /// ones are gone.
     pub ended: bool,
     pub hierarchy: &'l Hierarchy,
-    pub catalog: &'l Catalog,
+    pub catalog: &'l Catalog<'l>,
     pub now: Timestamp,
 }

@@ -25,7 +25,7 @@ pub fn metrics(inventory: &Inventory, answer: &Answer, now: Timestamp) -> Vec<Va
     let mut all = vec![
         ("RunningImages", json!(totals.running), "Count"),
         ("OldestRunningImageDays", json!(oldest), "None"),
-        ("Unknowns", json!(totals.unknown + totals.unread_places), "Count"),
+        ("Unknowns", json!(answer.unexpected()), "Count"),
         ("RebuiltNotDeployed", json!(totals.behind), "Count"),
         ("UnapprovedRunningImages", json!(totals.strangers), "Count"),
     ];

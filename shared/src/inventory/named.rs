@@ -42,6 +42,9 @@ pub(super) fn digest(sighting: &Sighting) -> Result<Digest, NoDigest> {
             _ => Err(NoDigest::NotReported),
         };
     };
+    if !sighting.image.is_empty() && is_added_by_aws(sighting) {
+        return Err(NoDigest::Sidecar);
+    }
     if let Some(named) = Reference::read(said) {
         return named.digest.ok_or(NoDigest::OnlyTag);
     }

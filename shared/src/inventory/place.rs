@@ -5,9 +5,21 @@ use std::fmt;
 use super::survey::{ConsumerKind, Place, Use};
 
 impl ConsumerKind {
-    /// All services, in the order of the variants.
-    pub const ALL: [Self; 6] =
-        [Self::Ecs, Self::Eks, Self::Lambda, Self::Batch, Self::SageMaker, Self::Schedules];
+    /// All services that run or start containers, in the order of the variants.
+    pub const ALL: [Self; 12] = [
+        Self::Ecs,
+        Self::Eks,
+        Self::Lambda,
+        Self::Batch,
+        Self::SageMaker,
+        Self::Schedules,
+        Self::AppRunner,
+        Self::CodeBuild,
+        Self::Emr,
+        Self::MicroVms,
+        Self::Pipes,
+        Self::StateMachines,
+    ];
 
     /// Returns the name that JSON has for it.
     pub const fn name(self) -> &'static str {
@@ -18,6 +30,13 @@ impl ConsumerKind {
             Self::Batch => "batch",
             Self::SageMaker => "sageMaker",
             Self::Schedules => "schedules",
+            Self::Organization => "organization",
+            Self::AppRunner => "appRunner",
+            Self::CodeBuild => "codeBuild",
+            Self::Emr => "emr",
+            Self::MicroVms => "microVms",
+            Self::Pipes => "pipes",
+            Self::StateMachines => "stateMachines",
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A report only adds to what is known. What the scanner did not see may still run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::doubts::REFRESHED;
 use super::scanning::SeenInUse;
@@ -58,7 +58,12 @@ impl Survey {
         let list = named(None).filter(|list| list.unread.is_some())?;
         let place = Place { cluster: Some(seen.cluster.clone()), ..list.place.clone() };
         let unread = list.unread.clone();
-        self.places.push(PlaceRead { place: place.clone(), at: now, unread });
+        self.places.push(PlaceRead {
+            place: place.clone(),
+            at: now,
+            unread,
+            not_inspected: BTreeSet::default(),
+        });
         Some(place)
     }
 }

@@ -7,8 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::catalog::Catalog;
 use super::state::Inventory;
-use crate::facts::Facts;
+use crate::facts::Current;
 use crate::finding::{Coverage, Scan};
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::{Digest, ImageId, Repository};
@@ -36,7 +37,7 @@ pub struct Rescan {
 /// run come first.
 pub fn rescans(
     hierarchy: &Hierarchy,
-    facts: &Facts,
+    catalog: &Catalog<'_>,
     inventory: &Inventory,
     now: Timestamp,
     limit: usize,
@@ -48,18 +49,14 @@ pub fn rescans(
             *units = units.saturating_add(entry.units.max(1));
         }
     }
-    let watched_by_inspector = watched_by_inspector(hierarchy, facts);
+    let watched_by_inspector = watched_by_inspector(hierarchy, catalog);
     let mut chosen = Vec::new();
     let mut taken: BTreeSet<(&Repository, &Digest)> = BTreeSet::new();
-    for image in hierarchy.images() {
-        let Some(of_image) =
-            facts.images.get(&image.id).filter(|_| !watched_by_inspector.contains(&image.repository))
-        else {
-            continue;
-        };
-        for version in of_image.versions.values() {
+    for image in hierarchy.images().filter(|image| !watched_by_inspector.contains(&image.repository)) {
+        let current = catalog.current(&image.id);
+        for version in catalog.versions_in(&image.repository) {
             let units = exposed.get(&(image.id.clone(), version.digest.clone())).copied();
-            let counts = of_image.current_version().is_some_and(|now| now.digest == version.digest);
+            let counts = matches!(&current, Current::Version(now) if *now == version.digest);
             if units.is_none() && !counts {
                 continue;
             }
@@ -92,13 +89,13 @@ pub fn rescans(
 
 /// Returns the repositories that Inspector watches, as their scans show, because a registry can
 /// have both scanners. Inspector scans again by itself and refuses requests.
-fn watched_by_inspector<'h>(hierarchy: &'h Hierarchy, facts: &Facts) -> BTreeSet<&'h Repository> {
+fn watched_by_inspector<'h>(hierarchy: &'h Hierarchy, catalog: &Catalog<'_>) -> BTreeSet<&'h Repository> {
     let by_inspector = |scan: &Scan| {
         matches!(scan, Scan::Complete { coverage: Coverage::OsAndLanguages, .. } | Scan::Expired)
     };
     let is_watched = |image: &&Image| {
-        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
-        versions.flat_map(|version| version.platforms.values()).any(|manifest| by_inspector(&manifest.scan))
+        let manifests = catalog.versions_in(&image.repository).flat_map(|version| version.platforms.values());
+        manifests.into_iter().any(|manifest| by_inspector(&manifest.scan))
     };
     hierarchy.images().filter(is_watched).map(|image| &image.repository).collect()
 }

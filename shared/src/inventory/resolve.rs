@@ -51,6 +51,10 @@ pub enum Resolution {
         /// runs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image: Option<ImageId>,
+        /// The repository whose content it is, if that is one of the hierarchy: a replica or a copy
+        /// has another host or name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repository: Option<Repository>,
         because: NoDigest,
     },
     /// The registry did not answer.
@@ -102,7 +106,7 @@ impl Resolution {
 /// because an old version has lost its tag.
 pub(super) fn resolve(
     hierarchy: &Hierarchy,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     sighting: &Sighting,
     before: Option<&ImageId>,
 ) -> Resolution {
@@ -110,10 +114,10 @@ pub(super) fn resolve(
     let Some(named) = named::reference(sighting) else {
         let unreadable = || NoDigest::Malformed(sighting.image.chars().take(200).collect());
         let because = digest.err().unwrap_or_else(unreadable);
-        return Resolution::Unresolvable { image: None, because };
+        return Resolution::Unresolvable { image: None, repository: None, because };
     };
     if digest == Err(NoDigest::Sidecar) {
-        return Resolution::Unresolvable { image: None, because: NoDigest::Sidecar };
+        return Resolution::Unresolvable { image: None, repository: None, because: NoDigest::Sidecar };
     }
     let located = hierarchy.locate(&named.registry, &named.repository);
     let expected = match &located {
@@ -146,7 +150,7 @@ struct Version<'v> {
 /// Finds the image of a version: the same digest is the same version wherever it lies.
 fn of_version(
     hierarchy: &Hierarchy,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     sighting: &Sighting,
     version: Version<'_>,
 ) -> Resolution {
@@ -174,13 +178,19 @@ fn of_version(
 /// Says why the version of an own repository is not known.
 fn absent(
     hierarchy: &Hierarchy,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     repository: Repository,
     tag: Option<&Tag>,
     digest: Result<Digest, NoDigest>,
 ) -> Resolution {
     if hierarchy.in_repository(&repository).next().is_none() {
-        return Resolution::NotInHierarchy { repository };
+        let part = hierarchy.unread_parts().iter().find(|part| part.may_have(&repository));
+        return match part {
+            Some(part) => {
+                Resolution::Unread { because: format!("{}: {}", part.file, part.because), repository }
+            }
+            None => Resolution::NotInHierarchy { repository },
+        };
     }
     match digest {
         Ok(digest) => match catalog.missing(&repository, &digest) {
@@ -189,7 +199,8 @@ fn absent(
         },
         Err(because) => {
             let image = tag.and_then(|tag| on_line(hierarchy, &repository, tag));
-            Resolution::Unresolvable { image: image.map(|image| image.id.clone()), because }
+            let image = image.map(|image| image.id.clone());
+            Resolution::Unresolvable { image, repository: Some(repository), because }
         }
     }
 }

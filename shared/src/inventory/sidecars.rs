@@ -1,4 +1,4 @@
-//! The images of containers that AWS itself adds to tasks of ECS. They have no digest, and AWS
+//! The images of containers that AWS itself adds to tasks of ECS, with or without a digest. AWS
 //! updates them.
 //!
 //! Their image shows it, and their name does not: whoever writes a task definition chooses names.

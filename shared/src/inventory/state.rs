@@ -42,6 +42,9 @@ pub struct PlaceState {
     /// Why the last attempt could not read it completely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// The kinds of objects there that Patchwave does not read, or may not list.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_inspected: BTreeSet<String>,
 }
 
 /// Identifies an entry.

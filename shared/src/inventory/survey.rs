@@ -1,5 +1,7 @@
 //! What one survey saw where containers run, in the services' words. Nothing is concluded yet.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -21,6 +23,20 @@ pub enum ConsumerKind {
     /// Rules and schedules of Amazon EventBridge that start ECS tasks. They refer to task
     /// definitions.
     Schedules,
+    /// AWS Organizations. It runs nothing; its place is the list of the organisation's accounts.
+    Organization,
+    /// AWS App Runner services. Patchwave reads neither these nor those that follow.
+    AppRunner,
+    /// Images of AWS `CodeBuild` projects.
+    CodeBuild,
+    /// Images of Amazon EMR.
+    Emr,
+    /// AWS Lambda `MicroVMs`.
+    MicroVms,
+    /// Pipes of Amazon EventBridge that start ECS tasks.
+    Pipes,
+    /// State machines of AWS Step Functions that start ECS tasks.
+    StateMachines,
 }
 
 /// What a survey reads in one go: a cluster, or a service without clusters in one account and
@@ -95,6 +111,10 @@ pub struct PlaceRead {
     /// Why it could not be read completely, if so. Then what was not seen there may still run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// The kinds of objects there that Patchwave does not read, or may not list. They may start
+    /// images too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_inspected: BTreeSet<String>,
 }
 
 /// What one survey saw.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::images::{Listing, RepositoryImage};
 use crate::image::{Digest, Reference, Tag};
-use crate::inventory::Row;
+use crate::inventory::{Resolution, Row};
 
 /// How an image is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,7 +16,7 @@ pub enum How {
     Runs,
     /// A schedule or a service that is scaled to zero would start it.
     WouldRun,
-    /// It was pushed just before what runs, so a roll-back would start it.
+    /// It was pushed just before what runs, so a roll-back may start it.
     RollBack,
 }
 
@@ -34,10 +34,11 @@ pub(super) fn by(row: &Row) -> String {
     format!("{} {}", row.entry.place.id(), row.entry.workload)
 }
 
-/// Returns what uses each image.
+/// Returns what uses each image. `depth` is how many earlier pushes a roll-back may start.
 pub(super) fn uses<'a>(
     listing: &Listing,
     rows: impl Iterator<Item = &'a Row>,
+    depth: usize,
 ) -> BTreeMap<Digest, BTreeSet<InUse>> {
     let mut lists: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
     for (list, image) in &listing.images {
@@ -56,7 +57,8 @@ pub(super) fn uses<'a>(
             let below = listing.images.get(digest).into_iter().flat_map(|image| &image.children);
             above.chain(below).chain([digest]).for_each(|digest| note(digest, how));
             if row.entry.runs && !lists.contains_key(digest) {
-                listing.before(digest, &lists).into_iter().for_each(|digest| note(digest, How::RollBack));
+                let before = listing.before(digest, &lists, depth);
+                before.into_iter().for_each(|digest| note(digest, How::RollBack));
             }
         }
     }
@@ -65,7 +67,7 @@ pub(super) fn uses<'a>(
 
 impl Listing {
     /// Returns the digests that a row uses: those that are known, else those that have its tag now.
-    fn named<'a>(&'a self, row: &'a Row) -> Vec<&'a Digest> {
+    pub(crate) fn named<'a>(&'a self, row: &'a Row) -> Vec<&'a Digest> {
         let known: Vec<&Digest> =
             row.entry.resolution.version().into_iter().chain(&row.entry.digest).collect();
         let tag = self.tag(row).filter(|_| row.entry.resolution.version().is_none());
@@ -94,8 +96,21 @@ impl Listing {
         let (Some((account, repository)), Some(named)) = (&self.of, Reference::read(&row.entry.asked)) else {
             return self.of.is_some();
         };
-        named.repository == *repository
-            && named.registry.ecr().is_some_and(|registry| registry.account() == account)
+        let is_here = named.repository == *repository
+            && named.registry.ecr().is_some_and(|registry| registry.account() == account);
+        is_here || self.holds_content_of(row)
+    }
+
+    /// Returns whether a row asks for the content of this repository by another name: through a
+    /// replica or a copy.
+    fn holds_content_of(&self, row: &Row) -> bool {
+        let Some((account, repository)) = &self.of else { return false };
+        let Resolution::Unresolvable { repository: Some(content), .. } = &row.entry.resolution else {
+            return false;
+        };
+        let (host, name) = content.split();
+        // The home registry's repositories have no host.
+        name == repository.as_str() && host.is_none_or(|host| host.account() == account)
     }
 
     /// Returns the tag of this repository that a row asks for.
@@ -104,23 +119,29 @@ impl Listing {
     }
 
     /// Returns the images of the same kind, index or not, that were pushed just before an image:
-    /// the last one with tags and the last one without. A stable tag leaves the version before it
-    /// untagged, and a unique tag does not.
+    /// the last ones with tags and the last ones without. A stable tag leaves the version before
+    /// it untagged, and a unique tag does not.
     ///
-    /// If the repository has several lines, they may belong to another line. The registry does not
-    /// record which version replaced which.
-    fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>) -> Vec<&Digest> {
+    /// What may be a signature or the like is returned too, and not counted: it hides no image.
+    /// If the repository has several lines, the images may belong to another line. The registry
+    /// does not record which version replaced which.
+    fn before(&self, digest: &Digest, lists: &BTreeMap<&Digest, Vec<&Digest>>, depth: usize) -> Vec<&Digest> {
         let Some(image) = self.images.get(digest) else { return Vec::new() };
         let is_before = |(other, earlier): &(&Digest, &RepositoryImage)| {
             let alike = earlier.is_index == image.is_index && !lists.contains_key(other);
-            alike && earlier.pushed_at < image.pushed_at
+            alike && earlier.pushed_at < image.pushed_at && !earlier.is_artefact()
         };
-        let last = |untagged: bool| {
-            let earlier = self.images.iter().filter(is_before);
-            earlier
-                .filter(|(_, earlier)| earlier.tags.is_empty() == untagged)
-                .max_by_key(|(_, e)| e.pushed_at)
-        };
-        [false, true].into_iter().filter_map(last).map(|(digest, _)| digest).collect()
+        let mut earlier: Vec<_> = self.images.iter().filter(is_before).collect();
+        earlier.sort_by_key(|(_, earlier)| std::cmp::Reverse(earlier.pushed_at));
+        let mut left = [depth, depth];
+        earlier.retain(|(_, earlier)| {
+            let left = &mut left[usize::from(earlier.tags.is_empty())];
+            let is_near = *left > 0;
+            if is_near && !earlier.may_be_artefact() {
+                *left -= 1;
+            }
+            is_near
+        });
+        earlier.into_iter().map(|(digest, _)| digest).collect()
     }
 }

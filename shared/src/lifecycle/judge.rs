@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::images::{RepositoryImage, StorageClass};
 use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection};
@@ -11,11 +11,21 @@ use crate::image::Digest;
 use crate::time::Timestamp;
 
 /// What a policy does to an image, and by which rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Going {
     /// By its priority.
     pub rule: u32,
     pub action: Action,
+}
+
+/// What a rule that counts images does about the manifests that an index lists. AWS does not say.
+/// One public preview counted 24 of 26 images, and 2 of the 26 were such manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// It does not count those without tags of their own.
+    WithoutParts,
+    /// It counts each like any other image.
+    WithParts,
 }
 
 /// Returns the images that a policy would act on at `now`.
@@ -27,10 +37,11 @@ pub struct Going {
 pub fn judge(
     policy: &LifecyclePolicy,
     images: &BTreeMap<Digest, RepositoryImage>,
+    reading: Reading,
     now: Timestamp,
 ) -> BTreeMap<Digest, Going> {
     let limits: BTreeMap<u32, Option<Timestamp>> =
-        policy.rules().iter().map(|rule| (rule.priority, limit(rule, images, now))).collect();
+        policy.rules().iter().map(|rule| (rule.priority, limit(rule, images, reading, now))).collect();
     let goes = |image: &RepositoryImage| {
         let rule = policy.rule_of(image)?;
         let limit = limits.get(&rule.priority).copied().flatten()?;
@@ -43,11 +54,20 @@ pub fn judge(
 
 /// Returns the latest time from which an image may count so that the rule acts on it; `None` if the
 /// rule acts on none.
-fn limit(rule: &Rule, images: &BTreeMap<Digest, RepositoryImage>, now: Timestamp) -> Option<Timestamp> {
+fn limit(
+    rule: &Rule,
+    images: &BTreeMap<Digest, RepositoryImage>,
+    reading: Reading,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let Selection { count, number, .. } = rule.selection;
     match count {
         Count::ImageCountMoreThan => {
-            let seen = images.values().filter(|image| rule.selection.sees(image));
+            let counts = |image: &&RepositoryImage| {
+                let left_out = reading == Reading::WithoutParts && image.is_part && image.tags.is_empty();
+                !left_out && rule.selection.sees(image)
+            };
+            let seen = images.values().filter(counts);
             let mut times: Vec<Timestamp> =
                 seen.map(|image| image.counts_from(rule.selection.count)).collect();
             times.sort_unstable_by(|a, b| b.cmp(a));

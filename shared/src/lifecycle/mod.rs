@@ -8,19 +8,39 @@
 //! Where AWS leaves something open, Patchwave names too many images rather than too few. Where it
 //! is not known what runs, the answer is unknown, and never safe.
 //!
+//! [`make()`] makes a policy from the hierarchy, [`plan_policies`] says what it would do,
+//! [`compare`] holds that against ECR's own preview, and [`may_write`] decides whether it is
+//! written.
+//!
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
 
+mod apply;
+mod errors;
+mod hash;
 mod images;
 mod in_use;
+mod intent;
 mod judge;
 mod outlook;
 mod parse;
+mod plan;
 mod policy;
+mod preview;
+mod wrapped;
 mod written;
 
+pub use apply::{PolicyChange, Step, Stop, Undo, may_write, undo};
+pub use errors::{PolicyError, PolicyErrors};
+pub use hash::{hash_of, is_same};
 pub use images::{Listing, RepositoryImage, StorageClass};
 pub use in_use::{How, InUse};
-pub use judge::{Going, judge};
+pub use intent::{Intent, Made, environments, is_cache, make};
+pub use judge::{Going, Reading, judge};
+pub(crate) use outlook::doubts;
 pub use outlook::{Goes, OUTDATED, Outlook, Safety, outlook};
-pub use parse::{PolicyError, PolicyErrors};
+pub use plan::{
+    Amount, KnownRepository, Leaving, PLAN_FORMAT, PlanInput, PlannedPolicy, PolicyPlan, keeps_tags,
+    plan_policies,
+};
 pub use policy::{Action, Count, LifecyclePolicy, Rule, Selection, Tags};
+pub use preview::{Difference, Previewed, compare};

@@ -1,15 +1,15 @@
 //! Says whether anything that a policy would act on is in use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::images::{Listing, RepositoryImage};
 use super::in_use::{InUse, by, uses};
-use super::judge::{Going, judge};
+use super::judge::{Going, Reading, judge};
 use super::policy::LifecyclePolicy;
 use crate::image::{Digest, Tag};
-use crate::inventory::{Answer, PlaceRow, Row};
+use crate::inventory::{Answer, NotInspected, PlaceRow, Row};
 use crate::time::{Span, Timestamp};
 
 /// The age above which data on a place is too old. A sweep starts every day and ends within two
@@ -46,16 +46,20 @@ pub struct Outlook {
     pub going: Vec<Goes>,
     /// What is not known about what runs.
     pub unknown: Vec<String>,
+    /// What else to know: where AWS is silent, and how roll-backs were found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Says what a policy would do to a repository at `now`, and which of those images are in use.
 ///
 /// The inventory also knows the index of a platform manifest that runs. The registry does not say
-/// what an index lists.
+/// what an index lists. `roll_backs` is how many earlier pushes a roll-back of what runs may start.
 pub fn outlook(
     policy: &LifecyclePolicy,
     listing: &Listing,
     inventory: Option<&Answer>,
+    roll_backs: usize,
     now: Timestamp,
 ) -> Outlook {
     let mut listing = listing.clone();
@@ -65,7 +69,7 @@ pub fn outlook(
             listing.note(index, child);
         }
     }
-    let going = judge(policy, &listing.images, now);
+    let going = judge(policy, &listing.images, Reading::WithoutParts, now);
     let mut unknown = match inventory {
         Some(answer) => doubts(answer, now),
         None if going.is_empty() => Vec::new(),
@@ -76,7 +80,15 @@ pub fn outlook(
         let (by, asked) = (by(row), &row.entry.asked);
         format!("{by} uses {asked}, and it is not known which version")
     }));
-    let uses = uses(&listing, rows());
+    let uses = uses(&listing, rows(), roll_backs);
+    let mut notes = Vec::new();
+    let otherwise = judge(policy, &listing.images, Reading::WithParts, now);
+    notes.extend(difference(&going, &otherwise, &uses));
+    let runs =
+        |row: &Row| row.entry.runs && listing.named(row).iter().any(|d| listing.images.contains_key(*d));
+    if rows().any(runs) {
+        notes.push(how_roll_backs_are_found(roll_backs));
+    }
     let goes = |(digest, going): (Digest, Going)| {
         let RepositoryImage { tags, pushed_at, .. } = listing.images.get(&digest)?.clone();
         let in_use = uses.get(&digest).cloned().unwrap_or_default();
@@ -90,7 +102,32 @@ pub fn outlook(
     } else {
         Safety::Unknown
     };
-    Outlook { verdict, going, unknown }
+    Outlook { verdict, going, unknown, notes }
+}
+
+/// Says what would also go if ECR counts the manifests of indexes.
+fn difference(
+    going: &BTreeMap<Digest, Going>,
+    otherwise: &BTreeMap<Digest, Going>,
+    uses: &BTreeMap<Digest, BTreeSet<InUse>>,
+) -> Option<String> {
+    let more: Vec<&Digest> = otherwise.keys().filter(|digest| !going.contains_key(*digest)).collect();
+    let in_use = more.iter().filter(|digest| uses.contains_key(**digest)).count();
+    let of_them = if in_use > 0 { format!(", {in_use} of them in use") } else { String::new() };
+    (!more.is_empty()).then(|| {
+        format!(
+            "AWS does not say whether a rule counts the manifests that an index lists. If it does, {} more would be deleted{of_them}. \
+             `patchwave lifecycle preview` asks ECR",
+            more.len()
+        )
+    })
+}
+
+fn how_roll_backs_are_found(depth: usize) -> String {
+    let pushes = if depth == 1 { "the last push".to_owned() } else { format!("the last {depth} pushes") };
+    format!(
+        "a roll-back is taken to start {pushes} before what runs; deployments of older images are not known"
+    )
 }
 
 fn rows(answer: &Answer) -> impl Iterator<Item = &Row> {
@@ -98,7 +135,7 @@ fn rows(answer: &Answer) -> impl Iterator<Item = &Row> {
 }
 
 /// Returns why an inventory may not have everything that runs.
-fn doubts(answer: &Answer, now: Timestamp) -> Vec<String> {
+pub(crate) fn doubts(answer: &Answer, now: Timestamp) -> Vec<String> {
     let mut doubts = Vec::new();
     if !answer.question.is_everything() {
         doubts.push("the inventory has only a part; run it without --env, --image and --cve".to_owned());
@@ -107,6 +144,17 @@ fn doubts(answer: &Answer, now: Timestamp) -> Vec<String> {
         doubts.push("the inventory has no places".to_owned());
     }
     doubts.extend(answer.places.iter().filter_map(|place| doubt(place, now)));
+    doubts.extend(answer.not_inspected.iter().map(|missing| {
+        let NotInspected { account, region, kind, cluster, objects } = missing;
+        match objects {
+            Some(objects) => {
+                let cluster = cluster.as_deref().unwrap_or_default();
+                let place = format!("{account}/{region}/{kind}/{cluster}");
+                format!("{objects} of {place} may use images, and Patchwave does not read it")
+            }
+            None => format!("{account}/{region}/{kind} was not surveyed"),
+        }
+    }));
     doubts
 }
 

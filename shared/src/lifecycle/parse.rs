@@ -3,14 +3,13 @@
 //! Rules:
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html>.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
-
+use super::errors::{PolicyError, PolicyErrors};
 use super::images::StorageClass;
 use super::policy::{Action, Count, LifecyclePolicy, Rule, Selection, Tags};
-use super::written::{TagStatus, WrittenPolicy, WrittenRule, WrittenSelection};
+use super::wrapped::{Wrapped, unwrapped};
+use super::written::{TagStatus, WrittenPolicy, WrittenRule};
 
 /// How many characters a policy may have.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>
@@ -23,57 +22,18 @@ const MOST_WILDCARDS: usize = 4;
 /// How many days an image must stay in the archive.
 const LEAST_DAYS_ARCHIVED: u32 = 90;
 
-/// One error in a policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PolicyError {
-    /// If the text is not JSON of a policy's form.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<usize>,
-    /// The rule's position in the text, counted from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<u32>,
-    /// What is wrong, and what to do.
-    pub message: String,
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, "{line}:{column}: ")?;
-        }
-        match (self.rule, self.priority) {
-            (Some(rule), Some(priority)) => write!(f, "rule {rule} (priority {priority}): ")?,
-            (Some(rule), None) => write!(f, "rule {rule}: ")?,
-            (None, _) => {}
-        }
-        f.write_str(&self.message)
-    }
-}
-
-/// All errors in a policy, in the order of its rules.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct PolicyErrors(pub Vec<PolicyError>);
-
-/// What `aws ecr get-lifecycle-policy` prints. It has the policy as a text.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Stored {
-    lifecycle_policy_text: String,
-}
-
 impl LifecyclePolicy {
-    /// Reads a policy, or what `aws ecr get-lifecycle-policy` prints. Then lines and columns are
-    /// those of the text within.
+    /// Reads a policy, or what wraps one: what `aws ecr get-lifecycle-policy` prints, a template of
+    /// CloudFormation or Terraform in JSON. Then lines and columns are those of the text within.
     pub fn read(text: &str) -> Result<Self, PolicyErrors> {
-        match serde_json::from_str::<Stored>(text) {
-            Ok(stored) => Self::parse(&stored.lifecycle_policy_text),
-            Err(_) => Self::parse(text),
+        let wrong = |what: &str| Err(PolicyErrors(vec![PolicyError::new(what)]));
+        match unwrapped(text) {
+            Wrapped::No => Self::parse(text),
+            Wrapped::One(text) => Self::parse(&text),
+            Wrapped::Many(many) => wrong(&format!("the file has {many} policies; pass one of them")),
+            Wrapped::Computed(key) => {
+                wrong(&format!("a template computes `{key}`; pass the text that it becomes"))
+            }
         }
     }
 
@@ -91,8 +51,8 @@ impl LifecyclePolicy {
         if characters > *CHARACTERS.end() {
             return Err(PolicyErrors(errors));
         }
-        let rules = match serde_json::from_str::<WrittenPolicy>(text) {
-            Ok(written) => written.rules,
+        let rules: Vec<WrittenRule> = match serde_json::from_str::<WrittenPolicy>(text) {
+            Ok(written) => written.rules.into_iter().map(WrittenRule::from).collect(),
             Err(error) => {
                 errors.push(PolicyError::at(&error));
                 return Err(PolicyErrors(errors));
@@ -104,62 +64,53 @@ impl LifecyclePolicy {
             errors.push(PolicyError::new(&what));
         }
         errors.extend((0..rules.len().min(MOST_RULES)).flat_map(|index| errors_of(&rules, index)));
+        let warnings = rules.iter().enumerate().filter_map(|(index, rule)| warning(rule, index)).collect();
         let mut rules: Vec<Rule> = rules.into_iter().filter_map(valid_rule).collect();
         rules.sort_by_key(|rule| rule.priority);
-        if errors.is_empty() { Ok(Self { rules }) } else { Err(PolicyErrors(errors)) }
-    }
-}
-
-impl PolicyError {
-    fn new(message: &str) -> Self {
-        Self { message: message.to_owned(), ..Self::default() }
-    }
-
-    fn at(error: &serde_json::Error) -> Self {
-        let (line, column, text) = (error.line(), error.column(), error.to_string());
-        let place = format!(" at line {line} column {column}");
-        let message = text.strip_suffix(&place).unwrap_or(&text);
-        Self { line: Some(line), column: Some(column), ..Self::new(message) }
+        if errors.is_empty() { Ok(Self { rules, warnings }) } else { Err(PolicyErrors(errors)) }
     }
 }
 
 /// Returns the errors of one of a policy's rules.
 fn errors_of(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
-    let WrittenRule { rule_priority: priority, selection, action, .. } = &rules[index];
-    let WrittenSelection { tag_status: status, count_type: count, count_number: number, .. } = selection;
-    let (patterns, prefixes) = (selection.tag_pattern_list.as_ref(), selection.tag_prefix_list.as_ref());
+    let written = &rules[index];
+    let about = |message: &str| PolicyError::of(index, written.priority, message);
+    if !written.wrong.is_empty() {
+        return written.wrong.iter().map(|wrong| about(wrong)).collect();
+    }
+    let WrittenRule { priority, tag_status: status, count_type: count, count_number: number, .. } = written;
+    let (patterns, prefixes) = (written.tag_patterns.as_ref(), written.tag_prefixes.as_ref());
     let is = |is: TagStatus| *status == Some(is);
     let named = || patterns.into_iter().chain(prefixes);
     let has_many_wildcards = |pattern: &String| pattern.matches('*').count() > MOST_WILDCARDS;
     let counts_days = count.is_some_and(|count| count != Count::ImageCountMoreThan);
     let since = |since: Count| *count == Some(since);
     let archived = since(Count::SinceImageTransitioned);
-    let does = |what: Action| action.kind == Some(what);
-    let to_archive = action.target_storage_class == Some(StorageClass::Archive);
+    let does = |what: Action| written.action == Some(what);
+    let to_archive = written.target == Some(StorageClass::Archive);
     // Rules of the other storage class see other images.
     let beside = |like: &dyn Fn(&WrittenRule) -> bool, rules: &[WrittenRule]| {
-        rules.iter().any(|other| other.selection.storage() == selection.storage() && like(other))
+        rules.iter().any(|other| other.storage() == written.storage() && like(other))
     };
     let earlier = &rules[..index];
     let checks = [
         (priority.unwrap_or(0) == 0, "needs a `rulePriority` of its own, 1 or more"),
         (
-            priority.is_some() && earlier.iter().any(|other| other.rule_priority == *priority),
+            priority.is_some() && earlier.iter().any(|other| other.priority == *priority),
             "has the `rulePriority` of an earlier rule; give it one of its own",
         ),
         (status.is_none(), "needs a `tagStatus`: tagged, untagged or any"),
         (
-            is(TagStatus::Any) && beside(&|other| other.rule_priority > *priority, rules),
+            is(TagStatus::Any) && beside(&|other| other.priority > *priority, rules),
             "sees every image, so that later rules never act; give it the highest `rulePriority`",
         ),
         (
             is(TagStatus::Untagged)
-                && beside(&|other| other.selection.tag_status == Some(TagStatus::Untagged), earlier),
+                && beside(&|other| other.tag_status == Some(TagStatus::Untagged), earlier),
             "is for untagged images, as an earlier rule is; keep one of them",
         ),
         (
-            prefixes.is_some()
-                && beside(&|other| other.selection.tag_prefix_list.as_ref() == prefixes, earlier),
+            prefixes.is_some() && beside(&|other| other.tag_prefixes.as_ref() == prefixes, earlier),
             "has the `tagPrefixList` of an earlier rule; keep one of them",
         ),
         (
@@ -181,30 +132,30 @@ fn errors_of(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
         ),
         (count.is_none(), "needs a `countType`, such as imageCountMoreThan or sinceImagePushed"),
         (number.unwrap_or(0) == 0, "needs a `countNumber`, 1 or more"),
-        (counts_days && selection.count_unit.is_none(), "needs `\"countUnit\": \"days\"`"),
+        (counts_days && written.count_unit.is_none(), "needs `\"countUnit\": \"days\"`"),
         (
-            since(Count::ImageCountMoreThan) && selection.count_unit.is_some(),
+            since(Count::ImageCountMoreThan) && written.count_unit.is_some(),
             "counts images, which have no `countUnit`; remove it",
         ),
         (
-            archived && selection.storage() != StorageClass::Archive,
+            archived && written.storage() != StorageClass::Archive,
             "counts days in the archive, and needs `\"storageClass\": \"archive\"`",
         ),
         (
-            count.is_some() && !archived && selection.storage() == StorageClass::Archive,
+            count.is_some() && !archived && written.storage() == StorageClass::Archive,
             "is for the archive, where only sinceImageTransitioned counts; write that, or remove `storageClass`",
         ),
         (
             archived && number.is_some_and(|days| (1..LEAST_DAYS_ARCHIVED).contains(&days)),
             "expires what must stay in the archive for 90 days; write a `countNumber` of 90 or more",
         ),
-        (action.kind.is_none(), "needs an `action` with its `type`: expire or transition"),
+        (written.action.is_none(), "needs an `action` with its `type`: expire or transition"),
         (
             does(Action::Transition) && !to_archive,
             "needs `\"targetStorageClass\": \"archive\"`: transition moves images only there",
         ),
         (
-            does(Action::Expire) && action.target_storage_class.is_some(),
+            does(Action::Expire) && written.target.is_some(),
             "expires, which has no `targetStorageClass`; remove it",
         ),
         (
@@ -215,23 +166,31 @@ fn errors_of(rules: &[WrittenRule], index: usize) -> Vec<PolicyError> {
         (does(Action::Transition) && archived, "moves to the archive what is there already; write expire"),
     ];
     let found = checks.into_iter().filter(|(violated, _)| *violated);
-    let (rule, priority) = (Some(index + 1), *priority);
-    found.map(|(_, message)| PolicyError { rule, priority, ..PolicyError::new(message) }).collect()
+    found.map(|(_, message)| about(message)).collect()
+}
+
+/// Returns what is valid in a rule and rarely intended.
+fn warning(written: &WrittenRule, index: usize) -> Option<PolicyError> {
+    let list = written.tag_patterns.as_ref().or(written.tag_prefixes.as_ref())?;
+    let texts: Vec<String> = list.iter().map(|text| format!("`{text}`")).collect();
+    let message = format!(
+        "takes only images that have a tag for each of {}; if one is to be enough, make a rule for each",
+        texts.join(", ")
+    );
+    (texts.len() > 1).then(|| PolicyError::of(index, written.priority, &message))
 }
 
 /// Makes a rule of a written one that has no errors.
 fn valid_rule(written: WrittenRule) -> Option<Rule> {
-    let WrittenRule { rule_priority, selection, action, .. } = written;
-    let (storage, number) = (selection.storage(), selection.count_number?);
-    let tags = match selection.tag_status? {
+    let (storage, number) = (written.storage(), written.count_number?);
+    let tags = match written.tag_status? {
         TagStatus::Any => Tags::Any,
         TagStatus::Untagged => Tags::Untagged,
-        TagStatus::Tagged => match selection.tag_pattern_list {
+        TagStatus::Tagged => match written.tag_patterns {
             Some(patterns) => Tags::Patterns(patterns),
-            None => Tags::Prefixes(selection.tag_prefix_list?),
+            None => Tags::Prefixes(written.tag_prefixes?),
         },
     };
-    let count = selection.count_type?;
-    let selection = Selection { tags, storage, count, number };
-    Some(Rule { priority: rule_priority?, selection, action: action.kind? })
+    let selection = Selection { tags, storage, count: written.count_type?, number };
+    Some(Rule { priority: written.priority?, selection, action: written.action? })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::errors::PolicyError;
 use super::images::{RepositoryImage, StorageClass};
 use crate::image::{Tag, glob};
 
@@ -11,6 +12,7 @@ use crate::image::{Tag, glob};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecyclePolicy {
     pub(super) rules: Vec<Rule>,
+    pub(super) warnings: Vec<PolicyError>,
 }
 
 /// Which images a policy acts on, and how.
@@ -71,6 +73,11 @@ impl LifecyclePolicy {
     /// Returns its rules in order of priority.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Returns what is valid and rarely intended.
+    pub fn warnings(&self) -> &[PolicyError] {
+        &self.warnings
     }
 
     /// Returns the first rule that sees an image. No later rule may act on the image, even if this

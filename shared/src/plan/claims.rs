@@ -129,7 +129,10 @@ impl Resolution<'_> {
                 if let Some(replaced) = replaced.and_then(|replaced| self.own.version_named(replaced)) {
                     self.record_success(&claim, replaced);
                     // The replaced version was not built on the parents that this build had.
-                    self.record.success.iter_mut().for_each(|success| success.parents.clear());
+                    self.record.success.iter_mut().for_each(|success| {
+                        success.parents.clear();
+                        success.upstreams.clear();
+                    });
                 }
             }
             Pushed::Replaced => self.record.failures = None,
@@ -170,6 +173,7 @@ impl Resolution<'_> {
             version: version.digest.clone(),
             pushed_at: version.pushed_at,
             parents: parents(self.hierarchy, self.facts, self.image, claim, version),
+            upstreams: claim.start.upstreams.clone(),
             since: claim.start.since,
             for_age: claim.for_age(),
             fixed_nothing: false,

@@ -14,6 +14,7 @@ use crate::policy::{Mode, Rebuild};
 use crate::record::Record;
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
+use crate::upstream::Tracked;
 
 /// How often the template schedules the tick. An event that has not come within this time is taken
 /// for lost.
@@ -122,6 +123,11 @@ impl<'a> Context<'a> {
         reported.or(facts.unread_history.as_ref())
     }
 
+    /// Returns what is known of an upstream tag.
+    pub(super) fn upstream(&self, tag: &ImageId) -> Option<&'a Tracked> {
+        self.facts.upstreams.get(tag)
+    }
+
     pub(super) fn record(&self, id: &ImageId) -> &Record {
         static EMPTY: std::sync::LazyLock<Record> = std::sync::LazyLock::new(Record::default);
         self.records.get(id).unwrap_or(&EMPTY)
@@ -169,6 +175,10 @@ impl<'a> Context<'a> {
         for edge in self.hierarchy.parents(&image.id) {
             let content = self.current(&edge.image.id).map(Version::content).unwrap_or_default();
             words.push(format!("{}={content:?}", edge.image.id));
+        }
+        for parent in self.hierarchy.upstream_parents(image) {
+            let content = self.upstream(&parent.id).and_then(Tracked::current);
+            words.extend(content.map(|content| format!("{}={:?}", parent.id, content.platforms)));
         }
         words.sort();
         words.dedup();

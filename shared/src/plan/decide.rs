@@ -9,7 +9,7 @@ use super::pipeline;
 use super::reasons::Reasons;
 use super::retry;
 use super::unread::{unread_base, unread_parent};
-use super::{Awaited, Cause, Hold, Limit, Reason};
+use super::{Awaited, Cause, Hold, Limit, Reason, upstream};
 use crate::facts::{Current, Version};
 use crate::finding::{Scan, Severity};
 use crate::hierarchy::{Image, Line, Parent};
@@ -17,6 +17,7 @@ use crate::image::ImageId;
 use crate::policy::Mode;
 use crate::record::{Ended, Failures, PendingProof, Ready};
 use crate::time::{Span, Timestamp};
+use crate::upstream::Tracked;
 
 /// The decision about one image.
 pub(super) struct Decision<'a> {
@@ -183,7 +184,8 @@ impl<'a> Candidate<'_, 'a> {
             let id = &parent.image.id;
             Some((id.clone(), self.context.current(id)?.digest.clone()))
         });
-        Some(Hold::Pinned { parents: parents.collect() })
+        let upstream = upstream::current(self.context, self.image);
+        Some(Hold::Pinned { parents: parents.chain(upstream).collect() })
     }
 
     /// Holds the image until people promote what was built for its environment. Meanwhile another
@@ -235,7 +237,9 @@ impl<'a> Candidate<'_, 'a> {
     }
 
     fn waiting(&self) -> Option<Hold> {
-        self.waiting_on_moving().or_else(|| self.waiting_on_findings())
+        self.waiting_on_moving()
+            .or_else(|| self.waiting_on_findings())
+            .or_else(|| upstream::waiting_on_cache(self.context, self.image, &self.reasons.active))
     }
 
     /// Holds the image for a parent that is about to change for reasons older than the image's own
@@ -337,11 +341,16 @@ impl<'a> Candidate<'_, 'a> {
             policy.max_wait.after(context.record(&self.image.id).waiting_since.unwrap_or(context.now));
         self.reasons.active.iter().find_map(|reason| {
             let Reason::ParentChanged { parent, .. } = reason else { return None };
+            let quiet = policy.quiet_period.for_severity(severity);
+            if let Some(content) = context.upstream(parent).and_then(Tracked::current) {
+                let until = quiet.after(content.since).min(longest);
+                return (until > context.now).then(|| Hold::QuietPeriod { parent: parent.clone(), until });
+            }
             let now = context.current(parent)?;
             // A push by Patchwave is complete when its execution has succeeded.
             let ours =
                 context.record(parent).success.as_ref().is_some_and(|success| success.version == now.digest);
-            let until = policy.quiet_period.for_severity(severity).after(now.pushed_at).min(longest);
+            let until = quiet.after(now.pushed_at).min(longest);
             (!ours && until > context.now).then(|| Hold::QuietPeriod { parent: parent.clone(), until })
         })
     }
@@ -482,6 +491,7 @@ impl<'a> Candidate<'_, 'a> {
         judged_later
             || match hold {
                 None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
+                Some(Hold::WaitingOn { awaits: Awaited::Cache { .. }, .. }) => true,
                 Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,
                 Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), .. }) => {
                     waits && (hold.is_moving() || matches!(**hold, Hold::BackOff { .. }))

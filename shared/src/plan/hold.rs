@@ -24,6 +24,11 @@ pub enum Awaited {
     Scan,
     /// The end of the ancestor's own hold.
     Hold(Box<Hold>),
+    /// A pull-through cache that would still serve what upstream replaced.
+    Cache {
+        /// When the next pull makes it ask upstream.
+        until: Timestamp,
+    },
 }
 
 /// Which limit is reached.
@@ -188,6 +193,7 @@ impl Hold {
             | Self::QuietPeriod { until, .. }
             | Self::BackOff { until, .. }
             | Self::NextTry { until }
+            | Self::WaitingOn { awaits: Awaited::Cache { until }, .. }
             | Self::AtLimit { until, .. } => Some(*until),
             _ => None,
         }
@@ -252,6 +258,10 @@ impl Hold {
                      push for its repository"
                 ),
                 Awaited::Hold(hold) => format!("{on} comes first: {}", hold.lifted_by(on)),
+                Awaited::Cache { until } => format!(
+                    "wait until {until:.0}: until then the cache serves {on} as it was; the build that starts then \
+                     makes it ask upstream. To build it before then: patchwave rebuild {image}"
+                ),
             },
             Self::AwaitingProof { .. } => format!(
                 "wait for a scan of the new version of {image}; if none comes, turn on scan on push for its \

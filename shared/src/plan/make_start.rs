@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Context, hash};
 use super::limits;
 use super::pipeline::sent;
-use super::{BuildKey, Goal, Reason, SourceRevision, Start, ToProve};
+use super::{BuildKey, Goal, Reason, SourceRevision, Start, ToProve, upstream};
+use crate::facts::Held;
 use crate::finding::FindingKey;
 use crate::hierarchy::{Image, Parent, Pipeline, Variable};
 use crate::image::{Digest, ImageId};
@@ -43,6 +44,7 @@ pub(super) fn start(
         to_prove: limits::to_prove(to_prove(context, image, reasons)),
         inputs: context.inputs(image),
         reasons: limits::reasons(reasons),
+        upstreams: upstream::pulled(context, image),
         parents,
         key,
         no_cache,
@@ -105,12 +107,15 @@ fn variables(
         .collect()
 }
 
-/// Returns the `from` parent at the digest that is built on, if it is in the home registry or with
-/// the host of its registry.
+/// Returns the `from` parent at the digest that is built on: its repository, or with the host of
+/// the nearest registry that holds it.
 fn base(context: &Context<'_>, image: &Image, with_host: bool) -> Option<String> {
     let Parent::Image(id) = &image.from else { return None };
     let repository = &context.hierarchy.image(id).ok()?.repository;
     let digest = &context.current(id)?.digest;
+    let replica = context.facts.replicas.get(&image.id);
+    let nearest = replica.filter(|replica| replica.held == Held::Yes && replica.digest == *digest);
+    let repository = nearest.filter(|_| with_host).map_or(repository, |replica| &replica.repository);
     let (host, name) = context.hierarchy.address(repository);
     Some(if with_host { format!("{host}/{name}@{digest}") } else { format!("{name}@{digest}") })
 }

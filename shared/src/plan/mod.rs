@@ -35,6 +35,7 @@ mod tried;
 mod unknown;
 mod unknowns;
 mod unread;
+mod upstream;
 mod urgency;
 mod vulnerability;
 

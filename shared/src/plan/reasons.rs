@@ -3,7 +3,7 @@
 use super::attribution::Attribution;
 use super::built_on::built_on;
 use super::context::{Context, hash};
-use super::{Evidence, Reason};
+use super::{Evidence, Reason, upstream};
 use crate::facts::{Current, Version};
 use crate::hierarchy::{Edge, Image, Line};
 use crate::image::ImageId;
@@ -42,6 +42,8 @@ pub(super) fn reasons(context: &Context<'_>, image: &Image, attribution: &Attrib
             reasons.active.push(changed);
         }
     }
+    let upstream = upstream::changed(context, image);
+    reasons.active.extend(upstream.filter(|changed| !is_deferred(context, image, changed)));
     reasons.active.extend(expired(context, image));
     reasons.active.extend(requested(context, image));
     reasons

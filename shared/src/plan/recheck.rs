@@ -91,6 +91,7 @@ fn wait_ends(context: &Context<'_>, decision: &Decision<'_>, record: &Record) ->
         Some(Hold::QuietPeriod { until, .. } | Hold::BackOff { until, .. } | Hold::AtLimit { until, .. }) => {
             *until
         }
+        Some(Hold::WaitingOn { awaits: Awaited::Cache { until }, .. }) => *until,
         Some(Hold::InFlight { .. } | Hold::Unresolved { .. }) => ends_build(context, decision, record),
         Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => {
             decision.image.policy.max_build_time.after(now)

@@ -65,6 +65,9 @@ pub struct Start {
     pub replaces: Option<Digest>,
     /// The parents' versions that the new version is built on.
     pub parents: BTreeMap<ImageId, Digest>,
+    /// What the build gets from upstream: the tags' digests, or what a cache still serves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstreams: BTreeMap<ImageId, Digest>,
     /// The findings that its proof will judge.
     pub to_prove: BTreeSet<ToProve>,
     /// A hash of the inputs, such as parents and revision. Failures in a row count only on the same

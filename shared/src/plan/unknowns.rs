@@ -7,7 +7,7 @@ use super::attribution::Attributions;
 use super::built_on::contradicted_base;
 use super::context::Context;
 use super::unread::{unread_base, unread_parent};
-use super::{Unknown, make_start, pipeline};
+use super::{Unknown, make_start, pipeline, upstream};
 use crate::facts::Manifest;
 use crate::finding::{Finding, Fix, Severity, Unclear};
 use crate::hierarchy::Image;
@@ -30,6 +30,7 @@ pub(super) fn unknowns(
         unknowns.extend(unread(context, attributions, image, since));
         unknowns.extend(scans(context, image, since));
         unknowns.extend(contradictions(context, image));
+        unknowns.extend(upstream::unknowns(context, image));
     }
     unknowns.extend(scanned_once(context));
     unknowns

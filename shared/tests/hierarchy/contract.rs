@@ -69,6 +69,13 @@ fn the_inventory_names_its_accounts_and_regions() {
     assert_eq!((account.id.as_str(), account.environment.as_deref()), ("444455556666", Some("prod")));
     let role = account.role.as_ref().unwrap();
     assert_eq!((role.name.as_str(), &role.external_id), ("patchwave-inventory", &None));
+    let organization = inspected.organization.as_ref().unwrap();
+    assert_eq!(organization.units, ["ou-ab12-cdefgh34", "r-ab12"]);
+    assert_eq!(organization.environment_tag.as_deref(), Some("environment"));
+    assert_eq!(organization.role.as_ref().unwrap().name, "patchwave-inventory");
+    assert!(inspected.accepts_unread("444455556666", "vault"));
+    assert!(!inspected.accepts_unread("444455556666", "shop"));
+    assert!(!inspected.accepts_unread("111122223333", "vault"), "another account's cluster of that name");
 }
 
 #[test]
@@ -154,6 +161,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
             "registries",
             "registry",
             "tiers",
+            "upstreams",
             "version"
         ]
     );
@@ -172,6 +180,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
         "rebuildAt",
         "scanMaxAge",
         "unknownFix",
+        "upstreamSilence",
     ];
     let with = |own: &[&'static str]| {
         let mut all = [policy.as_slice(), own].concat();

@@ -112,6 +112,50 @@ fn an_image_is_rebuilt_when_the_parent_of_one_platform_is() {
 }
 
 #[test]
+fn a_part_that_cannot_be_used_is_left_out_and_the_others_go_on() {
+    // Another team, and an image of the main file that is built on one of the part's.
+    let goods = "{ version: 1, images: [{ tier: application, repository: goods/api, from: rt }] }";
+    let part = "  goods: { file: teams/goods.yaml, repositories: [\"goods/*\"], pipelines: [\"goods-*\"] }";
+    let on = "  - { tier: application, repository: apps/on, from: tills/api, copyFrom: [tills/api] }";
+    let main = ESTATE
+        .replace("owners: {", "owners: { goods: ~,")
+        .replace("parts:\n", &format!("parts:\n{part}\n"))
+        .replace("images:\n", &format!("images:\n{on}\n"));
+    let lenient = |tills: Result<String, String>| {
+        let parts = PartTexts::from([
+            ("teams/tills.yaml".to_owned(), tills),
+            ("teams/goods.yaml".to_owned(), Ok(goods.to_owned())),
+        ]);
+        Hierarchy::parse_without_bad_parts("estate.yaml", &main, &parts).map_err(|errors| errors.to_string())
+    };
+    let good = lenient(Ok(TILLS.to_owned())).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(good.unread_parts(), []);
+    assert!(good.image(&id("tills/api")).is_ok());
+    let loose =
+        "{ version: 1, images: [{ tier: application, repository: tills/api, from: rt, mode: observe }] }";
+    for (tills, because) in [
+        (Err("access is denied".to_owned()), "access is denied"),
+        (Ok("{ version: 1, imags: [] }".to_owned()), "unknown key `imags`"),
+        (Ok(loose.to_owned()), "add `observe` to its `mayLoosen`"),
+    ] {
+        let hierarchy = lenient(tills).unwrap_or_else(|errors| panic!("{errors}"));
+        let [part] = hierarchy.unread_parts() else { panic!("{:?}", hierarchy.unread_parts()) };
+        assert_eq!((part.owner.as_str(), part.file.as_str()), ("tills", "teams/tills.yaml"));
+        assert!(part.because.contains(because), "{}", part.because);
+        assert!(
+            part.may_have(&"tills/api".parse().unwrap()) && !part.may_have(&"goods/api".parse().unwrap())
+        );
+        assert!(hierarchy.image(&id("tills/api")).is_err());
+        assert!(hierarchy.image(&id("goods/api")).is_ok(), "the other team goes on");
+        let on = hierarchy.image(&id("apps/on")).unwrap();
+        assert_eq!((&on.from, on.copy_from.len()), (&Parent::Unknown, 0));
+    }
+    let main = main.replace("tier: base, repository: base/os", "tier: bas, repository: base/os");
+    let bad = Hierarchy::parse_without_bad_parts("estate.yaml", &main, &PartTexts::new());
+    assert!(bad.unwrap_err().to_string().contains("bas"), "the main file has no place to be left out of");
+}
+
+#[test]
 fn a_part_claims_and_loosens_only_what_the_main_file_lets_it() {
     let errors = |tills: &str| load(tills).unwrap_err();
     let one = |image: &str| format!("{{ version: 1, images: [{image}] }}");

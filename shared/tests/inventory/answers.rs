@@ -2,8 +2,10 @@
 
 use patchwave::facts::Facts;
 use patchwave::finding::{Coverage, Scan, Severity};
+use patchwave::hierarchy::Hierarchy;
 use patchwave::inventory::{
-    Catalog, ConsumerKind, Inventory, Place, Question, Resolution, Sighting, Standing, Survey, Use,
+    Catalog, ConsumerKind, Inventory, NotInspected, Place, Question, Resolution, Sighting, Standing, Survey,
+    Use,
 };
 
 use super::fixture::*;
@@ -106,7 +108,13 @@ fn the_oldest_scans_are_repeated_first_and_those_of_running_versions_before_othe
         survey(&Inventory::default(), &catalog, &[read(&ecs(), at(9, 2))], &[checkout("web", 10)], at(9, 2))
             .inventory;
     let chosen = |facts: &Facts, limit| {
-        let rescans = patchwave::inventory::rescans(&hierarchy(), facts, &inventory, at(9, 2), limit);
+        let rescans = patchwave::inventory::rescans(
+            &hierarchy(),
+            &Catalog::new(&hierarchy(), facts),
+            &inventory,
+            at(9, 2),
+            limit,
+        );
         rescans.into_iter().map(|rescan| rescan.scan.digest).collect::<Vec<_>>()
     };
     let order = [amd64(50), arm64(50), amd64(10), arm64(10), amd64(30), arm64(30)];
@@ -174,6 +182,80 @@ fn the_metrics_are_in_the_embedded_format() {
             assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} in {line}");
         }
     }
+}
+
+#[test]
+fn a_cluster_that_is_unread_by_design_is_unknown_and_counts_in_no_metric() {
+    let accounts = |clusters: &str| {
+        let inventory = format!(
+            "inventory: {{ regions: [us-east-1], accounts: [{{ id: \"444455556666\"{clusters} }}] }}\n"
+        );
+        Hierarchy::parse("h.yaml", &format!("{HIERARCHY}{inventory}")).unwrap()
+    };
+    let current = version(10, at(1, 0), &clean());
+    let catalog = catalog(&[("apps/checkout", &current, &[])]);
+    let read =
+        survey(&Inventory::default(), &catalog, &[read(&ecs(), at(1, 0))], &[checkout("web", 10)], at(1, 0));
+    let now = at(2, 0);
+    let no_digest = sighting(&ecs(), "proxy", "apps/checkout:main-1", None);
+    let folded = survey(&read.inventory, &catalog, &[unread(&ecs(), now)], &[no_digest], now);
+    let name = ecs().cluster.unwrap();
+    let (accepted, not) =
+        (accounts(&format!(", clusters: {{ {name}: {{ unreadable: accepted }} }}")), accounts(""));
+    for (hierarchy, unknowns) in [(&not, 3), (&accepted, 1)] {
+        let answer = folded.inventory.answer(hierarchy, &Question::default(), now);
+        let totals = answer.totals();
+        assert_eq!((totals.unknown, totals.unread_places), (2, 1), "what is not known stays unknown");
+        let lines = patchwave::inventory::metrics(&folded.inventory, &answer, now);
+        assert_eq!(lines[0]["Unknowns"], unknowns, "one has no digest, wherever it runs");
+    }
+    let elsewhere =
+        survey(&read.inventory, &catalog, &[unread(&cluster(ConsumerKind::Eks, "blue"), now)], &[], now)
+            .inventory;
+    let answer = elsewhere.answer(&accepted, &Question::default(), now);
+    let lines = patchwave::inventory::metrics(&elsewhere, &answer, now);
+    assert_eq!(lines[0]["Unknowns"], 1, "another cluster is not accepted");
+}
+
+#[test]
+fn asked_for_a_vulnerability_what_no_scan_covers_is_not_called_clean() {
+    let current = version(10, at(1, 0), &clean());
+    let catalog = catalog(&[("apps/checkout", &current, &[])]);
+    let foreign = Sighting { image: "nginx:1".into(), ..checkout("proxy", 1) };
+    let undeclared = sighting(&ecs(), "legacy", "apps/legacy:1", Some(digest(8).to_string()));
+    let upstream = Sighting { image: "public.ecr.aws/debian/debian:12".into(), ..checkout("debian", 7) };
+    let folded = first_survey(&catalog, &[checkout("web", 10), foreign, undeclared, upstream]);
+    let ask = |vulnerability: Option<&str>| {
+        let question = Question { vulnerability: vulnerability.map(str::to_owned), ..Question::default() };
+        folded.inventory.answer(&hierarchy(), &question, at(2, 0))
+    };
+    let everything = ask(None);
+    assert_eq!((everything.running.len(), everything.totals().unknown), (4, 0));
+    let asked = ask(Some("CVE-2021-44228"));
+    let rows: Vec<(&str, usize)> =
+        asked.running.iter().map(|row| (row.entry.workload.as_str(), row.unknown.len())).collect();
+    assert_eq!(rows, [("debian", 1), ("legacy", 1), ("proxy", 1)], "the scanned one is clean");
+    assert!(asked.running.iter().all(|row| row.unknown[0].starts_with("no scan that Patchwave reads")));
+}
+
+#[test]
+fn the_file_accepts_what_nobody_inspects() {
+    let inventory =
+        "inventory: { regions: [r-1], accept: [sageMaker, tekton.dev], accounts: [{ id: '444455556666' }] }";
+    let accepts = Hierarchy::parse("h.yaml", &format!("{HIERARCHY}{inventory}\n")).unwrap();
+    let mut cluster = read(&eks(), at(2, 0));
+    cluster.not_inspected = ["argoproj.io".to_owned(), "tekton.dev".to_owned()].into();
+    let folded = survey(&Inventory::default(), &two_versions(), &[cluster], &[], at(2, 0));
+    let named = |hierarchy: &Hierarchy| {
+        let answer = folded.inventory.answer(hierarchy, &Question::default(), at(2, 0));
+        let name = |not: &NotInspected| not.objects.clone().unwrap_or_else(|| not.kind.to_string());
+        answer.not_inspected.iter().map(name).collect::<Vec<_>>()
+    };
+    let nobody = ["appRunner", "codeBuild", "emr", "microVms", "pipes", "stateMachines"];
+    let with = |known: &[&'static str]| [known, &nobody].concat();
+    let all = ["ecs", "argoproj.io", "tekton.dev", "lambda", "batch", "sageMaker", "schedules"];
+    assert_eq!(named(&hierarchy()), with(&all));
+    assert_eq!(named(&accepts), with(&["ecs", "argoproj.io", "lambda", "batch", "schedules"]));
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn a_version_that_left_the_hierarchy_does_not_count_as_patched() {
     let without = HIERARCHY.replace("main-*", "release-*");
     let hierarchy = Hierarchy::parse("h.yaml", &without).unwrap();
     let survey = Survey { places: vec![read(&ecs(), at(3, 0))], sightings: vec![checkout("web", 10)] };
-    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let catalog = Catalog::default();
     let after = survey_of(&hierarchy, &first.inventory, &catalog, &survey, true, at(3, 0));
     assert_eq!(after.inventory.mean_time_to_patched(None), None, "{:?}", after.changes);
 }

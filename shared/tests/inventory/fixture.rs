@@ -113,8 +113,9 @@ pub(crate) fn facts(images: &[(&str, &Version, &[&Version])]) -> Facts {
     Facts { images: images.iter().map(image).collect(), ..Facts::default() }
 }
 
-pub(crate) fn catalog(images: &[(&str, &Version, &[&Version])]) -> Catalog {
-    Catalog::new(&hierarchy(), &facts(images))
+/// A catalogue of such facts. The few facts of a test are never freed.
+pub(crate) fn catalog(images: &[(&str, &Version, &[&Version])]) -> Catalog<'static> {
+    Catalog::new(&hierarchy(), Box::leak(Box::new(facts(images))))
 }
 
 pub(crate) fn cluster(kind: ConsumerKind, name: &str) -> Place {
@@ -140,7 +141,7 @@ pub(crate) fn list() -> Place {
 }
 
 pub(crate) fn read(place: &Place, at: Timestamp) -> PlaceRead {
-    PlaceRead { place: place.clone(), at, unread: None }
+    PlaceRead { place: place.clone(), at, unread: None, not_inspected: BTreeSet::default() }
 }
 
 pub(crate) fn unread(place: &Place, at: Timestamp) -> PlaceRead {
@@ -171,13 +172,13 @@ pub(crate) fn clean() -> Scan {
 }
 
 /// `apps/checkout` is at version 20, and was at 10 before.
-pub(crate) fn two_versions() -> Catalog {
+pub(crate) fn two_versions() -> Catalog<'static> {
     let (old, new) = (version(10, at(1, 0), &clean()), version(20, at(1, 5), &clean()));
     catalog(&[("apps/checkout", &new, &[&old])])
 }
 
 /// `apps/checkout`: version 10 has a finding, version 20 has none and is current.
-pub(crate) fn patched() -> Catalog {
+pub(crate) fn patched() -> Catalog<'static> {
     let (old, new) = (version(10, at(1, 0), &vulnerable()), version(20, at(3, 0), &clean()));
     catalog(&[("apps/checkout", &new, &[&old])])
 }
@@ -185,7 +186,7 @@ pub(crate) fn patched() -> Catalog {
 /// Adds one survey, which reads everything that it means to read, to what was known.
 pub(crate) fn survey(
     before: &Inventory,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     places: &[PlaceRead],
     sightings: &[Sighting],
     now: Timestamp,
@@ -197,7 +198,7 @@ pub(crate) fn survey(
 pub(crate) fn survey_of(
     hierarchy: &Hierarchy,
     before: &Inventory,
-    catalog: &Catalog,
+    catalog: &Catalog<'_>,
     survey: &Survey,
     ended: bool,
     now: Timestamp,
@@ -206,7 +207,7 @@ pub(crate) fn survey_of(
 }
 
 /// The first survey: on the second day, of the ECS cluster.
-pub(crate) fn first_survey(catalog: &Catalog, sightings: &[Sighting]) -> Folded {
+pub(crate) fn first_survey(catalog: &Catalog<'_>, sightings: &[Sighting]) -> Folded {
     survey(&Inventory::default(), catalog, &[read(&ecs(), at(2, 0))], sightings, at(2, 0))
 }
 
@@ -222,12 +223,12 @@ pub(crate) fn with_a_deployed_line() -> Hierarchy {
 }
 
 /// What one sighting resolves to.
-pub(crate) fn resolved(catalog: &Catalog, sighting: &Sighting) -> Resolution {
+pub(crate) fn resolved(catalog: &Catalog<'_>, sighting: &Sighting) -> Resolution {
     resolved_in(&hierarchy(), catalog, sighting)
 }
 
 /// What one sighting resolves to in another hierarchy.
-pub(crate) fn resolved_in(hierarchy: &Hierarchy, catalog: &Catalog, sighting: &Sighting) -> Resolution {
+pub(crate) fn resolved_in(hierarchy: &Hierarchy, catalog: &Catalog<'_>, sighting: &Sighting) -> Resolution {
     let places = vec![read(&sighting.place, at(2, 0))];
     let survey = Survey { places, sightings: vec![sighting.clone()] };
     let folded = survey_of(hierarchy, &Inventory::default(), catalog, &survey, true, at(2, 0));
@@ -239,5 +240,6 @@ pub(crate) fn known(image: &str, n: u8) -> Resolution {
 }
 
 pub(crate) fn unresolvable(because: NoDigest) -> Resolution {
-    Resolution::Unresolvable { image: Some(id("apps/checkout")), because }
+    let repository = Some("apps/checkout".parse().unwrap());
+    Resolution::Unresolvable { image: Some(id("apps/checkout")), repository, because }
 }

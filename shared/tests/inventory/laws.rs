@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::fixture::*;
 
 /// Version 10 has a finding, 20 another, 30 none and is current.
-fn versions() -> Catalog {
+fn versions() -> Catalog<'static> {
     let scan = |name: &str| complete(at(1, 1), &[finding(name, Severity::High)]);
     let (a, b) = (version(10, at(1, 0), &scan("CVE-2026-1")), version(20, at(1, 2), &scan("CVE-2026-2")));
     let c = version(30, at(1, 3), &complete(at(1, 4), &[]));

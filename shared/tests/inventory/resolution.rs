@@ -165,7 +165,7 @@ fn images_outside_the_hierarchy_are_told_apart() {
 }
 
 #[test]
-fn sidecars_of_ecs_have_no_digest_and_are_not_unknown() {
+fn sidecars_of_ecs_are_not_unknown_with_or_without_a_digest() {
     let catalog = two_versions();
     for (container, image) in [
         ("ecs-service-connect-abc", "ecs-service-connect-agent:interface-v1"),
@@ -174,14 +174,19 @@ fn sidecars_of_ecs_have_no_digest_and_are_not_unknown() {
             "593207742271.dkr.ecr.us-east-1.amazonaws.com/aws-guardduty-agent-fargate:v1",
         ),
     ] {
-        let sidecar = Sighting {
-            container: container.to_owned(),
-            image: image.to_owned(),
-            ..sighting(&ecs(), "web", "", None)
-        };
-        let of = resolved(&catalog, &sidecar);
-        assert_eq!(of, Resolution::Unresolvable { image: None, because: NoDigest::Sidecar });
-        assert!(!of.is_unknown());
+        for reported in [None, Some(digest(77).to_string())] {
+            let sidecar = Sighting {
+                container: container.to_owned(),
+                image: image.to_owned(),
+                ..sighting(&ecs(), "web", "", reported)
+            };
+            let of = resolved(&catalog, &sidecar);
+            assert_eq!(
+                of,
+                Resolution::Unresolvable { image: None, repository: None, because: NoDigest::Sidecar }
+            );
+            assert!(!of.is_unknown());
+        }
     }
 }
 
@@ -239,8 +244,8 @@ fn a_reference_without_a_tag_is_of_the_line_of_latest() {
     let hierarchy = HIERARCHY.replace("tags: [\"20\"]", "tags: [latest]");
     let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
     let old = version(10, at(1, 0), &clean());
-    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
-    catalog.add(&"platform/node".parse().unwrap(), old);
+    let mut catalog = Catalog::default();
+    catalog.add(&"platform/node".parse().unwrap(), &old);
     let implied = sighting(&ecs(), "web", "platform/node", Some(digest(10).to_string()));
     let folded = resolved_in(&hierarchy, &catalog, &implied);
     assert_eq!(folded, known("platform/node:latest", 10));
@@ -250,7 +255,7 @@ fn a_reference_without_a_tag_is_of_the_line_of_latest() {
 fn every_spelling_of_a_parent_on_docker_hub_is_upstreams() {
     let hierarchy = HIERARCHY.replace("public.ecr.aws/debian/debian:12", "docker.io/debian:12");
     let hierarchy = Hierarchy::parse("h.yaml", &hierarchy).unwrap();
-    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let catalog = Catalog::default();
     for image in [
         "debian:12",
         "library/debian:12",
@@ -303,10 +308,11 @@ images:
 #[test]
 fn replicas_copies_aliases_and_caches_are_found_by_their_registry() {
     let hierarchy = Hierarchy::parse("h.yaml", REGISTRIES).unwrap_or_else(|errors| panic!("{errors}"));
-    let mut catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let mut catalog = Catalog::default();
     let theirs = &hierarchy.image(&id("theirs")).unwrap().repository;
-    catalog.add(&"apps/checkout".parse().unwrap(), version(10, at(1, 0), &clean()));
-    catalog.add(theirs, version(20, at(1, 0), &clean()));
+    let (home, copy) = (version(10, at(1, 0), &clean()), version(20, at(1, 0), &clean()));
+    catalog.add(&"apps/checkout".parse().unwrap(), &home);
+    catalog.add(theirs, &copy);
     let of = |image: &str, n: u8| {
         let sighting = Sighting { image: image.to_owned(), ..checkout("web", n) };
         resolved_in(&hierarchy, &catalog, &sighting)
@@ -336,7 +342,7 @@ fn replicas_copies_aliases_and_caches_are_found_by_their_registry() {
 #[test]
 fn what_the_file_approves_is_not_foreign() {
     let hierarchy = Hierarchy::parse("h.yaml", REGISTRIES).unwrap();
-    let catalog = Catalog::new(&hierarchy, &facts(&[]));
+    let catalog = Catalog::default();
     let is_approved = |image: &str| {
         let sighting = Sighting { image: image.to_owned(), ..checkout("web", 30) };
         matches!(resolved_in(&hierarchy, &catalog, &sighting), Resolution::Approved { .. })

@@ -40,7 +40,7 @@ fn inventory(running: &[Value], referenced: &[Value]) -> Value {
 
 fn foresee(images: &[Value], inventory: &Value) -> Outlook {
     let inventory: Answer = serde_json::from_value(inventory.clone()).unwrap();
-    outlook(&policy(&[rule(1, older("any", 5))]), &listing(images), Some(&inventory), now())
+    outlook(&policy(&[rule(1, older("any", 5))]), &listing(images), Some(&inventory), 1, now())
 }
 
 /// The verdict, and how each image that is deleted is in use.
@@ -62,7 +62,7 @@ fn indexed(name: char, tags: &[&str], days: u32) -> Value {
 }
 
 fn outlook_of(listing: &Listing, inventory: &Answer) -> Outlook {
-    outlook(&policy(&[rule(1, older("any", 5))]), listing, Some(inventory), now())
+    outlook(&policy(&[rule(1, older("any", 5))]), listing, Some(inventory), 1, now())
 }
 
 #[test]
@@ -190,8 +190,106 @@ fn an_unknown_use_is_never_safe() {
     for known in [row(&asked("9"), Some('Z'), None), row("public.ecr.aws/apps/checkout:1", None, None)] {
         assert_eq!(foresee(&images, &inventory(&[known], &[])).verdict, Safety::Safe);
     }
-    let nothing = outlook(&policy(&[rule(1, older("any", 5))]), &listing(&images), None, now());
+    let nothing = outlook(&policy(&[rule(1, older("any", 5))]), &listing(&images), None, 1, now());
     assert_eq!(nothing.verdict, Safety::Unknown, "it is unknown what runs");
-    let nothing = outlook(&policy(&[rule(1, older("any", 50))]), &listing(&images), None, now());
+    let nothing = outlook(&policy(&[rule(1, older("any", 50))]), &listing(&images), None, 1, now());
     assert_eq!(nothing.verdict, Safety::Safe, "nothing is deleted");
+}
+
+#[test]
+fn a_tag_that_is_asked_for_through_a_replica_or_a_copy_is_in_use() {
+    let images = [described('A', &["1"], 9), described('B', &["2"], 8)];
+    let through = |asked: &str, repository: &str| {
+        let mut row = row(asked, None, None);
+        row["runs"] = json!(false);
+        row["resolution"] = json!({"is": "unresolvable", "repository": repository, "because": "onlyTag"});
+        found(&foresee(&images, &inventory(&[], &[row])))
+    };
+    let replica = "222233334444.dkr.ecr.eu-west-1.amazonaws.com/apps/checkout:1";
+    let copy = format!("{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/prod/checkout:1");
+    for asked in [replica, &copy] {
+        assert_eq!(
+            through(asked, "apps/checkout"),
+            (Safety::InUse, [('A', How::WouldRun)].into()),
+            "{asked}"
+        );
+    }
+    let theirs = "222233334444.dkr.ecr.eu-west-1.amazonaws.com/apps/checkout";
+    assert_eq!(through(replica, theirs), (Safety::Safe, [].into()), "another registry's repository");
+    assert_eq!(through(replica, "apps/other"), (Safety::Safe, [].into()));
+}
+
+#[test]
+fn signatures_and_caches_hide_no_roll_back() {
+    let with = |mut image: Value, key: &str, value: &str| {
+        image[key] = json!(value);
+        image
+    };
+    let signature = format!("{}.sig", digest('A').to_string().replace(':', "-"));
+    let cache = "application/vnd.buildkit.cacheconfig.v0";
+    let images = [
+        described('A', &["1"], 9),
+        described('B', &[&signature], 8),
+        with(described('C', &["cache"], 7), "artifactMediaType", cache),
+        with(described('D', &["odd"], 7), "subjectManifestDigest", digest('A').as_str()),
+        described('E', &["2"], 1),
+    ];
+    let web = row(&asked("2"), Some('E'), Some('E'));
+    let (verdict, uses) = found(&foresee(&images, &inventory(&[web], &[])));
+    assert_eq!(verdict, Safety::InUse);
+    assert!(uses.contains(&('A', How::RollBack)), "{uses:?}");
+    assert!(!uses.contains(&('C', How::RollBack)), "nothing can run a cache: {uses:?}");
+}
+
+#[test]
+fn what_a_pusher_calls_a_signature_may_still_be_the_roll_back() {
+    let disguised = format!("{}.sig", digest('Z').to_string().replace(':', "-"));
+    let images = [described('A', &["1"], 9), described('B', &[&disguised], 8), described('C', &["2"], 1)];
+    let web = row(&asked("2"), Some('C'), Some('C'));
+    let (_, uses) = found(&foresee(&images, &inventory(&[web], &[])));
+    assert_eq!(uses, [('A', How::RollBack), ('B', How::RollBack)].into());
+}
+
+#[test]
+fn roll_backs_are_as_deep_as_asked_and_the_answer_says_how_deep() {
+    let images: Vec<Value> = ('A'..='E')
+        .zip(["1", "2", "3", "4", "5"])
+        .zip([9, 8, 7, 6, 1])
+        .map(|((name, tag), days)| described(name, &[tag], days))
+        .collect();
+    let inventory: Answer =
+        serde_json::from_value(inventory(&[row(&asked("5"), Some('E'), Some('E'))], &[])).unwrap();
+    let policy = policy(&[rule(1, older("any", 5))]);
+    let deep = |depth| outlook(&policy, &listing(&images), Some(&inventory), depth, now());
+    assert_eq!(found(&deep(1)).1, [('D', How::RollBack)].into());
+    assert_eq!(found(&deep(3)).1, [('B', How::RollBack), ('C', How::RollBack), ('D', How::RollBack)].into());
+    assert!(deep(1).notes[0].contains("the last push before what runs"), "{:?}", deep(1).notes);
+    assert!(deep(3).notes[0].contains("the last 3 pushes"), "{:?}", deep(3).notes);
+}
+
+#[test]
+fn kinds_that_nobody_surveyed_are_unknown() {
+    let images = [described('A', &["1"], 9)];
+    let mut whole = inventory(&[], &[]);
+    whole["notInspected"] = json!([{"account": "444455556666", "region": "us-east-1", "kind": "sageMaker"}]);
+    let outlook = foresee(&images, &whole);
+    assert_eq!(outlook.verdict, Safety::Unknown);
+    assert_eq!(outlook.unknown, ["444455556666/us-east-1/sageMaker was not surveyed"]);
+}
+
+#[test]
+fn where_aws_is_silent_the_other_reading_is_said() {
+    let mut index = indexed('A', &["1"], 9);
+    index["imagePushedAt"] = json!(days_ago(9));
+    let images = [index, described('B', &[], 9), indexed('C', &["2"], 1), described('D', &[], 1)];
+    let inventory: Answer =
+        serde_json::from_value(inventory(&[row(&asked("1"), Some('A'), Some('A'))], &[])).unwrap();
+    let keep = json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 2});
+    let outlook = outlook(&policy(&[rule(1, keep)]), &listing(&images), Some(&inventory), 1, now());
+    assert_eq!((outlook.verdict, outlook.going.len()), (Safety::Safe, 0));
+    assert!(
+        outlook.notes[0].contains("If it does, 2 more would be deleted, 1 of them in use"),
+        "{:?}",
+        outlook.notes
+    );
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::image::Digest;
-use patchwave::lifecycle::{LifecyclePolicy, RepositoryImage, StorageClass, judge};
+use patchwave::lifecycle::{LifecyclePolicy, Reading, RepositoryImage, StorageClass, judge};
 use patchwave::time::{Span, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -29,21 +29,25 @@ fn image(others: usize) -> impl Strategy<Value = RepositoryImage> {
     let moments = (moment(), any::<[bool; 3]>(), moment(), moment(), 80..100_u32);
     let tags = proptest::sample::subsequence(TAGS.to_vec(), 0..3);
     let children = proptest::collection::btree_set(0..others, 0..3);
-    (moments, tags, children, proptest::bool::weighted(0.2)).prop_map(
-        |(moments, tags, children, archived)| {
-            let (pushed_at, has, pulled, restored, archived_for) = moments;
-            RepositoryImage {
-                tags: tags.into_iter().map(|tag| tag.parse().unwrap()).collect(),
-                pushed_at,
-                pulled_at: has[0].then_some(pulled),
-                restored_at: has[1].then_some(restored),
-                archived_at: has[2].then_some(Span::days(archived_for).before(now())),
-                storage: if archived { StorageClass::Archive } else { StorageClass::Standard },
-                is_index: !children.is_empty(),
-                children: children.into_iter().map(digest).collect(),
-            }
-        },
-    )
+    let flags = (proptest::bool::weighted(0.2), any::<bool>());
+    (moments, tags, children, flags).prop_map(|(moments, tags, children, (archived, is_part))| {
+        let (pushed_at, has, pulled, restored, archived_for) = moments;
+        RepositoryImage {
+            tags: tags.into_iter().map(|tag| tag.parse().unwrap()).collect(),
+            pushed_at,
+            pulled_at: has[0].then_some(pulled),
+            restored_at: has[1].then_some(restored),
+            archived_at: has[2].then_some(Span::days(archived_for).before(now())),
+            storage: if archived { StorageClass::Archive } else { StorageClass::Standard },
+            is_index: !children.is_empty(),
+            children: children.into_iter().map(digest).collect(),
+            is_part,
+            artifact_type: None,
+            subject: None,
+            bytes: 1,
+            findings: None,
+        }
+    })
 }
 
 fn images() -> impl Strategy<Value = BTreeMap<Digest, RepositoryImage>> {
@@ -76,8 +80,11 @@ fn rule() -> impl Strategy<Value = Value> {
         if count == 4 {
             selection["storageClass"] = json!("archive");
         }
-        let target = (action == "transition").then_some("archive");
-        json!({"selection": selection, "action": {"type": action, "targetStorageClass": target}})
+        let action = match action {
+            "transition" => json!({"type": action, "targetStorageClass": "archive"}),
+            _ => json!({"type": action}),
+        };
+        json!({"selection": selection, "action": action})
     })
 }
 
@@ -126,15 +133,33 @@ fn sees(rule: &Value, image: &RepositoryImage) -> bool {
 }
 
 /// Tells whether a rule marks an image that it sees, if nothing else is asked.
-fn marks(rule: &Value, image: &RepositoryImage, images: &BTreeMap<Digest, RepositoryImage>) -> bool {
+fn marks(
+    rule: &Value,
+    image: &RepositoryImage,
+    images: &BTreeMap<Digest, RepositoryImage>,
+    reading: Reading,
+) -> bool {
     let number = rule["selection"]["countNumber"].as_u64().unwrap();
     let days_since =
         |at: Timestamp| now().duration_since(at).as_hours() / 24 >= i64::try_from(number).unwrap();
     let age = |image: &RepositoryImage| image.restored_at.unwrap_or(image.pushed_at);
     match rule["selection"]["countType"].as_str().unwrap() {
         "imageCountMoreThan" => {
-            let not_older = |other: &&RepositoryImage| sees(rule, other) && age(other) >= age(image);
-            images.values().filter(not_older).count() as u64 > number
+            let ranked = |other: &&RepositoryImage| {
+                reading == Reading::WithParts || !other.is_part || !other.tags.is_empty()
+            };
+            let seen: Vec<_> = images.values().filter(|other| sees(rule, other)).filter(ranked).collect();
+            // A manifest that is not ranked goes with those that are as old as it.
+            let with_it = seen.iter().filter(|other| age(other) >= age(image)).count();
+            if ranked(&image) {
+                with_it as u64 > number
+            } else {
+                // The newest that goes is no older.
+                let mut ages: Vec<_> = seen.iter().map(|other| age(other)).collect();
+                ages.sort_unstable();
+                let going = seen.len().saturating_sub(usize::try_from(number).unwrap());
+                going > 0 && ages[going - 1] >= age(image)
+            }
         }
         "sinceImagePushed" => days_since(image.pushed_at),
         "sinceImageTransitioned" => days_since(image.archived_at.unwrap_or(image.pushed_at)),
@@ -146,12 +171,16 @@ fn marks(rule: &Value, image: &RepositoryImage, images: &BTreeMap<Digest, Reposi
 }
 
 /// Which rule acts on which image.
-fn model(rules: &[Value], images: &BTreeMap<Digest, RepositoryImage>) -> BTreeMap<Digest, u64> {
+fn model(
+    rules: &[Value],
+    images: &BTreeMap<Digest, RepositoryImage>,
+    reading: Reading,
+) -> BTreeMap<Digest, u64> {
     let mut acted = BTreeMap::new();
     let mut shielded = BTreeSet::new();
     for rule in rules {
         for (digest, image) in images.iter().filter(|(_, image)| sees(rule, image)) {
-            if shielded.insert(digest.clone()) && marks(rule, image, images) {
+            if shielded.insert(digest.clone()) && marks(rule, image, images, reading) {
                 acted.insert(digest.clone(), rule["rulePriority"].as_u64().unwrap());
             }
         }
@@ -181,8 +210,10 @@ proptest! {
     fn a_policy_deletes_what_the_page_of_aws_says(rules in rules(), images in images()) {
         let text = json!({ "rules": rules }).to_string() + &" ".repeat(100);
         let policy = LifecyclePolicy::parse(&text).unwrap();
-        let judged = judge(&policy, &images, now());
-        let judged: BTreeMap<Digest, u64> = judged.into_iter().map(|(digest, going)| (digest, going.rule.into())).collect();
-        prop_assert_eq!(judged, model(&rules, &images));
+        for reading in [Reading::WithoutParts, Reading::WithParts] {
+            let judged = judge(&policy, &images, reading, now());
+            let judged: BTreeMap<Digest, u64> = judged.into_iter().map(|(digest, going)| (digest, going.rule.into())).collect();
+            prop_assert_eq!(judged, model(&rules, &images, reading));
+        }
     }
 }

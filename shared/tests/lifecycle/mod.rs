@@ -3,5 +3,7 @@
 mod fixture;
 mod in_use;
 mod laws;
+mod plan;
 mod rules;
 mod text;
+mod year;

@@ -1,6 +1,6 @@
 //! What a policy deletes, in the cases that the pages of AWS describe.
 
-use patchwave::lifecycle::judge;
+use patchwave::lifecycle::{Reading, judge};
 use serde_json::{Value, json};
 
 use super::fixture::*;
@@ -106,7 +106,49 @@ fn manifests_that_an_index_lists_stay_as_long_as_the_index() {
     let mut listing = listing(&images);
     listing.note(&digest('A'), &digest('B'));
     let untagged = policy(&[rule(1, older("untagged", 5))]);
-    assert_eq!(judge(&untagged, &listing.images, now()).into_keys().collect::<Vec<_>>(), [digest('C')]);
+    assert_eq!(
+        judge(&untagged, &listing.images, Reading::WithoutParts, now()).into_keys().collect::<Vec<_>>(),
+        [digest('C')]
+    );
     let all = policy(&[rule(1, older("any", 5))]);
-    assert_eq!(judge(&all, &listing.images, now()).len(), 3, "the index goes, and its manifests with it");
+    assert_eq!(
+        judge(&all, &listing.images, Reading::WithoutParts, now()).len(),
+        3,
+        "the index goes, and its manifests with it"
+    );
+}
+
+/// Multi-platform versions as clients push them: the manifests a minute before their index.
+fn versions(days: std::ops::Range<u32>) -> Vec<Value> {
+    let mut images = Vec::new();
+    for (name, day) in ('A'..'Z').step_by(3).zip(days.rev()) {
+        let mut index = described(name, &[&format!("main-{day}")], day);
+        index["imageManifestMediaType"] = json!(INDEX);
+        let letter = |step: u32| char::from_u32(u32::from(name) + step).unwrap();
+        images.extend([index, described(letter(1), &[], day), described(letter(2), &[], day)]);
+    }
+    images
+}
+
+#[test]
+fn what_an_index_lists_is_not_counted_beside_it() {
+    let any = json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 3});
+    let rules = policy(&[rule(1, any)]);
+    let all = listing(&versions(1..4)).images;
+    assert_eq!(all.len(), 9, "three indexes and two manifests for each");
+    assert_eq!(judge(&rules, &all, Reading::WithoutParts, now()).len(), 0);
+    assert_eq!(judge(&rules, &all, Reading::WithParts, now()).len(), 6, "if ECR counts each of the nine");
+    let more = listing(&versions(1..5)).images;
+    let going = judge(&rules, &more, Reading::WithoutParts, now());
+    assert_eq!(going.len(), 3, "the oldest index goes with its manifests");
+}
+
+#[test]
+fn a_manifest_with_a_tag_of_its_own_is_counted_and_one_pushed_alone_is_too() {
+    let mut images = versions(1..2);
+    images.push(described('X', &[], 9));
+    images[1]["imageTags"] = json!(["main-1-arm64"]);
+    let listing = listing(&images);
+    let parts: Vec<bool> = listing.images.values().map(|image| image.is_part).collect();
+    assert_eq!(parts, [false, false, true, false], "the index, one with a tag, one without, and one alone");
 }

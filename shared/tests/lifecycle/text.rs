@@ -47,7 +47,15 @@ fn every_violation_of_every_rule_is_reported_at_once() {
             "1 has a pattern with more than four",
         ),
         (vec![one(days(json!({"countNumber": 0})))], "1 needs a `countNumber`"),
-        (vec![one(days(json!({"countUnit": null})))], "1 needs `\"countUnit\""),
+        (vec![one(days(json!({"countUnit": null})))], "1 has `countUnit: null`, which ECR refuses"),
+        (
+            vec![
+                rule(1, days(json!({}))),
+                rule(2, json!({"tagStatus": "tagd", "countNumber": "14", "tagPrefixList": "a"})),
+            ],
+            "1 sees every|2 has `tagStatus: \"tagd\"`; write tagged, untagged or any|2 has `tagPrefixList: \"a\"`; write a list|\
+             2 has `countNumber: \"14\"`; write the number without quotes: 14",
+        ),
         (vec![one(days(json!({"countType": "imageCountMoreThan"})))], "1 counts images, which"),
         (
             vec![one(days(json!({"countType": "sinceImageTransitioned", "countNumber": 90})))],
@@ -154,4 +162,36 @@ fn listings_of_either_aws_command_line_are_read() {
                 .starts_with("not what `aws ecr describe-images` prints")
         );
     }
+}
+
+#[test]
+fn a_list_of_several_tags_is_warned_about() {
+    let warned = policy(&[rule(3, tagged(&["dev-", "pr-"], 1)), rule(4, tagged(&["main-"], 1))]);
+    let said: Vec<String> = warned.warnings().iter().map(ToString::to_string).collect();
+    let expected = "rule 1 (priority 3): takes only images that have a tag for each of `dev-`, `pr-`; \
+                    if one is to be enough, make a rule for each";
+    assert_eq!(said, [expected]);
+}
+
+#[test]
+fn policies_are_found_in_what_wraps_them() {
+    let text = json!({"rules": [rule(1, older("untagged", 7))]}).to_string();
+    let other = json!({"rules": [rule(1, older("untagged", 8))]}).to_string();
+    let alone = LifecyclePolicy::parse(&text);
+    let resource = |text: &str| json!({"Type": "AWS::ECR::Repository", "Properties": {"LifecyclePolicy": {"LifecyclePolicyText": text}}});
+    for wrapped in [
+        json!({"LifecyclePolicyText": text}),
+        json!({"Resources": {"A": resource(&text), "B": resource(&text)}}),
+        json!({"resource": {"aws_ecr_lifecycle_policy": {"a": {"policy": text}}}}),
+        json!({"planned_values": {"resources": [{"values": {"policy": text}}, {"values": {"policy": "{\"Version\": \"2012-10-17\"}"}}]}}),
+    ] {
+        assert_eq!(LifecyclePolicy::read(&wrapped.to_string()), alone, "{wrapped}");
+    }
+    let two = json!({"Resources": {"A": resource(&text), "B": resource(&other)}});
+    assert_eq!(errors(&two.to_string()), ["the file has 2 policies; pass one of them"]);
+    let computed = json!({"LifecyclePolicy": {"LifecyclePolicyText": {"Fn::Sub": "…"}}});
+    assert_eq!(
+        errors(&computed.to_string()),
+        ["a template computes `LifecyclePolicyText`; pass the text that it becomes"]
+    );
 }

@@ -21,4 +21,5 @@ mod retry;
 mod slots;
 mod starts;
 mod unread;
+mod upstream;
 mod walk;

@@ -1,6 +1,6 @@
 //! What a pipeline must declare to be started, and what is sent to it.
 
-use patchwave::facts::{ExecutionMode, PipelineFacts};
+use patchwave::facts::{ExecutionMode, Held, PipelineFacts, Replica};
 use patchwave::intervention::Intervention;
 use patchwave::plan::{Hold, Limit};
 
@@ -188,4 +188,43 @@ fn a_parent_in_another_registry_is_named_with_its_host() {
     assert_eq!(sent(&fleet), [None, Some(format!("{products}/r/b@{digest}"))]);
     fleet.declare("a", ExecutionMode::Queued).variables.remove("PATCHWAVE_BASE_REFERENCE");
     assert_eq!(sent(&fleet), [None, None], "a pipeline that does not declare it does not get it");
+}
+
+#[test]
+fn a_build_gets_the_nearest_replica_that_holds_its_parent() {
+    let mut fleet = Fleet::with_finding("b: scratch\n a: b", "a");
+    let yaml = "{ version: 1, policy: { mode: enforce }, registries: {\
+        home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com },\
+        west: { host: 111122223333.dkr.ecr.us-west-2.amazonaws.com, replicaOf: home } },\
+        builders: { west: { account: '111122223333', region: us-west-2 } }, images: [\
+        { id: b, tier: base, repository: r/b, tags: [x], from: scratch },\
+        { id: a, tier: application, repository: r/a, tags: [x], from: b, pipeline: { name: a, builder: west } }] }";
+    fleet.declare("a", ExecutionMode::Queued);
+    fleet.hierarchy = patchwave::hierarchy::Hierarchy::parse("h.yaml", yaml).unwrap();
+    let image = fleet.hierarchy.image(&id("a")).unwrap();
+    let parent = fleet.hierarchy.image(&id("b")).unwrap().repository.clone();
+    let repository = fleet.hierarchy.nearer_replica(image, &parent).unwrap();
+    let west = "111122223333.dkr.ecr.us-west-2.amazonaws.com/r/b";
+    assert_eq!(repository.as_str(), west);
+    let base = fleet.hierarchy.image(&id("b")).unwrap();
+    assert_eq!(fleet.hierarchy.nearer_replica(base, &parent), None, "no pipeline");
+
+    let digest = fleet.current("b").digest.clone();
+    let other = fleet.current("a").digest.clone();
+    let sent = |fleet: &Fleet| fleet.only_start().variables["PATCHWAVE_BASE_REFERENCE"].clone();
+    let home = format!("111122223333.dkr.ecr.us-east-1.amazonaws.com/r/b@{digest}");
+    for (at, held, expected, doubts) in [
+        (&digest, Held::Yes, format!("{west}@{digest}"), 0),
+        (&digest, Held::No, home.clone(), 1),
+        (&digest, Held::Unread("denied".into()), home.clone(), 1),
+        // Asked before the parent changed.
+        (&other, Held::Yes, home.clone(), 0),
+    ] {
+        let replica = Replica { repository: repository.clone(), digest: at.clone(), held };
+        fleet.facts.replicas.insert(id("a"), replica);
+        assert_eq!(sent(&fleet), expected);
+        assert_eq!(fleet.facts.lagging_replicas().count(), doubts);
+    }
+    let variables = fleet.only_start().variables;
+    assert_eq!(variables["PATCHWAVE_BASE_IMAGE"], format!("r/b@{digest}"), "this names no registry");
 }

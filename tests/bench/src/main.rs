@@ -9,6 +9,7 @@
 mod clock;
 mod fleet;
 mod graph;
+mod lineage;
 mod load;
 mod plan;
 mod table;
@@ -30,10 +31,13 @@ fn main() -> ExitCode {
     let rows = match words.as_slice() {
         ["graph", images] => images.parse().map_err(|_| "say how many images".to_owned()).and_then(graph),
         ["plan"] => plan::measure(),
+        ["lineage", images] => {
+            images.parse().map_err(|_| "say how many images".to_owned()).and_then(lineage::measure)
+        }
         ["load", images] => {
             images.parse().map_err(|_| "say how many images".to_owned()).and_then(load::measure)
         }
-        _ => Err("graph IMAGES, plan, or load IMAGES".to_owned()),
+        _ => Err("graph IMAGES, plan, lineage IMAGES, or load IMAGES".to_owned()),
     };
     match rows {
         Ok(rows) => {

@@ -47,6 +47,8 @@ pub struct Kubernetes {
 struct State {
     /// Objects by cluster and the path of their list.
     objects: BTreeMap<(String, String), Vec<Value>>,
+    /// The groups of custom resources, beside Kubernetes' own.
+    groups: Vec<String>,
     /// Paths that every caller is forbidden to list.
     forbidden: Vec<String>,
     /// How many of the next requests are answered as if their token had expired.
@@ -107,6 +109,11 @@ impl Kubernetes {
     /// Puts objects into a cluster, under the path of their list.
     pub fn put(&self, cluster: &str, path: &str, objects: Vec<Value>) {
         lock(&self.state).objects.insert((cluster.to_owned(), path.to_owned()), objects);
+    }
+
+    /// Says which groups of custom resources every cluster serves.
+    pub fn serve(&self, groups: &[&str]) {
+        lock(&self.state).groups = groups.iter().map(|group| (*group).to_owned()).collect();
     }
 
     /// Forbids a list.
@@ -199,6 +206,14 @@ fn respond(state: &mut State, uri: &Uri, headers: &HeaderMap) -> Response {
     let path = format!("/{path}");
     if state.forbidden.contains(&path) {
         return failure(StatusCode::FORBIDDEN, "Forbidden", "cannot list resource at the cluster scope");
+    }
+    if path == "/apis" {
+        let groups =
+            ["apps", "batch", "metrics.k8s.io"].into_iter().chain(state.groups.iter().map(String::as_str));
+        let groups: Vec<Value> = groups.map(|name| json!({ "name": name, "versions": [] })).collect();
+        let list = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups });
+        return (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], list.to_string())
+            .into_response();
     }
     let query: BTreeMap<&str, &str> =
         uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).collect();

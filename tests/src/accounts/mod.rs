@@ -117,6 +117,12 @@ impl FakeAccounts {
         self.state().refusals.insert(operation.to_owned(), (refusal, times));
     }
 
+    /// The same, with the HTTP status that the service's model gives the error.
+    pub fn refuse_with(&self, operation: &str, code: &str, status: u16, times: u32) {
+        let refusal = Refusal { status, ..Refusal::new(code, format!("{code}, says the fake")) };
+        self.state().refusals.insert(operation.to_owned(), (refusal, times));
+    }
+
     /// Sets the most entries on a page.
     pub fn page(&self, size: usize) {
         self.state().page = Some(size);

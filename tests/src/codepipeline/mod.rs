@@ -260,6 +260,10 @@ impl Service for Pipelines {
     async fn call(&self, operation: &str, input: Value) -> Answer {
         match operation {
             "GetPipeline" => self.declaration(&input),
+            "ListPipelines" => {
+                let names = self.recipes.keys().map(|name| json!({ "name": name }));
+                Ok(json!({ "pipelines": names.collect::<Vec<_>>() }))
+            }
             "StartPipelineExecution" => self.start(&input),
             "GetPipelineExecution" => self.get(&input),
             "ListPipelineExecutions" => self.list(&input),

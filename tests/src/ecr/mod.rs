@@ -192,9 +192,11 @@ impl Service for Registry {
             "BatchGetImage" => self.batch_get_image(&input).await,
             "DescribeImages" => self.describe_images(&input).await,
             "DescribeImageScanFindings" => self.describe_image_scan_findings(&input),
+            "DescribePullThroughCacheRules" => Ok(json!({ "pullThroughCacheRules": [] })),
             "GetDownloadUrlForLayer" => self.download_url(&input),
             "GetRegistryScanningConfiguration" => Ok(self.scanning_configuration()),
             "ListImages" => self.list_images(&input).await,
+            "ListPullTimeUpdateExclusions" => Ok(json!({ "pullTimeUpdateExclusions": [] })),
             "PutImage" => self.put_image(input).await,
             "StartImageScan" => self.start_image_scan(&input),
             _ => match operation.strip_prefix("/layers/") {

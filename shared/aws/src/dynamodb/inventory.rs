@@ -188,7 +188,7 @@ fn is_there(item: &Item) -> bool {
     !item.contains_key(table::EXPIRES_AT)
 }
 
-fn state_of<T: DeserializeOwned>(operation: &str, item: &Item) -> Result<T, Fault> {
+pub(super) fn state_of<T: DeserializeOwned>(operation: &str, item: &Item) -> Result<T, Fault> {
     let json = item.get(table::STATE).and_then(|value: &AttributeValue| value.as_s().ok());
     let json = json.ok_or_else(|| malformed(operation, item, table::STATE))?;
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
@@ -62,7 +63,7 @@ fn sighting(cluster: usize, workload: usize) -> Sighting {
     }
 }
 
-fn catalog(hierarchy: &Hierarchy) -> Catalog {
+fn facts() -> Facts {
     let facts = json!({ "images": { "app": {
         "current": { "version": format!("sha256:{}", "ab".repeat(32)) },
         "versions": { format!("sha256:{}", "ab".repeat(32)): {
@@ -75,15 +76,17 @@ fn catalog(hierarchy: &Hierarchy) -> Catalog {
             } },
         } },
     } } });
-    Catalog::new(hierarchy, &serde_json::from_value(facts).unwrap())
+    serde_json::from_value(facts).unwrap()
 }
 
 fn swept(before: &Inventory, clusters: usize, workloads: usize, at: Timestamp) -> Folded {
     let hierarchy = Hierarchy::parse("h", HIERARCHY).unwrap();
-    let place = |n| PlaceRead { place: place(n), at, unread: None };
+    let place =
+        |n| PlaceRead { place: place(n), at, unread: None, not_inspected: std::collections::BTreeSet::new() };
     let sightings = (0..clusters).flat_map(|n| (0..workloads).map(move |w| sighting(n, w))).collect();
     let survey = Survey { places: (0..3).map(place).collect(), sightings };
-    let catalog = catalog(&hierarchy);
+    let facts = facts();
+    let catalog = Catalog::new(&hierarchy, &facts);
     let input = FoldInput {
         survey: &survey,
         began: at,

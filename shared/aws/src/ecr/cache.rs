@@ -1,14 +1,11 @@
 //! Caches what a process has read from the registry.
 //!
 //! A document or a config never changes, because its digest identifies its content: a warm process
-//! keeps them. A scan changes: the scans that a survey read serve only the pass that follows it.
-//! Which versions count is never cached, because a pass reads its executions first and the tags
-//! after them.
+//! keeps them. A scan changes, and so does which version counts: neither is ever cached.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use patchwave::finding::Scan;
 use patchwave::image::{Digest, Repository};
 use patchwave_converge::ManifestAt;
 
@@ -19,11 +16,10 @@ use crate::manifest::Document;
 /// full begins again.
 const MOST_DIGESTS: usize = 200_000;
 
-/// What a process keeps. Its scans serve one invocation.
+/// What a process keeps. Its copies share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cache {
     kept: Arc<Mutex<Kept>>,
-    scans: Arc<Mutex<BTreeMap<ManifestAt, Scan>>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,11 +51,6 @@ impl Document {
 }
 
 impl Cache {
-    /// Returns a cache with the same documents and without scans.
-    pub(super) fn of_next_invocation(&self) -> Self {
-        Self { kept: Arc::clone(&self.kept), scans: Arc::default() }
-    }
-
     pub(super) fn document(&self, repository: &Repository, digest: &Digest) -> Option<Document> {
         lock(&self.kept).documents.get(&(repository.clone(), digest.clone())).cloned()
     }
@@ -84,17 +75,6 @@ impl Cache {
         kept.make_room(1 + diff_ids.len());
         kept.diff_ids.insert(at.clone(), diff_ids.to_vec());
     }
-
-    /// Keeps finished scans. An unfinished scan may be finished at the next read.
-    pub(super) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
-        let finished = scans.into_iter().filter(|(_, scan)| matches!(scan, Scan::Complete { .. }));
-        lock(&self.scans).extend(finished);
-    }
-
-    /// Removes the scan from the cache, because it serves once.
-    pub(super) fn take_scan(&self, at: &ManifestAt) -> Option<Scan> {
-        lock(&self.scans).remove(at)
-    }
 }
 
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,23 +83,8 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use patchwave::finding::Coverage;
-
     use super::*;
     use crate::fake::digest;
-
-    #[test]
-    fn a_finished_scan_serves_once_and_an_unfinished_one_never() {
-        let at = |n| -> ManifestAt { ("base/os".parse().unwrap(), digest(n).parse().unwrap()) };
-        let completed_at = "2026-01-01T12:00:00Z".parse().unwrap();
-        let finished = Scan::complete(completed_at, Coverage::Os, []);
-        let unfinished = [Scan::Missing, Scan::Pending, Scan::Failed("no answer".into()), Scan::Expired];
-        let cache = Cache::default();
-        cache.keep_scans(unfinished.into_iter().enumerate().map(|(n, scan)| (at(n), scan)));
-        cache.keep_scans([(at(9), finished.clone())]);
-        assert_eq!((0..5).filter_map(|n| cache.take_scan(&at(n))).count(), 0);
-        assert_eq!([cache.take_scan(&at(9)), cache.take_scan(&at(9))], [Some(finished), None]);
-    }
 
     #[test]
     fn a_document_is_cached_by_its_repository_and_what_was_not_read_is_not_cached() {
@@ -139,13 +104,11 @@ mod tests {
         let (cache, here): (Cache, Repository) = (Cache::default(), "base/os".parse().unwrap());
         let of = |n: usize| -> Digest { digest(n).parse().unwrap() };
         let at = |n: usize| (here.clone(), of(n));
-        let scan = Scan::complete("2026-01-01T12:00:00Z".parse().unwrap(), Coverage::Os, []);
         cache.keep_documents(&here, &[(of(1), Ok(Some(Document::Artifact("text/plain".into()))))].into());
         cache.keep_diff_ids(&at(1), &[of(2)]);
-        cache.keep_scans([(at(1), scan)]);
-        let next = cache.of_next_invocation();
+        let next = cache.clone();
         assert!(next.document(&here, &of(1)).is_some());
-        assert_eq!((next.diff_ids(&at(1)), next.take_scan(&at(1))), (Some(vec![of(2)]), None));
+        assert_eq!(next.diff_ids(&at(1)), Some(vec![of(2)]));
         let layers: Vec<Digest> = (0..1_000).map(of).collect();
         for n in 0..1_000 {
             cache.keep_diff_ids(&at(n), &layers);

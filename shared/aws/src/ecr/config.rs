@@ -46,7 +46,9 @@ impl Ecr {
             return Ok(known);
         }
         let read = match document {
-            Ok(Some(Document::Manifest { config: Some(config), .. })) => self.config(&at.0, &config).await,
+            Ok(Some(Document::Manifest { config: Some(config), .. })) => {
+                self.blob(&at.0, &config, LARGEST_CONFIG).await
+            }
             Ok(_) => Ok(Vec::new()),
             Err(fault) => Err(fault),
         };
@@ -60,10 +62,16 @@ impl Ecr {
         }
     }
 
-    async fn config(&self, repository: &Repository, config: &Digest) -> Result<Vec<u8>, Fault> {
-        let operation = || format!("read the config {repository}@{config}");
+    /// Reads a blob, such as a config, that has at most `most` bytes.
+    pub(crate) async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Digest,
+        most: u64,
+    ) -> Result<Vec<u8>, Fault> {
+        let operation = || format!("read the blob {repository}@{blob}");
         let call = self.client.get_download_url_for_layer().registry_id(&self.account);
-        let call = call.repository_name(repository.as_str()).layer_digest(config.as_str());
+        let call = call.repository_name(repository.name()).layer_digest(blob.as_str());
         let output = call.send().await.map_err(|error| match error.as_service_error() {
             // Its key may not be used, which only a person can change.
             Some(e) if e.is_layer_inaccessible_exception() => {
@@ -72,11 +80,11 @@ impl Ecr {
             _ => fault(operation(), &error),
         })?;
         let url = output.download_url().ok_or_else(|| invalid(operation(), "the answer has no URL"))?;
-        self.download(operation(), url).await
+        self.download(operation(), url, most).await
     }
 
     /// Gets what a presigned URL names, with the connections of the registry's client.
-    async fn download(&self, operation: String, url: &str) -> Result<Vec<u8>, Fault> {
+    async fn download(&self, operation: String, url: &str, most: u64) -> Result<Vec<u8>, Fault> {
         let wrong = || invalid(operation.clone(), "the URL makes no sense");
         let host = url.find("://").map(|scheme| scheme + 3).ok_or_else(wrong)?;
         let path = url[host..].find('/').map(|at| host + at).ok_or_else(wrong)?;
@@ -85,7 +93,7 @@ impl Ecr {
         let get = Operation::builder()
             .service_name("ecr")
             .operation_name("GetLayer")
-            .http_client(Bounded { http, most: usize::try_from(LARGEST_CONFIG).unwrap_or(usize::MAX) })
+            .http_client(Bounded { http, most: usize::try_from(most).unwrap_or(usize::MAX) })
             .endpoint_url(&origin)
             .no_auth()
             .no_retry()

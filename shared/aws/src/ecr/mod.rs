@@ -5,8 +5,10 @@
 //! next.
 
 mod cache;
+pub(crate) mod care;
 mod config;
 mod configuration;
+mod pull_through;
 mod read;
 mod scan;
 
@@ -55,7 +57,7 @@ impl Ecr {
             client,
             account: registry.account().to_owned(),
             region: registry.region().to_owned(),
-            cache: cache.of_next_invocation(),
+            cache: cache.clone(),
         }
     }
 

@@ -18,9 +18,9 @@ use crate::time::timestamp;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 const MOST_IDS: usize = 100;
 /// Most images that one page holds.
-const PAGE: i32 = 1_000;
+pub(super) const PAGE: i32 = 1_000;
 /// A repository holds at most 100,000 images, so more pages than these mean an endless loop.
-const MOST_PAGES: usize = 200;
+pub(super) const MOST_PAGES: usize = 200;
 /// Calls that are under way at once.
 pub(super) const AT_ONCE: usize = 16;
 
@@ -116,6 +116,20 @@ impl Ecr {
     }
 
     async fn batch(&self, repository: &Repository, digests: &[Digest]) -> Documents {
+        let parse = |(digest, text): (Digest, Result<Option<String>, Fault>)| {
+            let document =
+                text.and_then(|text| text.map(|text| parse(repository, &digest, &text)).transpose());
+            (digest, document)
+        };
+        self.texts(repository, digests).await.into_iter().map(parse).collect()
+    }
+
+    /// Reads the texts of at most [`MOST_IDS`] manifests and indexes.
+    pub(crate) async fn texts(
+        &self,
+        repository: &Repository,
+        digests: &[Digest],
+    ) -> BTreeMap<Digest, Result<Option<String>, Fault>> {
         let operation = || format!("read manifests of {repository}");
         let call =
             self.client.batch_get_image().registry_id(&self.account).repository_name(repository.name());
@@ -137,20 +151,29 @@ impl Ecr {
         };
         // An image that the answer leaves out is unknown, which is not the same as deleted.
         let left_out = || Err(invalid(operation(), "the answer leaves it out"));
-        let mut documents: Documents = digests.iter().map(|digest| (digest.clone(), left_out())).collect();
+        let mut texts: BTreeMap<Digest, Result<Option<String>, Fault>> =
+            digests.iter().map(|digest| (digest.clone(), left_out())).collect();
         for failure in output.failures() {
             if let Some(digest) = digest_of(failure.image_id()) {
-                documents.insert(digest, failed(&operation(), failure));
+                texts.insert(digest, failed(&operation(), failure));
             }
         }
         for image in output.images() {
             let Some(digest) = digest_of(image.image_id()) else { continue };
-            let operation = format!("read the manifest {repository}@{digest}");
-            let parsed = manifest::parse(image.image_manifest().unwrap_or_default());
-            documents.insert(digest, parsed.map(Some).map_err(|e| invalid(operation, e.to_string())));
+            texts.insert(digest, Ok(Some(image.image_manifest().unwrap_or_default().to_owned())));
         }
-        documents
+        texts
     }
+
+    /// Lists everything that was pushed to a repository. A repository that was deleted has nothing.
+    pub(crate) async fn pushes(&self, repository: &Repository) -> Result<Vec<Candidate>, Fault> {
+        Ok(self.list(repository, TagStatus::Any).await?.unwrap_or_default())
+    }
+}
+
+fn parse(repository: &Repository, digest: &Digest, text: &str) -> Result<Document, Fault> {
+    let operation = || format!("read the manifest {repository}@{digest}");
+    manifest::parse(text).map_err(|problem| invalid(operation(), problem.to_string()))
 }
 
 fn digest_of(id: Option<&ImageIdentifier>) -> Option<Digest> {
@@ -159,7 +182,7 @@ fn digest_of(id: Option<&ImageIdentifier>) -> Option<Digest> {
 
 /// Reads why the registry did not return one image of a batch.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
-fn failed(operation: &str, failure: &ImageFailure) -> Result<Option<Document>, Fault> {
+fn failed(operation: &str, failure: &ImageFailure) -> Result<Option<String>, Fault> {
     let code = failure.failure_code().map_or("", |code| code.as_str());
     let kind = match code {
         "ImageNotFound" => return Ok(None),

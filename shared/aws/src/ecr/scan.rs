@@ -38,21 +38,9 @@ const UNNAMED: &str = "unnamed";
 type Findings = BTreeMap<FindingKey, Finding>;
 
 impl Ecr {
-    /// Keeps these scans, which were just read, for the next reading.
-    pub(crate) fn keep_scans(&self, scans: impl IntoIterator<Item = (ManifestAt, Scan)>) {
-        self.cache.keep_scans(scans);
-    }
-
     /// Reads the scans of platform manifests.
     pub(crate) async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, ScanRead> {
-        let read = |at: &ManifestAt| {
-            let (at, cached) = (at.clone(), self.cache.take_scan(at));
-            async move {
-                let scan = if let Some(scan) = cached { ScanRead::Whole(scan) } else { self.scan(&at).await };
-                (at, scan)
-            }
-        };
-        let reads = wanted.iter().map(read);
+        let reads = wanted.iter().map(|at| async { (at.clone(), self.scan(at).await) });
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
 

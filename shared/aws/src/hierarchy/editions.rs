@@ -4,11 +4,8 @@
 //! is as old as the one that took its place: what was good for a year and became wrong a minute ago
 //! has been kept for a minute.
 
-use std::sync::Arc;
-
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ObjectVersion;
-use patchwave::hierarchy::Hierarchy;
 use patchwave::time::{Span, Timestamp};
 
 use crate::time::timestamp;
@@ -49,15 +46,16 @@ impl Kept {
     }
 }
 
-/// Reads the last edition of a file that `parse` can use and that was replaced not too long ago.
-/// `None` if there is none, or the bucket does not show its versions.
-pub(super) async fn last_good(
+/// Reads the last edition of a file that `parse` can use and that was replaced not too long ago,
+/// and returns what it made of it. `None` if there is none, or the bucket does not show its
+/// versions.
+pub(super) async fn last_good<T>(
     s3: &Client,
     (bucket, key): (&str, &str),
     problem: &str,
     now: Timestamp,
-    parse: impl Fn(String) -> Result<Arc<Hierarchy>, String>,
-) -> Option<(Arc<Hierarchy>, Kept)> {
+    parse: impl AsyncFn(String) -> Result<T, String>,
+) -> Option<(T, Kept)> {
     let listed =
         s3.list_object_versions().bucket(bucket).prefix(key).max_keys(MOST_EDITIONS).send().await.ok()?;
     let editions: Vec<&ObjectVersion> = listed.versions().iter().filter(|v| v.key() == Some(key)).collect();
@@ -73,9 +71,9 @@ pub(super) async fn last_good(
         }
         let output =
             s3.get_object().bucket(bucket).key(key).version_id(edition.version_id()?).send().await.ok()?;
-        let read = super::body(output).await.and_then(&parse);
-        if let Ok(hierarchy) = read {
-            return Some((hierarchy, kept));
+        let Ok(text) = super::body(output).await else { continue };
+        if let Ok(good) = parse(text).await {
+            return Some((good, kept));
         }
     }
     None

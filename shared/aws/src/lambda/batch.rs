@@ -7,6 +7,7 @@ use patchwave::trigger::{self, Event, InvalidEvent, ScheduleKind, Trigger};
 use tracing::{error, info};
 
 use super::Failed;
+use crate::sqs;
 
 /// The records of an SQS batch, each read separately.
 ///
@@ -18,6 +19,8 @@ pub(super) struct Batch {
     triggers: Vec<(Message, Trigger)>,
     /// Messages that cannot be read. Each of them fails alone.
     bad: Vec<Message>,
+    /// The highest number of a message that continues a pass; 0 without one.
+    pub(super) continues: u32,
 }
 
 /// Identifies a message, and counts its deliveries.
@@ -48,8 +51,11 @@ impl Batch {
         for mut record in records {
             let message = Message::new(&mut record);
             match read_body(record.body.as_deref().unwrap_or_default(), schedule) {
-                Ok(Event::Trigger(trigger)) => batch.triggers.push((message, trigger)),
-                Ok(Event::Ignored { because }) => {
+                Ok((Event::Trigger(trigger), continues)) => {
+                    batch.continues = batch.continues.max(continues);
+                    batch.triggers.push((message, trigger));
+                }
+                Ok((Event::Ignored { because }, _)) => {
                     info!(target: "patchwave", message_id = message.id, because, "ignored");
                 }
                 Err(problem) => {
@@ -92,8 +98,10 @@ fn failure(message_id: String) -> BatchItemFailure {
     failure
 }
 
-fn read_body(body: &str, schedule: ScheduleKind) -> Result<Event, BadBody> {
-    Ok(trigger::parse(&serde_json::from_str(body)?, schedule)?)
+/// Reads an event, and its number among the messages that continue a pass.
+fn read_body(body: &str, schedule: ScheduleKind) -> Result<(Event, u32), BadBody> {
+    let body = serde_json::from_str(body)?;
+    Ok((trigger::parse(&body, schedule)?, sqs::number_of(&body)))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,17 @@ fn one_bad_body_fails_alone_and_equal_triggers_count_once() {
     assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "b"}, {"itemIdentifier": "e"}]}));
 }
 
+#[test]
+fn a_batch_continues_the_longest_chain_of_its_messages() {
+    let number = |n: u32| json!({"schedule_arn": "a", "scheduled_time": "t", "continues": n}).to_string();
+    let batch = |bodies: &[String]| {
+        let records = bodies.iter().map(|body| message("a", body)).collect();
+        Batch::read(records, ScheduleKind::Tick).continues
+    };
+    assert_eq!(batch(&[tick(), number(2), number(7), number(3)]), 7);
+    assert_eq!(batch(&[tick()]), 0);
+}
+
 #[tokio::test]
 async fn a_failed_pass_asks_for_all_its_messages_again() {
     let records =

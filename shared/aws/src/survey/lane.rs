@@ -1,6 +1,6 @@
 //! One account and region: its places, a few at a time, at its own pace.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -33,7 +33,12 @@ pub(super) struct Read {
 pub(super) fn unread(left: Vec<Left>, pace: &Pace, reason: &str) -> Read {
     let at = pace.now();
     let places = left.into_iter();
-    let places = places.map(|left| PlaceRead { place: left.place, at, unread: Some(reason.to_owned()) });
+    let places = places.map(|left| PlaceRead {
+        place: left.place,
+        at,
+        unread: Some(reason.to_owned()),
+        not_inspected: BTreeSet::new(),
+    });
     Read { places: places.collect(), ..Read::default() }
 }
 
@@ -136,7 +141,8 @@ impl Lane {
             (ConsumerKind::Lambda, _) => functions::read(&self.lambda, pace, reading).await,
             (ConsumerKind::Batch, _) => batch::read(&self.batch, pace, reading).await,
             (ConsumerKind::Schedules, _) => self.schedules.read(pace, reading).await,
-            (ConsumerKind::SageMaker, _) => reading.unread("not inspected".to_owned()),
+            // No place of another kind is in a survey.
+            _ => reading.unread("not inspected".to_owned()),
         }
         Vec::new()
     }

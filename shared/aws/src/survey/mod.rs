@@ -28,7 +28,7 @@ use futures::stream;
 use patchwave::hierarchy::Role;
 use patchwave::inventory::{ConsumerKind, Place, Survey};
 use patchwave::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use patchwave_converge::{Cursor, Left};
 
 pub use clock::{Clock, WallClock};
 
@@ -60,32 +60,6 @@ pub struct Target {
     /// The role to assume; `None` in the account where this runs.
     pub role: Option<Role>,
     pub regions: Vec<String>,
-}
-
-/// The places that the next invocation still has to read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Cursor {
-    /// In this order.
-    pub left: Vec<Left>,
-}
-
-impl Cursor {
-    /// Counts the places that an invocation began to read but did not finish.
-    pub(crate) fn interrupted(&self) -> usize {
-        self.left.iter().filter(|left| left.interrupted).count()
-    }
-}
-
-/// A place that is still to be read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Left {
-    /// Whether an invocation ended while it read the place. If that happens twice, the place is
-    /// unread, because a third invocation would end there as well.
-    #[serde(default)]
-    pub interrupted: bool,
-    pub place: Place,
 }
 
 /// Reads what runs, place by place.

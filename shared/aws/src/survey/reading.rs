@@ -1,16 +1,19 @@
 //! What was read of one place so far.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use patchwave::inventory::{ConsumerKind, Place, PlaceRead, Sighting, Use};
 use patchwave::time::Timestamp;
-use patchwave_converge::Fault;
+use patchwave_converge::{Fault, FaultKind};
 
 use super::budget::{Budget, MOST_OF_A_PLACE, bounded};
 use super::pace::Missed;
 
 /// Most reasons to report of one place. A person who needs more can read the place directly.
 const MOST_REASONS: usize = 3;
+/// Most kinds of objects to name that are not read.
+const MOST_KINDS: usize = 50;
 
 /// A place that is being read.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub(super) struct Reading {
     place: Place,
     sightings: Vec<Sighting>,
     missed: Vec<String>,
+    not_inspected: BTreeSet<String>,
     budget: Arc<Budget>,
     gone: bool,
     /// Whether the invocation ended before the place was read.
@@ -26,8 +30,15 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(place: Place, budget: Arc<Budget>) -> Self {
-        let (sightings, missed) = (Vec::new(), Vec::new());
-        Self { place, sightings, missed, budget, gone: false, interrupted: false }
+        Self {
+            place,
+            sightings: Vec::new(),
+            missed: Vec::new(),
+            not_inspected: BTreeSet::new(),
+            budget,
+            gone: false,
+            interrupted: false,
+        }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -117,6 +128,24 @@ impl Reading {
         }
     }
 
+    /// Notes a kind of objects that is not read, or that may not be listed. The place itself is
+    /// read.
+    pub(super) fn not_inspected(&mut self, kind: &str) {
+        if self.not_inspected.len() < MOST_KINDS {
+            self.not_inspected.insert(bounded(kind.to_owned()));
+        }
+    }
+
+    /// Notes that objects of a kind were not read. A kind that may not be listed, or that the
+    /// cluster does not serve, leaves the rest of the place as it is.
+    pub(super) fn miss_kind(&mut self, kind: &str, missed: Missed) {
+        let is_absent = |fault: &Fault| fault.kind == FaultKind::Denied || fault.message.starts_with("404 ");
+        match missed {
+            Missed::Failed(fault) if is_absent(&fault) => self.not_inspected(kind),
+            missed => self.miss(missed),
+        }
+    }
+
     /// Adds what may be the cause, if anything was missed.
     pub(super) fn explain(&mut self, cause: &str) {
         if !self.missed.is_empty() {
@@ -129,9 +158,10 @@ impl Reading {
         if self.gone {
             self.missed.clear();
             self.sightings.clear();
+            self.not_inspected.clear();
         }
         let unread = (!self.missed.is_empty()).then(|| self.missed.join("; "));
-        (PlaceRead { place: self.place, at, unread }, self.sightings)
+        (PlaceRead { place: self.place, at, unread, not_inspected: self.not_inspected }, self.sightings)
     }
 }
 

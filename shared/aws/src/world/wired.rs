@@ -16,16 +16,27 @@ use crate::dynamodb::Ledger;
 use crate::ecr::{Cache, Ecr};
 use crate::inspector::Inspector;
 use crate::registries::{Connected, Registries};
+use crate::upstream::Upstreams;
 
 /// Connects to each service where `url` says: `ECR`, `CODEPIPELINE` and `DYNAMODB`.
 pub(crate) fn world(url: impl Fn(&str) -> String, registry: &EcrRegistry, table: &str) -> AwsWorld {
     AwsWorld {
+        clients: Clients::of(config(url("ECR"))),
         bus: None,
         ticks: None,
+        sweeps: None,
+        continuation: None,
         registries: registries(&url, registry),
         pipelines: Pipelines::new(Clients::of(config(url("CODEPIPELINE"))), Vec::new()),
         ledger: Ledger::new(aws_sdk_dynamodb::Client::new(&config(url("DYNAMODB"))), table.to_owned()),
+        upstreams: upstreams(&url),
     }
+}
+
+/// No test here asks a registry of others.
+fn upstreams(url: &impl Fn(&str) -> String) -> Upstreams {
+    let clients = Clients::of(config(url("DYNAMODB")));
+    Upstreams::new(clients.of_others(), &clients, &patchwave::hierarchy::Upstreams::default())
 }
 
 fn registries(url: impl Fn(&str) -> String, registry: &EcrRegistry) -> Registries {

@@ -22,8 +22,35 @@ pub(crate) const IMAGES: [&str; 4] = ["b", "p1", "p2", "a"];
 /// When the finding appeared, in seconds. All older versions are vulnerable.
 pub(crate) const FOUND: i64 = 1_800_000_000;
 
+/// What a search is about, beside its bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    /// How many builds may run at once.
+    pub(crate) builds_at_once: u32,
+    /// Most images that one page of a pass names.
+    pub(crate) images_of_a_page: usize,
+    /// How often a pass looks again at images whose records others wrote first.
+    pub(crate) retries: u32,
+    /// Whether ticks see an index that does not show what was written last.
+    pub(crate) index_lags: bool,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { builds_at_once: 20, images_of_a_page: IMAGES.len(), retries: 0, index_lags: false }
+    }
+}
+
+impl Setting {
+    /// Returns whether a pass may read after its first write.
+    pub(crate) fn reads_again(self) -> bool {
+        self.images_of_a_page < IMAGES.len() || self.retries > 0
+    }
+}
+
 /// Everything that does not change during a search.
 pub(crate) struct Diamond {
+    pub(crate) setting: Setting,
     pub(crate) hierarchy: Hierarchy,
     pub(crate) defect: Defect,
     pub(crate) records: Numbered<Record>,
@@ -35,7 +62,8 @@ pub(crate) struct Diamond {
 }
 
 impl Diamond {
-    pub(crate) fn new(builds_at_once: u32, defect: Defect) -> Self {
+    pub(crate) fn new(setting: Setting, defect: Defect) -> Self {
+        let Setting { builds_at_once, .. } = setting;
         let image = |id: &str, tier: &str, parents: &str| {
             format!(
                 "  - {{ id: {id}, tier: {tier}, repository: {id}, tags: [\"1\"], {parents}, pipeline: {id} }}\n"
@@ -49,6 +77,7 @@ impl Diamond {
             + &image("a", "application", "from: p1, copyFrom: [p2]");
         Self {
             hierarchy: Hierarchy::parse("diamond.yaml", &format!("{head}{policy}{images}")).unwrap(),
+            setting,
             defect,
             records: Numbered::default(),
             stored: RefCell::default(),

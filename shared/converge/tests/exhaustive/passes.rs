@@ -122,7 +122,11 @@ impl Live {
         let settings = PassSettings {
             mode: Mode::Enforce,
             owner: (*owner).to_owned(),
-            budget: Budget { retries: 0, ..Budget::default() },
+            budget: Budget {
+                images: diamond.setting.images_of_a_page,
+                retries: diamond.setting.retries,
+                ..Budget::default()
+            },
         };
         let pass = Box::pin(async move {
             // The report does not matter, only what the pass did to the model.

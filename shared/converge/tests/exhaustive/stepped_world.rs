@@ -22,7 +22,7 @@ use patchwave_converge::{
 };
 
 use crate::diamond::{Diamond, id, place, time};
-use crate::model::{Answer, Call, Images};
+use crate::model::{Answer, Call, Ended, Images};
 use crate::passes::Timed;
 
 /// A world in which every call waits until the search answers it.
@@ -177,10 +177,13 @@ impl World for SteppedWorld {
 
     async fn execution(&self, claim: &Claim) -> Execution {
         match self.call(Call::Execution(self.diamond.claims.number(claim))).await {
-            Answer::Found { run, pushed: None } => {
+            Answer::Found { run, ended: None } => {
                 Execution::found(format!("run-{run}"), ExecutionState::InProgress)
             }
-            Answer::Found { run, pushed: Some(pushed) } => {
+            Answer::Found { run, ended: Some(Ended::Failed) } => {
+                Execution::found(format!("run-{run}"), ExecutionState::Failed)
+            }
+            Answer::Found { run, ended: Some(Ended::Pushed(pushed)) } => {
                 let pushed = [self.version(pushed).digest].into();
                 let details = ExecutionDetails { pushed, ..ExecutionDetails::default() };
                 Execution::Found { id: format!("run-{run}"), state: ExecutionState::Succeeded, details }

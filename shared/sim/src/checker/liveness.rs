@@ -6,9 +6,8 @@ use patchwave::facts::{Facts, ImageFacts, Version};
 use patchwave::finding::{Finding, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::ImageId;
-use patchwave::notice::{NoticeState, RootCause};
 use patchwave::plan::{Awaited, Hold};
-use patchwave::time::Timestamp;
+use patchwave::time::{Span, Timestamp};
 use patchwave_converge::Report;
 
 use super::hold_text;
@@ -34,6 +33,7 @@ impl State {
         let started = report.started.iter().map(|started| &started.image).collect();
         let quiet = QuietWorld { state: self, hierarchy, facts, holds, started, now };
         let forgotten: Vec<String> = hierarchy.images().flat_map(|image| quiet.forgotten(image)).collect();
+        violations.extend(hierarchy.images().flat_map(|image| quiet.baseless_notices(image)));
         self.checker.lost += forgotten.len() as u64;
         violations.extend(forgotten);
         for violation in violations {
@@ -79,12 +79,21 @@ impl State {
                 violations.push(format!("{} holds a slot, and no build runs", image.id));
             }
             violations.extend(self.wrong_notices(image));
+            violations.extend(self.overdue(image, now));
         }
         let departed = |image: &&&ImageId| hierarchy.image(image).is_err() && !building.contains(**image);
         for image in slots.iter().collect::<Vec<_>>().iter().filter(departed) {
             violations.push(format!("{image} left the hierarchy and holds a slot, and no build runs"));
         }
         violations
+    }
+
+    /// Finds an image whose time passed long ago, and that is still in the schedule.
+    fn overdue(&self, image: &Image, now: Timestamp) -> Option<String> {
+        let due = self.ledger.record(&image.id)?.recheck_at?;
+        let is_passed =
+            Span::hours(25).after(due) < now && !self.is_unread(image, now) && !self.is_lost(image);
+        is_passed.then(|| format!("{} is due since {due}", image.id))
     }
 
     /// Finds days whose starts are counted wrongly.
@@ -94,28 +103,6 @@ impl State {
             (counted != starts).then(|| format!("{counted} starts are counted for day {day}, not {starts}"))
         };
         self.truth.starts().filter_map(wrong).collect()
-    }
-
-    /// Finds notices that were not sent, or that say otherwise than the record.
-    fn wrong_notices(&self, image: &Image) -> Vec<String> {
-        let record = self.ledger.record(&image.id);
-        let recorded = record.map(|record| record.notified.clone()).unwrap_or_default();
-        let mut violations = Vec::new();
-        for cause in [RootCause::Vulnerable, RootCause::Failing] {
-            let sent = self.notified.iter().filter(|n| n.image == image.id && n.root_cause == cause);
-            let last = sent.max_by_key(|notice| notice.revision);
-            let is_open = last.is_some_and(|notice| notice.state != NoticeState::Closed);
-            match recorded.get(&cause) {
-                Some(recorded) if !recorded.sent => {
-                    violations.push(format!("{}: the notice {cause:?} was not sent", image.id));
-                }
-                recorded if recorded.is_some_and(|recorded| !recorded.closed) != is_open => {
-                    violations.push(format!("{}: the record of the notice {cause:?} is wrong", image.id));
-                }
-                _ => {}
-            }
-        }
-        violations
     }
 }
 
@@ -161,12 +148,12 @@ impl<'q> QuietWorld<'q> {
         }
     }
 
-    fn is_unreadable(&self, image: &Image) -> bool {
+    pub(super) fn is_unreadable(&self, image: &Image) -> bool {
         let asked_at = JUST_ENDED.before(self.now);
         self.state.faults.is_refused(Read::Record, image.id.as_str(), asked_at)
     }
 
-    fn has_unreadable_ancestor(&self, image: &Image) -> bool {
+    pub(super) fn has_unreadable_ancestor(&self, image: &Image) -> bool {
         self.hierarchy
             .parents(&image.id)
             .any(|edge| self.is_unreadable(edge.image) || self.has_unreadable_ancestor(edge.image))
@@ -175,6 +162,12 @@ impl<'q> QuietWorld<'q> {
     fn hold_explains(&self, image: &Image, hold: &Hold, facts: &ImageFacts, finding: &Finding) -> bool {
         match hold {
             Hold::Fresh => false,
+            // What the image introduced itself does not wait for what may never change.
+            Hold::WaitingOn { awaits: Awaited::Hold(hold), .. }
+                if is_left_to_people(hold) && self.introduces(image, finding) =>
+            {
+                false
+            }
             Hold::WaitingOn { on, awaits } => self.wait_is_true(image, on, awaits, finding),
             Hold::CannotHelp { findings, .. } | Hold::Quarantined { findings } => {
                 findings.contains(&finding.key)
@@ -194,6 +187,8 @@ impl<'q> QuietWorld<'q> {
         match awaits {
             Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
             Awaited::Start => self.started.contains(&on.id),
+            // No such world has upstream registries.
+            Awaited::Cache { .. } => false,
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
             Awaited::Hold(hold) => match (&**hold, self.facts.images.get(&on.id)) {
                 (Hold::Fresh, _) | (_, None) => false,
@@ -217,10 +212,19 @@ impl<'q> QuietWorld<'q> {
     }
 }
 
+/// Whether only a person ends the hold, whenever that is.
+pub(super) fn is_left_to_people(hold: &Hold) -> bool {
+    matches!(hold, Hold::NeedsApproval | Hold::NextCommit | Hold::Frozen | Hold::Observing)
+}
+
 fn is_about_findings(hold: &Hold) -> bool {
     matches!(
         hold,
-        Hold::CannotHelp { .. } | Hold::Quarantined { .. } | Hold::WaitingOn { .. } | Hold::Suppressed { .. }
+        Hold::CannotHelp { .. }
+            | Hold::Quarantined { .. }
+            | Hold::WaitingOn { .. }
+            | Hold::Suppressed { .. }
+            | Hold::NextTry { .. }
     )
 }
 
@@ -230,7 +234,7 @@ fn may_carry(scan: &Scan, finding: &Finding) -> bool {
 }
 
 /// Returns the findings of a version that policy rebuilds for and that have a fix.
-fn fixable(image: &Image, version: &Version) -> Vec<Finding> {
+pub(super) fn fixable(image: &Image, version: &Version) -> Vec<Finding> {
     let findings = version.platforms.values().flat_map(|manifest| manifest.scan.findings());
     let is_fixable = |finding: &&Finding| {
         finding.severity >= image.policy.rebuild_at

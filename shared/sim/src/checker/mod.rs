@@ -5,6 +5,8 @@
 
 mod holds;
 mod liveness;
+mod notices;
+mod purpose;
 mod record;
 mod start;
 mod ticks;

@@ -11,7 +11,7 @@ use patchwave::time::Timestamp;
 use patchwave_converge::LEASE;
 
 use crate::not_yet::NotYet;
-use crate::pipelines::Execution;
+use crate::pipelines::{self, Execution};
 use crate::state::State;
 
 /// A start that is about to be made, and what its invocation knows.
@@ -55,6 +55,8 @@ impl State {
         let mut violations = self.forbidden(image, check);
         violations.extend(self.over_limit(hierarchy, check));
         violations.extend(self.stale_parents(hierarchy, check));
+        violations.extend(self.overtakes(check));
+        violations.extend(self.without_purpose(hierarchy, image, check));
         let already = self.pipelines.in_progress().find(|execution| execution.start.image == image.id);
         if let Some(already) = already {
             violations.push(format!("{} runs already, since {}", image.id, already.started_at));
@@ -97,6 +99,17 @@ impl State {
             violations.push(format!("{} is start {today} of its day", start.image));
         }
         violations
+    }
+
+    /// Finds an execution of another that the start would supersede. Patchwave may not see one that
+    /// began after it read the pipeline.
+    fn overtakes(&self, check: &StartCheck<'_>) -> Option<String> {
+        let pipeline = &check.start.pipeline;
+        let since = self.pipelines.foreign_since(pipeline)?;
+        let was_seen = LEASE.after(since) <= check.now;
+        let mode = pipelines::Mode::of(self.seed, pipeline, self.faults.has_faults());
+        (mode == pipelines::Mode::Superseding && was_seen)
+            .then(|| format!("{} supersedes an execution that runs since {since}", check.start.image))
     }
 
     /// An execution takes its slot with the claim, which may be older than the start by a lease. It

@@ -90,8 +90,20 @@ pub enum InjectedFault {
     PolicyEdited,
     /// A person edits the images of the hierarchy, or reverts the edit.
     HierarchyEdited,
+    /// A person saves a hierarchy file that cannot be used, and corrects it later.
+    HierarchyBroken,
+    /// A person deploys Patchwave so that it only observes, or so that it may start builds again.
+    CeilingMoved,
     /// A person pushes several times in minutes, and a multi-arch tag moves each time.
     TagMovedAgain,
+    /// A signature or a cache is pushed beside a version.
+    ArtefactPushed,
+    /// A newer execution of a pipeline supersedes Patchwave's.
+    Overtaken,
+    /// Newer executions of a pipeline supersede older ones.
+    Superseding,
+    /// Executions of a pipeline run side by side.
+    Parallel,
     /// A build writes no annotation about its base.
     Unannotated,
     /// A pipeline takes no variables.
@@ -104,7 +116,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 55] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -149,7 +161,13 @@ impl InjectedFault {
         Self::Released,
         Self::PolicyEdited,
         Self::HierarchyEdited,
+        Self::HierarchyBroken,
+        Self::CeilingMoved,
         Self::TagMovedAgain,
+        Self::ArtefactPushed,
+        Self::Overtaken,
+        Self::Superseding,
+        Self::Parallel,
         Self::Unannotated,
         Self::WithoutVariables,
         Self::Observed,

@@ -154,6 +154,11 @@ impl FaultPlan {
         self.level.has_faults()
     }
 
+    /// Returns whether there were faults and none is injected any more.
+    pub(crate) fn are_over(&self, now: Timestamp) -> bool {
+        self.has_faults() && now >= self.until
+    }
+
     /// Counts one fault that was injected.
     pub(crate) fn note(&mut self, fault: InjectedFault) {
         self.note_times(fault, 1);

@@ -4,6 +4,7 @@
 //! or pause before a call.
 
 mod adapter;
+mod estate;
 mod invocation;
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,7 @@ use patchwave::policy::Mode;
 use patchwave::record::{Record, Success};
 use patchwave_converge::{Fault, FaultKind, NotStarted, World};
 
+pub(crate) use estate::Stored;
 pub(crate) use invocation::InvocationFaults;
 
 use crate::checker::StartCheck;
@@ -193,7 +195,7 @@ impl<'w> FaultyWorld<'w> {
     fn check_start(&self, start: &Start) {
         let mut state = self.world.state.borrow_mut();
         if state.pipelines.replayed(start).is_some() {
-            return;
+            return state.check_replay(start, self.world.now());
         }
         let check = StartCheck {
             start,

@@ -6,7 +6,7 @@ mod pushes;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
-use patchwave::policy::Rebuild;
+use patchwave::policy::{Mode, Rebuild};
 use patchwave::record::Record;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::intervene;
@@ -29,7 +29,7 @@ pub(crate) struct PersonAction {
 /// Of a hundred actions so many are made at a moment of a build, and the others at any time.
 const ANCHORED: u32 = 60;
 
-const KINDS: [InjectedFault; 15] = [
+const KINDS: [InjectedFault; 17] = [
     InjectedFault::PushedFixed,
     InjectedFault::PushedVulnerable,
     InjectedFault::PushedOnOldParent,
@@ -45,6 +45,8 @@ const KINDS: [InjectedFault; 15] = [
     InjectedFault::Released,
     InjectedFault::PolicyEdited,
     InjectedFault::HierarchyEdited,
+    InjectedFault::HierarchyBroken,
+    InjectedFault::CeilingMoved,
 ];
 
 impl PersonAction {
@@ -72,6 +74,10 @@ impl SimulatedWorld {
             self.deploy_edition(2, action);
         } else if action.kind == InjectedFault::PolicyEdited {
             self.deploy_edition(1, action);
+        } else if action.kind == InjectedFault::HierarchyBroken {
+            self.break_hierarchy(action);
+        } else if action.kind == InjectedFault::CeilingMoved {
+            self.move_ceiling(action);
         } else if let Some(intervention) = action.intervention() {
             self.intervene(action, intervention);
         } else {
@@ -88,12 +94,38 @@ impl SimulatedWorld {
         state.pipelines.edition = edition;
         state.truth.put_back.clear();
         state.truth.edited_at = Some(self.clock.get());
+        state.truth.broken_until = None;
         state.acted(action.kind, &action.image);
         state.checker.log(self.clock.get(), || format!("person: edition {edition} of the hierarchy"));
     }
 
-    /// A person uses a verb of the command line.
+    /// A person deploys Patchwave with the other ceiling.
+    fn move_ceiling(&self, action: &PersonAction) {
+        let mut state = self.state.borrow_mut();
+        if state.faults.are_over(self.clock.get()) {
+            return;
+        }
+        let ceiling = if state.truth.ceiling == Mode::Enforce { Mode::Observe } else { Mode::Enforce };
+        state.truth.deploy(ceiling, self.clock.get());
+        state.acted(action.kind, &action.image);
+        state.checker.log(self.clock.get(), || format!("person: at most {ceiling:?}"));
+    }
+
+    /// A person saves a file that cannot be used, and corrects it minutes or hours later. The
+    /// edition before stays in force for those functions that can read it.
+    fn break_hierarchy(&self, action: &PersonAction) {
+        let mut state = self.state.borrow_mut();
+        let until = state.faults.span(Span::minutes(2), Span::hours(2)).after(self.clock.get());
+        state.truth.broken_until = Some(until);
+        state.acted(action.kind, &action.image);
+        state.checker.log(self.clock.get(), || format!("person: the hierarchy cannot be used until {until}"));
+    }
+
+    /// A person uses a verb of the command line, which needs a hierarchy that can be used.
     fn intervene(&self, action: &PersonAction, intervention: Intervention) {
+        if self.state.borrow().truth.broken_until.is_some_and(|until| self.clock.get() < until) {
+            return;
+        }
         let read = || self.state.borrow().ledger.record(&action.image).map(decided);
         let before = read();
         let answer = intervene(self, self.hierarchy(), &action.image, intervention, "person");
@@ -101,7 +133,7 @@ impl SimulatedWorld {
         let changed = before != read();
         let mut state = self.state.borrow_mut();
         if answer.is_ok() {
-            state.truth.decided(intervention, &action.image);
+            state.truth.decided(intervention, &action.image, self.clock.get());
         }
         if changed {
             state.acted(action.kind, &action.image);

@@ -10,7 +10,7 @@ use super::PersonAction;
 use crate::build::BuildInputs;
 use crate::draw::hex;
 use crate::faults::InjectedFault;
-use crate::pipelines::Foreign;
+use crate::pipelines::{Foreign, Mode};
 use crate::state::{Scheduled, State};
 
 impl State {
@@ -86,6 +86,12 @@ impl State {
         let parents = self.current_parents(hierarchy, image);
         let begun = self.pipelines.begin_foreign(image, parents, by_hand, self.seed, now);
         let Some(foreign) = begun.cloned() else { return false };
+        if Mode::of(self.seed, &foreign.pipeline, self.faults.has_faults()) == Mode::Superseding {
+            for superseded in self.pipelines.supersede(&foreign.pipeline, now) {
+                self.faults.note(InjectedFault::Overtaken);
+                self.truth.met(&superseded);
+            }
+        }
         self.schedule(foreign.ends_at, Scheduled::ForeignExecutionEnds(foreign.id.clone()));
         self.emit_foreign(&foreign, now);
         true

@@ -20,16 +20,45 @@ use crate::draw::{Seed, hex, uuid};
 /// The largest difference between the clocks of CodePipeline and of an invocation.
 const SKEW: Span = Span::seconds(30);
 
+/// What the executions of a pipeline do to each other.
+/// <https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Queued,
+    Superseding,
+    Parallel,
+}
+
+impl Mode {
+    /// Draws the mode of a pipeline. Where nothing else is unusual, all queue.
+    pub(crate) fn of(seed: Seed, pipeline: &str, has_faults: bool) -> Self {
+        match seed.draws("pipeline mode", pipeline).between(1, 100) {
+            1..=25 if has_faults => Self::Superseding,
+            26..=40 if has_faults => Self::Parallel,
+            _ => Self::Queued,
+        }
+    }
+}
+
 /// Returns the declaration of a start's pipeline. All pipelines of the hierarchy exist and declare
 /// what it says, and each has built every commit.
-pub(crate) fn declaration(hierarchy: &Hierarchy, start: &Start) -> PipelineFacts {
+pub(crate) fn declaration(
+    hierarchy: &Hierarchy,
+    start: &Start,
+    mode: Mode,
+    executions: &Pipelines,
+) -> PipelineFacts {
     let name = &start.pipeline;
     let mut pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
     let Some(pipeline) = pipelines.find(|pipeline| pipeline.name == *name) else {
         return PipelineFacts::NotFound;
     };
     PipelineFacts::Declared(Declaration {
-        mode: ExecutionMode::Queued,
+        mode: match mode {
+            Mode::Queued => ExecutionMode::Queued,
+            Mode::Superseding => ExecutionMode::Superseded { busy: executions.is_running(name) },
+            Mode::Parallel => ExecutionMode::Parallel,
+        },
         variables: pipeline.variables.iter().map(|variable| (variable.name().to_owned(), true)).collect(),
         sources: pipeline.sources.iter().map(|source| source.action.clone()).collect(),
         revisions: start.sources.iter().map(|source| source.revision.clone()).collect(),
@@ -172,6 +201,11 @@ impl Pipelines {
         executions.max_by_key(|execution| execution.started_at)
     }
 
+    /// Returns the executions that Patchwave started for an image.
+    pub(crate) fn all_of(&self, image: &ImageId) -> impl Iterator<Item = &Execution> {
+        self.executions.values().filter(move |execution| execution.start.image == *image)
+    }
+
     /// Notes that the repository had the version of an execution before.
     pub(crate) fn pushed_nothing(&mut self, id: &str) {
         if let Some(execution) = self.executions.get_mut(id) {
@@ -195,6 +229,28 @@ impl Pipelines {
         let execution = self.executions.get_mut(id)?;
         execution.state = execution.result.state();
         Some(execution)
+    }
+
+    /// A newer execution supersedes those of a pipeline that have pushed nothing. Returns their
+    /// ids.
+    pub(crate) fn supersede(&mut self, pipeline: &str, now: Timestamp) -> Vec<String> {
+        let older = self.executions.values_mut().filter(|execution| {
+            let is_waiting = execution.state == ExecutionState::InProgress && now < execution.pushes_at;
+            execution.start.pipeline == pipeline && is_waiting && execution.result.pushes()
+        });
+        older
+            .map(|execution| {
+                execution.result = BuildResult::Superseded;
+                execution.id.clone()
+            })
+            .collect()
+    }
+
+    /// Returns since when an execution that Patchwave did not start runs in a pipeline.
+    pub(crate) fn foreign_since(&self, pipeline: &str) -> Option<Timestamp> {
+        let of_pipeline = self.foreign.values().filter(|foreign| foreign.pipeline == pipeline);
+        let running = of_pipeline.filter(|foreign| foreign.state == ExecutionState::InProgress);
+        running.map(|foreign| foreign.started_at).min()
     }
 
     /// Makes an execution report what it pushed, if its pipeline does so.

@@ -19,6 +19,7 @@ use crate::draw::Seed;
 use crate::faults::{FaultPlan, InjectedFault, Level};
 use crate::observation::{Build, Function, Observation};
 use crate::outcome::{Outcome, PlantedDefect};
+use crate::pipelines::Mode;
 use crate::simulation::{Broken, Simulation};
 use crate::size::Size;
 use runner::Setup;
@@ -179,6 +180,9 @@ impl ScenarioRun<'_> {
             }
             let unannotated = unannotated(self.simulation.hierarchy(), Seed(seed));
             faults.note_times(InjectedFault::Unannotated, unannotated);
+            let of_mode = |mode| of_mode(self.simulation.hierarchy(), Seed(seed), mode);
+            faults.note_times(InjectedFault::Superseding, of_mode(Mode::Superseding));
+            faults.note_times(InjectedFault::Parallel, of_mode(Mode::Parallel));
         }
         self.simulation.inject_faults(faults, planted, with_log, (begins, ends));
         for vulnerability in self.scenario.vulnerabilities(begins, ends) {
@@ -244,6 +248,12 @@ impl ScenarioRun<'_> {
 fn unannotated(hierarchy: &Hierarchy, seed: Seed) -> u64 {
     let says_nothing = |image: &&Image| matches!(image.from, Parent::Image(_)) && !is_annotated(seed, image);
     hierarchy.images().filter(says_nothing).count() as u64
+}
+
+/// How many pipelines have a mode.
+fn of_mode(hierarchy: &Hierarchy, seed: Seed, mode: Mode) -> u64 {
+    let pipelines = hierarchy.images().filter_map(|image| image.pipeline.as_ref());
+    pipelines.filter(|pipeline| Mode::of(seed, &pipeline.name, true) == mode).count() as u64
 }
 
 /// What was observed so far.

@@ -1,5 +1,6 @@
 //! The two schedules of the deployment, and the rechecks that Patchwave asks for.
 
+use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
 
@@ -53,6 +54,8 @@ impl Simulation {
     /// From now on no fault is injected and no pass is cut off, so ticks may become rare while
     /// nothing changes.
     pub(crate) fn stop_faults(&mut self) {
+        let now = self.now();
+        self.world.state.borrow_mut().truth.deploy(Mode::Enforce, now);
         self.clock.slows_down = true;
         self.pages = u32::MAX;
     }

@@ -4,10 +4,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use patchwave::policy::Mode;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
-use patchwave_converge::{Budget, PassSettings, Report, converge};
+use patchwave_converge::{Budget, PassSettings, Report, converge, sweep};
 
 use super::{Broken, Simulation, Watch};
 use crate::baselines::{Handler, handle};
@@ -24,9 +23,12 @@ impl Simulation {
         watch: &mut Watch<'_>,
     ) -> Result<Option<Report>, Broken> {
         self.queues.invocations += 1;
+        if self.lacks_hierarchy() {
+            return Ok(None);
+        }
         let owner = format!("invocation-{}", self.queues.invocations);
         let settings = PassSettings {
-            mode: Mode::Enforce,
+            mode: self.world.state.borrow().truth.ceiling,
             owner,
             budget: Budget { images: self.images, pages: self.pages, ..Budget::default() },
         };
@@ -35,7 +37,14 @@ impl Simulation {
         let faulty = FaultyWorld::new(&world, plan, settings.mode);
         let triggers: Vec<Trigger> = batch.iter().map(|(_, trigger)| trigger.clone()).collect();
         let handler = self.handler;
+        // What a survey costs is counted elsewhere.
+        let is_counted = world.state.borrow().ledger.weights.is_some();
+        let surveys = triggers.contains(&Trigger::Sweep) && !is_counted;
         let mut pass = pin!(async {
+            if handler == Handler::Patchwave && surveys {
+                let swept = sweep(&faulty, faulty.hierarchy(), &triggers, &settings).await?;
+                return Ok(swept.report);
+            }
             if handler == Handler::Patchwave {
                 return converge(&faulty, faulty.hierarchy(), &triggers, &settings).await;
             }
@@ -52,6 +61,13 @@ impl Simulation {
                 Poll::Pending => return Ok(None),
             }
         }
+    }
+
+    /// Returns whether the hierarchy file cannot be used and this invocation can read no earlier
+    /// edition either. Half of them can.
+    fn lacks_hierarchy(&self) -> bool {
+        let mut state = self.world.state.borrow_mut();
+        state.truth.broken_until.is_some_and(|until| self.now() < until) && state.faults.percent(50)
     }
 
     /// Lets everything else go on while one invocation is paused.

@@ -7,6 +7,8 @@ mod broken;
 mod clock;
 mod invocation;
 mod queues;
+#[cfg(test)]
+mod sweeps;
 mod verdict;
 
 use std::cell::{Cell, RefCell};
@@ -34,6 +36,7 @@ use crate::pipelines::usual_duration;
 use crate::requests::Requests;
 use crate::state::Scheduled;
 use crate::state_fingerprint::Fingerprints;
+use crate::upstream::Registries;
 use crate::world::SimulatedWorld;
 use clock::TickClock;
 use queues::Queues;
@@ -82,6 +85,16 @@ impl Simulation {
             pages: Budget::default().pages,
             incidents: 0,
         }
+    }
+
+    /// Connects the world to these upstream registries.
+    pub(crate) fn set_upstreams(&self, registries: Registries) {
+        self.world.state.borrow_mut().upstreams = registries;
+    }
+
+    /// Looks into the upstream registries.
+    pub(crate) fn with_upstreams<T>(&self, read: impl FnOnce(&Registries) -> T) -> T {
+        read(&self.world.state.borrow().upstreams)
     }
 
     /// Sets how many images one page names at most.

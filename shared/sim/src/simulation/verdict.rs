@@ -37,6 +37,9 @@ impl Simulation {
     pub(crate) fn check_liveness(&mut self, report: &Report) -> Result<(), Broken> {
         let (facts, now) = (self.facts()?, self.now());
         self.world.state.borrow_mut().check_liveness(self.world.hierarchy(), &facts, report, now);
+        for difference in self.world.differences_of_inventory() {
+            self.violation(&difference);
+        }
         Ok(())
     }
 

@@ -10,6 +10,8 @@ use patchwave::time::{Span, Timestamp};
 
 use super::{Scheduled, State};
 use crate::build::BuildInputs;
+use crate::draw::digest_of;
+use crate::faults::InjectedFault;
 use crate::observation::{Build, Observation};
 use crate::people::Moment;
 use crate::pipelines::{BuildResult, Execution};
@@ -80,8 +82,9 @@ impl State {
         self.observations.push(Observation::Built(Box::new(finished(execution, version, now))));
     }
 
-    pub(super) fn end_execution(&mut self, id: &str, now: Timestamp) {
+    pub(super) fn end_execution(&mut self, hierarchy: &Hierarchy, id: &str, now: Timestamp) {
         let Some(execution) = self.pipelines.end(id).cloned() else { return };
+        self.check_hang(hierarchy, &execution, now);
         self.checker.execution_ended(&execution, now);
         if execution.state == ExecutionState::Failed {
             self.truth.failed(&execution.start.image);
@@ -113,7 +116,22 @@ impl State {
             self.emit(&event, now);
         }
         self.schedule_deployments(&image.id, now);
+        self.push_artefact(image, &version.digest, now);
         true
+    }
+
+    /// Beside some versions a signature is pushed. It is no version, so all that Patchwave gets is
+    /// an event about a digest that is nothing to it.
+    fn push_artefact(&mut self, image: &Image, version: &Digest, now: Timestamp) {
+        let is_signed = self.seed.draws("signed", version.as_str()).percent(20);
+        if !is_signed || !self.faults.has_faults() {
+            return;
+        }
+        let signature = digest_of(&format!("signature of {version}"));
+        let tag = format!("{}.sig", version.as_str().replace(':', "-")).parse().ok();
+        let event = self.event_writer.pushed(&image.repository, &signature, tag.as_ref(), false, now);
+        self.faults.note(InjectedFault::ArtefactPushed);
+        self.emit(&event, now);
     }
 
     /// Each platform manifest is scanned; the parts of an index have push events of their own.

@@ -11,6 +11,7 @@ use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
 use patchwave::notice::Notice;
 use patchwave::time::{Span, Timestamp};
+use patchwave_converge::LEASE;
 
 pub(crate) use agenda::{Agenda, Batch, Scheduled};
 
@@ -20,6 +21,7 @@ use crate::clusters::Workload;
 use crate::draw::Seed;
 use crate::events::{Delivery, EventWriter};
 use crate::faults::FaultPlan;
+use crate::faulty_world::Stored;
 use crate::ledger::Ledger;
 use crate::observation::Observation;
 use crate::packages::{Releases, Vulnerability};
@@ -29,6 +31,7 @@ use crate::registry::{Pushed, Registry};
 use crate::requests::Requests;
 use crate::scanner::Scanner;
 use crate::truth::Truth;
+use crate::upstream::Registries;
 
 /// Everything that changes.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub(crate) struct State {
     pub(crate) pipelines: Pipelines,
     pub(crate) ledger: Ledger,
     pub(crate) workloads: BTreeMap<String, Workload>,
+    /// What sweeps found out about them.
+    pub(crate) stored: Stored,
     pub(crate) event_writer: EventWriter,
     pub(crate) agenda: Agenda,
     happened: u64,
@@ -49,6 +54,8 @@ pub(crate) struct State {
     pub(crate) rechecks: BTreeSet<Timestamp>,
     /// All notices that were sent, in order.
     pub(crate) notified: Vec<Notice>,
+    /// Which of them were sent since faults are over.
+    told: BTreeSet<(String, u32)>,
     /// What happened since the driver last reported it.
     pub(crate) observations: Vec<Observation>,
     /// The numbers of the events that a baseline handler remembers.
@@ -59,6 +66,7 @@ pub(crate) struct State {
     pub(crate) truth: Truth,
     /// What people are going to do at moments of a build.
     pub(crate) anchored: Anchored,
+    pub(crate) upstreams: Registries,
 }
 
 impl State {
@@ -72,11 +80,13 @@ impl State {
             pipelines: Pipelines::default(),
             ledger: Ledger::default(),
             workloads: BTreeMap::new(),
+            stored: Stored::default(),
             event_writer: EventWriter::new(hierarchy.registry().clone()),
             agenda: Agenda::default(),
             happened: 0,
             rechecks: BTreeSet::new(),
             notified: Vec::new(),
+            told: BTreeSet::new(),
             observations: Vec::new(),
             remembered: BTreeSet::new(),
             requests: Requests::default(),
@@ -84,6 +94,7 @@ impl State {
             checker: Checker::default(),
             truth: Truth::default(),
             anchored: Anchored::default(),
+            upstreams: Registries::default(),
         }
     }
 
@@ -136,7 +147,7 @@ impl State {
         self.happened += 1;
         match scheduled {
             Scheduled::ExecutionPushes(id) => self.push_of_execution(hierarchy, &id, now),
-            Scheduled::ExecutionEnds(id) => self.end_execution(&id, now),
+            Scheduled::ExecutionEnds(id) => self.end_execution(hierarchy, &id, now),
             Scheduled::ForeignExecutionEnds(id) => self.end_foreign(hierarchy, &id, now),
             Scheduled::Scan(at) => self.scan(&at, now),
             Scheduled::Deployment(name) => self.deploy(hierarchy, &name, now),
@@ -156,6 +167,16 @@ impl State {
             | Scheduled::Invocation(_)
             | Scheduled::PersonAction(_) => {}
         }
+    }
+
+    /// Notices are sent. Each is sent once when no pass of the time of faults can be under way.
+    pub(crate) fn notify(&mut self, notices: &[Notice], now: Timestamp) {
+        for notice in notices.iter().filter(|_| self.faults.are_over(LEASE.before(now))) {
+            if !self.told.insert((notice.id.clone(), notice.revision)) {
+                self.checker.violation(now, format!("the notice {} is sent again", notice.id));
+            }
+        }
+        self.notified.extend_from_slice(notices);
     }
 
     fn log_vulnerability(&mut self, vulnerability: &Vulnerability, now: Timestamp) {

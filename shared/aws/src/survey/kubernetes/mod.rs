@@ -1,8 +1,10 @@
 //! A cluster's own API: pods run images, and workload objects refer to them.
 
+mod custom;
 mod few;
 mod objects;
 mod pods;
+mod replica_sets;
 mod server;
 mod token;
 mod workloads;

@@ -35,6 +35,24 @@ pub(super) struct Metadata {
     pub(super) namespace: String,
     pub(super) labels: Option<Labels>,
     pub(super) owner_references: Few<Owner, MOST>,
+    pub(super) annotations: Option<Annotations>,
+}
+
+/// The one annotation that is read: a Deployment numbers its versions with it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Annotations {
+    #[serde(rename = "deployment.kubernetes.io/revision")]
+    pub(super) revision: Option<String>,
+}
+
+impl Metadata {
+    /// Returns what controls the object, or else its first owner.
+    pub(super) fn controller(&self) -> Option<&Owner> {
+        let mut owners = self.owner_references.iter();
+        let first = owners.clone().next();
+        owners.find(|owner| owner.controller).or(first)
+    }
 }
 
 /// The one label that is read.
@@ -70,6 +88,22 @@ pub(super) struct PodSpec {
     pub(super) containers: Few<Container, MOST>,
     pub(super) init_containers: Few<Container, MOST>,
     pub(super) ephemeral_containers: Few<Container, MOST>,
+    pub(super) volumes: Few<Volume, MOST>,
+}
+
+/// A volume. One may hold the files of an image.
+/// <https://kubernetes.io/docs/tasks/configure-pod-container/image-volumes/>
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Volume {
+    pub(super) name: String,
+    pub(super) image: Option<VolumeImage>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VolumeImage {
+    pub(super) reference: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,6 +117,20 @@ impl PodSpec {
     /// Returns the containers of every kind.
     pub(super) fn all(&self) -> impl Iterator<Item = &Container> {
         [&self.containers, &self.init_containers, &self.ephemeral_containers].into_iter().flat_map(Few::iter)
+    }
+
+    /// Returns the volumes that hold an image, each with the image's reference.
+    pub(super) fn image_volumes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named =
+            |volume: &'_ Volume| volume.image.as_ref().is_some_and(|image| !image.reference.is_empty());
+        let volumes = self.volumes.iter().filter(move |volume| named(volume));
+        volumes.filter_map(|volume| Some((volume.name.as_str(), volume.image.as_ref()?.reference.as_str())))
+    }
+
+    /// Returns the name and the image of everything that the pod would use.
+    pub(super) fn images(&self) -> impl Iterator<Item = (&str, &str)> {
+        let containers = self.all().map(|container| (container.name.as_str(), container.image.as_str()));
+        containers.chain(self.image_volumes())
     }
 }
 
@@ -144,7 +192,43 @@ pub(super) struct Workload {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct WorkloadSpec {
+    /// A Rollout may refer to a Deployment instead.
+    #[serde(default)]
     pub(super) template: Template,
+    /// How many pods a `ReplicaSet` has.
+    #[serde(default)]
+    pub(super) replicas: Option<u32>,
+    /// Whether a Job starts no pods.
+    #[serde(default)]
+    pub(super) suspend: Option<bool>,
+}
+
+/// A `ScaledJob` of KEDA.
+#[derive(Debug, Deserialize)]
+pub(super) struct ScaledJob {
+    #[serde(default)]
+    pub(super) metadata: Metadata,
+    pub(super) spec: ScaledJobSpec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ScaledJobSpec {
+    pub(super) job_target_ref: WorkloadSpec,
+}
+
+/// The groups of the API.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/definitions/api-group-list-v1-meta/>
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Groups {
+    pub(super) groups: Few<Group, MOST>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Group {
+    pub(super) name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

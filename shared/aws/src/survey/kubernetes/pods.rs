@@ -20,6 +20,18 @@ pub(super) fn note(workloads: &mut BTreeSet<String>, pod: &Pod, reading: &mut Re
         let sighting = sighting(pod, &owner, container, reading);
         reading.note(sighting);
     }
+    for (name, image) in pod.spec.image_volumes() {
+        reading.note(Sighting {
+            place: reading.place().clone(),
+            workload: owner.clone(),
+            unit: pod.metadata.name.clone(),
+            container: name.to_owned(),
+            image: image.to_owned(),
+            resolved: None,
+            architecture: None,
+            used: Use::Running { since: None },
+        });
+    }
     workloads.insert(bounded(owner));
 }
 
@@ -50,9 +62,7 @@ fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) ->
 /// A `ReplicaSet` controls the pods of a version of a Deployment. Its name ends with the hash of
 /// that version's template.
 fn owner(pod: &Metadata) -> String {
-    let mut owners = pod.owner_references.iter();
-    let first = owners.clone().next();
-    let Some(owner) = owners.find(|owner| owner.controller).or(first) else {
+    let Some(owner) = pod.controller() else {
         return workload(&pod.namespace, "Pod", &pod.name);
     };
     let hash = pod.labels.as_ref().and_then(|labels| labels.hash.as_deref());

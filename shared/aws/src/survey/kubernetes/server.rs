@@ -101,7 +101,12 @@ impl Server {
             read = self.pages(pace, path, reading, &note).await;
         }
         let (made, end) = read;
-        let end = end.map_err(|end| match end {
+        (made, end.map_err(|end| self.missed(path, end)))
+    }
+
+    /// Says why a list was not read to its end.
+    fn missed(&self, path: &str, end: NoPage) -> Missed {
+        match end {
             NoPage::Missed(missed) => missed,
             NoPage::Unauthorized(fault) => Missed::Failed(fault),
             NoPage::Expired => {
@@ -111,8 +116,7 @@ impl Server {
                 self.operation(path),
                 format!("one object is larger than {LARGEST_ANSWER} bytes"),
             )),
-        });
-        (made, end)
+        }
     }
 
     async fn pages<T: DeserializeOwned, A: Default>(
@@ -153,22 +157,22 @@ impl Server {
     ) -> Result<Page<T>, NoPage> {
         loop {
             let limit = self.page.load(Ordering::Relaxed);
-            match self.page_of(pace, path, from, limit).await {
+            let query = format!("?limit={limit}{from}");
+            match self.answered(pace, path, &query).await {
                 Err(NoPage::TooLarge) if limit > 1 => self.page.store(limit / 2, Ordering::Relaxed),
                 read => return read,
             }
         }
     }
 
-    /// Reads one page, with a new token if the cluster no longer accepts the current one.
-    async fn page_of<T: DeserializeOwned>(
-        &self,
-        pace: &Pace,
-        path: &str,
-        from: &str,
-        limit: usize,
-    ) -> Result<Page<T>, NoPage> {
-        let ask = || self.ask(pace, path, from, limit);
+    /// Reads the document at `path`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, pace: &Pace, path: &str) -> Result<T, Missed> {
+        self.answered(pace, path, "").await.map_err(|end| self.missed(path, end))
+    }
+
+    /// Asks, with a new token if the cluster no longer accepts the current one.
+    async fn answered<T: DeserializeOwned>(&self, pace: &Pace, path: &str, query: &str) -> Result<T, NoPage> {
+        let ask = || self.ask(pace, path, query);
         match pace.retry(Meter::Kubernetes, ask).await {
             Ok(Err(NoPage::Unauthorized(_))) => {
                 self.forget_token();
@@ -185,12 +189,11 @@ impl Server {
         &self,
         pace: &Pace,
         path: &str,
-        from: &str,
-        limit: usize,
-    ) -> Result<Result<Page<T>, NoPage>, Missed> {
+        query: &str,
+    ) -> Result<Result<T, NoPage>, Missed> {
         let token = self.token(pace).await?;
         let request = http::Request::builder()
-            .uri(format!("{path}?limit={limit}{from}"))
+            .uri(format!("{path}{query}"))
             .header("authorization", format!("Bearer {token}"))
             .header("accept", "application/json")
             .body(Body::empty())

@@ -1,10 +1,10 @@
-//! Workloads that run nothing now: scaled to zero, or waiting for their schedule.
+//! Workloads that run nothing now: scaled to zero, suspended, or waiting for their schedule.
 
 use std::collections::BTreeSet;
 
 use super::objects::{CronJob, Metadata, PodSpec, Workload};
 use super::server::Server;
-use super::workload;
+use super::{custom, replica_sets, workload};
 use crate::survey::budget::bounded;
 use crate::survey::pace::Pace;
 use crate::survey::reading::Reading;
@@ -15,6 +15,7 @@ const WORKLOADS: [(&str, &str); 3] = [
     ("DaemonSet", "/apis/apps/v1/daemonsets"),
 ];
 const CRON_JOBS: &str = "/apis/batch/v1/cronjobs";
+const JOBS: &str = "/apis/batch/v1/jobs";
 
 /// Notes what workloads refer to, except those among the `running` ones.
 pub(super) async fn note(server: &Server, pace: &Pace, running: &BTreeSet<String>, reading: &mut Reading) {
@@ -32,6 +33,9 @@ pub(super) async fn note(server: &Server, pace: &Pace, running: &BTreeSet<String
     if let Err(missed) = end {
         reading.miss(missed);
     }
+    custom::note(server, pace, running, reading).await;
+    replica_sets::note(server, pace, reading).await;
+    note_suspended_jobs(server, pace, reading).await;
     for (kind, path) in WORKLOADS {
         let refer_workload = |(): &mut (), workload: Workload, reading: &mut Reading| {
             let name = name(kind, &workload.metadata);
@@ -69,12 +73,23 @@ fn attribute(found: &BTreeSet<String>, reading: &mut Reading) {
     }
 }
 
-fn refer(workload: &str, pod: &PodSpec, reading: &mut Reading) {
-    for container in pod.all() {
-        reading.refers(workload, &container.name, &container.image, None);
+/// Notes what suspended Jobs would run. Those of a `CronJob` are its own.
+async fn note_suspended_jobs(server: &Server, pace: &Pace, reading: &mut Reading) {
+    let refer_job = |(): &mut (), job: Workload, reading: &mut Reading| {
+        if job.spec.suspend == Some(true) && job.metadata.controller().is_none() {
+            refer(&name("Job", &job.metadata), &job.spec.template.spec, reading);
+        }
+    };
+    let ((), end) = server.list(pace, JOBS, reading, refer_job).await;
+    end.unwrap_or_else(|missed| reading.miss_kind("jobs.batch", missed));
+}
+
+pub(super) fn refer(workload: &str, pod: &PodSpec, reading: &mut Reading) {
+    for (name, image) in pod.images() {
+        reading.refers(workload, name, image, None);
     }
 }
 
-fn name(kind: &str, object: &Metadata) -> String {
+pub(super) fn name(kind: &str, object: &Metadata) -> String {
     bounded(workload(&object.namespace, kind, &object.name))
 }

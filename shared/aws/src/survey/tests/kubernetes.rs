@@ -1,5 +1,7 @@
 //! EKS: Kubernetes behind TLS.
 
+use std::collections::BTreeSet;
+
 use patchwave::inventory::{ConsumerKind, Sighting, Survey, Use};
 use patchwave_tests::accounts::{Kubernetes, Region, Trust};
 use serde_json::{Value, json};
@@ -136,6 +138,75 @@ async fn pods_belong_to_what_people_deployed_and_what_runs_nothing_refers() {
         ("shop/StatefulSet/db", true),
     ];
     assert_eq!(workloads, expected);
+}
+
+fn not_inspected(survey: &Survey) -> Vec<&str> {
+    let shop = place(ConsumerKind::Eks, Some("shop"));
+    let read = survey.places.iter().find(|read| read.place == shop).unwrap();
+    read.not_inspected.iter().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn what_a_roll_back_or_an_operator_would_start_is_seen_and_other_kinds_are_named() {
+    let mut web = pod("web-5d8f-x", Some(("ReplicaSet", "web-5d8f")), &digest(1));
+    web["spec"]["volumes"] = json!([{ "name": "model", "image": { "reference": "r/model:1" } }, { "name": "tmp", "emptyDir": {} }]);
+    let (fixture, kubernetes) = shop(vec![web]).await;
+    let template = |image: &str| json!({ "spec": { "containers": [{ "name": "app", "image": image }] } });
+    let object =
+        |name: &str, spec: Value| json!({ "metadata": { "name": name, "namespace": "shop" }, "spec": spec });
+    let version = |number: u32, replicas: u32| {
+        let image = format!("r/app:{number}");
+        let mut set =
+            object(&format!("web-{number}"), json!({ "replicas": replicas, "template": template(&image) }));
+        set["metadata"]["annotations"] = json!({ "deployment.kubernetes.io/revision": number.to_string() });
+        set["metadata"]["ownerReferences"] =
+            json!([{ "kind": "Deployment", "name": "web", "controller": true }]);
+        set
+    };
+    let sets =
+        [(9, 0), (12, 1), (7, 0), (10, 0), (11, 0)].map(|(number, replicas)| version(number, replicas));
+    kubernetes.put("shop", "/apis/apps/v1/replicasets", sets.into());
+    let suspended = |suspend: bool, image: &str| json!({ "suspend": suspend, "template": template(image) });
+    let jobs =
+        vec![object("later", suspended(true, "r/later:1")), object("now", suspended(false, "r/now:1"))];
+    kubernetes.put("shop", "/apis/batch/v1/jobs", jobs);
+    let rollout = object("canary", json!({ "template": template("r/canary:1") }));
+    let by_reference = object("other", json!({ "workloadRef": { "kind": "Deployment", "name": "web" } }));
+    kubernetes.put("shop", "/apis/argoproj.io/v1alpha1/rollouts", vec![rollout, by_reference]);
+    let scaled = object("scaled", json!({ "jobTargetRef": { "template": template("r/scaled:1") } }));
+    kubernetes.put("shop", "/apis/keda.sh/v1alpha1/scaledjobs", vec![scaled]);
+    kubernetes.serve(&["argoproj.io", "cert-manager.io", "keda.sh", "karpenter.k8s.aws", "tekton.dev"]);
+
+    let survey = fixture.survey().await;
+
+    assert_eq!(of_shop(&survey), None);
+    let used: BTreeSet<(&str, &str, bool)> = survey
+        .sightings
+        .iter()
+        .map(|s| (s.workload.as_str(), s.image.as_str(), s.used != Use::Referenced))
+        .collect();
+    let expected = [
+        ("shop/Deployment/web", "r/app:1", true),
+        ("shop/Deployment/web", "r/model:1", true),
+        // The three versions before the one that runs.
+        ("shop/Deployment/web", "r/app:9", false),
+        ("shop/Deployment/web", "r/app:10", false),
+        ("shop/Deployment/web", "r/app:11", false),
+        ("shop/Job/later", "r/later:1", false),
+        ("shop/Rollout/canary", "r/canary:1", false),
+        ("shop/ScaledJob/scaled", "r/scaled:1", false),
+    ];
+    assert_eq!(used, expected.into());
+    assert_eq!(not_inspected(&survey), ["argoproj.io", "tekton.dev"]);
+
+    kubernetes.forbid("/apis/apps/v1/replicasets");
+    kubernetes.forbid("/apis/keda.sh/v1alpha1/scaledjobs");
+    let survey = fixture.survey().await;
+    assert_eq!(of_shop(&survey), None, "what is new to a role is no reason to call the cluster unread");
+    assert_eq!(
+        not_inspected(&survey),
+        ["argoproj.io", "replicasets.apps", "scaledjobs.keda.sh", "tekton.dev"]
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The survey against its services on loopback, with a clock that moves only when the survey waits.
 
 mod accounts;
+pub(crate) mod answers;
 mod ecs;
 mod functions;
 mod hostile;

@@ -41,8 +41,7 @@ pub(crate) enum Answer {
     NotFound,
     Found {
         run: u8,
-        /// What it pushed, once it has ended.
-        pushed: Option<u32>,
+        ended: Option<Ended>,
     },
     Done,
     Conflict,
@@ -50,6 +49,14 @@ pub(crate) enum Answer {
     Started(u8),
     /// The call or its answer was lost.
     Lost,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Ended {
+    /// It pushed this version.
+    Pushed(u32),
+    Failed,
 }
 
 /// A set of images, one bit for each.

@@ -5,10 +5,18 @@ use crate::diamond::{Diamond, IMAGES, id, time};
 
 impl ModelState {
     /// Checks what must hold in every state.
-    pub(crate) fn check(&self) -> Result<(), Violation> {
+    pub(crate) fn check(&self, diamond: &Diamond) -> Result<(), Violation> {
         for run in self.runs.iter().filter(|run| !run.is_over()) {
             if !self.held_by.has(run.image) {
                 return Err(format!("{} is being built and has no slot", id(run.image)));
+            }
+        }
+        for image in 0..4 {
+            let failed = self.runs.iter().filter(|run| run.image == image && run.has_failed()).count();
+            let counted =
+                self.record(diamond, image).and_then(|record| Some(record.failures.as_ref()?.count));
+            if counted.is_some_and(|counted| counted as usize > failed) {
+                return Err(format!("{} has {counted:?} failures, not {failed}", id(image)));
             }
         }
         Ok(())
@@ -21,7 +29,7 @@ impl ModelState {
     /// Checks what must hold when nothing is left to do.
     pub(crate) fn check_converged(&self, diamond: &Diamond) -> Result<(), Violation> {
         for (image, name) in (0..4).zip(IMAGES) {
-            let builds = self.runs.iter().filter(|run| run.image == image).count();
+            let builds = self.runs.iter().filter(|run| run.image == image && !run.has_failed()).count();
             if builds != 1 {
                 return Err(format!("in the end {name} was built {builds} times"));
             }

@@ -8,9 +8,13 @@ use std::rc::Rc;
 
 use patchwave::record::Record;
 
-pub(crate) use call::{Answer, Call, Images};
+pub(crate) use call::{Answer, Call, Ended, Images};
 
 use crate::diamond::{Diamond, FOUND, id, place, time};
+use crate::search::LEASE_PASSES;
+
+/// How long a build lasts that fails, in seconds. Another attempt is claimed later than this one.
+const FAILS_AFTER: i64 = 60;
 
 /// One pipeline execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,13 +23,20 @@ pub(crate) struct Run {
     nth: u8,
     start: u32,
     started_at: i64,
-    /// The version that it pushed, once it has ended.
-    pushed: Option<u32>,
+    ended: Option<Ended>,
 }
 
 impl Run {
     pub(crate) fn is_over(&self) -> bool {
-        self.pushed.is_some()
+        self.ended.is_some()
+    }
+
+    pub(crate) fn has_pushed(&self) -> bool {
+        matches!(self.ended, Some(Ended::Pushed(_)))
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ended == Some(Ended::Failed)
     }
 
     fn id(self) -> u8 {
@@ -108,7 +119,7 @@ impl ModelState {
             }
             Call::Free(image, fence) => is_late(image, fence),
             Call::Execution(claim) => {
-                matches!(self.execution(diamond, claim), Answer::Found { pushed: Some(_), .. })
+                matches!(self.execution(diamond, claim), Answer::Found { ended: Some(_), .. })
             }
             _ => false,
         }
@@ -120,11 +131,22 @@ impl ModelState {
     }
 
     fn due(&self, diamond: &Diamond) -> Images {
+        if self.index_lags(diamond) {
+            return Images::default();
+        }
         self.in_index(diamond, |record| record.is_due(time(self.now)))
     }
 
     fn ready(&self, diamond: &Diamond) -> Images {
+        if self.index_lags(diamond) {
+            return Images::default();
+        }
         self.in_index(diamond, |record| record.recheck_at.is_none() && record.ready.is_some())
+    }
+
+    /// Returns whether the index shows nothing now. It does so every other time that time passes.
+    fn index_lags(&self, diamond: &Diamond) -> bool {
+        diamond.setting.index_lags && (self.now - FOUND) / LEASE_PASSES % 2 == 1
     }
 
     fn in_index(&self, diamond: &Diamond, is_in: impl Fn(&Record) -> bool) -> Images {
@@ -149,7 +171,7 @@ impl ModelState {
         };
         match self.runs.iter().find(|run| is_of(run)) {
             Some(run) if diamond.defect != Defect::NeverFound => {
-                Answer::Found { run: run.id(), pushed: run.pushed }
+                Answer::Found { run: run.id(), ended: run.ended }
             }
             _ => Answer::NotFound,
         }
@@ -228,7 +250,7 @@ impl ModelState {
         }
         let nth = self.runs.iter().filter(|run| run.image == image).count();
         let nth = u8::try_from(nth).unwrap();
-        let run = Run { image, nth, start: number, started_at: self.now, pushed: None };
+        let run = Run { image, nth, start: number, started_at: self.now, ended: None };
         self.runs.push(run);
         // A canonical order: which image was started first makes no difference.
         self.runs.sort_by_key(|run| run.id());
@@ -250,12 +272,20 @@ impl ModelState {
         let is_new_base = start.no_cache && diamond.defect != Defect::CachedBuilds;
         let pushed = diamond.versions.push(image, from, time(self.now + 1), is_new_base);
         self.current[usize::from(image)] = pushed;
-        self.runs[usize::from(run)].pushed = Some(pushed);
-        let builds = self.runs.iter().filter(|run| run.image == image && run.is_over()).count();
+        self.runs[usize::from(run)].ended = Some(Ended::Pushed(pushed));
+        let builds = self.runs.iter().filter(|run| run.image == image && run.has_pushed()).count();
         if builds > 1 {
             return Err(format!("{} was built {builds} times", id(image)));
         }
         Ok(())
+    }
+}
+
+impl ModelState {
+    /// Ends a build without a version.
+    pub(crate) fn fail(&mut self, run: u8) {
+        self.runs[usize::from(run)].ended = Some(Ended::Failed);
+        self.now += FAILS_AFTER;
     }
 }
 

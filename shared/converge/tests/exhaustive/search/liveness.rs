@@ -6,7 +6,7 @@ use super::{LEASE_PASSES, Search, fingerprint};
 use crate::model::{ModelState, Violation};
 
 /// More rounds than the whole diamond needs, one level after another, with every lease waited for.
-const ROUNDS: u32 = 24;
+const ROUNDS: u32 = 48;
 
 impl Search {
     /// Checks that the model converges if no fault happens any more and no event arrives.
@@ -42,7 +42,7 @@ impl Search {
         let mut node = self.passes.begin(trigger, "tick");
         while let Some(call) = self.passes.call(node) {
             let answer = model.perform(&self.diamond, call)?;
-            model.check()?;
+            model.check(&self.diamond)?;
             node = self.passes.answer(node, (model.now, answer));
         }
         Ok(())

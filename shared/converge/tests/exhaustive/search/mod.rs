@@ -19,10 +19,10 @@ use steps::Step;
 const WORKER: &str = "worker";
 
 /// Longer than a lease, and so longer than any invocation.
-const LEASE_PASSES: i64 = 17 * 60;
+pub(crate) const LEASE_PASSES: i64 = 17 * 60;
 
 /// How much happens at most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bounds {
     /// Passes between two moments at which no worker is busy. The number of such moments is not
     /// limited. Two of these passes are the workers' own, and each further one is an event that is
@@ -35,6 +35,8 @@ pub(crate) struct Bounds {
     pub(crate) crashes: u8,
     /// Calls without an answer.
     pub(crate) losses: u8,
+    /// Builds that fail.
+    pub(crate) failures: u8,
 }
 
 /// One state: the model, the workers by the answers that they got, and what may still happen.
@@ -48,6 +50,7 @@ struct State {
     events: u8,
     crashes: u8,
     losses: u8,
+    failures: u8,
 }
 
 /// How much a search explored.
@@ -111,6 +114,7 @@ impl Search {
             events: 1 + self.bounds.extras,
             crashes: self.bounds.crashes,
             losses: self.bounds.losses,
+            failures: self.bounds.failures,
         };
         self.visit(&first).map_err(|broken| {
             self.trace.reverse();
@@ -128,7 +132,7 @@ impl Search {
         if !self.seen.insert(fingerprint(state)) {
             return Ok(());
         }
-        state.model.check()?;
+        state.model.check(&self.diamond)?;
         if state.workers == [None; 2] {
             self.check_liveness(&state.model)?;
         }
@@ -165,6 +169,11 @@ impl Search {
             }
             Step::End(run) => {
                 state.model.end(&self.diamond, run)?;
+                state.events += 1;
+            }
+            Step::Fail(run) => {
+                state.model.fail(run);
+                state.failures -= 1;
                 state.events += 1;
             }
             Step::LeasePasses => state.model.now += LEASE_PASSES,

@@ -16,8 +16,10 @@ pub(super) enum Step {
     LoseAnswer(usize),
     /// The call is lost.
     LoseCall(usize),
-    /// A build ends.
+    /// A build ends with a version.
     End(u8),
+    /// A build fails.
+    Fail(u8),
     LeasePasses,
 }
 
@@ -34,7 +36,10 @@ impl Search {
         }
         let runs = (0..).zip(&state.model.runs);
         let ends = runs.filter(|(_, run)| !run.is_over() && self.is_noticed(state, run.image));
-        steps.extend(ends.map(|(run, _)| Step::End(run)));
+        for (run, _) in ends {
+            steps.push(Step::End(run));
+            steps.extend((state.failures > 0).then_some(Step::Fail(run)));
+        }
         // The workers are interchangeable, so the first idle one begins.
         if let Some(worker) = state.workers.iter().position(Option::is_none) {
             steps.extend((state.passes > 0 && state.events > 0).then_some(Step::Begin(worker)));
@@ -52,7 +57,9 @@ impl Search {
     /// the end: beside a running build, or on a stale parent for the second time.)
     fn is_noticed(&self, state: &State, image: u8) -> bool {
         let mut calls = state.workers.iter().flatten().filter_map(|node| self.passes.call(*node)).peekable();
-        state.passes > 0
+        // A pass of several pages, or one that looks again, reads once more.
+        self.diamond.setting.reads_again()
+            || state.passes > 0
             || calls.peek().is_none()
             || calls.any(|call| !call.is_effect() || matches!(call, Call::Free(freed, _) if freed == image))
     }
@@ -69,9 +76,10 @@ impl Search {
             Step::Crash(worker) => format!("{}, and the worker crashes", of(worker)),
             Step::LoseAnswer(worker) => format!("{}, and the answer is lost", of(worker)),
             Step::LoseCall(worker) => format!("{}, which is lost", of(worker)),
-            Step::End(run) => {
+            Step::End(run) | Step::Fail(run) => {
                 let image = state.model.runs[usize::from(run)].image;
-                format!("the build of {} ends", IMAGES[usize::from(image)])
+                let how = if matches!(step, Step::End(_)) { "ends" } else { "fails" };
+                format!("the build of {} {how}", IMAGES[usize::from(image)])
             }
             Step::LeasePasses => "the lease passes".into(),
         }

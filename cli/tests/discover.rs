@@ -1,0 +1,114 @@
+//! `discover` and `graph --audit`: from what registries say to a hierarchy file.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use support::{Scratch, fixture, patchwave, patchwave_reading};
+
+#[test]
+fn a_draft_validates_and_says_what_it_does_not_know() {
+    let estate = fixture("discover/small.json");
+    let drafted = patchwave(&["discover", "--documents", &estate]);
+    assert_eq!(drafted.code, 0, "{}", drafted.stderr);
+    assert!(drafted.stderr.contains("16 images; the base of 6 is not known: "), "{}", drafted.stderr);
+    let validated = patchwave_reading(&drafted.stdout, &["validate", "-"]);
+    assert_eq!(validated.code, 0, "{}{}", validated.stdout, validated.stderr);
+    let json = patchwave(&["discover", "--documents", &estate, "--format", "json"]).json();
+    assert_eq!(json["images"].as_array().unwrap().len(), 16);
+}
+
+#[test]
+fn a_second_run_shows_what_changed_and_write_applies_it() {
+    let (estate, scratch) = (fixture("discover/small.json"), Scratch::new("discover"));
+    let file = scratch.path("hierarchy.yaml");
+    let written = patchwave(&["discover", "--documents", &estate, "--hierarchy", &file, "--write"]);
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    let first = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        patchwave(&["discover", "--documents", &estate, "--hierarchy", &file]).code,
+        0,
+        "nothing changed"
+    );
+    // A person corrects the file, and writes why.
+    let edited = first.replacen(
+        "from: docker.io/library/debian:13\n",
+        "from: docker.io/library/debian:12 # for now\n",
+        1,
+    );
+    std::fs::write(&file, &edited).unwrap();
+    let changed = patchwave(&["discover", "--documents", &estate, "--hierarchy", &file]);
+    assert_eq!(changed.code, 1);
+    assert!(changed.stdout.contains("-    from: docker.io/library/debian:12 # for now\n+    from: docker.io/library/debian:13 # for now\n"), "{}", changed.stdout);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), edited, "nothing is written");
+    assert_eq!(patchwave(&["discover", "--documents", &estate, "--hierarchy", &file, "--write"]).code, 0);
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        edited.replace("debian:12 # for now", "debian:13 # for now")
+    );
+}
+
+#[test]
+fn an_audit_names_the_evidence_and_the_edit() {
+    let scratch = Scratch::new("audit");
+    let (hierarchy, facts) = (scratch.path("h.yaml"), scratch.path("f.json"));
+    let demo = patchwave(&["demo", "--save-hierarchy", &hierarchy, "--save-facts", &facts]);
+    assert_eq!(demo.code, 0, "{}", demo.stderr);
+    let audit =
+        patchwave(&["graph", "--audit", "--hierarchy", &hierarchy, "--facts", &facts, "--format", "json"]);
+    let json = audit.json();
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(audit.code, i32::from(!findings.is_empty()));
+    assert!(findings.iter().all(|finding| finding["edit"].as_str().is_some_and(|edit| !edit.is_empty())));
+    let picture = patchwave(&["graph", "--hierarchy", &hierarchy, "--format", "svg"]).stdout;
+    assert!(
+        picture.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && picture.ends_with("</svg>\n")
+    );
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn without_the_sdk_it_says_how_to_get_it() {
+    let ran = patchwave(&["discover"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("--documents FILE"), "{}", ran.stderr);
+}
+
+#[cfg(feature = "aws")]
+mod with_aws {
+    use patchwave_tests::harness::{Harness, Setup};
+
+    use crate::support::{Ran, Scratch, patchwave_with};
+
+    /// As a newcomer types it: draft, check, plan.
+    #[tokio::test]
+    async fn from_the_registry_to_a_plan() {
+        let harness = Harness::start(Setup::default()).await;
+        let scratch = Scratch::new("newcomer");
+        let (file, facts) = (scratch.path("hierarchy.yaml"), scratch.path("facts.json"));
+        let settings = harness.settings().clone();
+        let run = move |arguments: Vec<String>| {
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || -> Ran {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                let settings: Vec<(&str, &str)> =
+                    settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                patchwave_with(&arguments, &settings)
+            })
+        };
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let draft = words(&format!("discover --region us-east-1 --metadata-only --hierarchy {file} --write"));
+        let refused = run(draft.clone()).await.unwrap();
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains("register-pull-time-update-exclusion"), "{}", refused.stderr);
+        let drafted = run([draft, words("--move-pull-times")].concat()).await.unwrap();
+        assert_eq!(drafted.code, 0, "{}", drafted.stderr);
+        let validated = run(words(&format!("validate {file}"))).await.unwrap();
+        assert_eq!(validated.code, 0, "{}{}", validated.stdout, validated.stderr);
+        let snapshot = run(words(&format!("facts --hierarchy {file}"))).await.unwrap();
+        assert_eq!(snapshot.code, 0, "{}", snapshot.stderr);
+        std::fs::write(&facts, &snapshot.stdout).unwrap();
+        let plan = run(words(&format!("plan --hierarchy {file} --facts {facts}"))).await.unwrap();
+        assert_eq!(plan.code, 0, "{}{}", plan.stdout, plan.stderr);
+    }
+}

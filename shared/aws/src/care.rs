@@ -1,0 +1,326 @@
+//! The care of registries by people: lifecycle policies, keep tags and promotions. Every write is
+//! in the audit trail of the table before it is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use patchwave::finding::Scan;
+use patchwave::hierarchy::Hierarchy;
+use patchwave::image::{Digest, Repository, Tag};
+use patchwave::inventory::{Answer, Question};
+use patchwave::lifecycle::{Going, KnownRepository, Listing, PolicyChange};
+use patchwave::table::{AUDIT_KEPT, Item, Key};
+use patchwave::tags::{KeepMemory, KeepPlan, KnownTags, Promote};
+use patchwave::time::Timestamp;
+use patchwave_converge::{Fault, World};
+use serde::{Deserialize, Serialize};
+
+use crate::ecr::Cache;
+use crate::ecr::care::{Expect, Patience};
+use crate::fault::invalid;
+use crate::installation::{Installation, NotDone};
+use crate::registries::{Connected, Registries};
+use crate::settings::Source;
+use crate::world::AwsWorld;
+
+/// ECR takes ten `PutImage` a second and registry.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+const BETWEEN: Duration = Duration::from_millis(110);
+/// Repositories that are read at once.
+const AT_ONCE: usize = 4;
+
+/// The registries of an installation, and its table, in the hands of a person.
+pub struct Care {
+    hierarchy: Arc<Hierarchy>,
+    registries: Registries,
+    world: AwsWorld,
+}
+
+/// A promotion, as the audit trail keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Promoted {
+    at: Timestamp,
+    by: String,
+    digest: Digest,
+    tag: Tag,
+    replaced: Option<Digest>,
+}
+
+/// A write of the audit trail that is about a policy, or about something else.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Change {
+    Policy(PolicyChange),
+    Other {},
+}
+
+impl Care {
+    /// Opens the installation that the environment describes.
+    ///
+    /// # Errors
+    ///
+    /// The environment describes none, or the hierarchy cannot be read.
+    pub async fn open(hierarchy: Option<Source>) -> Result<Self, NotDone> {
+        let installation = Installation::with(hierarchy).await?;
+        let (world, hierarchy) = installation.world().await?;
+        let registries = Registries::new(installation.clients(), &hierarchy, &Cache::default());
+        Ok(Self { hierarchy, registries, world })
+    }
+
+    /// Returns the hierarchy.
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    /// Returns the time.
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// Reads what runs, as the last sweeps wrote it.
+    ///
+    /// # Errors
+    ///
+    /// The table does not answer.
+    pub async fn inventory(&self) -> Result<Answer, Fault> {
+        let images = self.hierarchy.images().map(|image| image.id.clone()).collect();
+        let inventory = self.world.ledger().inventory(&images).await?;
+        Ok(inventory.answer(&self.hierarchy, &Question::default(), self.now()))
+    }
+
+    /// Reads these repositories, each by itself: what is not read has the reason in its place.
+    pub async fn known(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<KnownRepository, String>> {
+        let reads = repositories.iter().map(|repository| async move {
+            (repository.clone(), self.known_one(repository).await.map_err(|fault| fault.to_string()))
+        });
+        stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    /// Reads one repository.
+    ///
+    /// # Errors
+    ///
+    /// Any part of it could not be read.
+    pub async fn known_one(&self, repository: &Repository) -> Result<KnownRepository, Fault> {
+        let registry = self.registry(repository).await?;
+        Ok(KnownRepository {
+            listing: registry.images.listing(repository).await?,
+            stored: registry.images.stored_policy(repository).await?,
+            replicas: registry.images.replicas(repository).await?,
+        })
+    }
+
+    /// Reads the tags of these repositories.
+    pub async fn tags(
+        &self,
+        repositories: &BTreeSet<Repository>,
+    ) -> BTreeMap<Repository, Result<KnownTags, String>> {
+        let reads = repositories.iter().map(|repository| async move {
+            (repository.clone(), self.tags_of(repository).await.map_err(|fault| fault.to_string()))
+        });
+        stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    async fn tags_of(&self, repository: &Repository) -> Result<KnownTags, Fault> {
+        let registry = self.registry(repository).await?;
+        Ok(KnownTags {
+            listing: registry.images.listing(repository).await?,
+            mutability: registry.images.mutability(repository).await?,
+        })
+    }
+
+    /// Lists the repositories of pull-through caches, as images have them.
+    ///
+    /// # Errors
+    ///
+    /// A registry does not answer.
+    pub async fn caches(&self) -> Result<BTreeSet<Repository>, Fault> {
+        let mut caches = BTreeSet::new();
+        for declared in self.hierarchy.registries().iter().filter(|registry| !registry.caches.is_empty()) {
+            let home = *self.hierarchy.registry() == declared.host;
+            let sample = format!("{}/x", declared.host).parse::<Repository>().ok();
+            let Some(sample) = sample else { continue };
+            let registry = if home { self.registries.home() } else { self.registry(&sample).await? };
+            for name in registry.images.repositories().await? {
+                let name = if home { name } else { format!("{}/{name}", declared.host) };
+                caches.extend(name.parse().ok().filter(|repository| {
+                    patchwave::lifecycle::is_cache(self.hierarchy.registries(), repository)
+                }));
+            }
+        }
+        Ok(caches)
+    }
+
+    /// Lets ECR preview a policy.
+    ///
+    /// # Errors
+    ///
+    /// ECR refuses it, or does not finish it.
+    pub async fn preview(
+        &self,
+        repository: &Repository,
+        text: &str,
+    ) -> Result<BTreeMap<Digest, Going>, Fault> {
+        self.registry(repository).await?.images.preview(repository, text, Patience::default()).await
+    }
+
+    /// Writes or deletes a policy. The audit trail has the old text first.
+    ///
+    /// # Errors
+    ///
+    /// A call fails. If the audit trail cannot be written, nothing is.
+    pub async fn change_policy(&self, change: &PolicyChange) -> Result<(), Fault> {
+        self.record(Key::care(&change.repository, change.at, "policy"), change, change.at).await?;
+        let registry = self.registry(&change.repository).await?;
+        match &change.new {
+            Some(text) => registry.images.put_policy(&change.repository, text).await,
+            None => registry.images.delete_policy(&change.repository).await,
+        }
+    }
+
+    /// Returns the last write of a repository's policy.
+    ///
+    /// # Errors
+    ///
+    /// The table does not answer.
+    pub async fn last_change(&self, repository: &Repository) -> Result<Option<PolicyChange>, Fault> {
+        let operation = format!("read what was changed in {repository}");
+        let changes: Vec<Change> = self.world.ledger().states(&operation, &Key::cared(repository)).await?;
+        let policies = changes.into_iter().filter_map(|change| match change {
+            Change::Policy(change) => Some(change),
+            Change::Other {} => None,
+        });
+        Ok(policies.max_by_key(|change| change.at))
+    }
+
+    /// Reads what is remembered of a repository's keep tags.
+    ///
+    /// # Errors
+    ///
+    /// The table does not answer.
+    pub async fn keep_memory(&self, repository: &Repository) -> Result<KeepMemory, Fault> {
+        Ok(self.world.ledger().state(Key::keep_tags(repository)).await?.unwrap_or_default())
+    }
+
+    /// Sets and removes keep tags, and then remembers them. Tags are set before others are removed.
+    ///
+    /// # Errors
+    ///
+    /// The first call that fails ends it. What was done stays, and doing it again is harmless.
+    pub async fn keep(&self, repository: &Repository, plan: &KeepPlan) -> Result<(), Fault> {
+        let images = &self.registry(repository).await?.images;
+        for (tag, digest) in &plan.set {
+            images.tag(repository, digest, tag, Expect::Nobody).await?;
+            tokio::time::sleep(BETWEEN).await;
+        }
+        for removal in &plan.remove {
+            if let Some(instead) = &removal.instead {
+                images.tag(repository, &removal.digest, instead, Expect::Nobody).await?;
+                tokio::time::sleep(BETWEEN).await;
+            }
+            images.untag(repository, &removal.digest, &removal.tag).await?;
+        }
+        self.remember(repository, &plan.memory).await
+    }
+
+    /// Remembers keep tags that did not change in the registry.
+    ///
+    /// # Errors
+    ///
+    /// The table does not answer.
+    pub async fn remember(&self, repository: &Repository, memory: &KeepMemory) -> Result<(), Fault> {
+        let state = json(memory)?;
+        let item = Item { key: Key::keep_tags(repository), state, expires_at: None };
+        self.world.ledger().write(&[item]).await
+    }
+
+    /// Reads all images of a repository.
+    ///
+    /// # Errors
+    ///
+    /// The registry does not answer.
+    pub async fn listing(&self, repository: &Repository) -> Result<Listing, Fault> {
+        self.registry(repository).await?.images.listing(repository).await
+    }
+
+    /// Reads the scans of a version, by platform.
+    ///
+    /// # Errors
+    ///
+    /// The version cannot be read.
+    pub async fn scans(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Vec<(String, Scan)>, Fault> {
+        let wanted = BTreeSet::from([(repository.clone(), digest.clone())]);
+        let version = self.world.versions(&wanted).await.into_values().next();
+        let operation = format!("read {repository}@{digest}");
+        let version =
+            version.transpose()?.flatten().ok_or_else(|| invalid(operation, "the registry has none"))?;
+        let manifests: BTreeSet<_> = version
+            .platforms
+            .values()
+            .map(|manifest| (repository.clone(), manifest.digest.clone()))
+            .collect();
+        let mut scans = self.world.scans(&manifests).await;
+        let mut found = Vec::new();
+        for (platform, manifest) in &version.platforms {
+            let key = (repository.clone(), manifest.digest.clone());
+            found.push((platform.to_string(), scans.remove(&key).unwrap_or(Scan::Missing)));
+        }
+        Ok(found)
+    }
+
+    /// Returns whether the registry signed a version; nothing where it signs none.
+    ///
+    /// # Errors
+    ///
+    /// The registry does not answer.
+    pub async fn signed(&self, repository: &Repository, digest: &Digest) -> Result<Option<bool>, Fault> {
+        self.registry(repository).await?.images.signed(repository, digest).await
+    }
+
+    /// Gives a version the tag of another environment, and first a keep tag: it may be older than
+    /// what a lifecycle rule keeps. The audit trail says so before.
+    ///
+    /// # Errors
+    ///
+    /// A call fails, or somebody moved the tag meanwhile.
+    pub async fn promote(&self, promote: &Promote, keep: Option<&Tag>, by: &str) -> Result<(), Fault> {
+        let at = self.now();
+        let promoted = Promoted {
+            at,
+            by: by.to_owned(),
+            digest: promote.digest.clone(),
+            tag: promote.tag.clone(),
+            replaced: promote.replaces.clone(),
+        };
+        self.record(Key::care(&promote.repository, at, "promotion"), &promoted, at).await?;
+        let images = &self.registry(&promote.repository).await?.images;
+        if let Some(keep) = keep {
+            images.tag(&promote.repository, &promote.digest, keep, Expect::Nobody).await?;
+        }
+        let expect = Expect::This(promote.replaces.as_ref());
+        images.tag(&promote.repository, &promote.digest, &promote.tag, expect).await
+    }
+
+    async fn record<T: Serialize>(&self, key: Key, what: &T, at: Timestamp) -> Result<(), Fault> {
+        let item = Item { key, state: json(what)?, expires_at: Some(AUDIT_KEPT.after(at)) };
+        self.world.ledger().write(&[item]).await
+    }
+
+    async fn registry(&self, repository: &Repository) -> Result<&Connected, Fault> {
+        self.registries.of(repository).await
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, Fault> {
+    serde_json::to_string(value).map_err(|error| invalid("write to the table", error.to_string()))
+}

@@ -1,0 +1,55 @@
+//! Documents on disk, by their digests. They never change, so a second run need not ask for them.
+//!
+//! A file that does not have its digest any more is read again. Each file is written under another
+//! name first, so a run that ends in between leaves nothing half-written: the next one goes on.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use patchwave::image::Digest;
+use sha2::{Digest as _, Sha256};
+
+/// A folder of documents, or none.
+#[derive(Debug, Clone)]
+pub(super) struct Cache(Option<PathBuf>);
+
+impl Cache {
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Uses a folder, and makes it if it is not there.
+    pub(super) fn at(folder: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        Ok(Self(Some(folder)))
+    }
+
+    pub(super) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
+        fs::read(self.file(digest)?).ok().filter(|bytes| is_digest_of(digest, bytes))
+    }
+
+    /// Keeps a document. A cache that is full or read-only only makes the next run slower.
+    pub(super) fn keep(&self, digest: &Digest, bytes: &[u8]) {
+        let Some(file) = self.file(digest) else { return };
+        let part = file.with_extension(format!("part-{}", std::process::id()));
+        let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&part, bytes));
+        let _ = written.and_then(|()| fs::rename(&part, &file));
+    }
+
+    /// A folder for each first two digits: a large estate has a hundred thousand documents.
+    fn file(&self, digest: &Digest) -> Option<PathBuf> {
+        let hex = digest.as_str().strip_prefix("sha256:")?;
+        Some(self.0.as_ref()?.join("sha256").join(hex.get(..2)?).join(hex))
+    }
+}
+
+/// Returns whether a document is the one that its digest names.
+pub(super) fn is_digest_of(digest: &Digest, bytes: &[u8]) -> bool {
+    let sum = Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    sum == digest.as_str()
+}

@@ -1,0 +1,28 @@
+//! What only people ask of a registry, and only people change: lifecycle policies, previews and
+//! tags. The functions call none of this.
+
+mod describe;
+mod policy;
+mod signing;
+mod tag;
+
+use std::time::Duration;
+
+pub(crate) use tag::Expect;
+
+/// How often an unfinished preview is asked for, and how often in all.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetLifecyclePolicyPreview.html>
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) pause: Duration,
+    pub(crate) times: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { pause: Duration::from_secs(5), times: 60 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

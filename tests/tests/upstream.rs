@@ -1,0 +1,141 @@
+//! A base whose upstream tag moves, end to end: the compiled functions against a registry on the
+//! wire that limits, lies and goes down.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+
+use patchwave_tests::harness::{Harness, Setup, held};
+use patchwave_tests::hierarchy;
+use patchwave_tests::http::Server;
+use patchwave_tests::upstream::{Asks, Behaviour, Upstream};
+use serde_json::{Value, json};
+
+const TAG: &str = "os/os:1";
+const FIRST: [(&str, &str); 2] = [("linux/amd64", "amd64 one"), ("linux/arm64", "arm64 one")];
+const SECOND: [(&str, &str); 2] = [("linux/amd64", "amd64 two"), ("linux/arm64", "arm64 one")];
+
+struct Watched {
+    upstream: Upstream,
+    _server: Server,
+    harness: Harness,
+}
+
+impl Watched {
+    /// The sample with `base/os` on a tag of the fake, which was read once.
+    async fn start() -> Self {
+        let upstream = Upstream::default();
+        let server = upstream.serve().await;
+        upstream.push(TAG, &FIRST, "one");
+        upstream.behave(Behaviour { wants_token: true, ..Behaviour::default() });
+        let yaml = hierarchy::SAMPLE
+            .replace("public.ecr.aws/os/os:1", &format!("{}/{TAG}", server.address()))
+            .replace(
+                "upstreams: { watch: false }",
+                "upstreams: { hosts: { public.ecr.aws: { watch: false } } }",
+            )
+            .replace("rebuildAt: high", "rebuildAt: high\n  quietPeriod: 0s");
+        let mut harness = Harness::start(Setup { hierarchy: yaml, ..Setup::default() }).await;
+        // Since when an image is enforced is known from the first time that it is looked at.
+        harness.sweep().await;
+        let tick = harness.tick().await;
+        assert_eq!(tick["started"], json!([]), "what is read first is no change: {tick}");
+        Self { upstream, _server: server, harness }
+    }
+
+    fn asked(&self) -> Vec<Asks> {
+        self.upstream.asked().into_iter().map(|(asks, ..)| asks).collect()
+    }
+
+    /// Lets the hour of every tag, and the pause of every host, pass.
+    async fn let_an_hour_pass(&self) {
+        for mut item in self.harness.items().await {
+            if item["pk"]["S"] != "upstreams" {
+                continue;
+            }
+            let mut state: Value = serde_json::from_str(item["state"]["S"].as_str().unwrap()).unwrap();
+            for time in ["askedAt", "pausedUntil"] {
+                if state.get(time).is_some() {
+                    state[time] = "1970-01-01T00:00:00Z".into();
+                }
+            }
+            item["state"] = json!({ "S": state.to_string() });
+            let put = json!({ "TableName": "patchwave", "Item": item });
+            self.harness.moto().call("dynamodb", "DynamoDB_20120810.PutItem", &put).await.unwrap();
+        }
+    }
+
+    async fn an_hour_later(&mut self) -> Value {
+        self.let_an_hour_pass().await;
+        self.harness.tick().await
+    }
+}
+
+#[tokio::test]
+async fn a_base_is_rebuilt_when_its_upstream_tag_names_another_content() {
+    let mut watched = Watched::start().await;
+    assert_eq!(watched.asked(), [Asks::Head, Asks::Token, Asks::Head, Asks::Get]);
+    watched.harness.tick().await;
+    assert_eq!(watched.asked(), [], "its hour is not over");
+    watched.upstream.push(TAG, &FIRST, "two");
+    let tick = watched.an_hour_later().await;
+    assert_eq!(tick["started"], json!([]), "only the attestation is new: {tick}");
+    let digest = watched.upstream.push(TAG, &SECOND, "two");
+    let tick = watched.an_hour_later().await;
+    let [started] = &tick["started"].as_array().unwrap()[..] else { panic!("{tick}") };
+    assert_eq!(started["image"], "base/os");
+    let [reason] = &started["reasons"].as_array().unwrap()[..] else { panic!("{started}") };
+    assert_eq!((&reason["code"], &reason["now"]), (&json!("ParentChanged"), &json!(digest)));
+    assert_eq!(watched.asked().iter().filter(|asks| **asks == Asks::Get).count(), 2, "one for each index");
+
+    let execution = watched.harness.pipelines.executions().pop().unwrap();
+    watched.harness.end_build(&execution).await;
+    let tick = watched.an_hour_later().await;
+    assert!(
+        !tick["started"].as_array().unwrap().iter().any(|started| started["image"] == "base/os"),
+        "{tick}"
+    );
+    assert_eq!(watched.harness.builds()["base/os"], 1, "once: {:?}", watched.harness.builds());
+}
+
+#[tokio::test]
+async fn what_the_registry_does_not_answer_starts_nothing_and_ends_nothing() {
+    let mut watched = Watched::start().await;
+    watched.upstream.push(TAG, &SECOND, "two");
+    let limits = |asks| BTreeSet::from([asks]);
+    let troubles = [
+        Behaviour { wants_token: true, limits: limits(Asks::Token), ..Behaviour::default() },
+        Behaviour { limits: limits(Asks::Head), retry_after: Some("60".to_owned()), ..Behaviour::default() },
+        Behaviour { limits: limits(Asks::Get), ..Behaviour::default() },
+        Behaviour { down: Some(503), ..Behaviour::default() },
+        Behaviour { sends: Some("{\"manifests\": []}".to_owned()), ..Behaviour::default() },
+        Behaviour { redirects_to: Some("http://127.0.0.1:1".to_owned()), ..Behaviour::default() },
+    ];
+    for trouble in troubles {
+        let shown = format!("{trouble:?}");
+        watched.upstream.behave(trouble);
+        watched.asked();
+        let tick = watched.an_hour_later().await;
+        assert_eq!(tick["started"], json!([]), "{shown}: {tick}");
+        let asked = watched.asked();
+        assert!((1..=3).contains(&asked.len()), "{shown}: {asked:?}");
+        watched.harness.tick().await;
+        assert_eq!(watched.asked(), [], "it is left alone after {shown}");
+    }
+    watched.upstream.behave(Behaviour::default());
+    let tick = watched.an_hour_later().await;
+    assert_eq!(tick["started"][0]["image"], "base/os", "what moved meanwhile is seen: {tick}");
+}
+
+#[tokio::test]
+async fn a_tag_that_is_deleted_upstream_is_named() {
+    let mut watched = Watched::start().await;
+    watched.upstream.retag(TAG, None);
+    watched.an_hour_later().await;
+    let sweep = watched.harness.sweep().await;
+    assert_eq!(held(&sweep, "base/os")["why"], "Fresh");
+    let unknown = sweep["unknown"].as_array().unwrap();
+    let named =
+        unknown.iter().any(|unknown| unknown["because"].as_str().unwrap().contains("name another tag"));
+    assert!(named, "{sweep}");
+}
