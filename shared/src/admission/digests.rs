@@ -68,8 +68,10 @@ fn list(admitted: &Admitted, namespace: &str, images: &BTreeSet<&ImageId>) -> Na
         }
     }
     let mut sha = Sha256::new();
-    digests.keys().for_each(|digest| sha.update(digest.as_str()));
-    let revision = sha.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    for digest in digests.keys() {
+        sha.update(digest.as_str());
+    }
+    let revision = sha.finalize().iter().take(6).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     NamespaceList { namespace: namespace.to_owned(), digests, revision }
 }
 

@@ -30,15 +30,15 @@ pub struct Finding {
 impl Finding {
     pub(super) fn new(
         level: Level,
-        about: impl ToString,
+        about: impl Into<String>,
         breaks: impl Into<String>,
         mend: impl Into<String>,
     ) -> Self {
-        Self { level, about: about.to_string(), breaks: breaks.into(), mend: mend.into() }
+        Self { level, about: about.into(), breaks: breaks.into(), mend: mend.into() }
     }
 
     /// Something that could not be read.
-    pub(super) fn not_checked(about: impl ToString, because: &str) -> Self {
+    pub(super) fn not_checked(about: impl Into<String>, because: &str) -> Self {
         let mend = "allow the call, or run this with a role that may make it";
         Self::new(Level::NotChecked, about, format!("it was not checked: {because}"), mend)
     }

@@ -10,11 +10,11 @@ pub(super) fn judge(hierarchy: &Hierarchy, seen: &Seen) -> Vec<Finding> {
         let (Some(pipeline), Some(of)) = (&image.pipeline, seen.pipelines.get(&image.id)) else { continue };
         match of {
             Err(because) => {
-                findings.push(Finding::not_checked(format!("pipeline {}", pipeline.name), because))
+                findings.push(Finding::not_checked(format!("pipeline {}", pipeline.name), because));
             }
             Ok(None) => findings.push(Finding::new(
                 Level::Broken,
-                &image.id,
+                image.id.as_str(),
                 format!("CodePipeline has no pipeline {}: the image is held as NoPipeline", pipeline.name),
                 "create it, or correct `pipeline` in the hierarchy file",
             )),
@@ -31,14 +31,14 @@ fn one(hierarchy: &Hierarchy, image: &Image, pipeline: &Pipeline, of: &PipelineS
     if of.version == PipelineType::V1 && !pipeline.variables.is_empty() {
         findings.push(Finding::new(
             Level::Broken,
-            &image.id,
+            image.id.as_str(),
             format!("the pipeline {name} is of type V1, which takes no variables"),
             "set PipelineType: V2 in its template, or `variables: []` in the hierarchy file",
         ));
     } else if !undeclared.is_empty() {
         findings.push(Finding::new(
             Level::Broken,
-            &image.id,
+            image.id.as_str(),
             format!("the pipeline {name} does not declare {}: a start is refused", undeclared.join(", ")),
             "declare each with a default in its template, or list the others under `variables`",
         ));
@@ -47,7 +47,7 @@ fn one(hierarchy: &Hierarchy, image: &Image, pipeline: &Pipeline, of: &PipelineS
     if let Some(source) = missing {
         findings.push(Finding::new(
             Level::Broken,
-            &image.id,
+            image.id.as_str(),
             format!("the pipeline {name} has no source action {:?}", source.action),
             "correct `sources` in the hierarchy file",
         ));
@@ -55,7 +55,7 @@ fn one(hierarchy: &Hierarchy, image: &Image, pipeline: &Pipeline, of: &PipelineS
     if of.mode == "SUPERSEDED" {
         findings.push(Finding::new(
             Level::Warning,
-            &image.id,
+            image.id.as_str(),
             format!("the pipeline {name} supersedes executions: Patchwave starts it only while it is idle"),
             "set ExecutionMode: QUEUED in its template",
         ));
@@ -64,7 +64,7 @@ fn one(hierarchy: &Hierarchy, image: &Image, pipeline: &Pipeline, of: &PipelineS
     if of.builds_without_arguments && pipeline.takes(Variable::BaseImage) {
         findings.push(Finding::new(
             Level::Warning,
-            &image.id,
+            image.id.as_str(),
             format!("ECRBuildAndPublish in {name} takes no build argument: the base's digest does not reach the build"),
             "let its Dockerfile name the base by its stable tag",
         ));
@@ -85,7 +85,7 @@ fn starts_twice(hierarchy: &Hierarchy, image: &Image, name: &str, of: &PipelineS
     let parent = parents.into_iter().find(|parent| of.started_by.contains(*parent))?;
     Some(Finding::new(
         Level::Broken,
-        &image.id,
+        image.id.as_str(),
         format!("a push to {parent} starts the pipeline {name} by itself: each rebuild of it builds twice"),
         format!("delete the source action of {name} that reads {parent} from ECR"),
     ))

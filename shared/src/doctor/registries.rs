@@ -118,7 +118,7 @@ fn tags(registry: &DeclaredRegistry, of: &RegistrySeen, images: &[&Image]) -> Ve
         let Some(repository) = repositories.get(name) else {
             findings.push(Finding::new(
                 Level::Broken,
-                &image.id,
+                image.id.as_str(),
                 format!("{} has no repository {name}", registry.host),
                 format!("aws ecr create-repository --repository-name {name}, or correct `repository`"),
             ));
@@ -137,7 +137,7 @@ fn tags(registry: &DeclaredRegistry, of: &RegistrySeen, images: &[&Image]) -> Ve
         if let Some(tag) = stuck {
             findings.push(Finding::new(
                 Level::Broken,
-                &image.id,
+                image.id.as_str(),
                 format!("the stable tag {tag} of {name} is immutable: a rebuild cannot move it"),
                 format!(
                     "aws ecr put-image-tag-mutability --repository-name {name} --image-tag-mutability \

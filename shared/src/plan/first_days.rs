@@ -108,7 +108,9 @@ fn renumbered(builds: Vec<Build>, is_new: &[bool], first: usize) -> Vec<Build> {
             continue;
         }
         let children: Vec<usize> = build.children.iter().filter_map(|child| places[*child]).collect();
-        children.iter().for_each(|child| *parents.entry(*child).or_default() += 1);
+        for child in &children {
+            *parents.entry(*child).or_default() += 1;
+        }
         new.push(Build { children, ..build });
     }
     for (place, build) in (first..).zip(&mut new) {

@@ -6,7 +6,7 @@ use super::policy;
 use super::setting::{Access, Change, Changes, Configured, Replica, Setting};
 use crate::doctor::RepositorySeen;
 use crate::hierarchy::{DeclaredRegistry, Hierarchy, Image, Line};
-use crate::image::glob;
+use crate::image::{Tag, glob};
 use crate::inventory::{Frequency, Scanner, Scanning, ScanningRule};
 
 /// Returns what should change in one registry of the hierarchy.
@@ -155,7 +155,7 @@ fn stuck_tags(image: &Image, mutability: &str, excluded: &[String]) -> Vec<Strin
         "IMMUTABLE_WITH_EXCLUSION" => !is_excluded(tag),
         _ => false,
     };
-    tags.iter().map(|tag| tag.as_str()).filter(is_stuck).map(str::to_owned).collect()
+    tags.iter().map(Tag::as_str).filter(is_stuck).map(str::to_owned).collect()
 }
 
 fn mutability(image: &Image, seen: &RepositorySeen, stuck: Vec<String>) -> Option<Change> {
