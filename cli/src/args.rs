@@ -597,8 +597,8 @@ pub(crate) struct Why {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Registry {
     /// Its name under `registries` in the hierarchy file
-    #[arg(long, value_name = "NAME", default_value = "home")]
-    pub(crate) registry: String,
+    #[arg(long = "registry", value_name = "NAME", default_value = "home")]
+    pub(crate) name: String,
     /// Let every principal of this organisation pull
     #[arg(long, value_name = "ID")]
     pub(crate) organization: Option<String>,

@@ -63,7 +63,8 @@ fn note(table: Option<&str>, unread: &[String]) -> String {
     if unread.is_empty() {
         return ledger;
     }
-    let shown: String = unread.iter().take(SHOWN).map(|because| format!("  {because}\n")).collect();
+    let shown =
+        unread.iter().take(SHOWN).fold(String::new(), |shown, because| shown + &format!("  {because}\n"));
     let more = unread.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
     format!("{ledger}Not everything could be read:\n{shown}{more}")

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Args, options: &Registry) -> Result<Answer, BadInput> {
     if options.show_configured {
         return Ok(Answer::render(Format::Json, &configured, |_| String::new()));
     }
-    let registry = named(&hierarchy, &options.registry)?;
+    let registry = named(&hierarchy, &options.name)?;
     let access = Access {
         organization: options.organization.clone(),
         lambda: options.lambda,
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args, options: &Registry) -> Result<Answer, BadInput> {
         exclude: options.exclude.iter().cloned().collect(),
     };
     let changes = compare(&hierarchy, registry, &configured, &access);
-    let note: String = changes.unread.iter().map(|unread| format!("unread {unread}\n")).collect();
+    let note = changes.unread.iter().fold(String::new(), |note, unread| note + &format!("unread {unread}\n"));
     let found = !changes.changes.is_empty() || !changes.unread.is_empty();
     let answer = match args.format {
         Format::Cloudformation if changes.changes.is_empty() => Answer::new(String::new()),
@@ -50,7 +50,7 @@ fn read(args: &Args, options: &Registry) -> Result<(Hierarchy, Configured), BadI
             let hierarchy = input::hierarchy(args)?;
             Ok((hierarchy, input::json(file, "the configuration of a registry")?))
         }
-        None => deployment::configured(args, &options.registry)?.ok_or_else(|| unknown(&options.registry)),
+        None => deployment::configured(args, &options.name)?.ok_or_else(|| unknown(&options.name)),
     }
 }
 

@@ -23,7 +23,7 @@ images:
 ";
 
 fn digest(name: &str) -> Digest {
-    let hex: String = name.bytes().cycle().take(32).map(|byte| format!("{byte:02x}")).collect();
+    let hex = name.bytes().cycle().take(32).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("sha256:{hex}").parse().unwrap()
 }
 

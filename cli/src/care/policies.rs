@@ -224,7 +224,8 @@ fn write_applied(applied: &Applied, text: &mut String) -> fmt::Result {
 #[serde(rename_all = "camelCase")]
 struct Undone {
     repository: Repository,
-    undone: bool,
+    #[serde(rename = "undone")]
+    is_done: bool,
     by: String,
 }
 
@@ -245,7 +246,7 @@ pub(crate) fn undo(args: &Args, options: &LifecycleUndo) -> Result<Answer, BadIn
         Undo::Write(text) => Some(Some(text)),
         Undo::Delete => Some(None),
     };
-    let mut undone = Undone { repository: repository.clone(), undone: false, by: options.by.clone() };
+    let mut undone = Undone { repository: repository.clone(), is_done: false, by: options.by.clone() };
     if let Some(new) = new {
         let question =
             format!("Put the policy of {repository} back that {} replaced at {:.0}?", last.by, last.at);
@@ -254,11 +255,11 @@ pub(crate) fn undo(args: &Args, options: &LifecycleUndo) -> Result<Answer, BadIn
             let by = options.by.clone();
             let change = PolicyChange { repository: repository.clone(), at, by, old: known.stored, new };
             opened.read(opened.care.change_policy(&change))?;
-            undone.undone = true;
+            undone.is_done = true;
         }
     }
     Ok(Answer::render(args.format, &undone, |undone| {
-        let what = if undone.undone { "the old policy is back" } else { "its policy stays as it is" };
+        let what = if undone.is_done { "the old policy is back" } else { "its policy stays as it is" };
         format!("{}: {what}\n", undone.repository)
     }))
 }

@@ -19,7 +19,8 @@ struct Promoted {
     promotion: Promotion,
     /// Why the version may not be promoted.
     unfit: Vec<Unfit>,
-    promoted: bool,
+    #[serde(rename = "promoted")]
+    is_done: bool,
 }
 
 /// Promotes the version of one environment to another, if nothing speaks against it.
@@ -42,7 +43,7 @@ pub(crate) fn promote(args: &Args, options: &Promote) -> Result<Answer, BadInput
         }
     }
     evidence.signed = opened.read(opened.care.signed(&image.repository, &promotion.digest))?;
-    let mut promoted = Promoted { unfit: fitness(&evidence), promotion, promoted: false };
+    let mut promoted = Promoted { unfit: fitness(&evidence), promotion, is_done: false };
     if promoted.unfit.is_empty() && !promoted.promotion.already {
         let Promotion { repository, digest, tag, .. } = &promoted.promotion;
         let question = format!("Tag {repository}@{} as {tag}?", digest.short());
@@ -50,7 +51,7 @@ pub(crate) fn promote(args: &Args, options: &Promote) -> Result<Answer, BadInput
             let keep = keep_tag(&options.to, digest)
                 .filter(|_| patchwave::lifecycle::keeps_tags(hierarchy, repository));
             opened.read(opened.care.promote(&promoted.promotion, keep.as_ref(), &options.by))?;
-            promoted.promoted = true;
+            promoted.is_done = true;
         }
     }
     let found = !promoted.unfit.is_empty();
@@ -71,12 +72,9 @@ fn because(scan: &Scan) -> String {
 fn text(promoted: &Promoted) -> String {
     let Promotion { repository, digest, tag, already, .. } = &promoted.promotion;
     let name = format!("{}@{} as {tag}", value(repository.as_str()), digest.short());
-    let reasons: String = promoted
-        .unfit
-        .iter()
-        .map(|Unfit(because)| format!("  {} {}\n", paint(BAD, "not fit"), value(because)))
-        .collect();
-    let what = match (promoted.promoted, already, promoted.unfit.is_empty()) {
+    let reason = |Unfit(because): &Unfit| format!("  {} {}\n", paint(BAD, "not fit"), value(because));
+    let reasons = promoted.unfit.iter().fold(String::new(), |reasons, unfit| reasons + &reason(unfit));
+    let what = match (promoted.is_done, already, promoted.unfit.is_empty()) {
         (true, ..) => paint(GOOD, "promoted"),
         (_, true, true) => paint(GOOD, "already so"),
         _ => "not promoted".to_owned(),

@@ -83,7 +83,7 @@ impl Clients {
     #[cfg(feature = "discover")]
     pub(crate) async fn of_profile(profile: Option<&str>) -> Self {
         let Self { config, own_s3, of_others } = Self::load(false).await;
-        let Some(name) = profile else { return Self { config, own_s3, of_others } };
+        let Some(name) = profile else { return Self { config, of_others, own_s3 } };
         let of_profile = aws_config::defaults(BehaviorVersion::v2026_01_12()).profile_name(name);
         let of_profile = match config.http_client() {
             Some(http) => of_profile.http_client(http),
@@ -100,7 +100,7 @@ impl Clients {
             ProfileFileCredentialsProvider::builder().profile_name(name).configure(&settings).build();
         let config = config.to_builder().region(of_profile.region().cloned());
         let config = config.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
-        Self { config, own_s3, of_others }
+        Self { config, of_others, own_s3 }
     }
 
     /// Returns the Region of the SDK's settings.

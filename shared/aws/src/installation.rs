@@ -215,7 +215,7 @@ pub async fn observe(hierarchy: Option<Source>) -> Result<Observed, NotDone> {
         let facts = patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?;
         return Ok(Observed { facts, table: Some(table.to_owned()), unread: Vec::new(), hierarchy });
     }
-    let inventory = crate::inventory::survey_now(&installation, &world, &hierarchy).await;
+    let inventory = Box::pin(crate::inventory::survey_now(&installation, &world, &hierarchy)).await;
     let world = WithoutLedger::new(world, inventory.deployments());
     let mut facts = patchwave_converge::snapshot(&world, &hierarchy, Mode::Enforce).await?;
     facts.deployments = inventory.deployments();

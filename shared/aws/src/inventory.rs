@@ -189,7 +189,7 @@ pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result
     let installation = Installation::to_read(hierarchy).await?;
     let (world, hierarchy) = installation.world().await?;
     let Some(table) = installation.table() else {
-        let inventory = survey_now(&installation, &world, &hierarchy).await;
+        let inventory = Box::pin(survey_now(&installation, &world, &hierarchy)).await;
         return Ok(Inventoried { hierarchy, inventory, now: world.now(), table: None });
     };
     let images = hierarchy.images().map(|image| image.id.clone()).collect();

@@ -61,7 +61,7 @@ pub async fn run(role: Role) -> Result<(), lambda_runtime::Error> {
 async fn serve(role: Role) -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let function = Box::pin(Function::new(role)).await;
-    Runtime::new(service_fn(|event| function.handle(event))).run().await
+    Runtime::new(service_fn(|event| Box::pin(function.handle(event)))).run().await
 }
 
 /// What lives as long as the function's process.

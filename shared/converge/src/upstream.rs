@@ -63,7 +63,9 @@ impl Moved {
     /// Takes note that the images were planned.
     pub(crate) async fn planned<W: World>(self, world: &W) -> Result<(), Fault> {
         let mut tags = self.tags;
-        tags.values_mut().for_each(|tag| tag.unplanned = false);
+        for tag in tags.values_mut() {
+            tag.unplanned = false;
+        }
         if tags.is_empty() {
             Ok(())
         } else {

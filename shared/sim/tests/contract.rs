@@ -1,5 +1,7 @@
 //! The simulated world keeps the promises of AWS: `patchwave_tests::contract` lists them.
 
+#![expect(clippy::unwrap_used, reason = "tests may fail loudly")]
+
 use std::rc::Rc;
 
 use patchwave::hierarchy::{Hierarchy, Image};

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 pub fn hash_of(text: &str) -> String {
     let canonical = serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string());
     let hash = Sha256::digest(canonical.unwrap_or_else(|_| text.to_owned()));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Returns whether two texts are the same policy.

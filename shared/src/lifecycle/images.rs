@@ -174,7 +174,9 @@ impl Listing {
     pub fn note_all(&mut self, lists: &BTreeMap<Digest, BTreeSet<Digest>>) {
         self.images.values_mut().for_each(|image| image.is_part = false);
         for (index, children) in lists {
-            children.iter().for_each(|child| self.note(index, child));
+            for child in children {
+                self.note(index, child);
+            }
         }
     }
 

@@ -58,7 +58,9 @@ pub(super) fn uses<'a>(
             above.chain(below).chain([digest]).for_each(|digest| note(digest, how));
             if row.entry.runs && !lists.contains_key(digest) {
                 let before = listing.before(digest, &lists, depth);
-                before.into_iter().for_each(|digest| note(digest, How::RollBack));
+                for digest in before {
+                    note(digest, How::RollBack);
+                }
             }
         }
     }

@@ -490,8 +490,11 @@ impl<'a> Candidate<'_, 'a> {
         let judged_later = self.context.record(&self.image.id).proof.is_some();
         judged_later
             || match hold {
-                None | Some(Hold::BackOff { .. } | Hold::WaitingOn { awaits: Awaited::Scan, .. }) => true,
-                Some(Hold::WaitingOn { awaits: Awaited::Cache { .. }, .. }) => true,
+                None
+                | Some(
+                    Hold::BackOff { .. }
+                    | Hold::WaitingOn { awaits: Awaited::Scan | Awaited::Cache { .. }, .. },
+                ) => true,
                 Some(Hold::WaitingOn { awaits: Awaited::Start, .. }) => waits,
                 Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), .. }) => {
                     waits && (hold.is_moving() || matches!(**hold, Hold::BackOff { .. }))

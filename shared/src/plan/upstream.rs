@@ -25,8 +25,8 @@ pub(super) fn changed<'a>(context: &Context<'a>, image: &'a Image) -> impl Itera
         let child = context.current(&image.id)?;
         let tracked = context.upstream(&parent.id)?;
         let now = tracked.current()?;
-        let (digest, content, evidence) = built_on(context, image, &parent, child, tracked)?;
-        if content.is_some_and(|content| content.same_for(now, used(&parent, child).into_iter())) {
+        let (digest, before, evidence) = built_on(context, image, &parent, child, tracked)?;
+        if before.is_some_and(|content| content.same_for(now, used(&parent, child).into_iter())) {
             return None;
         }
         let (now, since) = (now.digests.last()?.clone(), now.since);

@@ -122,8 +122,8 @@ impl Place {
 
 fn place(hierarchy: &Hierarchy, upstream: &Reference) -> Place {
     let home = hierarchy.registries().iter().next();
-    let caches = home.into_iter().flat_map(|home| &home.caches);
-    let cached = caches.filter_map(|(prefix, of)| {
+    let rules = home.into_iter().flat_map(|home| &home.caches);
+    let cached = rules.filter_map(|(prefix, of)| {
         let (host, path) = of.split_once('/').map_or((of.as_str(), None), |(host, path)| (host, Some(path)));
         if host.parse::<Registry>().ok().as_ref() != Some(&upstream.registry) {
             return None;

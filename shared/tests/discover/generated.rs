@@ -5,6 +5,8 @@
 //! layers. Each has several versions, of which only the newest has tags, and stands on a version of
 //! its parent that may be an older one.
 
+#![expect(clippy::print_stdout, reason = "precision and recall are what the tests are for")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -210,7 +212,7 @@ impl Generated {
         // One in ten bases labels itself, and all that is built on it inherits the label.
         if let (0, Some((parent, on))) = (number % 10, &parent) {
             let of = &self.images[*parent];
-            built.labels.insert("org.opencontainers.image.base.name".into(), self.reference(of));
+            built.labels.insert("org.opencontainers.image.base.name".into(), Self::reference(of));
             built.labels.insert("org.opencontainers.image.base.digest".into(), on.digest.clone());
         }
         let copied: Vec<usize> = image.copied.clone();
@@ -220,7 +222,7 @@ impl Generated {
         self.images[number].versions.push(built);
     }
 
-    fn reference(&self, image: &Built) -> String {
+    fn reference(image: &Built) -> String {
         format!("{HOST}/{}:{}", image.repository, image.tags.first().map_or("latest", String::as_str))
     }
 
@@ -248,7 +250,7 @@ impl Generated {
         });
         let image = &self.images[number];
         if third(number) == Third::Annotations {
-            let parent = image.parent.map(|parent| self.reference(&self.images[parent]));
+            let parent = image.parent.map(|parent| Self::reference(&self.images[parent]));
             let name = parent.or_else(|| image.upstream.clone()).unwrap_or_default();
             let base = on.map(|on| on.digest.clone()).unwrap_or_default();
             manifest["annotations"] = json!({"org.opencontainers.image.base.name": name, "org.opencontainers.image.base.digest": base});
@@ -275,12 +277,12 @@ impl Generated {
         let image = &self.images[number];
         let newest = |number: usize| self.images[number].versions.last().unwrap().digest.clone();
         let base =
-            image.parent.map(|parent| (self.reference(&self.images[parent]), on.unwrap().digest.clone()));
+            image.parent.map(|parent| (Self::reference(&self.images[parent]), on.unwrap().digest.clone()));
         let base = base.or_else(|| image.upstream.clone().map(|name| (name.clone(), digest(&name))));
         let copied: Vec<(String, String)> = image
             .copied
             .iter()
-            .map(|copied| (self.reference(&self.images[*copied]), newest(*copied)))
+            .map(|copied| (Self::reference(&self.images[*copied]), newest(*copied)))
             .collect();
         let material = |(name, digest): &(String, String)| {
             let name = name.replacen(':', "@", 1).replace("docker.io/", "");

@@ -11,7 +11,7 @@ fn layer(n: u64) -> Digest {
     // Digests are random in all of their digits.
     let random =
         (0..4_u64).map(|part| (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 + part * 2).rotate_left(31));
-    let hex: String = random.map(|part| format!("{part:016x}")).collect();
+    let hex = random.fold(String::new(), |hex, part| hex + &format!("{part:016x}"));
     format!("sha256:{hex}").parse().unwrap()
 }
 

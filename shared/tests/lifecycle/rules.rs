@@ -121,7 +121,7 @@ fn manifests_that_an_index_lists_stay_as_long_as_the_index() {
 /// Multi-platform versions as clients push them: the manifests a minute before their index.
 fn versions(days: std::ops::Range<u32>) -> Vec<Value> {
     let mut images = Vec::new();
-    for (name, day) in ('A'..'Z').step_by(3).zip(days.rev()) {
+    for (name, day) in ('A'..='Y').step_by(3).zip(days.rev()) {
         let mut index = described(name, &[&format!("main-{day}")], day);
         index["imageManifestMediaType"] = json!(INDEX);
         let letter = |step: u32| char::from_u32(u32::from(name) + step).unwrap();

@@ -70,10 +70,8 @@ fn a_base_follows_an_upstream_tag_after_its_quiet_period_and_its_children_follow
 #[test]
 fn a_tag_that_moves_for_ever_is_followed_after_max_wait() {
     let mut fleet = fleet();
-    let mut index = 9_002;
-    for _ in 0..25 {
+    for index in (9_002..).take(25) {
         reads(&mut fleet, index, [index + 100, index + 200]);
-        index += 1;
         if fleet.pass() == ["b"] {
             return;
         }

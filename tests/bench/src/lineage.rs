@@ -58,7 +58,7 @@ fn chains(applications: usize) -> Result<Vec<Vec<Digest>>, String> {
 fn digest(number: u64) -> Result<Digest, String> {
     let random = [1_u64, 3, 5, 7]
         .map(|odd| (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ (odd << 40)).rotate_left(29));
-    let hex: String = random.iter().map(|part| format!("{part:016x}")).collect();
+    let hex = random.iter().fold(String::new(), |hex, part| hex + &format!("{part:016x}"));
     format!("sha256:{hex}").parse().map_err(|error| format!("{error}"))
 }
 

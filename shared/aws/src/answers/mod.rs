@@ -70,7 +70,7 @@ async fn check(test: &str, meaning: impl AsyncFn(Row) -> String) {
         }
     }
     assert!(checked > 0, "no row names {test}");
-    assert!(wrong.is_empty(), "{:#?}", wrong);
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// A configuration in which the call of `row` fails as the row says. `usual` answers all others.

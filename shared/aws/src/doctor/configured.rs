@@ -63,7 +63,10 @@ async fn policy(ecr: &Client, repository: &str) -> Result<Option<String>, Fault>
 async fn replicas(ecr: &Client) -> Result<BTreeSet<Replica>, Fault> {
     let operation = "describe the registry";
     let output = ecr.describe_registry().send().await.map_err(|error| fault(operation, &error))?;
-    let rules = output.replication_configuration().map(|of| of.rules()).unwrap_or_default();
+    let rules = output
+        .replication_configuration()
+        .map(aws_sdk_ecr::types::ReplicationConfiguration::rules)
+        .unwrap_or_default();
     if rules.iter().any(|rule| !rule.repository_filters().is_empty()) {
         return Err(invalid(operation, "its replication rules have filters: change them by hand"));
     }
@@ -71,7 +74,7 @@ async fn replicas(ecr: &Client) -> Result<BTreeSet<Replica>, Fault> {
         account: to.registry_id().to_owned(),
         region: to.region().to_owned(),
     };
-    Ok(rules.iter().flat_map(|rule| rule.destinations()).map(replica).collect())
+    Ok(rules.iter().flat_map(aws_sdk_ecr::types::ReplicationRule::destinations).map(replica).collect())
 }
 
 async fn caches(ecr: &Client) -> Result<BTreeMap<String, String>, Fault> {

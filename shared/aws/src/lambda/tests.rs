@@ -62,7 +62,7 @@ async fn a_failed_pass_asks_for_all_its_messages_again() {
 #[tokio::test]
 async fn callers_receive_what_is_wrong() {
     let diagnosed =
-        |payload| async { Diagnostic::from(function().handle(event(payload)).await.unwrap_err()) };
+        |payload| async { Diagnostic::from(Box::pin(function().handle(event(payload))).await.unwrap_err()) };
     let settings = diagnosed(serde_json::from_str(&tick()).unwrap()).await;
     assert_eq!(settings.error_type, "InvalidSettings");
     assert!(settings.error_message.contains("PATCHWAVE_TABLE"));

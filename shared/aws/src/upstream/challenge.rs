@@ -17,8 +17,8 @@ impl Challenge {
     /// Reads all headers and returns the first challenge that is known. The registry's scope is not
     /// followed: what is read here needs `pull` of one repository, and no more.
     pub(crate) fn read<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Self> {
-        let challenges = headers.flat_map(|header| ChallengeParser::new(header).map_while(Result::ok));
-        challenges.filter_map(|challenge| Self::of(&challenge)).next()
+        let mut challenges = headers.flat_map(|header| ChallengeParser::new(header).map_while(Result::ok));
+        challenges.find_map(|challenge| Self::of(&challenge))
     }
 
     fn of(challenge: &ChallengeRef<'_>) -> Option<Self> {

@@ -25,7 +25,7 @@ impl Dated {
         let own = self.annotations.as_ref().and_then(|notes| notes.get("org.opencontainers.image.created"));
         let own = own.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
         let own = own.filter(|at| at.as_second() > YEAR);
-        let below = self.manifests.iter().flatten().filter_map(|entry| entry.latest()).max();
+        let below = self.manifests.iter().flatten().filter_map(Dated::latest).max();
         own.max(below)
     }
 }

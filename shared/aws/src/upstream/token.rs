@@ -57,7 +57,7 @@ impl Tokens {
 }
 
 #[derive(Deserialize)]
-struct Token {
+struct Granted {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<u32>,
@@ -103,7 +103,7 @@ impl Upstreams {
         if !response.status.is_success() {
             return Err(refused(&format!("get a token to {operation}"), &response, now));
         }
-        let read = serde_json::from_slice::<Token>(&response.body).ok();
+        let read = serde_json::from_slice::<Granted>(&response.body).ok();
         let expires_in = read.as_ref().and_then(|token| token.expires_in);
         let token = read.and_then(|read| read.token.or(read.access_token)).filter(|token| is_token(token));
         let token = token.ok_or_else(|| invalid(operation, "the answer holds no token"))?;

@@ -80,7 +80,7 @@ impl Registries {
                 let begins = draws.span(Span::ZERO, Span::days(days)).after(from);
                 (begins, draws.span(Span::minutes(10), Span::hours(5)).after(begins))
             };
-            self.outages.insert(host, (0..days / 10 + 1).map(outage).collect());
+            self.outages.insert(host, (0..=days / 10).map(outage).collect());
         }
         self
     }

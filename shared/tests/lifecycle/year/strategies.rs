@@ -42,7 +42,7 @@ impl Strategy {
         match self {
             Self::Patchwave => {
                 keep(world, state, inventory);
-                if world.day % 7 == 0 {
+                if world.day.is_multiple_of(7) {
                     write(world, inventory);
                 }
             }
