@@ -67,7 +67,7 @@ pub(crate) enum Verb {
     /// Check a hierarchy file
     #[command(after_help = examples::VALIDATE)]
     Validate(Validate),
-    /// Draft the hierarchy file from what your registries and pipelines say
+    /// Draft the hierarchy file from registries and pipelines
     #[command(after_help = examples::DISCOVER)]
     Discover(Discover),
     /// Show which image is built on which
@@ -85,7 +85,7 @@ pub(crate) enum Verb {
     /// Check whether an ECR lifecycle policy would delete images in use
     #[command(after_help = examples::LIFECYCLE)]
     Lifecycle(Lifecycle),
-    /// Show which upstream images are built on, and where a copy of each lies or could
+    /// Show upstream images, and where copies of them are
     #[command(after_help = examples::MIRROR)]
     Mirror(Mirror),
     /// Print policies that admit only known images to clusters
@@ -428,7 +428,7 @@ pub(crate) struct Lifecycle {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LifecycleWork {
-    /// Make a policy for each repository of the hierarchy, and say what would go
+    /// Make a policy for each repository of the hierarchy, and say what it would delete
     #[command(after_help = examples::LIFECYCLE_PLAN)]
     Plan(LifecyclePlan),
     /// Let ECR preview a plan, and compare image by image (not tried on AWS yet)
@@ -518,7 +518,7 @@ pub(crate) struct Tags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TagsWork {
-    /// Find tags that break the rules of their tier, and print the command that mends each
+    /// Find tags that break the rules of their tier, and print the command that fixes each
     #[command(after_help = examples::TAGS_CHECK)]
     Check(TagsCheck),
     /// Set a keep tag on what runs, would run or ran last, and remove those that ended
@@ -552,10 +552,10 @@ pub(crate) struct Promote {
     /// An id of the hierarchy file, or a declared `repository:tag`
     pub(crate) image: String,
     /// The environment whose version is promoted
-    #[arg(long, value_name = "ENVIRONMENT")]
+    #[arg(long, value_name = "ENV")]
     pub(crate) from: String,
     /// The environment that is to have it
-    #[arg(long, value_name = "ENVIRONMENT")]
+    #[arg(long, value_name = "ENV")]
     pub(crate) to: String,
     /// Write without asking
     #[arg(long)]

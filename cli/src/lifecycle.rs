@@ -22,10 +22,6 @@ use crate::render::{BAD, CAREFUL, FAINT, GOOD, NAME, column, count, paint, some,
 
 /// How many uses of one image, and how many of its tags, the text names; JSON lists all.
 const SHOWN: usize = 3;
-/// How far back a roll-back is foreseen.
-const ROLL_BACKS: &str =
-    "one push before what runs counts, and so do the versions that Deployments keep; none further back does";
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Checked {
@@ -143,9 +139,6 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
     }
     if let Some(running) = running {
         write_not_inspected(&running.not_inspected, text)?;
-        if !outlook.going.is_empty() {
-            writeln!(text, "{} {ROLL_BACKS}", paint(FAINT, "roll-backs"))?;
-        }
     }
     writeln!(
         text,

@@ -53,7 +53,6 @@ fn a_lifecycle_policy_is_held_against_what_runs() {
         "apps/checkout: the policy would act on 2 of 6 images, as of 2026-03-20T04:00:00Z",
         "  expire  0a0a0a0a0a0a main-0a0a                      by rule 10",
         "  expire  101010101010 main-4f2a                      by rule 10",
-        "not surveyed 444455556666/us-east-1: sageMaker",
         "note a roll-back is taken to start the last push before what runs",
         "nothing in use would be deleted or archived",
     ] {

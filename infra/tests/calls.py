@@ -80,7 +80,9 @@ def sources():
 def crates():
     """Returns the SDK's crates that the adapters depend on."""
     manifest = (ROOT / "shared/aws/Cargo.toml").read_text().split("[dev-dependencies]")[0]
-    return set(re.findall(r"^aws-sdk-(\w+)", manifest, re.M))
+    # What is optional serves people's commands, and no function.
+    needed = "\n".join(line for line in manifest.splitlines() if "optional = true" not in line)
+    return set(re.findall(r"^aws-sdk-(\w+)", needed, re.M))
 
 
 @functools.cache

@@ -476,7 +476,7 @@ pub(super) struct UpstreamsKeys {
     pub(super) watch: Option<Spanned<bool>>,
     /// What differs for a registry, by its host.
     #[serde(default)]
-    #[schemars(with = "Option<std::collections::BTreeMap<Registry, UpstreamKeys>>")]
+    #[schemars(with = "Option<std::collections::BTreeMap<Registry, Option<UpstreamKeys>>>")]
     pub(super) hosts: BTreeMap<String, Spanned<UpstreamKeys>>,
 }
 

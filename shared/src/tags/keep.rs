@@ -203,7 +203,8 @@ fn remove(plan: &mut KeepPlan, input: KeepInput<'_>, wanted: &Wanted) {
         let instead = if needs { gone_tag(&digest) } else { None };
         plan.remove.push(Removal { tag: tag.clone(), digest, instead });
     }
-    plan.memory.retain(|tag, _| !going.contains(tag));
+    // What is remembered of them stays until the registry does not list them any more. Otherwise a
+    // removal that failed would look like a deployment that was forgotten.
 }
 
 /// Returns the keep tags of each environment's last deployments before what is in use. The tags of

@@ -45,6 +45,9 @@ pub(super) struct Environment {
     pub(super) nightly: Option<Digest>,
     /// Until which day its account cannot be read.
     pub(super) unread_until: usize,
+    /// Every deployment that a survey saw. What no survey has seen has nothing but its own tags: it
+    /// may have run while the account could not be read.
+    pub(super) surveyed: BTreeSet<Digest>,
     /// What the last survey that could read it saw, and when.
     pub(super) seen: Option<(Timestamp, Vec<Value>)>,
     /// How often a deployment comes, in days.
@@ -236,6 +239,7 @@ impl World {
                 let rows = |digest: &Digest, runs: bool| row(name, number, digest, runs, now);
                 let runs = environment.deployments.last().map(|digest| rows(digest, true));
                 let would = environment.nightly.as_ref().map(|digest| rows(digest, false));
+                environment.surveyed.extend(environment.deployments.last().cloned());
                 environment.seen = Some((now, runs.into_iter().chain(would).collect()));
             }
             let (read_at, rows) = environment.seen.clone().unzip();
@@ -274,7 +278,8 @@ impl World {
                     || self.listing.images.get(other).is_some_and(|index| index.children.contains(digest))
             };
             for (name, environment) in &self.environments {
-                let mut needed = environment.deployments.iter().rev().take(ROLL_BACKS + 1);
+                let last = environment.deployments.iter().rev().take(ROLL_BACKS + 1);
+                let mut needed = last.filter(|digest| environment.surveyed.contains(digest));
                 if environment.deployments.last().is_some_and(is_it) {
                     self.lost.push(format!("day {day}: {name} runs {}, deleted by {why}", digest.short()));
                 } else if environment.nightly.as_ref().is_some_and(is_it) {
