@@ -89,7 +89,7 @@ pub struct Described {
 
 /// What a pull-through cache answers for a tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Cached {
     /// It holds this one.
     Holds {

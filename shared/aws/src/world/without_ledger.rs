@@ -11,8 +11,9 @@ use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::Timestamp;
+use patchwave::upstream::Cached;
 use patchwave_converge::{
-    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    CachedTag, Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
 };
 
 use super::AwsWorld;
@@ -136,5 +137,9 @@ impl World for WithoutLedger {
 
     async fn request_scan(&self, _: &Repository, _: &Digest) -> Result<ScanRequest, Fault> {
         Err(no_ledger("request a scan"))
+    }
+
+    async fn cached(&self, wanted: &BTreeSet<CachedTag>) -> BTreeMap<CachedTag, Result<Cached, Fault>> {
+        self.world.cached(wanted).await
     }
 }

@@ -28,11 +28,17 @@ impl State {
         self.check_success(hierarchy, image, before, record, now);
         let counted = record.failures.as_ref().map_or(0, |failures| failures.count);
         let failed = self.truth.failures(image);
-        if counted > failed && !self.is_taken_for_foreign(hierarchy, image, record, now) {
-            let because = record.failures.as_ref().map_or("", |failures| failures.because.as_str());
-            let violation = format!("{image} counts {counted} failures, and {failed} happened: {because}");
-            self.checker.violation(now, violation);
+        if counted <= failed {
+            return;
         }
+        if self.is_taken_for_foreign(hierarchy, image, record, now) {
+            // Later failures and stops keep this one in the count.
+            (failed..counted).for_each(|_| self.truth.failed(image));
+            return;
+        }
+        let because = record.failures.as_ref().map_or("", |failures| failures.because.as_str());
+        let violation = format!("{image} counts {counted} failures, and {failed} happened: {because}");
+        self.checker.violation(now, violation);
     }
 
     /// Checks a success that was just recorded: the version is one that a build of Patchwave

@@ -6,14 +6,16 @@ use patchwave::facts::Deployments;
 use patchwave::facts::{Execution, PipelineFacts, Slots, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::Image;
-use patchwave::image::{Digest, ImageId, Repository};
+use patchwave::image::{Digest, ImageId, Reference, Registry, Repository};
 use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::policy::Limits;
 use patchwave::record::{Claim, Record};
 use patchwave::time::{Span, Timestamp};
+use patchwave::upstream::Described;
 use patchwave_converge::{
-    Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, World,
+    Asked, Due, Fault, Found, ManifestAt, NotClaimed, NotSaved, NotStarted, Records, ScanRequest, Upstreams,
+    World,
 };
 
 use super::FaultyWorld;
@@ -252,5 +254,25 @@ impl World for FaultyWorld<'_> {
         let asked = self.world.request_scan(repository, manifest).await;
         self.after(Service::Scanner).await?;
         asked
+    }
+
+    async fn upstreams(
+        &self,
+        tags: &BTreeSet<ImageId>,
+        hosts: &BTreeSet<Registry>,
+    ) -> Result<Upstreams, Fault> {
+        self.world.upstreams(tags, hosts).await
+    }
+
+    async fn keep_upstreams(&self, changed: &Upstreams) -> Result<(), Fault> {
+        self.world.keep_upstreams(changed).await
+    }
+
+    async fn upstream_digest(&self, tag: &Reference) -> Asked<Option<Digest>> {
+        self.world.upstream_digest(tag).await
+    }
+
+    async fn upstream_manifest(&self, tag: &Reference, digest: &Digest) -> Asked<Option<Described>> {
+        self.world.upstream_manifest(tag, digest).await
     }
 }
