@@ -186,6 +186,8 @@ fn tries(context: &Context<'_>, image: &Image, attribution: Option<&Attribution<
     match context.mode(image) {
         Mode::Observe => before.filter(|tries| tries.count > 0),
         Mode::Enforce if has_something => Some(before.unwrap_or(begins)),
+        // A finding may be a parent's as long as the parent's scan is missing. It is not gone.
+        Mode::Enforce if attribution.is_some_and(|found| !found.unscanned.is_empty()) => before,
         Mode::Enforce => before.filter(|_| !notice::is_clean(context, image)),
     }
 }

@@ -166,6 +166,7 @@ impl Ecr {
     }
 
     /// Lists everything that was pushed to a repository. A repository that was deleted has nothing.
+    #[cfg(feature = "discover")]
     pub(crate) async fn pushes(&self, repository: &Repository) -> Result<Vec<Candidate>, Fault> {
         Ok(self.list(repository, TagStatus::Any).await?.unwrap_or_default())
     }

@@ -1,17 +1,19 @@
 //! What must be true before a sweep looks at every image: the ticks alone forget nothing that a
 //! pass has seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Direction, Hierarchy, Image};
 use patchwave::image::{ImageId, Repository};
 use patchwave::plan::Hold;
+use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use patchwave_converge::Report;
 
 use super::liveness::QuietWorld;
 use crate::faults::Read;
+use crate::not_yet::NotYet;
 use crate::state::State;
 
 /// When a whole pass last looked at an image, how it held it, and the fence of its record then. It
@@ -47,6 +49,13 @@ impl State {
     /// Checks the quiet world before any sweep. A settled image at which a pass has looked since
     /// its last change has no finding that a build would fix, or a hold that is true.
     pub(crate) fn check_ticks(&mut self, hierarchy: &Hierarchy, facts: &Facts, now: Timestamp) {
+        let is_observed = |image: &&Image| {
+            let hold = self.checker.looks.get(&image.id).and_then(|(_, hold, _)| hold.as_ref());
+            hold == Some(&Hold::Observing) && image.policy.mode != Mode::Observe
+        };
+        let mut observed: BTreeSet<ImageId> =
+            hierarchy.images().filter(is_observed).map(|image| image.id.clone()).collect();
+        observed.retain(|_| self.truth.leaves_out(NotYet::ObservedUntilTheSweep));
         let looks = &self.checker.looks;
         let holds = looks.iter().filter_map(|(id, (_, hold, _))| Some((id, hold.as_ref()?))).collect();
         let started = looks.iter().filter(|(_, (_, hold, _))| hold.is_none()).map(|(id, _)| id).collect();
@@ -54,6 +63,7 @@ impl State {
         // An error names an image whose record cannot be read.
         let mut unsettled = self.ledger.scheduled();
         unsettled.extend(self.without_record(hierarchy, now));
+        unsettled.extend(observed);
         let is_seen = |image: &&Image| !unsettled.contains(&image.id) && self.is_seen(hierarchy, image);
         let seen = hierarchy.images().filter(is_seen);
         let forgotten: Vec<String> = seen.flat_map(|image| quiet.forgotten(image)).collect();
