@@ -79,10 +79,17 @@ def sources():
 @functools.cache
 def crates():
     """Returns the SDK's crates that the adapters depend on."""
+    return {crate for crate, _ in dependencies()}
+
+
+def crates_of_functions():
+    """Returns those that are not optional: what is optional serves people's commands, and no function."""
+    return {crate for crate, rest in dependencies() if "optional = true" not in rest}
+
+
+def dependencies():
     manifest = (ROOT / "shared/aws/Cargo.toml").read_text().split("[dev-dependencies]")[0]
-    # What is optional serves people's commands, and no function.
-    needed = "\n".join(line for line in manifest.splitlines() if "optional = true" not in line)
-    return set(re.findall(r"^aws-sdk-(\w+)", needed, re.M))
+    return re.findall(r"^aws-sdk-(\w+)(.*)", manifest, re.M)
 
 
 @functools.cache

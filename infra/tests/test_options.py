@@ -9,7 +9,7 @@ from pathlib import Path
 import cfnlint.data.schemas.providers
 import parliament
 import pytest
-from calls import SERVICES, crates
+from calls import SERVICES, crates_of_functions
 from stack import FUNCTIONS, INFRA, Stack, read
 from test_permissions import listed, statements
 from test_template import TEMPLATES
@@ -84,7 +84,7 @@ def test_functions_run_in_the_given_network(required, observing, function):
 def test_the_runbook_lists_the_endpoints_of_every_service_that_the_functions_call():
     section = RUNBOOK.split("### Your own network")[1].split("\n#")[0]
     listed_there = set(re.findall(r"`([a-z0-9.]+)`", section))
-    called = {SERVICES.get(crate, crate) for crate in crates()} | {"sts"}
+    called = {SERVICES.get(crate, crate) for crate in crates_of_functions()} | {"sts"}
     endpoints = {{"ecr": "ecr.api"}.get(service, service) for service in called}
     assert endpoints <= listed_there, endpoints - listed_there
     assert listed_there - endpoints == set(), "nobody pays for an endpoint that is not needed"
