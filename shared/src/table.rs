@@ -32,7 +32,6 @@
 use std::cmp::Reverse;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::image::{Digest, ImageId, Registry, Repository};
 use crate::inventory::EntryKey;
@@ -267,8 +266,8 @@ fn fit(sort: String) -> String {
     if sort.len() <= LONGEST_SORT {
         return sort;
     }
-    let hash = Sha256::digest(sort.as_bytes());
-    let hash = hash.iter().take(20).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hash = Digest::of(sort.as_bytes());
+    let hash = hash.hex().get(..40).unwrap_or_default();
     let kept: String = sort
         .chars()
         .scan(0, |bytes, c| {

@@ -1,10 +1,9 @@
 //! What a build pushes: OCI manifests and indexes with their real digests.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use patchwave::image::Digest;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 /// The platforms of every image.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -39,10 +38,7 @@ impl Document {
 
 /// Returns the digest of a text.
 pub fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold("sha256:".to_owned(), |mut digest, byte| {
-        let _ = write!(digest, "{byte:02x}");
-        digest
-    })
+    Digest::of(text.as_bytes()).to_string()
 }
 
 /// Makes the manifest of a platform. Its config depends on `build`, as on the time of a real build,

@@ -313,4 +313,4 @@ mod contract;
 #[cfg(test)]
 mod inventory_contract;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -301,8 +301,8 @@ impl<'h> Agenda<'h> {
         }
     }
 
-    /// Returns whether it names the images of a sweep.
-    pub(crate) fn is_sweep(&self) -> bool {
+    /// Returns whether it names the images of a sweep: of this one, or of one that was cut off.
+    pub(crate) fn names_a_sweep(&self) -> bool {
         self.sweep.is_some()
     }
 

@@ -147,7 +147,7 @@ async fn make_page<W: World>(
     applied.report.doubts.extend(facts.lagging_replicas());
     kept.note(&applied.touched);
     agenda.note(&applied);
-    if agenda.is_sweep() {
+    if agenda.names_a_sweep() {
         applied.report.doubts.extend(upstream::silent(hierarchy, &facts));
     }
     if agenda.tries_again() {

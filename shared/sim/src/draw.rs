@@ -68,19 +68,13 @@ impl Draws {
 }
 
 /// Returns the digest of `content`.
-#[expect(clippy::expect_used, reason = "a SHA-256 in hexadecimal digits is a digest")]
 pub(crate) fn digest_of(content: &str) -> Digest {
-    format!("sha256:{}", hex(content)).parse().expect("a digest")
+    Digest::of(content.as_bytes())
 }
 
 /// Returns the SHA-256 of `content` in hexadecimal digits.
 pub(crate) fn hex(content: &str) -> String {
-    Sha256::digest(content).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        hex.extend(
-            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
-        );
-        hex
-    })
+    digest_of(content).hex().to_owned()
 }
 
 /// Writes the first 32 of these hexadecimal digits as a UUID.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::admitted::{Admitted, Standing};
 use super::allowed::Allowed;
@@ -67,11 +66,8 @@ fn list(admitted: &Admitted, namespace: &str, images: &BTreeSet<&ImageId>) -> Na
             }
         }
     }
-    let mut sha = Sha256::new();
-    for digest in digests.keys() {
-        sha.update(digest.as_str());
-    }
-    let revision = sha.finalize().iter().take(6).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let all: String = digests.keys().map(Digest::as_str).collect();
+    let revision = Digest::of(all.as_bytes()).short().to_owned();
     NamespaceList { namespace: namespace.to_owned(), digests, revision }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 mod family;
 mod partition;
@@ -192,6 +193,23 @@ impl Repository {
 }
 
 impl Digest {
+    /// Returns the digest of a document: of its bytes by SHA-256.
+    /// <https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests>
+    pub fn of(document: &[u8]) -> Self {
+        let mut digest = String::with_capacity(71);
+        digest.push_str("sha256:");
+        for byte in Sha256::digest(document) {
+            let digits = [byte >> 4, byte & 15];
+            digest.extend(digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
+        }
+        Self(digest.into())
+    }
+
+    /// Returns the hexadecimal digits.
+    pub fn hex(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(_, hex)| hex)
+    }
+
     /// Returns the first twelve hexadecimal digits, as people write digests.
     pub fn short(&self) -> &str {
         self.0.get(7..19).unwrap_or(&self.0)

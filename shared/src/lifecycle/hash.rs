@@ -1,13 +1,12 @@
 //! When two texts are the same policy.
 
-use sha2::{Digest as _, Sha256};
+use crate::image::Digest;
 
 /// Returns the hash of a policy's text. Spaces and the order of keys do not change it, because they
 /// do not change what ECR does.
 pub fn hash_of(text: &str) -> String {
     let canonical = serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string());
-    let hash = Sha256::digest(canonical.unwrap_or_else(|_| text.to_owned()));
-    hash.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    Digest::of(canonical.unwrap_or_else(|_| text.to_owned()).as_bytes()).hex().to_owned()
 }
 
 /// Returns whether two texts are the same policy.

@@ -8,14 +8,12 @@
 #![expect(clippy::print_stdout, reason = "precision and recall are what the tests are for")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use patchwave::discover::{Document, Draft, Estate, Kind, Registry, Repository, Version, discover};
 use patchwave::hierarchy::Hierarchy;
-use patchwave::image::Reference;
+use patchwave::image::{Digest, Reference};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 const OFFICIAL: &str = include_str!("../../../tests/fixtures/official-images.json");
 const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
@@ -65,10 +63,7 @@ impl Random {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold("sha256:".to_owned(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Digest::of(text.as_bytes()).to_string()
 }
 
 struct Generated {

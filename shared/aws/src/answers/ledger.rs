@@ -3,27 +3,13 @@
 use std::collections::BTreeSet;
 
 use patchwave::policy::Limits;
-use patchwave::record::Record;
 use patchwave::table::{Item, Key};
-use patchwave::time::Timestamp;
 use patchwave_converge::{NotClaimed, NotSaved};
 use serde_json::json;
 
 use super::{check, failing, kind, of_call};
 use crate::dynamodb::Ledger;
-
-fn now() -> Timestamp {
-    "2026-01-01T12:00:00Z".parse().unwrap()
-}
-
-fn claimed() -> Record {
-    let start = json!({
-        "image": "base/os:1", "pipeline": "os", "key": "0011", "attempt": 1, "variables": {}, "reasons": [],
-        "since": now(), "parents": {}, "toProve": [], "inputs": "", "noCache": true, "due": now(),
-    });
-    let claim = json!({"owner": "o", "claimedAt": now(), "leaseUntil": now(), "start": start});
-    serde_json::from_value(json!({"fence": 4, "recheckAt": now(), "claim": claim})).unwrap()
-}
+use crate::dynamodb::tests::{claimed, now};
 
 #[tokio::test]
 async fn answers_of_the_ledger() {

@@ -3,13 +3,11 @@
 //! A file that does not have its digest any more is read again. Each file is written under another
 //! name first, so a run that ends in between leaves nothing half-written: the next one goes on.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
 use patchwave::image::Digest;
-use sha2::{Digest as _, Sha256};
 
 /// A folder of documents, or none.
 #[derive(Debug, Clone)]
@@ -27,7 +25,7 @@ impl Cache {
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Option<Vec<u8>> {
-        fs::read(self.file(digest)?).ok().filter(|bytes| is_digest_of(digest, bytes))
+        fs::read(self.file(digest)?).ok().filter(|bytes| Digest::of(bytes) == *digest)
     }
 
     /// Keeps a document. A cache that is full or read-only only makes the next run slower.
@@ -43,13 +41,4 @@ impl Cache {
         let hex = digest.as_str().strip_prefix("sha256:")?;
         Some(self.0.as_ref()?.join("sha256").join(hex.get(..2)?).join(hex))
     }
-}
-
-/// Returns whether a document is the one that its digest names.
-pub(super) fn is_digest_of(digest: &Digest, bytes: &[u8]) -> bool {
-    let sum = Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    sum == digest.as_str()
 }

@@ -10,7 +10,7 @@ use patchwave::unread::Unread;
 use patchwave_converge::Fault;
 
 use super::Watch;
-use super::cache::{Cache, is_digest_of};
+use super::cache::Cache;
 use crate::clients::Clients;
 use crate::ecr::{self, Ecr};
 use crate::fault::{fault, invalid};
@@ -217,7 +217,7 @@ impl<'r> Reader<'r> {
                 self.watch.call();
                 for (digest, answer) in self.ecr.texts(name, batch).await {
                     match answer {
-                        Ok(Some(text)) if is_digest_of(&digest, text.as_bytes()) => {
+                        Ok(Some(text)) if Digest::of(text.as_bytes()) == digest => {
                             self.cache.keep(&digest, text.as_bytes());
                             read.push((digest, text.into_bytes()));
                         }
@@ -256,7 +256,7 @@ impl<'r> Reader<'r> {
             self.watch.call();
             let read = self.ecr.blob(&name, &digest, LARGEST).await;
             let read = read.and_then(|bytes| {
-                if is_digest_of(&digest, &bytes) {
+                if Digest::of(&bytes) == digest {
                     self.cache.keep(&digest, &bytes);
                     return Ok(Document::read(&bytes));
                 }

@@ -22,7 +22,7 @@ fn id(n: usize) -> ImageId {
     format!("base/os:{n}").parse().unwrap()
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
@@ -34,7 +34,7 @@ fn item(key: &Value) -> Value {
     item
 }
 
-fn claimed() -> Record {
+pub(crate) fn claimed() -> Record {
     let start = json!({
         "image": "base/os:1", "pipeline": "os", "key": "0011", "attempt": 1, "variables": {}, "reasons": [],
         "since": now(), "parents": {}, "toProve": [], "inputs": "", "noCache": true, "due": now(),

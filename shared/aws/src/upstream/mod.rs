@@ -22,7 +22,6 @@ use patchwave::image::{Digest, Reference, Registry};
 use patchwave::time::{Span, Timestamp};
 use patchwave::upstream::Described;
 use patchwave_converge::{Asked, Fault, FaultKind};
-use sha2::{Digest as _, Sha256};
 
 use crate::clients::Clients;
 use crate::fault::{invalid, kind_of_code};
@@ -84,7 +83,7 @@ impl Upstreams {
             // Old registries answer a HEAD without the digest.
             let Some(read) = self.manifest(Method::Get, tag, &name, now).await? else { return Ok(None) };
             left = read.left();
-            Ok(Some(digest_of(&read.body)))
+            Ok(Some(Digest::of(&read.body)))
         };
         answer(heard.await, left)
     }
@@ -101,7 +100,7 @@ impl Upstreams {
             let read = self.manifest(Method::Get, tag, digest.as_str(), now).await?;
             let Some(read) = read else { return Ok(None) };
             left = read.left();
-            let found = digest_of(&read.body);
+            let found = Digest::of(&read.body);
             if found != *digest {
                 let message = format!("the registry sent {found} where it was asked for {digest}");
                 return Err(invalid(operation(tag), message).into());
@@ -177,13 +176,6 @@ fn origin(registry: &Registry) -> Origin {
 
 fn operation(tag: &Reference) -> String {
     format!("read {tag}")
-}
-
-fn digest_of(body: &[u8]) -> Digest {
-    let hash = Sha256::digest(body);
-    let hex = hash.iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"));
-    #[expect(clippy::expect_used, reason = "64 hexadecimal digits are a digest")]
-    format!("sha256:{hex}").parse().expect("a digest")
 }
 
 fn answer<T>(heard: Heard<T>, left: Option<u32>) -> Asked<T> {

@@ -3,7 +3,7 @@ ARG BASE
 ARG VERSION=22
 ARG IMAGE="node:${VERSION:-20}"
 FROM --platform=$BUILDPLATFORM golang:1.26 AS Build
-RUN --mount=type=cache,target=/root/.cache --mount=from=rust:1,target=/rust <<EOF
+RUN --mount=type=cache,target=/var/cache --mount=from=rust:1,target=/rust <<EOF
 FROM is a word here
 make
 EOF
