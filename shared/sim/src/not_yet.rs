@@ -20,9 +20,6 @@ pub enum NotYet {
     /// A parent's tags are moved again and again while a build runs whose pipeline takes no base.
     /// Patchwave records the parent that it claimed.
     ParentMovedBack,
-    /// The current version of a parent has the same finding. Patchwave rebuilds the image, which
-    /// cannot help, and stops after two builds.
-    RebuiltForTheParentsFinding,
     /// The ceiling of the deployment is raised. Ticks leave what was observed before to the sweep.
     ObservedUntilTheSweep,
 }
@@ -34,7 +31,6 @@ const LEFT_OUT: &[NotYet] = &[
     NotYet::PushBesideUnreportedBuild,
     NotYet::MovedBackToPersonsPush,
     NotYet::ParentMovedBack,
-    NotYet::RebuiltForTheParentsFinding,
     NotYet::ObservedUntilTheSweep,
 ];
 

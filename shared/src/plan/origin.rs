@@ -84,11 +84,12 @@ pub(super) fn origin<'a>(
     context: &Context<'a>,
     parents: &mut Parents<'a>,
     image: &'a Image,
-    finding: &Finding,
+    finding: &'a Finding,
     appeared: Timestamp,
 ) -> Origin<'a> {
     let mut carrier = image;
     let mut owner = image;
+    let mut finding = finding;
     loop {
         match step(parents.of(context, carrier), finding, appeared) {
             Step::Own => return Origin::Introduced(owner),
@@ -96,6 +97,10 @@ pub(super) fn origin<'a>(
             Step::Unscanned(parent) => return Origin::Unscanned { parent, owner },
             Step::Above(parent) => {
                 carrier = parent;
+                // The layer that this image's scan names may be one of an earlier version of the
+                // parent. Only its own scan says in which layer the parent has the package now.
+                let own = context.current(&parent.id).and_then(|now| now.finding(&finding.key));
+                finding = own.unwrap_or(finding);
                 if parent.pipeline.is_some() {
                     owner = parent;
                 }

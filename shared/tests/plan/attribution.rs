@@ -77,6 +77,28 @@ fn a_layer_names_the_image_that_introduced_a_finding_without_a_scan_of_that_imag
 }
 
 #[test]
+fn an_old_layer_of_the_base_does_not_make_a_finding_of_the_base_one_of_the_platform() {
+    let mut fleet = Fleet::of("b: scratch\n p: b\n a: p");
+    let vulnerable = |fleet: &mut Fleet| {
+        for layer in fleet.own_layers("b") {
+            let of_layer = Finding { layer: Some(layer.clone()), ..finding("CVE-1") };
+            fleet.layers.entry(layer).or_default().push(of_layer);
+        }
+    };
+    vulnerable(&mut fleet);
+    // The base is pushed again, with the same package in another layer, and the platform follows.
+    fleet.wait("1h");
+    fleet.push(&id("b"));
+    vulnerable(&mut fleet);
+    fleet.wait("1h");
+    fleet.push(&id("p"));
+    fleet.scan_all();
+    fleet.decide("b", Intervention::Freeze);
+    fleet.wait("1d");
+    assert_eq!(fleet.start_codes("p"), Vec::<&str>::new(), "the base has it");
+}
+
+#[test]
 fn a_finding_of_a_copied_stage_belongs_to_that_stage() {
     let mut fleet = Fleet::of("b: scratch\n p: b\n a: b + p");
     let go = Finding { kind: PackageKind::Language, ..finding("CVE-1") };

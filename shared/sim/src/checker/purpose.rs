@@ -14,7 +14,6 @@ use patchwave_converge::{LEASE, Report};
 use super::StartCheck;
 use crate::build::BuildInputs;
 use crate::faults::Read;
-use crate::not_yet::NotYet;
 use crate::pipelines::Execution;
 use crate::registry::{Layers, packages};
 use crate::state::State;
@@ -33,9 +32,7 @@ impl State {
         check: &StartCheck<'_>,
     ) -> Vec<String> {
         let start = check.start;
-        let cures_nothing = self.cures_nothing(hierarchy, image, start, check.now)
-            && (!self.is_finding_of_parent(hierarchy, image, start)
-                || !self.truth.leaves_out(NotYet::RebuiltForTheParentsFinding));
+        let cures_nothing = self.cures_nothing(hierarchy, image, start, check.now);
         let wrong = [
             (cures_nothing, "for findings that it cannot fix"),
             (sends_undeclared(image, start), "with a variable that its pipeline does not declare"),
@@ -46,6 +43,9 @@ impl State {
     }
 
     /// Returns whether a build is for findings alone, and would have all of them again.
+    ///
+    /// Findings of a parent without a pipeline do not count: the child's build may upgrade the
+    /// package.
     fn cures_nothing(&self, hierarchy: &Hierarchy, image: &Image, start: &Start, now: Timestamp) -> bool {
         if !start.reasons.iter().all(|reason| matches!(reason, Reason::Vulnerable { .. })) {
             return false;
@@ -55,16 +55,24 @@ impl State {
         let inputs = BuildInputs { parents, revision: None, cached: false, stuck: false, number: 0, now };
         let built = self.build(hierarchy, image, &inputs);
         // Where the scanner names no fix, a build may be tried.
-        causes(start)
-            .all(|cause| matches!(cause.goal, Goal::Version(_)) && self.has(&built.layers, &cause.finding))
+        causes(start).all(|cause| {
+            matches!(cause.goal, Goal::Version(_))
+                && self.has(&built.layers, &cause.finding)
+                && !self.is_of_parent_without_pipeline(hierarchy, image, &cause.finding)
+        })
     }
 
-    /// Returns whether the current version of a parent has a finding that the build is for.
-    fn is_finding_of_parent(&self, hierarchy: &Hierarchy, image: &Image, start: &Start) -> bool {
-        let parents = hierarchy.parents(&image.id).filter_map(|edge| {
-            self.registry.current(&edge.image.repository, &edge.image.line).map(|current| &current.layers)
-        });
-        parents.into_iter().any(|layers| causes(start).any(|cause| self.has(layers, &cause.finding)))
+    fn is_of_parent_without_pipeline(
+        &self,
+        hierarchy: &Hierarchy,
+        image: &Image,
+        finding: &FindingKey,
+    ) -> bool {
+        let mut parents = hierarchy.parents(&image.id).filter(|edge| edge.image.pipeline.is_none());
+        parents.any(|edge| {
+            let current = self.registry.current(&edge.image.repository, &edge.image.line);
+            current.is_some_and(|current| self.has(&current.layers, finding))
+        })
     }
 
     fn has(&self, layers: &BTreeMap<Platform, Layers>, finding: &FindingKey) -> bool {
