@@ -72,6 +72,9 @@ pub struct Record {
     /// token of an earlier one would get that one's execution.
     #[serde(skip_serializing_if = "crate::is_default")]
     pub last_attempt: u32,
+    /// The execution that the last claim ended with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_execution: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures: Option<Failures>,
     /// The last build that succeeded.
@@ -152,6 +155,10 @@ pub struct Claim {
     /// The execution, once confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
+    /// The execution of the claim before. Attempts share their build key and may follow each other
+    /// within seconds, but an execution belongs to one claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
 }
 
 /// Failures in a row.
@@ -356,6 +363,11 @@ impl Claim {
     /// Returns whether the execution of the claim's start is known.
     pub fn is_confirmed(&self) -> bool {
         self.execution.is_some()
+    }
+
+    /// Returns whether an execution may be the one that this claim started.
+    pub fn may_own(&self, execution: &str) -> bool {
+        self.previous.as_deref() != Some(execution)
     }
 
     /// Returns whether a version's annotation names this start. A build knows its key. One that

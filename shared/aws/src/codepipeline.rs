@@ -32,8 +32,7 @@ use starters::is_ours;
 
 /// How far CodePipeline's clock and Patchwave's may differ.
 ///
-/// An execution that started more than this before its claim belongs to an earlier attempt of the
-/// same build. Patchwave saw that attempt end before it claimed the next one.
+/// An execution that started more than this before a claim is not the claim's.
 const SKEW: Span = Span::seconds(30);
 /// The list is in order of start, newest first. Within this span Patchwave does not rely on the
 /// order.
@@ -166,11 +165,15 @@ impl Pipelines {
     /// A start of the same pipeline by a person is not Patchwave's.
     async fn find(&self, claim: &Claim) -> Result<Option<(String, Option<PipelineExecutionStatus>)>, Fault> {
         let since = self.started_since(claim).await?;
-        let called =
-            since.into_iter().filter(|summary| match summary.trigger().and_then(|t| t.trigger_type()) {
-                Some(trigger) => *trigger == TriggerType::StartPipelineExecution,
-                None => true,
-            });
+        let may_own = |summary: &PipelineExecutionSummary| {
+            summary.pipeline_execution_id().is_none_or(|id| claim.may_own(id))
+        };
+        let called = since.into_iter().filter(may_own).filter(|summary| {
+            summary
+                .trigger()
+                .and_then(|trigger| trigger.trigger_type())
+                .is_none_or(|by| *by == TriggerType::StartPipelineExecution)
+        });
         if !claim.start.variables.contains_key(Variable::BuildKey.name()) {
             let detail = |summary: &PipelineExecutionSummary| {
                 summary.trigger().and_then(|trigger| trigger.trigger_detail()).map(str::to_owned)

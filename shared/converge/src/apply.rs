@@ -303,6 +303,7 @@ impl<W: World> Pass<'_, W> {
             lease_until: LEASE.after(self.now()),
             start: start.clone(),
             execution: None,
+            previous: record.last_execution.clone(),
         };
         if self.follows_a_lost_race(&start.image) {
             self.left.insert(start.image.clone());

@@ -60,14 +60,12 @@ impl Resolution<'_> {
     fn resolve(&mut self, mut claim: Claim) {
         let owns = claim.lease_until > self.now;
         match &self.own.execution {
-            // Attempts share their key. This may be the execution of the attempt before, and the
-            // claim's owner may be about to start this one.
-            Some(Execution::Found { state, .. }) if is_attempt_before(&claim, *state, self.now) => {
-                self.record.claim = Some(claim);
-            }
             Some(Execution::Found { id, state, details }) => {
                 claim.execution = Some(id.clone());
                 self.end(claim, id, *state, details);
+                if self.record.claim.is_none() {
+                    self.record.last_execution = Some(id.clone());
+                }
             }
             // An execution is not visible at once. After that its absence means that someone
             // deleted it or its pipeline, which is the same as to stop it.
@@ -220,16 +218,6 @@ impl Resolution<'_> {
             inputs: claim.start.inputs.clone(),
         }
     }
-}
-
-/// Whether the execution that was found may have ended before this claim was taken.
-///
-/// After the lease the claim's owner starts nothing. The last execution with the build key is then
-/// the claim's own.
-fn is_attempt_before(claim: &Claim, state: ExecutionState, now: Timestamp) -> bool {
-    let has_failed =
-        matches!(state, ExecutionState::Failed | ExecutionState::Stopped | ExecutionState::Superseded);
-    has_failed && !claim.is_confirmed() && claim.start.attempt > 1 && now < claim.lease_until
 }
 
 fn changed(facts: &ImageFacts, claim: &Claim, version: &Version) -> bool {

@@ -215,6 +215,7 @@ impl Fleet {
                 lease_until: Span::minutes(16).after(self.now),
                 start: start.clone(),
                 execution: Some(execution.clone()),
+                previous: facts.record.last_execution.clone(),
             });
             facts.record.last_attempt = start.attempt;
             facts.record.waiting_since = None;

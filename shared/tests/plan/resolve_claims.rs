@@ -74,22 +74,34 @@ fn a_claim_of_unknown_outcome_is_unresolved_from_the_end_of_its_lease() {
 }
 
 #[test]
-fn the_end_of_an_earlier_attempt_does_not_end_a_claim_that_has_not_started() {
+fn a_retry_never_owns_the_execution_of_the_attempt_before() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    fleet.pass();
+    for before in ["execution-0", "execution-1"] {
+        fleet
+            .end("b", if before == "execution-0" { ExecutionState::Failed } else { ExecutionState::Stopped });
+        fleet.pass();
+        fleet.wait("10m");
+        fleet.pass();
+        let claim = fleet.record("b").claim.clone().expect("it is made again");
+        assert!(!claim.may_own(before) && claim.may_own("execution-2"), "{claim:?}");
+    }
+}
+
+#[test]
+fn a_retry_that_did_not_start_is_made_again_and_counts_no_failure() {
     let mut fleet = Fleet::with_finding("b: scratch", "b");
     fleet.pass();
     fleet.end("b", ExecutionState::Failed);
-    let before = fleet.image("b").execution.clone();
     assert_eq!(fleet.pass(), ["b"], "the first failure makes no pause");
-    // Its owner has claimed the retry and not started it. By the key only the earlier attempt is
-    // found.
     let facts = fleet.image("b");
     facts.record.claim.as_mut().unwrap().execution = None;
-    facts.execution = before;
+    facts.execution = Some(Execution::NotFound);
     assert_eq!(fleet.pass(), [""; 0]);
     assert_eq!((fleet.hold("b").name(), fleet.facts.slots.held_by.len()), ("InFlight", 1));
     fleet.wait("16m");
-    fleet.pass();
-    assert_eq!(fleet.hold("b").name(), "BackOff", "the owner is gone");
+    assert_eq!(fleet.pass(), ["b"], "its owner is gone");
+    assert_eq!(fleet.record("b").failures.as_ref().map(|row| row.count), Some(1));
 }
 
 #[test]

@@ -130,6 +130,21 @@ async fn an_earlier_attempts_execution_is_not_adopted_and_reading_ends_with_the_
     assert_eq!(count(&asked, "ListPipelineExecutions"), 1);
 }
 
+/// The source stage of the attempt before failed within seconds, and the retry was claimed at once.
+#[tokio::test]
+async fn an_attempt_that_failed_within_the_clocks_difference_is_not_the_retrys() {
+    let earlier = || ("earlier".to_owned(), -10, "StartPipelineExecution", KEY);
+    let ours = || ("ours".to_owned(), 1, "StartPipelineExecution", KEY);
+    for variables in [with_key(), json!({})] {
+        let claim = Claim { previous: Some("earlier".into()), ..claim(&variables, None) };
+        let (not_started, _) = pipelines(1, history(vec![earlier()]));
+        assert_eq!(not_started.execution(&claim, now()).await, Execution::NotFound, "{variables}");
+        let (started, _) = pipelines(1, history(vec![ours(), earlier()]));
+        let found = started.execution(&claim, now()).await;
+        assert!(matches!(&found, Execution::Found { id, .. } if id == "ours"), "{variables}: {found:?}");
+    }
+}
+
 /// A developer releases a change by hand between a lost claim and its resolution.
 #[tokio::test]
 async fn a_persons_start_of_a_pipeline_without_variables_is_not_adopted() {

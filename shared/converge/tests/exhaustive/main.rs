@@ -94,7 +94,6 @@ fn one_slot_suffices_to_build_each_image_once() {
 
 /// The first attempt after a failure comes at once.
 #[test]
-#[ignore = "open: in the model, a success right after a failure counts as a second failure"]
 fn a_build_that_fails_is_made_again_and_no_other_twice() {
     holds(Setting::default(), Bounds { overlapping: 2, failures: 1, ..Bounds::default() });
 }

@@ -164,6 +164,8 @@ impl Pipelines {
         let number = self.next_number(&start.image);
         let lasts = match result {
             BuildResult::Hangs(lasts) => lasts,
+            // The source stage fails within seconds.
+            BuildResult::Fails if seed.draws("fails early", &token).percent(40) => Span::seconds(8),
             _ => duration(seed, start, number),
         };
         let waits = match result {
@@ -304,6 +306,7 @@ impl Pipelines {
                     foreign.by_hand
                         && foreign.pipeline == claim.start.pipeline
                         && foreign.started_at >= SKEW.before(claim.claimed_at)
+                        && claim.may_own(&foreign.id)
                 });
                 self.since(claim, now).map(seen).chain(by_hand.map(seen_foreign)).min_by_key(order)
             }
@@ -327,6 +330,7 @@ impl Pipelines {
             execution.start.pipeline == claim.start.pipeline
                 && execution.started_at >= earliest
                 && execution.visible_from <= now
+                && claim.may_own(&execution.id)
         };
         self.executions.values().filter(is_since)
     }

@@ -163,11 +163,13 @@ impl ModelState {
     fn execution(&self, diamond: &Diamond, claim: u32) -> Answer {
         let claim = diamond.claims.get(claim);
         let is_of = |run: &Run| {
-            if let Some(id) = &claim.execution {
-                return *id == format!("run-{}", run.id());
+            let id = format!("run-{}", run.id());
+            if claim.is_confirmed() {
+                return claim.execution.as_ref() == Some(&id);
             }
             let start = diamond.starts.get(run.start);
-            start.key == claim.start.key && time(run.started_at) >= claim.claimed_at
+            let has_key = start.key == claim.start.key && claim.may_own(&id);
+            has_key && time(run.started_at) >= claim.claimed_at
         };
         match self.runs.iter().find(|run| is_of(run)) {
             Some(run) if diamond.defect != Defect::NeverFound => {
