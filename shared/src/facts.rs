@@ -412,6 +412,9 @@ pub struct Deployments {
     /// Everything that says which version an environment has deployed, by environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub running: BTreeMap<String, Vec<RunningVersion>>,
+    /// The last versions that each environment ran and does not run now, the last one first.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ran: BTreeMap<String, Vec<DeployedVersion>>,
 }
 
 impl Deployments {

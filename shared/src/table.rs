@@ -14,7 +14,8 @@
 //! | `place#<place>` | `runs#` or `refers#`, then `<workload>#<digest>` | what [runs](crate::inventory::Entry) there |
 //! | `image#<id>` | `version#<digest>` | what is known about a [version](crate::inventory::Assessment) that runs |
 //! | `image#<id>` | `exposures` | from when to when what runs was [vulnerable](crate::inventory::Exposures) |
-//! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments): what a pass reads |
+//! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments), and ran before: what a pass reads |
+//! | `owners` | `undeployed#<owner>` | an owner's [notice](crate::inventory::OwnerNotified) about what is rebuilt and not deployed |
 //! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
 //! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
 //! | `upstreams` | `tag#<reference>` | what an [upstream tag](crate::upstream::Tracked) named |
@@ -91,6 +92,7 @@ pub const GONE_KEPT: Span = Span::days(90);
 const IMAGE: &str = "image#";
 const PLACES: &str = "places";
 const INVENTORY: &str = "inventory";
+const OWNERS: &str = "owners";
 const BEGUN: &str = "begun";
 const UPSTREAMS: &str = "upstreams";
 const UPSTREAM_TAG: &str = "tag#";
@@ -196,6 +198,16 @@ impl Key {
     /// Returns the key of an image's deployments.
     pub fn deployments(image: &ImageId) -> Self {
         Self::new(format!("{IMAGE}{image}"), "deployments")
+    }
+
+    /// Returns the key of an owner's notice about what is rebuilt and not deployed.
+    pub fn notified(owner: Option<&str>) -> Self {
+        Self::new(OWNERS, fit(format!("undeployed#{}", owner.unwrap_or_default())))
+    }
+
+    /// Returns the partition that holds the notices of all owners.
+    pub const fn all_notified() -> &'static str {
+        OWNERS
     }
 
     /// Returns the key of what a sweep changed.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
-    self, ConsumerKind, Covered, Folded, Inventory, NAMESPACE, Place, PlaceRead, Scanning, SeenInUse,
-    Windows, items, metrics,
+    self, ConsumerKind, Covered, Folded, Inventory, NAMESPACE, OwnersNotified, Place, PlaceRead, Scanning,
+    SeenInUse, Windows, items, metrics, notified_items,
 };
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
@@ -63,6 +63,12 @@ impl Estate for AwsWorld {
     async fn keep_inventory(&self, before: &Inventory, folded: &Folded, now: Timestamp) -> Result<(), Fault> {
         let written =
             items(before, folded, now).map_err(|e| invalid("write the inventory", e.to_string()))?;
+        self.ledger().write(&written).await
+    }
+
+    async fn keep_notified(&self, notified: &OwnersNotified) -> Result<(), Fault> {
+        let written = notified_items(notified, self.now())
+            .map_err(|e| invalid("write the notices of owners", e.to_string()))?;
         self.ledger().write(&written).await
     }
 

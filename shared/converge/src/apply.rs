@@ -80,7 +80,7 @@ pub(crate) async fn apply<W: World>(
 /// Returns the images about which a plan writes anything.
 fn touched(plan: &Plan) -> BTreeSet<ImageId> {
     let started = plan.starts.iter().map(|start| &start.image);
-    let noticed = plan.notices.iter().map(|notice| &notice.image);
+    let noticed = plan.notices.iter().filter_map(|notice| notice.image.as_ref());
     started.chain(noticed).chain(plan.records.keys()).chain(&plan.freed).cloned().collect()
 }
 
@@ -408,15 +408,15 @@ impl<W: World> Pass<'_, W> {
         if notices.is_empty() {
             return;
         }
-        let images = notices.iter().map(|notice| notice.image.clone()).collect();
+        let images = notices.iter().filter_map(|notice| notice.image.clone()).collect();
         let mut stored = match self.world.records(&images).await {
             Ok(stored) => stored.read,
             Err(fault) => return self.fail(FailureKind::Read, None, &fault),
         };
         // Another pass may have written another notice with the same revision.
         let stands = |notice: &Notice| {
-            let notified =
-                stored.get(&notice.image).and_then(|record| record.notified.get(&notice.root_cause));
+            let record = notice.image.as_ref().and_then(|image| stored.get(image));
+            let notified = record.and_then(|record| record.notified.get(&notice.root_cause));
             notified.is_some_and(|notified| {
                 let is_same = notified.asked == notice.asked
                     && notified.closed == (notice.state == NoticeState::Closed);
@@ -427,9 +427,10 @@ impl<W: World> Pass<'_, W> {
         let answers = self.world.notify(&notices).await;
         let mut sent = BTreeSet::new();
         for (notice, answer) in notices.into_iter().zip(answers) {
+            let Some(image) = notice.image.clone() else { continue };
             match answer {
                 Ok(()) => {
-                    if let Some(record) = stored.get_mut(&notice.image) {
+                    if let Some(record) = stored.get_mut(&image) {
                         if let Some(notified) = record.notified.get_mut(&notice.root_cause) {
                             notified.sent = true;
                         }
@@ -438,10 +439,10 @@ impl<W: World> Pass<'_, W> {
                             record.recheck_at = None;
                         }
                     }
-                    sent.insert(notice.image.clone());
+                    sent.insert(image);
                     self.report.notified.push(notice);
                 }
-                Err(fault) => self.fail(FailureKind::Notice, Some(&notice.image), &fault),
+                Err(fault) => self.fail(FailureKind::Notice, Some(&image), &fault),
             }
         }
         for image in &sent {

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::inventory::{
-    self, A_DAY, Answer, Catalog, Doubt, FoldInput, Folded, Inventory, Question, Rescan, Scanner, Survey,
-    doubts, fold, rescans,
+    self, A_DAY, Answer, Catalog, Doubt, FoldInput, Folded, Inventory, NewVersions, OwnersNotified, Question,
+    Rescan, Scanner, Survey, doubts, fold, rescans, unsent,
 };
+use patchwave::notice::Notice;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
 
@@ -43,6 +44,8 @@ struct Learnt {
     seen: Seen,
     rescans: Vec<Rescan>,
     lagging: Vec<Doubt>,
+    /// The notices of owners that were sent.
+    notices: Vec<Notice>,
     /// Failures that did not stop the sweep.
     faults: Vec<(FailureKind, Fault)>,
 }
@@ -104,20 +107,22 @@ async fn learn<E: Estate>(
     let named = scope::named(hierarchy, triggers);
     let until = part_of(budget.deadline, estate.now(), (1, 2));
     let mut kept = Kept::observe(estate, hierarchy, &named, budget.images, until).await;
-    let Understood { folded, rescans, lagging, mut faults } =
+    let Understood { mut folded, rescans, lagging, mut faults } =
         understand(estate, estate, hierarchy, &before, &mut surveyed, &kept).await;
     let now = estate.now();
     kept.survey(hierarchy, &before.deployments(), &folded.inventory.deployments());
 
     estate.keep_inventory(&before, &folded, now).await?;
     estate.keep_survey(&surveyed).await?;
+    let (notices, failed) = notify(estate, hierarchy, &before.notified, &mut folded.inventory.notified).await;
+    faults.extend(failed);
     if !surveyed.has_ended() {
         let failed = go_on(estate, &surveyed).await.err();
         faults.extend(failed.map(|fault| (FailureKind::Schedule, fault)));
     }
     let answer = folded.inventory.answer(hierarchy, &Question::default(), now);
     let seen = Seen { folded, answer, has_ended: surveyed.has_ended() };
-    Ok((Learnt { seen, rescans, lagging, faults }, kept))
+    Ok((Learnt { seen, rescans, lagging, notices, faults }, kept))
 }
 
 /// What a survey and the observation of all images taught.
@@ -157,7 +162,12 @@ async fn understand<W: World, E: Estate>(
         faults.extend(failed.map(|fault| (FailureKind::Read, fault)));
     }
     let now = estate.now();
-    let folded = fold(before, &input(hierarchy, surveyed, &catalog, now));
+    let mut folded = fold(before, &input(hierarchy, surveyed, &catalog, now));
+    // Without a listener nothing changes, so that one that is added later receives every notice.
+    if world.has_listener() {
+        let new = NewVersions { hierarchy, catalog: &catalog, now };
+        folded.inventory.notified = new.notified(&before.notified, &folded.inventory);
+    }
     let rescans = rescans(hierarchy, &catalog, &folded.inventory, now, A_DAY);
     let mut lagging: Vec<Doubt> =
         kept.facts().chain([&rest]).flat_map(|facts| inventory::lagging(hierarchy, facts)).collect();
@@ -236,7 +246,8 @@ async fn go_on<E: Estate>(estate: &E, surveyed: &Surveyed) -> Result<(), Fault> 
 /// Ends a sweep: requests new scans, and reports what the sweep found. This follows the pass, which
 /// would otherwise find these scans in progress.
 async fn finish<E: Estate>(estate: &E, hierarchy: &Hierarchy, learnt: Learnt, report: &mut Report) -> Seen {
-    let Learnt { seen, rescans, lagging, faults } = learnt;
+    let Learnt { seen, rescans, lagging, notices, faults } = learnt;
+    report.notified.extend(notices);
     report.inventory = Some(seen.answer.totals());
     for (kind, fault) in &faults {
         report.failed(*kind, None, fault);
@@ -261,6 +272,44 @@ async fn finish<E: Estate>(estate: &E, hierarchy: &Hierarchy, learnt: Learnt, re
         },
     }
     seen
+}
+
+/// Sends the notices of owners that are not sent yet, and marks them. They are written before: if the
+/// sweep is cut off, the next one sends them again.
+async fn notify<E: Estate>(
+    estate: &E,
+    hierarchy: &Hierarchy,
+    before: &OwnersNotified,
+    notified: &mut OwnersNotified,
+) -> (Vec<Notice>, Vec<(FailureKind, Fault)>) {
+    let changed = notified.iter().filter(|(owner, now)| before.get(*owner) != Some(*now));
+    let changed: OwnersNotified = changed.map(|(owner, now)| (owner.clone(), now.clone())).collect();
+    let unsent = if estate.has_listener() { unsent(hierarchy, notified) } else { Vec::new() };
+    if unsent.is_empty() {
+        return Default::default();
+    }
+    if let Err(fault) = estate.keep_notified(&changed).await {
+        return (Vec::new(), vec![(FailureKind::Write, fault)]);
+    }
+    let (owners, notices): (Vec<_>, Vec<_>) = unsent.into_iter().unzip();
+    let (mut sent, mut faults) = (Vec::new(), Vec::new());
+    let mut marked = OwnersNotified::new();
+    for ((owner, notice), answer) in
+        owners.into_iter().zip(notices.clone()).zip(estate.notify(&notices).await)
+    {
+        match (answer, notified.get_mut(&owner)) {
+            (Ok(()), Some(now)) => {
+                now.sent = true;
+                marked.insert(owner, now.clone());
+                sent.push(notice);
+            }
+            (Ok(()), None) => {}
+            (Err(fault), _) => faults.push((FailureKind::Notice, fault)),
+        }
+    }
+    let kept = if marked.is_empty() { Ok(()) } else { estate.keep_notified(&marked).await };
+    faults.extend(kept.err().map(|fault| (FailureKind::Write, fault)));
+    (sent, faults)
 }
 
 /// Returns where Inspector does not scan long enough, or contradicts the survey.

@@ -20,13 +20,19 @@ impl RandomHierarchy {
     /// Draws the hierarchy of a seed.
     pub(crate) fn draw(seed: Seed, size: Size, level: Level) -> Self {
         let mut draws = seed.draws("hamlet", "");
-        let mut draft =
-            Draft { level, head: Head::draw(&mut draws, level), rows: Vec::new(), faults: Vec::new() };
+        let mut draft = Draft {
+            level,
+            head: Head::draw(&mut draws, level),
+            has_several: false,
+            rows: Vec::new(),
+            faults: Vec::new(),
+        };
         let [bases, platforms, applications] =
             size.images().map(|[fewest, most]| draws.between(fewest, most));
         draft.bases(&mut draws, bases);
         draft.platforms(&mut draws, platforms, bases);
         draft.applications(&mut draws, applications, platforms);
+        draft.spread(&mut seed.draws("registries", ""));
         let yaml = draft.yaml();
         let faults = std::mem::take(&mut draft.faults);
         let mut other = draft.clone();
@@ -41,6 +47,8 @@ impl RandomHierarchy {
 struct Draft {
     level: Level,
     head: Head,
+    /// Whether the images are in several registries.
+    has_several: bool,
     rows: Vec<Row>,
     faults: Vec<InjectedFault>,
 }
@@ -61,6 +69,8 @@ struct Head {
 struct Row {
     id: String,
     tier: String,
+    /// The name of its registry; nothing for the home registry.
+    registry: &'static str,
     repository: String,
     line: String,
     from: String,
@@ -73,13 +83,14 @@ struct Row {
 
 impl Row {
     fn yaml(&self) -> String {
-        let Self { id, tier, repository, line, from, copied, policy, pipeline } = self;
+        let Self { id, tier, registry, repository, line, from, copied, policy, pipeline } = self;
+        let registry = if registry.is_empty() { String::new() } else { format!("registry: {registry}, ") };
         let copied = if copied.is_empty() { String::new() } else { format!(", copyFrom: [{copied}]") };
         let pipeline = if pipeline.is_empty() { String::new() } else { format!("pipeline: {pipeline}") };
         let end = format!(", {policy}{pipeline}");
         let end = end.trim_end_matches(", ");
         format!(
-            "  - {{ id: {id}, tier: {tier}, repository: {repository}, {line}, from: \"{from}\"{copied}{end} }}\n"
+            "  - {{ id: {id}, tier: {tier}, {registry}repository: {repository}, {line}, from: \"{from}\"{copied}{end} }}\n"
         )
     }
 }
@@ -144,6 +155,7 @@ impl Draft {
         self.rows.push(Row {
             id: name.clone(),
             tier: tier.to_owned(),
+            registry: "",
             repository: name,
             line: line.to_owned(),
             from: from.to_owned(),
@@ -151,6 +163,17 @@ impl Draft {
             policy,
             pipeline,
         });
+    }
+
+    /// Spreads the images of some worlds with faults over three registries, of three accounts and two
+    /// Regions.
+    fn spread(&mut self, draws: &mut Draws) {
+        self.has_several = self.level.has_faults() && draws.percent(40);
+        if self.has_several {
+            for row in &mut self.rows {
+                row.registry = draws.pick(&["", "platforms", "products"]).copied().unwrap_or_default();
+            }
+        }
     }
 
     /// Draws the policy of an image: one in four is only observed, or left to people.
@@ -247,8 +270,18 @@ impl Draft {
         } else {
             ""
         };
+        let home = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
+        let registries = if self.has_several {
+            format!(
+                "registries:\n  home: {{ host: {home} }}\n  \
+                 platforms: {{ host: 222233334444.dkr.ecr.us-east-1.amazonaws.com, role: reads }}\n  \
+                 products: {{ host: 333344445555.dkr.ecr.eu-west-1.amazonaws.com, role: reads }}\n"
+            )
+        } else {
+            format!("registry: {home}\n")
+        };
         let head = format!(
-            "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\npolicy:\n  mode: enforce\n  \
+            "version: 1\n{registries}policy:\n  mode: enforce\n  \
              rebuildAt: {rebuild_at}\n  unknownFix: {unknown_fix}\n  maxAge: {max_age}\n  \
              maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
         );

@@ -8,6 +8,7 @@ use super::named::NoDigest;
 use super::resolve::Resolution;
 use super::state::{Assessment, Entry, Inventory, Open, PlaceState, Standing};
 use super::survey::{ConsumerKind, Place};
+use crate::facts::DeployedVersion;
 use crate::finding::{FindingKey, Severity};
 use crate::hierarchy::Hierarchy;
 use crate::image::ImageId;
@@ -83,6 +84,17 @@ pub struct PlaceRow {
     pub accepted: bool,
 }
 
+/// A version that an environment ran, and does not run now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RanRow {
+    pub image: ImageId,
+    /// An account without an environment is one of its own.
+    pub environment: String,
+    #[serde(flatten)]
+    pub ran: DeployedVersion,
+}
+
 /// A service that no survey read, in an account and region where surveys read others; or a kind of
 /// objects in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,6 +124,9 @@ pub struct Answer {
     /// The places that surveys tried to read.
     pub places: Vec<PlaceRow>,
     pub not_inspected: BTreeSet<NotInspected>,
+    /// What environments ran before: a roll-back starts one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ran: Vec<RanRow>,
     /// The average time until no container ran with a finding any more, over the last quarter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_time_to_patched: Option<Span>,
@@ -167,8 +182,31 @@ impl Inventory {
             referenced,
             places: self.places.iter().filter(|(_, state)| asked_for(state)).map(place).collect(),
             not_inspected: self.not_inspected(hierarchy, question),
+            ran: self.ran(question),
             mean_time_to_patched: self.mean_time_to_patched(None),
         }
+    }
+
+    /// Returns what ran before. What had a vulnerability then is another question.
+    fn ran(&self, question: &Question) -> Vec<RanRow> {
+        let rows = self.ran.iter().flat_map(|(image, environments)| {
+            let of = |(environment, ran): (&String, &Vec<DeployedVersion>)| {
+                let (image, environment) = (image.clone(), environment.clone());
+                let row = move |ran: DeployedVersion| RanRow {
+                    image: image.clone(),
+                    environment: environment.clone(),
+                    ran,
+                };
+                ran.clone().into_iter().map(row)
+            };
+            environments.iter().flat_map(of)
+        });
+        let asked_for = |row: &RanRow| {
+            question.vulnerability.is_none()
+                && question.image.as_ref().is_none_or(|image| *image == row.image)
+                && question.environment.as_ref().is_none_or(|environment| *environment == row.environment)
+        };
+        rows.filter(asked_for).collect()
     }
 
     fn row(

@@ -25,6 +25,8 @@ pub struct Catalog<'f> {
     /// The repositories that hold a digest, of a version or of one of its platforms.
     holders: BTreeMap<&'f Digest, BTreeSet<Repository>>,
     currents: BTreeMap<&'f ImageId, &'f Current>,
+    /// The version of each image that Patchwave built last.
+    built: BTreeMap<&'f ImageId, &'f Digest>,
     missing: BTreeMap<(Repository, Digest), Missing>,
 }
 
@@ -41,6 +43,7 @@ impl<'f> Catalog<'f> {
         for (id, facts) in &facts.images {
             let Ok(image) = hierarchy.image(id) else { continue };
             self.currents.insert(id, &facts.current);
+            self.built.extend(facts.record.success.as_ref().map(|success| (id, &success.version)));
             for version in facts.versions.values() {
                 self.add(&image.repository, version);
             }
@@ -120,6 +123,11 @@ impl<'f> Catalog<'f> {
     pub(super) fn current(&self, image: &ImageId) -> Current {
         let unread = || Current::Unread("the registry was not asked".into());
         self.currents.get(image).map_or_else(unread, |current| (*current).clone())
+    }
+
+    /// Returns whether a version is the one that Patchwave built last.
+    pub(super) fn is_built(&self, image: &ImageId, version: &Digest) -> bool {
+        self.built.get(image).is_some_and(|built| *built == version)
     }
 
     pub(super) fn missing(&self, repository: &Repository, digest: &Digest) -> Missing {

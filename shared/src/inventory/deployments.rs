@@ -44,6 +44,9 @@ impl Inventory {
         for (image, running) in self.running() {
             deployments.entry(image).or_default().running = running;
         }
+        for (image, ran) in &self.ran {
+            deployments.entry(image.clone()).or_default().ran.clone_from(ran);
+        }
         deployments
     }
 
@@ -88,7 +91,7 @@ impl Inventory {
 
 /// Names the service or the workload that an entry belongs to. Jobs, pods without a workload and
 /// tasks without a service are none: whoever may start one says nothing about what is deployed.
-fn service(entry: &Entry) -> Option<String> {
+pub(super) fn service(entry: &Entry) -> Option<String> {
     let (account, cluster) = (&entry.place.account, entry.place.cluster.as_deref().unwrap_or_default());
     let workload = &entry.workload;
     match entry.place.kind {

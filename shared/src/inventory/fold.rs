@@ -10,6 +10,7 @@ use super::exposure;
 use super::fold_input::FoldInput;
 use super::folded::{Change, Folded};
 use super::named::{self, NoDigest};
+use super::ran;
 use super::resolve::resolve;
 use super::state::{Entry, EntryKey, Inventory, PlaceState};
 use super::survey::{Place, PlaceRead, Sighting, Survey, Use};
@@ -31,6 +32,7 @@ pub fn fold(before: &Inventory, input: &FoldInput<'_>) -> Folded {
     if input.ended {
         folded.end_clusters(input);
     }
+    ran::note(&mut folded);
     assess(&mut folded.inventory, input);
     exposure::update(&mut folded, before, input);
     folded.inventory.forget_versions();

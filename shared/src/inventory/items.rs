@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folded::{Change, Folded};
 use super::state::Inventory;
+use super::undeployed::{OwnerNotified, OwnersNotified};
 use crate::facts::Deployments;
 use crate::table::{AUDIT_KEPT, GONE_KEPT, Item, Key};
 use crate::time::Timestamp;
@@ -80,6 +81,20 @@ pub fn items(before: &Inventory, folded: &Folded, now: Timestamp) -> Result<Vec<
     }
     if !folded.changes.is_empty() {
         items.put_changes(&folded.changes)?;
+    }
+    Ok(items.items)
+}
+
+/// Returns the items of owners' notices.
+///
+/// # Errors
+///
+/// Fails if something cannot be written as JSON.
+pub fn notified_items(notified: &OwnersNotified, now: Timestamp) -> Result<Vec<Item>, serde_json::Error> {
+    let mut items = Items { now, items: Vec::new() };
+    for (owner, notified) in notified {
+        let state = OwnerNotified { owner: owner.clone(), notified: notified.clone() };
+        items.put(Key::notified(owner.as_deref()), &state)?;
     }
     Ok(items.items)
 }

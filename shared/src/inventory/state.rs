@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve::Resolution;
 use super::survey::Place;
+use super::undeployed::OwnersNotified;
+use crate::facts::DeployedVersion;
 use crate::finding::{FindingKey, Fix, Severity};
 use crate::image::{Digest, ImageId, Platform};
 use crate::time::{Span, Timestamp};
@@ -27,7 +29,14 @@ pub struct Inventory {
     pub versions: BTreeMap<(ImageId, Digest), Assessment>,
     /// From when until when running images were vulnerable.
     pub exposures: BTreeMap<ImageId, Exposures>,
+    /// The last versions that each environment ran before those that run now.
+    pub ran: BTreeMap<ImageId, Ran>,
+    /// The notices about what is rebuilt and not deployed.
+    pub notified: OwnersNotified,
 }
+
+/// The last versions that environments ran and do not run now, by environment, the last one first.
+pub type Ran = BTreeMap<String, Vec<DeployedVersion>>;
 
 /// A place, and when Patchwave last read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

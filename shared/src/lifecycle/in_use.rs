@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::images::{Listing, RepositoryImage};
 use crate::image::{Digest, Reference, Tag};
-use crate::inventory::{Resolution, Row};
+use crate::inventory::{RanRow, Resolution, Row};
 
 /// How an image is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,7 +16,7 @@ pub enum How {
     Runs,
     /// A schedule or a service that is scaled to zero would start it.
     WouldRun,
-    /// It was pushed just before what runs, so a roll-back may start it.
+    /// An environment ran it, or it was pushed just before what runs: a roll-back may start it.
     RollBack,
 }
 
@@ -38,6 +38,7 @@ pub(super) fn by(row: &Row) -> String {
 pub(super) fn uses<'a>(
     listing: &Listing,
     rows: impl Iterator<Item = &'a Row>,
+    ran: &[RanRow],
     depth: usize,
 ) -> BTreeMap<Digest, BTreeSet<InUse>> {
     let mut lists: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
@@ -47,6 +48,15 @@ pub(super) fn uses<'a>(
         }
     }
     let mut uses: BTreeMap<Digest, BTreeSet<InUse>> = BTreeMap::new();
+    for RanRow { environment, ran, .. } in ran {
+        let Some(image) = listing.images.get(&ran.version) else { continue };
+        let by = format!("{environment}, which ran it until {},", ran.last_seen.strftime("%Y-%m-%d"));
+        let above = lists.get(&ran.version).into_iter().flatten().copied();
+        for digest in above.chain(&image.children).chain([&ran.version]) {
+            let in_use = InUse { how: How::RollBack, by: by.clone() };
+            uses.entry(digest.clone()).or_default().insert(in_use);
+        }
+    }
     for row in rows {
         let how = if row.entry.runs { How::Runs } else { How::WouldRun };
         let mut note = |digest: &Digest, how| {

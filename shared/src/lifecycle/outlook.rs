@@ -80,7 +80,8 @@ pub fn outlook(
         let (by, asked) = (by(row), &row.entry.asked);
         format!("{by} uses {asked}, and it is not known which version")
     }));
-    let uses = uses(&listing, rows(), roll_backs);
+    let ran = inventory.map_or(&[][..], |answer| &answer.ran);
+    let uses = uses(&listing, rows(), ran, roll_backs);
     let mut notes = Vec::new();
     let otherwise = judge(policy, &listing.images, Reading::WithParts, now);
     notes.extend(difference(&going, &otherwise, &uses));
@@ -126,7 +127,8 @@ fn difference(
 fn how_roll_backs_are_found(depth: usize) -> String {
     let pushes = if depth == 1 { "the last push".to_owned() } else { format!("the last {depth} pushes") };
     format!(
-        "a roll-back is taken to start {pushes} before what runs; deployments of older images are not known"
+        "a roll-back is taken to start {pushes} before what runs, and the last three versions that each environment \
+         was seen to run before; what ran before Patchwave surveyed it is not known"
     )
 }
 

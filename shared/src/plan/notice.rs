@@ -11,22 +11,11 @@ use crate::facts::{Current, Execution};
 use crate::finding::FindingKey;
 use crate::hierarchy::{Direction, Image, Query};
 use crate::image::ImageId;
-use crate::notice::{Asked, MOST_FINDINGS, Notice, NoticeState, Notified, RootCause};
+use crate::notice::{Asked, MOST_FINDINGS, Notice, Notified, Now, RootCause};
 use crate::record::Record;
-use crate::time::Timestamp;
 
 /// After this many failures in a row Patchwave notifies the image's owner.
 const FAILURES: u32 = 3;
-
-/// Whether a root cause exists now.
-enum Now {
-    /// It exists, since then.
-    Present(Asked, Timestamp),
-    /// It is proven to be gone.
-    Gone,
-    /// What is known does not prove that it is gone.
-    Unclear,
-}
 
 /// Returns the notices that the image's record holds from now on.
 ///
@@ -51,32 +40,8 @@ pub(super) fn notified(
         (RootCause::Pinned, pinned(context, decision)),
     ]
     .into_iter()
-    .filter_map(|(cause, now)| Some((cause, next(record.notified.get(&cause), now)?)))
+    .filter_map(|(cause, now)| Some((cause, Notified::after(record.notified.get(&cause), now)?)))
     .collect()
-}
-
-fn next(before: Option<&Notified>, now: Now) -> Option<Notified> {
-    let Some(before) = before else {
-        let Now::Present(asked, since) = now else { return None };
-        return Some(Notified { since, opened: 1, revision: 1, asked, closed: false, sent: false });
-    };
-    let revision = before.revision.saturating_add(1);
-    let changed = |asked: Asked, closed: bool| Notified {
-        since: before.since,
-        opened: before.opened,
-        revision,
-        asked,
-        closed,
-        sent: false,
-    };
-    Some(match now {
-        Now::Present(asked, since) if before.closed && before.sent => {
-            Notified { since, opened: revision, revision, asked, closed: false, sent: false }
-        }
-        Now::Present(asked, _) if before.closed || before.asked != asked => changed(asked, false),
-        Now::Gone if !before.closed => changed(before.asked.clone(), true),
-        Now::Present(..) | Now::Gone | Now::Unclear => before.clone(),
-    })
 }
 
 /// Findings belong to the image that introduced them, however many carry them.
@@ -255,16 +220,12 @@ fn notice(
     let attribution = attribution.filter(|_| root_cause == RootCause::Vulnerable && !notified.closed);
     let findings = attribution.map(findings).unwrap_or_default();
     Notice {
-        id: Notice::id(&image.id, root_cause, notified.since),
+        id: Notice::id(image.id.as_str(), root_cause, notified.since),
         revision: notified.revision,
-        state: match notified {
-            Notified { closed: true, .. } => NoticeState::Closed,
-            Notified { opened, revision, .. } if opened == revision => NoticeState::Opened,
-            Notified { .. } => NoticeState::Updated,
-        },
+        state: notified.state(),
         root_cause,
-        image: image.id.clone(),
-        tier: image.tier,
+        image: Some(image.id.clone()),
+        tier: Some(image.tier),
         owner: image.owner.as_ref().map(|owner| owner.name.clone()),
         notify: image.owner.as_ref().and_then(|owner| owner.notify.clone()),
         since: notified.since,

@@ -5,5 +5,7 @@ mod deployed;
 mod exposure;
 mod fixture;
 mod laws;
+mod ran;
 mod reports;
 mod resolution;
+mod undeployed;

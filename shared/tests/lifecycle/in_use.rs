@@ -66,6 +66,32 @@ fn outlook_of(listing: &Listing, inventory: &Answer) -> Outlook {
 }
 
 #[test]
+fn what_an_environment_ran_before_is_kept_for_a_roll_back_with_the_manifests_of_its_index() {
+    let images = [
+        indexed('A', &["1"], 20),
+        described('B', &[], 20),
+        described('C', &["3"], 9),
+        described('D', &["4"], 8),
+    ];
+    let mut listing = listing(&images);
+    listing.note(&digest('A'), &digest('B'));
+    let mut seen = inventory(&[row(&asked("4"), Some('D'), Some('D'))], &[]);
+    let without: Answer = serde_json::from_value(seen.clone()).unwrap();
+    let pushed = [('C', How::RollBack), ('D', How::Runs)];
+    assert_eq!(found(&outlook_of(&listing, &without)).1, pushed.into(), "the push before what runs");
+    seen["ran"] = json!([{
+        "image": "apps/checkout", "environment": "prod", "version": digest('A'), "since": days_ago(12),
+        "lastSeen": days_ago(3),
+    }]);
+    let answer: Answer = serde_json::from_value(seen).unwrap();
+    let outlook = outlook_of(&listing, &answer);
+    let rolled = [('A', How::RollBack), ('B', How::RollBack)];
+    assert_eq!(found(&outlook).1, pushed.into_iter().chain(rolled).collect());
+    let by = outlook.going.iter().flat_map(|goes| &goes.in_use).map(|used| used.by.as_str());
+    assert!(by.into_iter().any(|by| by == "prod, which ran it until 2026-03-17,"));
+}
+
+#[test]
 fn running_referenced_and_roll_back_versions_are_in_use() {
     let images = [
         described('A', &["1"], 9),

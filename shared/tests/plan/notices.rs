@@ -14,8 +14,9 @@ fn notify(fleet: &mut Fleet) -> Vec<String> {
     let plan = fleet.plan();
     fleet.apply(&plan);
     for notice in &plan.notices {
-        let record = &mut fleet.image(notice.image.as_str()).record;
-        assert!(record.is_scheduled(), "{}: the tick must find an unsent notice", notice.image);
+        let image = notice.image.as_ref().unwrap();
+        let record = &mut fleet.image(image.as_str()).record;
+        assert!(record.is_scheduled(), "{image}: the tick must find an unsent notice");
         record.notified.get_mut(&notice.root_cause).unwrap().sent = true;
     }
     plan.notices.iter().map(line).collect()
@@ -24,7 +25,7 @@ fn notify(fleet: &mut Fleet) -> Vec<String> {
 fn line(notice: &Notice) -> String {
     let needs: Vec<&str> = notice.asked.needs.iter().map(String::as_str).collect();
     let severity = notice.asked.severity.map(|severity| format!(" {severity}")).unwrap_or_default();
-    format!("{} {:?}{severity}: {}", notice.image, notice.state, needs.join("; "))
+    format!("{} {:?}{severity}: {}", notice.image.as_ref().unwrap(), notice.state, needs.join("; "))
 }
 
 fn with_listener(lines: &str) -> Fleet {

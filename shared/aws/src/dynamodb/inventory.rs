@@ -8,7 +8,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use patchwave::facts::Deployments;
 use patchwave::image::{Digest, ImageId};
-use patchwave::inventory::{Assessment, Entry, EntryKey, Exposures, Inventory, PlaceState};
+use patchwave::inventory::{
+    Assessment, Entry, EntryKey, Exposures, Inventory, OwnerNotified, OwnersNotified, PlaceState, Ran,
+};
 use patchwave::table::{self, Item as StateItem, Key};
 use patchwave_converge::{Fault, FaultKind};
 use serde::de::DeserializeOwned;
@@ -39,7 +41,19 @@ impl Ledger {
         let known: BTreeSet<(ImageId, Digest)> = entries.values().filter_map(Entry::known).collect();
         let images: BTreeSet<&ImageId> = images.iter().chain(known.iter().map(|(image, _)| image)).collect();
         let (versions, exposures) = (self.assessments(&known).await?, self.exposures(&images).await?);
-        Ok(Inventory { places, entries, versions, exposures })
+        let (ran, notified) = (self.ran(&images).await?, self.notified().await?);
+        Ok(Inventory { places, entries, versions, exposures, ran, notified })
+    }
+
+    async fn ran(&self, images: &BTreeSet<&ImageId>) -> Result<BTreeMap<ImageId, Ran>, Fault> {
+        let images = images.iter().map(|image| (*image).clone()).collect();
+        let deployments = self.deployments(&images).await?.into_iter();
+        Ok(deployments.map(|(image, of)| (image, of.ran)).filter(|(_, ran)| !ran.is_empty()).collect())
+    }
+
+    async fn notified(&self) -> Result<OwnersNotified, Fault> {
+        let states = self.states("read the notices of owners", Key::all_notified()).await?;
+        Ok(states.into_iter().map(|OwnerNotified { owner, notified }| (owner, notified)).collect())
     }
 
     async fn all_entries(

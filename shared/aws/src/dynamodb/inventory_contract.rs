@@ -7,8 +7,10 @@ use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
-    Catalog, ConsumerKind, FoldInput, Folded, Inventory, Place, PlaceRead, Sighting, Survey, Use, fold, items,
+    Catalog, ConsumerKind, FoldInput, Folded, Inventory, OwnersNotified, Place, PlaceRead, Sighting, Survey,
+    Use, fold, items, notified_items,
 };
+use patchwave::notice::Notified;
 use patchwave::table;
 use patchwave::time::Timestamp;
 use patchwave_tests::moto::Moto;
@@ -53,13 +55,13 @@ fn sighting(cluster: usize, workload: usize) -> Sighting {
     let digest = format!("sha256:{}", "ab".repeat(32));
     Sighting {
         place: place(cluster),
-        workload: format!("w{workload}"),
+        workload: format!("service:w{workload}"),
         unit: "task".into(),
         container: "main".into(),
         image: format!("111122223333.dkr.ecr.us-east-1.amazonaws.com/app:main-1@{digest}"),
         resolved: Some(digest),
         architecture: Some("amd64".into()),
-        used: Use::Running { since: None },
+        used: Use::Running { since: Some(now()) },
     }
 }
 
@@ -133,10 +135,28 @@ async fn what_is_gone_is_kept_for_people_and_is_not_read() {
         let image: ImageId = "app".parse().unwrap();
         assert_eq!(read.exposures[&image].stopped[0].vulnerable_until, now());
         assert!(!ledger.deployments(&app()).await.unwrap()[&image].in_production());
+        assert_eq!(read.ran[&image]["prod"].len(), 1, "what ran before stays for a roll-back");
         let gone = ledger.client.scan().table_name(TABLE).filter_expression("attribute_exists(expiresAt)");
         let gone = gone.send().await.unwrap();
         let entries = gone.items().iter().filter(|item| item["pk"].as_s().unwrap().starts_with("place#"));
         assert_eq!(entries.count(), 4, "they have a time to live");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_notices_of_owners_are_read_back() {
+    on_a_table(|ledger| async move {
+        let notified: Notified = serde_json::from_value(json!({
+            "since": now(), "opened": 1, "revision": 2, "asked": { "needs": ["deploy"], "workloads": [{
+                "place": place(0).id(), "workload": "service:web", "image": "app",
+                "old": format!("sha256:{}", "ab".repeat(32)), "new": format!("sha256:{}", "cd".repeat(32)),
+            }] },
+        }))
+        .unwrap();
+        let told = OwnersNotified::from([(None, notified.clone()), (Some("shop team".to_owned()), notified)]);
+        ledger.write(&notified_items(&told, now()).unwrap()).await.unwrap();
+        assert_eq!(ledger.inventory(&app()).await.unwrap().notified, told);
     })
     .await;
 }

@@ -94,6 +94,7 @@ impl State {
         let repository = image.repository.as_str();
         let pipeline = image.pipeline.as_ref().map(|pipeline| pipeline.name.as_str());
         is_refused(Read::Record, image.id.as_str())
+            || self.faults.is_registry_refused(&image.repository, asked_at)
             || [Read::Current, Read::Version, Read::History].iter().any(|read| is_refused(*read, repository))
             || pipeline
                 .is_some_and(|name| is_refused(Read::Pipeline, name) || is_refused(Read::Execution, name))

@@ -8,6 +8,7 @@ mod liveness;
 mod notices;
 mod purpose;
 mod record;
+mod registries;
 mod start;
 mod ticks;
 

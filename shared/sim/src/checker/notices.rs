@@ -20,7 +20,7 @@ const TOLD: u32 = 3;
 impl State {
     /// Returns whether the last notice about a cause says that it exists.
     pub(super) fn is_open(&self, image: &ImageId, cause: RootCause) -> bool {
-        let of_cause = |notice: &&Notice| notice.image == *image && notice.root_cause == cause;
+        let of_cause = |notice: &&Notice| notice.image.as_ref() == Some(image) && notice.root_cause == cause;
         let last = self.notified.iter().filter(of_cause).max_by_key(|notice| notice.revision);
         last.is_some_and(|notice| notice.state != NoticeState::Closed)
     }

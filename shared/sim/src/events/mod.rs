@@ -52,6 +52,21 @@ impl EventWriter {
         }
     }
 
+    /// Writes an event about a repository in the account and Region of its registry, where the
+    /// repository has its own name.
+    fn in_registry_of(
+        &mut self,
+        repository: &Repository,
+        write: impl FnOnce(&mut Self, &Repository) -> Delivery,
+    ) -> Delivery {
+        let (Some(registry), name) = repository.split() else { return write(self, repository) };
+        let name = name.parse().unwrap_or_else(|_| repository.clone());
+        let home = std::mem::replace(&mut self.registry, registry);
+        let delivery = write(self, &name);
+        self.registry = home;
+        delivery
+    }
+
     /// Numbers an event, and writes it if anybody reads it.
     fn delivery(&mut self, trigger: Trigger, json: impl FnOnce(&Self) -> Value) -> Delivery {
         self.written += 1;

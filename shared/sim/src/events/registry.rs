@@ -19,23 +19,25 @@ impl EventWriter {
         is_index: bool,
         now: Timestamp,
     ) -> Delivery {
-        let trigger = Trigger::RepositoryChanged {
-            at: self.account_region(),
-            repository: repository.clone(),
-            digest: Some(digest.clone()),
-            tags: tag.into_iter().cloned().collect(),
-        };
-        self.delivery(trigger, |writer| {
-            let kind = if is_index { "index" } else { "manifest" };
-            let detail = json!({
-                "result": "SUCCESS",
-                "repository-name": repository,
-                "image-digest": digest,
-                "action-type": "PUSH",
-                "image-tag": tag.map_or("", Tag::as_str),
-                "manifest-media-type": format!("application/vnd.oci.image.{kind}.v1+json"),
-            });
-            writer.write("aws.ecr", "ECR Image Action", now, None, &detail)
+        self.in_registry_of(repository, |writer, repository| {
+            let trigger = Trigger::RepositoryChanged {
+                at: writer.account_region(),
+                repository: repository.clone(),
+                digest: Some(digest.clone()),
+                tags: tag.into_iter().cloned().collect(),
+            };
+            writer.delivery(trigger, |writer| {
+                let kind = if is_index { "index" } else { "manifest" };
+                let detail = json!({
+                    "result": "SUCCESS",
+                    "repository-name": repository,
+                    "image-digest": digest,
+                    "action-type": "PUSH",
+                    "image-tag": tag.map_or("", Tag::as_str),
+                    "manifest-media-type": format!("application/vnd.oci.image.{kind}.v1+json"),
+                });
+                writer.write("aws.ecr", "ECR Image Action", now, None, &detail)
+            })
         })
     }
 }

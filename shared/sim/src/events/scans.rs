@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use patchwave::finding::{Finding, Fix, PackageKind, Severity};
-use patchwave::image::Tag;
+use patchwave::image::{Digest, Repository, Tag};
 use patchwave::time::Timestamp;
 use patchwave::trigger::Trigger;
 use patchwave_converge::ManifestAt;
@@ -16,7 +16,7 @@ use super::{Delivery, EventWriter};
 use crate::draw::hex;
 
 impl EventWriter {
-    fn scanned(&self, (repository, digest): &ManifestAt, tags: &[Tag]) -> Trigger {
+    fn scanned(&self, repository: &Repository, digest: &Digest, tags: &[Tag]) -> Trigger {
         Trigger::Scanned {
             at: self.account_region(),
             repository: repository.clone(),
@@ -33,17 +33,20 @@ impl EventWriter {
         findings: &[Finding],
         now: Timestamp,
     ) -> Delivery {
-        self.delivery(self.scanned(at, tags), |writer| {
-            let (repository, digest) = at;
-            let detail = json!({
-                "scan-status": "COMPLETE",
-                "repository-name": repository,
-                "finding-severity-counts": counts(findings),
-                "image-digest": digest,
-                "image-tags": tags,
-            });
-            let arn = writer.repository_arn(repository);
-            writer.write("aws.ecr", "ECR Image Scan", now, Some(arn), &detail)
+        let (repository, digest) = at;
+        self.in_registry_of(repository, |writer, repository| {
+            let scanned = writer.scanned(repository, digest, tags);
+            writer.delivery(scanned, |writer| {
+                let detail = json!({
+                    "scan-status": "COMPLETE",
+                    "repository-name": repository,
+                    "finding-severity-counts": counts(findings),
+                    "image-digest": digest,
+                    "image-tags": tags,
+                });
+                let arn = writer.repository_arn(repository);
+                writer.write("aws.ecr", "ECR Image Scan", now, Some(arn), &detail)
+            })
         })
     }
 
@@ -55,20 +58,23 @@ impl EventWriter {
         findings: &[Finding],
         now: Timestamp,
     ) -> Delivery {
-        self.delivery(self.scanned(at, tags), |writer| {
-            let (repository, digest) = at;
-            let arn = writer.repository_arn(repository);
-            let mut counts = counts(findings);
-            counts.insert("TOTAL", findings.len());
-            let detail = json!({
-                "scan-status": "INITIAL_SCAN_COMPLETE",
-                "repository-name": arn,
-                "finding-severity-counts": counts,
-                "image-digest": digest,
-                "image-tags": tags,
-                "version": "1.0",
-            });
-            writer.write("aws.inspector2", "Inspector2 Scan", now, Some(arn), &detail)
+        let (repository, digest) = at;
+        self.in_registry_of(repository, |writer, repository| {
+            let scanned = writer.scanned(repository, digest, tags);
+            writer.delivery(scanned, |writer| {
+                let arn = writer.repository_arn(repository);
+                let mut counts = counts(findings);
+                counts.insert("TOTAL", findings.len());
+                let detail = json!({
+                    "scan-status": "INITIAL_SCAN_COMPLETE",
+                    "repository-name": arn,
+                    "finding-severity-counts": counts,
+                    "image-digest": digest,
+                    "image-tags": tags,
+                    "version": "1.0",
+                });
+                writer.write("aws.inspector2", "Inspector2 Scan", now, Some(arn), &detail)
+            })
         })
     }
 
@@ -81,11 +87,20 @@ impl EventWriter {
         now: Timestamp,
     ) -> Delivery {
         // The trigger has no tags: they are in the event's resource, and the digest suffices.
-        self.delivery(self.scanned(at, &[]), |writer| writer.finding_json(at, tags, finding, now))
+        let (repository, digest) = at;
+        self.in_registry_of(repository, |writer, repository| {
+            let scanned = writer.scanned(repository, digest, &[]);
+            writer.delivery(scanned, |writer| writer.finding_json((repository, digest), tags, finding, now))
+        })
     }
 
-    fn finding_json(&self, at: &ManifestAt, tags: &[Tag], finding: &Finding, now: Timestamp) -> Value {
-        let (repository, digest) = at;
+    fn finding_json(
+        &self,
+        (repository, digest): (&Repository, &Digest),
+        tags: &[Tag],
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Value {
         // Inspector's own format of time.
         let time = now.strftime("%a %b %d %H:%M:%S.%3f UTC %Y").to_string();
         let id = hex(&format!("finding {repository} {digest} {}", finding.key));

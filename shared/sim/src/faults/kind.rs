@@ -112,11 +112,13 @@ pub enum InjectedFault {
     Observed,
     /// Policy leaves an image to people: approval, next commit or never.
     LeftToPeople,
+    /// One registry of several refuses all reads for hours, and the others answer.
+    RegistryRefused,
 }
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -172,6 +174,7 @@ impl InjectedFault {
         Self::WithoutVariables,
         Self::Observed,
         Self::LeftToPeople,
+        Self::RegistryRefused,
     ];
 
     /// Of a thousand opportunities, how many become a fault at [`Level::Many`](super::Level::Many).
@@ -182,6 +185,7 @@ impl InjectedFault {
             Self::EventReordered | Self::ClockSkewed | Self::ExecutionNotVisible => 200,
             Self::CrashedBefore | Self::CrashedAfter => 250,
             Self::Interleaved => 300,
+            Self::RegistryRefused => 4,
             Self::Throttled => 8,
             Self::ReadDenied => 12,
             Self::AnswerLost => 20,

@@ -5,6 +5,7 @@
 
 mod kind;
 mod reads;
+mod registries;
 
 use std::collections::BTreeMap;
 

@@ -13,6 +13,8 @@ use crate::not_yet::NotYet;
 pub(crate) enum Read {
     /// The record of an image.
     Record,
+    /// Everything in a registry, by its host.
+    Registry,
     /// The current version of an image, by its repository.
     Current,
     /// Any other version, by its repository.
@@ -29,14 +31,15 @@ pub(crate) enum Read {
 
 /// A read that is refused for a while.
 #[derive(Debug, Clone, Copy)]
-struct Refusal {
-    fault: InjectedFault,
-    until: Timestamp,
+pub(super) struct Refusal {
+    pub(super) fault: InjectedFault,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 /// All reads that are or were refused.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Refusals(BTreeMap<(Read, String), Refusal>);
+pub(crate) struct Refusals(pub(super) BTreeMap<(Read, String), Refusal>);
 
 const KINDS: [InjectedFault; 4] = [
     InjectedFault::ReadThrottled,
@@ -60,7 +63,7 @@ impl FaultPlan {
         let fault = self.pick(&KINDS).copied().unwrap_or(InjectedFault::ReadDenied);
         let until = self.end_of_refusal(read, now);
         self.note(fault);
-        self.refusals.0.insert((read, item.to_owned()), Refusal { fault, until });
+        self.refusals.0.insert((read, item.to_owned()), Refusal { fault, since: now, until });
         Some(kind(fault))
     }
 
@@ -69,7 +72,7 @@ impl FaultPlan {
         self.lasting(read, item, now).is_some()
     }
 
-    fn lasting(&self, read: Read, item: &str, now: Timestamp) -> Option<&Refusal> {
+    pub(super) fn lasting(&self, read: Read, item: &str, now: Timestamp) -> Option<&Refusal> {
         // Most worlds refuse nothing for long.
         let refusal = self.refusals.0.get(&(read, item.to_owned()))?;
         (now < refusal.until).then_some(refusal)
@@ -77,8 +80,8 @@ impl FaultPlan {
 
     fn may_last(read: Read) -> bool {
         match read {
-            // Nobody could ever know how the execution ended.
-            Read::Execution => false,
+            // Nobody could ever know how the execution ended, or what its build pushed.
+            Read::Execution | Read::Registry => false,
             Read::Record => !NotYet::SlotOfUnreadRecord.is_left_out(),
             Read::Current | Read::Version | Read::History | Read::Scan | Read::Pipeline => true,
         }
@@ -97,7 +100,7 @@ impl FaultPlan {
     }
 }
 
-fn kind(fault: InjectedFault) -> FaultKind {
+pub(super) fn kind(fault: InjectedFault) -> FaultKind {
     match fault {
         InjectedFault::ReadThrottled => FaultKind::Throttled,
         InjectedFault::ReadInvalid => FaultKind::Invalid,

@@ -76,7 +76,8 @@ impl World for FaultyWorld<'_> {
         let mut found = self.world.currents(images).await;
         for image in images {
             let Some((id, answer)) = found.remove_entry(&image.id) else { continue };
-            let answer = self.item(Service::Registry, Read::Current, image.repository.as_str()).and(answer);
+            let item = || self.item(Service::Registry, Read::Current, image.repository.as_str());
+            let answer = self.registry(&image.repository).and_then(|()| item()).and(answer);
             if let Ok(Found::Version(version)) = &answer {
                 self.seen.borrow_mut().insert(id.clone(), version.digest.clone());
             }
@@ -93,6 +94,7 @@ impl World for FaultyWorld<'_> {
             Ok(()) => {
                 let answers = self.world.versions(wanted).await.into_iter();
                 let item = |at: &ManifestAt| self.item(Service::Registry, Read::Version, at.0.as_str());
+                let item = |at: &ManifestAt| self.registry(&at.0).and_then(|()| item(at));
                 answers.map(|(at, answer)| (at.clone(), item(&at).and(answer))).collect()
             }
             Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
@@ -107,6 +109,7 @@ impl World for FaultyWorld<'_> {
             Ok(()) => {
                 let answers = self.world.history(repositories).await.into_iter();
                 let item = |name: &Repository| self.item(Service::Registry, Read::History, name.as_str());
+                let item = |name: &Repository| self.registry(name).and_then(|()| item(name));
                 answers.map(|(name, answer)| (name.clone(), item(&name).and(answer))).collect()
             }
             Err(fault) => repositories.iter().map(|name| (name.clone(), Err(fault.clone()))).collect(),
@@ -118,7 +121,10 @@ impl World for FaultyWorld<'_> {
         wanted: &BTreeSet<ManifestAt>,
     ) -> BTreeMap<ManifestAt, Result<Vec<Digest>, Fault>> {
         match self.before(Service::Registry) {
-            Ok(()) => self.world.diff_ids(wanted).await,
+            Ok(()) => {
+                let answers = self.world.diff_ids(wanted).await.into_iter();
+                answers.map(|(at, answer)| (at.clone(), self.registry(&at.0).and(answer))).collect()
+            }
             Err(fault) => wanted.iter().map(|at| (at.clone(), Err(fault.clone()))).collect(),
         }
     }
@@ -127,11 +133,11 @@ impl World for FaultyWorld<'_> {
         match self.before(Service::Scanner) {
             Ok(()) => {
                 let scans = self.world.scans(wanted).await.into_iter();
-                let scan =
-                    |at: &ManifestAt, scan| match self.item(Service::Scanner, Read::Scan, at.1.as_str()) {
-                        Ok(()) => scan,
-                        Err(refused) => Scan::Unread(refused.into()),
-                    };
+                let item = |at: &ManifestAt| self.item(Service::Scanner, Read::Scan, at.1.as_str());
+                let scan = |at: &ManifestAt, scan| match self.registry(&at.0).and_then(|()| item(at)) {
+                    Ok(()) => scan,
+                    Err(refused) => Scan::Unread(refused.into()),
+                };
                 scans.map(|(at, answer)| (at.clone(), scan(&at, answer))).collect()
             }
             Err(fault) => wanted.iter().map(|at| (at.clone(), Scan::Unread(fault.clone().into()))).collect(),
@@ -251,6 +257,7 @@ impl World for FaultyWorld<'_> {
 
     async fn request_scan(&self, repository: &Repository, manifest: &Digest) -> Result<ScanRequest, Fault> {
         self.before_change(Service::Scanner).await?;
+        self.registry(repository)?;
         let asked = self.world.request_scan(repository, manifest).await;
         self.after(Service::Scanner).await?;
         asked

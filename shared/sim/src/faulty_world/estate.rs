@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
-    ConsumerKind, Covered, Folded, Inventory, Place, PlaceRead, Scanner, Scanning, SeenInUse, Sighting,
-    Survey, Use, UseIs, Windows,
+    ConsumerKind, Covered, Folded, Inventory, OwnersNotified, Place, PlaceRead, Scanner, Scanning, SeenInUse,
+    Sighting, Survey, Use, UseIs, Windows,
 };
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
@@ -79,6 +79,12 @@ impl Estate for FaultyWorld<'_> {
     async fn keep_inventory(&self, _: &Inventory, folded: &Folded, _: Timestamp) -> Result<(), Fault> {
         self.before_change(Service::Ledger).await?;
         self.world.state.borrow_mut().stored.inventory = folded.inventory.clone();
+        self.after(Service::Ledger).await
+    }
+
+    async fn keep_notified(&self, notified: &OwnersNotified) -> Result<(), Fault> {
+        self.before_change(Service::Ledger).await?;
+        self.world.state.borrow_mut().stored.inventory.notified.extend(notified.clone());
         self.after(Service::Ledger).await
     }
 

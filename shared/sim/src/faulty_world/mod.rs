@@ -13,7 +13,7 @@ use std::future::{pending, poll_fn};
 use std::task::Poll;
 
 use patchwave::hierarchy::Hierarchy;
-use patchwave::image::{Digest, ImageId};
+use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::plan::Start;
 use patchwave::policy::Mode;
 use patchwave::record::{Record, Success};
@@ -139,6 +139,17 @@ impl<'w> FaultyWorld<'w> {
         let now = self.world.clock.get();
         match self.world.state.borrow_mut().faults.refuses(read, item, now) {
             Some(kind) => Err(fault(service, kind, &format!("the {read:?} of {item} is refused"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The registry of a repository may refuse all reads, although others answer.
+    fn registry(&self, repository: &Repository) -> Result<(), Fault> {
+        let now = self.world.clock.get();
+        match self.world.state.borrow_mut().faults.registry_refuses(repository, now) {
+            Some(kind) => {
+                Err(fault(Service::Registry, kind, &format!("the registry of {repository} refuses")))
+            }
             None => Ok(()),
         }
     }

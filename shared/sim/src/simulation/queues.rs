@@ -131,6 +131,7 @@ impl Simulation {
         let mut state = self.world.state.borrow_mut();
         state.checker.passed(report, now);
         state.check_proofs(hierarchy, report, now);
+        state.check_refused_registries(hierarchy, report, now);
         // Ticks go on with a sweep that was cut off.
         let is_one_report = self.pages == u32::MAX;
         if has(Trigger::Sweep) && is_one_report && self.handler == Handler::Patchwave {

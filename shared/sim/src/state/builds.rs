@@ -54,7 +54,9 @@ impl State {
         let named: BTreeMap<ImageId, Digest> =
             variable(Variable::Parents).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         parents.extend(named);
-        let base = variable(Variable::BaseImage).and_then(|base| base.rsplit_once('@')?.1.parse().ok());
+        // A parent in another registry is named with its host.
+        let base = variable(Variable::BaseImage).or_else(|| variable(Variable::BaseReference));
+        let base = base.and_then(|base| base.rsplit_once('@')?.1.parse().ok());
         if let (Parent::Image(from), Some(base)) = (&image.from, base) {
             parents.insert(from.clone(), base);
         }

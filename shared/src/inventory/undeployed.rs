@@ -1,0 +1,248 @@
+//! Decides the notices about what is rebuilt and not deployed: one for each owner.
+//!
+//! Every release leaves older versions running for a while, and that alone is no notice. A notice
+//! opens if Patchwave built the newer version, or if that lacks a finding of the running one. It
+//! closes when no container runs a replaced version any more. What could not be read closes none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::Catalog;
+use super::deploying::{Step, step};
+use super::state::{Assessment, Entry, EntryKey, Inventory, Open, Standing};
+use crate::facts::Version;
+use crate::finding::FindingKey;
+use crate::hierarchy::{Hierarchy, Image};
+use crate::image::ImageId;
+use crate::notice::{Asked, MOST_WORKLOADS, Notice, Notified, Now, RootCause, Undeployed};
+use crate::time::{Span, Timestamp};
+
+/// How long after its push a version may be on its way: nobody is notified of it.
+const ROLLS_OUT: Span = Span::hours(1);
+/// How many bytes the workloads of a notice have at most. An item of the table has room for 400 kB,
+/// and an event for 256 kB.
+const MOST_BYTES: usize = 120_000;
+
+/// The notices of all owners, as they are recorded. Images without an owner share one.
+pub type OwnersNotified = BTreeMap<Option<String>, Notified>;
+
+/// A notice of an owner, as the table holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerNotified {
+    /// Nothing for the images without an owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    pub notified: Notified,
+}
+
+/// What an inventory is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct NewVersions<'l> {
+    pub hierarchy: &'l Hierarchy,
+    pub catalog: &'l Catalog<'l>,
+    pub now: Timestamp,
+}
+
+/// What an owner's workloads are known to run.
+#[derive(Default)]
+struct Owned<'i> {
+    rows: Vec<Row<'i>>,
+    /// Whether it is not known of some workload if a newer version replaced what it runs.
+    is_unclear: bool,
+}
+
+struct Row<'i> {
+    asks: Undeployed,
+    since: Timestamp,
+    findings: Vec<&'i Open>,
+}
+
+impl NewVersions<'_> {
+    /// Returns the notices that are recorded from now on, given those that were recorded before.
+    pub fn notified(&self, before: &OwnersNotified, inventory: &Inventory) -> OwnersNotified {
+        let mut owned: BTreeMap<Option<String>, Owned<'_>> = BTreeMap::new();
+        for part in self.hierarchy.unread_parts() {
+            owned.entry(Some(part.owner.clone())).or_default().is_unclear = true;
+        }
+        for (key, entry) in inventory.entries.iter().filter(|(_, entry)| entry.runs) {
+            let Some((id, _)) = entry.known() else { continue };
+            let told = told(before, key, entry);
+            let asks = told.map(|(_, asks)| asks);
+            let row = self.hierarchy.image(&id).map(|image| self.row(inventory, key, entry, image, asks));
+            let owner = match (&row, told) {
+                (Ok(_), _) => owner_of(self.hierarchy, &id),
+                // A part of the file that does not load takes its images away, and nothing stops.
+                (Err(_), Some((owner, _))) if !self.hierarchy.unread_parts().is_empty() => owner.clone(),
+                (Err(_), _) => continue,
+            };
+            let of_owner = owned.entry(owner).or_default();
+            if let Ok(Ok(row)) = row {
+                of_owner.rows.extend(row);
+                continue;
+            }
+            of_owner.is_unclear = true;
+            // A workload of which nothing is known now keeps its place in the notice.
+            let since = |owner| before.get(owner).map_or(self.now, |notified: &Notified| notified.since);
+            let kept = told.map(|(owner, asks)| (asks.clone(), since(owner)));
+            let findings = || counting(inventory, entry).map(|(_, open)| open).collect();
+            of_owner.rows.extend(kept.map(|(asks, since)| Row { asks, since, findings: findings() }));
+        }
+        let owners: BTreeSet<&Option<String>> = before.keys().chain(owned.keys()).collect();
+        let nothing = Owned::default();
+        let next = |owner: &Option<String>| {
+            let before = before.get(owner);
+            let now = decide(owned.get(owner).unwrap_or(&nothing));
+            Some((owner.clone(), Notified::after(before, now)?))
+        };
+        owners.into_iter().filter_map(next).collect()
+    }
+
+    /// Returns what a workload is asked to deploy; nothing if no notice is about it. `told` is what
+    /// an open notice asks already.
+    fn row<'i>(
+        &self,
+        inventory: &'i Inventory,
+        key: &EntryKey,
+        entry: &'i Entry,
+        image: &Image,
+        told: Option<&Undeployed>,
+    ) -> Result<Option<Row<'i>>, Unclear> {
+        let assessment = entry.known().and_then(|known| inventory.versions.get(&known)).ok_or(Unclear)?;
+        let current = match &assessment.standing {
+            Standing::Current => return Ok(None),
+            Standing::Unknown { .. } => return Err(Unclear),
+            Standing::Behind { current } => current,
+        };
+        let new = self.catalog.version(&image.repository, current).ok_or(Unclear)?;
+        let findings: Vec<_> = counting(inventory, entry).collect();
+        let is_fixed = findings.iter().any(|(finding, _)| is_without(new, finding));
+        let is_rebuilt = is_fixed || self.catalog.is_built(&image.id, &new.digest);
+        let has_time = ROLLS_OUT.after(new.pushed_at) > self.now;
+        if told.is_none() && (!is_rebuilt || has_time) {
+            return Ok(None);
+        }
+        let asks = asks(key, entry, image, assessment, new);
+        let findings = findings.into_iter().map(|(_, open)| open).collect();
+        Ok(Some(Row { asks, since: new.pushed_at.max(entry.since), findings }))
+    }
+}
+
+fn decide(owned: &Owned<'_>) -> Now {
+    let Some(since) = owned.rows.iter().map(|row| row.since).min() else {
+        return if owned.is_unclear { Now::Unclear } else { Now::Gone };
+    };
+    let findings = || owned.rows.iter().flat_map(|row| &row.findings);
+    let (workloads, left_out) = listed(&owned.rows);
+    let mut needs = BTreeSet::from(["deploy what is rebuilt: these workloads run replaced versions".into()]);
+    if left_out > 0 {
+        needs.insert(format!("{left_out} more workloads run one: `patchwave inventory` lists them"));
+    }
+    let severity = findings().map(|open| open.severity).max();
+    Now::Present(
+        Asked { severity, exploited: findings().any(|open| open.exploited), needs, workloads },
+        since,
+    )
+}
+
+/// It is not known whether a newer version replaced what a workload runs.
+struct Unclear;
+
+fn owner_of(hierarchy: &Hierarchy, image: &ImageId) -> Option<String> {
+    let owner = hierarchy.image(image).ok()?.owner.as_ref();
+    owner.map(|owner| owner.name.clone())
+}
+
+/// Returns the findings that policy counts on what an entry can run.
+fn counting<'i>(
+    inventory: &'i Inventory,
+    entry: &'i Entry,
+) -> impl Iterator<Item = (&'i FindingKey, &'i Open)> {
+    let assessment = entry.known().and_then(|known| inventory.versions.get(&known)).into_iter();
+    assessment.flat_map(|assessment| assessment.findings_of(entry)).filter(|(_, open)| open.counts)
+}
+
+/// Returns whether complete scans of all platforms show that a version does not have a finding.
+fn is_without(version: &Version, finding: &FindingKey) -> bool {
+    let mut platforms = version.platforms.values();
+    !version.platforms.is_empty() && platforms.all(|manifest| manifest.scan.lists(finding) == Some(false))
+}
+
+/// Returns the row of a notice that is open about a workload, and whose notice that is.
+fn told<'b>(
+    before: &'b OwnersNotified,
+    key: &EntryKey,
+    entry: &Entry,
+) -> Option<(&'b Option<String>, &'b Undeployed)> {
+    let (image, version) = entry.known()?;
+    let is_it = |asks: &&Undeployed| {
+        (asks.place == key.place && asks.workload == entry.workload)
+            && (asks.image == image && asks.old == version)
+    };
+    let open = before.iter().filter(|(_, notified)| !notified.closed);
+    open.filter_map(|(owner, notified)| Some((owner, notified.asked.workloads.iter().find(is_it)?))).next()
+}
+
+fn asks(key: &EntryKey, entry: &Entry, image: &Image, assessment: &Assessment, new: &Version) -> Undeployed {
+    let Step { edit, command, mut notes } = step(entry, image, new);
+    if assessment.revision.is_some() && assessment.revision != new.revision {
+        notes.push(
+            "the new version is built from another commit: it also brings what was changed since".into(),
+        );
+    }
+    Undeployed {
+        place: key.place.clone(),
+        environment: entry.place.environment.clone(),
+        workload: entry.workload.clone(),
+        image: image.id.clone(),
+        old: assessment.version.clone(),
+        new: new.digest.clone(),
+        edit,
+        command,
+        notes,
+    }
+}
+
+/// Returns the workloads that a notice has room for, the worst findings first, and how many it has
+/// none for.
+fn listed(rows: &[Row<'_>]) -> (BTreeSet<Undeployed>, usize) {
+    let mut rows: Vec<&Row<'_>> = rows.iter().collect();
+    let worst = |row: &Row<'_>| row.findings.iter().map(|open| (open.exploited, open.severity)).max();
+    rows.sort_by(|a, b| worst(b).cmp(&worst(a)).then_with(|| a.asks.cmp(&b.asks)));
+    let mut bytes = 0;
+    let fits = |row: &&&Row<'_>| {
+        bytes += row.asks.bytes();
+        bytes <= MOST_BYTES
+    };
+    let listed: Vec<&&Row<'_>> = rows.iter().take(MOST_WORKLOADS).take_while(fits).collect();
+    let left_out = rows.len() - listed.len();
+    (listed.into_iter().map(|row| row.asks.clone()).collect(), left_out)
+}
+
+/// Returns the notices that are not sent yet, with whose they are.
+pub fn unsent(hierarchy: &Hierarchy, notified: &OwnersNotified) -> Vec<(Option<String>, Notice)> {
+    let unsent = notified.iter().filter(|(_, notified)| !notified.sent);
+    unsent.map(|(owner, notified)| (owner.clone(), notice(hierarchy, owner.as_deref(), notified))).collect()
+}
+
+fn notice(hierarchy: &Hierarchy, owner: Option<&str>, notified: &Notified) -> Notice {
+    let owners = hierarchy.images().filter_map(|image| image.owner.as_ref());
+    let named = owner.and_then(|name| owners.into_iter().find(|owner| owner.name == name));
+    let images: BTreeSet<&ImageId> = notified.asked.workloads.iter().map(|asks| &asks.image).collect();
+    Notice {
+        id: Notice::id(owner.unwrap_or("no owner"), RootCause::RebuiltNotDeployed, notified.since),
+        revision: notified.revision,
+        state: notified.state(),
+        root_cause: RootCause::RebuiltNotDeployed,
+        image: None,
+        tier: None,
+        owner: owner.map(str::to_owned),
+        notify: named.and_then(|owner| owner.notify.clone()),
+        since: notified.since,
+        asked: notified.asked.clone(),
+        findings: Vec::new(),
+        finding_count: 0,
+        affected_images: images.len(),
+    }
+}
