@@ -9,8 +9,8 @@ use std::path::Path;
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::inventory::{
-    self, Catalog, Entry, FoldInput, Inventory, NoDigest, NotInspected, Question, Resolution, Row, Standing,
-    Survey, Totals,
+    self, Catalog, Entry, FoldInput, Inventory, NoDigest, NotInspected, Question, RanRow, Resolution, Row,
+    Standing, Survey, Totals,
 };
 use patchwave::time::{Span, Timestamp};
 use serde::Serialize;
@@ -153,6 +153,7 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
         writeln!(text, "{}", paint(STRONG, "Not running, but something would start it"))?;
         write_rows(&answer.referenced, text)?;
     }
+    write_ran(answer, text)?;
     for place in &answer.places {
         if let Some(because) = &place.unread {
             let read = |age: Span| format!("last read {} ago", age.in_words());
@@ -165,6 +166,20 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
     }
     write_not_inspected(&answer.not_inspected, text)?;
     write_unknown(answered, text)
+}
+
+/// Writes what environments ran before, if one image is asked about.
+fn write_ran(answer: &inventory::Answer, text: &mut String) -> fmt::Result {
+    if answer.question.image.is_none() || answer.ran.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "{}", paint(STRONG, "Ran before, and a roll-back may start it"))?;
+    answer.ran.iter().try_for_each(|RanRow { image, environment, ran }| {
+        let [name, version, _] = WIDTHS;
+        let (image, digest) = (column(&image.to_string(), name), column(ran.version.short(), version));
+        let (from, until) = (day(ran.since), day(ran.last_seen));
+        writeln!(text, "  {} {digest} {} from {from} to {until}", paint(NAME, image), value(environment))
+    })
 }
 
 fn write_unknown(answered: &Answered, text: &mut String) -> fmt::Result {

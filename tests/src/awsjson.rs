@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::accounts::signer;
 use crate::http::Server;
 use crate::traffic::Traffic;
 
@@ -57,8 +58,12 @@ pub async fn serve<S: Service>(service: Arc<S>, traffic: Arc<Traffic>) -> Server
 async fn answer<S: Service>(service: &S, traffic: &Traffic, headers: &HeaderMap, body: &Bytes) -> Answer {
     let operation = operation(headers);
     traffic.admit(&operation, &String::from_utf8_lossy(body))?;
-    let input = serde_json::from_slice(body)
+    let input: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::new("SerializationException", error.to_string()))?;
+    let signature = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if let Some(repository) = Value::as_str(&input["repositoryName"]) {
+        traffic.note_caller(repository, &signer(signature).0);
+    }
     service.call(&operation, input).await
 }
 

@@ -10,6 +10,22 @@ use crate::codepipeline::{Base, Recipe, Tagging};
 /// The sample hierarchy: fourteen images in three tiers.
 pub const SAMPLE: &str = include_str!("../fixtures/sample.yaml");
 
+/// The registry of the applications in [`in_two_registries`], and the role that reads it.
+pub const PRODUCTS: &str = "222233334444";
+
+/// The sample hierarchy, with the applications in a registry of their own, which a role reads.
+pub fn in_two_registries() -> String {
+    let home = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    let registries = format!(
+        "registries:\n  home: {{ host: {home} }}\n  products: {{ host: {PRODUCTS}.dkr.ecr.us-east-1.amazonaws.com, \
+         role: reads, externalId: shop }}"
+    );
+    SAMPLE
+        .replace(&format!("registry: {home}"), &registries)
+        .replace("application, repository: apps/", "application, registry: products, repository: apps/")
+        .replace("repository: apps/checkout\n", "registry: products\n    repository: apps/checkout\n")
+}
+
 /// Loads a hierarchy file as the functions do.
 pub fn load(yaml: &str) -> Hierarchy {
     Hierarchy::parse("hierarchy.yaml", yaml).unwrap_or_else(|errors| panic!("{errors}"))
@@ -45,7 +61,7 @@ fn recipe(hierarchy: &Hierarchy, image: &Image) -> Recipe {
     Recipe {
         image: image.id.to_string(),
         pipeline: pipeline.name.clone(),
-        repository: image.repository.to_string(),
+        repository: image.repository.name().to_owned(),
         tagging: tagging(&image.line),
         base: base(hierarchy, &image.from),
         packages: packages(image),
@@ -74,7 +90,7 @@ fn base(hierarchy: &Hierarchy, from: &Parent) -> Base {
                 Tagging::Stable(tags) => tags.into_iter().next().unwrap_or_default(),
                 Tagging::Unique(prefix) => prefix,
             };
-            Base::Image(parent.repository.to_string(), line)
+            Base::Image(parent.repository.name().to_owned(), line)
         }
         Parent::Upstream(reference) => Base::Upstream(reference.to_string()),
         Parent::Scratch | Parent::Unknown => Base::Upstream("scratch".to_owned()),

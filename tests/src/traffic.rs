@@ -23,6 +23,8 @@ pub struct Traffic(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     calls: BTreeMap<String, usize>,
+    /// Which accounts' credentials asked about each repository.
+    callers: BTreeMap<String, BTreeSet<String>>,
     refused: usize,
     throttle: Throttle,
     /// The number of new calls since the last change of the throttle.
@@ -48,6 +50,16 @@ impl Traffic {
     /// Ends all refusals.
     pub fn admit_all(&self) {
         self.state().refusals.clear();
+    }
+
+    /// Notes whose credentials signed a call about a repository.
+    pub fn note_caller(&self, repository: &str, account: &str) {
+        self.state().callers.entry(repository.to_owned()).or_default().insert(account.to_owned());
+    }
+
+    /// Returns which accounts' credentials asked about each repository.
+    pub fn callers(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.state().callers.clone()
     }
 
     /// Counts a call. Returns `Err` if it is throttled or refused. `call` is the same text for a

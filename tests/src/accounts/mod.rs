@@ -199,7 +199,7 @@ impl FakeAccounts {
 }
 
 /// Reads account and Region from the scope of a signature.
-fn signer(authorization: &str) -> (String, String) {
+pub(crate) fn signer(authorization: &str) -> (String, String) {
     let scope = authorization.split_once("Credential=").map_or("", |(_, rest)| rest);
     let mut parts = scope.split('/');
     let account = parts.next().unwrap_or_default().trim_start_matches("ASIA").to_owned();

@@ -11,6 +11,7 @@ mod record;
 mod registries;
 mod start;
 mod ticks;
+mod undeployed;
 
 use std::collections::BTreeMap;
 

@@ -37,7 +37,8 @@ impl Simulation {
     pub(crate) fn check_liveness(&mut self, report: &Report) -> Result<(), Broken> {
         let (facts, now) = (self.facts()?, self.now());
         self.world.state.borrow_mut().check_liveness(self.world.hierarchy(), &facts, report, now);
-        for difference in self.world.differences_of_inventory() {
+        let wrong = self.world.state.borrow().wrong_notices_of_owners();
+        for difference in self.world.differences_of_inventory().into_iter().chain(wrong) {
             self.violation(&difference);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 mod custom;
 mod few;
+mod nodes;
 mod objects;
 mod pods;
 mod replica_sets;
@@ -20,9 +21,9 @@ pub(super) async fn read(address: Address, pace: &Pace, reading: &mut Reading) {
         Ok(server) => server,
         Err(fault) => return reading.miss(fault.into()),
     };
-    let (running, end) = server
-        .list(pace, "/api/v1/pods", reading, |running, pod, reading| pods::note(running, &pod, reading))
-        .await;
+    let nodes = nodes::read(&server, pace, reading).await;
+    let note = |running: &mut _, pod, reading: &mut _| pods::note(running, &pod, &nodes, reading);
+    let (running, end) = server.list(pace, "/api/v1/pods", reading, note).await;
     if let Err(missed) = end {
         // Without the pods it is unknown which workloads run.
         return reading.miss(missed);

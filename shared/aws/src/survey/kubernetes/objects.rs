@@ -55,12 +55,20 @@ impl Metadata {
     }
 }
 
-/// The one label that is read.
+/// The labels that are read: of pods, and of nodes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Labels {
     #[serde(rename = "pod-template-hash")]
     pub(super) hash: Option<String>,
+    #[serde(rename = "kubernetes.io/arch")]
+    pub(super) architecture: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Node {
+    pub(super) metadata: Metadata,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,6 +92,7 @@ pub(super) struct Pod {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodSpec {
+    pub(super) node_name: String,
     pub(super) node_selector: Option<NodeSelector>,
     pub(super) containers: Few<Container, MOST>,
     pub(super) init_containers: Few<Container, MOST>,

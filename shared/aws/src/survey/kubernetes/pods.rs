@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use patchwave::inventory::{Sighting, Use};
 
+use super::nodes::Architectures;
 use super::objects::{Container, Metadata, Pod};
 use super::workload;
 use crate::survey::budget::bounded;
@@ -11,13 +12,18 @@ use crate::survey::reading::Reading;
 
 /// Notes what a pod runs, and adds the workload that it belongs to. A pod that has ended runs
 /// nothing.
-pub(super) fn note(workloads: &mut BTreeSet<String>, pod: &Pod, reading: &mut Reading) {
+pub(super) fn note(
+    workloads: &mut BTreeSet<String>,
+    pod: &Pod,
+    nodes: &Architectures,
+    reading: &mut Reading,
+) {
     if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
         return;
     }
     let owner = owner(&pod.metadata);
     for container in pod.spec.all() {
-        let sighting = sighting(pod, &owner, container, reading);
+        let sighting = sighting(pod, &owner, container, nodes, reading);
         reading.note(sighting);
     }
     for (name, image) in pod.spec.image_volumes() {
@@ -35,7 +41,14 @@ pub(super) fn note(workloads: &mut BTreeSet<String>, pod: &Pod, reading: &mut Re
     workloads.insert(bounded(owner));
 }
 
-fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) -> Sighting {
+fn sighting(
+    pod: &Pod,
+    owner: &str,
+    container: &Container,
+    nodes: &Architectures,
+    reading: &Reading,
+) -> Sighting {
+    let selected = || pod.spec.node_selector.as_ref().and_then(|selector| selector.architecture.clone());
     let status = pod.status.of(&container.name);
     let resolved = status.map(|status| status.image_id.as_str()).filter(|id| !id.is_empty());
     let used = match status.map(|status| &status.state) {
@@ -52,7 +65,7 @@ fn sighting(pod: &Pod, owner: &str, container: &Container, reading: &Reading) ->
         container: container.name.clone(),
         image: container.image.clone(),
         resolved: resolved.map(str::to_owned),
-        architecture: pod.spec.node_selector.as_ref().and_then(|selector| selector.architecture.clone()),
+        architecture: nodes.get(&pod.spec.node_name).cloned().or_else(selected),
         used,
     }
 }

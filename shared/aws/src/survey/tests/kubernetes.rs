@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use super::{Fixture, at, digest, place, reason, seen, unread};
 
 const PODS: &str = "/api/v1/pods";
+const NODES: &str = "/api/v1/nodes";
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
 const CRON_JOBS: &str = "/apis/batch/v1/cronjobs";
 
@@ -104,6 +105,29 @@ async fn containers_of_every_kind_are_seen() {
     assert_eq!(survey.sightings[0].architecture.as_deref(), Some("arm64"));
     let [.., Sighting { workload, resolved, .. }] = &survey.sightings[..] else { panic!("nothing") };
     assert_eq!((workload.as_str(), resolved), ("shop/Pod/q", &None));
+}
+
+#[tokio::test]
+async fn a_node_says_on_which_architecture_a_pod_runs_and_unlisted_nodes_are_no_gap() {
+    let mut scheduled = pod("p", None, &digest(1));
+    scheduled["spec"]["nodeName"] = json!("arm");
+    scheduled["spec"]["nodeSelector"] = json!({ "kubernetes.io/arch": "amd64" });
+    let mut waiting = pod("q", None, &digest(1));
+    waiting["spec"]["nodeName"] = json!("gone");
+    let (fixture, kubernetes) = shop(vec![scheduled, waiting]).await;
+    let node = |name: &str, arch: &str| json!({ "metadata": { "name": name, "labels": { "kubernetes.io/arch": arch } } });
+    kubernetes.put("shop", NODES, vec![node("intel", "amd64"), node("arm", "arm64")]);
+    kubernetes.page(1);
+    let on = |survey: &Survey| -> Vec<Option<String>> {
+        survey.sightings.iter().map(|sighting| sighting.architecture.clone()).collect()
+    };
+    assert_eq!(on(&fixture.survey().await), [Some("arm64".to_owned()), None]);
+
+    kubernetes.forbid(NODES);
+    let survey = fixture.survey().await;
+    assert_eq!(on(&survey), [Some("amd64".to_owned()), None]);
+    assert_eq!(of_shop(&survey), None, "nodes start no image");
+    assert!(survey.places.iter().all(|read| !read.not_inspected.contains("nodes")));
 }
 
 #[tokio::test]
