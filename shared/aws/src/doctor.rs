@@ -27,6 +27,8 @@ use crate::inspector::Inspector;
 use crate::installation::{Installation, NotDone};
 use crate::settings::{EVENT_BUS, HIERARCHY, MODE, Source, TABLE, TICK};
 pub use configured::configured;
+#[cfg(test)]
+pub(crate) use configured::{policy, templates};
 
 /// How another account's audit trail names this session.
 const SESSION: &str = "patchwave-doctor";

@@ -63,7 +63,11 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
         | "TransactionConflictException"
         // DynamoDB: another Region is writing the item.
         | "ReplicatedWriteConflictException"
+        // SQS: the key of its messages.
+        | "KmsThrottled"
         | "SlowDown" => FaultKind::Throttled,
+        // Organizations: "an internal service error", which its model has as the caller's.
+        "ServiceException" => FaultKind::Unavailable,
         "UnrecognizedClientException"
         | "ExpiredToken"
         | "ExpiredTokenException"
@@ -71,6 +75,7 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationToken" => FaultKind::Denied,
+        "KmsAccessDenied" => FaultKind::Denied,
         denied if denied.starts_with("AccessDenied") => FaultKind::Denied,
         _ => match status {
             429 => FaultKind::Throttled,

@@ -46,7 +46,7 @@ pub async fn configured(
     Ok(Some(((*hierarchy).clone(), configured)))
 }
 
-async fn policy(ecr: &Client, repository: &str) -> Result<Option<String>, Fault> {
+pub(crate) async fn policy(ecr: &Client, repository: &str) -> Result<Option<String>, Fault> {
     match ecr.get_repository_policy().repository_name(repository).send().await {
         Ok(output) => Ok(output.policy_text),
         Err(error) => match error.as_service_error() {
@@ -89,7 +89,7 @@ async fn caches(ecr: &Client) -> Result<BTreeMap<String, String>, Fault> {
     Ok(all)
 }
 
-async fn templates(ecr: &Client) -> Result<BTreeSet<String>, Fault> {
+pub(crate) async fn templates(ecr: &Client) -> Result<BTreeSet<String>, Fault> {
     let mut pages = ecr.describe_repository_creation_templates().into_paginator().send();
     let mut all = BTreeSet::new();
     while let Some(page) = pages.next().await {
