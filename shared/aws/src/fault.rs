@@ -74,8 +74,8 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
         | "InvalidClientTokenId"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
+        | "KmsAccessDenied"
         | "MissingAuthenticationToken" => FaultKind::Denied,
-        "KmsAccessDenied" => FaultKind::Denied,
         denied if denied.starts_with("AccessDenied") => FaultKind::Denied,
         _ => match status {
             429 => FaultKind::Throttled,
