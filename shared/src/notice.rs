@@ -8,7 +8,7 @@
 //! marks it as sent after. So no notice is lost. If a pass stops in between, the next one sends the
 //! notice again with the same id and revision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +186,19 @@ impl Notified {
             Self { .. } => NoticeState::Updated,
         }
     }
+}
+
+/// The notices of all owners, as they are recorded. Images without an owner share one.
+pub type OwnersNotified = BTreeMap<Option<String>, Notified>;
+
+/// A notice of an owner, as the table holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerNotified {
+    /// Nothing for the images without an owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    pub notified: Notified,
 }
 
 /// The state of a notice.

@@ -15,7 +15,7 @@
 //! | `image#<id>` | `version#<digest>` | what is known about a [version](crate::inventory::Assessment) that runs |
 //! | `image#<id>` | `exposures` | from when to when what runs was [vulnerable](crate::inventory::Exposures) |
 //! | `image#<id>` | `deployments` | which version each environment [runs](crate::facts::Deployments), and ran before: what a pass reads |
-//! | `owners` | `undeployed#<owner>` | an owner's [notice](crate::inventory::OwnerNotified) about what is rebuilt and not deployed |
+//! | `owners` | `undeployed#<owner>` | an owner's [notice](crate::notice::OwnerNotified) about what is rebuilt and not deployed |
 //! | `inventory` | `audit#<time>` | what [changed](crate::inventory::Changes) since the sweep before; nothing rewrites it |
 //! | `inventory` | `cursor` | where to continue a survey that an invocation did not finish |
 //! | `upstreams` | `tag#<reference>` | what an [upstream tag](crate::upstream::Tracked) named |

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
-    self, ConsumerKind, Covered, Folded, Inventory, NAMESPACE, OwnersNotified, Place, PlaceRead, Scanning,
-    SeenInUse, Windows, items, metrics, notified_items,
+    self, ConsumerKind, Covered, Folded, Inventory, NAMESPACE, Place, PlaceRead, Scanning, SeenInUse,
+    Windows, items, metrics, notified_items,
 };
+use patchwave::notice::OwnersNotified;
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
 use patchwave_converge::{Cursor, Estate, Fault, ManifestAt, Seen, Surveyed, World, inventory_of};

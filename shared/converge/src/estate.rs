@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
-use patchwave::inventory::{
-    Covered, Folded, Inventory, OwnersNotified, Place, Scanning, SeenInUse, Survey, Windows,
-};
+use patchwave::inventory::{Covered, Folded, Inventory, Place, Scanning, SeenInUse, Survey, Windows};
+use patchwave::notice::OwnersNotified;
 use patchwave::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +83,8 @@ pub trait Estate: World {
     /// Writes what is known now. A place says how current it is, so it is written last.
     async fn keep_inventory(&self, before: &Inventory, folded: &Folded, now: Timestamp) -> Result<(), Fault>;
 
-    /// Writes owners' notices about what is rebuilt and not deployed: those that changed, before and
-    /// after they are sent. [`Estate::inventory`] reads them.
+    /// Writes owners' notices about what is rebuilt and not deployed: those that changed, before
+    /// and after they are sent. [`Estate::inventory`] reads them.
     async fn keep_notified(&self, notified: &OwnersNotified) -> Result<(), Fault>;
 
     /// Writes how far the survey is. Until then, the next one reads the same places again.

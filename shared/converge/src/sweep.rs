@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::inventory::{
-    self, A_DAY, Answer, Catalog, Doubt, FoldInput, Folded, Inventory, NewVersions, OwnersNotified, Question,
-    Rescan, Scanner, Survey, doubts, fold, rescans, unsent,
+    self, A_DAY, Answer, Catalog, Doubt, FoldInput, Folded, Inventory, NewVersions, Question, Rescan,
+    Scanner, Survey, doubts, fold, rescans, unsent,
 };
-use patchwave::notice::Notice;
+use patchwave::notice::{Notice, OwnersNotified};
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
 
@@ -274,8 +274,8 @@ async fn finish<E: Estate>(estate: &E, hierarchy: &Hierarchy, learnt: Learnt, re
     seen
 }
 
-/// Sends the notices of owners that are not sent yet, and marks them. They are written before: if the
-/// sweep is cut off, the next one sends them again.
+/// Sends the notices of owners that are not sent yet, and marks them. They are written before: if
+/// the sweep is cut off, the next one sends them again.
 async fn notify<E: Estate>(
     estate: &E,
     hierarchy: &Hierarchy,

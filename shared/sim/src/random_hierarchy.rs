@@ -165,8 +165,8 @@ impl Draft {
         });
     }
 
-    /// Spreads the images of some worlds with faults over three registries, of three accounts and two
-    /// Regions.
+    /// Spreads the images of some worlds with faults over three registries, of three accounts and
+    /// two Regions.
     fn spread(&mut self, draws: &mut Draws) {
         self.has_several = self.level.has_faults() && draws.percent(40);
         if self.has_several {

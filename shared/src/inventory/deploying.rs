@@ -1,4 +1,5 @@
-//! How a workload gets another version of its image: the edit where it is declared, and the command.
+//! How a workload gets another version of its image: the edit where it is declared, and the
+//! command.
 //!
 //! A workload that asks for a tag which names the new version needs only a new start. One that asks
 //! for a digest, or for a tag that stays, needs another reference.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::folded::{Change, Folded};
 use super::state::Inventory;
-use super::undeployed::{OwnerNotified, OwnersNotified};
 use crate::facts::Deployments;
+use crate::notice::{OwnerNotified, OwnersNotified};
 use crate::table::{AUDIT_KEPT, GONE_KEPT, Item, Key};
 use crate::time::Timestamp;
 

@@ -47,4 +47,4 @@ pub use state::{
     Standing, Stopped,
 };
 pub use survey::{ConsumerKind, Place, PlaceRead, Sighting, Survey, Use};
-pub use undeployed::{NewVersions, OwnerNotified, OwnersNotified, unsent};
+pub use undeployed::{NewVersions, unsent};

@@ -1,7 +1,7 @@
 //! Remembers which versions an environment ran before, because a roll-back starts one of them.
 //!
-//! Only what was seen to stop is remembered, and only of services and workloads: a job or a pod that
-//! a person starts is no deployment. What could not be read has not stopped.
+//! Only what was seen to stop is remembered, and only of services and workloads: a job or a pod
+//! that a person starts is no deployment. What could not be read has not stopped.
 
 use std::collections::BTreeSet;
 

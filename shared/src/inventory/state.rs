@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve::Resolution;
 use super::survey::Place;
-use super::undeployed::OwnersNotified;
 use crate::facts::DeployedVersion;
 use crate::finding::{FindingKey, Fix, Severity};
 use crate::image::{Digest, ImageId, Platform};
+use crate::notice::OwnersNotified;
 use crate::time::{Span, Timestamp};
 
 /// How long stopped exposures are stored and counted: a quarter of a year.

@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use super::catalog::Catalog;
 use super::deploying::{Step, step};
 use super::state::{Assessment, Entry, EntryKey, Inventory, Open, Standing};
@@ -15,7 +13,7 @@ use crate::facts::Version;
 use crate::finding::FindingKey;
 use crate::hierarchy::{Hierarchy, Image};
 use crate::image::ImageId;
-use crate::notice::{Asked, MOST_WORKLOADS, Notice, Notified, Now, RootCause, Undeployed};
+use crate::notice::{Asked, MOST_WORKLOADS, Notice, Notified, Now, OwnersNotified, RootCause, Undeployed};
 use crate::time::{Span, Timestamp};
 
 /// How long after its push a version may be on its way: nobody is notified of it.
@@ -23,19 +21,6 @@ const ROLLS_OUT: Span = Span::hours(1);
 /// How many bytes the workloads of a notice have at most. An item of the table has room for 400 kB,
 /// and an event for 256 kB.
 const MOST_BYTES: usize = 120_000;
-
-/// The notices of all owners, as they are recorded. Images without an owner share one.
-pub type OwnersNotified = BTreeMap<Option<String>, Notified>;
-
-/// A notice of an owner, as the table holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OwnerNotified {
-    /// Nothing for the images without an owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    pub notified: Notified,
-}
 
 /// What an inventory is compared with.
 #[derive(Debug, Clone, Copy)]

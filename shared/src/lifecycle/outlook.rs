@@ -127,8 +127,8 @@ fn difference(
 fn how_roll_backs_are_found(depth: usize) -> String {
     let pushes = if depth == 1 { "the last push".to_owned() } else { format!("the last {depth} pushes") };
     format!(
-        "a roll-back is taken to start {pushes} before what runs, and the last three versions that each environment \
-         was seen to run before; what ran before Patchwave surveyed it is not known"
+        "a roll-back is taken to start {pushes} before what runs, or one of the last three versions that ran before; \
+         what ran before Patchwave surveyed it is not known"
     )
 }
 

@@ -3,9 +3,9 @@
 use patchwave::facts::{Facts, Version};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::inventory::{
-    Catalog, ConsumerKind, Inventory, NewVersions, OwnersNotified, Place, PlaceRead, Sighting, Survey, unsent,
+    Catalog, ConsumerKind, Inventory, NewVersions, Place, PlaceRead, Sighting, Survey, unsent,
 };
-use patchwave::notice::{Notice, NoticeState, Undeployed};
+use patchwave::notice::{Notice, NoticeState, OwnersNotified, Undeployed};
 use patchwave::record::Success;
 use patchwave::time::{Span, Timestamp};
 

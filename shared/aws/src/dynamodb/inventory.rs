@@ -8,9 +8,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use patchwave::facts::Deployments;
 use patchwave::image::{Digest, ImageId};
-use patchwave::inventory::{
-    Assessment, Entry, EntryKey, Exposures, Inventory, OwnerNotified, OwnersNotified, PlaceState, Ran,
-};
+use patchwave::inventory::{Assessment, Entry, EntryKey, Exposures, Inventory, PlaceState, Ran};
+use patchwave::notice::{OwnerNotified, OwnersNotified};
 use patchwave::table::{self, Item as StateItem, Key};
 use patchwave_converge::{Fault, FaultKind};
 use serde::de::DeserializeOwned;

@@ -7,10 +7,10 @@ use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::inventory::{
-    Catalog, ConsumerKind, FoldInput, Folded, Inventory, OwnersNotified, Place, PlaceRead, Sighting, Survey,
-    Use, fold, items, notified_items,
+    Catalog, ConsumerKind, FoldInput, Folded, Inventory, Place, PlaceRead, Sighting, Survey, Use, fold,
+    items, notified_items,
 };
-use patchwave::notice::Notified;
+use patchwave::notice::{Notified, OwnersNotified};
 use patchwave::table;
 use patchwave::time::Timestamp;
 use patchwave_tests::moto::Moto;

@@ -8,8 +8,8 @@ use patchwave_converge::Report;
 
 use crate::state::State;
 
-/// A pass that ends so long after a refusal began did not read before it: no invocation is paused so
-/// long, and none keeps a page so long.
+/// A pass that ends so long after a refusal began did not read before it: no invocation is paused
+/// so long, and none keeps a page so long.
 const LONGER_THAN_A_PASS: Span = Span::hours(1);
 
 impl State {

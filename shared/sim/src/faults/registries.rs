@@ -8,8 +8,8 @@ use super::reads::{Read, Refusal, kind};
 use super::{FaultPlan, InjectedFault};
 
 impl FaultPlan {
-    /// Returns why the registry of a repository refuses a read, if it does: since an earlier refusal,
-    /// or by a new draw. The home registry never refuses all reads.
+    /// Returns why the registry of a repository refuses a read, if it does: since an earlier
+    /// refusal, or by a new draw. The home registry never refuses all reads.
     pub(crate) fn registry_refuses(&mut self, repository: &Repository, now: Timestamp) -> Option<FaultKind> {
         let host = elsewhere(repository)?;
         if let Some(refusal) = self.lasting(Read::Registry, &host, now) {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::{ImageId, Repository};
 use patchwave::inventory::{
-    ConsumerKind, Covered, Folded, Inventory, OwnersNotified, Place, PlaceRead, Scanner, Scanning, SeenInUse,
-    Sighting, Survey, Use, UseIs, Windows,
+    ConsumerKind, Covered, Folded, Inventory, Place, PlaceRead, Scanner, Scanning, SeenInUse, Sighting,
+    Survey, Use, UseIs, Windows,
 };
+use patchwave::notice::OwnersNotified;
 use patchwave::time::{Span, Timestamp};
 use patchwave::trigger::Trigger;
 use patchwave_converge::{Cursor, Estate, Fault, FaultKind, Left, ManifestAt, Surveyed, World};
