@@ -1,6 +1,9 @@
 //! What a sweep costs, and what it says if it is cut off.
 
+use std::collections::BTreeMap;
+
 use patchwave::hierarchy::Hierarchy;
+use patchwave::notice::{Notice, NoticeState, RootCause, Undeployed};
 use patchwave::time::Span;
 use patchwave_converge::Report;
 
@@ -86,4 +89,34 @@ fn the_pass_comes_before_a_survey_that_ended_its_function() {
     let read = simulation.requests().currents.items - before.currents.items;
     assert_eq!(read, 2 * simulation.hierarchy().len() as u64, "the pass could not wait for the survey");
     assert!(!simulation.world.state.borrow().stored.is_begun, "it has ended this time");
+}
+
+#[test]
+fn what_is_rebuilt_and_not_deployed_is_one_notice_until_the_last_task_stops() {
+    let mut simulation = settled();
+    simulation.publish_incident().unwrap();
+    let mut sent = Vec::new();
+    for _ in 0..18 {
+        simulation.sweep_now(&mut |_, _| ()).unwrap();
+        let reports = reports(&mut simulation, Span::hours(1));
+        sent.extend(reports.into_iter().flat_map(|report| report.notified));
+    }
+    let mut of_owner: BTreeMap<Option<&str>, Vec<&Notice>> = BTreeMap::new();
+    for notice in sent.iter().filter(|notice| notice.root_cause == RootCause::RebuiltNotDeployed) {
+        of_owner.entry(notice.owner.as_deref()).or_default().push(notice);
+    }
+    assert!(!of_owner.is_empty(), "some deployments wait for a release window of hours");
+    for (owner, notices) in of_owner {
+        let revisions: Vec<u32> = notices.iter().map(|notice| notice.revision).collect();
+        assert_eq!(revisions, (1..).take(notices.len()).collect::<Vec<_>>(), "{owner:?}");
+        assert_eq!(notices[0].state, NoticeState::Opened, "{owner:?}");
+        assert!(notices[0].asked.workloads.iter().all(|asks| asks.edit.is_some()), "{owner:?}");
+        let last = notices.last().map(|notice| notice.state);
+        let runs = |asks: &Undeployed| {
+            let workloads = simulation.workloads();
+            workloads.iter().any(|workload| workload.name == asks.workload && workload.digest == asks.old)
+        };
+        let still = notices.last().is_some_and(|notice| notice.asked.workloads.iter().any(runs));
+        assert_eq!(last == Some(NoticeState::Closed), !still, "{owner:?}: closed with the last task");
+    }
 }
