@@ -187,17 +187,17 @@ fn each_kind_of_workload_gets_the_edit_or_the_command_that_deploys() {
         format!("{context} set image cronjob/night main={new}")
     );
     assert_eq!(
-        command(&eks(), "pay/StatefulSet/db", "apps/checkout:live", &["live"]),
+        command(&eks(), "pay/StatefulSet/db", "apps/checkout:main-1", &["main-1"]),
         format!("{context} rollout restart statefulset/db")
     );
     let rollout = command(&eks(), "pay/Rollout/web", "apps/checkout:main-1", &[]);
     assert!(rollout.starts_with("kubectl argo rollouts --context "), "{rollout}");
     let service = "aws ecs update-service --region us-east-1 --cluster shop --service web";
     assert_eq!(
-        command(&ecs(), "service:web", "apps/checkout:live", &["live"]),
+        command(&ecs(), "service:web", "apps/checkout:main-1", &["main-1"]),
         format!("{service} --force-new-deployment")
     );
-    let by_digest = asks(&ecs(), "service:web", &by_digest, &["live"]);
+    let by_digest = asks(&ecs(), "service:web", &by_digest, &["main-1"]);
     assert!(
         by_digest.command.unwrap().starts_with(&format!("{service} --task-definition \"$(aws ecs describe"))
     );
@@ -213,7 +213,7 @@ fn each_kind_of_workload_gets_the_edit_or_the_command_that_deploys() {
     let pod = asks(&eks(), "pay/Job/import", "apps/checkout:main-1", &[]);
     let edit = format!("replace {OWN}/apps/checkout:main-1 by {new}");
     assert_eq!((pod.command, pod.edit.as_deref()), (None, Some(edit.as_str())));
-    let hostile = command(&ecs(), "service:$(reboot)", "apps/checkout:live", &["live"]);
+    let hostile = command(&ecs(), "service:$(reboot)", "apps/checkout:main-1", &["main-1"]);
     assert!(hostile.contains("--service '$(reboot)'"), "{hostile}");
 }
 
