@@ -78,13 +78,13 @@ fn names_its_digest(entry: &Entry) -> bool {
 impl Wanted<'_> {
     fn on_ecs(&self) -> Step {
         let Some(service) = self.entry.workload.strip_prefix("service:") else {
-            return match self.follows {
-                true => Step::edit("start its tasks again: they get what the tag names now"),
-                false => Step::edit(&format!(
-                    "register a revision of its task definition with {}, and start its tasks from that",
-                    self.assignments("the image", " to ")
-                )),
-            };
+            if self.follows {
+                return Step::edit("start its tasks again: they get what the tag names now");
+            }
+            return Step::edit(&format!(
+                "register a revision of its task definition with {}, and start its tasks from that",
+                self.assignments()
+            ));
         };
         let region = quoted(&self.entry.place.region);
         let cluster = quoted(self.entry.place.cluster.as_deref().unwrap_or("default"));
@@ -92,11 +92,11 @@ impl Wanted<'_> {
         let update =
             format!("aws ecs update-service --region {region} --cluster {cluster} --service {service}");
         if self.follows {
-            return self.command(&format!("{update} --force-new-deployment"));
+            return Step::command(&format!("{update} --force-new-deployment"));
         }
         let edit = format!(
             "register a revision of its task definition with {}, then let the service use it",
-            self.assignments("the image", " to ")
+            self.assignments()
         );
         // The ARN without the revision names the newest one.
         let newest = format!(
@@ -104,7 +104,7 @@ impl Wanted<'_> {
              --query 'services[0].taskDefinition' --output text | sed 's/:[0-9]*$//'"
         );
         let command = format!("{update} --task-definition \"$({newest})\"");
-        Step { edit: Some(edit), ..self.command(&command) }
+        Step { edit: Some(edit), ..Step::command(&command) }
     }
 
     fn on_eks(&self) -> Step {
@@ -130,9 +130,9 @@ impl Wanted<'_> {
                     return Step { notes: pulls(), ..Step::edit(edit) };
                 }
             };
-            return Step { notes: pulls(), ..self.command(&command) };
+            return Step { notes: pulls(), ..Step::command(&command) };
         }
-        let images: Vec<String> = self.assigned("=").collect();
+        let images: Vec<String> = self.assigned().collect();
         let images = images.join(" ");
         let command = match kind {
             "Deployment"
@@ -148,7 +148,7 @@ impl Wanted<'_> {
             "Rollout" => format!("kubectl argo rollouts {flags} set image {} {images}", quoted(name)),
             _ => return Step { edit, ..Step::default() },
         };
-        Step { edit, ..self.command(&command) }
+        Step { edit, ..Step::command(&command) }
     }
 
     fn on_lambda(&self) -> Step {
@@ -160,14 +160,12 @@ impl Wanted<'_> {
         let aliases =
             "an alias that names a version calls it until you publish one and move the alias".to_owned();
         let edit = (!self.follows).then(|| self.edit());
-        Step { edit, notes: vec![aliases], ..self.command(&command) }
+        Step { edit, notes: vec![aliases], ..Step::command(&command) }
     }
 
     fn elsewhere(&self) -> Step {
-        match self.follows {
-            true => Step::edit("start it again: it gets what the tag names now"),
-            false => Step { edit: Some(self.edit()), ..Step::default() },
-        }
+        let again = "start it again: it gets what the tag names now".to_owned();
+        Step { edit: Some(if self.follows { again } else { self.edit() }), ..Step::default() }
     }
 
     fn edit(&self) -> String {
@@ -175,25 +173,25 @@ impl Wanted<'_> {
     }
 
     /// Assigns the new reference to each container, for a person.
-    fn assignments(&self, what: &str, to: &str) -> String {
+    fn assignments(&self) -> String {
         let names: Vec<&str> = self.entry.containers.iter().map(String::as_str).collect();
-        format!("{what} of {} set{to}{}", names.join(", "), self.reference)
+        format!("the image of {} set to {}", names.join(", "), self.reference)
     }
 
     /// Assigns the new reference to each container, for a command.
-    fn assigned<'a>(&'a self, sign: &'a str) -> impl Iterator<Item = String> + 'a {
+    fn assigned(&self) -> impl Iterator<Item = String> {
         let names: &BTreeSet<String> = &self.entry.containers;
-        names.iter().map(move |name| quoted(&format!("{name}{sign}{}", self.reference)).into_owned())
-    }
-
-    /// Others chose some of the names. A command with a control character in it is not shown.
-    fn command(&self, command: &str) -> Step {
-        let is_safe = !command.chars().any(char::is_control);
-        Step { command: Some(command.to_owned()).filter(|_| is_safe), ..Step::default() }
+        names.iter().map(|name| quoted(&format!("{name}={}", self.reference)).into_owned())
     }
 }
 
 impl Step {
+    /// Others chose some of the names. A command with a control character in it is not shown.
+    fn command(command: &str) -> Self {
+        let is_safe = !command.chars().any(char::is_control);
+        Self { command: Some(command.to_owned()).filter(|_| is_safe), ..Self::default() }
+    }
+
     fn edit(text: &str) -> Self {
         Self { edit: Some(text.to_owned()), ..Self::default() }
     }

@@ -47,41 +47,56 @@ struct Row<'i> {
 impl NewVersions<'_> {
     /// Returns the notices that are recorded from now on, given those that were recorded before.
     pub fn notified(&self, before: &OwnersNotified, inventory: &Inventory) -> OwnersNotified {
-        let mut owned: BTreeMap<Option<String>, Owned<'_>> = BTreeMap::new();
-        for part in self.hierarchy.unread_parts() {
-            owned.entry(Some(part.owner.clone())).or_default().is_unclear = true;
+        let owned = self.owned(before, inventory);
+        let owners: BTreeSet<&Option<String>> = before.keys().chain(owned.keys()).collect();
+        let nothing = Owned::default();
+        let next = |owner: &Option<String>| {
+            let now = decide(owned.get(owner).unwrap_or(&nothing));
+            Some((owner.clone(), Notified::after(before.get(owner), now)?))
+        };
+        owners.into_iter().filter_map(next).collect()
+    }
+
+    /// Returns what the workloads of each owner are known to run.
+    fn owned<'i>(
+        &self,
+        before: &OwnersNotified,
+        inventory: &'i Inventory,
+    ) -> BTreeMap<Option<String>, Owned<'i>> {
+        let mut all: BTreeMap<Option<String>, Owned<'_>> = BTreeMap::new();
+        let parts = self.hierarchy.unread_parts();
+        for part in parts {
+            all.entry(Some(part.owner.clone())).or_default().is_unclear = true;
         }
         for (key, entry) in inventory.entries.iter().filter(|(_, entry)| entry.runs) {
             let Some((id, _)) = entry.known() else { continue };
             let told = told(before, key, entry);
-            let asks = told.map(|(_, asks)| asks);
-            let row = self.hierarchy.image(&id).map(|image| self.row(inventory, key, entry, image, asks));
-            let owner = match (&row, told) {
-                (Ok(_), _) => owner_of(self.hierarchy, &id),
+            let image = self.hierarchy.image(&id).ok();
+            let whose = match image {
+                Some(image) => image.owner.as_ref().map(|owner| owner.name.clone()),
                 // A part of the file that does not load takes its images away, and nothing stops.
-                (Err(_), Some((owner, _))) if !self.hierarchy.unread_parts().is_empty() => owner.clone(),
-                (Err(_), _) => continue,
+                None => match told.filter(|_| !parts.is_empty()) {
+                    Some((owner, _)) => owner.clone(),
+                    None => continue,
+                },
             };
-            let of_owner = owned.entry(owner).or_default();
-            if let Ok(Ok(row)) = row {
+            let of_owner = all.entry(whose).or_default();
+            let asks = told.map(|(_, asks)| asks);
+            let row = image.map_or(Err(Unclear), |image| self.row(inventory, key, entry, image, asks));
+            if let Ok(row) = row {
                 of_owner.rows.extend(row);
                 continue;
             }
             of_owner.is_unclear = true;
             // A workload of which nothing is known now keeps its place in the notice.
-            let since = |owner| before.get(owner).map_or(self.now, |notified: &Notified| notified.since);
-            let kept = told.map(|(owner, asks)| (asks.clone(), since(owner)));
-            let findings = || counting(inventory, entry).map(|(_, open)| open).collect();
-            of_owner.rows.extend(kept.map(|(asks, since)| Row { asks, since, findings: findings() }));
+            of_owner.rows.extend(asks.map(|asks| self.kept(inventory, entry, asks)));
         }
-        let owners: BTreeSet<&Option<String>> = before.keys().chain(owned.keys()).collect();
-        let nothing = Owned::default();
-        let next = |owner: &Option<String>| {
-            let before = before.get(owner);
-            let now = decide(owned.get(owner).unwrap_or(&nothing));
-            Some((owner.clone(), Notified::after(before, now)?))
-        };
-        owners.into_iter().filter_map(next).collect()
+        all
+    }
+
+    fn kept<'i>(&self, inventory: &'i Inventory, entry: &'i Entry, asks: &Undeployed) -> Row<'i> {
+        let findings = counting(inventory, entry).map(|(_, open)| open).collect();
+        Row { asks: asks.clone(), since: self.now, findings }
     }
 
     /// Returns what a workload is asked to deploy; nothing if no notice is about it. `told` is what
@@ -134,11 +149,6 @@ fn decide(owned: &Owned<'_>) -> Now {
 /// It is not known whether a newer version replaced what a workload runs.
 struct Unclear;
 
-fn owner_of(hierarchy: &Hierarchy, image: &ImageId) -> Option<String> {
-    let owner = hierarchy.image(image).ok()?.owner.as_ref();
-    owner.map(|owner| owner.name.clone())
-}
-
 /// Returns the findings that policy counts on what an entry can run.
 fn counting<'i>(
     inventory: &'i Inventory,
@@ -165,8 +175,8 @@ fn told<'b>(
         (asks.place == key.place && asks.workload == entry.workload)
             && (asks.image == image && asks.old == version)
     };
-    let open = before.iter().filter(|(_, notified)| !notified.closed);
-    open.filter_map(|(owner, notified)| Some((owner, notified.asked.workloads.iter().find(is_it)?))).next()
+    let mut open = before.iter().filter(|(_, notified)| !notified.closed);
+    open.find_map(|(owner, notified)| Some((owner, notified.asked.workloads.iter().find(is_it)?)))
 }
 
 fn asks(key: &EntryKey, entry: &Entry, image: &Image, assessment: &Assessment, new: &Version) -> Undeployed {
