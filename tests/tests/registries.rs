@@ -1,7 +1,5 @@
 //! A wave across two registries, each in an account of its own and read with its own role.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::BTreeSet;
 
 use patchwave_tests::harness::{ACCOUNT, Harness, Setup};
