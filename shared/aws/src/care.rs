@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use patchwave::finding::Scan;
-use patchwave::hierarchy::Hierarchy;
+use patchwave::finding::{FindingKey, Scan};
+use patchwave::hierarchy::{Hierarchy, Image, Stage};
 use patchwave::image::{Digest, Repository, Tag};
 use patchwave::inventory::{Answer, Question};
 use patchwave::lifecycle::{Going, KnownRepository, Listing, PolicyChange};
 use patchwave::table::{AUDIT_KEPT, Item, Key};
-use patchwave::tags::{KeepMemory, KeepPlan, KnownTags, Promote};
+use patchwave::tags::{CopyPlan, KeepMemory, KeepPlan, KnownTags, Promote};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, World};
+use patchwave_converge::{Fault, NotIntervened, World, approve, record};
 use serde::{Deserialize, Serialize};
 
-use crate::ecr::Cache;
-use crate::ecr::care::{Expect, Patience};
+pub use crate::ecr::care::Amount;
+use crate::ecr::care::{End, Expect, Patience};
+use crate::ecr::{Cache, Ecr};
 use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
 use crate::registries::{Connected, Registries};
@@ -47,6 +48,8 @@ struct Promoted {
     digest: Digest,
     tag: Tag,
     replaced: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copied_from: Option<Repository>,
 }
 
 /// A write of the audit trail that is about a policy, or about something else.
@@ -249,6 +252,50 @@ impl Care {
         self.registry(repository).await?.images.listing(repository).await
     }
 
+    /// Reads all images of an environment's repository, as who copies there.
+    ///
+    /// # Errors
+    ///
+    /// The registry does not answer.
+    pub async fn listing_at(&self, stage: &Stage) -> Result<Listing, Fault> {
+        self.at(stage).await?.images.listing(&stage.repository).await
+    }
+
+    /// Returns whether a person approved a version for an environment, and the findings that it was
+    /// built for and that no scan has judged yet.
+    ///
+    /// # Errors
+    ///
+    /// A record cannot be read.
+    pub async fn decided(
+        &self,
+        image: &Image,
+        (environment, digest): (&str, &Digest),
+    ) -> Result<(bool, BTreeSet<FindingKey>), NotIntervened> {
+        let approval = record(&self.world, &image.id).await?.promotions.remove(environment);
+        let mut unproved = BTreeSet::new();
+        for line in self.hierarchy.in_repository(&image.repository) {
+            let proof = record(&self.world, &line.id).await?.proof;
+            let waits = proof.filter(|proof| proof.version == *digest);
+            unproved.extend(waits.into_iter().flat_map(|proof| proof.causes));
+        }
+        Ok((approval.is_some_and(|approved| approved.version == *digest), unproved))
+    }
+
+    /// Writes that a person approves a version for an environment.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read or written.
+    pub async fn approve(
+        &self,
+        image: &Image,
+        promotion: (&str, &Digest),
+        by: &str,
+    ) -> Result<(), NotIntervened> {
+        approve(&self.world, &image.id, promotion, by).await
+    }
+
     /// Reads the scans of a version, by platform.
     ///
     /// # Errors
@@ -287,13 +334,21 @@ impl Care {
         self.registry(repository).await?.images.signed(repository, digest).await
     }
 
-    /// Gives a version the tag of another environment, and first a keep tag: it may be older than
-    /// what a lifecycle rule keeps. The audit trail says so before.
+    /// Copies a version if its environment has a repository of its own. Then gives it the tag of the
+    /// environment, and before that a keep tag: it may be older than what a lifecycle rule keeps.
+    /// The audit trail says so before.
     ///
     /// # Errors
     ///
-    /// A call fails, or somebody moved the tag meanwhile.
-    pub async fn promote(&self, promote: &Promote, keep: Option<&Tag>, by: &str) -> Result<(), Fault> {
+    /// A call fails, or somebody moved the tag meanwhile. What was done stays, and doing it again
+    /// goes on with the rest.
+    pub async fn promote(
+        &self,
+        promote: &Promote,
+        stage: &Stage,
+        keep: Option<&Tag>,
+        by: &str,
+    ) -> Result<Amount, Fault> {
         let at = self.now();
         let promoted = Promoted {
             at,
@@ -301,14 +356,27 @@ impl Care {
             digest: promote.digest.clone(),
             tag: promote.tag.clone(),
             replaced: promote.replaces.clone(),
+            copied_from: promote.copy.as_ref().map(|copy| copy.from.clone()),
         };
         self.record(Key::care(&promote.repository, at, "promotion"), &promoted, at).await?;
-        let images = &self.registry(&promote.repository).await?.images;
+        let images = &self.at(stage).await?.images;
+        let copied = match &promote.copy {
+            Some(copy) => {
+                let source = &self.registry(&copy.from).await?.images;
+                copied(source, images, copy, &promote.repository).await?
+            }
+            None => Amount::default(),
+        };
         if let Some(keep) = keep {
             images.tag(&promote.repository, &promote.digest, keep, Expect::Nobody).await?;
         }
         let expect = Expect::This(promote.replaces.as_ref());
-        images.tag(&promote.repository, &promote.digest, &promote.tag, expect).await
+        images.tag(&promote.repository, &promote.digest, &promote.tag, expect).await?;
+        Ok(copied)
+    }
+
+    async fn at(&self, stage: &Stage) -> Result<Connected, Fault> {
+        self.registries.of_stage(stage, self.hierarchy.registry()).await
     }
 
     async fn record<T: Serialize>(&self, key: Key, what: &T, at: Timestamp) -> Result<(), Fault> {
@@ -319,6 +387,17 @@ impl Care {
     async fn registry(&self, repository: &Repository) -> Result<&Connected, Fault> {
         self.registries.of(repository).await
     }
+}
+
+/// Copies what a plan names to a repository: the manifests, and then the tags of what is about them.
+async fn copied(from: &Ecr, to: &Ecr, copy: &CopyPlan, repository: &Repository) -> Result<Amount, Fault> {
+    let target = End { registry: to, repository };
+    let source = End { registry: from, repository: &copy.from };
+    let amount = target.take(source, &copy.manifests).await?;
+    for (tag, digest) in &copy.tags {
+        to.tag(repository, digest, tag, Expect::Any).await?;
+    }
+    Ok(amount)
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, Fault> {
