@@ -411,6 +411,8 @@ pub(crate) enum Manifests {
     Policy,
     /// The policy on digests, and a list for each namespace
     Digests,
+    /// The policy on repositories, for OPA Gatekeeper
+    Gatekeeper,
     /// A CloudFormation template with a rule that notices other images on ECS
     Ecs,
 }

@@ -53,7 +53,9 @@ WITHOUT_ROWS = {
     "codebuild": {"BatchGetProjects"},
     "codepipeline": {"ListPipelines"},
     "ecr": {
+        "BatchCheckLayerAvailability",
         "BatchDeleteImage",
+        "CompleteLayerUpload",
         "DeleteLifecyclePolicy",
         "DescribeImageSigningStatus",
         "DescribePullThroughCacheRules",
@@ -64,11 +66,13 @@ WITHOUT_ROWS = {
         "GetLifecyclePolicyPreview",
         "GetRepositoryPolicy",
         "GetSigningConfiguration",
+        "InitiateLayerUpload",
         "ListPullTimeUpdateExclusions",
         "ListTagsForResource",
         "PutImage",
         "PutLifecyclePolicy",
         "StartLifecyclePolicyPreview",
+        "UploadLayerPart",
     },
     "organizations": {
         "ListAccountsForParent",

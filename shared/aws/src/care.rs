@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use patchwave::finding::{FindingKey, Scan};
 use patchwave::hierarchy::{Hierarchy, Image, Stage};
-use patchwave::image::{Digest, Repository, Tag};
+use patchwave::image::{Digest, EcrRegistry, Repository, Tag};
 use patchwave::inventory::{Answer, Question};
 use patchwave::lifecycle::{Going, KnownRepository, Listing, PolicyChange};
 use patchwave::table::{AUDIT_KEPT, Item, Key};
@@ -18,19 +17,17 @@ use patchwave_converge::{Fault, NotIntervened, World, approve, record};
 use serde::{Deserialize, Serialize};
 
 pub use crate::ecr::care::Amount;
-use crate::ecr::care::{End, Expect, Patience};
+use crate::ecr::care::{End, Expect, Patience, Replication};
 use crate::ecr::{Cache, Ecr};
 use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
+use crate::keep::Keeper;
 use crate::registries::{Connected, Registries};
 use crate::settings::Source;
 use crate::world::AwsWorld;
 
-/// ECR takes ten `PutImage` a second and registry.
-/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
-const BETWEEN: Duration = Duration::from_millis(110);
 /// Repositories that are read at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 
 /// The registries of an installation, and its table, in the hands of a person.
 pub struct Care {
@@ -99,8 +96,22 @@ impl Care {
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<KnownRepository, String>> {
+        // A registry has one configuration for all of its repositories.
+        let mut configured: BTreeMap<Option<EcrRegistry>, Result<Replication, Fault>> = BTreeMap::new();
+        for repository in repositories {
+            let host = repository.split().0;
+            if !configured.contains_key(&host) {
+                configured.insert(host, self.replication(repository).await);
+            }
+        }
+        let configured = &configured;
         let reads = repositories.iter().map(|repository| async move {
-            (repository.clone(), self.known_one(repository).await.map_err(|fault| fault.to_string()))
+            let read = async {
+                let replication = configured.get(&repository.split().0).cloned();
+                let replication = replication.unwrap_or_else(|| Err(invalid("read", "its registry is not read")))?;
+                self.known_of(repository, &replication).await
+            };
+            (repository.clone(), read.await.map_err(|fault| fault.to_string()))
         });
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
@@ -111,12 +122,24 @@ impl Care {
     ///
     /// Any part of it could not be read.
     pub async fn known_one(&self, repository: &Repository) -> Result<KnownRepository, Fault> {
+        self.known_of(repository, &self.replication(repository).await?).await
+    }
+
+    async fn known_of(
+        &self,
+        repository: &Repository,
+        replication: &Replication,
+    ) -> Result<KnownRepository, Fault> {
         let registry = self.registry(repository).await?;
         Ok(KnownRepository {
             listing: registry.images.listing(repository).await?,
             stored: registry.images.stored_policy(repository).await?,
-            replicas: registry.images.replicas(repository).await?,
+            replicas: replication.replicas(repository),
         })
+    }
+
+    async fn replication(&self, repository: &Repository) -> Result<Replication, Fault> {
+        self.registry(repository).await?.images.replication().await
     }
 
     /// Reads the tags of these repositories.
@@ -208,7 +231,7 @@ impl Care {
     ///
     /// The table does not answer.
     pub async fn keep_memory(&self, repository: &Repository) -> Result<KeepMemory, Fault> {
-        Ok(self.world.ledger().state(Key::keep_tags(repository)).await?.unwrap_or_default())
+        self.keeper().memory(repository).await
     }
 
     /// Sets and removes keep tags, and then remembers them. Tags are set before others are removed.
@@ -217,30 +240,11 @@ impl Care {
     ///
     /// The first call that fails ends it. What was done stays, and doing it again is harmless.
     pub async fn keep(&self, repository: &Repository, plan: &KeepPlan) -> Result<(), Fault> {
-        let images = &self.registry(repository).await?.images;
-        for (tag, digest) in &plan.set {
-            images.tag(repository, digest, tag, Expect::Nobody).await?;
-            tokio::time::sleep(BETWEEN).await;
-        }
-        for removal in &plan.remove {
-            if let Some(instead) = &removal.instead {
-                images.tag(repository, &removal.digest, instead, Expect::Nobody).await?;
-                tokio::time::sleep(BETWEEN).await;
-            }
-            images.untag(repository, &removal.digest, &removal.tag).await?;
-        }
-        self.remember(repository, &plan.memory).await
+        self.keeper().keep(repository, plan).await
     }
 
-    /// Remembers keep tags that did not change in the registry.
-    ///
-    /// # Errors
-    ///
-    /// The table does not answer.
-    pub async fn remember(&self, repository: &Repository, memory: &KeepMemory) -> Result<(), Fault> {
-        let state = json(memory)?;
-        let item = Item { key: Key::keep_tags(repository), state, expires_at: None };
-        self.world.ledger().write(&[item]).await
+    fn keeper(&self) -> Keeper<'_> {
+        Keeper::new(&self.registries, self.world.ledger())
     }
 
     /// Reads all images of a repository.
@@ -403,3 +407,6 @@ async fn copied(from: &Ecr, to: &Ecr, copy: &CopyPlan, repository: &Repository) 
 fn json<T: Serialize>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|error| invalid("write to the table", error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

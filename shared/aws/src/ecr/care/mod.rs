@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use copy::Amount;
 pub(crate) use copy::End;
+pub(crate) use describe::Replication;
 pub(crate) use tag::Expect;
 
 /// How often an unfinished preview is asked for, and how often in all.
