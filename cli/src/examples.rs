@@ -139,10 +139,10 @@ Examples:
 
 pub(crate) const PROMOTE: &str = "\
 A version is promoted if every platform has a complete scan, no finding of it
-counts, no proof is awaited, the registry signed it where it signs, and a person
-approved it where policy says `promotion: approval`. Where the hierarchy file
-names copies of an environment, it is copied there first. Run it again after an
-error: it goes on with what is missing.
+counts, and no proof is awaited. The registry must have signed it where it signs,
+and a person must have approved it where policy says `promotion: approval`. Where
+the hierarchy file names copies of an environment, it is copied there first. Run
+it again after an error: it goes on with what is missing.
 
 Examples:
   patchwave promote apps/web --from staging --to production

@@ -82,14 +82,17 @@ async fn a_version_is_approved_copied_and_tagged_and_a_second_run_changes_nothin
     let harness = start().await;
     let digest = push(&harness, &["the first layer", "the second layer"], "main-8").await;
     harness.registry.retag(REPOSITORY, &digest, "staging-8").await.unwrap();
-    let promote = ["promote", REPOSITORY, "--from", "staging", "--to", "live", "--yes", "--by", "jo", "--format", "json"];
+    let promote = [
+        "promote", REPOSITORY, "--from", "staging", "--to", "live", "--yes", "--by", "jo", "--format", "json",
+    ];
     let unapproved = run(&harness, &promote).await;
     assert_eq!(unapproved.code, 1, "{unapproved:?}");
     let unfit = unapproved.json()["unfit"].to_string();
     assert!(unfit.contains("no person approved it"), "{unfit}");
     assert_eq!(harness.registry.tagged("live/cart", "live-8").await, None);
 
-    let approve = run(&harness, &["approve", REPOSITORY, "--from", "staging", "--to", "live", "--by", "ada"]).await;
+    let approve =
+        run(&harness, &["approve", REPOSITORY, "--from", "staging", "--to", "live", "--by", "ada"]).await;
     assert_eq!((approve.code, approve.stderr.as_str()), (0, ""), "{approve:?}");
     // A refused call ends it, and the next run goes on.
     harness.traffic.refuse("PutImage", "AccessDeniedException");
@@ -99,7 +102,11 @@ async fn a_version_is_approved_copied_and_tagged_and_a_second_run_changes_nothin
     let promoted = run(&harness, &promote).await;
     assert_eq!(promoted.code, 0, "{promoted:?}");
     let answer = promoted.json();
-    assert_eq!(answer["copied"], json!({ "manifests": 1, "blobs": 0, "bytes": 0 }), "the blobs were there: {answer}");
+    assert_eq!(
+        answer["copied"],
+        json!({ "manifests": 1, "blobs": 0, "bytes": 0 }),
+        "the blobs were there: {answer}"
+    );
     assert_eq!((&answer["digest"], &answer["repository"]), (&json!(digest), &json!("live/cart")));
     assert_eq!(harness.registry.tagged("live/cart", "live-8").await, Some(digest.clone()));
     let keep = format!("patchwave.keep.live.{}", &digest[7..19]);
@@ -159,7 +166,8 @@ async fn a_policy_is_planned_previewed_written_and_put_back() {
     assert!(stored().await.unwrap().contains("patchwave.keep.*"));
     let again = run(&harness, &apply).await;
     assert!(again.json()["already"].as_array().unwrap().contains(&json!(REPOSITORY)), "{again:?}");
-    let undone = run(&harness, &["lifecycle", "undo", REPOSITORY, "--yes", "--by", "jo", "--format", "json"]).await;
+    let undone =
+        run(&harness, &["lifecycle", "undo", REPOSITORY, "--yes", "--by", "jo", "--format", "json"]).await;
     assert_eq!((undone.code, &undone.json()["undone"]), (0, &json!(true)), "{undone:?}");
     assert_eq!(stored().await, None, "there was none before");
 }

@@ -7,8 +7,8 @@ use patchwave::image::{Digest, Repository, Tag, TagFamily, gone_tag, keep_tag};
 use patchwave::inventory::Answer;
 use patchwave::lifecycle::Listing;
 use patchwave::tags::{
-    Evidence, KeepInput, KeepMemory, KeepPlan, KnownTags, Mutability, Places, Target, check_tags, fitness, keep_plan,
-    promotion,
+    Evidence, KeepInput, KeepMemory, KeepPlan, KnownTags, Mutability, Places, Target, check_tags, fitness,
+    keep_plan, promotion,
 };
 use patchwave::time::{Span, Timestamp};
 use serde_json::{Value, json};
@@ -307,10 +307,7 @@ fn an_environment_lies_where_the_file_says_that_its_copies_do() {
     let stage = |environment: &str| hierarchy.stage(own, environment);
     assert_eq!(&stage("staging").repository, own);
     let production = stage("production");
-    assert_eq!(
-        production.repository.to_string(),
-        "222233334444.dkr.ecr.us-east-1.amazonaws.com/live/web"
-    );
+    assert_eq!(production.repository.to_string(), "222233334444.dkr.ecr.us-east-1.amazonaws.com/live/web");
     assert_eq!(production.role.unwrap().name, "copier");
     let edge = stage("edge");
     assert_eq!(edge.repository.to_string(), "333344445555.dkr.ecr.us-east-1.amazonaws.com/far/web");

@@ -108,7 +108,8 @@ impl Care {
         let reads = repositories.iter().map(|repository| async move {
             let read = async {
                 let replication = configured.get(&repository.split().0).cloned();
-                let replication = replication.unwrap_or_else(|| Err(invalid("read", "its registry is not read")))?;
+                let replication =
+                    replication.unwrap_or_else(|| Err(invalid("read", "its registry is not read")))?;
                 self.known_of(repository, &replication).await
             };
             (repository.clone(), read.await.map_err(|fault| fault.to_string()))
@@ -338,9 +339,9 @@ impl Care {
         self.registry(repository).await?.images.signed(repository, digest).await
     }
 
-    /// Copies a version if its environment has a repository of its own. Then gives it the tag of the
-    /// environment, and before that a keep tag: it may be older than what a lifecycle rule keeps.
-    /// The audit trail says so before.
+    /// Copies a version if its environment has a repository of its own. Then gives it the tag of
+    /// the environment, and before that a keep tag: it may be older than what a lifecycle rule
+    /// keeps. The audit trail says so before.
     ///
     /// # Errors
     ///
@@ -393,7 +394,8 @@ impl Care {
     }
 }
 
-/// Copies what a plan names to a repository: the manifests, and then the tags of what is about them.
+/// Copies what a plan names to a repository: the manifests, and then the tags of what is about
+/// them.
 async fn copied(from: &Ecr, to: &Ecr, copy: &CopyPlan, repository: &Repository) -> Result<Amount, Fault> {
     let target = End { registry: to, repository };
     let source = End { registry: from, repository: &copy.from };

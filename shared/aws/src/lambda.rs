@@ -219,7 +219,8 @@ impl Invocation<'_> {
         if let Some(seen) = seen.filter(|seen| self.keeps_tags && seen.has_ended) {
             let until = self.settings.budget.deadline;
             let faults = Box::pin(self.world.keep_tags(self.hierarchy, &seen.answer, until)).await;
-            let failure = |fault: Fault| Failure { kind: FailureKind::Tag, image: None, message: fault.to_string() };
+            let failure =
+                |fault: Fault| Failure { kind: FailureKind::Tag, image: None, message: fault.to_string() };
             report.errors.extend(faults.into_iter().map(failure));
         }
         Ok(report)

@@ -3,8 +3,8 @@
 //! Two policies, both in the core of CEL, so that any engine of it evaluates them alike. The first
 //! admits exact repositories, and asks for digests. The second admits digests that were scanned,
 //! satisfy policy and are younger than `maxAge`. [`Allowed`] and [`Admitted`] are their lists;
-//! [`refused`] says what runs now and would be refused. [`gatekeeper_manifests`] has the first policy
-//! in Rego. Nothing here writes to a cluster.
+//! [`refused`] says what runs now and would be refused. [`gatekeeper_manifests`] has the first
+//! policy in Rego. Nothing here writes to a cluster.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>
 
 mod admitted;

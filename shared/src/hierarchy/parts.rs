@@ -131,10 +131,7 @@ fn loosened(from: &Policy, to: &Policy) -> impl Iterator<Item = MayLoosen> {
             MayLoosen::Rebuild,
             from.unknown_fix != to.unknown_fix || (from.rebuild != to.rebuild && to.rebuild != Rebuild::Auto),
         ),
-        (
-            MayLoosen::Promotion,
-            from.promotion == Promoting::Approval && to.promotion == Promoting::Auto,
-        ),
+        (MayLoosen::Promotion, from.promotion == Promoting::Approval && to.promotion == Promoting::Auto),
         (MayLoosen::RebuildAt, to.rebuild_at > from.rebuild_at),
         (MayLoosen::Ages, longer(&ages(from), &ages(to))),
         (MayLoosen::Waits, longer(&waits(from), &waits(to))),

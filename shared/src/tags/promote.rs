@@ -86,11 +86,7 @@ pub struct Places<'p> {
 /// # Errors
 ///
 /// Says what is missing.
-pub fn promotion(
-    hierarchy: &Hierarchy,
-    target: Target<'_>,
-    places: Places<'_>,
-) -> Result<Promote, String> {
+pub fn promotion(hierarchy: &Hierarchy, target: Target<'_>, places: Places<'_>) -> Result<Promote, String> {
     let Target { image, from, to } = target;
     if from == to {
         return Err(format!("{from} is the same environment"));

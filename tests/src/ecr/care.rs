@@ -74,6 +74,8 @@ impl Registry {
             let entries = content["manifests"].as_array().cloned().unwrap_or_default();
             entries.iter().filter_map(|entry| entry["digest"].as_str()?.parse().ok()).collect()
         };
-        indexes.filter_map(|((_, digest), pushed)| Some((digest.parse().ok()?, listed(&pushed.content)))).collect()
+        indexes
+            .filter_map(|((_, digest), pushed)| Some((digest.parse().ok()?, listed(&pushed.content))))
+            .collect()
     }
 }

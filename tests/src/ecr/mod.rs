@@ -198,13 +198,14 @@ impl Service for Registry {
             "DescribeImages" => self.describe_images(&input).await,
             "DescribeImageScanFindings" => self.describe_image_scan_findings(&input),
             "DescribePullThroughCacheRules" => Ok(json!({ "pullThroughCacheRules": [] })),
-            "DescribeRegistry" => Ok(json!({ "registryId": ACCOUNT, "replicationConfiguration": { "rules": [] } })),
+            "DescribeRegistry" => {
+                Ok(json!({ "registryId": ACCOUNT, "replicationConfiguration": { "rules": [] } }))
+            }
             "GetDownloadUrlForLayer" => self.download_url(&input),
             "GetLifecyclePolicyPreview" => self.preview(&input).await,
-            "GetSigningConfiguration" => Err(Refusal::new(
-                "SigningConfigurationNotFoundException",
-                "the registry signs nothing",
-            )),
+            "GetSigningConfiguration" => {
+                Err(Refusal::new("SigningConfigurationNotFoundException", "the registry signs nothing"))
+            }
             "StartLifecyclePolicyPreview" => self.start_preview(&input),
             "GetRegistryScanningConfiguration" => Ok(self.scanning_configuration()),
             "ListImages" => self.list_images(&input).await,

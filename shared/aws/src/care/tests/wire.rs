@@ -17,7 +17,7 @@ use crate::fake;
 pub(super) const HOME: &str = "111122223333";
 pub(super) const LIVE: &str = "222233334444";
 /// Small, so that a blob has several parts.
-const PART: usize = 8;
+pub(super) const PART: usize = 64;
 const NOW: u64 = 1_773_960_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(super) struct State {
     /// The operation to which access is denied.
     pub(super) refused: Option<&'static str>,
     pub(super) calls: usize,
+    /// The numbers of the calls that changed something.
+    pub(super) writes: Vec<usize>,
     /// What was asked and answered, in order.
     pub(super) transcript: Vec<Value>,
     /// The most bytes that one call carried.
@@ -60,6 +62,7 @@ impl Default for State {
             kill: Kill::Never,
             refused: None,
             calls: 0,
+            writes: Vec::new(),
             transcript: Vec::new(),
             largest: 0,
         }
@@ -82,9 +85,7 @@ impl Repository {
     /// Pushes a manifest with its blobs, and returns its digest.
     pub(super) fn push(&mut self, layers: &[&str], subject: Option<&str>) -> String {
         let config = format!("{{\"of\":{layers:?}}}");
-        let blob = |text: &str, kind: &str| {
-            json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest(text), "size": text.len()})
-        };
+        let blob = |text: &str, kind: &str| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest(text), "size": text.len()});
         let mut manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": blob(&config, "config.v1+json"),
             "layers": layers.iter().map(|layer| blob(layer, "layer.v1.tar")).collect::<Vec<_>>()});
@@ -138,7 +139,8 @@ impl Repository {
     fn detail(&self, digest: &str) -> Value {
         let text = &self.manifests[digest];
         let content: Value = serde_json::from_str(text).unwrap();
-        let tags: Vec<&String> = self.tags.iter().filter(|(_, of)| *of == digest).map(|(tag, _)| tag).collect();
+        let tags: Vec<&String> =
+            self.tags.iter().filter(|(_, of)| *of == digest).map(|(tag, _)| tag).collect();
         let mut detail = json!({"imageDigest": digest, "imageTags": tags, "imagePushedAt": NOW,
             "imageSizeInBytes": text.len(), "imageStatus": "ACTIVE", "imageManifestMediaType": content["mediaType"]});
         if let Some(subject) = content["subject"]["digest"].as_str() {
@@ -149,7 +151,9 @@ impl Repository {
 
     fn find(&self, id: &Value) -> Option<String> {
         let by_tag = id["imageTag"].as_str().and_then(|tag| self.tags.get(tag).cloned());
-        by_tag.or_else(|| Some(id["imageDigest"].as_str()?.to_owned()).filter(|d| self.manifests.contains_key(d)))
+        by_tag.or_else(|| {
+            Some(id["imageDigest"].as_str()?.to_owned()).filter(|d| self.manifests.contains_key(d))
+        })
     }
 }
 
@@ -181,13 +185,16 @@ impl State {
         match operation {
             "DescribeImages" => match input["imageIds"].as_array() {
                 None => {
-                    let all: Vec<Value> = repository.manifests.keys().map(|of| repository.detail(of)).collect();
+                    let all: Vec<Value> =
+                        repository.manifests.keys().map(|of| repository.detail(of)).collect();
                     Ok(json!({"imageDetails": all}))
                 }
                 Some(ids) => {
                     let found: Option<Vec<String>> = ids.iter().map(|id| repository.find(id)).collect();
                     let found = found.ok_or("ImageNotFoundException")?;
-                    Ok(json!({"imageDetails": found.iter().map(|of| repository.detail(of)).collect::<Vec<_>>()}))
+                    Ok(
+                        json!({"imageDetails": found.iter().map(|of| repository.detail(of)).collect::<Vec<_>>()}),
+                    )
                 }
             },
             "BatchGetImage" => {
@@ -195,15 +202,19 @@ impl State {
                     let digest = repository.find(id)?;
                     let text = &repository.manifests[&digest];
                     let content: Value = serde_json::from_str(text).unwrap();
-                    Some(json!({"registryId": account, "repositoryName": name, "imageId": {"imageDigest": digest},
-                        "imageManifest": text, "imageManifestMediaType": content["mediaType"]}))
+                    Some(
+                        json!({"registryId": account, "repositoryName": name, "imageId": {"imageDigest": digest},
+                        "imageManifest": text, "imageManifestMediaType": content["mediaType"]}),
+                    )
                 };
                 let ids = input["imageIds"].as_array().unwrap();
                 Ok(json!({"images": ids.iter().filter_map(image).collect::<Vec<_>>(), "failures": []}))
             }
             "BatchCheckLayerAvailability" => {
                 let layer = |layer: &Value| match repository.blobs.get(layer.as_str().unwrap()) {
-                    Some(text) => json!({"layerDigest": layer, "layerAvailability": "AVAILABLE", "layerSize": text.len()}),
+                    Some(text) => {
+                        json!({"layerDigest": layer, "layerAvailability": "AVAILABLE", "layerSize": text.len()})
+                    }
                     None => json!({"layerDigest": layer, "layerAvailability": "UNAVAILABLE"}),
                 };
                 let layers = input["layerDigests"].as_array().unwrap();
@@ -212,8 +223,13 @@ impl State {
             "GetDownloadUrlForLayer" => {
                 let layer = input["layerDigest"].as_str().unwrap();
                 let found = repository.blobs.contains_key(layer);
-                let url = format!("https://layers.example/{account}/{layer}?name={name}&X-Amz-Signature=a%2Fb");
-                if found { Ok(json!({"downloadUrl": url, "layerDigest": layer})) } else { Err("LayersNotFoundException") }
+                let url =
+                    format!("https://layers.example/{account}/{layer}?name={name}&X-Amz-Signature=a%2Fb");
+                if found {
+                    Ok(json!({"downloadUrl": url, "layerDigest": layer}))
+                } else {
+                    Err("LayersNotFoundException")
+                }
             }
             "InitiateLayerUpload" => {
                 self.uploads.insert(upload.clone(), String::new());
@@ -226,7 +242,9 @@ impl State {
                     return Err("InvalidLayerException");
                 }
                 repository.blobs.insert(digest(&text), text.clone());
-                Ok(json!({"registryId": account, "repositoryName": name, "uploadId": upload, "layerDigest": digest(&text)}))
+                Ok(
+                    json!({"registryId": account, "repositoryName": name, "uploadId": upload, "layerDigest": digest(&text)}),
+                )
             }
             "BatchDeleteImage" => {
                 let ids = input["imageIds"].as_array().unwrap();
@@ -242,14 +260,17 @@ impl State {
         let upload = input["uploadId"].as_str().unwrap();
         let blob = STANDARD.decode(input["layerPartBlob"].as_str().unwrap()).unwrap();
         let text = self.uploads.get_mut(upload).ok_or("UploadNotFoundException")?;
-        let (first, last) = (input["partFirstByte"].as_u64().unwrap(), input["partLastByte"].as_u64().unwrap());
+        let (first, last) =
+            (input["partFirstByte"].as_u64().unwrap(), input["partLastByte"].as_u64().unwrap());
         if first != text.len() as u64 || last + 1 != first + blob.len() as u64 {
             return Err("InvalidLayerPartException");
         }
         self.largest = self.largest.max(blob.len());
         text.push_str(&String::from_utf8(blob).unwrap());
-        Ok(json!({"registryId": input["registryId"], "repositoryName": input["repositoryName"], "uploadId": upload,
-            "lastByteReceived": last}))
+        Ok(
+            json!({"registryId": input["registryId"], "repositoryName": input["repositoryName"], "uploadId": upload,
+            "lastByteReceived": last}),
+        )
     }
 }
 
@@ -271,7 +292,9 @@ fn put_image(repository: &mut Repository, account: &str, name: &str, input: &Val
         repository.tags.insert(tag.to_owned(), pushed);
         id["imageTag"] = tag.into();
     }
-    Ok(json!({"image": {"registryId": account, "repositoryName": name, "imageId": id, "imageManifest": text}}))
+    Ok(
+        json!({"image": {"registryId": account, "repositoryName": name, "imageId": id, "imageManifest": text}}),
+    )
 }
 
 /// Returns the configuration of clients that these services answer.
@@ -281,7 +304,8 @@ pub(super) fn connect(state: &Shared) -> SdkConfig {
 }
 
 fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Response<String> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header =
+        |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let body = request.body().bytes().unwrap_or_default();
     let target = header("x-amz-target").rsplit('.').next().unwrap_or_default().to_owned();
     let response = http::Response::builder();
@@ -291,7 +315,9 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
     let number = state.calls;
     state.calls += 1;
     let dead = || http::Response::builder().status(500).body("{}".to_owned()).unwrap();
-    if matches!(state.kill, Kill::Before(at) if number >= at) || matches!(state.kill, Kill::After(at) if number > at) {
+    if matches!(state.kill, Kill::Before(at) if number >= at)
+        || matches!(state.kill, Kill::After(at) if number > at)
+    {
         return dead();
     }
     let is_lost = state.kill == Kill::After(number);
@@ -299,13 +325,24 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
         let (text, range) = (layer(state, request), header("range"));
         let (first, last) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).unwrap();
         let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
-        return if is_lost { dead() } else { response.status(206).body(text[first..=last].to_owned()).unwrap() };
+        return if is_lost {
+            dead()
+        } else {
+            response.status(206).body(text[first..=last].to_owned()).unwrap()
+        };
     }
     let input: Value = serde_json::from_slice(body).unwrap();
     let account = input["registryId"].as_str().unwrap_or(HOME);
     // What is at home is read with the caller's own credentials, and what is live with the role's.
-    let (key, is_ecr) = (if account == LIVE { "COPIER" } else { "id" }, header("x-amz-target").contains("ContainerRegistry"));
-    assert!(!is_ecr || header("authorization").contains(&format!("Credential={key}/")), "{target}: {account}");
+    let (key, is_ecr) =
+        (if account == LIVE { "COPIER" } else { "id" }, header("x-amz-target").contains("ContainerRegistry"));
+    assert!(
+        !is_ecr || header("authorization").contains(&format!("Credential={key}/")),
+        "{target}: {account}"
+    );
+    if ["BatchWrite", "Complete", "Initiate", "Put", "Upload"].iter().any(|verb| target.starts_with(verb)) {
+        state.writes.push(number);
+    }
     let is_refused = state.refused == Some(target.as_str());
     let outcome = if is_refused { Err("AccessDeniedException") } else { state.answer(&target, &input) };
     let (status, output) = match outcome {
@@ -313,7 +350,9 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
         Err(code) => (400, json!({"__type": code, "message": format!("the fake answers {code}")})),
     };
     if is_ecr {
-        state.transcript.push(json!({"operation": target, "input": input, "status": status, "output": output}));
+        state
+            .transcript
+            .push(json!({"operation": target, "input": input, "status": status, "output": output}));
     }
     if is_lost { dead() } else { response.status(status).body(output.to_string()).unwrap() }
 }

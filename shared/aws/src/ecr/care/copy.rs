@@ -52,7 +52,10 @@ impl End<'_> {
         let ids: Vec<_> = manifests.iter().map(by_digest).collect();
         let there = self.registry.describe(self.repository, &ids).await?.ok_or_else(|| {
             let operation = format!("copy to {}", self.repository);
-            invalid(operation, "the registry has no such repository; create it, with the policies that it needs")
+            invalid(
+                operation,
+                "the registry has no such repository; create it, with the policies that it needs",
+            )
         })?;
         let there: BTreeSet<Digest> = there.into_iter().map(|candidate| candidate.digest).collect();
         for digest in manifests.iter().filter(|digest| !there.contains(*digest)) {
@@ -81,7 +84,8 @@ impl End<'_> {
             Ok(_) => amount.manifests += 1,
             // Another copy of the same image was faster.
             Err(error)
-                if error.as_service_error().is_some_and(PutImageError::is_image_already_exists_exception) => {}
+                if error.as_service_error().is_some_and(PutImageError::is_image_already_exists_exception) => {
+            }
             Err(error) => return Err(fault(operation(), &error)),
         }
         Ok(())
@@ -97,10 +101,12 @@ impl End<'_> {
             let call = registry.client.batch_check_layer_availability().registry_id(&registry.account);
             let call = call.repository_name(repository.name()).set_layer_digests(Some(some.to_vec()));
             let output = call.send().await;
-            let output = output.map_err(|error| fault(format!("read which layers {repository} has"), &error))?;
-            let available = output.layers().iter().filter(|layer| {
-                layer.layer_availability() == Some(&LayerAvailability::Available)
-            });
+            let output =
+                output.map_err(|error| fault(format!("read which layers {repository} has"), &error))?;
+            let available = output
+                .layers()
+                .iter()
+                .filter(|layer| layer.layer_availability() == Some(&LayerAvailability::Available));
             here.extend(available.filter_map(|layer| layer.layer_digest().map(str::to_owned)));
         }
         // A manifest may name a blob twice.
@@ -120,7 +126,9 @@ impl End<'_> {
             let end = blob.size.min(at + size);
             let part = from.part(blob, at, end).await?;
             hashing.add(&part);
-            self.put_part(upload, (at, end - 1), part).await.map_err(|fault| Fault { operation: operation(), ..fault })?;
+            self.put_part(upload, (at, end - 1), part)
+                .await
+                .map_err(|fault| Fault { operation: operation(), ..fault })?;
             at = end;
         }
         if hashing.digest() != blob.digest {
@@ -167,7 +175,10 @@ impl End<'_> {
             let read = registry.blob_part(repository, &blob.digest, at, end);
             let read = tokio::time::timeout(PART, read).await.unwrap_or_else(|_| {
                 let operation = format!("read the blob {repository}@{}", blob.digest);
-                Err(Fault { kind: FaultKind::Unavailable, ..invalid(operation, "it does not arrive in time") })
+                Err(Fault {
+                    kind: FaultKind::Unavailable,
+                    ..invalid(operation, "it does not arrive in time")
+                })
             });
             match read {
                 Err(fault) if fault.kind == FaultKind::Unavailable && tried < TRIES => tried += 1,
