@@ -115,6 +115,8 @@ fn a_keep_tag_goes_after_two_complete_inventories_without_a_use() {
     let twice = day(&once.memory, 48, &['B'], false);
     assert_eq!(twice.remove.len(), 1);
     assert_eq!((&twice.remove[0].tag, &twice.remove[0].instead), (&keep("prod", 'A'), &None));
+    let unread = day(&twice.memory, 72, &['B'], true);
+    assert!(unread.remove.is_empty(), "what is not read now may run it again");
 }
 
 #[test]

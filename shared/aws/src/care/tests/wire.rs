@@ -27,26 +27,17 @@ pub(super) struct Repository {
     pub(super) tags: BTreeMap<String, String>,
 }
 
-/// Where the process is killed: before a call has an effect, or after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kill {
-    Never,
-    Before(usize),
-    After(usize),
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) repositories: BTreeMap<(String, String), Repository>,
     uploads: BTreeMap<String, String>,
     /// What was written to the table, in order.
     pub(super) items: Vec<Value>,
-    pub(super) kill: Kill,
+    /// The number of the first call that a killed process does not make any more.
+    pub(super) kill: Option<usize>,
     /// The operation to which access is denied.
     pub(super) refused: Option<&'static str>,
     pub(super) calls: usize,
-    /// The numbers of the calls that changed something.
-    pub(super) writes: Vec<usize>,
     /// What was asked and answered, in order.
     pub(super) transcript: Vec<Value>,
     /// The most bytes that one call carried.
@@ -59,10 +50,9 @@ impl Default for State {
             repositories: BTreeMap::new(),
             uploads: BTreeMap::new(),
             items: Vec::new(),
-            kill: Kill::Never,
+            kill: None,
             refused: None,
             calls: 0,
-            writes: Vec::new(),
             transcript: Vec::new(),
             largest: 0,
         }
@@ -314,22 +304,14 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
     }
     let number = state.calls;
     state.calls += 1;
-    let dead = || http::Response::builder().status(500).body("{}".to_owned()).unwrap();
-    if matches!(state.kill, Kill::Before(at) if number >= at)
-        || matches!(state.kill, Kill::After(at) if number > at)
-    {
-        return dead();
+    if state.kill.is_some_and(|kill| number >= kill) {
+        return response.status(500).body("{}".to_owned()).unwrap();
     }
-    let is_lost = state.kill == Kill::After(number);
     if target.is_empty() {
         let (text, range) = (layer(state, request), header("range"));
         let (first, last) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).unwrap();
         let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
-        return if is_lost {
-            dead()
-        } else {
-            response.status(206).body(text[first..=last].to_owned()).unwrap()
-        };
+        return response.status(206).body(text[first..=last].to_owned()).unwrap();
     }
     let input: Value = serde_json::from_slice(body).unwrap();
     let account = input["registryId"].as_str().unwrap_or(HOME);
@@ -340,9 +322,6 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
         !is_ecr || header("authorization").contains(&format!("Credential={key}/")),
         "{target}: {account}"
     );
-    if ["BatchWrite", "Complete", "Initiate", "Put", "Upload"].iter().any(|verb| target.starts_with(verb)) {
-        state.writes.push(number);
-    }
     let is_refused = state.refused == Some(target.as_str());
     let outcome = if is_refused { Err("AccessDeniedException") } else { state.answer(&target, &input) };
     let (status, output) = match outcome {
@@ -354,7 +333,7 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
             .transcript
             .push(json!({"operation": target, "input": input, "status": status, "output": output}));
     }
-    if is_lost { dead() } else { response.status(status).body(output.to_string()).unwrap() }
+    response.status(status).body(output.to_string()).unwrap()
 }
 
 /// Returns the blob that a presigned URL names.
