@@ -24,6 +24,7 @@ mod keep;
 pub mod lambda;
 mod manifest;
 mod organizations;
+mod pages;
 mod registries;
 mod scheduler;
 pub mod settings;

@@ -115,7 +115,7 @@ pub async fn discover(
     read(&clients, discovery, show).await
 }
 
-async fn read(
+pub(crate) async fn read(
     clients: &Clients,
     discovery: &Discovery,
     show: &mut dyn FnMut(&Progress),
