@@ -297,7 +297,7 @@ fn signed() -> Listing {
 const TWO: &str = "{ version: 1, registries: {\
     home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com },\
     live: { host: 222233334444.dkr.ecr.us-east-1.amazonaws.com, role: reader, copies: [\
-        { of: home, from: 'apps/*', to: 'live/*', environment: production, role: copier, externalId: x }] },\
+        { of: home, from: 'apps/*', to: 'live/*', environment: production, role: copier, externalId: ours }] },\
     far: { host: 333344445555.dkr.ecr.us-east-1.amazonaws.com, role: reader, copies: [\
         { of: live, from: 'live/*', to: 'far/*', environment: edge }] } },\
     images: [{ id: web, tier: application, repository: apps/web, tagPattern: 'main-*', from: scratch }] }";
