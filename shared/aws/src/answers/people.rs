@@ -1,4 +1,4 @@
-//! What only people ask of a registry: lifecycle policies, previews, tags, copies and configuration.
+//! What only people ask of a registry: lifecycle policies, previews, tags, copies, configuration.
 
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::Digest;
