@@ -18,8 +18,6 @@ registries:
   home:
     host: 123456789012.dkr.ecr.us-east-1.amazonaws.com
     keepTags: true
-    copies: [{ from: "apps/*", to: "live/*", environment: live }]
-policy: { promotion: approval }
 inventory: { regions: [us-east-1], accounts: [{ id: '123456789012', environment: prod }] }
 images:
   - { id: base/os, tier: base, repository: base/os, tags: ["1"], from: "public.ecr.aws/os/os:1", pipeline: base-os }
@@ -27,8 +25,14 @@ images:
 "#;
 const REPOSITORY: &str = "apps/cart";
 
-async fn start() -> Harness {
-    let harness = Harness::start(Setup { hierarchy: HIERARCHY.to_owned(), ..Setup::default() }).await;
+/// The same, with an environment that has repositories of its own.
+fn promoting() -> String {
+    let copies = "keepTags: true\n    copies: [{ from: \"apps/*\", to: \"live/*\", environment: live }]";
+    HIERARCHY.replace("keepTags: true", copies) + "policy: { promotion: approval }\n"
+}
+
+async fn start(hierarchy: &str) -> Harness {
+    let harness = Harness::start(Setup { hierarchy: hierarchy.to_owned(), ..Setup::default() }).await;
     harness.registry.create_repository("live/cart").await.unwrap();
     harness
 }
@@ -79,7 +83,7 @@ async fn runs(harness: &mut Harness, digest: &str) {
 
 #[tokio::test]
 async fn a_version_is_approved_copied_and_tagged_and_a_second_run_changes_nothing() {
-    let harness = start().await;
+    let harness = start(&promoting()).await;
     let digest = push(&harness, &["the first layer", "the second layer"], "main-8").await;
     harness.registry.retag(REPOSITORY, &digest, "staging-8").await.unwrap();
     let promote = [
@@ -122,7 +126,7 @@ async fn a_version_is_approved_copied_and_tagged_and_a_second_run_changes_nothin
 
 #[tokio::test]
 async fn what_runs_keeps_a_tag_and_a_second_run_sets_none() {
-    let mut harness = start().await;
+    let mut harness = start(HIERARCHY).await;
     let old = push(&harness, &["old"], "main-1").await;
     push(&harness, &["new"], "main-2").await;
     runs(&mut harness, &old).await;
@@ -134,7 +138,8 @@ async fn what_runs_keeps_a_tag_and_a_second_run_sets_none() {
     let again = run(&harness, &keep).await;
     assert_eq!(again.json()["repositories"][REPOSITORY]["set"], json!({}), "{again:?}");
     // What is refused is named, and the run is no success.
-    runs(&mut harness, &push(&harness, &["newest"], "main-3").await).await;
+    let newest = push(&harness, &["newest"], "main-3").await;
+    runs(&mut harness, &newest).await;
     harness.traffic.refuse("PutImage", "AccessDeniedException");
     let refused = run(&harness, &keep).await;
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -143,7 +148,7 @@ async fn what_runs_keeps_a_tag_and_a_second_run_sets_none() {
 
 #[tokio::test]
 async fn a_policy_is_planned_previewed_written_and_put_back() {
-    let mut harness = start().await;
+    let mut harness = start(HIERARCHY).await;
     let scratch = Scratch::new("care");
     let digest = push(&harness, &["old"], "main-1").await;
     runs(&mut harness, &digest).await;
