@@ -118,7 +118,7 @@ pub(crate) enum Verb {
     /// Print what AWS has now, for `plan` and `why`
     #[command(visible_alias = "facts", after_help = examples::OBSERVE)]
     Observe,
-    /// Approve one rebuild or one promotion of IMAGE, where policy asks for approval
+    /// Approve one rebuild or promotion, where policy asks for approval
     #[command(after_help = examples::APPROVE)]
     Approve(Approve),
     /// Request a rebuild of IMAGE
