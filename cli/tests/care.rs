@@ -18,7 +18,10 @@ registries:
   home:
     host: 123456789012.dkr.ecr.us-east-1.amazonaws.com
     keepTags: true
-inventory: { regions: [us-east-1], accounts: [{ id: '123456789012', environment: prod }] }
+inventory:
+  regions: [us-east-1]
+  accept: [sageMaker, appRunner, codeBuild, emr, microVms, pipes, stateMachines]
+  accounts: [{ id: '123456789012', environment: prod }]
 images:
   - { id: base/os, tier: base, repository: base/os, tags: ["1"], from: "public.ecr.aws/os/os:1", pipeline: base-os }
   - { tier: application, repository: apps/cart, tagPattern: "main-*", from: base/os, pipeline: apps-cart }

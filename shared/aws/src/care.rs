@@ -218,7 +218,7 @@ impl Care {
     /// The table does not answer.
     pub async fn last_change(&self, repository: &Repository) -> Result<Option<PolicyChange>, Fault> {
         let operation = format!("read what was changed in {repository}");
-        let changes: Vec<Change> = self.world.ledger().states(&operation, &Key::cared(repository)).await?;
+        let changes: Vec<Change> = self.world.ledger().trail(&operation, &Key::cared(repository)).await?;
         let policies = changes.into_iter().filter_map(|change| match change {
             Change::Policy(change) => Some(change),
             Change::Other {} => None,
