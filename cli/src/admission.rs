@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use patchwave::admission::{
     Action, Allowed, Because, EcsRule, NamespaceList, Refused, Review, Scope, admitted, allowed,
-    digest_manifests, ecs_rule, lists, refused, repository_manifests,
+    digest_manifests, ecs_rule, gatekeeper_manifests, lists, refused, repository_manifests,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args, options: &Admission) -> Result<Answer, BadInput> 
     }
     let (manifests, note) = match print {
         Manifests::Policy => (repository_manifests(&allowed, &scope, action), String::new()),
+        Manifests::Gatekeeper => (gatekeeper_manifests(&allowed, &scope, action), String::new()),
         Manifests::Digests => {
             let manifests =
                 digest_manifests(&answered.lists, &allowed, &scope, action, observed.facts.observed_at);

@@ -118,9 +118,9 @@ pub(crate) enum Verb {
     /// Print what AWS has now, for `plan` and `why`
     #[command(visible_alias = "facts", after_help = examples::OBSERVE)]
     Observe,
-    /// Approve one rebuild of IMAGE, where policy asks for approval
+    /// Approve one rebuild or promotion, where policy asks for approval
     #[command(after_help = examples::APPROVE)]
-    Approve(Decide),
+    Approve(Approve),
     /// Request a rebuild of IMAGE
     #[command(after_help = examples::REBUILD)]
     Rebuild(Decide),
@@ -191,6 +191,18 @@ pub(crate) struct Decide {
     /// Who decides; Patchwave records this name
     #[arg(long, env = "USER", hide_env_values = true, value_name = "NAME")]
     pub(crate) by: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    pub(crate) decide: Decide,
+    /// Approve the promotion of this environment's version, and no rebuild
+    #[arg(long, value_name = "ENV", requires = "to")]
+    pub(crate) from: Option<String>,
+    /// The environment that may have it
+    #[arg(long, value_name = "ENV", requires = "from")]
+    pub(crate) to: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -399,6 +411,8 @@ pub(crate) enum Manifests {
     Policy,
     /// The policy on digests, and a list for each namespace
     Digests,
+    /// The policy on repositories, for OPA Gatekeeper
+    Gatekeeper,
     /// A CloudFormation template with a rule that notices other images on ECS
     Ecs,
 }

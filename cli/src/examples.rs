@@ -139,7 +139,10 @@ Examples:
 
 pub(crate) const PROMOTE: &str = "\
 A version is promoted if every platform has a complete scan, no finding of it
-counts, and the registry signed it where it signs.
+counts, and no proof is awaited. The registry must have signed it where it signs,
+and a person must have approved it where policy says `promotion: approval`. Where
+the hierarchy file names copies of an environment, it is copied there first. Run
+it again after an error: it goes on with what is missing.
 
 Examples:
   patchwave promote apps/web --from staging --to production
@@ -225,14 +228,16 @@ Examples:
   AWS_PROFILE=audit patchwave observe --hierarchy hierarchy.yaml > facts.json";
 
 pub(crate) const APPROVE: &str = "\
-An approval ends when the current version is replaced.
+An approval of a rebuild ends when the current version is replaced. One of a
+promotion is for one version and one environment.
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.
 This verb needs the feature `aws`. To install it:
 cargo install --path cli --features aws.
 
 Examples:
   patchwave approve apps/web
-  patchwave approve apps/web --by jo";
+  patchwave approve apps/web --by jo
+  patchwave approve apps/web --from staging --to production --by jo";
 
 pub(crate) const REBUILD: &str = "\
 PATCHWAVE_HIERARCHY (or --hierarchy) and PATCHWAVE_TABLE name the deployment.

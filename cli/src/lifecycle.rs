@@ -144,6 +144,10 @@ fn write(checked: &Checked, text: &mut String) -> fmt::Result {
         text,
         "{}",
         match outlook.verdict {
+            Safety::Safe if outlook.in_use_if_counted > 0 => paint(
+                CAREFUL,
+                "nothing in use would be deleted or archived, if ECR counts as in the public preview",
+            ),
             Safety::Safe => paint(GOOD, "nothing in use would be deleted or archived"),
             Safety::InUse => paint(BAD, "something in use would be deleted or archived"),
             Safety::Unknown =>

@@ -118,7 +118,10 @@ fn answer(args: &Args) -> Result<Answer, BadInput> {
         Verb::Simulate(options) => simulate::run(args, options),
         Verb::Table(options) => Ok(table::run(options)),
         Verb::Observe => observe::run(args),
-        Verb::Approve(options) => intervene::run(args, options, Intervention::Approve),
+        Verb::Approve(options) => match (&options.from, &options.to) {
+            (Some(from), Some(to)) => care::approve(args, options, (from, to)),
+            _ => intervene::run(args, &options.decide, Intervention::Approve),
+        },
         Verb::Rebuild(options) => intervene::run(args, options, Intervention::Rebuild),
         Verb::Release(options) => release::run(args, options),
         Verb::Freeze(options) => intervene::run(args, options, Intervention::Freeze),

@@ -25,7 +25,12 @@ fn words(text: &str) -> String {
 /// Python evaluates these files in two engines of CEL, and validates them.
 #[test]
 fn the_printed_manifests_are_those_that_the_engines_evaluate() {
-    for (print, name) in [("policy", "policy.yaml"), ("digests", "digests.yaml"), ("ecs", "ecs.yaml")] {
+    for (print, name) in [
+        ("policy", "policy.yaml"),
+        ("digests", "digests.yaml"),
+        ("gatekeeper", "gatekeeper.yaml"),
+        ("ecs", "ecs.yaml"),
+    ] {
         let ran = admission(&["--print", print]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{print}");
         let golden = std::fs::read_to_string(fixture(&format!("admission/{name}"))).unwrap();

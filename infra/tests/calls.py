@@ -25,7 +25,8 @@ REACHED_BY = {
     "doctor": set(),
     # The inventory's part of the table.
     "dynamodb/inventory": {"inventory"},
-    # Lifecycle policies, previews and tags: what people do by the command line, with rights of their own.
+    # Lifecycle policies, previews, tags and copies: what people do by the command line, with rights of their own. The inventory
+    # writes keep tags if a parameter lets it: test_care.py.
     "ecr/care": set(),
     # How the registry scans, and what Inspector covers.
     "ecr/configuration": {"inventory"},

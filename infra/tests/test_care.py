@@ -1,5 +1,6 @@
 """The rights of the people who care for registries: each verb may do what its code calls, and nothing else."""
 
+import pytest
 from calls import calls_of
 from stack import read
 
@@ -11,6 +12,13 @@ SHARED = {
     "ecr:GetDownloadUrlForLayer",
     "inspector2:ListCoverage",
     "inspector2:ListFindings",
+}
+# What `promote` calls in the registry of an environment, with the role of promote-target.yaml.
+COPIES = {
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:CompleteLayerUpload",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
 }
 WRITES = {
     "WritePolicies": {"ecr:DeleteLifecyclePolicy", "ecr:PutLifecyclePolicy"},
@@ -30,10 +38,32 @@ def actions(name, service):
 def test_each_policy_allows_what_the_code_of_its_verbs_calls():
     called = {f"{service}:{operation}" for service, operation in calls_of("ecr/care")}
     written = set().union(*WRITES.values())
-    assert actions("Read", {"ecr", "inspector2"}) == (called - written) | SHARED
+    assert actions("Read", {"ecr", "inspector2"}) == (called - written - COPIES) | SHARED
     for name, expected in WRITES.items():
         assert actions(name, {"ecr"}) == expected
     assert written <= called
+
+
+def test_who_copies_may_add_images_and_nothing_else():
+    [role] = read("samples/promote-target.yaml")["Resources"].values()
+    [policy] = role["Properties"]["Policies"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    made = {f"{service}:{operation}" for service, operation in calls_of("ecr/care/copy") | calls_of("ecr/care/tag")}
+    assert COPIES <= made
+    # The listing of the repository, and no removal of a tag.
+    assert set(statement["Action"]) == (made | {"ecr:DescribeImages"}) - {"ecr:BatchDeleteImage"}
+    [trust] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert "sts:ExternalId" in trust["Condition"]["StringEquals"]
+
+
+@pytest.mark.parametrize("template", ["template.yaml", "registry.yaml"])
+def test_a_function_may_write_keep_tags_only_where_the_parameter_says_so(template):
+    policy = read(template)["Resources"]["WriteKeepTags"]
+    assert policy["Condition"] == "KeepsTags"
+    assert read(template)["Parameters"]["KeepTags"]["Default"] == "no"
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    made = {f"{service}:{operation}" for service, operation in calls_of("ecr/care/tag")}
+    assert set(statement["Action"]) == made - {"ecr:BatchGetImage"} == WRITES["WriteTags"]
 
 
 def test_only_the_audit_trail_and_the_keep_tags_are_written():

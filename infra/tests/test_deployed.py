@@ -74,7 +74,7 @@ def test_a_function_is_told_what_it_asks_for(observing, function):
     settings = (ROOT / "shared/aws/src/settings.rs").read_text()
     names = set(re.findall(r'name: "(PATCHWAVE_\w+)"', settings)) - {"PATCHWAVE_KUBE_ENDPOINT_OVERRIDE"}
     # Only the inventory continues a survey in another invocation.
-    assert set(environment) == names - (set() if function == "Inventory" else {"PATCHWAVE_SWEEP"})
+    assert set(environment) == names - (set() if function == "Inventory" else {"PATCHWAVE_SWEEP", "PATCHWAVE_KEEP_TAGS"})
     bucket = observing.id("Bucket")
     assert environment["PATCHWAVE_HIERARCHY"] == f"s3://{bucket}/hierarchy.yaml"
     assert environment["PATCHWAVE_TABLE"] == observing.id("Table")

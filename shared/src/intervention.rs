@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{Current, ImageFacts, Version};
 use crate::hierarchy::Image;
-use crate::record::{AcceptedRevision, Approval, Decided, Record, Request};
+use crate::image::Digest;
+use crate::record::{AcceptedRevision, Approval, ApprovedVersion, Decided, Record, Request};
 
 /// A person's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +81,14 @@ impl Intervention {
         }
         Ok(record)
     }
+}
+
+/// Returns `record` with the approval that a version is promoted to an environment. It replaces an
+/// earlier one for that environment.
+pub fn approve_promotion(record: &Record, environment: &str, version: Digest, decided: Decided) -> Record {
+    let mut record = record.clone();
+    record.promotions.insert(environment.to_owned(), ApprovedVersion { version, decided });
+    record
 }
 
 /// The commit of the current version, if the pipeline is pinned to it and is not known to have

@@ -50,6 +50,17 @@ pub enum Rebuild {
     Never,
 }
 
+/// Who decides that a version may be promoted to an environment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Promoting {
+    /// Whoever promotes it, if nothing speaks against it.
+    #[default]
+    Auto,
+    /// A person approves each version and environment.
+    Approval,
+}
+
 /// A length of time that may be shorter for a critical finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +143,7 @@ pub struct Policy {
     /// How long an upstream tag may stay unchanged before people should check its support.
     pub upstream_silence: Span,
     pub rebuild: Rebuild,
+    pub promotion: Promoting,
     /// The vulnerabilities that do not count on this image.
     pub suppress: Vec<Suppression>,
 }
@@ -174,6 +186,7 @@ impl Default for Policy {
             deadlines: Deadlines { critical: Span::hours(24), high: Span::days(7), medium: Span::days(30) },
             upstream_silence: Span::days(180),
             rebuild: Rebuild::default(),
+            promotion: Promoting::default(),
             suppress: Vec::new(),
         }
     }

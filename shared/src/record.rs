@@ -98,6 +98,9 @@ pub struct Record {
     /// A person's approval to replace its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// The versions that a person approved to be promoted, the last one for each environment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub promotions: BTreeMap<String, ApprovedVersion>,
     /// A person's decision to freeze it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Decided>,
@@ -314,6 +317,15 @@ pub struct Approval {
     /// The version that may be replaced; nothing if the image has no version yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Digest>,
+    #[serde(flatten)]
+    pub decided: Decided,
+}
+
+/// An approval to promote one version. It is no approval to promote another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedVersion {
+    pub version: Digest,
     #[serde(flatten)]
     pub decided: Decided,
 }

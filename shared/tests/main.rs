@@ -5,6 +5,7 @@
 mod audit;
 mod discover;
 mod fleet;
+mod gatekeeper;
 mod hierarchy;
 mod inventory;
 mod lifecycle;

@@ -7,8 +7,8 @@ use patchwave::image::{Digest, Repository, Tag, TagFamily, gone_tag, keep_tag};
 use patchwave::inventory::Answer;
 use patchwave::lifecycle::Listing;
 use patchwave::tags::{
-    Evidence, KeepInput, KeepMemory, KeepPlan, KnownTags, Mutability, Target, check_tags, fitness, keep_plan,
-    promotion,
+    Evidence, KeepInput, KeepMemory, KeepPlan, KnownTags, Mutability, Places, Target, check_tags, fitness,
+    keep_plan, promotion,
 };
 use patchwave::time::{Span, Timestamp};
 use serde_json::{Value, json};
@@ -115,6 +115,8 @@ fn a_keep_tag_goes_after_two_complete_inventories_without_a_use() {
     let twice = day(&once.memory, 48, &['B'], false);
     assert_eq!(twice.remove.len(), 1);
     assert_eq!((&twice.remove[0].tag, &twice.remove[0].instead), (&keep("prod", 'A'), &None));
+    let unread = day(&twice.memory, 72, &['B'], true);
+    assert!(unread.remove.is_empty(), "what is not read now may run it again");
 }
 
 #[test]
@@ -237,7 +239,9 @@ fn a_promotion_gives_the_same_digest_the_tag_of_the_other_environment() {
     let promoted = |lines: &Value, images: &[(char, &[&str])], from: &str, to: &str| {
         let hierarchy = hierarchy(lines);
         let image = hierarchy.images().next().unwrap();
-        promotion(&hierarchy, Target { image, from, to }, &listing(images))
+        let (repository, listing) = (&image.repository, listing(images));
+        let places = Places { from: (repository, &listing), to: (repository, &listing) };
+        promotion(&hierarchy, Target { image, from, to }, places)
             .map(|promote| (promote.digest, promote.tag.to_string(), promote.replaces, promote.already))
     };
     let pattern = json!({"tagPattern": "main-*"});
@@ -271,4 +275,67 @@ fn only_a_version_that_nothing_speaks_against_is_promoted() {
     ] {
         assert_eq!(fitness(&unfit).len(), 1, "{unfit:?}");
     }
+}
+
+/// A repository with an index of A and B, a signature of A by its subject, one of the index by its
+/// tag, and an image beside them.
+fn signed() -> Listing {
+    let by_tag = format!("sha256-{}.sig", digest('I').hex());
+    let mut images = listing(&[
+        ('A', &[]),
+        ('B', &[]),
+        ('I', &["staging-8"]),
+        ('S', &[]),
+        ('T', &[&by_tag]),
+        ('X', &["staging-7"]),
+    ]);
+    images.note_all(&BTreeMap::from([(digest('I'), [digest('A'), digest('B')].into())]));
+    images.images.get_mut(&digest('S')).unwrap().subject = Some(digest('A'));
+    images
+}
+
+const TWO: &str = "{ version: 1, registries: {\
+    home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com },\
+    live: { host: 222233334444.dkr.ecr.us-east-1.amazonaws.com, role: reader, copies: [\
+        { of: home, from: 'apps/*', to: 'live/*', environment: production, role: copier, externalId: ours }] },\
+    far: { host: 333344445555.dkr.ecr.us-east-1.amazonaws.com, role: reader, copies: [\
+        { of: live, from: 'live/*', to: 'far/*', environment: edge }] } },\
+    images: [{ id: web, tier: application, repository: apps/web, tagPattern: 'main-*', from: scratch }] }";
+
+#[test]
+fn an_environment_lies_where_the_file_says_that_its_copies_do() {
+    let hierarchy = Hierarchy::parse("h.yaml", TWO).unwrap();
+    let own = &hierarchy.images().next().unwrap().repository;
+    let stage = |environment: &str| hierarchy.stage(own, environment);
+    assert_eq!(&stage("staging").repository, own);
+    let production = stage("production");
+    assert_eq!(production.repository.to_string(), "222233334444.dkr.ecr.us-east-1.amazonaws.com/live/web");
+    assert_eq!(production.role.unwrap().name, "copier");
+    let edge = stage("edge");
+    assert_eq!(edge.repository.to_string(), "333344445555.dkr.ecr.us-east-1.amazonaws.com/far/web");
+    assert_eq!(edge.role, None, "a copy of a copy, with the role of its registry");
+}
+
+#[test]
+fn what_is_listed_and_what_is_about_it_is_copied_and_nothing_comes_before_what_it_needs() {
+    let hierarchy = Hierarchy::parse("h.yaml", TWO).unwrap();
+    let image = hierarchy.images().next().unwrap();
+    let (source, there) = (&image.repository, hierarchy.stage(&image.repository, "production").repository);
+    let target = Target { image, from: "staging", to: "production" };
+    let promote = |listing: &Listing, held: &Listing| {
+        promotion(&hierarchy, target, Places { from: (source, listing), to: (&there, held) })
+    };
+    let promoted = promote(&signed(), &listing(&[])).unwrap();
+    assert_eq!((&promoted.repository, promoted.tag.as_str()), (&there, "production-8"));
+    let copy = promoted.copy.unwrap();
+    assert_eq!(copy.from, *source);
+    assert_eq!(copy.manifests, ['A', 'B', 'I', 'T', 'S'].map(digest), "not X");
+    assert_eq!(copy.tags.into_values().collect::<Vec<_>>(), [digest('T')]);
+    let held = promote(&signed(), &listing(&[('I', &["production-8"])])).unwrap();
+    assert!(held.already && held.copy.is_none());
+    let moved = promote(&signed(), &listing(&[('Z', &["production-8"])])).unwrap();
+    assert_eq!(moved.replaces, Some(digest('Z')), "what the other repository says counts");
+    let mut partial = signed();
+    partial.images.remove(&digest('B'));
+    assert!(promote(&partial, &listing(&[])).unwrap_err().contains("is listed and is not there"));
 }

@@ -36,7 +36,8 @@ pub type Answer = Result<Value, Refusal>;
 
 /// A fake of one AWS service.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one operation, or the request of a presigned URL by its path.
+    /// Answers one operation, or the request of a presigned URL by its path and the range that it
+    /// asks for. A text is answered as it is.
     fn call(&self, operation: &str, input: Value) -> impl Future<Output = Answer> + Send;
 }
 
@@ -47,7 +48,10 @@ pub async fn serve<S: Service>(service: Arc<S>, traffic: Arc<Traffic>) -> Server
         async move {
             respond(match operation(&headers) {
                 // A presigned URL, which names no operation.
-                operation if operation.is_empty() => service.call(uri.path(), Value::Null).await,
+                operation if operation.is_empty() => {
+                    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+                    service.call(uri.path(), json!({ "range": range })).await
+                }
                 _ => answer(&*service, &traffic, &headers, &body).await,
             })
         }
@@ -75,6 +79,7 @@ pub(crate) fn operation(headers: &HeaderMap) -> String {
 
 pub(crate) fn respond(answer: Answer) -> Response {
     let (status, body) = match answer {
+        Ok(Value::String(text)) => return (StatusCode::PARTIAL_CONTENT, text).into_response(),
         Ok(output) => (StatusCode::OK, output),
         Err(refusal) => (
             StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),

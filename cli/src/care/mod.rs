@@ -16,8 +16,8 @@ pub(crate) use keep::keep;
 #[cfg(feature = "aws")]
 pub(crate) use policies::{apply, preview, undo};
 #[cfg(feature = "aws")]
-pub(crate) use promote::promote;
+pub(crate) use promote::{approve, promote};
 #[cfg(feature = "aws")]
 pub(crate) use with_aws::{known, tags};
 #[cfg(not(feature = "aws"))]
-pub(crate) use without_aws::{apply, keep, known, preview, promote, tags, undo};
+pub(crate) use without_aws::{apply, approve, keep, known, preview, promote, tags, undo};

@@ -1,16 +1,22 @@
-//! `promote`: gives the version of one environment the tag of another.
+//! `promote`: gives the version of one environment the tag of another, and copies it to that one's
+//! repository if it has one. `approve` with `--to` lets it.
 
 use patchwave::finding::Scan;
-use patchwave::image::keep_tag;
-use patchwave::tags::{Evidence, Promote as Promotion, Target, Unfit, fitness, promotion};
+use patchwave::hierarchy::{Image, Stage};
+use patchwave::image::{Digest, keep_tag};
+use patchwave::lifecycle::Listing;
+use patchwave::policy::Promoting;
+use patchwave::tags::{Evidence, Places, Promote as Promotion, Target, Unfit, fitness, promotion};
+use patchwave_aws::care::Amount;
 use serde::Serialize;
 
 use super::with_aws::Opened;
-use crate::args::{Args, Promote};
+use crate::args::{Approve, Args, Promote};
 use crate::confirm::agrees;
 use crate::input::BadInput;
 use crate::output::Answer;
-use crate::render::{BAD, GOOD, paint, value};
+use crate::progress;
+use crate::render::{BAD, FAINT, GOOD, paint, value};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,21 +25,96 @@ struct Promoted {
     promotion: Promotion,
     /// Why the version may not be promoted.
     unfit: Vec<Unfit>,
+    /// Whether a signature was asked for. The registry's own signing is the only one that is known.
+    signature_checked: bool,
     #[serde(rename = "promoted")]
     is_done: bool,
+    /// What was copied; what was there already is not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copied: Option<Copied>,
+}
+
+#[derive(Debug, Serialize)]
+struct Copied {
+    manifests: u64,
+    blobs: u64,
+    bytes: u64,
+}
+
+impl From<Amount> for Copied {
+    fn from(Amount { manifests, blobs, bytes }: Amount) -> Self {
+        Self { manifests, blobs, bytes }
+    }
+}
+
+/// What is promoted where.
+struct Found<'f> {
+    image: &'f Image,
+    /// Where it lies now.
+    source: Stage,
+    /// Where it is to lie.
+    stage: Stage,
+    promotion: Promotion,
+}
+
+fn find<'f>(opened: &'f Opened, image: &str, (from, to): (&str, &str)) -> Result<Found<'f>, BadInput> {
+    let hierarchy = opened.care.hierarchy();
+    let image = hierarchy.resolve(image)?;
+    let [source, stage] = [from, to].map(|environment| hierarchy.stage(&image.repository, environment));
+    progress::show(&format!("reading {}", source.repository));
+    let listing = opened.read(opened.care.listing(&source.repository))?;
+    let is_copied = source.repository != stage.repository;
+    let there = if is_copied { opened.read(opened.care.listing_at(&stage))? } else { Listing::default() };
+    progress::show("");
+    let held = if is_copied { &there } else { &listing };
+    let places = Places { from: (&source.repository, &listing), to: (&stage.repository, held) };
+    let promotion = promotion(hierarchy, Target { image, from, to }, places);
+    let promotion = promotion.map_err(|problem| BadInput::new(&problem))?;
+    Ok(Found { image, source, stage, promotion })
 }
 
 /// Promotes the version of one environment to another, if nothing speaks against it.
 pub(crate) fn promote(args: &Args, options: &Promote) -> Result<Answer, BadInput> {
     let opened = Opened::open(args)?;
-    let hierarchy = opened.care.hierarchy();
-    let image = hierarchy.resolve(&options.image)?;
-    let listing = opened.read(opened.care.listing(&image.repository))?;
-    let target = Target { image, from: &options.from, to: &options.to };
-    let promotion = promotion(hierarchy, target, &listing).map_err(|problem| BadInput::new(&problem))?;
+    let found = find(&opened, &options.image, (&options.from, &options.to))?;
+    let evidence = evidence(&opened, &found, &options.to)?;
+    let mut promoted = Promoted {
+        unfit: fitness(&evidence),
+        signature_checked: evidence.signed.is_some(),
+        promotion: found.promotion,
+        is_done: false,
+        copied: None,
+    };
+    let Promotion { repository, digest, tag, copy, already, .. } = &promoted.promotion;
+    if promoted.unfit.is_empty() && !already {
+        let question = match copy {
+            None => format!("Tag {repository}@{} as {tag}?", digest.short()),
+            Some(copy) => {
+                let (short, from) = (digest.short(), &copy.from);
+                format!("Copy {from}@{short} to {repository} and tag it {tag}?")
+            }
+        };
+        if agrees(options.yes, &question)? {
+            let keeps = patchwave::lifecycle::keeps_tags(opened.care.hierarchy(), repository);
+            let keep = keep_tag(&options.to, digest).filter(|_| keeps);
+            progress::show(&format!("promoting to {repository}"));
+            let done = opened.care.promote(&promoted.promotion, &found.stage, keep.as_ref(), &options.by);
+            let copied = opened.read(done);
+            progress::show("");
+            promoted.copied = Some(copied?.into()).filter(|_| copy.is_some());
+            promoted.is_done = true;
+        }
+    }
+    let unfit = !promoted.unfit.is_empty();
+    Ok(Answer::render(args.format, &promoted, text).with_findings(unfit))
+}
+
+/// Reads everything that may speak against a version.
+fn evidence(opened: &Opened, found: &Found<'_>, to: &str) -> Result<Evidence, BadInput> {
+    let (care, image, digest) = (&opened.care, found.image, &found.promotion.digest);
     let mut evidence = Evidence::default();
-    let now = opened.care.now();
-    for (platform, scan) in opened.read(opened.care.scans(&image.repository, &promotion.digest))? {
+    let now = care.now();
+    for (platform, scan) in opened.read(care.scans(&found.source.repository, digest))? {
         match scan {
             Scan::Complete { findings, .. } => {
                 let counting = findings.iter().filter(|finding| image.policy.counts(finding, now));
@@ -42,20 +123,12 @@ pub(crate) fn promote(args: &Args, options: &Promote) -> Result<Answer, BadInput
             other => evidence.unscanned.push(format!("{platform}: {}", because(&other))),
         }
     }
-    evidence.signed = opened.read(opened.care.signed(&image.repository, &promotion.digest))?;
-    let mut promoted = Promoted { unfit: fitness(&evidence), promotion, is_done: false };
-    if promoted.unfit.is_empty() && !promoted.promotion.already {
-        let Promotion { repository, digest, tag, .. } = &promoted.promotion;
-        let question = format!("Tag {repository}@{} as {tag}?", digest.short());
-        if agrees(options.yes, &question)? {
-            let keep = keep_tag(&options.to, digest)
-                .filter(|_| patchwave::lifecycle::keeps_tags(hierarchy, repository));
-            opened.read(opened.care.promote(&promoted.promotion, keep.as_ref(), &options.by))?;
-            promoted.is_done = true;
-        }
-    }
-    let found = !promoted.unfit.is_empty();
-    Ok(Answer::render(args.format, &promoted, text).with_findings(found))
+    let decided = opened.wait(care.decided(image, (to, digest)));
+    let (is_approved, unproved) = decided.map_err(|problem| BadInput::because(&problem))?;
+    evidence.unproved = unproved.into_iter().collect();
+    evidence.approved = Some(is_approved).filter(|_| image.policy.promotion == Promoting::Approval);
+    evidence.signed = opened.read(care.signed(&found.source.repository, digest))?;
+    Ok(evidence)
 }
 
 fn because(scan: &Scan) -> String {
@@ -79,5 +152,39 @@ fn text(promoted: &Promoted) -> String {
         (_, true, true) => paint(GOOD, "already so"),
         _ => "not promoted".to_owned(),
     };
-    format!("{name}: {what}\n{reasons}")
+    let copied = promoted.copied.as_ref().map_or_else(String::new, |copied| {
+        let Copied { manifests, blobs, bytes } = copied;
+        format!("  copied: {manifests} manifests, {blobs} blobs, {bytes} bytes\n")
+    });
+    let unsigned = "  signature: not checked, because the registry signs nothing here\n";
+    let unsigned = if promoted.signature_checked { "" } else { unsigned };
+    format!("{name}: {what}\n{reasons}{copied}{}", paint(FAINT, unsigned))
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Approved<'a> {
+    image: String,
+    digest: Digest,
+    environment: &'a str,
+    by: &'a str,
+}
+
+/// Records that a person approves the version of one environment for another.
+pub(crate) fn approve(
+    args: &Args,
+    options: &Approve,
+    environments: (&str, &str),
+) -> Result<Answer, BadInput> {
+    let opened = Opened::open(args)?;
+    let found = find(&opened, &options.decide.image, environments)?;
+    let digest = found.promotion.digest;
+    let (environment, by) = (environments.1, options.decide.by.as_str());
+    let written = opened.wait(opened.care.approve(found.image, (environment, &digest), by));
+    written.map_err(|problem| BadInput::because(&problem))?;
+    let approved = Approved { image: found.image.id.to_string(), digest, environment, by };
+    Ok(Answer::render(args.format, &approved, |approved| {
+        let Approved { image, digest, environment, .. } = approved;
+        format!("Recorded: {image} {} may be promoted to {}.\n", digest.short(), value(environment))
+    }))
 }

@@ -4,7 +4,7 @@ use patchwave::image::Repository;
 use patchwave::tags::KnownTags;
 use std::collections::BTreeMap;
 
-use crate::args::{Args, LifecycleApply, LifecyclePreview, LifecycleUndo, Promote, TagsKeep};
+use crate::args::{Approve, Args, LifecycleApply, LifecyclePreview, LifecycleUndo, Promote, TagsKeep};
 use crate::deployment::needs_aws;
 use crate::input::BadInput;
 use crate::lifecycle::plan::Known;
@@ -34,6 +34,10 @@ pub(crate) fn undo(args: &Args, _: &LifecycleUndo) -> Result<Answer, BadInput> {
 
 pub(crate) fn keep(args: &Args, _: &TagsKeep) -> Result<Answer, BadInput> {
     Err(needs_aws(args, None))
+}
+
+pub(crate) fn approve(args: &Args, _: &Approve, _: (&str, &str)) -> Result<Answer, BadInput> {
+    Err(needs_aws(args, ""))
 }
 
 pub(crate) fn promote(args: &Args, _: &Promote) -> Result<Answer, BadInput> {

@@ -3,33 +3,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use patchwave::finding::Scan;
-use patchwave::hierarchy::Hierarchy;
-use patchwave::image::{Digest, Repository, Tag};
+use patchwave::finding::{FindingKey, Scan};
+use patchwave::hierarchy::{Hierarchy, Image, Stage};
+use patchwave::image::{Digest, EcrRegistry, Repository, Tag};
 use patchwave::inventory::{Answer, Question};
 use patchwave::lifecycle::{Going, KnownRepository, Listing, PolicyChange};
 use patchwave::table::{AUDIT_KEPT, Item, Key};
-use patchwave::tags::{KeepMemory, KeepPlan, KnownTags, Promote};
+use patchwave::tags::{CopyPlan, KeepMemory, KeepPlan, KnownTags, Promote};
 use patchwave::time::Timestamp;
-use patchwave_converge::{Fault, World};
+use patchwave_converge::{Fault, NotIntervened, World, approve, record};
 use serde::{Deserialize, Serialize};
 
-use crate::ecr::Cache;
-use crate::ecr::care::{Expect, Patience};
+pub use crate::ecr::care::Amount;
+use crate::ecr::care::{End, Expect, Patience, Replication};
+use crate::ecr::{Cache, Ecr};
 use crate::fault::invalid;
 use crate::installation::{Installation, NotDone};
+use crate::keep::Keeper;
 use crate::registries::{Connected, Registries};
 use crate::settings::Source;
 use crate::world::AwsWorld;
 
-/// ECR takes ten `PutImage` a second and registry.
-/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
-const BETWEEN: Duration = Duration::from_millis(110);
 /// Repositories that are read at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 
 /// The registries of an installation, and its table, in the hands of a person.
 pub struct Care {
@@ -47,6 +45,8 @@ struct Promoted {
     digest: Digest,
     tag: Tag,
     replaced: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copied_from: Option<Repository>,
 }
 
 /// A write of the audit trail that is about a policy, or about something else.
@@ -96,8 +96,23 @@ impl Care {
         &self,
         repositories: &BTreeSet<Repository>,
     ) -> BTreeMap<Repository, Result<KnownRepository, String>> {
+        // A registry has one configuration for all of its repositories.
+        let mut configured: BTreeMap<Option<EcrRegistry>, Result<Replication, Fault>> = BTreeMap::new();
+        for repository in repositories {
+            let host = repository.split().0;
+            if !configured.contains_key(&host) {
+                configured.insert(host, self.replication(repository).await);
+            }
+        }
+        let configured = &configured;
         let reads = repositories.iter().map(|repository| async move {
-            (repository.clone(), self.known_one(repository).await.map_err(|fault| fault.to_string()))
+            let read = async {
+                let replication = configured.get(&repository.split().0).cloned();
+                let replication =
+                    replication.unwrap_or_else(|| Err(invalid("read", "its registry is not read")))?;
+                self.known_of(repository, &replication).await
+            };
+            (repository.clone(), read.await.map_err(|fault| fault.to_string()))
         });
         stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
     }
@@ -108,12 +123,24 @@ impl Care {
     ///
     /// Any part of it could not be read.
     pub async fn known_one(&self, repository: &Repository) -> Result<KnownRepository, Fault> {
+        self.known_of(repository, &self.replication(repository).await?).await
+    }
+
+    async fn known_of(
+        &self,
+        repository: &Repository,
+        replication: &Replication,
+    ) -> Result<KnownRepository, Fault> {
         let registry = self.registry(repository).await?;
         Ok(KnownRepository {
             listing: registry.images.listing(repository).await?,
             stored: registry.images.stored_policy(repository).await?,
-            replicas: registry.images.replicas(repository).await?,
+            replicas: replication.replicas(repository),
         })
+    }
+
+    async fn replication(&self, repository: &Repository) -> Result<Replication, Fault> {
+        self.registry(repository).await?.images.replication().await
     }
 
     /// Reads the tags of these repositories.
@@ -191,7 +218,7 @@ impl Care {
     /// The table does not answer.
     pub async fn last_change(&self, repository: &Repository) -> Result<Option<PolicyChange>, Fault> {
         let operation = format!("read what was changed in {repository}");
-        let changes: Vec<Change> = self.world.ledger().states(&operation, &Key::cared(repository)).await?;
+        let changes: Vec<Change> = self.world.ledger().trail(&operation, &Key::cared(repository)).await?;
         let policies = changes.into_iter().filter_map(|change| match change {
             Change::Policy(change) => Some(change),
             Change::Other {} => None,
@@ -205,7 +232,7 @@ impl Care {
     ///
     /// The table does not answer.
     pub async fn keep_memory(&self, repository: &Repository) -> Result<KeepMemory, Fault> {
-        Ok(self.world.ledger().state(Key::keep_tags(repository)).await?.unwrap_or_default())
+        self.keeper().memory(repository).await
     }
 
     /// Sets and removes keep tags, and then remembers them. Tags are set before others are removed.
@@ -214,30 +241,11 @@ impl Care {
     ///
     /// The first call that fails ends it. What was done stays, and doing it again is harmless.
     pub async fn keep(&self, repository: &Repository, plan: &KeepPlan) -> Result<(), Fault> {
-        let images = &self.registry(repository).await?.images;
-        for (tag, digest) in &plan.set {
-            images.tag(repository, digest, tag, Expect::Nobody).await?;
-            tokio::time::sleep(BETWEEN).await;
-        }
-        for removal in &plan.remove {
-            if let Some(instead) = &removal.instead {
-                images.tag(repository, &removal.digest, instead, Expect::Nobody).await?;
-                tokio::time::sleep(BETWEEN).await;
-            }
-            images.untag(repository, &removal.digest, &removal.tag).await?;
-        }
-        self.remember(repository, &plan.memory).await
+        self.keeper().keep(repository, plan).await
     }
 
-    /// Remembers keep tags that did not change in the registry.
-    ///
-    /// # Errors
-    ///
-    /// The table does not answer.
-    pub async fn remember(&self, repository: &Repository, memory: &KeepMemory) -> Result<(), Fault> {
-        let state = json(memory)?;
-        let item = Item { key: Key::keep_tags(repository), state, expires_at: None };
-        self.world.ledger().write(&[item]).await
+    fn keeper(&self) -> Keeper<'_> {
+        Keeper::new(&self.registries, self.world.ledger())
     }
 
     /// Reads all images of a repository.
@@ -247,6 +255,50 @@ impl Care {
     /// The registry does not answer.
     pub async fn listing(&self, repository: &Repository) -> Result<Listing, Fault> {
         self.registry(repository).await?.images.listing(repository).await
+    }
+
+    /// Reads all images of an environment's repository, as who copies there.
+    ///
+    /// # Errors
+    ///
+    /// The registry does not answer.
+    pub async fn listing_at(&self, stage: &Stage) -> Result<Listing, Fault> {
+        self.at(stage).await?.images.listing(&stage.repository).await
+    }
+
+    /// Returns whether a person approved a version for an environment, and the findings that it was
+    /// built for and that no scan has judged yet.
+    ///
+    /// # Errors
+    ///
+    /// A record cannot be read.
+    pub async fn decided(
+        &self,
+        image: &Image,
+        (environment, digest): (&str, &Digest),
+    ) -> Result<(bool, BTreeSet<FindingKey>), NotIntervened> {
+        let approval = record(&self.world, &image.id).await?.promotions.remove(environment);
+        let mut unproved = BTreeSet::new();
+        for line in self.hierarchy.in_repository(&image.repository) {
+            let proof = record(&self.world, &line.id).await?.proof;
+            let waits = proof.filter(|proof| proof.version == *digest);
+            unproved.extend(waits.into_iter().flat_map(|proof| proof.causes));
+        }
+        Ok((approval.is_some_and(|approved| approved.version == *digest), unproved))
+    }
+
+    /// Writes that a person approves a version for an environment.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read or written.
+    pub async fn approve(
+        &self,
+        image: &Image,
+        promotion: (&str, &Digest),
+        by: &str,
+    ) -> Result<(), NotIntervened> {
+        approve(&self.world, &image.id, promotion, by).await
     }
 
     /// Reads the scans of a version, by platform.
@@ -287,13 +339,21 @@ impl Care {
         self.registry(repository).await?.images.signed(repository, digest).await
     }
 
-    /// Gives a version the tag of another environment, and first a keep tag: it may be older than
-    /// what a lifecycle rule keeps. The audit trail says so before.
+    /// Copies a version if its environment has a repository of its own. Then gives it the tag of
+    /// the environment, and before that a keep tag: it may be older than what a lifecycle rule
+    /// keeps. The audit trail says so before.
     ///
     /// # Errors
     ///
-    /// A call fails, or somebody moved the tag meanwhile.
-    pub async fn promote(&self, promote: &Promote, keep: Option<&Tag>, by: &str) -> Result<(), Fault> {
+    /// A call fails, or somebody moved the tag meanwhile. What was done stays, and doing it again
+    /// goes on with the rest.
+    pub async fn promote(
+        &self,
+        promote: &Promote,
+        stage: &Stage,
+        keep: Option<&Tag>,
+        by: &str,
+    ) -> Result<Amount, Fault> {
         let at = self.now();
         let promoted = Promoted {
             at,
@@ -301,14 +361,27 @@ impl Care {
             digest: promote.digest.clone(),
             tag: promote.tag.clone(),
             replaced: promote.replaces.clone(),
+            copied_from: promote.copy.as_ref().map(|copy| copy.from.clone()),
         };
         self.record(Key::care(&promote.repository, at, "promotion"), &promoted, at).await?;
-        let images = &self.registry(&promote.repository).await?.images;
+        let images = &self.at(stage).await?.images;
+        let copied = match &promote.copy {
+            Some(copy) => {
+                let source = &self.registry(&copy.from).await?.images;
+                copied(source, images, copy, &promote.repository).await?
+            }
+            None => Amount::default(),
+        };
         if let Some(keep) = keep {
             images.tag(&promote.repository, &promote.digest, keep, Expect::Nobody).await?;
         }
         let expect = Expect::This(promote.replaces.as_ref());
-        images.tag(&promote.repository, &promote.digest, &promote.tag, expect).await
+        images.tag(&promote.repository, &promote.digest, &promote.tag, expect).await?;
+        Ok(copied)
+    }
+
+    async fn at(&self, stage: &Stage) -> Result<Connected, Fault> {
+        self.registries.of_stage(stage, self.hierarchy.registry()).await
     }
 
     async fn record<T: Serialize>(&self, key: Key, what: &T, at: Timestamp) -> Result<(), Fault> {
@@ -321,6 +394,21 @@ impl Care {
     }
 }
 
+/// Copies what a plan names to a repository: the manifests, and then the tags of what is about
+/// them.
+async fn copied(from: &Ecr, to: &Ecr, copy: &CopyPlan, repository: &Repository) -> Result<Amount, Fault> {
+    let target = End { registry: to, repository };
+    let source = End { registry: from, repository: &copy.from };
+    let amount = target.take(source, &copy.manifests).await?;
+    for (tag, digest) in &copy.tags {
+        to.tag(repository, digest, tag, Expect::Any).await?;
+    }
+    Ok(amount)
+}
+
 fn json<T: Serialize>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|error| invalid("write to the table", error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

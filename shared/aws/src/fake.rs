@@ -105,3 +105,17 @@ pub(crate) fn count(asked: &Asked, operation: &str) -> usize {
 pub(crate) fn digest(n: usize) -> String {
     format!("sha256:{n:064x}")
 }
+
+/// Checks that these calls, with what a fake answers, are those in `tests/fixtures/wire`. There,
+/// `tests/checks` compares them with botocore's models.
+///
+/// If the file is another, this writes it: look at the difference, and run the test again.
+pub(crate) fn is_on_file(name: &str, calls: &[Value]) {
+    let path = format!("{}/../../tests/fixtures/wire/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = serde_json::to_string_pretty(calls).unwrap() + "\n";
+    let on_file = std::fs::read_to_string(&path).unwrap_or_default();
+    if on_file != text {
+        std::fs::write(&path, &text).unwrap();
+        panic!("{path} was another and is written now");
+    }
+}

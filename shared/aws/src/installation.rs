@@ -83,6 +83,11 @@ impl Installation {
         self.settings.mode
     }
 
+    /// Returns whether sweeps set and remove keep tags.
+    pub(crate) fn keeps_tags(&self) -> bool {
+        self.settings.keep_tags
+    }
+
     /// Returns the world, with the current hierarchy.
     pub(crate) async fn world(&self) -> Result<(AwsWorld, Arc<Hierarchy>), Fault> {
         let hierarchy = self.hierarchy.load(|| self.clients.s3(), WallClock.now()).await?;

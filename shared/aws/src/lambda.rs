@@ -172,8 +172,13 @@ impl Function {
                 ..Budget::default()
             },
         };
-        let invocation =
-            Invocation { world: &world, hierarchy: &hierarchy, triggers: &triggers, settings: &settings };
+        let invocation = Invocation {
+            world: &world,
+            hierarchy: &hierarchy,
+            triggers: &triggers,
+            settings: &settings,
+            keeps_tags: installation.keeps_tags(),
+        };
         let mut report = (self.role.pass)(invocation).await?;
         let problems = installation.hierarchy_problems(world.now()).into_iter();
         report.errors.extend(problems.map(|message| Failure {
@@ -193,6 +198,8 @@ struct Invocation<'a> {
     hierarchy: &'a Hierarchy,
     triggers: &'a [Trigger],
     settings: &'a PassSettings,
+    /// Whether a sweep sets and removes keep tags.
+    keeps_tags: bool,
 }
 
 impl Invocation<'_> {
@@ -206,8 +213,16 @@ impl Invocation<'_> {
             return self.make().await;
         }
         let swept = sweep(self.world, self.hierarchy, self.triggers, self.settings);
-        let Swept { report, seen } = Box::pin(swept).await?;
+        let Swept { mut report, seen } = Box::pin(swept).await?;
         seen.iter().for_each(inventory::log);
+        // A survey that goes on later does not know yet what runs.
+        if let Some(seen) = seen.filter(|seen| self.keeps_tags && seen.has_ended) {
+            let until = self.settings.budget.deadline;
+            let faults = Box::pin(self.world.keep_tags(self.hierarchy, &seen.answer, until)).await;
+            let failure =
+                |fault: Fault| Failure { kind: FailureKind::Tag, image: None, message: fault.to_string() };
+            report.errors.extend(faults.into_iter().map(failure));
+        }
         Ok(report)
     }
 }

@@ -20,6 +20,7 @@ mod hierarchy;
 mod inspector;
 mod installation;
 mod inventory;
+mod keep;
 pub mod lambda;
 mod manifest;
 mod organizations;

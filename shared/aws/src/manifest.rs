@@ -144,6 +144,8 @@ struct Wire {
     artifact_type: Option<String>,
     config: Option<Blob>,
     layers: Option<Vec<Blob>>,
+    /// Of the artifact manifests of earlier drafts of OCI 1.1.
+    blobs: Option<Vec<Blob>>,
     manifests: Option<Vec<Entry>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
@@ -157,6 +159,8 @@ struct Blob {
     digest: Digest,
     #[serde(default)]
     size: u64,
+    #[serde(default)]
+    urls: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -178,13 +182,30 @@ struct EntryPlatform {
     os_version: Option<String>,
 }
 
+/// A blob that a manifest names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) digest: Digest,
+    /// In bytes.
+    pub(crate) size: u64,
+}
+
+/// Returns the blobs of a manifest: its config and its layers. An index has none. A layer with
+/// URLs, such as one of Windows, lies elsewhere and is in no registry.
+/// <https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers>
+pub(crate) fn contents(text: &str) -> Result<Vec<Content>, InvalidManifest> {
+    let wire = wire(text)?;
+    let layers = wire.layers.unwrap_or_default();
+    bound("layers", layers.len(), MOST_LAYERS)?;
+    let blobs = wire.blobs.unwrap_or_default();
+    bound("blobs", blobs.len(), MOST_LAYERS)?;
+    let here = wire.config.into_iter().chain(layers).chain(blobs).filter(|blob| blob.urls.is_empty());
+    Ok(here.map(|blob| Content { digest: blob.digest, size: blob.size }).collect())
+}
+
 /// Reads a manifest document.
 pub(crate) fn parse(text: &str) -> Result<Document, InvalidManifest> {
-    if text.len() > LONGEST {
-        return Err(InvalidManifest::TooLong(text.len()));
-    }
-    let wire: Wire = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
-        .map_err(|e| field(&e.path().to_string(), e.inner()))?;
+    let wire = wire(text)?;
     let notes = Notes::new(&wire.annotations.unwrap_or_default());
     if let Some(entries) = wire.manifests {
         return index(entries, notes);
@@ -202,6 +223,14 @@ pub(crate) fn parse(text: &str) -> Result<Document, InvalidManifest> {
             notes,
         },
     })
+}
+
+fn wire(text: &str) -> Result<Wire, InvalidManifest> {
+    if text.len() > LONGEST {
+        return Err(InvalidManifest::TooLong(text.len()));
+    }
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+        .map_err(|e| field(&e.path().to_string(), e.inner()))
 }
 
 /// An image's config, as far as it matters.

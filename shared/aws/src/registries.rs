@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use patchwave::hierarchy::{DeclaredRegistry, Hierarchy};
+use patchwave::hierarchy::{DeclaredRegistry, Hierarchy, Role, Stage};
 use patchwave::image::{EcrRegistry, Repository};
 use patchwave_converge::Fault;
 use tokio::sync::OnceCell;
@@ -74,14 +74,28 @@ impl Registries {
         other.connected.get_or_try_init(|| self.assume(&other.declared)).await
     }
 
+    /// Returns the registry of a stage, in which the role of its copies acts.
+    pub(crate) async fn of_stage(&self, stage: &Stage, home: &EcrRegistry) -> Result<Connected, Fault> {
+        match &stage.role {
+            None => self.of(&stage.repository).await.cloned(),
+            Some(role) => {
+                let host = stage.repository.split().0.unwrap_or_else(|| home.clone());
+                self.acting(&host, Some(role)).await
+            }
+        }
+    }
+
     async fn assume(&self, registry: &DeclaredRegistry) -> Result<Connected, Fault> {
-        let (account, region) = (registry.host.account(), registry.host.region());
-        let credentials = match &registry.role {
-            Some(role) => Some(self.clients.assume(account, role, SESSION).await?),
+        self.acting(&registry.host, registry.role.as_ref()).await
+    }
+
+    async fn acting(&self, host: &EcrRegistry, role: Option<&Role>) -> Result<Connected, Fault> {
+        let credentials = match role {
+            Some(role) => Some(self.clients.assume(host.account(), role, SESSION).await?),
             None => None,
         };
-        let clients = self.clients.elsewhere(region, credentials);
-        Ok(connect(&clients, &registry.host, &self.cache, Inspector::of_another))
+        let clients = self.clients.elsewhere(host.region(), credentials);
+        Ok(connect(&clients, host, &self.cache, Inspector::of_another))
     }
 
     /// Asks each registry about the items whose repository it holds. One that cannot be reached

@@ -58,6 +58,12 @@ pub const STARTERS: Variable = Variable {
               that takes no build key may be taken for Patchwave's",
 };
 
+/// Whether sweeps keep what runs.
+pub const KEEP_TAGS: Variable = Variable {
+    name: "PATCHWAVE_KEEP_TAGS",
+    meaning: "yes or no (default): after a sweep, set and remove the keep tags of registries with keepTags: true",
+};
+
 /// Where Kubernetes is, in tests.
 pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
     name: "PATCHWAVE_KUBE_ENDPOINT_OVERRIDE",
@@ -65,8 +71,8 @@ pub const KUBE_ENDPOINT_OVERRIDE: Variable = Variable {
 };
 
 /// All variables that Patchwave defines.
-pub const VARIABLES: [Variable; 9] =
-    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, QUEUE, SWEEP, STARTERS, KUBE_ENDPOINT_OVERRIDE];
+pub const VARIABLES: [Variable; 10] =
+    [HIERARCHY, TABLE, MODE, EVENT_BUS, TICK, QUEUE, SWEEP, STARTERS, KEEP_TAGS, KUBE_ENDPOINT_OVERRIDE];
 
 /// Where the hierarchy file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +106,8 @@ pub(crate) struct Settings {
     pub(crate) queue: Option<String>,
     pub(crate) sweep: Option<Schedule>,
     pub(crate) starters: Vec<Starter>,
+    /// Whether sweeps set and remove keep tags.
+    pub(crate) keep_tags: bool,
     /// Whether S3 is not AWS's own, so that buckets have no host names.
     pub(crate) own_s3: bool,
 }
@@ -157,6 +165,11 @@ impl Settings {
             queue: read(QUEUE.name).filter(|url| !url.is_empty()),
             sweep: schedule(SWEEP, &read(SWEEP.name).unwrap_or_default())?,
             starters: starters(&read(STARTERS.name).unwrap_or_default())?,
+            keep_tags: match read(KEEP_TAGS.name).as_deref() {
+                None | Some("" | "no") => false,
+                Some("yes") => true,
+                Some(other) => return Err(wrong(KEEP_TAGS, other)),
+            },
             own_s3: read("AWS_ENDPOINT_URL_S3").or_else(|| read("AWS_ENDPOINT_URL")).is_some(),
         })
     }
@@ -240,7 +253,7 @@ mod tests {
         let given = Source::Text { name: "given.yaml".into(), yaml: String::new(), parts: PartTexts::new() };
         let table = |name: &str| (name == TABLE.name).then(|| "t".to_owned());
         assert_eq!(Settings::from(Some(given.clone()), table).unwrap().hierarchy, given);
-        assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none());
+        assert!(!read.own_s3 && read.tick.is_none() && read.sweep.is_none() && !read.keep_tags);
     }
 
     #[test]
@@ -256,6 +269,9 @@ mod tests {
         assert!(settings(&set).unwrap_err().contains("set it to the group/name"));
         let set = [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_STARTERS", "me")];
         assert!(settings(&set).unwrap_err().contains("PATCHWAVE_STARTERS is \"me\""));
+        let set =
+            [("PATCHWAVE_HIERARCHY", "h.yaml"), ("PATCHWAVE_TABLE", "t"), ("PATCHWAVE_KEEP_TAGS", "true")];
+        assert!(settings(&set).unwrap_err().contains("set it to yes or no"));
         assert!(settings(&[("PATCHWAVE_HIERARCHY", "s3://bucket")]).unwrap_err().contains("s3://bucket/key"));
     }
 

@@ -1,9 +1,9 @@
 //! Writes a person's decision about one image into its record.
 
 use patchwave::hierarchy::{Hierarchy, UnknownImage};
-use patchwave::image::ImageId;
-use patchwave::intervention::{Intervention, NotDecided};
-use patchwave::record::Decided;
+use patchwave::image::{Digest, ImageId};
+use patchwave::intervention::{Intervention, NotDecided, approve_promotion};
+use patchwave::record::{Decided, Record};
 
 use crate::observe::observe;
 use crate::world::{Fault, NotSaved, World};
@@ -51,10 +51,44 @@ pub async fn intervene<W: World>(
     let Some(facts) = facts.images.remove(image) else { return Err(NotIntervened::Conflict) };
     let decided = Decided { by: by.to_owned(), at: world.now() };
     let record = intervention.write(declared, &facts, decided.clone())?;
-    world.save(image, &record).await.map_err(|not_saved| match not_saved {
-        NotSaved::Conflict => NotIntervened::Conflict,
-        NotSaved::Fault(fault) => fault.into(),
-    })?;
+    save(world, image, &record).await?;
     let accepted = record.accepted_revision.filter(|accepted| accepted.decided == decided);
     Ok(accepted.map(|accepted| accepted.revision))
+}
+
+/// Writes that `by` approves one version of an image for an environment.
+///
+/// # Errors
+///
+/// Nothing is written if any of the steps fails.
+pub async fn approve<W: World>(
+    world: &W,
+    image: &ImageId,
+    (environment, version): (&str, &Digest),
+    by: &str,
+) -> Result<(), NotIntervened> {
+    let record = record(world, image).await?;
+    let decided = Decided { by: by.to_owned(), at: world.now() };
+    let record = approve_promotion(&record, environment, version.clone(), decided);
+    save(world, image, &record).await
+}
+
+/// Reads the record of an image; an empty one if there is none.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub async fn record<W: World>(world: &W, image: &ImageId) -> Result<Record, NotIntervened> {
+    let mut records = world.records(&[image.clone()].into()).await?;
+    match records.unreadable.remove(image) {
+        Some(fault) => Err(NotIntervened::Unreadable(fault.to_string())),
+        None => Ok(records.read.remove(image).unwrap_or_default()),
+    }
+}
+
+async fn save<W: World>(world: &W, image: &ImageId, record: &Record) -> Result<(), NotIntervened> {
+    world.save(image, record).await.map_err(|not_saved| match not_saved {
+        NotSaved::Conflict => NotIntervened::Conflict,
+        NotSaved::Fault(fault) => fault.into(),
+    })
 }

@@ -23,7 +23,7 @@ mod world;
 
 pub use apply::LEASE;
 pub use estate::{Cursor, Estate, Left, Surveyed};
-pub use intervene::{NotIntervened, intervene};
+pub use intervene::{NotIntervened, approve, intervene, record};
 pub use observe::observe;
 pub use report::{Failure, FailureKind, Held, Report, Started};
 pub use stuck::{StuckSlot, stuck_slots};

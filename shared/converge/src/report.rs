@@ -59,6 +59,8 @@ pub enum FailureKind {
     Notice,
     /// Schedule another invocation.
     Schedule,
+    /// Set or remove a keep tag.
+    Tag,
 }
 
 impl FailureKind {
@@ -71,6 +73,7 @@ impl FailureKind {
             Self::Scan => "scan",
             Self::Notice => "notice",
             Self::Schedule => "schedule",
+            Self::Tag => "tag",
         }
     }
 }

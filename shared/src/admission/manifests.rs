@@ -12,7 +12,7 @@ const SYSTEM: [&str; 3] = ["kube-node-lease", "kube-public", "kube-system"];
 const NAME: &str = "patchwave-repositories";
 /// A reference with a digest, as runtimes take it. Without a flag `$` is the end of the text in
 /// RE2, and no class here has white space, so no second line passes.
-const REFERENCE: &str =
+pub(super) const REFERENCE: &str =
     "^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9._-]*)?@sha256:[a-f0-9]{64}$";
 
 /// What a violation does.

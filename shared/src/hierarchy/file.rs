@@ -13,7 +13,7 @@ use super::written::{LongForm, ShortOr, WholeNumber, Written};
 use super::{RevisionType, Tier, Variable};
 use crate::finding::Severity;
 use crate::image::{EcrRegistry, ImageId, Order, Registry, Repository, Tag, TagPattern};
-use crate::policy::{Mode, Rebuild, UnknownFix};
+use crate::policy::{Mode, Promoting, Rebuild, UnknownFix};
 use crate::time::{Span, Timestamp};
 
 /// A key that most images do not have. On its own, so that an image without it stays small: half of
@@ -108,6 +108,8 @@ macro_rules! with_policy_keys {
             pub(super) upstream_silence: Rare<Written<Span>>,
             /// Who decides that an image may be rebuilt.
             pub(super) rebuild: Rare<Written<Rebuild>>,
+            /// Who decides that `patchwave promote` may promote a version.
+            pub(super) promotion: Rare<Written<Promoting>>,
         }
 
         impl HasPolicy for $name {
@@ -125,6 +127,7 @@ macro_rules! with_policy_keys {
                     deadlines: self.deadlines.take(),
                     upstream_silence: self.upstream_silence.take(),
                     rebuild: self.rebuild.take(),
+                    promotion: self.promotion.take(),
                 }
             }
         }
@@ -326,6 +329,8 @@ pub(super) enum MayLoosen {
     Waits,
     /// Longer `deadlines`.
     Deadlines,
+    /// `promotion: auto` where this file asks for approval.
+    Promotion,
     /// `suppress`.
     Suppress,
 }
@@ -451,6 +456,12 @@ pub(super) struct CopiesKeys {
     pub(super) from: Written<RepositoryGlob>,
     /// What they are called here, with as many `*`.
     pub(super) to: Written<RepositoryGlob>,
+    /// The environment whose releases they are: `patchwave promote` copies here.
+    pub(super) environment: Option<Written<EnvironmentName>>,
+    /// The role that copies here, by name or ARN. By default the registry's role.
+    pub(super) role: Option<Written<RoleName>>,
+    /// The external id in the role's trust policy.
+    pub(super) external_id: Option<Written<ExternalId>>,
 }
 
 /// Images of others that may run: of a host or of an account.

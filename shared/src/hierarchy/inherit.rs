@@ -127,6 +127,7 @@ fn inherit(inherited: &Policy, keys: PolicyKeys, report: &mut Report<'_>) -> Pol
     set_deadlines(&mut policy.deadlines, keys.deadlines, report);
     set(&mut policy.upstream_silence, keys.upstream_silence, report);
     set(&mut policy.rebuild, keys.rebuild, report);
+    set(&mut policy.promotion, keys.promotion, report);
     policy
 }
 

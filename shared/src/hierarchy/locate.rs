@@ -1,6 +1,6 @@
 //! Where an image lies: in a registry of the file, in the replica or a copy of one, or elsewhere.
 
-use super::{DeclaredRegistry, Hierarchy, Image};
+use super::{Copies, DeclaredRegistry, Hierarchy, Image, Role};
 use crate::image::{EcrRegistry, Reference, Registry, Repository};
 
 /// Where an image lies, as far as the file tells.
@@ -14,6 +14,17 @@ pub enum Located {
     /// In a pull-through cache: what it is upstream.
     Cached(Registry, Repository),
     Elsewhere,
+}
+
+/// Where an environment's versions of a repository lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// As [`Image`] has it.
+    ///
+    /// [`Image`]: super::Image
+    pub repository: Repository,
+    /// The role to copy with, if it is not the registry's.
+    pub role: Option<Role>,
 }
 
 /// How often a copy may have been copied.
@@ -43,6 +54,37 @@ impl Hierarchy {
             (registry, repository) = (of, source);
         }
         Located::Own(registries.repository(registry, &repository))
+    }
+
+    /// Finds where an environment's versions lie: in the copy that the file names for it, or else
+    /// in the repository itself. A copy may be one of a copy.
+    pub fn stage(&self, repository: &Repository, environment: &str) -> Stage {
+        let registries = self.registries();
+        let (host, name) = self.address(repository);
+        let is_of = |copies: &Copies, of: &str| copies.of == of;
+        let mut level: Vec<(&str, String)> = registries
+            .iter()
+            .filter(|registry| registry.host == host)
+            .map(|registry| (registry.name.as_str(), name.to_owned()))
+            .collect();
+        for _ in 0..LONGEST_CHAIN {
+            let mut next = Vec::new();
+            for (of, name) in &level {
+                for registry in registries.iter() {
+                    for copies in registry.copies.iter().filter(|copies| is_of(copies, of)) {
+                        let Some(target) = copies.target(name) else { continue };
+                        let is_it = copies.environment.as_deref() == Some(environment);
+                        if let Some(found) = target.parse::<Repository>().ok().filter(|_| is_it) {
+                            let repository = registries.repository(registry, &found);
+                            return Stage { repository, role: copies.role.clone() };
+                        }
+                        next.push((registry.name.as_str(), target));
+                    }
+                }
+            }
+            level = next;
+        }
+        Stage { repository: repository.clone(), role: None }
     }
 
     /// Returns the repository of which an event tells, as images have it; nothing if the account

@@ -45,7 +45,7 @@ pub use image::{
 };
 pub use inspected::{Account, Inspected, Organization, is_production};
 pub use load::{part_files, read_parts};
-pub use locate::Located;
+pub use locate::{Located, Stage};
 pub use parts::{PartTexts, UnreadPart};
 pub use query::{Direction, Query};
 pub use registries::{Approved, ApprovedBy, Copies, DeclaredRegistry, Registries};

@@ -9,7 +9,7 @@ use super::error::{Problem, Report};
 use super::file::{MayLoosen, PartKeys};
 use super::written::Written;
 use crate::image::{Repository, glob};
-use crate::policy::{Mode, Policy, Rebuild};
+use crate::policy::{Mode, Policy, Promoting, Rebuild};
 
 /// The texts of the parts, by the name that the main file gives them; or why one could not be read.
 pub type PartTexts = BTreeMap<String, Result<String, String>>;
@@ -56,6 +56,7 @@ impl MayLoosen {
             Self::Ages => "ages",
             Self::Waits => "waits",
             Self::Deadlines => "deadlines",
+            Self::Promotion => "promotion",
             Self::Suppress => "suppress",
         }
     }
@@ -130,6 +131,7 @@ fn loosened(from: &Policy, to: &Policy) -> impl Iterator<Item = MayLoosen> {
             MayLoosen::Rebuild,
             from.unknown_fix != to.unknown_fix || (from.rebuild != to.rebuild && to.rebuild != Rebuild::Auto),
         ),
+        (MayLoosen::Promotion, from.promotion == Promoting::Approval && to.promotion == Promoting::Auto),
         (MayLoosen::RebuildAt, to.rebuild_at > from.rebuild_at),
         (MayLoosen::Ages, longer(&ages(from), &ages(to))),
         (MayLoosen::Waits, longer(&waits(from), &waits(to))),

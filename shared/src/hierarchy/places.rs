@@ -111,7 +111,9 @@ fn copies(name: &str, keys: CopiesKeys, names: &[String], report: &mut Report<'_
         report.add(at, Problem::UnclearCopies);
         return None;
     }
-    Some(Copies { of, from, to })
+    let environment = keys.environment.and_then(|environment| environment.read(report)).map(String::from);
+    let role = role(keys.role, keys.external_id, report);
+    Some(Copies { of, from, to, environment, role })
 }
 
 /// Reads the name of a registry of the file.

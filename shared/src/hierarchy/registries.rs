@@ -50,6 +50,12 @@ pub struct Copies {
     pub from: String,
     /// What they are called here, with as many `*`.
     pub to: String,
+    /// The environment whose releases they are; nothing if Patchwave does not copy here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The role to copy with, beside the registry's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
 }
 
 impl Copies {

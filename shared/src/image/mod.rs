@@ -192,17 +192,35 @@ impl Repository {
     }
 }
 
+/// Computes the digest of what arrives in parts.
+#[derive(Debug, Clone, Default)]
+pub struct Hashing(Sha256);
+
+impl Hashing {
+    /// Adds the next part.
+    pub fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// Returns the digest of all parts.
+    pub fn digest(self) -> Digest {
+        let mut digest = String::with_capacity(71);
+        digest.push_str("sha256:");
+        for byte in self.0.finalize() {
+            let digits = [byte >> 4, byte & 15];
+            digest.extend(digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
+        }
+        Digest(digest.into())
+    }
+}
+
 impl Digest {
     /// Returns the digest of a document: of its bytes by SHA-256.
     /// <https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests>
     pub fn of(document: &[u8]) -> Self {
-        let mut digest = String::with_capacity(71);
-        digest.push_str("sha256:");
-        for byte in Sha256::digest(document) {
-            let digits = [byte >> 4, byte & 15];
-            digest.extend(digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
-        }
-        Self(digest.into())
+        let mut hashing = Hashing::default();
+        hashing.add(document);
+        hashing.digest()
     }
 
     /// Returns the hexadecimal digits.

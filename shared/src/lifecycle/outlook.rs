@@ -49,6 +49,10 @@ pub struct Outlook {
     /// What else to know: where AWS is silent, and how roll-backs were found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// How many images in use would also go if ECR counts the manifests that an index lists. AWS
+    /// does not say, and the one public preview did not count them.
+    #[serde(skip_serializing_if = "crate::is_default")]
+    pub in_use_if_counted: usize,
 }
 
 /// Says what a policy would do to a repository at `now`, and which of those images are in use.
@@ -84,7 +88,8 @@ pub fn outlook(
     let uses = uses(&listing, rows(), ran, roll_backs);
     let mut notes = Vec::new();
     let otherwise = judge(policy, &listing.images, Reading::WithParts, now);
-    notes.extend(difference(&going, &otherwise, &uses));
+    let (difference, in_use_if_counted) = difference(&going, &otherwise, &uses);
+    notes.extend(difference);
     let runs =
         |row: &Row| row.entry.runs && listing.named(row).iter().any(|d| listing.images.contains_key(*d));
     if rows().any(runs) {
@@ -103,7 +108,7 @@ pub fn outlook(
     } else {
         Safety::Unknown
     };
-    Outlook { verdict, going, unknown, notes }
+    Outlook { verdict, going, unknown, notes, in_use_if_counted }
 }
 
 /// Says what would also go if ECR counts the manifests of indexes.
@@ -111,17 +116,18 @@ fn difference(
     going: &BTreeMap<Digest, Going>,
     otherwise: &BTreeMap<Digest, Going>,
     uses: &BTreeMap<Digest, BTreeSet<InUse>>,
-) -> Option<String> {
+) -> (Option<String>, usize) {
     let more: Vec<&Digest> = otherwise.keys().filter(|digest| !going.contains_key(*digest)).collect();
     let in_use = more.iter().filter(|digest| uses.contains_key(**digest)).count();
     let of_them = if in_use > 0 { format!(", {in_use} of them in use") } else { String::new() };
-    (!more.is_empty()).then(|| {
+    let note = (!more.is_empty()).then(|| {
         format!(
-            "AWS does not say whether a rule counts the manifests that an index lists. If it does, {} more would be deleted{of_them}. \
-             `patchwave lifecycle preview` asks ECR",
+            "AWS does not say whether a rule counts the manifests that an index lists. One public preview did not. \
+             If yours does, {} more would be deleted{of_them}. `patchwave lifecycle preview` asks ECR",
             more.len()
         )
-    })
+    });
+    (note, in_use)
 }
 
 fn how_roll_backs_are_found(depth: usize) -> String {

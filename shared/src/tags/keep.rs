@@ -99,8 +99,11 @@ pub fn keep_plan(input: KeepInput<'_>) -> KeepPlan {
         plan.memory.insert(tag.clone(), kept);
     }
     plan.memory.retain(|tag, _| wanted.contains_key(tag) || carried.contains_key(tag));
-    count_unseen(&mut plan, input, &carried, &wanted);
-    remove(&mut plan, input, &wanted);
+    // What is not read now may run what two earlier inventories did not show.
+    if doubts(input.inventory, input.now).is_empty() {
+        count_unseen(&mut plan, input, &carried, &wanted);
+        remove(&mut plan, input, &wanted);
+    }
     plan
 }
 
@@ -162,7 +165,6 @@ fn count_unseen(
     carried: &BTreeMap<&Tag, &Digest>,
     wanted: &Wanted,
 ) {
-    let complete = doubts(input.inventory, input.now).is_empty();
     let read_at = input.inventory.places.iter().filter_map(|place| place.read_at).min();
     for (tag, digest) in carried.iter().filter(|(tag, _)| !wanted.contains_key(**tag)) {
         let kept = plan.memory.entry((*tag).clone()).or_insert_with(|| Kept {
@@ -174,7 +176,7 @@ fn count_unseen(
             unseen: 0,
             counted: None,
         });
-        let Some(read_at) = read_at.filter(|read| complete && *read > kept.last_used) else { continue };
+        let Some(read_at) = read_at.filter(|read| *read > kept.last_used) else { continue };
         if kept.counted.is_none_or(|counted| read_at > counted) {
             kept.unseen += 1;
             // The next one must have read every place after this moment.

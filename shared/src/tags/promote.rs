@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::copy::CopyPlan;
 use crate::finding::FindingKey;
 use crate::hierarchy::{Hierarchy, Image, Line, Promotion};
 use crate::image::{Digest, Repository, Tag};
@@ -11,7 +12,11 @@ use crate::lifecycle::Listing;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Promote {
+    /// Where the tag is set.
     pub repository: Repository,
+    /// What is copied there first; nothing if the environments share a repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyPlan>,
     pub digest: Digest,
     pub tag: Tag,
     /// What has the tag now; nothing if it is new.
@@ -64,9 +69,16 @@ pub fn fitness(evidence: &Evidence) -> Vec<Unfit> {
         unfit.push(Unfit("the registry signs images, and this one has no signature".to_owned()));
     }
     if evidence.approved == Some(false) {
-        unfit.push(Unfit("no person approved it".to_owned()));
+        unfit.push(Unfit("no person approved it; `patchwave approve` with --from and --to does".to_owned()));
     }
     unfit
+}
+
+/// The repositories of the two environments, and what they hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'p> {
+    pub from: (&'p Repository, &'p Listing),
+    pub to: (&'p Repository, &'p Listing),
 }
 
 /// Finds the version of one environment and the tag of another.
@@ -74,18 +86,24 @@ pub fn fitness(evidence: &Evidence) -> Vec<Unfit> {
 /// # Errors
 ///
 /// Says what is missing.
-pub fn promotion(hierarchy: &Hierarchy, target: Target<'_>, listing: &Listing) -> Result<Promote, String> {
+pub fn promotion(hierarchy: &Hierarchy, target: Target<'_>, places: Places<'_>) -> Result<Promote, String> {
     let Target { image, from, to } = target;
     if from == to {
         return Err(format!("{from} is the same environment"));
     }
+    let (source, listing) = places.from;
+    let (repository, there) = places.to;
     let lines: Vec<&Image> = hierarchy.in_repository(&image.repository).collect();
     let (digest, tags) = version_of(&lines, from, listing)?;
     let tag = tag_for(&lines, from, to, &tags)?;
-    let holder = listing.images.iter().find(|(_, image)| image.tags.contains(&tag)).map(|(digest, _)| digest);
+    let holder = there.images.iter().find(|(_, image)| image.tags.contains(&tag)).map(|(digest, _)| digest);
+    let already = holder == Some(&digest);
+    let copies = source != repository && !already;
+    let copy = copies.then(|| CopyPlan::new(source, listing, &digest)).transpose()?;
     Ok(Promote {
-        repository: image.repository.clone(),
-        already: holder == Some(&digest),
+        repository: repository.clone(),
+        copy,
+        already,
         replaces: holder.filter(|holder| **holder != digest).cloned(),
         digest,
         tag,

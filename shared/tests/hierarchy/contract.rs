@@ -174,6 +174,7 @@ fn the_schema_has_the_keys_of_the_file_and_no_others() {
         "maxBuildTime",
         "maxWait",
         "mode",
+        "promotion",
         "proofWait",
         "quietPeriod",
         "rebuild",

@@ -1,6 +1,7 @@
 //! ECR on the wire. Scans are implemented here, images are those of moto with its differences from
 //! AWS corrected, and other calls go to moto.
 
+mod care;
 mod images;
 mod scans;
 
@@ -35,6 +36,10 @@ struct State {
     pushed: BTreeMap<(String, String), Pushed>,
     /// What the configs of these digests list as their uncompressed layers.
     diff_ids: BTreeMap<String, Vec<String>>,
+    /// Blobs, by their digest.
+    blobs: BTreeMap<String, String>,
+    /// The text of each repository's last preview.
+    previews: BTreeMap<String, String>,
     /// Where the configs are.
     url: String,
     /// Repositories whose scans fail.
@@ -115,7 +120,7 @@ impl Registry {
 
     fn download_url(&self, input: &Value) -> Answer {
         let (state, layer) = (self.state(), text(input, "layerDigest"));
-        if !state.diff_ids.contains_key(layer) {
+        if !state.diff_ids.contains_key(layer) && !state.blobs.contains_key(layer) {
             return Err(Refusal::new("LayersNotFoundException", "The specified layers could not be found"));
         }
         let url = format!("{}/layers/{layer}?X-Amz-Signature=a%2Fb", state.url);
@@ -193,14 +198,25 @@ impl Service for Registry {
             "DescribeImages" => self.describe_images(&input).await,
             "DescribeImageScanFindings" => self.describe_image_scan_findings(&input),
             "DescribePullThroughCacheRules" => Ok(json!({ "pullThroughCacheRules": [] })),
+            "DescribeRegistry" => {
+                Ok(json!({ "registryId": ACCOUNT, "replicationConfiguration": { "rules": [] } }))
+            }
             "GetDownloadUrlForLayer" => self.download_url(&input),
+            "GetLifecyclePolicyPreview" => self.preview(&input).await,
+            "GetSigningConfiguration" => {
+                Err(Refusal::new("SigningConfigurationNotFoundException", "the registry signs nothing"))
+            }
+            "StartLifecyclePolicyPreview" => self.start_preview(&input),
             "GetRegistryScanningConfiguration" => Ok(self.scanning_configuration()),
             "ListImages" => self.list_images(&input).await,
             "ListPullTimeUpdateExclusions" => Ok(json!({ "pullTimeUpdateExclusions": [] })),
             "PutImage" => self.put_image(input).await,
             "StartImageScan" => self.start_image_scan(&input),
             _ => match operation.strip_prefix("/layers/") {
-                Some(digest) => Ok(self.config(digest)),
+                Some(digest) => {
+                    let range = self.blob(digest, text(&input, "range"));
+                    Ok(range.unwrap_or_else(|| self.config(digest)))
+                }
                 None => self.forward(operation, &input).await,
             },
         }

@@ -1,13 +1,14 @@
-//! What only people ask of a registry: lifecycle policies, previews, tags and configuration.
+//! What only people ask of a registry: lifecycle policies, previews, tags, copies, configuration.
 
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::Digest;
 use patchwave_converge::Fault;
 use serde_json::{Value, json};
 
 use super::registry::{digest_of, ecr, manifest};
 use super::{check, failing, of_call};
 use crate::doctor;
-use crate::ecr::care::{Expect, Patience};
+use crate::ecr::care::{End, Expect, Patience};
 use crate::fake::digest;
 
 const TEXT: &str = "{}";
@@ -61,7 +62,7 @@ async fn answers_to_people() {
             }
             "BatchDeleteImage" => of_call(ecr.untag(repository, &this, &tag).await, "untagged"),
             "DescribeRepositories" => of_call(ecr.mutability(repository).await, "found"),
-            "DescribeRegistry" => of_call(ecr.replicas(repository).await, "found"),
+            "DescribeRegistry" => of_call(ecr.replication().await, "found"),
             "GetSigningConfiguration" | "DescribeImageSigningStatus" => {
                 of_question(ecr.signed(repository, &this).await)
             }
@@ -69,6 +70,35 @@ async fn answers_to_people() {
             "DescribeRepositoryCreationTemplates" => of_call(doctor::templates(&client).await, "found"),
             other => panic!("no call of {other}"),
         }
+    })
+    .await;
+}
+
+/// A manifest whose one blob is `ab`.
+fn small() -> String {
+    json!({"config": {"digest": Digest::of(b"ab"), "mediaType": "text/plain", "size": 2}}).to_string()
+}
+
+fn usual_of_a_copy(operation: &str) -> Value {
+    match operation {
+        "BatchGetImage" => {
+            json!({"images": [{"imageId": {"imageDigest": digest(1)}, "imageManifest": small()}]})
+        }
+        "GetDownloadUrlForLayer" => json!({"downloadUrl": "http://layers.example/ab"}),
+        "GetObject" => Value::String("ab".to_owned()),
+        "InitiateLayerUpload" => json!({"uploadId": "u", "partSize": 10}),
+        other => usual(other),
+    }
+}
+
+#[tokio::test]
+async fn answers_to_a_copy() {
+    let (from, to) = ("apps/web".parse().unwrap(), "live/web".parse().unwrap());
+    let wanted = [Digest::of(small().as_bytes())];
+    check("answers_to_a_copy", async |row| {
+        let registry = &ecr(&failing(row, usual_of_a_copy));
+        let (source, target) = (End { registry, repository: &from }, End { registry, repository: &to });
+        of_call(target.take(source, &wanted).await, "copied")
     })
     .await;
 }

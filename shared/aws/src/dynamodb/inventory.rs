@@ -138,6 +138,16 @@ impl Ledger {
         self.partition(operation, partition).await?.iter().map(|item| state_of(operation, item)).collect()
     }
 
+    /// Reads the states of a whole partition, with those that expire: an entry of the audit trail
+    /// does so from its first day.
+    pub(crate) async fn trail<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        partition: &str,
+    ) -> Result<Vec<T>, Fault> {
+        self.whole(operation, partition).await?.iter().map(|item| state_of(operation, item)).collect()
+    }
+
     /// Writes items, places last.
     pub(crate) async fn write(&self, items: &[StateItem]) -> Result<(), Fault> {
         // A place says how current its entries are, so it is written after all of them.
@@ -169,6 +179,11 @@ impl Ledger {
 
     /// Reads a whole partition, except for items that are gone and kept only for people.
     async fn partition(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
+        Ok(self.whole(operation, partition).await?.into_iter().filter(is_there).collect())
+    }
+
+    /// Reads a whole partition.
+    async fn whole(&self, operation: &str, partition: &str) -> Result<Vec<Item>, Fault> {
         let call = self.client.query().table_name(&self.table).consistent_read(true);
         let mut pages = call
             .key_condition_expression("#pk = :pk")
@@ -180,7 +195,7 @@ impl Ledger {
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.next().await else { return Ok(items) };
             let page = page.map_err(|e| self.fault(operation, &e))?;
-            items.extend(page.items.unwrap_or_default().into_iter().filter(is_there));
+            items.extend(page.items.unwrap_or_default());
         }
         Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
     }

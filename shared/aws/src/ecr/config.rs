@@ -70,6 +70,31 @@ impl Ecr {
         most: u64,
     ) -> Result<Vec<u8>, Fault> {
         let operation = || format!("read the blob {repository}@{blob}");
+        let url = self.blob_url(repository, blob).await?;
+        self.download(operation(), &url, most, None).await
+    }
+
+    /// Reads the bytes of a blob from `at` to before `end`.
+    pub(crate) async fn blob_part(
+        &self,
+        repository: &Repository,
+        blob: &Digest,
+        at: u64,
+        end: u64,
+    ) -> Result<Vec<u8>, Fault> {
+        let operation = || format!("read the blob {repository}@{blob}");
+        let url = self.blob_url(repository, blob).await?;
+        let range = format!("bytes={at}-{}", end.saturating_sub(1));
+        let part = self.download(operation(), &url, end - at, Some(range)).await?;
+        if part.len() as u64 != end - at {
+            let message = format!("{} bytes arrived where {} were asked for", part.len(), end - at);
+            return Err(invalid(operation(), message));
+        }
+        Ok(part)
+    }
+
+    async fn blob_url(&self, repository: &Repository, blob: &Digest) -> Result<String, Fault> {
+        let operation = || format!("read the blob {repository}@{blob}");
         let call = self.client.get_download_url_for_layer().registry_id(&self.account);
         let call = call.repository_name(repository.name()).layer_digest(blob.as_str());
         let output = call.send().await.map_err(|error| match error.as_service_error() {
@@ -80,11 +105,18 @@ impl Ecr {
             _ => fault(operation(), &error),
         })?;
         let url = output.download_url().ok_or_else(|| invalid(operation(), "the answer has no URL"))?;
-        self.download(operation(), url, most).await
+        Ok(url.to_owned())
     }
 
-    /// Gets what a presigned URL names, with the connections of the registry's client.
-    async fn download(&self, operation: String, url: &str, most: u64) -> Result<Vec<u8>, Fault> {
+    /// Gets what a presigned URL names, or a range of it, with the connections of the registry's
+    /// client.
+    async fn download(
+        &self,
+        operation: String,
+        url: &str,
+        most: u64,
+        range: Option<String>,
+    ) -> Result<Vec<u8>, Fault> {
         let wrong = || invalid(operation.clone(), "the URL makes no sense");
         let host = url.find("://").map(|scheme| scheme + 3).ok_or_else(wrong)?;
         let path = url[host..].find('/').map(|at| host + at).ok_or_else(wrong)?;
@@ -100,12 +132,15 @@ impl Ecr {
             .serializer(move |()| {
                 let mut request = HttpRequest::empty();
                 request.set_uri(path.as_str())?;
+                if let Some(range) = &range {
+                    request.headers_mut().try_insert("range", range.clone())?;
+                }
                 Ok(request)
             })
             .deserializer(|response| Ok::<_, OrchestratorError<Infallible>>(body(response)))
             .build();
         match get.invoke(()).await {
-            Ok((200, body)) => Ok(body),
+            Ok((200 | 206, body)) => Ok(body),
             Ok((status, _)) => {
                 let kind = kind_of_code("", status);
                 Err(Fault { kind, ..invalid(operation, format!("the answer has the status {status}")) })

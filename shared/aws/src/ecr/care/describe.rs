@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::types::{
-    DescribeImagesFilter, ImageDetail, ImageStatus, ImageStatusFilter, ImageTagMutability,
-    Repository as Described,
+    DescribeImagesFilter, ImageDetail, ImageStatus, ImageStatusFilter, ImageTagMutability, ReplicationRule,
+    Repository as Described, RepositoryFilter,
 };
 use patchwave::image::{Digest, Repository, is_index};
 use patchwave::lifecycle::{Listing, RepositoryImage, StorageClass};
@@ -92,22 +92,29 @@ impl Ecr {
         Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
     }
 
-    /// Reads the accounts and Regions that a repository is replicated to. The SDK does not say
-    /// whether deletions are replicated, so each may lose what is deleted here.
-    pub(crate) async fn replicas(
-        &self,
-        repository: &Repository,
-    ) -> Result<BTreeSet<(String, String)>, Fault> {
+    /// Reads what the registry replicates, and where to.
+    pub(crate) async fn replication(&self) -> Result<Replication, Fault> {
         let operation = "read the replication configuration";
         let output = self.client.describe_registry().send().await;
         let output = output.map_err(|error| fault(operation, &error))?;
-        let rules = output.replication_configuration().map(|c| c.rules().to_vec()).unwrap_or_default();
-        let applies = |filters: &[aws_sdk_ecr::types::RepositoryFilter]| {
+        Ok(Replication(output.replication_configuration().map(|c| c.rules().to_vec()).unwrap_or_default()))
+    }
+}
+
+/// What a registry replicates, and where to.
+#[derive(Debug, Clone)]
+pub(crate) struct Replication(Vec<ReplicationRule>);
+
+impl Replication {
+    /// Returns the accounts and Regions that a repository is replicated to. The SDK does not say
+    /// whether deletions are replicated, so each may lose what is deleted here.
+    pub(crate) fn replicas(&self, repository: &Repository) -> BTreeSet<(String, String)> {
+        let applies = |filters: &[RepositoryFilter]| {
             filters.is_empty() || filters.iter().any(|f| repository.name().starts_with(f.filter()))
         };
-        let rules = rules.iter().filter(|rule| applies(rule.repository_filters()));
-        let destinations = rules.flat_map(aws_sdk_ecr::types::ReplicationRule::destinations);
-        Ok(destinations.map(|to| (to.registry_id().to_owned(), to.region().to_owned())).collect())
+        let rules = self.0.iter().filter(|rule| applies(rule.repository_filters()));
+        let destinations = rules.flat_map(ReplicationRule::destinations);
+        destinations.map(|to| (to.registry_id().to_owned(), to.region().to_owned())).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What only people ask of a registry, and only people change: lifecycle policies, previews and
 //! tags. The functions call none of this.
 
+mod copy;
 mod describe;
 mod policy;
 mod signing;
@@ -8,6 +9,9 @@ mod tag;
 
 use std::time::Duration;
 
+pub use copy::Amount;
+pub(crate) use copy::End;
+pub(crate) use describe::Replication;
 pub(crate) use tag::Expect;
 
 /// How often an unfinished preview is asked for, and how often in all.

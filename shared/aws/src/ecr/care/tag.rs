@@ -14,6 +14,8 @@ use crate::manifest::MEDIA_TYPES;
 pub(crate) enum Expect<'e> {
     /// None, or the same image: nobody's tag is moved.
     Nobody,
+    /// None, or any: then the tag stays where it is.
+    Any,
     /// None, or this one.
     This(Option<&'e Digest>),
 }
@@ -32,9 +34,10 @@ impl Ecr {
         let holder = self.describe(repository, &[by_tag(tag)]).await?.unwrap_or_default();
         match holder.first().map(|candidate| &candidate.digest) {
             Some(holder) if holder == digest => return Ok(()),
+            Some(_) if expect == Expect::Any => return Ok(()),
             holder => {
                 let expected = match expect {
-                    Expect::Nobody => None,
+                    Expect::Nobody | Expect::Any => None,
                     Expect::This(expected) => expected,
                 };
                 if holder != expected {
@@ -60,7 +63,7 @@ impl Ecr {
     }
 
     /// Reads the bytes of a manifest or an index, as they were pushed.
-    async fn bytes(
+    pub(super) async fn bytes(
         &self,
         repository: &Repository,
         digest: &Digest,

@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use patchwave::image::{Digest, Repository, Tag};
@@ -202,4 +203,81 @@ async fn what_was_read_can_be_judged() {
     let now = "2026-03-20T04:00:00Z".parse().unwrap();
     let going = judge(&policy, &listing.images, Reading::WithoutParts, now);
     assert_eq!(going.into_keys().collect::<Vec<_>>(), [of(1)]);
+}
+
+/// One answer of each call that only people make. Botocore's models judge them.
+#[tokio::test]
+async fn the_calls_and_answers_of_care_are_those_that_are_compared_with_the_models() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&calls);
+    let (ecr, _) = ecr(move |operation, input| {
+        let (status, output) = of_care(operation, input);
+        log.lock()
+            .unwrap()
+            .push(json!({"operation": operation, "input": input, "status": status, "output": output}));
+        (status, output)
+    });
+    ecr.preview(&shop(), TEXT, AT_ONCE).await.unwrap();
+    ecr.put_policy(&shop(), TEXT).await.unwrap();
+    assert_eq!(ecr.stored_policy(&shop()).await.unwrap().as_deref(), Some(TEXT));
+    ecr.delete_policy(&shop()).await.unwrap();
+    assert!(!ecr.mutability(&shop()).await.unwrap().moves);
+    let replicas = ecr.replication().await.unwrap().replicas(&shop());
+    assert_eq!(replicas, [("111122223333".to_owned(), "us-west-2".to_owned())].into());
+    assert_eq!(ecr.signed(&shop(), &of(1)).await.unwrap(), Some(true));
+    ecr.tag(&shop(), &of(1), &tag("patchwave.keep.prod.a"), Expect::Nobody).await.unwrap();
+    ecr.untag(&shop(), &of(1), &tag("main-1")).await.unwrap();
+    fake::is_on_file("care", &calls.lock().unwrap());
+}
+
+fn of_care(operation: &str, input: &Value) -> Answer {
+    let name = json!({"registryId": "111122223333", "repositoryName": "apps/shop"});
+    let with = |more: Value| {
+        let mut all = name.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        (200, all)
+    };
+    let result = json!({"imageDigest": digest(1), "imageTags": ["main-1"], "imagePushedAt": 1, "action": {"type": "EXPIRE"},
+        "appliedRulePriority": 1, "storageClass": "STANDARD"});
+    match operation {
+        "StartLifecyclePolicyPreview" => with(json!({"lifecyclePolicyText": TEXT, "status": "IN_PROGRESS"})),
+        "GetLifecyclePolicyPreview" => with(json!({"lifecyclePolicyText": TEXT, "status": "COMPLETE",
+            "previewResults": [result], "summary": {"expiringImageTotalCount": 1}})),
+        "PutLifecyclePolicy" | "GetLifecyclePolicy" | "DeleteLifecyclePolicy" => {
+            with(json!({"lifecyclePolicyText": TEXT}))
+        }
+        "DescribeRepositories" => (
+            200,
+            json!({"repositories": [{"repositoryName": "apps/shop", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
+                "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "patchwave.keep.*"}]}]}),
+        ),
+        "DescribeRegistry" => (
+            200,
+            json!({"registryId": "111122223333", "replicationConfiguration": {"rules": [
+                {"destinations": [{"region": "us-west-2", "registryId": "111122223333"}],
+                    "repositoryFilters": [{"filter": "apps/", "filterType": "PREFIX_MATCH"}]}]}}),
+        ),
+        "GetSigningConfiguration" => (
+            200,
+            json!({"registryId": "111122223333", "signingConfiguration": {"rules": [{
+                "signingProfileArn": "arn:aws:signer:us-east-1:111122223333:/signing-profiles/shop",
+                "repositoryFilters": [{"filter": "apps/*", "filterType": "WILDCARD_MATCH"}]}]}}),
+        ),
+        "DescribeImageSigningStatus" => with(json!({"imageId": {"imageDigest": digest(1)},
+            "signingStatuses": [{"signingProfileArn": "arn:aws:signer:us-east-1:111122223333:/signing-profiles/shop",
+                "status": "COMPLETE"}]})),
+        "DescribeImages" if input["imageIds"][0]["imageTag"].is_string() => error("ImageNotFoundException"),
+        "DescribeImages" => (
+            200,
+            json!({"imageDetails": [{"imageDigest": digest(1), "imageTags": ["main-1", "x"], "imagePushedAt": 1}]}),
+        ),
+        "BatchGetImage" => (
+            200,
+            json!({"images": [{"imageId": {"imageDigest": digest(1)}, "imageManifest": "{}",
+                "imageManifestMediaType": "application/vnd.oci.image.manifest.v1+json"}], "failures": []}),
+        ),
+        "PutImage" => (200, json!({"image": {"imageId": {"imageDigest": digest(1)}}})),
+        "BatchDeleteImage" => (200, json!({"imageIds": input["imageIds"], "failures": []})),
+        other => panic!("{other}"),
+    }
 }
