@@ -49,6 +49,30 @@ fn a_second_run_shows_what_changed_and_write_applies_it() {
 }
 
 #[test]
+fn each_owner_gets_a_file_which_a_second_run_knows_and_does_not_overwrite() {
+    let (estate, scratch) = (fixture("discover/small.json"), Scratch::new("discover-parts"));
+    let file = scratch.path("hierarchy.yaml");
+    let draft = ["discover", "--documents", &estate, "--hierarchy", &file, "--write"];
+    let by_owner = [&draft[..], &["--parts-by", "owner"]].concat();
+    let written = patchwave(&by_owner);
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    let main = std::fs::read_to_string(&file).unwrap();
+    assert!(main.contains("    file: teams/payments.yaml\n"), "{main}");
+    let part = std::fs::read_to_string(scratch.path("teams/payments.yaml")).unwrap();
+    assert!(part.contains("repository: apps/") && !part.contains("owner:"), "{part}");
+    let validated = patchwave(&["validate", &file]);
+    assert_eq!(validated.code, 0, "{}{}", validated.stdout, validated.stderr);
+    let again = patchwave(&draft);
+    assert_eq!((again.code, std::fs::read_to_string(&file).unwrap()), (0, main), "{}", again.stderr);
+    let refused = patchwave(&by_owner);
+    assert!(refused.code == 2 && refused.stderr.contains("--parts-by divides only a new file"), "{}", refused.stderr);
+    std::fs::remove_file(&file).unwrap();
+    let refused = patchwave(&by_owner);
+    assert!(refused.code == 2 && refused.stderr.contains("teams/"), "{}", refused.stderr);
+    assert!(!std::path::Path::new(&file).exists());
+}
+
+#[test]
 fn an_audit_names_the_evidence_and_the_edit() {
     let scratch = Scratch::new("audit");
     let (hierarchy, facts) = (scratch.path("h.yaml"), scratch.path("f.json"));

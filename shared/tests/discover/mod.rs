@@ -1,5 +1,7 @@
 //! What is drafted of an estate that is not described yet.
 
+mod builders;
 mod generated;
 mod lineage;
+mod referrers;
 mod small;
