@@ -112,7 +112,9 @@ fn write_parts(file: &Path, drafted: &Drafted) -> Result<(), BadInput> {
     for part in &parts {
         let path = folder.join(&part.file);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        made.map_err(|error| BadInput::new(format!("cannot make the folder of {}: {error}", path.display())))?;
+        made.map_err(|error| {
+            BadInput::new(format!("cannot make the folder of {}: {error}", path.display()))
+        })?;
         write(&path, &part.text)?;
     }
     write(file, &main)

@@ -38,8 +38,7 @@ Examples:
   patchwave discover --region us-east-1 --region eu-west-1
   patchwave discover --role arn:aws:iam::222233334444:role/reader
   patchwave discover --hierarchy hierarchy.yaml
-  patchwave discover --hierarchy hierarchy.yaml --write
-  patchwave discover --hierarchy hierarchy.yaml --write --parts-by owner";
+  patchwave discover --hierarchy hierarchy.yaml --write";
 
 pub(crate) const IMPACT: &str = "\
 Examples:

@@ -65,7 +65,11 @@ fn each_owner_gets_a_file_which_a_second_run_knows_and_does_not_overwrite() {
     let again = patchwave(&draft);
     assert_eq!((again.code, std::fs::read_to_string(&file).unwrap()), (0, main), "{}", again.stderr);
     let refused = patchwave(&by_owner);
-    assert!(refused.code == 2 && refused.stderr.contains("--parts-by divides only a new file"), "{}", refused.stderr);
+    assert!(
+        refused.code == 2 && refused.stderr.contains("--parts-by divides only a new file"),
+        "{}",
+        refused.stderr
+    );
     std::fs::remove_file(&file).unwrap();
     let refused = patchwave(&by_owner);
     assert!(refused.code == 2 && refused.stderr.contains("teams/"), "{}", refused.stderr);

@@ -1,5 +1,5 @@
-//! A registry of others on the wire, by the OCI distribution protocol, or a proxy before a real one.
-//! It limits, lies, redirects and goes down when a test says so.
+//! A registry of others on the wire, by the OCI distribution protocol, or a proxy before a real
+//! one. It limits, lies, redirects and goes down when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -203,8 +203,7 @@ fn manifest(stored: &Stored, path: &str) -> Response {
         let errors = json!({ "errors": [{ "code": "MANIFEST_UNKNOWN", "message": "manifest unknown" }] });
         return (StatusCode::NOT_FOUND, errors.to_string()).into_response();
     };
-    let headers =
-        [("content-type", document.media_type.to_owned()), (DIGEST, document.digest.clone())];
+    let headers = [("content-type", document.media_type.to_owned()), (DIGEST, document.digest.clone())];
     (headers, document.text.clone()).into_response()
 }
 

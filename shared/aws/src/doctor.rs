@@ -12,8 +12,8 @@ use aws_sdk_codepipeline::types::{
 use aws_sdk_lambda::types::FunctionConfiguration;
 use futures::stream::{self, StreamExt};
 use patchwave::doctor::{
-    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen, RepositorySeen,
-    Seen,
+    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen,
+    RepositorySeen, Seen,
 };
 use patchwave::hierarchy::{DeclaredRegistry, Hierarchy, Pipeline};
 use patchwave::image::ImageId;

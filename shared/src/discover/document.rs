@@ -255,7 +255,9 @@ fn config(value: &Value) -> Config {
             .filter(|source| !source.is_empty())
             .map(str::to_owned),
         versions: versions(labels, value.pointer("/config/Env")),
-        by_docker: value.get("docker_version").or_else(|| value.get("container_config")).is_some(),
+        // buildah's configs in Docker's format have `container_config` too, and no version of
+        // Docker.
+        by_docker: !text(value, "docker_version").is_empty(),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::Attestation;
-use super::seen::OnPlatform;
 use super::{Document, Estate, Provenance, estate};
 use crate::image::{Digest, Tag};
 
@@ -32,26 +31,15 @@ impl<'e> Referrers<'e> {
         Self(found)
     }
 
-    /// Adds what is said about each platform's manifest, and about the index above them. What is
-    /// said about several platforms at once does not say which steps built which.
-    pub(super) fn add(&self, estate: &'e Estate, version: &Digest, platforms: &mut [OnPlatform<'e>]) {
-        let about = |subject: &Digest| {
-            let attestations = self.0.get(subject).into_iter().flatten();
-            attestations.flat_map(|digest| provenance(estate, digest, subject)).collect::<Vec<_>>()
-        };
-        let is_alone = platforms.len() == 1;
-        for on in platforms {
-            let mut said = about(on.manifest);
-            if version != on.manifest {
-                let of_all = about(version).into_iter();
-                said.extend(of_all.filter(|read| is_alone || read.walked.is_none()));
-            }
-            on.provenance.extend(said);
-        }
+    /// Returns what is said about a manifest or an index.
+    pub(super) fn about(&self, estate: &'e Estate, subject: &Digest) -> Vec<&'e Provenance> {
+        let attestations = self.0.get(subject).into_iter().flatten();
+        attestations.flat_map(|digest| provenance(estate, digest, subject)).collect()
     }
 }
 
-/// Returns the digest in the tag of a referrer: `sha256-<64 digits>`, and what it is, such as `.att`.
+/// Returns the digest in the tag of a referrer: `sha256-<64 digits>`, and what it is, such as
+/// `.att`.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
 pub(super) fn subject_of(tag: &Tag) -> Option<Digest> {
     let rest = tag.as_str().strip_prefix("sha256-")?;
@@ -65,7 +53,8 @@ pub(super) fn provenance<'e>(
     attestation: &Digest,
     manifest: &Digest,
 ) -> Vec<&'e Provenance> {
-    let Some(Document::Attestation(Attestation { statements, .. })) = estate.documents.get(attestation) else {
+    let Some(Document::Attestation(Attestation { statements, .. })) = estate.documents.get(attestation)
+    else {
         return Vec::new();
     };
     let documents = statements.iter().filter_map(|digest| estate.documents.get(digest));

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Config, Index};
-use super::referrers::{Referrers, provenance, subject_of};
 use super::named::Named;
+use super::referrers::{Referrers, provenance, subject_of};
 use super::{Document, Estate, Provenance, Version, estate};
 use crate::image::{Digest, Platform};
 
@@ -117,7 +117,7 @@ impl<'e> Catalog<'e> {
             }
             place.versions.push(self.seen.len());
             let mut platforms = platforms(estate, version);
-            referrers.add(estate, &version.digest, &mut platforms);
+            refer(estate, &referrers, &version.digest, &mut platforms);
             self.seen.push(Seen { place: number, version, platforms });
         }
         self.places.push(place);
@@ -235,4 +235,22 @@ fn on_platform<'e>(
         notes,
         provenance: Vec::new(),
     })
+}
+
+/// Adds what lies beside a version about each platform's manifest, and about the index above them.
+/// What is said about several platforms at once does not say which steps built which.
+fn refer<'e>(
+    estate: &'e Estate,
+    referrers: &Referrers<'e>,
+    version: &Digest,
+    platforms: &mut [OnPlatform<'e>],
+) {
+    let is_alone = platforms.len() == 1;
+    for on in platforms {
+        on.provenance.extend(referrers.about(estate, on.manifest));
+        if version != on.manifest {
+            let of_all = referrers.about(estate, version).into_iter();
+            on.provenance.extend(of_all.filter(|read| is_alone || read.walked.is_none()));
+        }
+    }
 }

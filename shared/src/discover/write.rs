@@ -43,7 +43,8 @@ impl Drafted {
             head += if parts.is_empty() { "parts:\n" } else { "" };
             let names = |names: BTreeSet<&String>| sequence(names.into_iter().map(|name| quoted(name)));
             let repositories = names(drafts.iter().map(|draft| &draft.repository).collect());
-            let pipelines = names(drafts.iter().filter_map(|draft| Some(&draft.pipeline.as_ref()?.name)).collect());
+            let pipelines =
+                names(drafts.iter().filter_map(|draft| Some(&draft.pipeline.as_ref()?.name)).collect());
             let keys = [("file", scalar(&file)), ("repositories", repositories), ("pipelines", pipelines)];
             head += &row(format_args!("  {}:", scalar(owner)));
             for (key, value) in keys {

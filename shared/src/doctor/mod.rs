@@ -13,8 +13,8 @@ mod seen;
 pub use finding::{Finding, Level};
 pub use rights::WRITES;
 pub use seen::{
-    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen, RepositorySeen,
-    Seen,
+    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen,
+    RepositorySeen, Seen,
 };
 
 use crate::hierarchy::Hierarchy;

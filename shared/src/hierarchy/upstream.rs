@@ -48,8 +48,8 @@ impl Hierarchy {
         })
     }
 
-    /// Returns the images whose builds pull a watched tag from a pull-through cache, of which an event
-    /// tells. An event without tags is about all of them. This reads all images.
+    /// Returns the images whose builds pull a watched tag from a pull-through cache, of which an
+    /// event tells. An event without tags is about all of them. This reads all images.
     pub fn pulled_through<'h>(
         &'h self,
         account: &str,

@@ -61,8 +61,12 @@ fn a_role_that_may_push_to_one_place_builds_it_and_one_for_all_names_none() {
     ] {
         let puts: Vec<&str> = puts.iter().map(String::as_str).collect();
         let of = json!({"pipelines": [pipeline("web", "bank/x")], "projects": [project("web", &puts)]});
-        let found = builds(&discover(&estate(of, &repositories)), "apps/web:1");
+        let estate = estate(of, &repositories);
+        let found = builds(&discover(&estate), "apps/web:1");
         assert_eq!(found.0.as_deref(), builder, "{puts:?}: {}", found.1);
+        if puts.iter().any(|pattern| pattern.contains("/*") || *pattern == "*") {
+            assert_eq!(without_builder(&estate), 2, "{puts:?} says nothing: {}", found.1);
+        }
     }
 }
 
@@ -82,7 +86,10 @@ fn a_pipeline_that_pushes_several_repositories_is_said_so_and_builds_none() {
     of["pushes"] = json!([push("apps/web", "both")]);
     let drafted = discover(&estate(of, &repositories));
     let (builder, said) = builds(&drafted, "apps/web:1");
-    assert!(builder.is_none() && said.contains("pushes 2 repositories"), "it may push the other one too: {said}");
+    assert!(
+        builder.is_none() && said.contains("pushes 2 repositories"),
+        "it may push the other one too: {said}"
+    );
 }
 
 #[test]
@@ -99,7 +106,11 @@ fn who_pushed_counts_if_one_build_alone_has_the_role() {
     let shared = estate(of, &repositories);
     assert_eq!(without_builder(&shared), 1);
     let (builder, said) = builds(&discover(&shared), "apps/web:1");
-    assert!(builder.is_none() && said.contains("CloudTrail says that arn:aws:iam::111122223333:role/web pushed it"), "{said}");
+    assert!(
+        builder.is_none()
+            && said.contains("CloudTrail says that arn:aws:iam::111122223333:role/web pushed it"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -116,7 +127,10 @@ fn times_and_sources_count_for_one_pipeline_and_one_repository() {
     let of = json!({"pipelines": [web.clone(), api]});
     let drafted = discover(&estate(of, &[repository("apps/web", &pushes)]));
     let found: Vec<_> = drafted.images.iter().map(|draft| builds(&drafted, &draft.id)).collect();
-    assert!(found.iter().any(|(_, said)| said.contains("built by web: all 3 pushes lie within its executions")), "{found:?}");
+    assert!(
+        found.iter().any(|(_, said)| said.contains("built by web: all 3 pushes lie within its executions")),
+        "{found:?}"
+    );
     // Another repository is pushed at the same times.
     let of = json!({"pipelines": [web]});
     let drafted = discover(&estate(of, &[repository("apps/web", &pushes), repository("apps/api", &pushes)]));

@@ -134,7 +134,9 @@ fn provenance_is_found_as_a_referrer_below_a_tag_and_in_envelopes() {
             }
             let draft = registry.application();
             assert_eq!(draft.from, "base/os:1", "{kind} as {place}: {:?}", draft.evidence);
-            assert!(draft.evidence.iter().any(|said| said.contains("the builder https://ci.example/builder")));
+            assert!(
+                draft.evidence.iter().any(|said| said.contains("the builder https://ci.example/builder"))
+            );
         }
     }
 }

@@ -133,18 +133,26 @@ fn each_owner_gets_a_part_and_the_whole_says_the_same() {
     }
     let drafted = discover(&estate);
     let (main, parts) = drafted.by_owner();
-    let files: Vec<(&str, &str)> = parts.iter().map(|part| (part.owner.as_str(), part.file.as_str())).collect();
-    for part in [("../../etc", "teams/etc.yaml"), ("Team A", "teams/team-a.yaml"), ("team-a", "teams/team-a-2.yaml")] {
+    let files: Vec<(&str, &str)> =
+        parts.iter().map(|part| (part.owner.as_str(), part.file.as_str())).collect();
+    for part in
+        [("../../etc", "teams/etc.yaml"), ("Team A", "teams/team-a.yaml"), ("team-a", "teams/team-a-2.yaml")]
+    {
         assert!(files.contains(&part), "{files:?}");
     }
     let texts: PartTexts = parts.iter().map(|part| (part.file.clone(), Ok(part.text.clone()))).collect();
-    let whole = Hierarchy::parse_with_parts("h.yaml", &main, &texts).unwrap_or_else(|errors| panic!("{errors}\n{main}\n{parts:#?}"));
+    let whole = Hierarchy::parse_with_parts("h.yaml", &main, &texts)
+        .unwrap_or_else(|errors| panic!("{errors}\n{main}\n{parts:#?}"));
     let one = Hierarchy::parse("h.yaml", &drafted.text()).unwrap();
     assert_eq!(whole.len(), one.len());
     for image in one.images() {
         let other = whole.image(&image.id).unwrap();
-        let owner = |image: &patchwave::hierarchy::Image| image.owner.as_ref().map(|owner| owner.name.clone());
-        assert_eq!((&image.from, &image.pipeline, owner(image)), (&other.from, &other.pipeline, owner(other)));
+        let owner =
+            |image: &patchwave::hierarchy::Image| image.owner.as_ref().map(|owner| owner.name.clone());
+        assert_eq!(
+            (&image.from, &image.pipeline, owner(image)),
+            (&other.from, &other.pipeline, owner(other))
+        );
     }
     // Run again, everything is known.
     let again = merge("h.yaml", &main, &texts, &drafted).unwrap();

@@ -20,8 +20,8 @@ const CALLER: &str = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.c
     <Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
 
 impl Workshop {
-    /// Serves what was pushed as the ECR of [`super::HOST`]. What is upstream is not part of it. The
-    /// account has no pipeline.
+    /// Serves what was pushed as the ECR of [`super::HOST`]. What is upstream is not part of it.
+    /// The account has no pipeline.
     pub async fn serve_as_ecr(self: &Arc<Self>) -> Server {
         let workshop = Arc::clone(self);
         Server::start(Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
@@ -33,7 +33,9 @@ impl Workshop {
 
     fn respond(&self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
         if let Some(digest) = uri.path().strip_prefix("/blobs/") {
-            return self.blob(digest).map_or(StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response);
+            return self
+                .blob(digest)
+                .map_or(StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response);
         }
         if body.starts_with(b"Action=GetCallerIdentity") {
             return CALLER.into_response();
@@ -43,7 +45,8 @@ impl Workshop {
         let name = text(&input, "repositoryName");
         let answer = match awsjson::operation(headers).as_str() {
             "DescribeRepositories" => {
-                let repositories = self.repositories().into_iter().map(|name| json!({ "repositoryName": name }));
+                let repositories =
+                    self.repositories().into_iter().map(|name| json!({ "repositoryName": name }));
                 Ok(json!({ "repositories": repositories.collect::<Vec<_>>() }))
             }
             "DescribeImages" => Ok(json!({ "imageDetails": self.images(name) })),
@@ -93,10 +96,12 @@ impl Workshop {
         }
         let revisions = manifests.join("revisions/sha256");
         let image = |hex: String| {
-            let pushed = std::fs::metadata(revisions.join(&hex).join("link")).and_then(|link| link.modified()).ok()?;
+            let pushed =
+                std::fs::metadata(revisions.join(&hex).join("link")).and_then(|link| link.modified()).ok()?;
             let pushed = pushed.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
             let digest = format!("sha256:{hex}");
-            let mut image = json!({ "imageDigest": digest, "imagePushedAt": pushed, "repositoryName": repository });
+            let mut image =
+                json!({ "imageDigest": digest, "imagePushedAt": pushed, "repositoryName": repository });
             if let Some(tags) = tags.get(&digest) {
                 image["imageTags"] = json!(tags);
             }

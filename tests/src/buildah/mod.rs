@@ -109,8 +109,16 @@ impl Workshop {
             self.push("push", recipe.push, recipe.name, &name).await;
             let pushed = self.pushed(recipe.name);
             let from = format!("docker://{}/{}@{pushed}", self.address, repository(recipe.name));
-            self.buildah(&["manifest", "add", "--tls-verify=false", "--annotation", &format!("note={note}"), &index, &from])
-                .await;
+            self.buildah(&[
+                "manifest",
+                "add",
+                "--tls-verify=false",
+                "--annotation",
+                &format!("note={note}"),
+                &index,
+                &from,
+            ])
+            .await;
         }
         self.push("manifest push", "--all --format oci", recipe.name, &index).await;
     }
@@ -164,7 +172,13 @@ impl Workshop {
 
     async fn push(&self, verb: &str, options: &str, name: &str, local: &str) {
         let (repository, tag) = (repository(name), name.rsplit_once(':').map_or("latest", |(_, tag)| tag));
-        let to = format!("docker://{}/{repository}:{tag}", self.address);
+        // Under another name of the registry buildah knows of no layers, and compresses all of
+        // them.
+        let host = match options.contains("--compression-format") {
+            true => self.address.replace("127.0.0.1", "localhost"),
+            false => self.address.clone(),
+        };
+        let to = format!("docker://{host}/{repository}:{tag}");
         let words = verb.split(' ').chain(["--tls-verify=false"]).chain(options.split_whitespace());
         self.buildah(&words.chain([local, to.as_str()]).collect::<Vec<_>>()).await;
     }
@@ -190,7 +204,11 @@ impl Workshop {
             .output()
             .await
             .expect("buildah is not installed: tests/run says how to get it");
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_codebuild::types::{EnvironmentVariableType, ProjectEnvironment};
 use aws_sdk_codepipeline::types::{ActionDeclaration, PipelineDeclaration, StageDeclaration};
-use futures::stream::{self, StreamExt};
 use aws_sdk_codepipeline::types::{PipelineExecutionStatus, PipelineExecutionSummary};
+use futures::stream::{self, StreamExt};
 use patchwave::discover::{Action, Estate, Execution, Pipeline, Project};
 use patchwave_converge::Fault;
 
@@ -89,8 +89,14 @@ pub(super) async fn executions(
         async move {
             watch.call();
             let call = client.list_pipeline_executions().pipeline_name(&name).max_results(EXECUTIONS);
-            let answer = call.send().await.map_err(|error| fault(format!("list executions of {name}"), &error));
-            (number, answer.map(|answer| answer.pipeline_execution_summaries().iter().filter_map(execution).collect()))
+            let answer =
+                call.send().await.map_err(|error| fault(format!("list executions of {name}"), &error));
+            (
+                number,
+                answer.map(|answer| {
+                    answer.pipeline_execution_summaries().iter().filter_map(execution).collect()
+                }),
+            )
         }
     });
     let read: Vec<(usize, Result<Vec<Execution>, Fault>)> =
@@ -100,7 +106,9 @@ pub(super) async fn executions(
     for (number, read) in read {
         match read {
             Ok(executions) => estate.pipelines[number].executions = executions,
-            Err(fault) => refused.add(format!("list the executions of pipelines of {account} in {region}"), fault),
+            Err(fault) => {
+                refused.add(format!("list the executions of pipelines of {account} in {region}"), fault)
+            }
         }
     }
     refused.tell(estate);

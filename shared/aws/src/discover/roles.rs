@@ -20,7 +20,8 @@ pub(super) async fn read(iam: &Client, account: &str, watch: &Watch<'_>, estate:
     let with_commands = |pipeline: &&patchwave::discover::Pipeline| {
         pipeline.actions.iter().any(|action| action.provider == "Commands")
     };
-    let pipelines = estate.pipelines.iter().filter(with_commands).filter_map(|pipeline| pipeline.role.as_ref());
+    let pipelines =
+        estate.pipelines.iter().filter(with_commands).filter_map(|pipeline| pipeline.role.as_ref());
     let roles: BTreeSet<String> =
         projects.chain(pipelines).filter(|arn| arn.split(':').nth(4) == Some(account)).cloned().collect();
     let (of, managed) = (roles.len(), Managed::default());

@@ -126,7 +126,10 @@ impl Fake {
         let puts = || {
             let projects = self.estate["projects"].as_array().unwrap().iter();
             let role = format!("arn:aws:iam::111122223333:role/{}", said("RoleName"));
-            projects.filter(|project| project["role"] == role).find_map(|project| project["puts"].as_array()).cloned()
+            projects
+                .filter(|project| project["role"] == role)
+                .find_map(|project| project["puts"].as_array())
+                .cloned()
         };
         let policy = |action: &str, resources: &Value| {
             let policy = json!({"Statement": [{"Effect": "Allow", "Action": action, "Resource": resources}]});
@@ -154,7 +157,9 @@ impl Fake {
             }
             other => panic!("{other} is not expected"),
         };
-        format!("<{operation}Response xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><{operation}Result>{result}</{operation}Result></{operation}Response>")
+        format!(
+            "<{operation}Response xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><{operation}Result>{result}</{operation}Result></{operation}Response>"
+        )
     }
 }
 
@@ -213,13 +218,19 @@ fn clients(fake: &Arc<Fake>) -> Clients {
         }
         let target = request.headers().get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
         let query = if target.is_none() { query(&body) } else { BTreeMap::new() };
-        let operation = target.as_deref().unwrap_or_else(|| &query["Action"]).rsplit('.').next().unwrap().to_owned();
+        let operation =
+            target.as_deref().unwrap_or_else(|| &query["Action"]).rsplit('.').next().unwrap().to_owned();
         fake.asked.lock().unwrap().push(operation.clone());
         if let Some((_, status, code)) = fake.refused.filter(|(refused, ..)| *refused == operation) {
-            return respond(status, match target {
-                Some(_) => json!({"__type": code, "message": "no"}).to_string(),
-                None => format!("<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"),
-            });
+            return respond(
+                status,
+                match target {
+                    Some(_) => json!({"__type": code, "message": "no"}).to_string(),
+                    None => format!(
+                        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+                    ),
+                },
+            );
         }
         if target.is_none() {
             return respond(200, fake.iam(&operation, &query));
@@ -248,7 +259,9 @@ fn here() -> Discovery {
 async fn what_is_read_on_the_wire_gives_the_same_draft() {
     let fake = Arc::new(Fake::new());
     let mut shown = Vec::new();
-    let found = read(&clients(&fake), &here(), Duration::ZERO, &mut |progress| shown.push(progress.clone())).await.unwrap();
+    let found = read(&clients(&fake), &here(), Duration::ZERO, &mut |progress| shown.push(progress.clone()))
+        .await
+        .unwrap();
     assert_eq!(found.estate.unread, []);
     let expected: Estate = serde_json::from_str(ESTATE).unwrap();
     assert_eq!(draft(&found.estate).text(), draft(&expected).text());
@@ -323,11 +336,15 @@ fn a_session_is_excluded_by_its_role() {
 
 #[tokio::test]
 async fn who_pushed_is_read_from_every_page_and_a_refused_push_is_none() {
-    let pushes =
-        vec![("apps/legacy", "jenkins", None), ("apps/legacy", "guest", Some("AccessDenied")), ("base/debian", "debian", None)];
+    let pushes = vec![
+        ("apps/legacy", "jenkins", None),
+        ("apps/legacy", "guest", Some("AccessDenied")),
+        ("base/debian", "debian", None),
+    ];
     let fake = Arc::new(Fake { pushes, ..Fake::new() });
     let found = read(&clients(&fake), &here(), Duration::ZERO, &mut |_| {}).await.unwrap();
-    let roles: Vec<&str> = found.estate.pushes.iter().map(|push| push.role.rsplit('/').next().unwrap()).collect();
+    let roles: Vec<&str> =
+        found.estate.pushes.iter().map(|push| push.role.rsplit('/').next().unwrap()).collect();
     assert_eq!(roles, ["jenkins", "debian"]);
     let asked = asked(&fake);
     assert_eq!(asked["LookupEvents"], 3);
@@ -352,10 +369,15 @@ async fn evidence_that_may_not_be_read_is_named_once_and_the_rest_counts() {
         (400, "AccessDeniedException"),
         (400, "ThrottlingException"),
     ];
-    let executions =
-        [(400, "PipelineNotFoundException"), (400, "InvalidNextTokenException"), (400, "ValidationException")];
-    let operations = ["ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "GetPolicy", "GetPolicyVersion"];
-    let iam = operations.into_iter().flat_map(|operation| iam.map(|(status, code)| (operation, status, code)));
+    let executions = [
+        (400, "PipelineNotFoundException"),
+        (400, "InvalidNextTokenException"),
+        (400, "ValidationException"),
+    ];
+    let operations =
+        ["ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "GetPolicy", "GetPolicyVersion"];
+    let iam =
+        operations.into_iter().flat_map(|operation| iam.map(|(status, code)| (operation, status, code)));
     let trail = trail.map(|(status, code)| ("LookupEvents", status, code));
     let executions = executions.map(|(status, code)| ("ListPipelineExecutions", status, code));
     for refused in iam.chain(trail).chain(executions) {
@@ -369,7 +391,11 @@ async fn evidence_that_may_not_be_read_is_named_once_and_the_rest_counts() {
         }
         assert!(unread.len() == 1 && unread[0].contains(refused.2), "{refused:?}: {unread:?}");
         let needs_person = found.estate.unread[0].needs_person;
-        assert_eq!(needs_person, !matches!(refused.2, "ServiceFailure" | "Throttling" | "ThrottlingException"), "{refused:?}");
+        assert_eq!(
+            needs_person,
+            !matches!(refused.2, "ServiceFailure" | "Throttling" | "ThrottlingException"),
+            "{refused:?}"
+        );
         assert_eq!(draft(&found.estate).images.len(), 16, "{refused:?}");
     }
 }

@@ -61,7 +61,13 @@ struct Parameters {
 }
 
 /// Reads who pushed in an account and Region. What was read before a page that fails counts.
-pub(super) async fn read(clients: &Clients, account: &str, region: &str, watch: &Watch<'_>, estate: &mut Estate) {
+pub(super) async fn read(
+    clients: &Clients,
+    account: &str,
+    region: &str,
+    watch: &Watch<'_>,
+    estate: &mut Estate,
+) {
     let mut pushes = BTreeSet::new();
     if let Err(fault) = pages(clients, account, region, watch, &mut pushes).await {
         estate.unread.push(fault.into());

@@ -115,7 +115,8 @@ impl Writer<'_> {
         if action == "events:PutEvents" {
             // The policy admits events in Patchwave's own name alone.
             let source = ContextEntry::builder().context_key_name("events:source");
-            let source = source.context_key_type(ContextKeyTypeEnum::StringList).context_key_values("patchwave");
+            let source =
+                source.context_key_type(ContextKeyTypeEnum::StringList).context_key_values("patchwave");
             call = call.context_entries(source.build());
         }
         let mut pages = call.into_paginator().send();

@@ -1,12 +1,13 @@
 //! Which pipeline pushes to which repository.
 //!
 //! The strongest evidence that names one pipeline decides: what the action `ECRBuildAndPublish`
-//! pushes to, then what CodeBuild's environment and inline buildspec name, then where alone its role
-//! may push, then who pushed, then whose source is built, then when was pushed. Two pipelines of
-//! equal rank: neither. A pipeline that pushes to several repositories cannot be described yet,
+//! pushes to, then what CodeBuild's environment and inline buildspec name, then where alone its
+//! role may push, then who pushed, then whose source is built, then when was pushed. Two pipelines
+//! of equal rank: neither. A pipeline that pushes to several repositories cannot be described yet,
 //! because nothing would tell it which to build.
 
 mod named;
+mod rank;
 mod rights;
 mod traces;
 
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lines::Lines;
 use super::{Action, Estate, Pipeline};
 use named::Places;
+use rank::Link;
 pub use rights::may_push;
 
 /// What is known of the builder of a repository's images.
@@ -24,43 +26,6 @@ pub(super) struct Built {
     pub(super) by: Option<usize>,
     /// The evidence, or why there is no builder.
     pub(super) words: Vec<String>,
-}
-
-/// How strong evidence is, the strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// The configuration of an action that publishes.
-    Publishes,
-    /// The environment, or the commands.
-    Names,
-    /// The only place to which the role may push.
-    MayPush,
-    /// Who pushed it, by `CloudTrail`.
-    Pushed,
-    /// The configuration of an action that scans.
-    Scans,
-    /// What the image says of its source.
-    Source,
-    /// When it was pushed.
-    Time,
-    /// One of several places to which the role may push.
-    MayPushAmongOthers,
-}
-
-impl Rank {
-    /// Returns whether this says only what may be. Then it counts for a pipeline and a repository
-    /// that it names for nothing else.
-    const fn is_weak(self) -> bool {
-        matches!(self, Self::Source | Self::Time)
-    }
-}
-
-/// A pipeline that seems to push to a place, the strongest evidence first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Link {
-    rank: Rank,
-    pipeline: usize,
-    words: String,
 }
 
 /// What pushes to each place, by the strongest evidence alone.

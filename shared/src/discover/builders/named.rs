@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::Rank;
+use super::rank::Rank;
 use crate::discover::lines::Lines;
 use crate::discover::seen::Role;
 use crate::discover::{Action, Estate, Pipeline, Project};
@@ -59,8 +59,7 @@ impl<'e> Places<'e> {
                 let text = action.commands.join("\n");
                 let found = self.in_variables(here, &action.variables).chain(self.in_commands(here, &text));
                 let words = format!("the commands of its action {} push it", action.name);
-                let mut found: Found =
-                    found.map(|place| (place, Rank::Names, words.clone())).collect();
+                let mut found: Found = found.map(|place| (place, Rank::Names, words.clone())).collect();
                 // Commands run with the pipeline's own role.
                 let others = estate.pipelines.iter().filter(|other| other.role == pipeline.role).count();
                 let role = pipeline.role.as_ref().map(|role| (role, &pipeline.puts, others == 1));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Link, Rank};
+use super::rank::{Link, Rank};
 use crate::discover::lines::Lines;
 use crate::discover::seen::{Place, Role};
 use crate::discover::{Estate, Execution, Pipeline, Version};
@@ -107,7 +107,9 @@ fn within(executions: &[Execution], versions: &[&Version]) -> Option<String> {
         commits += usize::from(during.iter().flat_map(|run| &run.commits).any(is_tag));
     }
     match (pushes.len(), commits) {
-        (_, 1..) => Some("it was pushed during its executions, with the commit that they built as a tag".to_owned()),
+        (_, 1..) => {
+            Some("it was pushed during its executions, with the commit that they built as a tag".to_owned())
+        }
         (FEWEST.., _) => Some(format!("all {} pushes lie within its executions", pushes.len())),
         _ => None,
     }
@@ -163,8 +165,11 @@ mod tests {
 
     #[test]
     fn times_count_if_all_pushes_fit_and_are_many_or_name_the_commit() {
-        let runs =
-            [run("01:00", "01:10", "abcdef0123"), run("05:00", "05:10", "1234567890"), run("09:00", "09:10", "0")];
+        let runs = [
+            run("01:00", "01:10", "abcdef0123"),
+            run("05:00", "05:10", "1234567890"),
+            run("09:00", "09:10", "0"),
+        ];
         let three = [version("01:05", &["a"]), version("05:05", &["b"]), version("09:05", &["c"])];
         assert!(says(&runs, &three).unwrap().contains("all 3 pushes"));
         assert_eq!(says(&runs, &three[..2]), None, "two may be chance");

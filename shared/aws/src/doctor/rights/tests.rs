@@ -80,6 +80,7 @@ async fn each_write_is_simulated_on_what_it_would_write_and_every_page_is_read()
                     <EvalDecision>implicitDeny</EvalDecision><ResourceSpecificResults>\
                     <member><EvalResourceName>web</EvalResourceName><EvalResourceDecision>explicitDeny</EvalResourceDecision>\
                     <MissingContextValues><member>aws:SourceIp</member></MissingContextValues></member>\
+                    <member><EvalResourceName>api</EvalResourceName><EvalResourceDecision>implicitDeny</EvalResourceDecision></member>\
                     <member><EvalResourceName>os</EvalResourceName><EvalResourceDecision>allowed</EvalResourceDecision></member>\
                     </ResourceSpecificResults></member>";
                 answered(specific, None)
@@ -88,13 +89,19 @@ async fn each_write_is_simulated_on_what_it_would_write_and_every_page_is_read()
     })
     .await;
     let denied: Vec<DeniedSeen> = denied.unwrap().into_iter().collect();
-    let [web] = denied.as_slice() else { panic!("{denied:?}") };
+    let [api, web] = denied.as_slice() else { panic!("{denied:?}") };
+    assert_eq!((api.resource.as_str(), api.decision.as_str(), api.missing.len()), ("api", "implicitDeny", 0));
     assert_eq!((web.action.as_str(), web.resource.as_str()), ("codepipeline:StartPipelineExecution", "web"));
     assert_eq!((web.decision.as_str(), web.missing.len()), ("explicitDeny", 1));
-    assert!(asked.iter().all(|form| form["PolicySourceArn"] == "arn:aws:iam::111122223333:role/stack/fanout"));
+    assert!(
+        asked.iter().all(|form| form["PolicySourceArn"] == "arn:aws:iam::111122223333:role/stack/fanout")
+    );
     let resources = |action: &str| -> Vec<&str> {
         let forms = asked.iter().filter(|form| form["ActionNames.member.1"] == action);
-        forms.flat_map(|form| form.iter().filter(|(key, _)| key.starts_with("ResourceArns"))).map(|(_, arn)| arn.as_str()).collect()
+        forms
+            .flat_map(|form| form.iter().filter(|(key, _)| key.starts_with("ResourceArns")))
+            .map(|(_, arn)| arn.as_str())
+            .collect()
     };
     assert_eq!(resources("dynamodb:UpdateItem"), ["arn:aws:dynamodb:us-east-1:111122223333:table/patchwave"]);
     assert_eq!(resources("events:PutEvents"), ["arn:aws:events:us-east-1:111122223333:event-bus/patchwave"]);
@@ -104,7 +111,10 @@ async fn each_write_is_simulated_on_what_it_would_write_and_every_page_is_read()
     );
     assert_eq!(
         resources("ecr:StartImageScan"),
-        ["arn:aws:ecr:us-east-1:111122223333:repository/apps/web", "arn:aws:ecr:us-east-1:111122223333:repository/base/os"]
+        [
+            "arn:aws:ecr:us-east-1:111122223333:repository/apps/web",
+            "arn:aws:ecr:us-east-1:111122223333:repository/base/os"
+        ]
     );
     let sources = asked.iter().filter(|form| form.get("ContextEntries.member.1.ContextKeyName").is_some());
     assert_eq!(sources.count(), 1, "the bus asks for a source");
@@ -120,7 +130,9 @@ async fn what_iam_does_not_answer_is_not_checked() {
         (400, "Throttling", FaultKind::Throttled),
     ] {
         let (denied, _) = ask(move |_| {
-            let error = format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>");
+            let error = format!(
+                "<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+            );
             (status, error)
         })
         .await;
