@@ -1,9 +1,10 @@
-//! The cost of a batch of events depends on the images that it is about, not on the number of
-//! events.
+//! What Patchwave asks of AWS depends on the images that events are about, not on how many events
+//! and images there are. Everything is counted on the wire.
 
 use patchwave_tests::harness::{Harness, Setup};
 use patchwave_tests::hierarchy;
 use patchwave_tests::random::Random;
+use patchwave_tests::run_until_idle::{Delivery, run_until_idle};
 use patchwave_tests::traffic::Throttle;
 use serde_json::Value;
 
@@ -78,4 +79,25 @@ async fn a_sweep_reads_everything_once() {
     assert_eq!(calls["DescribeImages"], IMAGES, "the current version, after the executions: {calls:?}");
     assert_eq!(calls["BatchGetImage"], 2 * IMAGES, "an index and its manifests: {calls:?}");
     assert_eq!(calls["DescribeImageScanFindings"], 2 * IMAGES, "each platform's scan: {calls:?}");
+}
+
+/// A finding in the base of fifty images: all of them are rebuilt, level by level.
+#[tokio::test]
+async fn a_wave_reads_each_image_a_few_times() {
+    let hierarchy = hierarchy::larger(IMAGES);
+    let mut harness = Harness::start(Setup { hierarchy, ..Setup::default() }).await;
+    harness.sweep().await;
+    harness.bus.take();
+    harness.disclose("CVE-2026-1000", "openssl", Some("3.0.2"));
+    harness.scan_everything().await;
+    harness.traffic.begin(Throttle::Never);
+    run_until_idle(&mut harness, Delivery::Batched).await;
+    assert_eq!(harness.builds().values().sum::<usize>(), IMAGES, "each once");
+    let calls = harness.traffic.by_operation();
+    let of_each = |operation: &str| calls[operation].div_ceil(IMAGES);
+    // Events arrive in small batches here. With the batches of the template it is about eight.
+    assert!(of_each("DescribeImages") <= 18, "observations: {calls:?}");
+    assert!(of_each("DescribeImageScanFindings") <= 36, "two platforms of each: {calls:?}");
+    assert!(of_each("BatchGetImage") <= 10, "what does not change is kept: {calls:?}");
+    assert_eq!(calls["GetPipeline"], IMAGES, "one question for each start: {calls:?}");
 }

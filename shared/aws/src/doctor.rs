@@ -2,7 +2,7 @@
 
 mod configured;
 #[cfg(feature = "discover")]
-mod rights;
+pub(crate) mod rights;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +24,14 @@ use patchwave_converge::{Fault, World};
 
 use crate::clients::Clients;
 use crate::ecr::{Cache, Ecr};
-use crate::fault::fault;
+use crate::fault::{fault, invalid};
 use crate::inspector::Inspector;
 use crate::installation::{Installation, NotDone};
+use crate::pages;
 use crate::settings::{EVENT_BUS, HIERARCHY, MODE, Source, TABLE, TICK};
 pub use configured::configured;
+#[cfg(test)]
+pub(crate) use configured::{policy, templates};
 
 /// How another account's audit trail names this session.
 const SESSION: &str = "patchwave-doctor";
@@ -136,28 +139,26 @@ async fn exclusions(ecr: &aws_sdk_ecr::Client) -> Result<BTreeSet<String>, Fault
         excluded.extend(output.pull_time_update_exclusions().iter().cloned());
         from = output.next_token().map(str::to_owned);
         if from.is_none() {
-            break;
+            return Ok(excluded);
         }
     }
-    Ok(excluded)
+    Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
 }
 
 async fn repositories(ecr: &aws_sdk_ecr::Client) -> Result<BTreeMap<String, RepositorySeen>, Fault> {
+    let repositories = ecr.describe_repositories().into_paginator().page_size(REPOSITORIES).send();
     let operation = "describe the repositories";
-    let mut pages = ecr.describe_repositories().into_paginator().page_size(REPOSITORIES).send();
-    let mut all = BTreeMap::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault(operation, &error))?;
-        for repository in page.repositories() {
-            let filters = repository.image_tag_mutability_exclusion_filters().iter();
-            let seen = RepositorySeen {
-                mutability: repository.image_tag_mutability().map_or("MUTABLE", |of| of.as_str()).to_owned(),
-                excluded_tags: filters.map(|filter| filter.filter().to_owned()).collect(),
-            };
-            all.insert(repository.repository_name().unwrap_or_default().to_owned(), seen);
-        }
-    }
-    Ok(all)
+    let repositories = pages::all(operation, repositories, |page| page.repositories.unwrap_or_default());
+    Ok(repositories.await?.iter().map(seen_repository).collect())
+}
+
+fn seen_repository(repository: &aws_sdk_ecr::types::Repository) -> (String, RepositorySeen) {
+    let filters = repository.image_tag_mutability_exclusion_filters().iter();
+    let seen = RepositorySeen {
+        mutability: repository.image_tag_mutability().map_or("MUTABLE", |of| of.as_str()).to_owned(),
+        excluded_tags: filters.map(|filter| filter.filter().to_owned()).collect(),
+    };
+    (repository.repository_name().unwrap_or_default().to_owned(), seen)
 }
 
 async fn pipelines(
@@ -243,15 +244,14 @@ async fn functions(
     hierarchy: &Hierarchy,
     table: &str,
 ) -> Result<Vec<FunctionSeen>, Fault> {
-    let mut pages = clients.lambda().list_functions().into_paginator().send();
+    let functions = clients.lambda().list_functions().into_paginator().send();
+    let functions =
+        pages::all("list the Lambda functions", functions, |page| page.functions.unwrap_or_default());
     let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault("list the Lambda functions", &error))?;
-        for function in page.functions() {
-            let Some(seen) = of_function(function, table) else { continue };
-            let denied = denied(clients, hierarchy, function, table).await;
-            found.push(FunctionSeen { denied, ..seen });
-        }
+    for function in functions.await? {
+        let Some(seen) = of_function(&function, table) else { continue };
+        let denied = denied(clients, hierarchy, &function, table).await;
+        found.push(FunctionSeen { denied, ..seen });
     }
     Ok(found)
 }

@@ -63,13 +63,18 @@ pub(crate) fn kind_of_code(code: &str, status: u16) -> FaultKind {
         | "TransactionConflictException"
         // DynamoDB: another Region is writing the item.
         | "ReplicatedWriteConflictException"
+        // SQS: the key of its messages.
+        | "KmsThrottled"
         | "SlowDown" => FaultKind::Throttled,
+        // Organizations: "an internal service error", which its model has as the caller's.
+        "ServiceException" => FaultKind::Unavailable,
         "UnrecognizedClientException"
         | "ExpiredToken"
         | "ExpiredTokenException"
         | "InvalidClientTokenId"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
+        | "KmsAccessDenied"
         | "MissingAuthenticationToken" => FaultKind::Denied,
         denied if denied.starts_with("AccessDenied") => FaultKind::Denied,
         _ => match status {

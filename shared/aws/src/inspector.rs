@@ -16,6 +16,7 @@ use patchwave::time::Span;
 use patchwave_converge::{Fault, ManifestAt};
 
 use crate::fault::{fault, invalid};
+use crate::pages;
 use crate::time::timestamp;
 
 /// Most clusters on a page.
@@ -87,16 +88,9 @@ impl Inspector {
             ClusterForImageFilterCriteria::builder().resource_id(self.arn(repository, digest)).build();
         let filter = filter.map_err(|error| invalid(&operation, error.to_string()))?;
         let call = self.client.get_clusters_for_image().filter(filter);
-        let mut pages = call.into_paginator().page_size(CLUSTERS).send();
-        let mut seen = Vec::new();
-        for _ in 0..MOST_PAGES {
-            match pages.next().await {
-                None => return Ok(seen),
-                Some(Err(error)) => return Err(fault(operation, &error)),
-                Some(Ok(output)) => seen.extend(output.cluster().iter().flat_map(in_cluster)),
-            }
-        }
-        Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
+        let clusters = call.into_paginator().page_size(CLUSTERS).send();
+        let clusters = pages::all(operation, clusters, |page| page.cluster).await?;
+        Ok(clusters.iter().flat_map(in_cluster).collect())
     }
 }
 

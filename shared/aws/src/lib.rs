@@ -23,6 +23,7 @@ mod inventory;
 pub mod lambda;
 mod manifest;
 mod organizations;
+mod pages;
 mod registries;
 mod scheduler;
 pub mod settings;

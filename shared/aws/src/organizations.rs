@@ -10,7 +10,7 @@ use aws_sdk_organizations::types::{Account, AccountState, AccountStatus, ChildTy
 use patchwave::hierarchy::Organization;
 use patchwave_converge::Fault;
 
-use crate::fault::fault;
+use crate::pages;
 
 /// Returns the accounts below the units of an organisation, each with its environment. Without
 /// units, those of the whole organisation.
@@ -40,25 +40,18 @@ pub(crate) async fn accounts(
 }
 
 async fn roots(client: &Client) -> Result<Vec<String>, Fault> {
-    let mut pages = client.list_roots().into_paginator().send();
-    let mut roots = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault("list the roots of the organisation", &error))?;
-        roots.extend(page.roots.unwrap_or_default().into_iter().filter_map(|root| root.id));
-    }
-    Ok(roots)
+    let roots = client.list_roots().into_paginator().send();
+    let roots =
+        pages::all("list the roots of the organisation", roots, |page| page.roots.unwrap_or_default());
+    Ok(roots.await?.into_iter().filter_map(|root| root.id).collect())
 }
 
 /// Lists the accounts of a unit that can run something.
 async fn accounts_of(client: &Client, unit: &str) -> Result<Vec<String>, Fault> {
-    let mut pages = client.list_accounts_for_parent().parent_id(unit).into_paginator().send();
-    let mut accounts = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault(format!("list the accounts of {unit}"), &error))?;
-        let open = page.accounts.unwrap_or_default().into_iter().filter(is_open);
-        accounts.extend(open.filter_map(|account| account.id));
-    }
-    Ok(accounts)
+    let accounts = client.list_accounts_for_parent().parent_id(unit).into_paginator().send();
+    let operation = format!("list the accounts of {unit}");
+    let accounts = pages::all(operation, accounts, |page| page.accounts.unwrap_or_default()).await?;
+    Ok(accounts.into_iter().filter(is_open).filter_map(|account| account.id).collect())
 }
 
 /// AWS closes everything in an account that is suspended or closed.
@@ -72,25 +65,19 @@ fn is_open(account: &Account) -> bool {
 /// Lists the units directly below a unit.
 async fn units_of(client: &Client, unit: &str) -> Result<Vec<String>, Fault> {
     let children = client.list_children().parent_id(unit).child_type(ChildType::OrganizationalUnit);
-    let mut pages = children.into_paginator().send();
-    let mut units = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault(format!("list the units of {unit}"), &error))?;
-        units.extend(page.children.unwrap_or_default().into_iter().filter_map(|child| child.id));
-    }
-    Ok(units)
+    let operation = format!("list the units of {unit}");
+    let children = children.into_paginator().send();
+    let units = pages::all(operation, children, |page| page.children.unwrap_or_default()).await?;
+    Ok(units.into_iter().filter_map(|child| child.id).collect())
 }
 
 /// Reads a tag of an account.
 async fn tagged(client: &Client, account: &str, tag: &str) -> Result<Option<String>, Fault> {
-    let mut pages = client.list_tags_for_resource().resource_id(account).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault(format!("list the tags of the account {account}"), &error))?;
-        if let Some(found) = page.tags.unwrap_or_default().into_iter().find(|found| found.key == tag) {
-            return Ok(Some(found.value).filter(|value| !value.is_empty()));
-        }
-    }
-    Ok(None)
+    let tags = client.list_tags_for_resource().resource_id(account).into_paginator().send();
+    let operation = format!("list the tags of the account {account}");
+    let tags = pages::all(operation, tags, |page| page.tags.unwrap_or_default()).await?;
+    let found = tags.into_iter().find(|found| found.key == tag).map(|found| found.value);
+    Ok(found.filter(|value| !value.is_empty()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The bus, the schedules, the bucket of the hierarchy, and roles.
 
-use patchwave::hierarchy::Role;
+use patchwave::hierarchy::{Hierarchy, Organization, Role};
 use patchwave::notice::Notice;
 use patchwave::time::Timestamp;
 use serde_json::{Value, json};
@@ -9,8 +9,11 @@ use super::{check, failing, of_call};
 use crate::clients::Clients;
 use crate::eventbridge::Bus;
 use crate::hierarchy::HierarchySource;
+use crate::organizations;
 use crate::scheduler::{Schedule, Scheduler};
 use crate::settings::Source;
+use crate::sqs::Continuation;
+use crate::upstream::secret::Secrets;
 
 fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
@@ -32,12 +35,26 @@ fn usual(operation: &str) -> Value {
         "GetSchedule" => json!({"Target": {"Arn": "a", "RoleArn": "r"}}),
         // Not a hierarchy, so that the editions before it are asked for.
         "GetObject" => json!("no hierarchy"),
+        "GetSecretValue" => json!({"SecretString": r#"{"username": "jo", "accessToken": "s3cret"}"#}),
+        "SendMessage" => json!({"MessageId": "1"}),
+        "ListRoots" => json!({"Roots": [{"Id": "r-1"}]}),
+        "ListAccountsForParent" => json!({"Accounts": [{"Id": "111122223333", "State": "ACTIVE"}]}),
         _ => json!({}),
     }
 }
 
+const WITH_CREDENTIALS: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, \
+    upstreams: {hosts: {ghcr.io: {credentials: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:ghcr-AbCdEf'}}}, \
+    images: [{tier: base, repository: base/os, tags: ['1'], from: scratch}]}";
+
+/// The accounts of an organisation, whose environments are in their tags.
+fn organization() -> Organization {
+    Organization { units: Vec::new(), environment_tag: Some("environment".into()), role: None }
+}
+
 #[tokio::test]
 async fn answers_of_the_other_services() {
+    let hierarchy = Hierarchy::parse("h.yaml", WITH_CREDENTIALS).unwrap();
     check("answers_of_the_other_services", async |row| {
         let config = failing(row, usual);
         match row.operation {
@@ -53,6 +70,18 @@ async fn answers_of_the_other_services() {
             "AssumeRole" => {
                 let role = Role { name: "reader".into(), external_id: None };
                 of_call(Clients::of(config).assume("444455556666", &role, "test").await, "assumed")
+            }
+            "SendMessage" => {
+                let queue = "https://sqs.us-east-1.amazonaws.com/111122223333/changes".to_owned();
+                of_call(Continuation::new(aws_sdk_sqs::Client::new(&config), queue).send(now()).await, "sent")
+            }
+            "GetSecretValue" => {
+                let secrets = Secrets::new(Clients::of(config), hierarchy.upstreams().clone());
+                of_call(secrets.of(&"ghcr.io".parse().unwrap()).await, "read")
+            }
+            "ListRoots" | "ListChildren" | "ListAccountsForParent" | "ListTagsForResource" => {
+                let client = aws_sdk_organizations::Client::new(&config);
+                of_call(organizations::accounts(&client, &organization()).await, "listed")
             }
             "GetObject" | "ListObjectVersions" => {
                 let object = Source::Object { bucket: "conf".into(), key: "h.yaml".into() };

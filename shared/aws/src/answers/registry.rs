@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_config::SdkConfig;
 use patchwave::finding::{Scan, Severity};
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::Digest;
 use patchwave::inventory::{Frequency, Scanner};
 use patchwave_converge::{Fault, Found, ManifestAt, ScanRequest};
 use serde_json::{Value, json};
@@ -13,19 +14,23 @@ use super::{Row, again, check, failing, kind, of_call};
 use crate::ecr::{Cache, Ecr, ScanRead};
 use crate::fake::{self, digest};
 
-const YAML: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, \
+pub(super) const YAML: &str = "{version: 1, registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com, \
                     images: [{tier: base, repository: base/os, tags: ['1'], from: scratch}]}";
 
-fn ecr(config: &SdkConfig) -> Ecr {
+pub(super) fn ecr(config: &SdkConfig) -> Ecr {
     let registry = "111122223333.dkr.ecr.us-east-1.amazonaws.com".parse().unwrap();
     Ecr::new(aws_sdk_ecr::Client::new(config), &registry, &Cache::default())
 }
 
-fn at() -> ManifestAt {
-    ("base/os".parse().unwrap(), digest(1).parse().unwrap())
+pub(super) fn digest_of(n: usize) -> Digest {
+    digest(n).parse().unwrap()
 }
 
-fn manifest() -> String {
+fn at() -> ManifestAt {
+    ("base/os".parse().unwrap(), digest_of(1))
+}
+
+pub(super) fn manifest() -> String {
     json!({"config": {"digest": digest(2), "mediaType": "application/vnd.oci.image.config.v1+json", "size": 2},
            "layers": [{"digest": digest(3), "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}]})
     .to_string()

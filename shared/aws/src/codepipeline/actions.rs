@@ -11,14 +11,12 @@ use patchwave::time::Timestamp;
 use patchwave_converge::Fault;
 
 use super::Pipelines;
-use crate::fault::{fault, invalid};
+use crate::pages;
 use crate::time::timestamp;
 
 /// Most actions that one page holds.
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionExecutions.html>
 const PAGE: i32 = 100;
-/// Most pages of one execution. A pipeline has at most 1,000 actions, and a person may retry some.
-const MOST_PAGES: usize = 20;
 /// Most digests to take from one execution.
 const MOST_DIGESTS: usize = 100;
 /// Longest reason to keep, in characters.
@@ -40,16 +38,10 @@ impl Pipelines {
         let client = self.client(start.builder.as_ref()).await?;
         let filter = ActionExecutionFilter::builder().pipeline_execution_id(id).build();
         let call = client.list_action_executions().pipeline_name(&start.pipeline).filter(filter);
-        let mut pages = call.into_paginator().page_size(PAGE).send();
-        let mut actions = Vec::new();
-        for _ in 0..MOST_PAGES {
-            match pages.next().await {
-                None => return Ok(details(&actions)),
-                Some(Ok(page)) => actions.extend(page.action_execution_details.unwrap_or_default()),
-                Some(Err(error)) => return Err(fault(operation(), &error)),
-            }
-        }
-        Err(invalid(operation(), format!("the list does not end after {MOST_PAGES} pages")))
+        let actions = call.into_paginator().page_size(PAGE).send();
+        let actions =
+            pages::all(operation(), actions, |page| page.action_execution_details.unwrap_or_default());
+        Ok(details(&actions.await?))
     }
 }
 

@@ -140,7 +140,7 @@ pub async fn discover(
     read(&clients, discovery, Duration::from_millis(500), show).await
 }
 
-async fn read(
+pub(crate) async fn read(
     clients: &Clients,
     discovery: &Discovery,
     pause: Duration,

@@ -14,6 +14,7 @@ use super::cache::Cache;
 use crate::clients::Clients;
 use crate::ecr::{self, Ecr};
 use crate::fault::{fault, invalid};
+use crate::pages;
 
 /// Calls that are under way at once. ECR allows some thousand a second of each of these:
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>. Sixteen calls of
@@ -94,22 +95,18 @@ impl<'r> Reader<'r> {
     }
 
     async fn caches(&self) -> Result<BTreeMap<String, String>, Fault> {
-        let operation = || format!("list the pull-through caches of {}", self.host);
-        let mut pages = self.client.describe_pull_through_cache_rules().into_paginator().send();
-        let mut caches = BTreeMap::new();
-        for _ in 0..MOST_PAGES {
+        let rules = self.client.describe_pull_through_cache_rules().into_paginator().send();
+        let operation = format!("list the pull-through caches of {}", self.host);
+        let rules = pages::all(operation, rules, |page| {
             self.watch.call();
-            let Some(page) = pages.next().await else { break };
-            let page = page.map_err(|error| fault(operation(), &error))?;
-            for rule in page.pull_through_cache_rules() {
-                if let (Some(prefix), Some(url)) =
-                    (rule.ecr_repository_prefix(), rule.upstream_registry_url())
-                {
-                    caches.insert(prefix.to_owned(), url.trim_start_matches("https://").to_owned());
-                }
-            }
-        }
-        Ok(caches)
+            page.pull_through_cache_rules.unwrap_or_default()
+        });
+        let rules = rules.await?;
+        let named = rules.into_iter().filter_map(|rule| {
+            let url = rule.upstream_registry_url?;
+            Some((rule.ecr_repository_prefix?, url.trim_start_matches("https://").to_owned()))
+        });
+        Ok(named.collect())
     }
 
     async fn repositories(&self) -> Result<Vec<(image::Repository, Option<String>)>, Fault> {

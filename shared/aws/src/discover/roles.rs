@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::{Refused, Watch};
 use crate::fault::{fault, invalid};
+use crate::pages;
 
 /// Calls that are under way at once. IAM publishes no rate.
 const AT_ONCE: usize = 4;
@@ -67,29 +68,23 @@ async fn puts(
     let name = role.rsplit('/').next().unwrap_or_default();
     let operation = || format!("read the policies of the role {name}");
     let mut policies = Vec::new();
-    let mut pages = iam.list_role_policies().role_name(name).into_paginator().send();
     watch.call();
-    while let Some(page) = pages.next().await {
-        let page = match page {
-            Ok(page) => page,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_entity_exception()) => {
-                return Ok(BTreeSet::new());
-            }
-            Err(error) => return Err(fault(operation(), &error)),
-        };
-        for policy in page.policy_names() {
-            watch.call();
-            let read = iam.get_role_policy().role_name(name).policy_name(policy).send().await;
-            policies.push(read.map_err(|error| fault(operation(), &error))?.policy_document().to_owned());
-        }
+    let pages = iam.list_role_policies().role_name(name).into_paginator().send();
+    let names = match pages::all(operation(), pages, |page| page.policy_names).await {
+        Ok(names) => names,
+        Err(fault) if fault.message.starts_with("NoSuchEntity") => return Ok(BTreeSet::new()),
+        Err(fault) => return Err(fault),
+    };
+    for policy in names {
+        watch.call();
+        let read = iam.get_role_policy().role_name(name).policy_name(policy).send().await;
+        policies.push(read.map_err(|error| fault(operation(), &error))?.policy_document);
     }
-    let mut pages = iam.list_attached_role_policies().role_name(name).into_paginator().send();
     watch.call();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault(operation(), &error))?;
-        for arn in page.attached_policies().iter().filter_map(|policy| policy.policy_arn()) {
-            policies.push(of_managed(iam, arn, managed, watch).await?);
-        }
+    let pages = iam.list_attached_role_policies().role_name(name).into_paginator().send();
+    let attached = pages::all(operation(), pages, |page| page.attached_policies.unwrap_or_default());
+    for arn in attached.await?.iter().filter_map(|policy| policy.policy_arn()) {
+        policies.push(of_managed(iam, arn, managed, watch).await?);
     }
     Ok(may_push(&policies))
 }

@@ -11,6 +11,7 @@ use super::{connected, exclusions, repositories, said};
 use crate::ecr::{Cache, Ecr};
 use crate::fault::{fault, invalid};
 use crate::installation::{Installation, NotDone};
+use crate::pages;
 use crate::settings::Source;
 
 /// Reads the configuration of the registry that the hierarchy file has under `name`; nothing if it
@@ -46,7 +47,7 @@ pub async fn configured(
     Ok(Some(((*hierarchy).clone(), configured)))
 }
 
-async fn policy(ecr: &Client, repository: &str) -> Result<Option<String>, Fault> {
+pub(crate) async fn policy(ecr: &Client, repository: &str) -> Result<Option<String>, Fault> {
     match ecr.get_repository_policy().repository_name(repository).send().await {
         Ok(output) => Ok(output.policy_text),
         Err(error) => match error.as_service_error() {
@@ -78,24 +79,20 @@ async fn replicas(ecr: &Client) -> Result<BTreeSet<Replica>, Fault> {
 }
 
 async fn caches(ecr: &Client) -> Result<BTreeMap<String, String>, Fault> {
-    let mut pages = ecr.describe_pull_through_cache_rules().into_paginator().send();
-    let mut all = BTreeMap::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault("describe the pull-through caches", &error))?;
-        all.extend(page.pull_through_cache_rules().iter().filter_map(|rule| {
-            Some((rule.ecr_repository_prefix()?.to_owned(), rule.upstream_registry_url()?.to_owned()))
-        }));
-    }
-    Ok(all)
+    let rules = ecr.describe_pull_through_cache_rules().into_paginator().send();
+    let operation = "describe the pull-through caches";
+    let rules = pages::all(operation, rules, |page| page.pull_through_cache_rules.unwrap_or_default());
+    let named = rules
+        .await?
+        .into_iter()
+        .filter_map(|rule| Some((rule.ecr_repository_prefix?, rule.upstream_registry_url?)));
+    Ok(named.collect())
 }
 
-async fn templates(ecr: &Client) -> Result<BTreeSet<String>, Fault> {
-    let mut pages = ecr.describe_repository_creation_templates().into_paginator().send();
-    let mut all = BTreeSet::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| fault("describe the creation templates", &error))?;
-        let prefixes = page.repository_creation_templates().iter().filter_map(|template| template.prefix());
-        all.extend(prefixes.map(str::to_owned));
-    }
-    Ok(all)
+pub(crate) async fn templates(ecr: &Client) -> Result<BTreeSet<String>, Fault> {
+    let templates = ecr.describe_repository_creation_templates().into_paginator().send();
+    let operation = "describe the creation templates";
+    let templates =
+        pages::all(operation, templates, |page| page.repository_creation_templates.unwrap_or_default());
+    Ok(templates.await?.into_iter().filter_map(|template| template.prefix).collect())
 }

@@ -10,12 +10,12 @@ use patchwave::hierarchy::Hierarchy;
 use patchwave_converge::Fault;
 
 use crate::clients::Clients;
-use crate::fault::{fault, invalid};
+use crate::fault::invalid;
+use crate::pages;
 use crate::settings::{EVENT_BUS, TICK};
 
 /// Resources of one call. AWS publishes no limit.
 const BATCH: usize = 50;
-const MOST_PAGES: usize = 1_000;
 
 /// Where a function is, and where it writes.
 struct Writer<'f> {
@@ -26,7 +26,7 @@ struct Writer<'f> {
 }
 
 /// Returns what the role of a function may not write.
-pub(super) async fn denied(
+pub(crate) async fn denied(
     clients: &Clients,
     hierarchy: &Hierarchy,
     function: &FunctionConfiguration,
@@ -119,16 +119,10 @@ impl Writer<'_> {
                 source.context_key_type(ContextKeyTypeEnum::StringList).context_key_values("patchwave");
             call = call.context_entries(source.build());
         }
-        let mut pages = call.into_paginator().send();
-        let mut denied = Vec::new();
-        for _ in 0..MOST_PAGES {
-            let Some(page) = pages.next().await else { return Ok(denied) };
-            let page = page.map_err(|error| fault(operation, &error))?;
-            for result in page.evaluation_results() {
-                denied.extend(of_result(action, result));
-            }
-        }
-        Err(invalid(operation, "the answer does not end"))
+        let results = pages::all(operation, call.into_paginator().send(), |page| {
+            page.evaluation_results.unwrap_or_default()
+        });
+        Ok(results.await?.iter().flat_map(|result| of_result(action, result)).collect())
     }
 }
 

@@ -9,7 +9,7 @@
 
 mod challenge;
 pub(crate) mod described;
-mod secret;
+pub(crate) mod secret;
 mod token;
 mod wire;
 

@@ -15,7 +15,7 @@ use crate::fault::{fault, invalid};
 
 /// A name and a password.
 #[derive(Clone, Deserialize)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     pub(super) username: String,
     #[serde(alias = "accessToken")]
     pub(super) password: String,
@@ -30,19 +30,19 @@ impl std::fmt::Debug for Credentials {
 /// The secrets that the hierarchy names. Each is read when its registry asks for it, once an
 /// invocation.
 #[derive(Debug, Clone)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     clients: Clients,
     declared: Declared,
     read: Arc<Mutex<BTreeMap<Registry, Credentials>>>,
 }
 
 impl Secrets {
-    pub(super) fn new(clients: Clients, declared: Declared) -> Self {
+    pub(crate) fn new(clients: Clients, declared: Declared) -> Self {
         Self { clients, declared, read: Arc::default() }
     }
 
     /// Returns the credentials for a host; nothing if the hierarchy names none.
-    pub(super) async fn of(&self, host: &Registry) -> Result<Option<Credentials>, Fault> {
+    pub(crate) async fn of(&self, host: &Registry) -> Result<Option<Credentials>, Fault> {
         let Some(arn) = self.declared.credentials(host) else { return Ok(None) };
         let mut read = self.read.lock().await;
         if let Some(known) = read.get(host) {

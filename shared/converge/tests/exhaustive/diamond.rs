@@ -33,11 +33,19 @@ pub(crate) struct Setting {
     pub(crate) retries: u32,
     /// Whether ticks see an index that does not show what was written last.
     pub(crate) index_lags: bool,
+    /// Whether the scan of a version of the base comes later than its push.
+    pub(crate) scans_are_late: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { builds_at_once: 20, images_of_a_page: IMAGES.len(), retries: 0, index_lags: false }
+        Self {
+            builds_at_once: 20,
+            images_of_a_page: IMAGES.len(),
+            retries: 0,
+            index_lags: false,
+            scans_are_late: false,
+        }
     }
 }
 
@@ -70,7 +78,9 @@ impl Diamond {
             )
         };
         let head = "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\n";
-        let policy = format!("policy: {{ mode: enforce, maxConcurrentBuilds: {builds_at_once} }}\nimages:\n");
+        let policy = format!(
+            "policy: {{ mode: enforce, quietPeriod: 0s, maxConcurrentBuilds: {builds_at_once} }}\nimages:\n"
+        );
         let images = image("b", "base", "from: scratch")
             + &image("p1", "platform", "from: b")
             + &image("p2", "platform", "from: b")
@@ -165,7 +175,7 @@ impl Versions {
 }
 
 impl Pushed {
-    /// Returns the scan of the version. Scans complete at once here.
+    /// Returns the scan of the version, once it is complete.
     pub(crate) fn scan(&self) -> Scan {
         let finding = Finding {
             key: FindingKey { vulnerability: "CVE-2026-0001".into(), package: "openssl".into() },

@@ -7,7 +7,8 @@
 //! events are dropped, and the sweep and the ticks alone must converge.
 //!
 //! These reductions hide no violation:
-//! - Versions and scans never change, so reading them by digest commutes with every other step.
+//! - Versions never change, so reading them by digest commutes with every other step. Their scans
+//!   are complete at once, but for the base's where a search says so.
 //! - A crash before a call equals a crash after the last effect, because reads change nothing.
 //! - A pass begins with its first reads: before them it has no effect. It is always a sweep,
 //!   because what a sweep looks at does not depend on the schedule. The ticks of the quiet model
@@ -19,8 +20,8 @@
 //! - The two workers are interchangeable.
 //! - If all workers have made their reads and no pass may begin, no worker notices that a build
 //!   ends. It ends when they are idle.
-//! - Only leases and builds that fail move the clock: no other deadline is near. No invocation lasts
-//!   longer than a lease.
+//! - Only leases, builds that fail and a person's pushes move the clock: no other deadline is near.
+//!   No invocation lasts longer than a lease.
 //! - A tick is as good as a sweep for what it sees. Whether the index lags makes a difference only
 //!   where ticks alone must converge, so it lags there: every other time that time passes.
 
@@ -54,41 +55,59 @@ fn holds(setting: Setting, bounds: Bounds) {
 
 #[test]
 fn overlapping_passes_build_each_image_once() {
-    holds(Setting::default(), Bounds { overlapping: 5, extras: 0, crashes: 0, losses: 0, failures: 0 });
+    holds(
+        Setting::default(),
+        Bounds { overlapping: 5, extras: 0, crashes: 0, losses: 0, ..Bounds::default() },
+    );
 }
 
 #[test]
 fn a_duplicate_builds_nothing_twice() {
-    holds(Setting::default(), Bounds { overlapping: 2, extras: 1, crashes: 0, losses: 0, failures: 0 });
+    holds(
+        Setting::default(),
+        Bounds { overlapping: 2, extras: 1, crashes: 0, losses: 0, ..Bounds::default() },
+    );
 }
 
 #[test]
 fn two_duplicates_build_nothing_twice() {
-    holds(Setting::default(), Bounds { overlapping: 2, extras: 2, crashes: 0, losses: 0, failures: 0 });
+    holds(
+        Setting::default(),
+        Bounds { overlapping: 2, extras: 2, crashes: 0, losses: 0, ..Bounds::default() },
+    );
 }
 
 #[test]
 fn a_lost_answer_anywhere_loses_no_finding() {
-    holds(Setting::default(), Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 1, failures: 0 });
+    holds(
+        Setting::default(),
+        Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 1, ..Bounds::default() },
+    );
 }
 
 #[test]
 fn a_duplicate_and_a_crash_anywhere_lose_no_finding_and_build_nothing_twice() {
-    holds(Setting::default(), Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 0, failures: 0 });
+    holds(
+        Setting::default(),
+        Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 0, ..Bounds::default() },
+    );
 }
 
 /// 8,120,202 states of 1,915,053 passes: two minutes and 1.4 GB.
 #[test]
 #[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
 fn two_duplicates_and_two_crashes_lose_no_finding_and_build_nothing_twice() {
-    holds(Setting::default(), Bounds { overlapping: 2, extras: 2, crashes: 2, losses: 0, failures: 0 });
+    holds(
+        Setting::default(),
+        Bounds { overlapping: 2, extras: 2, crashes: 2, losses: 0, ..Bounds::default() },
+    );
 }
 
 #[test]
 fn one_slot_suffices_to_build_each_image_once() {
     holds(
         Setting { builds_at_once: 1, ..Setting::default() },
-        Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 0, failures: 0 },
+        Bounds { overlapping: 2, extras: 0, crashes: 0, losses: 0, ..Bounds::default() },
     );
 }
 
@@ -119,12 +138,36 @@ fn ticks_converge_although_the_index_lags() {
     holds(setting, Bounds { overlapping: 2, losses: 1, failures: 1, ..Bounds::default() });
 }
 
+#[test]
+fn a_person_who_pushes_the_base_meanwhile_loses_no_fix() {
+    holds(Setting::default(), Bounds { overlapping: 1, pushes: 1, ..Bounds::default() });
+}
+
+#[test]
+#[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
+fn a_person_who_pushes_the_base_between_two_passes_loses_no_fix() {
+    holds(Setting::default(), Bounds { overlapping: 2, pushes: 1, ..Bounds::default() });
+}
+
+#[test]
+fn a_scan_that_comes_late_loses_no_finding() {
+    let setting = Setting { scans_are_late: true, ..Setting::default() };
+    holds(setting, Bounds { overlapping: 2, ..Bounds::default() });
+}
+
+#[test]
+#[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
+fn pushes_late_scans_failures_and_losses_lose_nothing() {
+    let setting = Setting { scans_are_late: true, ..Setting::default() };
+    holds(setting, Bounds { overlapping: 2, losses: 1, failures: 1, pushes: 1, ..Bounds::default() });
+}
+
 /// Everything together.
 #[test]
 #[ignore = "long: cargo test --profile fast -p patchwave-converge --test exhaustive -- --ignored --nocapture"]
 fn failures_crashes_and_losses_in_pages_of_one_image_lose_nothing() {
     let setting = Setting { images_of_a_page: 1, retries: 1, index_lags: true, ..Setting::default() };
-    holds(setting, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1, failures: 1 });
+    holds(setting, Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1, failures: 1, pushes: 0 });
 }
 
 #[test]
@@ -141,7 +184,7 @@ fn the_search_finds_each_planted_defect() {
         let violation = explore(
             Setting::default(),
             defect,
-            Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1, failures: 0 },
+            Bounds { overlapping: 2, extras: 1, crashes: 1, losses: 1, ..Bounds::default() },
         )
         .unwrap_err();
         let broken = violation.lines().next().unwrap_or_default();

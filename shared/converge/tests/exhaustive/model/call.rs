@@ -8,6 +8,10 @@ pub(crate) enum Call {
     Records(Images),
     Slots,
     Currents(Images),
+    /// Reads whether the scan of the last version of `b` is complete.
+    Scanned,
+    /// Lists the versions of an image.
+    History(u8),
     /// Reads the execution of this claim.
     Execution(u32),
     /// Writes the record of an image.
@@ -27,7 +31,7 @@ impl Call {
     /// Returns whether the worker goes on without the answer. A pass that ends before it wrote
     /// anything is the same as an event that was never delivered.
     pub(crate) fn is_survivable(self) -> bool {
-        self.is_effect() || matches!(self, Self::Currents(_) | Self::Execution(_))
+        self.is_effect() || matches!(self, Self::Currents(_) | Self::Scanned | Self::Execution(_))
     }
 }
 
@@ -38,6 +42,9 @@ pub(crate) enum Answer {
     Records([Option<u32>; 4]),
     Slots(Images),
     Currents([u32; 4]),
+    Scanned(bool),
+    /// The numbers of the newest versions; `u32::MAX` where there is none.
+    History([u32; 4]),
     NotFound,
     Found {
         run: u8,

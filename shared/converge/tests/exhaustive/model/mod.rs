@@ -13,8 +13,11 @@ pub(crate) use call::{Answer, Call, Ended, Images};
 use crate::diamond::{Diamond, FOUND, id, place, time};
 use crate::search::LEASE_PASSES;
 
-/// How long a build lasts that fails, in seconds. Another attempt is claimed later than this one.
-const FAILS_AFTER: i64 = 60;
+/// How long a build lasts that fails, and how much later a person pushes, in seconds. So another
+/// attempt is claimed later than this one, and no two versions are pushed at once.
+const A_MINUTE: i64 = 60;
+/// The place of the base image.
+const BASE: u8 = 0;
 
 /// One pipeline execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +73,10 @@ pub(crate) struct ModelState {
     held_by: Images,
     current: [u32; 4],
     pub(crate) runs: Vec<Run>,
+    /// The versions of the base that a person pushed.
+    by_hand: Vec<u32>,
+    /// Whether the scan of the base's last version is to come.
+    scan_is_late: bool,
 }
 
 /// A broken invariant, in words.
@@ -87,7 +94,15 @@ impl ModelState {
         let b = push(0, None);
         let (p1, p2) = (push(1, Some(b)), push(2, Some(b)));
         let current = [b, p1, p2, push(3, Some(p1))];
-        Self { now: FOUND + 60, records: [None; 4], held_by: Images(0), current, runs: Vec::new() }
+        Self {
+            now: FOUND + 60,
+            records: [None; 4],
+            held_by: Images(0),
+            current,
+            runs: Vec::new(),
+            by_hand: Vec::new(),
+            scan_is_late: false,
+        }
     }
 
     /// Answers a call of a worker. An error is a broken invariant.
@@ -98,6 +113,8 @@ impl ModelState {
             Call::Records(images) => Answer::Records(of(images, self.records, None)),
             Call::Slots => Answer::Slots(self.held_by),
             Call::Currents(images) => Answer::Currents(of(images, self.current, u32::MAX)),
+            Call::Scanned => Answer::Scanned(!self.scan_is_late),
+            Call::History(image) => self.history(image),
             Call::Execution(claim) => self.execution(diamond, claim),
             Call::Save(image, record) => self.write(diamond, image, record),
             Call::Claim(image, record) => self.claim(diamond, image, record),
@@ -243,10 +260,14 @@ impl ModelState {
         }
         for (parent, digest) in &start.parents {
             let parent = place(parent);
-            if diamond.versions.get(self.current[usize::from(parent)]).version.digest != *digest {
+            let is_stale = diamond.versions.get(self.current[usize::from(parent)]).version.digest != *digest;
+            // A person may push after the pass has read the base. Then the child is built again.
+            if is_stale && !(parent == BASE && !self.by_hand.is_empty()) {
                 return Err(format!("{} is built on a stale {}", start.image, id(parent)));
             }
-            if self.runs.iter().any(|run| run.image == parent && !run.is_over()) {
+            // Nor does a child wait for a parent's reason that is younger than its own wait.
+            let is_built = self.runs.iter().any(|run| run.image == parent && !run.is_over());
+            if is_built && self.by_hand.is_empty() {
                 return Err(format!("{} is built while {} is", start.image, id(parent)));
             }
         }
@@ -274,9 +295,10 @@ impl ModelState {
         let is_new_base = start.no_cache && diamond.defect != Defect::CachedBuilds;
         let pushed = diamond.versions.push(image, from, time(self.now + 1), is_new_base);
         self.current[usize::from(image)] = pushed;
+        self.scan_is_late |= image == BASE && diamond.setting.scans_are_late;
         self.runs[usize::from(run)].ended = Some(Ended::Pushed(pushed));
         let builds = self.runs.iter().filter(|run| run.image == image && run.has_pushed()).count();
-        if builds > 1 {
+        if builds > 1 + self.by_hand.len() {
             return Err(format!("{} was built {builds} times", id(image)));
         }
         Ok(())
@@ -287,7 +309,38 @@ impl ModelState {
     /// Ends a build without a version.
     pub(crate) fn fail(&mut self, run: u8) {
         self.runs[usize::from(run)].ended = Some(Ended::Failed);
-        self.now += FAILS_AFTER;
+        self.now += A_MINUTE;
+    }
+
+    /// A person pushes the base with the fix.
+    pub(crate) fn push_by_hand(&mut self, diamond: &Diamond) {
+        self.now += A_MINUTE;
+        let pushed = diamond.versions.push(BASE, None, time(self.now + 1), true);
+        self.current[usize::from(BASE)] = pushed;
+        self.by_hand.push(pushed);
+        self.scan_is_late |= diamond.setting.scans_are_late;
+    }
+
+    /// Returns whether the scan of the base's last version is to come.
+    pub(crate) fn scan_is_late(&self) -> bool {
+        self.scan_is_late
+    }
+
+    pub(crate) fn complete_scan(&mut self) {
+        self.scan_is_late = false;
+    }
+
+    fn history(&self, image: u8) -> Answer {
+        let pushed = self.runs.iter().filter(|run| run.image == image).filter_map(|run| match run.ended {
+            Some(Ended::Pushed(pushed)) => Some(pushed),
+            _ => None,
+        });
+        let by_hand = self.by_hand.iter().copied().filter(|_| image == BASE);
+        let mut newest = [u32::MAX; 4];
+        for (place, pushed) in newest.iter_mut().zip(pushed.chain(by_hand)) {
+            *place = pushed;
+        }
+        Answer::History(newest)
     }
 }
 

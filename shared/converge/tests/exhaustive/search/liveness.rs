@@ -32,6 +32,7 @@ impl Search {
             for run in (0..).zip(model.runs.clone()).filter(|(_, run)| !run.is_over()).map(|(run, _)| run) {
                 model.end(&self.diamond, run)?;
             }
+            model.complete_scan();
             model.now += LEASE_PASSES;
         }
         Err("the model never becomes quiet".into())

@@ -37,6 +37,8 @@ pub(crate) struct Bounds {
     pub(crate) losses: u8,
     /// Builds that fail.
     pub(crate) failures: u8,
+    /// Times that a person pushes the base.
+    pub(crate) pushes: u8,
 }
 
 /// One state: the model, the workers by the answers that they got, and what may still happen.
@@ -51,6 +53,7 @@ struct State {
     crashes: u8,
     losses: u8,
     failures: u8,
+    pushes: u8,
 }
 
 /// How much a search explored.
@@ -115,6 +118,7 @@ impl Search {
             crashes: self.bounds.crashes,
             losses: self.bounds.losses,
             failures: self.bounds.failures,
+            pushes: self.bounds.pushes,
         };
         self.visit(&first).map_err(|broken| {
             self.trace.reverse();
@@ -174,6 +178,15 @@ impl Search {
             Step::Fail(run) => {
                 state.model.fail(run);
                 state.failures -= 1;
+                state.events += 1;
+            }
+            Step::Push => {
+                state.model.push_by_hand(&self.diamond);
+                state.pushes -= 1;
+                state.events += 1;
+            }
+            Step::Scan => {
+                state.model.complete_scan();
                 state.events += 1;
             }
             Step::LeasePasses => state.model.now += LEASE_PASSES,

@@ -20,6 +20,10 @@ pub(super) enum Step {
     End(u8),
     /// A build fails.
     Fail(u8),
+    /// A person pushes the base with the fix.
+    Push,
+    /// The scan of the base's last version completes.
+    Scan,
     LeasePasses,
 }
 
@@ -40,6 +44,8 @@ impl Search {
             steps.push(Step::End(run));
             steps.extend((state.failures > 0).then_some(Step::Fail(run)));
         }
+        steps.extend((state.pushes > 0).then_some(Step::Push));
+        steps.extend(state.model.scan_is_late().then_some(Step::Scan));
         // The workers are interchangeable, so the first idle one begins.
         if let Some(worker) = state.workers.iter().position(Option::is_none) {
             steps.extend((state.passes > 0 && state.events > 0).then_some(Step::Begin(worker)));
@@ -81,6 +87,8 @@ impl Search {
                 let how = if matches!(step, Step::End(_)) { "ends" } else { "fails" };
                 format!("the build of {} {how}", IMAGES[usize::from(image)])
             }
+            Step::Push => "a person pushes b".into(),
+            Step::Scan => "the scan of b completes".into(),
             Step::LeasePasses => "the lease passes".into(),
         }
     }
