@@ -104,9 +104,24 @@ fn without_the_sdk_it_says_how_to_get_it() {
 
 #[cfg(feature = "aws")]
 mod with_aws {
+    use std::sync::Arc;
+
+    use patchwave_tests::awsjson::{self, Answer, Service};
     use patchwave_tests::harness::{Harness, Setup};
+    use patchwave_tests::traffic::Traffic;
+    use serde_json::{Value, json};
 
     use crate::support::{Ran, Scratch, patchwave_with};
+
+    /// A `CloudTrail` in which nothing happened.
+    struct Silence;
+
+    impl Service for Silence {
+        async fn call(&self, operation: &str, _: Value) -> Answer {
+            assert_eq!(operation, "LookupEvents");
+            Ok(json!({ "Events": [] }))
+        }
+    }
 
     /// As a newcomer types it: draft, check, plan.
     #[tokio::test]
@@ -117,6 +132,8 @@ mod with_aws {
         let mut settings = harness.settings().clone();
         // moto says who calls; the harness's own fake of STS only assumes roles.
         settings.insert("AWS_ENDPOINT_URL_STS".to_owned(), settings["AWS_ENDPOINT_URL"].clone());
+        let trail = awsjson::serve(Arc::new(Silence), Arc::new(Traffic::default())).await;
+        settings.insert("AWS_ENDPOINT_URL_CLOUDTRAIL".to_owned(), trail.url());
         let run = move |arguments: Vec<String>| {
             let settings = settings.clone();
             tokio::task::spawn_blocking(move || -> Ran {

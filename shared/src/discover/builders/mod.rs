@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lines::Lines;
 use super::{Action, Estate, Pipeline};
 use named::Places;
-use rank::Link;
+use rank::{Link, Rank};
 pub use rights::may_push;
 
 /// What is known of the builder of a repository's images.
@@ -44,14 +44,15 @@ pub(super) fn builders(estate: &Estate, lines: &Lines<'_>) -> BTreeMap<usize, Bu
     links.into_iter().map(|(place, links)| (place, decide(estate, &links, &pushes))).collect()
 }
 
-/// Counts the repositories with images whose builder is not known. While there are any, more
-/// evidence is worth asking for.
+/// Counts the repositories with images of which nothing stronger than who pushed says the builder.
+/// While there are any, more evidence is worth asking for.
 #[must_use]
 pub fn without_builder(estate: &Estate) -> usize {
     let lines = Lines::new(estate);
-    let built = builders(estate, &lines);
+    let links = strongest(estate, &lines);
     let is_open = |place: &usize| {
-        !lines.lines_of(*place).is_empty() && built.get(place).is_none_or(|built| built.words.is_empty())
+        let best = links.get(place).and_then(|links| links.first());
+        !lines.lines_of(*place).is_empty() && best.is_none_or(|link| link.rank > Rank::Pushed)
     };
     (0..lines.catalog.places.len()).filter(is_open).count()
 }
