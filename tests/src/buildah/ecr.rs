@@ -57,6 +57,7 @@ impl Workshop {
             }
             "DescribePullThroughCacheRules" => Ok(json!({ "pullThroughCacheRules": [] })),
             "ListPipelines" => Ok(json!({ "pipelines": [] })),
+            "LookupEvents" => Ok(json!({ "Events": [] })),
             other => Err(Refusal::new("AccessDeniedException", other)),
         };
         awsjson::respond(answer)

@@ -174,10 +174,8 @@ impl Workshop {
         let (repository, tag) = (repository(name), name.rsplit_once(':').map_or("latest", |(_, tag)| tag));
         // Under another name of the registry buildah knows of no layers, and compresses all of
         // them.
-        let host = match options.contains("--compression-format") {
-            true => self.address.replace("127.0.0.1", "localhost"),
-            false => self.address.clone(),
-        };
+        let recompresses = options.contains("--compression-format");
+        let host = self.address.replace("127.0.0.1", if recompresses { "localhost" } else { "127.0.0.1" });
         let to = format!("docker://{host}/{repository}:{tag}");
         let words = verb.split(' ').chain(["--tls-verify=false"]).chain(options.split_whitespace());
         self.buildah(&words.chain([local, to.as_str()]).collect::<Vec<_>>()).await;
