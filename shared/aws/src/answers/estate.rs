@@ -93,7 +93,12 @@ async fn answers_about_builders() {
 
 #[tokio::test]
 async fn answers_about_rights() {
-    let hierarchy = "version: 1\nregistry: 111122223333.dkr.ecr.us-east-1.amazonaws.com\nimages: []\n";
+    let hierarchy = "\
+version: 1
+registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com
+images:
+  - { tier: base, repository: base/os, tags: [\"1\"], from: scratch }
+";
     let hierarchy = Hierarchy::parse("h.yaml", hierarchy).unwrap();
     let function = FunctionConfiguration::builder()
         .function_arn("arn:aws:lambda:us-east-1:111122223333:function:fanout")
