@@ -100,8 +100,8 @@ mod tests {
 version: 1
 registries: { home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com, caches: { docker-hub: docker.io } } }
 images:
-  - { tier: base, repository: base/os, tags: [\"1\"], from: docker-hub/library/debian:12 }
-  - { tier: base, repository: base/other, tags: [\"1\"], from: docker-hub/library/debian:13 }
+  - { tier: base, repository: base/os, tags: [\"1\"], from: \"111122223333.dkr.ecr.us-east-1.amazonaws.com/docker-hub/library/debian:12\" }
+  - { tier: base, repository: base/other, tags: [\"1\"], from: \"111122223333.dkr.ecr.us-east-1.amazonaws.com/docker-hub/library/debian:13\" }
   - { tier: base, repository: base/direct, tags: [\"1\"], from: \"docker.io/library/debian:12\" }
   - { tier: application, repository: apps/web, tags: [\"1\"], from: \"base/os:1\" }
 ";

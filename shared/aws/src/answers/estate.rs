@@ -51,7 +51,9 @@ async fn answers_about_an_estate() {
 
 /// The same estate with an image, so that its builder is looked for.
 fn with_an_image(operation: &str) -> Value {
-    let manifest = json!({"layers": [], "config": {"digest": Digest::of(b"config")}}).to_string();
+    let layer =
+        json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of(b"layer")});
+    let manifest = json!({"layers": [layer], "config": {"digest": Digest::of(b"config")}}).to_string();
     let digest = Digest::of(manifest.as_bytes());
     let xml = |result: &str| {
         json!(format!(

@@ -158,14 +158,16 @@ pub(crate) async fn read(
         ([], Some(region)) => vec![region],
         (named, _) => named.to_vec(),
     };
+    // No Region may be set beside those that are named.
+    let first = regions.first().map_or_else(|| clients.clone(), |region| clients.elsewhere(region, None));
     let mut accounts: Vec<(String, Option<SharedCredentialsProvider>)> =
-        vec![(principal(clients, &watch).await?.0, None)];
+        vec![(principal(&first, &watch).await?.0, None)];
     for role in &discovery.roles {
         let account =
             role.split(':').nth(4).filter(|account| account.len() == 12 && role.starts_with("arn:"));
         let account = account.ok_or_else(|| NotDiscovered::NotARole(role.clone()))?;
         let named = Role { name: role.clone(), external_id: None };
-        accounts.push((account.to_owned(), Some(clients.assume(account, &named, SESSION).await?)));
+        accounts.push((account.to_owned(), Some(first.assume(account, &named, SESSION).await?)));
     }
     let (mut estate, mut places) = (Estate::default(), Vec::new());
     for (account, credentials) in accounts {

@@ -13,7 +13,7 @@ version: 1
 registry: 111122223333.dkr.ecr.us-east-1.amazonaws.com
 images:
   - { tier: base, repository: base/os, tags: [\"1\"], from: scratch, pipeline: base-os }
-  - { tier: application, repository: apps/web, tags: [\"1\"], from: base/os, pipeline: apps-web }
+  - { tier: application, repository: apps/web, tags: [\"1\"], from: \"base/os:1\", pipeline: apps-web }
 ";
 
 fn function() -> FunctionConfiguration {
