@@ -64,7 +64,8 @@ fn sentence(prediction: &Prediction, now: Timestamp) -> String {
     written(|out| {
         write!(out, "rebuild {}", count(first.len(), "image"))?;
         if !children.is_empty() {
-            write!(out, " and {} built on them", children.len())?;
+            let these = if first.len() == 1 { "it" } else { "them" };
+            write!(out, " and the {} built on {these}", children.len())?;
         }
         write!(out, ": clears {}", count(*cleared, "finding"))?;
         if let Some(running) = running {

@@ -15,44 +15,44 @@ use crate::inventory::Known;
 
 pub(crate) fn observe(args: &Args) -> Result<Observed, BadInput> {
     let or = match args.verb {
-        Verb::Observe => "",
-        _ => "\nOr name a snapshot of facts: --facts FILE",
+        Verb::Observe => None,
+        _ => Some("Or name a snapshot of facts: --facts FILE"),
     };
     Err(needs_aws(args, or))
 }
 
 pub(crate) fn look(args: &Args) -> Result<Looked, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn configured(args: &Args, _: &str) -> Result<Option<(Hierarchy, Configured)>, BadInput> {
-    Err(needs_aws(args, "\nOr name what it is: --configured FILE"))
+    Err(needs_aws(args, Some("Or name what it is: --configured FILE")))
 }
 
 pub(crate) fn intervene<'a>(args: &Args, _: &'a Decide, _: Intervention) -> Result<Decided<'a>, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn stuck_slots(args: &Args) -> Result<Vec<StuckSlot>, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn free_stuck_slot(args: &Args, _: &ImageId) -> Result<StuckSlot, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
-    Err(needs_aws(args, "\nOr name a survey and a snapshot of facts: --survey FILE --facts FILE"))
+    Err(needs_aws(args, Some("Or name a survey and a snapshot of facts: --survey FILE --facts FILE")))
 }
 
 pub(crate) fn discover(args: &Args, _: &Discover) -> Result<Read, BadInput> {
-    Err(needs_aws(args, "\nOr name a file with what was read: --documents FILE"))
+    Err(needs_aws(args, Some("Or name a file with what was read: --documents FILE")))
 }
 
-pub(crate) fn needs_aws(args: &Args, or: &str) -> BadInput {
-    BadInput::new(format!(
-        "`patchwave {}` reads from AWS, and this build has no AWS SDK. Install one that has:\n  \
-         cargo install --path cli --features aws{or}",
-        args.verb.name()
-    ))
+pub(crate) fn needs_aws(args: &Args, or: Option<&str>) -> BadInput {
+    let verb = args.verb.name();
+    let missing =
+        format!("`patchwave {verb}` reads from AWS, and this build has no AWS SDK. Install one that has:");
+    let install = "  cargo install --path cli --features aws";
+    BadInput::all([&missing, install].into_iter().chain(or).map(str::to_owned))
 }

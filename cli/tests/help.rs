@@ -35,10 +35,15 @@ fn a_verb_that_needs_the_aws_sdk_says_how_to_get_it() {
         let verb = if verb == "facts" { "observe" } else { verb };
         let expected = format!("`patchwave {verb}` reads from AWS");
         assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
-        assert!(ran.stderr.contains("cargo install --path cli --features aws"), "{}", ran.stderr);
+        assert_eq!(
+            ran.stderr.lines().nth(1),
+            Some("  cargo install --path cli --features aws"),
+            "{}",
+            ran.stderr
+        );
     }
     let plan = patchwave(&["plan"]).stderr;
-    assert!(plan.contains("--facts FILE"), "{plan}");
+    assert_eq!(plan.lines().nth(2), Some("Or name a snapshot of facts: --facts FILE"), "{plan}");
 }
 
 #[test]

@@ -473,7 +473,7 @@ fn plan_says_in_numbers_what_it_leads_to() {
     );
     let text = words(&patchwave(&asked).stdout);
     let cleared = predicted["cleared"].as_u64().unwrap();
-    let sentence = format!("predicted rebuild 1 image and 29 built on them: clears {cleared} findings in");
+    let sentence = format!("predicted rebuild 1 image and the 29 built on it: clears {cleared} findings in");
     assert!(text.contains(&sentence), "{text}");
     assert!(text.contains("at 12 at a time"), "{text}");
     assert_eq!(predicted["stay"]["Frozen"], serde_json::json!(["apps/crm"]), "{predicted}");

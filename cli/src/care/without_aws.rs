@@ -10,7 +10,7 @@ use crate::input::BadInput;
 use crate::lifecycle::plan::Known;
 use crate::output::Answer;
 
-const FILES: &str = "\nOr name what the AWS command line prints: --images FILE";
+const FILES: Option<&str> = Some("Or name what the AWS command line prints: --images FILE");
 
 pub(crate) fn known(args: &Args) -> Result<Known, BadInput> {
     Err(needs_aws(args, FILES))
@@ -21,21 +21,21 @@ pub(crate) fn tags(args: &Args) -> Result<BTreeMap<Repository, Result<KnownTags,
 }
 
 pub(crate) fn preview(args: &Args, _: &LifecyclePreview) -> Result<Answer, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn apply(args: &Args, _: &LifecycleApply) -> Result<Answer, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn undo(args: &Args, _: &LifecycleUndo) -> Result<Answer, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn keep(args: &Args, _: &TagsKeep) -> Result<Answer, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn promote(args: &Args, _: &Promote) -> Result<Answer, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }

@@ -56,9 +56,10 @@ fn verdict<'p>(item: &'p ToProve, version: &Version) -> (&'p ToProve, Verdict, O
         Scan::Complete { coverage: Coverage::Os, .. } if item.kind == PackageKind::Language => {
             (item, Verdict::Unscanned, Some(Coverage::Os))
         }
-        Scan::Complete { coverage, .. } => {
+        Scan::Complete { coverage, completed_at, .. } => {
             let verdict = match manifest.scan.lists(&item.finding) {
                 Some(true) => Verdict::Ineffective,
+                _ if item.since.is_some_and(|since| *completed_at < since) => Verdict::Unscanned,
                 Some(false) => Verdict::Fixed,
                 None => Verdict::Unknown,
             };

@@ -176,11 +176,16 @@ fn to_prove(context: &Context<'_>, image: &Image, reasons: &[Reason]) -> Vec<ToP
         reasons.iter().flat_map(Reason::causes).map(|cause| &cause.finding).collect();
     let mut to_prove = Vec::new();
     for (platform, manifest) in &version.platforms {
+        let scanned = manifest.scan.completed_at();
         for finding in manifest.scan.findings() {
             let is_cause = causes.contains(&finding.key);
             if finding.severity >= image.policy.rebuild_at || is_cause {
-                let item =
-                    ToProve { platform: platform.clone(), finding: finding.key.clone(), kind: finding.kind };
+                let item = ToProve {
+                    platform: platform.clone(),
+                    finding: finding.key.clone(),
+                    kind: finding.kind,
+                    since: scanned.map(|scanned| context.appeared(&image.id, finding, scanned)),
+                };
                 to_prove.push((Reverse((is_cause, finding.exploited, finding.severity)), item));
             }
         }

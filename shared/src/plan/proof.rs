@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Coverage, FindingKey, PackageKind};
 use crate::image::{Digest, ImageId, Platform};
+use crate::time::Timestamp;
 
 /// A finding of the replaced version on one platform, to be judged on the new version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,6 +14,10 @@ pub struct ToProve {
     pub finding: FindingKey,
     /// A scan that does not cover language packages proves nothing about one.
     pub kind: PackageKind,
+    /// When the finding appeared. A build may reproduce what was scanned before that, and such a
+    /// scan does not say that the finding is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// What a scan of the new version says about a finding of the old one.

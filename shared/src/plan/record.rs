@@ -24,7 +24,12 @@ const OF_EACH_FINDING: usize = 3;
 /// Most carriers that a record names.
 const MOST_CARRIERS: usize = 30;
 
-/// Returns the records that differ from those that were read.
+/// Returns the records to write: those that differ from those that were read, and those of images
+/// that could not be read.
+///
+/// Another pass may have read such an image before something changed, and may have written that it
+/// is settled. This pass leaves the image to its next time, and its write finds out whether that
+/// time still stands.
 pub(super) fn changed(
     context: &Context<'_>,
     attributions: &Attributions<'_>,
@@ -33,7 +38,8 @@ pub(super) fn changed(
     let mut records = BTreeMap::new();
     for (id, decision) in decisions {
         let record = record(context, attributions, decision);
-        if context.facts_of(id).is_some_and(|facts| facts.record != record) {
+        let is_unread = record.unread_since.is_some();
+        if context.facts_of(id).is_some_and(|facts| is_unread || facts.record != record) {
             records.insert((*id).clone(), record);
         }
     }

@@ -139,6 +139,7 @@ fn an_old_version_that_runs_and_was_not_described_may_have_it() {
 #[test]
 fn an_image_with_the_layer_has_the_finding_before_its_scan_lists_it() {
     let mut fleet = Fleet::of("b: scratch\np: b\na: p\no: scratch");
+    runs(&mut fleet, "a");
     fleet.wait("1h");
     fleet.add_finding("b", &finding("CVE-1"));
     fleet.scan("b");
@@ -147,6 +148,8 @@ fn an_image_with_the_layer_has_the_finding_before_its_scan_lists_it() {
     let found = traced(&fleet.hierarchy, &fleet.facts, "CVE-1", fleet.now);
     assert_eq!(predicted(&fleet).cleared, 3, "no scan of p and a lists it yet: {found:?}");
     assert_eq!(found.expected, [(id("p"), id("b")), (id("a"), id("b"))].into());
+    let running: Vec<_> = found.running.iter().map(|r| (r.image.to_string(), r.has_it)).collect();
+    assert_eq!(running, [("a".to_owned(), None)], "its scan is older than the finding");
     fleet.scan_all();
     let found = traced(&fleet.hierarchy, &fleet.facts, "CVE-1", fleet.now);
     assert_eq!((found.expected.len(), found.carriers.len()), (0, 3), "now they list it");

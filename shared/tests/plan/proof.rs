@@ -50,6 +50,22 @@ fn a_proof_is_given_for_every_platform() {
     assert!(proofs.iter().all(|proof| proof.verdict == Verdict::Fixed && proof.coverage.is_some()));
 }
 
+/// A build from the cache may push what the registry has from before the finding.
+#[test]
+fn a_scan_from_before_the_finding_proves_nothing() {
+    let mut fleet = Fleet::with_finding("b: scratch", "b");
+    let before = Span::hours(1).before(fleet.now);
+    fleet.pass();
+    fleet.wait("5m");
+    fleet.finish("b");
+    for manifest in fleet.current_mut("b").platforms.values_mut() {
+        manifest.scan = Scan::complete(before, Coverage::Os, []);
+    }
+    assert!(matches!(fleet.hold("b"), Hold::AwaitingProof { .. }), "{:?}", fleet.hold("b"));
+    fleet.scan("b");
+    assert!(fleet.plan().proofs.iter().all(|proof| proof.verdict == Verdict::Fixed));
+}
+
 #[test]
 fn an_expired_scan_proves_nothing() {
     let mut fleet = Fleet::with_finding("b: scratch", "b");

@@ -22,6 +22,18 @@ fn named(fleet: &Fleet, name: &str) -> Vec<String> {
     unknown.into_iter().filter(|unknown| unknown.image == id(name)).map(|unknown| unknown.because).collect()
 }
 
+/// Another pass may have settled it meanwhile: only the write finds that out.
+#[test]
+fn an_image_that_is_unread_is_written_even_if_its_record_stays_the_same() {
+    let mut fleet = Fleet::of("b: scratch");
+    unread_scans(&mut fleet, "b");
+    fleet.pass();
+    fleet.image("b").record.fence = 7;
+    fleet.wait("1m");
+    let plan = fleet.plan();
+    assert_eq!(plan.records.get(&id("b")), Some(fleet.record("b")));
+}
+
 #[test]
 fn an_unread_scan_keeps_its_image_unsettled_and_is_named_with_since_when() {
     let mut fleet = Fleet::of("b: scratch");

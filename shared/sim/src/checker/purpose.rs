@@ -58,7 +58,7 @@ impl State {
         causes(start).all(|cause| {
             matches!(cause.goal, Goal::Version(_))
                 && self.has(&built.layers, &cause.finding)
-                && !self.is_of_parent_without_pipeline(hierarchy, image, &cause.finding)
+                && !self.is_of_parent_without_pipeline(hierarchy, image, start, &cause.finding)
         })
     }
 
@@ -66,12 +66,15 @@ impl State {
         &self,
         hierarchy: &Hierarchy,
         image: &Image,
+        start: &Start,
         finding: &FindingKey,
     ) -> bool {
         let mut parents = hierarchy.parents(&image.id).filter(|edge| edge.image.pipeline.is_none());
         parents.any(|edge| {
-            let current = self.registry.current(&edge.image.repository, &edge.image.line);
-            current.is_some_and(|current| self.has(&current.layers, finding))
+            // A person may have pushed another version since the plan was made.
+            let named = start.parents.get(&edge.image.id);
+            let version = named.and_then(|digest| self.registry.pushed(&edge.image.repository, digest));
+            version.is_some_and(|version| self.has(&version.layers, finding))
         })
     }
 

@@ -115,6 +115,9 @@ impl SimulatedWorld {
     /// edition before stays in force for those functions that can read it.
     fn break_hierarchy(&self, action: &PersonAction) {
         let mut state = self.state.borrow_mut();
+        if state.faults.are_over(self.clock.get()) {
+            return;
+        }
         let until = state.faults.span(Span::minutes(2), Span::hours(2)).after(self.clock.get());
         state.truth.broken_until = Some(until);
         state.acted(action.kind, &action.image);
