@@ -33,15 +33,15 @@ type Links = BTreeMap<usize, Vec<Link>>;
 
 /// Finds the builder of each place.
 pub(super) fn builders(estate: &Estate, lines: &Lines<'_>) -> BTreeMap<usize, Built> {
-    let links = strongest(estate, lines);
+    let best = strongest(estate, lines);
     let mut pushes: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    for (place, links) in &links {
-        for link in links {
+    for (place, found) in &best {
+        for link in found {
             pushes.entry(link.pipeline).or_default().insert(*place);
         }
     }
     let pushes = |pipeline: usize| pushes.get(&pipeline).map_or(0, BTreeSet::len);
-    links.into_iter().map(|(place, links)| (place, decide(estate, &links, &pushes))).collect()
+    best.into_iter().map(|(place, found)| (place, decide(estate, &found, &pushes))).collect()
 }
 
 /// Counts the repositories with images of which nothing stronger than who pushed says the builder.
@@ -49,10 +49,10 @@ pub(super) fn builders(estate: &Estate, lines: &Lines<'_>) -> BTreeMap<usize, Bu
 #[must_use]
 pub fn without_builder(estate: &Estate) -> usize {
     let lines = Lines::new(estate);
-    let links = strongest(estate, &lines);
+    let best = strongest(estate, &lines);
     let is_open = |place: &usize| {
-        let best = links.get(place).and_then(|links| links.first());
-        !lines.lines_of(*place).is_empty() && best.is_none_or(|link| link.rank > Rank::Pushed)
+        let first = best.get(place).and_then(|found| found.first());
+        !lines.lines_of(*place).is_empty() && first.is_none_or(|link| link.rank > Rank::Pushed)
     };
     (0..lines.catalog.places.len()).filter(is_open).count()
 }
@@ -70,11 +70,11 @@ fn strongest(estate: &Estate, lines: &Lines<'_>) -> Links {
     for (place, link) in traces::links(estate, lines) {
         found.entry(place).or_default().insert(link);
     }
-    let best = found.into_iter().map(|(place, links)| {
-        let rank = links.first().map(|link| link.rank);
-        let mut links: Vec<Link> = links.into_iter().filter(|link| Some(link.rank) == rank).collect();
-        links.dedup_by_key(|link| link.pipeline);
-        (place, links)
+    let best = found.into_iter().map(|(place, all)| {
+        let rank = all.first().map(|link| link.rank);
+        let mut best: Vec<Link> = all.into_iter().filter(|link| Some(link.rank) == rank).collect();
+        best.dedup_by_key(|link| link.pipeline);
+        (place, best)
     });
     best.collect()
 }

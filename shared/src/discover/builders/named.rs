@@ -48,13 +48,13 @@ impl<'e> Places<'e> {
     pub(super) fn pushed_by(&self, estate: &Estate, pipeline: &Pipeline, action: &Action) -> Found {
         let here = (pipeline.account.as_str(), pipeline.region.as_str());
         let configured = |key: &str| action.configuration.get(key).map(String::as_str);
-        let configures = |rank: Rank, verb: &str| {
+        let of_setting = |rank: Rank, verb: &str| {
             let place = configured("ECRRepositoryName").and_then(|name| self.named(here.0, here.1, name));
             place.map(|place| (place, rank, format!("its action {} {verb} it", action.name)))
         };
         match action.provider.as_str() {
-            "ECRBuildAndPublish" => configures(Rank::Publishes, "publishes").into_iter().collect(),
-            "InspectorScan" => configures(Rank::Scans, "scans").into_iter().collect(),
+            "ECRBuildAndPublish" => of_setting(Rank::Publishes, "publishes").into_iter().collect(),
+            "InspectorScan" => of_setting(Rank::Scans, "scans").into_iter().collect(),
             "Commands" => {
                 let text = action.commands.join("\n");
                 let found = self.in_variables(here, &action.variables).chain(self.in_commands(here, &text));

@@ -20,20 +20,20 @@ pub(super) fn links(estate: &Estate, lines: &Lines<'_>) -> Vec<(usize, Link)> {
         places.filter(|(number, place)| place.role == Role::Own && !lines.lines_of(*number).is_empty())
     };
     let sources = sources(lines);
-    let mut links = Vec::new();
+    let mut found = Vec::new();
     for (pipeline, of) in estate.pipelines.iter().enumerate() {
         let builds = built_from(of);
         for (number, place) in own() {
             if let Some(source) = sources.get(&number).filter(|source| builds.contains(*source)) {
                 let words = format!("both name the source {source}");
-                links.push((number, Link { rank: Rank::Source, pipeline, words }));
+                found.push((number, Link { rank: Rank::Source, pipeline, words }));
             }
             if let Some(words) = within(&of.executions, &versions(lines, place)) {
-                links.push((number, Link { rank: Rank::Time, pipeline, words }));
+                found.push((number, Link { rank: Rank::Time, pipeline, words }));
             }
         }
     }
-    links
+    found
 }
 
 fn versions<'e>(lines: &Lines<'e>, place: &Place<'e>) -> Vec<&'e Version> {
