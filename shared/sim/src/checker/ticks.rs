@@ -29,6 +29,10 @@ impl State {
         let started = report.started.iter().map(|started| (&started.image, None));
         let held = report.held.iter().map(|held| (&held.image, Some(held.hold.clone())));
         for (image, hold) in started.chain(held) {
+            // An invocation that pauses reports after others that looked later.
+            if self.checker.looks.get(image).is_some_and(|(later, ..)| *later > at) {
+                continue;
+            }
             if !report.is_whole {
                 // Its record may be written or not.
                 self.checker.looks.remove(image);
