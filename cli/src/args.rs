@@ -310,9 +310,18 @@ pub(crate) struct Discover {
     /// Write the file that --hierarchy names, instead of showing what would change
     #[arg(long)]
     pub(crate) write: bool,
+    /// With --write, write the images of each owner into a file of their own, below `teams`
+    #[arg(long, value_name = "WHAT", requires = "write")]
+    pub(crate) parts_by: Option<PartsBy>,
     /// Read what registries and pipelines say from this file instead of AWS
     #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "role", "region", "cache"])]
     pub(crate) documents: Option<PathBuf>,
+}
+
+/// What the parts of a drafted file are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PartsBy {
+    Owner,
 }
 
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use patchwave::discover::{Draft, Drafted, Drift, Estate, Merged, discover, merge};
 use serde::Serialize;
 
-use crate::args::{Args, Discover};
+use crate::args::{Args, Discover, PartsBy};
 use crate::deployment;
 use crate::input::{self, BadInput};
 use crate::output::Answer;
@@ -46,7 +46,13 @@ pub(crate) fn run(args: &Args, options: &Discover) -> Result<Answer, BadInput> {
     let note = note(&drafted, &read, options);
     let merged = match &before {
         Some((file, text)) => {
-            let merged = merge(&input::name(file), text, &drafted);
+            if options.parts_by.is_some() {
+                return Err(BadInput::new(format!(
+                    "{} is there already: --parts-by divides only a new file. Leave it out, and new images are added",
+                    file.display()
+                )));
+            }
+            let merged = merge(&input::name(file), text, &input::parts(file, text), &drafted);
             Some(merged.map_err(|error| BadInput::because(&error))?)
         }
         None => None,
@@ -66,8 +72,12 @@ pub(crate) fn run(args: &Args, options: &Discover) -> Result<Answer, BadInput> {
     };
     let differs = merged.as_ref().is_some_and(|merged| !merged.is_same());
     if options.write {
-        let text = merged.as_ref().map_or_else(|| drafted.text(), |merged| merged.text.clone());
-        write(input::hierarchy_file(args)?, &text)?;
+        let file = input::hierarchy_file(args)?;
+        match (&merged, options.parts_by) {
+            (Some(merged), _) => write(file, &merged.text)?,
+            (None, None) => write(file, &drafted.text())?,
+            (None, Some(PartsBy::Owner)) => write_parts(file, &drafted)?,
+        }
     }
     let findings = !drafted.unread.is_empty() || (differs && !options.write);
     Ok(Answer::render(args.format, &answered, |_| text).with_note(note).with_findings(findings))
@@ -87,6 +97,27 @@ fn write(file: &Path, text: &str) -> Result<(), BadInput> {
     let part = file.with_extension("part");
     let written = fs::write(&part, text).and_then(|()| fs::rename(&part, file));
     written.map_err(|error| BadInput::new(format!("cannot write {}: {error}", file.display())))
+}
+
+/// Writes the parts, and then the file that names them. It overwrites no part.
+fn write_parts(file: &Path, drafted: &Drafted) -> Result<(), BadInput> {
+    let (main, parts) = drafted.by_owner();
+    let folder = file.parent().unwrap_or(Path::new(""));
+    for part in &parts {
+        let path = folder.join(&part.file);
+        if path.exists() {
+            return Err(BadInput::new(format!("{} is there already: move it away first", path.display())));
+        }
+    }
+    for part in &parts {
+        let path = folder.join(&part.file);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        made.map_err(|error| {
+            BadInput::new(format!("cannot make the folder of {}: {error}", path.display()))
+        })?;
+        write(&path, &part.text)?;
+    }
+    write(file, &main)
 }
 
 fn changes(merged: &Merged, before: &str) -> String {

@@ -49,6 +49,34 @@ fn a_second_run_shows_what_changed_and_write_applies_it() {
 }
 
 #[test]
+fn each_owner_gets_a_file_which_a_second_run_knows_and_does_not_overwrite() {
+    let (estate, scratch) = (fixture("discover/small.json"), Scratch::new("discover-parts"));
+    let file = scratch.path("hierarchy.yaml");
+    let draft = ["discover", "--documents", &estate, "--hierarchy", &file, "--write"];
+    let by_owner = [&draft[..], &["--parts-by", "owner"]].concat();
+    let written = patchwave(&by_owner);
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    let main = std::fs::read_to_string(&file).unwrap();
+    assert!(main.contains("    file: teams/payments.yaml\n"), "{main}");
+    let part = std::fs::read_to_string(scratch.path("teams/payments.yaml")).unwrap();
+    assert!(part.contains("repository: apps/") && !part.contains("owner:"), "{part}");
+    let validated = patchwave(&["validate", &file]);
+    assert_eq!(validated.code, 0, "{}{}", validated.stdout, validated.stderr);
+    let again = patchwave(&draft);
+    assert_eq!((again.code, std::fs::read_to_string(&file).unwrap()), (0, main), "{}", again.stderr);
+    let refused = patchwave(&by_owner);
+    assert!(
+        refused.code == 2 && refused.stderr.contains("--parts-by divides only a new file"),
+        "{}",
+        refused.stderr
+    );
+    std::fs::remove_file(&file).unwrap();
+    let refused = patchwave(&by_owner);
+    assert!(refused.code == 2 && refused.stderr.contains("teams/"), "{}", refused.stderr);
+    assert!(!std::path::Path::new(&file).exists());
+}
+
+#[test]
 fn an_audit_names_the_evidence_and_the_edit() {
     let scratch = Scratch::new("audit");
     let (hierarchy, facts) = (scratch.path("h.yaml"), scratch.path("f.json"));
@@ -76,9 +104,24 @@ fn without_the_sdk_it_says_how_to_get_it() {
 
 #[cfg(feature = "aws")]
 mod with_aws {
+    use std::sync::Arc;
+
+    use patchwave_tests::awsjson::{self, Answer, Service};
     use patchwave_tests::harness::{Harness, Setup};
+    use patchwave_tests::traffic::Traffic;
+    use serde_json::{Value, json};
 
     use crate::support::{Ran, Scratch, patchwave_with};
+
+    /// A `CloudTrail` in which nothing happened.
+    struct Silence;
+
+    impl Service for Silence {
+        async fn call(&self, operation: &str, _: Value) -> Answer {
+            assert_eq!(operation, "LookupEvents");
+            Ok(json!({ "Events": [] }))
+        }
+    }
 
     /// As a newcomer types it: draft, check, plan.
     #[tokio::test]
@@ -89,6 +132,8 @@ mod with_aws {
         let mut settings = harness.settings().clone();
         // moto says who calls; the harness's own fake of STS only assumes roles.
         settings.insert("AWS_ENDPOINT_URL_STS".to_owned(), settings["AWS_ENDPOINT_URL"].clone());
+        let trail = awsjson::serve(Arc::new(Silence), Arc::new(Traffic::default())).await;
+        settings.insert("AWS_ENDPOINT_URL_CLOUDTRAIL".to_owned(), trail.url());
         let run = move |arguments: Vec<String>| {
             let settings = settings.clone();
             tokio::task::spawn_blocking(move || -> Ran {

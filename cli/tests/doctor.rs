@@ -82,3 +82,40 @@ fn a_registry_that_could_not_be_read_is_named_and_is_not_right() {
     let denied = findings.iter().filter(|f| f["breaks"].as_str().unwrap().contains("AccessDenied")).count();
     assert_eq!(denied, 5, "{json}");
 }
+
+#[test]
+fn writes_that_iam_denies_are_broken_and_what_it_cannot_say_is_not_checked() {
+    let scratch = Scratch::new("doctor-rights");
+    let good = std::fs::read_to_string(fixture("doctor/good.json")).unwrap();
+    let denied = |action: &str, resource: &str, decision: &str, missing: &[&str]| serde_json::json!({"action": action, "resource": resource, "decision": decision, "missing": missing});
+    let start = "codepipeline:StartPipelineExecution";
+    let judge = |rights: [Value; 3], mode: &str| {
+        let mut seen: Value = serde_json::from_str(&good).unwrap();
+        for (at, rights) in rights.into_iter().enumerate() {
+            let function = &mut seen["deployment"]["functions"]["Ok"][at];
+            (function["denied"], function["mode"]) = (rights, mode.into());
+        }
+        words(&judged(&scratch.write("seen.json", &seen.to_string()), &[]).stdout)
+    };
+    let nothing = serde_json::json!({"Ok": []});
+    let none = judge([nothing.clone(), nothing.clone(), nothing.clone()], "enforce");
+    assert!(!none.contains("rights"), "{none}");
+    let rights = [
+        serde_json::json!({"Ok": [denied(start, "a", "implicitDeny", &[]), denied(start, "b", "implicitDeny", &[])]}),
+        serde_json::json!({"Ok": [denied("events:PutEvents", "bus", "explicitDeny", &[]),
+            denied("scheduler:CreateSchedule", "s", "implicitDeny", &["aws:SourceIp"])]}),
+        serde_json::json!({"Err": "AccessDenied: no"}),
+    ];
+    let text = judge(rights.clone(), "enforce");
+    for said in [
+        "broken rights of patchwave-scan-complete: its role may not call codepipeline:StartPipelineExecution on a and 1 more: no build starts",
+        "Mode=enforce Pipelines=",
+        "broken rights of patchwave-rebuild-fanout: its role may not call events:PutEvents on bus: no person is notified",
+        "a policy forbids it",
+        "not checked rights of patchwave-rebuild-fanout: scheduler:CreateSchedule on s depends on aws:SourceIp",
+        "not checked rights of patchwave-inventory: it was not checked: AccessDenied: no",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!judge(rights, "observe").contains("StartPipelineExecution"), "it starts nothing");
+}

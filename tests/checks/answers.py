@@ -25,6 +25,7 @@ TO_FILL_IN = "?"
 # What every call may answer besides, by the common errors in each service's API reference.
 COMMON = [("AccessDeniedException", 400), ("ThrottlingException", 400), ("InternalFailure", 500)]
 COMMON_OF = {
+    "iam": [("AccessDenied", 403), ("Throttling", 400), ("InternalFailure", 500)],
     "s3": [("AccessDenied", 403), ("SlowDown", 503), ("InternalError", 500)],
     "sts": [("AccessDenied", 403), ("Throttling", 400), ("InternalFailure", 500)],
 }

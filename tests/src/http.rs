@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, Response, StatusCode};
 use axum::serve::Listener;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -55,6 +55,17 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Result<(StatusCode, Bytes), hyper_util::client::legacy::Error> {
+    let (parts, body) = fetch(method, url, headers, body).await?.into_parts();
+    Ok((parts.status, body))
+}
+
+/// Does the same, and keeps the headers of the answer.
+pub async fn fetch(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Response<Bytes>, hyper_util::client::legacy::Error> {
     let request = headers
         .iter()
         .fold(Request::builder().method(method).uri(url), |request, (name, value)| {
@@ -63,8 +74,7 @@ pub async fn send(
         .body(Full::new(body.into()))
         .expect("the harness writes valid requests");
     let answer = Client::builder(TokioExecutor::new()).build_http().request(request).await?;
-    let status = answer.status();
-    let body =
-        answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Ok((status, body))
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Ok(Response::from_parts(parts, body))
 }

@@ -11,6 +11,7 @@
 
 pub mod accounts;
 pub mod awsjson;
+pub mod buildah;
 pub mod bus;
 pub mod cargo_lambda;
 pub mod clock;

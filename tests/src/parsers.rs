@@ -9,7 +9,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use patchwave::discover::{Document, images_of_dockerfile};
+use patchwave::discover::{Document, images_of_dockerfile, may_push};
 use patchwave::facts::Facts;
 use patchwave::finding::FindingKey;
 use patchwave::hierarchy::Hierarchy;
@@ -117,6 +117,8 @@ pub fn lifecycle(bytes: &[u8]) {
 /// A document of a registry, as `discover` reads it.
 pub fn document(bytes: &[u8]) {
     assert!(Document::read(bytes).names(true).len() <= 2_000);
+    // A role's policy is JSON of others too.
+    assert!(may_push(&[String::from_utf8_lossy(bytes).into_owned()]).len() <= bytes.len());
 }
 
 /// A Dockerfile that provenance carries.

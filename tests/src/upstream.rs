@@ -1,18 +1,22 @@
-//! A registry of others on the wire, by the OCI distribution protocol. It limits, lies, redirects
-//! and goes down when a test says so.
+//! A registry of others on the wire, by the OCI distribution protocol, or a proxy before a real
+//! one. It limits, lies, redirects and goes down when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::header::{self, HeaderName};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::content::{self, Document};
-use crate::http::Server;
+use crate::http::{self, Server};
+
+/// The header with a manifest's digest.
+const DIGEST: &str = "docker-content-digest";
 
 /// What the registry was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +40,8 @@ pub struct Behaviour {
     pub remaining: Option<String>,
     /// Whether its answer to a HEAD lacks the digest.
     pub without_digest: bool,
+    /// The digest that its answer to a HEAD names in the place of the right one.
+    pub claims: Option<String>,
     /// What it sends in the place of any manifest that is got.
     pub sends: Option<String>,
     /// Where it redirects manifests to.
@@ -50,6 +56,8 @@ struct Stored {
     tags: BTreeMap<String, String>,
     /// By digest.
     manifests: BTreeMap<String, Document>,
+    /// Where the manifests are, if they are in a real registry.
+    behind: Option<String>,
     behaviour: Behaviour,
     asked: Vec<(Asks, String, Option<String>)>,
     tokens: usize,
@@ -61,6 +69,13 @@ struct Stored {
 pub struct Upstream(Arc<Mutex<Stored>>);
 
 impl Upstream {
+    /// Makes a proxy before a registry at `host:port`, which holds the manifests in its place.
+    pub fn before(registry: &str) -> Self {
+        let upstream = Self::default();
+        upstream.lock().behind = Some(format!("http://{registry}"));
+        upstream
+    }
+
     /// Serves the registry.
     pub async fn serve(&self) -> Server {
         let server = Server::start(Router::new().fallback(answer).with_state(self.clone())).await;
@@ -118,29 +133,57 @@ fn entry(manifest: &Document, platform: &str) -> Value {
 }
 
 async fn answer(State(upstream): State<Upstream>, request: Request) -> Response {
-    let stored = &mut *upstream.lock();
-    let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorization = authorization.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let asks = match (path.starts_with("/token"), request.method()) {
+    let (head, _) = request.into_parts();
+    let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+    let header = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let (authorization, accept) = (header(header::AUTHORIZATION), header(header::ACCEPT));
+    let asks = match (path.starts_with("/token"), &head.method) {
         (true, _) => Asks::Token,
         (_, &Method::HEAD) => Asks::Head,
         _ => Asks::Get,
     };
-    stored.asked.push((asks, path.clone(), authorization.clone()));
-    let behaviour = stored.behaviour.clone();
+    let (behaviour, behind) = {
+        let stored = &mut *upstream.lock();
+        stored.asked.push((asks, path.clone(), authorization.map(str::to_owned)));
+        let behaviour = stored.behaviour.clone();
+        if let Some(refusal) = instead(stored, &behaviour, asks, &path, authorization) {
+            return refusal;
+        }
+        (behaviour, stored.behind.clone())
+    };
+    let response = match behind {
+        None => manifest(&upstream.lock(), &path),
+        Some(registry) => passed_on(asks, &format!("{registry}{path}"), accept).await,
+    };
+    if response.status().is_success() { changed(response, &behaviour, asks) } else { response }
+}
+
+/// Answers what needs no manifest.
+fn instead(
+    stored: &mut Stored,
+    behaviour: &Behaviour,
+    asks: Asks,
+    path: &str,
+    authorization: Option<&str>,
+) -> Option<Response> {
     if let Some(status) = behaviour.down {
-        return StatusCode::from_u16(status).expect("a status").into_response();
+        return Some(StatusCode::from_u16(status).expect("a status").into_response());
     }
     if behaviour.limits.contains(&asks) {
-        let retry_after = behaviour.retry_after.unwrap_or_default();
-        return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", retry_after)], "toomanyrequests")
-            .into_response();
+        let retry_after = behaviour.retry_after.clone().unwrap_or_default();
+        let headers = [("retry-after", retry_after)];
+        return Some((StatusCode::TOO_MANY_REQUESTS, headers, "toomanyrequests").into_response());
     }
-    match asks {
-        Asks::Token => token(stored, behaviour.password.as_deref(), authorization.as_deref()),
-        Asks::Head | Asks::Get => manifest(stored, &path, &behaviour, (asks, authorization.as_deref())),
+    if asks == Asks::Token {
+        return Some(token(stored, behaviour.password.as_deref(), authorization));
     }
+    let is_ours = authorization.is_some_and(|text| text.starts_with("Bearer t"));
+    if behaviour.wants_token && !is_ours {
+        let realm = format!("Bearer realm=\"{}/token\",service=\"upstream\"", stored.url);
+        return Some((StatusCode::UNAUTHORIZED, [("www-authenticate", realm)]).into_response());
+    }
+    let to = behaviour.redirects_to.as_ref()?;
+    Some((StatusCode::TEMPORARY_REDIRECT, [("location", format!("{to}{path}"))]).into_response())
 }
 
 fn token(stored: &mut Stored, password: Option<&str>, authorization: Option<&str>) -> Response {
@@ -151,20 +194,7 @@ fn token(stored: &mut Stored, password: Option<&str>, authorization: Option<&str
     json!({ "token": format!("t{}", stored.tokens), "expires_in": 300 }).to_string().into_response()
 }
 
-fn manifest(
-    stored: &Stored,
-    path: &str,
-    behaviour: &Behaviour,
-    (asks, authorization): (Asks, Option<&str>),
-) -> Response {
-    let is_ours = authorization.is_some_and(|text| text.starts_with("Bearer t"));
-    if behaviour.wants_token && !is_ours {
-        let realm = format!("Bearer realm=\"{}/token\",service=\"upstream\"", stored.url);
-        return (StatusCode::UNAUTHORIZED, [("www-authenticate", realm)]).into_response();
-    }
-    if let Some(to) = &behaviour.redirects_to {
-        return (StatusCode::TEMPORARY_REDIRECT, [("location", format!("{to}{path}"))]).into_response();
-    }
+fn manifest(stored: &Stored, path: &str) -> Response {
     let Some((repository, name)) = path.trim_start_matches("/v2/").split_once("/manifests/") else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -173,17 +203,34 @@ fn manifest(
         let errors = json!({ "errors": [{ "code": "MANIFEST_UNKNOWN", "message": "manifest unknown" }] });
         return (StatusCode::NOT_FOUND, errors.to_string()).into_response();
     };
-    let mut response = match asks {
-        Asks::Head => StatusCode::OK.into_response(),
-        _ => Bytes::from(behaviour.sends.clone().unwrap_or_else(|| document.text.clone())).into_response(),
-    };
+    let headers = [("content-type", document.media_type.to_owned()), (DIGEST, document.digest.clone())];
+    (headers, document.text.clone()).into_response()
+}
+
+/// Asks the real registry. It never sees what credentials the caller has.
+async fn passed_on(asks: Asks, url: &str, accept: Option<&str>) -> Response {
+    let headers: Vec<(&str, &str)> = accept.into_iter().map(|accept| ("accept", accept)).collect();
+    let method = if asks == Asks::Head { "HEAD" } else { "GET" };
+    match http::fetch(method, url, &headers, "").await {
+        Ok(response) => response.map(Body::from),
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
+}
+
+/// Changes a right answer into the one that a test wants.
+fn changed(mut response: Response, behaviour: &Behaviour, asks: Asks) -> Response {
+    if let Some(sends) = behaviour.sends.as_ref().filter(|_| asks == Asks::Get) {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from(sends.clone());
+    }
+    if behaviour.without_digest {
+        response.headers_mut().remove(DIGEST);
+    }
     let mut set = |name: &'static str, value: &str| {
-        let value = value.parse().expect("a header");
-        response.headers_mut().insert(header::HeaderName::from_static(name), value);
+        response.headers_mut().insert(HeaderName::from_static(name), value.parse().expect("a header"));
     };
-    set("content-type", document.media_type);
-    if !behaviour.without_digest {
-        set("docker-content-digest", &document.digest);
+    if let Some(claims) = behaviour.claims.as_ref().filter(|_| asks == Asks::Head) {
+        set(DIGEST, claims);
     }
     if let Some(remaining) = &behaviour.remaining {
         set("ratelimit-limit", "100;w=21600");

@@ -1,10 +1,13 @@
 //! A base whose upstream tag moves, end to end: the compiled functions against a registry on the
-//! wire that limits, lies and goes down.
+//! wire that limits, lies and goes down. Each test has two registries: the fake, and Debian's
+//! docker-registry behind the same faults, with images that buildah builds.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use patchwave_tests::buildah::{Recipe, Workshop};
 use patchwave_tests::harness::{Harness, Setup, held};
 use patchwave_tests::hierarchy;
 use patchwave_tests::http::Server;
@@ -15,7 +18,14 @@ const TAG: &str = "os/os:1";
 const FIRST: [(&str, &str); 2] = [("linux/amd64", "amd64 one"), ("linux/arm64", "arm64 one")];
 const SECOND: [(&str, &str); 2] = [("linux/amd64", "amd64 two"), ("linux/arm64", "arm64 one")];
 
+/// Who makes the images and keeps them.
+enum Kept {
+    Here,
+    ByOthers(Workshop),
+}
+
 struct Watched {
+    kept: Kept,
     upstream: Upstream,
     _server: Server,
     harness: Harness,
@@ -23,10 +33,13 @@ struct Watched {
 
 impl Watched {
     /// The sample with `base/os` on a tag of the fake, which was read once.
-    async fn start() -> Self {
-        let upstream = Upstream::default();
+    async fn start(kept: Kept) -> Self {
+        let upstream = match &kept {
+            Kept::Here => Upstream::default(),
+            Kept::ByOthers(workshop) => Upstream::before(workshop.address()),
+        };
         let server = upstream.serve().await;
-        upstream.push(TAG, &FIRST, "one");
+        push(&kept, &upstream, &FIRST, "one").await;
         upstream.behave(Behaviour { wants_token: true, ..Behaviour::default() });
         let yaml = hierarchy::SAMPLE
             .replace("public.ecr.aws/os/os:1", &format!("{}/{TAG}", server.address()))
@@ -40,7 +53,19 @@ impl Watched {
         harness.sweep().await;
         let tick = harness.tick().await;
         assert_eq!(tick["started"], json!([]), "what is read first is no change: {tick}");
-        Self { upstream, _server: server, harness }
+        Self { kept, upstream, _server: server, harness }
+    }
+
+    /// Moves the tag to another version. Returns its digest.
+    async fn push(&self, content: &[(&str, &str)], note: &str) -> String {
+        push(&self.kept, &self.upstream, content, note).await
+    }
+
+    async fn delete(&self) {
+        match &self.kept {
+            Kept::Here => self.upstream.retag(TAG, None),
+            Kept::ByOthers(workshop) => workshop.delete(TAG).await,
+        }
     }
 
     fn asked(&self) -> Vec<Asks> {
@@ -71,16 +96,63 @@ impl Watched {
     }
 }
 
+async fn push(kept: &Kept, upstream: &Upstream, content: &[(&str, &str)], note: &str) -> String {
+    match kept {
+        Kept::Here => upstream.push(TAG, content, note),
+        Kept::ByOthers(workshop) => {
+            let recipe = Recipe { name: TAG, dockerfile: "FROM scratch\nCOPY own /own", ..Recipe::default() };
+            workshop.make_index(&recipe, content, note).await;
+            workshop.pushed(TAG)
+        }
+    }
+}
+
+async fn by_others(name: &str) -> Watched {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    Watched::start(Kept::ByOthers(Workshop::start(folder).await)).await
+}
+
 #[tokio::test]
 async fn a_base_is_rebuilt_when_its_upstream_tag_names_another_content() {
-    let mut watched = Watched::start().await;
+    rebuilds(Watched::start(Kept::Here).await).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/run runs it as a step of its own, with buildah and docker-registry"]
+async fn a_base_is_rebuilt_when_buildah_pushes_another_content() {
+    rebuilds(by_others("rebuilds-buildah").await).await;
+}
+
+#[tokio::test]
+async fn what_the_registry_does_not_answer_starts_nothing_and_ends_nothing() {
+    outlives_troubles(Watched::start(Kept::Here).await).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/run runs it as a step of its own, with buildah and docker-registry"]
+async fn what_a_real_registry_does_not_answer_starts_nothing_with_buildah() {
+    outlives_troubles(by_others("troubles-buildah").await).await;
+}
+
+#[tokio::test]
+async fn a_tag_that_is_deleted_upstream_is_named() {
+    names_a_deleted_tag(Watched::start(Kept::Here).await).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/run runs it as a step of its own, with buildah and docker-registry"]
+async fn a_tag_that_is_deleted_from_a_real_registry_is_named_with_buildah() {
+    names_a_deleted_tag(by_others("deleted-buildah").await).await;
+}
+
+async fn rebuilds(mut watched: Watched) {
     assert_eq!(watched.asked(), [Asks::Head, Asks::Token, Asks::Head, Asks::Get]);
     watched.harness.tick().await;
     assert_eq!(watched.asked(), [], "its hour is not over");
-    watched.upstream.push(TAG, &FIRST, "two");
+    watched.push(&FIRST, "two").await;
     let tick = watched.an_hour_later().await;
     assert_eq!(tick["started"], json!([]), "only the attestation is new: {tick}");
-    let digest = watched.upstream.push(TAG, &SECOND, "two");
+    let digest = watched.push(&SECOND, "two").await;
     let tick = watched.an_hour_later().await;
     let [started] = &tick["started"].as_array().unwrap()[..] else { panic!("{tick}") };
     assert_eq!(started["image"], "base/os");
@@ -98,10 +170,8 @@ async fn a_base_is_rebuilt_when_its_upstream_tag_names_another_content() {
     assert_eq!(watched.harness.builds()["base/os"], 1, "once: {:?}", watched.harness.builds());
 }
 
-#[tokio::test]
-async fn what_the_registry_does_not_answer_starts_nothing_and_ends_nothing() {
-    let mut watched = Watched::start().await;
-    watched.upstream.push(TAG, &SECOND, "two");
+async fn outlives_troubles(mut watched: Watched) {
+    watched.push(&SECOND, "two").await;
     let limits = |asks| BTreeSet::from([asks]);
     let troubles = [
         Behaviour { wants_token: true, limits: limits(Asks::Token), ..Behaviour::default() },
@@ -109,6 +179,7 @@ async fn what_the_registry_does_not_answer_starts_nothing_and_ends_nothing() {
         Behaviour { limits: limits(Asks::Get), ..Behaviour::default() },
         Behaviour { down: Some(503), ..Behaviour::default() },
         Behaviour { sends: Some("{\"manifests\": []}".to_owned()), ..Behaviour::default() },
+        Behaviour { claims: Some(format!("sha256:{}", "0".repeat(64))), ..Behaviour::default() },
         Behaviour { redirects_to: Some("http://127.0.0.1:1".to_owned()), ..Behaviour::default() },
     ];
     for trouble in troubles {
@@ -127,10 +198,8 @@ async fn what_the_registry_does_not_answer_starts_nothing_and_ends_nothing() {
     assert_eq!(tick["started"][0]["image"], "base/os", "what moved meanwhile is seen: {tick}");
 }
 
-#[tokio::test]
-async fn a_tag_that_is_deleted_upstream_is_named() {
-    let mut watched = Watched::start().await;
-    watched.upstream.retag(TAG, None);
+async fn names_a_deleted_tag(mut watched: Watched) {
+    watched.delete().await;
     watched.an_hour_later().await;
     let sweep = watched.harness.sweep().await;
     assert_eq!(held(&sweep, "base/os")["why"], "Fresh");

@@ -110,6 +110,16 @@ impl Clients {
     }
 
     #[cfg(feature = "discover")]
+    pub(crate) fn cloudtrail(&self) -> aws_sdk_cloudtrail::Client {
+        aws_sdk_cloudtrail::Client::new(&self.config)
+    }
+
+    #[cfg(feature = "discover")]
+    pub(crate) fn iam(&self) -> aws_sdk_iam::Client {
+        aws_sdk_iam::Client::new(&self.config)
+    }
+
+    #[cfg(feature = "discover")]
     pub(crate) fn codebuild(&self) -> aws_sdk_codebuild::Client {
         aws_sdk_codebuild::Client::new(&self.config)
     }

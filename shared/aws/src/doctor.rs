@@ -1,6 +1,8 @@
 //! Reads what `patchwave doctor` judges. Every call only reads.
 
 mod configured;
+#[cfg(feature = "discover")]
+pub(crate) mod rights;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +12,8 @@ use aws_sdk_codepipeline::types::{
 use aws_sdk_lambda::types::FunctionConfiguration;
 use futures::stream::{self, StreamExt};
 use patchwave::doctor::{
-    CallerSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen, RepositorySeen,
-    Seen,
+    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen,
+    RepositorySeen, Seen,
 };
 use patchwave::hierarchy::{DeclaredRegistry, Hierarchy, Pipeline};
 use patchwave::image::ImageId;
@@ -58,7 +60,7 @@ pub async fn look(hierarchy: Option<Source>) -> Result<(Hierarchy, Seen, Timesta
     if let Some(table) = installation.table() {
         let images = hierarchy.images().map(|image| image.id.clone()).collect();
         let inventory = world.ledger().inventory(&images).await;
-        seen.deployment = Some(deployment(clients, table, said(inventory)).await);
+        seen.deployment = Some(deployment(clients, &hierarchy, table, said(inventory)).await);
     }
     Ok(((*hierarchy).clone(), seen, world.now()))
 }
@@ -219,7 +221,12 @@ fn seen(pipeline: &PipelineDeclaration) -> PipelineSeen {
     }
 }
 
-async fn deployment(clients: &Clients, table: &str, inventory: Look<Inventory>) -> DeploymentSeen {
+async fn deployment(
+    clients: &Clients,
+    hierarchy: &Hierarchy,
+    table: &str,
+    inventory: Look<Inventory>,
+) -> DeploymentSeen {
     let unread = inventory.iter().flat_map(|inventory| &inventory.places);
     let unread = unread.filter_map(|(id, place)| Some((id.clone(), place.unread.clone()?))).collect();
     let surveyed_at = inventory.map(|inventory| inventory.places.values().filter_map(|of| of.read_at).max());
@@ -227,16 +234,48 @@ async fn deployment(clients: &Clients, table: &str, inventory: Look<Inventory>) 
         table: table.to_owned(),
         surveyed_at,
         unread,
-        functions: said(functions(clients, table).await),
+        functions: said(functions(clients, hierarchy, table).await),
     }
 }
 
 /// Finds the functions whose settings name the table.
-async fn functions(clients: &Clients, table: &str) -> Result<Vec<FunctionSeen>, Fault> {
+async fn functions(
+    clients: &Clients,
+    hierarchy: &Hierarchy,
+    table: &str,
+) -> Result<Vec<FunctionSeen>, Fault> {
     let functions = clients.lambda().list_functions().into_paginator().send();
     let functions =
         pages::all("list the Lambda functions", functions, |page| page.functions.unwrap_or_default());
-    Ok(functions.await?.iter().filter_map(|function| of_function(function, table)).collect())
+    let mut found = Vec::new();
+    for function in functions.await? {
+        let Some(seen) = of_function(&function, table) else { continue };
+        let denied = denied(clients, hierarchy, &function, table).await;
+        found.push(FunctionSeen { denied, ..seen });
+    }
+    Ok(found)
+}
+
+/// Asks IAM what the role of a function may not write. Only a person's program asks that.
+#[cfg(feature = "discover")]
+async fn denied(
+    clients: &Clients,
+    hierarchy: &Hierarchy,
+    function: &FunctionConfiguration,
+    table: &str,
+) -> Option<Look<BTreeSet<DeniedSeen>>> {
+    Some(said(rights::denied(clients, hierarchy, function, table).await))
+}
+
+#[cfg(not(feature = "discover"))]
+#[expect(clippy::unused_async, reason = "the other one asks IAM")]
+async fn denied(
+    _: &Clients,
+    _: &Hierarchy,
+    _: &FunctionConfiguration,
+    _: &str,
+) -> Option<Look<BTreeSet<DeniedSeen>>> {
+    None
 }
 
 fn of_function(function: &FunctionConfiguration, table: &str) -> Option<FunctionSeen> {
@@ -249,6 +288,7 @@ fn of_function(function: &FunctionConfiguration, table: &str) -> Option<Function
         hierarchy: named(HIERARCHY.name).to_owned(),
         has_tick: !named(TICK.name).is_empty(),
         has_listener: !named(EVENT_BUS.name).is_empty(),
+        denied: None,
     })
 }
 

@@ -42,10 +42,13 @@ pub(crate) fn with_ancestors<'i>(
 
 fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId> {
     match trigger {
-        Trigger::Scanned { at, repository, tags, .. }
-        | Trigger::RepositoryChanged { at, repository, tags, .. } => {
-            let repository = hierarchy.repository_at(&at.account, &at.region, repository);
-            repository.map_or_else(Vec::new, |repository| in_repository(hierarchy, &repository, tags))
+        Trigger::Scanned { at, repository, tags, .. } => in_repository_at(hierarchy, at, repository, tags),
+        Trigger::RepositoryChanged { at, repository, tags, .. } => {
+            let mut images = in_repository_at(hierarchy, at, repository, tags);
+            // What waits for a cache may build now that the cache pulled.
+            let pulled = hierarchy.pulled_through(&at.account, &at.region, repository, tags);
+            images.extend(pulled.into_iter().map(|image| &image.id));
+            images
         }
         Trigger::Execution { at, pipeline, .. } => {
             let is_there = |built: &Pipeline| match &built.builder {
@@ -57,6 +60,16 @@ fn named_by<'h>(hierarchy: &'h Hierarchy, trigger: &Trigger) -> Vec<&'h ImageId>
         }
         Trigger::Tick | Trigger::Sweep => Vec::new(),
     }
+}
+
+fn in_repository_at<'h>(
+    hierarchy: &'h Hierarchy,
+    at: &AccountRegion,
+    repository: &Repository,
+    tags: &[Tag],
+) -> Vec<&'h ImageId> {
+    let repository = hierarchy.repository_at(&at.account, &at.region, repository);
+    repository.map_or_else(Vec::new, |repository| in_repository(hierarchy, &repository, tags))
 }
 
 fn is_here(hierarchy: &Hierarchy, place: &AccountRegion) -> bool {
@@ -77,4 +90,37 @@ fn in_repository<'h>(hierarchy: &'h Hierarchy, repository: &Repository, tags: &[
     let all: Vec<&Image> = hierarchy.in_repository(repository).collect();
     let named: Vec<&Image> = all.iter().copied().filter(is_on).collect();
     if named.is_empty() { all } else { named }.into_iter().map(|image| &image.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HIERARCHY: &str = "\
+version: 1
+registries: { home: { host: 111122223333.dkr.ecr.us-east-1.amazonaws.com, caches: { docker-hub: docker.io } } }
+images:
+  - { tier: base, repository: base/os, tags: [\"1\"], from: \"111122223333.dkr.ecr.us-east-1.amazonaws.com/docker-hub/library/debian:12\" }
+  - { tier: base, repository: base/other, tags: [\"1\"], from: \"111122223333.dkr.ecr.us-east-1.amazonaws.com/docker-hub/library/debian:13\" }
+  - { tier: base, repository: base/direct, tags: [\"1\"], from: \"docker.io/library/debian:12\" }
+  - { tier: application, repository: apps/web, tags: [\"1\"], from: \"base/os:1\" }
+";
+
+    #[test]
+    fn a_cache_that_pulled_names_the_images_that_are_built_through_it() {
+        let hierarchy = Hierarchy::parse("h.yaml", HIERARCHY).unwrap();
+        let changed = |account: &str, repository: &str, tags: &[&str]| {
+            let at = AccountRegion { account: account.to_owned(), region: "us-east-1".to_owned() };
+            let tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+            let repository = repository.parse().unwrap();
+            let trigger = Trigger::RepositoryChanged { at, repository, digest: None, tags };
+            named(&hierarchy, &[trigger]).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(changed("111122223333", "docker-hub/library/debian", &["12"]), ["base/os:1"]);
+        assert_eq!(changed("111122223333", "docker-hub/library/debian", &[]), ["base/os:1", "base/other:1"]);
+        assert_eq!(changed("111122223333", "docker-hub/library/debian", &["11"]), [""; 0]);
+        assert_eq!(changed("111122223333", "docker-hub/library/alpine", &["12"]), [""; 0]);
+        assert_eq!(changed("444455556666", "docker-hub/library/debian", &["12"]), [""; 0]);
+        assert_eq!(changed("111122223333", "base/os", &["1"]), ["base/os:1"]);
+    }
 }

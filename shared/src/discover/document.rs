@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,7 +20,17 @@ const MOST_LAYERS: usize = 1_000;
 const MOST_ENTRIES: usize = 1_000;
 /// <https://github.com/in-toto/attestation/tree/main/spec/predicates>
 const IN_TOTO: &str = "application/vnd.in-toto+json";
-const PREDICATE: &str = "in-toto.io/predicate-type";
+/// How builders, and cosign, name the kind of a statement: on its layer.
+const PREDICATES: [&str; 2] = ["in-toto.io/predicate-type", "predicateType"];
+/// How a bundle of sigstore does: on its manifest.
+/// <https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md>
+const BUNDLED: &str = "dev.sigstore.bundle.predicateType";
+/// A signed statement, as cosign pushes it, and a bundle of sigstore around one.
+/// <https://github.com/secure-systems-lab/dsse/blob/master/envelope.md>
+const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// The largest statement in an envelope that is read, in bytes of its base64.
+const LARGEST: usize = 8 * 1024 * 1024;
 /// <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
@@ -29,8 +41,7 @@ const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 pub enum Document {
     Index(Index),
     Manifest(Manifest),
-    /// A manifest whose layers are in-toto statements: the provenance ones.
-    Attestation(Vec<Digest>),
+    Attestation(Attestation),
     Config(Box<Config>),
     Provenance(Box<Provenance>),
     /// Something that is none of these: a signature, a chart, an SBOM.
@@ -42,6 +53,15 @@ pub enum Document {
 pub struct Index {
     pub(super) entries: Vec<Entry>,
     pub(super) base: Option<Named>,
+}
+
+/// A manifest whose layers are in-toto statements.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attestation {
+    /// Those that are provenance.
+    pub(super) statements: Vec<Digest>,
+    /// The manifest that it refers to.
+    pub(super) subject: Option<Digest>,
 }
 
 /// One platform of an index, or an attestation.
@@ -71,6 +91,8 @@ pub struct Config {
     pub(super) base: Option<Named>,
     /// Labels and environment variables that say a version.
     pub(super) versions: BTreeMap<String, String>,
+    /// The repository of its source code.
+    pub(super) source: Option<String>,
     /// Whether Docker's own builder made it. Its history has no comments to go by.
     pub(super) by_docker: bool,
 }
@@ -99,7 +121,7 @@ impl Document {
         match self {
             Self::Index(index) => index.entries.iter().map(|entry| &entry.digest).collect(),
             Self::Manifest(manifest) if blobs => vec![&manifest.config],
-            Self::Attestation(statements) if blobs => statements.iter().collect(),
+            Self::Attestation(attestation) if blobs => attestation.statements.iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -121,10 +143,22 @@ impl From<Value> for Document {
         } else if value.get("layers").is_some() {
             manifest(&value)
         } else {
-            None
+            enveloped(&value).map(|provenance| Self::Provenance(Box::new(provenance)))
         };
         read.unwrap_or(Self::Other)
     }
+}
+
+/// Reads the statement in an envelope, or in the bundle around one. Signatures are not verified:
+/// who may push an image may push any other evidence too.
+fn enveloped(value: &Value) -> Option<Provenance> {
+    let envelope = value.get("dsseEnvelope").unwrap_or(value);
+    let payload = text(envelope, "payload");
+    if text(envelope, "payloadType") != IN_TOTO || payload.len() > LARGEST {
+        return None;
+    }
+    let bytes = STANDARD.decode(payload).or_else(|_| URL_SAFE.decode(payload)).ok()?;
+    provenance::read(&serde_json::from_slice(&bytes).ok()?)
 }
 
 fn digest(value: &Value) -> Option<Digest> {
@@ -176,8 +210,15 @@ fn manifest(value: &Value) -> Option<Document> {
     if layers.len() > MOST_LAYERS {
         return None;
     }
-    if layers.iter().any(|layer| text(layer, "mediaType") == IN_TOTO) {
-        return Some(Document::Attestation(layers.iter().filter_map(statement).collect()));
+    let says_something = |layer: &Value| {
+        let kind = text(layer, "mediaType");
+        kind == IN_TOTO || kind == ENVELOPE || kind.starts_with(BUNDLE)
+    };
+    if layers.iter().any(says_something) {
+        let bundled = value.get("annotations").map(|notes| text(notes, BUNDLED)).unwrap_or_default();
+        let statements = layers.iter().filter_map(|layer| statement(layer, bundled)).collect();
+        let subject = value.get("subject").and_then(digest);
+        return Some(Document::Attestation(Attestation { statements, subject }));
     }
     let is_layer = |layer: &&Value| {
         let kind = text(layer, "mediaType");
@@ -191,9 +232,10 @@ fn manifest(value: &Value) -> Option<Document> {
 }
 
 /// Chooses a statement by its predicate type: SBOMs are stored beside provenance, often first.
-fn statement(layer: &Value) -> Option<Digest> {
-    let predicate = layer.get("annotations").map(|notes| text(notes, PREDICATE)).unwrap_or_default();
-    if provenance::is_provenance(predicate) { digest(layer) } else { None }
+fn statement(layer: &Value, bundled: &str) -> Option<Digest> {
+    let notes = layer.get("annotations");
+    let named = PREDICATES.iter().find_map(|key| notes?.get(key)?.as_str());
+    provenance::is_provenance(named.unwrap_or(bundled)).then(|| digest(layer)).flatten()
 }
 
 fn config(value: &Value) -> Config {
@@ -208,8 +250,14 @@ fn config(value: &Value) -> Config {
         diff_ids: read.filter(|ids| ids.len() <= MOST_LAYERS).unwrap_or_default(),
         history: history.filter_map(|step| Step::deserialize(step).ok()).collect(),
         base: base(labels),
+        source: labels
+            .map(|labels| text(labels, "org.opencontainers.image.source"))
+            .filter(|source| !source.is_empty())
+            .map(str::to_owned),
         versions: versions(labels, value.pointer("/config/Env")),
-        by_docker: value.get("docker_version").or_else(|| value.get("container_config")).is_some(),
+        // buildah's configs in Docker's format have `container_config` too, and no version of
+        // Docker.
+        by_docker: !text(value, "docker_version").is_empty(),
     }
 }
 

@@ -117,7 +117,7 @@ fn pipeline(
 ) -> Option<Builds> {
     let Some(built) = built.get(&place) else {
         evidence.push("no builder: no pipeline was found that pushes it".to_owned());
-        evidence.extend(elsewhere(lines, place));
+        evidence.extend(elsewhere(estate, lines, place));
         return None;
     };
     let several = lines.lines_of(place).len() > 1;
@@ -142,13 +142,26 @@ fn pipeline(
     Some(Builds { name: pipeline.name.clone(), builder, variables: variables.collect() })
 }
 
-/// Says who else built it, by provenance.
-fn elsewhere(lines: &Lines<'_>, place: usize) -> Option<String> {
-    let lines_here = lines.lines_of(place);
-    let current = lines_here.first().map(|line| &lines.catalog.seen[lines.all[*line].current])?;
-    let builder =
-        current.platforms.iter().flat_map(|on| &on.provenance).find_map(|read| read.builder.clone())?;
-    Some(format!("its provenance names the builder {builder}"))
+/// Says who else built it, by provenance, labels and `CloudTrail`.
+fn elsewhere(estate: &Estate, lines: &Lines<'_>, place: usize) -> Vec<String> {
+    let mut said = Vec::new();
+    let current = lines.lines_of(place).first().map(|line| &lines.catalog.seen[lines.all[*line].current]);
+    let platforms = current.map(|current| current.platforms.as_slice()).unwrap_or_default();
+    let provenance = || platforms.iter().flat_map(|on| &on.provenance);
+    let builder = provenance().find_map(|read| read.builder.as_ref());
+    said.extend(builder.map(|builder| format!("its provenance names the builder {builder}")));
+    let labels = platforms.iter().filter_map(|on| on.config?.source.as_ref());
+    let source = provenance().filter_map(|read| read.source.as_ref()).chain(labels).next();
+    said.extend(source.map(|source| format!("its source is {source}")));
+    let of = &lines.catalog.places[place];
+    let (host, name) = (&estate.registries[of.registry].host, of.repository.name.name());
+    let pushes = estate.pushes.iter().filter(|push| {
+        (push.account.as_str(), push.region.as_str(), push.repository.as_str())
+            == (host.account(), host.region(), name)
+    });
+    let roles: BTreeSet<&str> = pushes.map(|push| push.role.as_str()).collect();
+    said.extend(roles.into_iter().map(|role| format!("CloudTrail says that {role} pushed it")));
+    said
 }
 
 /// Reads the team from a repository's tags.

@@ -75,6 +75,27 @@ pub struct Pipeline {
     #[serde(default)]
     pub variables: BTreeSet<String>,
     pub actions: Vec<Action>,
+    /// The ARN of its own role, which runs the action `Commands`.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The ARNs of the repositories to which that role's policies allow `ecr:PutImage`. They may
+    /// have `*` for any characters.
+    #[serde(default)]
+    pub puts: BTreeSet<String>,
+    /// Its latest executions that succeeded.
+    #[serde(default)]
+    pub executions: Vec<Execution>,
+}
+
+/// An execution of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// What its source actions checked out.
+    #[serde(default)]
+    pub commits: BTreeSet<String>,
 }
 
 /// An action of a pipeline.
@@ -110,13 +131,14 @@ pub struct Project {
     /// The ARN of its service role.
     #[serde(default)]
     pub role: Option<String>,
-    /// The ARNs of the repositories to which the role's policies allow `ecr:PutImage`.
+    /// The ARNs of the repositories to which the role's policies allow `ecr:PutImage`. They may
+    /// have `*` for any characters.
     #[serde(default)]
     pub puts: BTreeSet<String>,
 }
 
-/// A call of `PutImage`, as `CloudTrail` records it.
-#[derive(Debug, Clone, Deserialize)]
+/// Calls of `PutImage`, as `CloudTrail` records them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Push {
     pub account: String,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 use super::entry::{Draft, Drafted, UNKNOWN};
-use crate::hierarchy::{Hierarchy, Image, Line, Parent};
+use crate::hierarchy::{Hierarchy, Image, Line, Parent, PartTexts};
 use crate::image::{Reference, Tag};
 
 /// A value that is replaced.
@@ -85,13 +85,15 @@ struct Entry {
     from: Option<Spanned<IgnoredAny>>,
 }
 
-/// Puts a draft into the file `text`, which is called `name` in errors.
+/// Puts a draft into the file `text`, which is called `name` in errors. What stands in its parts is
+/// known, and advised about.
 ///
 /// # Errors
 ///
 /// The file is not valid, or would not be.
-pub fn merge(name: &str, text: &str, drafted: &Drafted) -> Result<Merged, NotMerged> {
-    let hierarchy = Hierarchy::parse(name, text).map_err(|errors| NotMerged::Invalid(errors.to_string()))?;
+pub fn merge(name: &str, text: &str, parts: &PartTexts, drafted: &Drafted) -> Result<Merged, NotMerged> {
+    let parse = |text: &str| Hierarchy::parse_with_parts(name, text, parts);
+    let hierarchy = parse(text).map_err(|errors| NotMerged::Invalid(errors.to_string()))?;
     let places: Places =
         serde_saphyr::from_str(text).map_err(|error| NotMerged::Invalid(error.to_string()))?;
     let known: BTreeMap<&str, &Image> = drafted
@@ -114,7 +116,7 @@ pub fn merge(name: &str, text: &str, drafted: &Drafted) -> Result<Merged, NotMer
     }
     merged.replace();
     merged.append()?;
-    match Hierarchy::parse(name, &merged.text) {
+    match parse(&merged.text) {
         Ok(_) => Ok(merged),
         Err(errors) => Err(NotMerged::WouldBeInvalid(errors.to_string())),
     }

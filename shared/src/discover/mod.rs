@@ -20,20 +20,23 @@ mod lines;
 mod merge;
 mod named;
 mod provenance;
+mod referrers;
 mod seen;
 mod tags;
 mod tiers;
 mod write;
 mod yaml;
 
+pub use builders::{may_push, without_builder};
 pub use document::Document;
 pub use draft::discover;
 pub use entry::{Builds, Draft, Drafted, Pattern};
-pub use estate::{Action, Estate, Pipeline, Project, Push, Registry, Repository, Version};
+pub use estate::{Action, Estate, Execution, Pipeline, Project, Push, Registry, Repository, Version};
 pub use evidence::Kind;
 pub use lineage::Lineage;
 pub use merge::{Drift, Merged, NotMerged, merge};
 pub use provenance::Provenance;
+pub use write::DraftedPart;
 
 /// Reads an embedded or separate Dockerfile: which images its stages are built on. For fuzzers.
 #[must_use]

@@ -84,7 +84,7 @@ pub(super) fn with_host(text: &str) -> Option<Reference> {
 }
 
 /// Replaces `%2F` and the like.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

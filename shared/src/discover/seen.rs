@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Config, Index};
 use super::named::Named;
+use super::referrers::{Referrers, provenance, subject_of};
 use super::{Document, Estate, Provenance, Version, estate};
 use crate::image::{Digest, Platform};
 
@@ -108,13 +109,16 @@ impl<'e> Catalog<'e> {
         let number = self.places.len();
         let parts: BTreeSet<&Digest> =
             place.repository.versions.iter().flat_map(|v| parts(estate, v)).collect();
+        let referrers = Referrers::of(estate, place.repository);
         for version in &place.repository.versions {
             let is_part = version.tags.is_empty() && parts.contains(&version.digest);
             if is_part || !may_be_image(estate, version) {
                 continue;
             }
             place.versions.push(self.seen.len());
-            self.seen.push(Seen { place: number, version, platforms: platforms(estate, version) });
+            let mut platforms = platforms(estate, version);
+            refer(estate, &referrers, &version.digest, &mut platforms);
+            self.seen.push(Seen { place: number, version, platforms });
         }
         self.places.push(place);
     }
@@ -173,12 +177,14 @@ fn parts<'e>(estate: &'e Estate, version: &Version) -> Vec<&'e Digest> {
     }
 }
 
-/// What could not be read may be an image, unless its tag is that of a signature.
+/// What could not be read may be an image, unless its tag is that of a signature. So may an index,
+/// unless its tag is the one below which referrers are listed.
 fn may_be_image(estate: &Estate, version: &Version) -> bool {
+    let refers = version.tags.iter().any(|tag| subject_of(tag).is_some());
     match estate.documents.get(&version.digest) {
-        Some(Document::Index(_) | Document::Manifest(_)) => true,
+        Some(Document::Index(_)) | None => !refers,
+        Some(Document::Manifest(_)) => true,
         Some(_) => false,
-        None => !version.tags.iter().any(|tag| tag.as_str().starts_with("sha256-")),
     }
 }
 
@@ -231,15 +237,20 @@ fn on_platform<'e>(
     })
 }
 
-/// Reads the statements about a platform's manifest. One that names other subjects is not about it.
-fn provenance<'e>(estate: &'e Estate, attestation: &Digest, manifest: &Digest) -> Vec<&'e Provenance> {
-    let Some(Document::Attestation(statements)) = estate.documents.get(attestation) else {
-        return Vec::new();
-    };
-    let documents = statements.iter().filter_map(|digest| estate.documents.get(digest));
-    let read = documents.filter_map(|document| match document {
-        Document::Provenance(provenance) => Some(provenance.as_ref()),
-        _ => None,
-    });
-    read.filter(|read| read.subjects.is_empty() || read.subjects.contains(manifest)).collect()
+/// Adds what lies beside a version about each platform's manifest, and about the index above them.
+/// What is said about several platforms at once does not say which steps built which.
+fn refer<'e>(
+    estate: &'e Estate,
+    referrers: &Referrers<'e>,
+    version: &Digest,
+    platforms: &mut [OnPlatform<'e>],
+) {
+    let is_alone = platforms.len() == 1;
+    for on in platforms {
+        on.provenance.extend(referrers.about(estate, on.manifest));
+        if version != on.manifest {
+            let of_all = referrers.about(estate, version).into_iter();
+            on.provenance.extend(of_all.filter(|read| is_alone || read.walked.is_none()));
+        }
+    }
 }

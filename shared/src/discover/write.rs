@@ -27,10 +27,71 @@ impl Drafted {
         )
     }
 
+    /// Writes the main file, and beside it a file for each owner with that owner's images.
+    #[must_use]
+    pub fn by_owner(&self) -> (String, Vec<DraftedPart>) {
+        let mut of: BTreeMap<&String, Vec<&Draft>> = BTreeMap::new();
+        for draft in &self.images {
+            if let Some(owner) = &draft.owner {
+                of.entry(owner).or_default().push(draft);
+            }
+        }
+        let mut head = self.head.clone();
+        let (mut parts, mut files) = (Vec::new(), BTreeSet::new());
+        for (owner, drafts) in of {
+            let file = file_of(owner, &mut files);
+            head += if parts.is_empty() { "parts:\n" } else { "" };
+            let names = |names: BTreeSet<&String>| sequence(names.into_iter().map(|name| quoted(name)));
+            let repositories = names(drafts.iter().map(|draft| &draft.repository).collect());
+            let pipelines =
+                names(drafts.iter().filter_map(|draft| Some(&draft.pipeline.as_ref()?.name)).collect());
+            let keys = [("file", scalar(&file)), ("repositories", repositories), ("pipelines", pipelines)];
+            head += &row(format_args!("  {}:", scalar(owner)));
+            for (key, value) in keys {
+                head += &row(format_args!("    {key}: {value}"));
+            }
+            // The part says whose they are.
+            let entries = drafts.into_iter().map(|draft| Draft { owner: None, ..draft.clone() }.text());
+            let text = format!("version: 1\nimages:\n{}", entries.collect::<String>());
+            parts.push(DraftedPart { owner: owner.clone(), file, text });
+        }
+        let others: String =
+            self.images.iter().filter(|draft| draft.owner.is_none()).map(Draft::text).collect();
+        let others = if others.is_empty() { "  []\n".to_owned() } else { others };
+        (format!("{head}images:\n{others}"), parts)
+    }
+
     /// Returns the images whose base is not known.
     pub fn unknown(&self) -> impl Iterator<Item = &Draft> {
         self.images.iter().filter(|draft| draft.from == UNKNOWN)
     }
+}
+
+/// A drafted file of one owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftedPart {
+    pub owner: String,
+    /// From the folder of the main file.
+    pub file: String,
+    pub text: String,
+}
+
+/// Names the file of an owner: by the letters and digits of the name, and by a number if others
+/// have the same.
+fn file_of(owner: &str, taken: &mut BTreeSet<String>) -> String {
+    let words = owner.to_ascii_lowercase();
+    let words: Vec<&str> =
+        words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let name = if words.is_empty() { "owner".to_owned() } else { words.join("-") };
+    let numbered = |number: usize| match number {
+        1 => format!("teams/{name}.yaml"),
+        number => format!("teams/{name}-{number}.yaml"),
+    };
+    let mut number = 1;
+    while !taken.insert(numbered(number)) {
+        number += 1;
+    }
+    numbered(number)
 }
 
 fn row(text: fmt::Arguments<'_>) -> String {

@@ -1,6 +1,7 @@
 //! The deployed stack: its functions, its settings and its last survey.
 
 use super::finding::{Finding, Level};
+use super::rights;
 use super::seen::{DeploymentSeen, FunctionSeen, Seen};
 use crate::hierarchy::Hierarchy;
 use crate::policy::Mode;
@@ -10,10 +11,6 @@ use crate::time::{Span, Timestamp};
 const OLD: Span = Span::hours(26);
 /// The functions of one deployment.
 const FUNCTIONS: usize = 3;
-/// What an enforcing deployment writes. To try one would change something.
-const WRITES: &str = "codepipeline:StartPipelineExecution dynamodb:UpdateItem ecr:StartImageScan \
-                      events:PutEvents scheduler:CreateSchedule";
-
 pub(super) fn judge(hierarchy: &Hierarchy, seen: &Seen, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(Err(because)) = &seen.caller {
@@ -93,13 +90,9 @@ fn of_functions(hierarchy: &Hierarchy, table: &str, functions: &[FunctionSeen]) 
         ));
     }
     let enforced = hierarchy.images().any(|image| image.policy.mode == Mode::Enforce);
-    for FunctionSeen { name, role, mode, has_tick, has_listener, .. } in functions {
-        findings.push(Finding::new(
-            Level::NotChecked,
-            name,
-            "its rights to write were not tried, because a write changes something",
-            format!("aws iam simulate-principal-policy --policy-source-arn {role} --action-names {WRITES}"),
-        ));
+    for function in functions {
+        let FunctionSeen { name, mode, has_tick, has_listener, .. } = function;
+        findings.extend(rights::judge(function));
         if enforced && *mode == Mode::Observe {
             findings.push(Finding::new(
                 Level::Warning,

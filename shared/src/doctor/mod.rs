@@ -7,12 +7,14 @@ mod deployed;
 mod finding;
 mod pipelines;
 mod registries;
+mod rights;
 mod seen;
 
 pub use finding::{Finding, Level};
+pub use rights::WRITES;
 pub use seen::{
-    CallerSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen, RepositorySeen,
-    Seen,
+    CallerSeen, DeniedSeen, DeploymentSeen, FunctionSeen, Look, PipelineSeen, PipelineType, RegistrySeen,
+    RepositorySeen, Seen,
 };
 
 use crate::hierarchy::Hierarchy;

@@ -113,4 +113,21 @@ pub struct FunctionSeen {
     pub hierarchy: String,
     pub has_tick: bool,
     pub has_listener: bool,
+    /// The writes that IAM says its role may not make; nothing if IAM was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Look<BTreeSet<DeniedSeen>>>,
+}
+
+/// A write that a role may not make.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeniedSeen {
+    pub action: String,
+    /// The ARN of what would be written.
+    pub resource: String,
+    /// IAM's own word: `implicitDeny` or `explicitDeny`.
+    pub decision: String,
+    /// Keys of conditions that the simulation had no values for. Then a real call may be allowed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub missing: BTreeSet<String>,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Hierarchy, Image, Parent, ParentKind};
-use crate::image::{ImageId, Platform, Reference, Repository};
+use crate::image::{ImageId, Platform, Reference, Repository, Tag};
 
 /// A tag of an upstream registry that an image is built on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,27 @@ impl Hierarchy {
             let id = reference.to_string().parse().ok()?;
             Some(UpstreamParent { id, reference, kind, platform, cache: image.caches.get(reference) })
         })
+    }
+
+    /// Returns the images whose builds pull a watched tag from a pull-through cache, of which an
+    /// event tells. An event without tags is about all of them. This reads all images.
+    pub fn pulled_through<'h>(
+        &'h self,
+        account: &str,
+        region: &str,
+        name: &Repository,
+        tags: &[Tag],
+    ) -> Vec<&'h Image> {
+        let Some(registry) = self.registries().in_region(account, region) else { return Vec::new() };
+        if registry.upstream(name.as_str()).is_none() {
+            return Vec::new();
+        }
+        let cache = self.registries().repository(registry, name);
+        let is_about = |parent: UpstreamParent<'_>| {
+            let names = || parent.reference.tag.as_ref().is_some_and(|tag| tags.contains(tag));
+            parent.cache == Some(&cache) && (tags.is_empty() || names())
+        };
+        self.images().filter(|image| self.upstream_parents(image).any(is_about)).collect()
     }
 
     /// Returns all watched tags, with the images that are built on each. This reads all images.

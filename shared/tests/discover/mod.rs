@@ -1,5 +1,8 @@
 //! What is drafted of an estate that is not described yet.
 
+mod buildah;
+mod builders;
 mod generated;
 mod lineage;
+mod referrers;
 mod small;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchwave::discover::{Draft, Drafted, Estate, discover, merge};
-use patchwave::hierarchy::Hierarchy;
+use patchwave::hierarchy::{Hierarchy, PartTexts};
 use serde_json::Value;
 
 const ESTATE: &str = include_str!("../../../tests/fixtures/discover/small.json");
@@ -82,7 +82,7 @@ images:
 # what runs
 inventory: { regions: [us-east-1], accounts: [{ id: \"111122223333\" }] }
 ";
-    let merged = merge("h.yaml", written, &drafted).unwrap();
+    let merged = merge("h.yaml", written, &PartTexts::new(), &drafted).unwrap();
     let drift: Vec<(&str, &str)> = merged.drift.iter().map(|d| (d.image.as_str(), d.is.as_str())).collect();
     assert_eq!(drift, [("py", "os")]);
     assert_eq!(merged.added.len(), 14);
@@ -96,7 +96,7 @@ inventory: { regions: [us-east-1], accounts: [{ id: \"111122223333\" }] }
     let (before, after) = written.split_once("\n# what runs").unwrap();
     assert!(kept.starts_with(before), "{kept}");
     assert!(kept.ends_with(&format!("\n# what runs{after}")), "{kept}");
-    let again = merge("h.yaml", &merged.text, &drafted).unwrap();
+    let again = merge("h.yaml", &merged.text, &PartTexts::new(), &drafted).unwrap();
     assert!(again.is_same() && again.text == merged.text, "{}", again.diff(&merged.text));
     let hierarchy = Hierarchy::parse("h.yaml", &merged.text).unwrap();
     assert_eq!(
@@ -116,4 +116,45 @@ fn what_others_wrote_forges_no_line_of_the_draft() {
         Hierarchy::parse("drafted.yaml", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let owner = &hierarchy.image(&"apps/report".parse().unwrap()).unwrap().owner;
     assert_eq!(owner.as_ref().unwrap().name, "a\"b: c\nmode: enforce # x");
+}
+
+#[test]
+fn each_owner_gets_a_part_and_the_whole_says_the_same() {
+    let mut estate = estate();
+    for repository in &mut estate.registries[0].repositories {
+        // Two names that would be one file, and one that is no name of a file.
+        let owner = match repository.name.name() {
+            "apps/batch" => "Team A",
+            "apps/ledger" => "team-a",
+            "apps/legacy" => "../../etc",
+            _ => continue,
+        };
+        repository.tags.insert("owner".to_owned(), owner.to_owned());
+    }
+    let drafted = discover(&estate);
+    let (main, parts) = drafted.by_owner();
+    let files: Vec<(&str, &str)> =
+        parts.iter().map(|part| (part.owner.as_str(), part.file.as_str())).collect();
+    for part in
+        [("../../etc", "teams/etc.yaml"), ("Team A", "teams/team-a.yaml"), ("team-a", "teams/team-a-2.yaml")]
+    {
+        assert!(files.contains(&part), "{files:?}");
+    }
+    let texts: PartTexts = parts.iter().map(|part| (part.file.clone(), Ok(part.text.clone()))).collect();
+    let whole = Hierarchy::parse_with_parts("h.yaml", &main, &texts)
+        .unwrap_or_else(|errors| panic!("{errors}\n{main}\n{parts:#?}"));
+    let one = Hierarchy::parse("h.yaml", &drafted.text()).unwrap();
+    assert_eq!(whole.len(), one.len());
+    for image in one.images() {
+        let other = whole.image(&image.id).unwrap();
+        let owner =
+            |image: &patchwave::hierarchy::Image| image.owner.as_ref().map(|owner| owner.name.clone());
+        assert_eq!(
+            (&image.from, &image.pipeline, owner(image)),
+            (&other.from, &other.pipeline, owner(other))
+        );
+    }
+    // Run again, everything is known.
+    let again = merge("h.yaml", &main, &texts, &drafted).unwrap();
+    assert!(again.is_same() && again.text == main, "{}", again.diff(&main));
 }

@@ -102,7 +102,7 @@ fn error_body(Row { service, answer, .. }: Row) -> String {
     let xml = format!("<Error><Code>{answer}</Code><Message>says the fake</Message></Error>");
     match service {
         "s3" => xml,
-        "sts" => format!("<ErrorResponse>{xml}</ErrorResponse>"),
+        "iam" | "sts" => format!("<ErrorResponse>{xml}</ErrorResponse>"),
         _ => json!({ "__type": answer, "message": "says the fake" }).to_string(),
     }
 }
@@ -113,15 +113,16 @@ fn operation(request: &http::Request<SdkBody>) -> String {
     let target = request.headers().get("x-amz-target").and_then(|name| name.to_str().ok());
     let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
     let body = request.body().bytes().unwrap_or_default();
-    let says = |word: &[u8]| body.windows(word.len()).any(|part| part == word);
+    // The query protocol names it in the body.
+    let action = std::str::from_utf8(body).ok().and_then(|body| body.strip_prefix("Action="));
+    let action = action.and_then(|action| action.split('&').next());
     let by_path = || match (request.method().as_str(), &path[..]) {
         ("GET", ["schedules", _]) => "GetSchedule",
         ("POST", ["schedules", _]) => "CreateSchedule",
         ("POST", ["coverage", "list"]) => "ListCoverage",
         ("POST", ["configuration", "get"]) => "GetConfiguration",
         ("POST", ["cluster", "get"]) => "GetClustersForImage",
-        ("POST", []) if says(b"Action=GetCallerIdentity") => "GetCallerIdentity",
-        ("POST", []) => "AssumeRole",
+        ("POST", []) => action.unwrap_or_default(),
         _ if request.uri().query().unwrap_or_default().contains("versions") => "ListObjectVersions",
         _ => "GetObject",
     };

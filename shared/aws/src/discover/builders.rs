@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_codebuild::types::{EnvironmentVariableType, ProjectEnvironment};
 use aws_sdk_codepipeline::types::{ActionDeclaration, PipelineDeclaration, StageDeclaration};
+use aws_sdk_codepipeline::types::{PipelineExecutionStatus, PipelineExecutionSummary};
 use futures::stream::{self, StreamExt};
-use patchwave::discover::{Action, Estate, Pipeline, Project};
+use patchwave::discover::{Action, Estate, Execution, Pipeline, Project};
 use patchwave_converge::Fault;
 
-use super::Watch;
+use super::{Refused, Watch};
 use crate::clients::Clients;
 use crate::fault::{fault, invalid};
+use crate::time::timestamp;
 
 /// Calls that are under way at once. CodePipeline publishes no rate.
 const AT_ONCE: usize = 5;
 /// Most pipelines that a page holds.
 const PAGE: i32 = 1_000;
 const MOST_PAGES: usize = 100;
+/// The latest executions of each pipeline that are read: most that a page holds.
+const EXECUTIONS: i32 = 100;
 /// Projects that one call describes.
 const PROJECTS: usize = 100;
 
@@ -68,6 +72,58 @@ pub(super) async fn read(
     estate.pipelines.extend(pipelines);
 }
 
+/// Reads when the pipelines of an account and Region ran lately, and what they checked out.
+pub(super) async fn executions(
+    clients: &Clients,
+    account: &str,
+    region: &str,
+    watch: &Watch<'_>,
+    estate: &mut Estate,
+) {
+    let of_here = |pipeline: &Pipeline| pipeline.account == account && pipeline.region == region;
+    let here: Vec<usize> =
+        (0..estate.pipelines.len()).filter(|number| of_here(&estate.pipelines[*number])).collect();
+    let (of, client) = (here.len(), &clients.codepipeline());
+    let reads = here.into_iter().map(|number| {
+        let name = estate.pipelines[number].name.clone();
+        async move {
+            watch.call();
+            let call = client.list_pipeline_executions().pipeline_name(&name).max_results(EXECUTIONS);
+            let answer =
+                call.send().await.map_err(|error| fault(format!("list executions of {name}"), &error));
+            (
+                number,
+                answer.map(|answer| {
+                    answer.pipeline_execution_summaries().iter().filter_map(execution).collect()
+                }),
+            )
+        }
+    });
+    let read: Vec<(usize, Result<Vec<Execution>, Fault>)> =
+        stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
+    watch.show("pipelines with executions", read.len(), of);
+    let mut refused = Refused::default();
+    for (number, read) in read {
+        match read {
+            Ok(executions) => estate.pipelines[number].executions = executions,
+            Err(fault) => {
+                refused.add(format!("list the executions of pipelines of {account} in {region}"), fault)
+            }
+        }
+    }
+    refused.tell(estate);
+}
+
+fn execution(summary: &PipelineExecutionSummary) -> Option<Execution> {
+    let succeeded = summary.status() == Some(&PipelineExecutionStatus::Succeeded);
+    let revisions = summary.source_revisions().iter().filter_map(|source| source.revision_id());
+    Some(Execution {
+        from: timestamp(summary.start_time().filter(|_| succeeded)?)?,
+        to: timestamp(summary.last_update_time()?)?,
+        commits: revisions.map(str::to_owned).collect(),
+    })
+}
+
 async fn names(clients: &Clients, region: &str, watch: &Watch<'_>) -> Result<Vec<String>, Fault> {
     let operation = || format!("list the pipelines in {region}");
     let mut pages = clients.codepipeline().list_pipelines().into_paginator().page_size(PAGE).send();
@@ -101,6 +157,9 @@ async fn pipeline(
         pipeline_type: declared.pipeline_type().map_or("V1", |kind| kind.as_str()).to_owned(),
         variables: declared.variables().iter().map(|variable| variable.name().to_owned()).collect(),
         actions: actions(declared),
+        role: Some(declared.role_arn().to_owned()).filter(|role| !role.is_empty()),
+        puts: BTreeSet::new(),
+        executions: Vec::new(),
     })
 }
 

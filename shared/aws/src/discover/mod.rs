@@ -4,14 +4,17 @@
 mod builders;
 mod cache;
 mod registry;
+mod roles;
+mod trail;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use patchwave::discover::Estate;
+use patchwave::discover::{Estate, without_builder};
 use patchwave::hierarchy::Role;
 use patchwave::image::{EcrRegistry, Partition};
 use patchwave_converge::{Fault, FaultKind};
@@ -79,6 +82,8 @@ pub enum NotDiscovered {
 
 /// Counts what is asked, and tells how far it is.
 pub(crate) struct Watch<'w> {
+    /// Between two pages of `CloudTrail`, which allows two requests a second.
+    pause: Duration,
     calls: AtomicU64,
     saved: AtomicU64,
     show: Mutex<&'w mut dyn FnMut(&Progress)>,
@@ -100,6 +105,26 @@ impl Watch<'_> {
     }
 }
 
+/// Calls of one kind that were refused. One is named, and the others are counted.
+#[derive(Debug, Default)]
+struct Refused(BTreeMap<String, (Fault, usize)>);
+
+impl Refused {
+    fn add(&mut self, operation: String, fault: Fault) {
+        self.0.entry(operation).and_modify(|(_, others)| *others += 1).or_insert((fault, 0));
+    }
+
+    fn tell(self, estate: &mut Estate) {
+        for (operation, (fault, others)) in self.0 {
+            let fault = match others {
+                0 => fault,
+                others => Fault { operation: format!("{operation} (and {others} more like it)"), ..fault },
+            };
+            estate.unread.push(fault.into());
+        }
+    }
+}
+
 /// Reads the registries and the builders of all accounts and Regions. What could not be read is in
 /// the estate, with the reason.
 ///
@@ -112,12 +137,13 @@ pub async fn discover(
     show: &mut dyn FnMut(&Progress),
 ) -> Result<Discovered, NotDiscovered> {
     let clients = Clients::of_profile(discovery.profile.as_deref()).await;
-    read(&clients, discovery, show).await
+    read(&clients, discovery, Duration::from_millis(500), show).await
 }
 
 pub(crate) async fn read(
     clients: &Clients,
     discovery: &Discovery,
+    pause: Duration,
     show: &mut dyn FnMut(&Progress),
 ) -> Result<Discovered, NotDiscovered> {
     let cache = match &discovery.cache {
@@ -126,22 +152,24 @@ pub(crate) async fn read(
             Cache::at(folder.clone()).map_err(|error| NotDiscovered::Cache(folder.clone(), error))?
         }
     };
-    let watch = Watch { calls: AtomicU64::new(0), saved: AtomicU64::new(0), show: Mutex::new(show) };
+    let watch = Watch { pause, calls: AtomicU64::new(0), saved: AtomicU64::new(0), show: Mutex::new(show) };
     let regions = match (discovery.regions.as_slice(), clients.region()) {
         ([], None) => return Err(NotDiscovered::NoRegion),
         ([], Some(region)) => vec![region],
         (named, _) => named.to_vec(),
     };
+    // No Region may be set beside those that are named.
+    let first = regions.first().map_or_else(|| clients.clone(), |region| clients.elsewhere(region, None));
     let mut accounts: Vec<(String, Option<SharedCredentialsProvider>)> =
-        vec![(principal(clients, &watch).await?.0, None)];
+        vec![(principal(&first, &watch).await?.0, None)];
     for role in &discovery.roles {
         let account =
             role.split(':').nth(4).filter(|account| account.len() == 12 && role.starts_with("arn:"));
         let account = account.ok_or_else(|| NotDiscovered::NotARole(role.clone()))?;
         let named = Role { name: role.clone(), external_id: None };
-        accounts.push((account.to_owned(), Some(clients.assume(account, &named, SESSION).await?)));
+        accounts.push((account.to_owned(), Some(first.assume(account, &named, SESSION).await?)));
     }
-    let mut estate = Estate::default();
+    let (mut estate, mut places) = (Estate::default(), Vec::new());
     for (account, credentials) in accounts {
         for region in &regions {
             let here = clients.elsewhere(region, credentials.clone());
@@ -155,13 +183,46 @@ pub(crate) async fn read(
             }
             registry.read(&mut estate, discovery.metadata_only).await;
             builders::read(&here, &account, region, &watch, &mut estate).await;
+            places.push(Place { clients: here, account: account.clone(), region: region.clone() });
         }
     }
+    traces(&places, &watch, &mut estate).await;
     Ok(Discovered {
         estate,
         calls: watch.calls.load(Ordering::Relaxed),
         saved: watch.saved.load(Ordering::Relaxed),
     })
+}
+
+/// Where was read.
+struct Place {
+    clients: Clients,
+    account: String,
+    region: String,
+}
+
+/// Asks for more evidence of builders, the strongest first, as long as one of them is not known.
+async fn traces(places: &[Place], watch: &Watch<'_>, estate: &mut Estate) {
+    if without_builder(estate) == 0 {
+        return;
+    }
+    let accounts: BTreeMap<&str, &Clients> =
+        places.iter().map(|place| (place.account.as_str(), &place.clients)).collect();
+    for (account, clients) in accounts {
+        roles::read(&clients.iam(), account, watch, estate).await;
+    }
+    if without_builder(estate) == 0 {
+        return;
+    }
+    for Place { clients, account, region } in places {
+        trail::read(clients, account, region, watch, estate).await;
+    }
+    if without_builder(estate) == 0 {
+        return;
+    }
+    for Place { clients, account, region } in places {
+        builders::executions(clients, account, region, watch, estate).await;
+    }
 }
 
 /// How an account's audit trail names this session.

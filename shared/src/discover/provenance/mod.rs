@@ -45,6 +45,8 @@ pub struct Provenance {
     pub(super) stages: Option<Stages>,
     /// Who built it, as a URL.
     pub(super) builder: Option<String>,
+    /// The repository of the source code, as a URL.
+    pub(super) source: Option<String>,
     /// When the build ended.
     pub(super) built_at: Option<Timestamp>,
 }
@@ -76,6 +78,16 @@ pub(super) fn read(statement: &Value) -> Option<Provenance> {
     );
     let subjects = statement.get("subject").and_then(Value::as_array).into_iter().flatten();
     let builder = first(predicate, &["/builder/id", "/runDetails/builder/id"]).and_then(Value::as_str);
+    let source = first(
+        predicate,
+        &[
+            "/invocation/configSource/uri",
+            "/buildDefinition/externalParameters/configSource/uri",
+            "/buildDefinition/externalParameters/workflow/repository",
+            "/buildDefinition/externalParameters/source",
+        ],
+    );
+    let source = source.and_then(Value::as_str).filter(|source| source.contains("://"));
     let ended = first(predicate, &["/metadata/buildFinishedOn", "/runDetails/metadata/finishedOn"]);
     Some(Provenance {
         subjects: subjects.filter_map(sha256).collect(),
@@ -83,6 +95,7 @@ pub(super) fn read(statement: &Value) -> Option<Provenance> {
         walked: steps.and_then(|steps| llb::walk(steps, &is_parent)),
         stages: dockerfile_of(predicate).and_then(|text| stages(&text, &args)),
         builder: builder.filter(|id| !id.is_empty()).map(str::to_owned),
+        source: source.map(str::to_owned),
         built_at: ended.and_then(|at| at.as_str()?.parse().ok()),
     })
 }
