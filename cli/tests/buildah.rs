@@ -1,7 +1,7 @@
 //! `discover` on images that buildah builds and Debian's docker-registry holds.
 
 #![cfg(feature = "aws")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -100,7 +100,6 @@ async fn the_base_of_each_image_that_buildah_builds_is_found() {
     for (name, from, by) in expected.filter(|(_, from, _)| !from.is_empty()) {
         let image = found[name];
         let is = (image["from"].as_str().unwrap(), image["by"].as_str().unwrap_or_default());
-        println!("{name}: from {} by {:?}", is.0, is.1);
         if is != (from, by) {
             wrong.push(format!("{name} is not from {from} by {by:?}: {image:#}"));
         }

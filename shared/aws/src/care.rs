@@ -1,6 +1,7 @@
 //! The care of registries by people: lifecycle policies, keep tags and promotions. Every write is
 //! in the audit trail of the table before it is made.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -99,9 +100,8 @@ impl Care {
         // A registry has one configuration for all of its repositories.
         let mut configured: BTreeMap<Option<EcrRegistry>, Result<Replication, Fault>> = BTreeMap::new();
         for repository in repositories {
-            let host = repository.split().0;
-            if !configured.contains_key(&host) {
-                configured.insert(host, self.replication(repository).await);
+            if let Entry::Vacant(unread) = configured.entry(repository.split().0) {
+                unread.insert(self.replication(repository).await);
             }
         }
         let configured = &configured;

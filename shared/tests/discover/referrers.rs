@@ -65,10 +65,10 @@ impl Registry {
 
     /// A statement about the application that its build began with the base.
     fn statement(&self) -> Value {
-        self.statement_about(&self.application)
+        Self::statement_about(&self.application)
     }
 
-    fn statement_about(&self, subject: &str) -> Value {
+    fn statement_about(subject: &str) -> Value {
         let base = format!("docker-image://{HOST}/base/os:1");
         json!({
             "_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://slsa.dev/provenance/v0.2",
@@ -146,7 +146,7 @@ fn provenance_is_found_as_a_referrer_below_a_tag_and_in_envelopes() {
 #[test]
 fn what_is_about_another_image_says_nothing() {
     let mut registry = Registry::new();
-    let statement = registry.statement_about(&digest(&json!("another")));
+    let statement = Registry::statement_about(&digest(&json!("another")));
     let application = registry.application.clone();
     let attestation = registry.attestation(ENVELOPE, Registry::envelope(&statement), Some(&application));
     registry.push("apps/web", &attestation, &[]);

@@ -52,8 +52,8 @@ impl Workshop {
         std::fs::create_dir_all(folder.join("context")).expect("the folder can be made");
         let configuration = format!(
             "version: 0.1\nlog: {{ level: info }}\nhttp: {{ addr: \"127.0.0.1:0\" }}\nstorage:\n  \
-             delete: {{ enabled: true }}\n  filesystem: {{ rootdirectory: {:?} }}\n",
-            folder.join("registry")
+             delete: {{ enabled: true }}\n  filesystem: {{ rootdirectory: \"{}\" }}\n",
+            folder.join("registry").display()
         );
         write(&folder.join("registry.yml"), &configuration);
         let mut child = Command::new("docker-registry")

@@ -206,7 +206,7 @@ impl Service for Registry {
             "GetSigningConfiguration" => {
                 Err(Refusal::new("SigningConfigurationNotFoundException", "the registry signs nothing"))
             }
-            "StartLifecyclePolicyPreview" => self.start_preview(&input),
+            "StartLifecyclePolicyPreview" => Ok(self.start_preview(&input)),
             "GetRegistryScanningConfiguration" => Ok(self.scanning_configuration()),
             "ListImages" => self.list_images(&input).await,
             "ListPullTimeUpdateExclusions" => Ok(json!({ "pullTimeUpdateExclusions": [] })),

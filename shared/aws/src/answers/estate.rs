@@ -38,7 +38,7 @@ async fn answers_about_an_estate() {
     check("answers_about_an_estate", async |row| {
         let clients = Clients::of(failing(row, usual));
         let discovery = Discovery { regions: vec!["us-east-1".into()], ..Discovery::default() };
-        match read(&clients, &discovery, Duration::ZERO, &mut |_| {}).await {
+        match Box::pin(read(&clients, &discovery, Duration::ZERO, &mut |_| {})).await {
             Ok(discovered) => discovered.estate.unread.first().map_or("read".to_owned(), again),
             // An endpoint that does not list exclusions excludes none.
             Err(NotDiscovered::MovesPullTimes { .. }) => "excludesNone".to_owned(),
@@ -87,7 +87,7 @@ async fn answers_about_builders() {
         let clients = Clients::of(failing(row, with_an_image));
         let (regions, metadata_only) = (vec!["us-east-1".into()], true);
         let discovery = Discovery { regions, metadata_only, ..Discovery::default() };
-        let read = read(&clients, &discovery, Duration::ZERO, &mut |_| {}).await.unwrap();
+        let read = Box::pin(read(&clients, &discovery, Duration::ZERO, &mut |_| {})).await.unwrap();
         read.estate.unread.first().map_or("read".to_owned(), again)
     })
     .await;

@@ -83,14 +83,14 @@ async fn find(care: &Care) -> Result<(Promote, Stage), Fault> {
     Ok((promotion(care.hierarchy(), target, places).unwrap(), stage))
 }
 
-async fn promote(state: &Shared) -> Result<Option<Amount>, Fault> {
-    let care = care(state);
-    let (promote, stage) = find(&care).await?;
-    if promote.already {
+async fn promote(registries: &Shared) -> Result<Option<Amount>, Fault> {
+    let care = care(registries);
+    let (planned, stage) = Box::pin(find(&care)).await?;
+    if planned.already {
         return Ok(None);
     }
-    let keep = keep_tag("production", &promote.digest);
-    care.promote(&promote, &stage, keep.as_ref(), "ada").await.map(Some)
+    let keep = keep_tag("production", &planned.digest);
+    Box::pin(care.promote(&planned, &stage, keep.as_ref(), "ada")).await.map(Some)
 }
 
 /// What must hold at any moment: nothing that is there lacks a part, and the tag names what is
@@ -242,7 +242,7 @@ async fn sweep(state: &Shared, hour: u32, runs: &[&str], unread: bool) -> Vec<Fa
     let inventory = inventory(hour, runs, unread);
     let now = Span::hours(1).after(inventory.at);
     let keeper = care.keeper().at_once();
-    keep::after_sweep(keeper, care.hierarchy(), &inventory, (now, None), || now).await
+    Box::pin(keep::after_sweep(keeper, care.hierarchy(), &inventory, (now, None), || now)).await
 }
 
 fn keeps(state: &Shared) -> BTreeSet<String> {

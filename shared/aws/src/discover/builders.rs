@@ -107,7 +107,7 @@ pub(super) async fn executions(
         match read {
             Ok(executions) => estate.pipelines[number].executions = executions,
             Err(fault) => {
-                refused.add(format!("list the executions of pipelines of {account} in {region}"), fault)
+                refused.add(format!("list the executions of pipelines of {account} in {region}"), fault);
             }
         }
     }

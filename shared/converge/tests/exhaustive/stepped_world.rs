@@ -176,9 +176,9 @@ impl World for SteppedWorld {
         let may_be_late = |at: &ManifestAt| at.0.name() == "b" && !pushed(&at.1).is_vulnerable;
         let is_complete = !(self.diamond.setting.scans_are_late && wanted.iter().any(may_be_late))
             || self.call(Call::Scanned).await == Answer::Scanned(true);
-        let scan = |at: &ManifestAt| match is_complete || !may_be_late(at) {
-            true => pushed(&at.1).scan(),
-            false => Scan::Pending,
+        let scan = |at: &ManifestAt| {
+            let is_there = is_complete || !may_be_late(at);
+            if is_there { pushed(&at.1).scan() } else { Scan::Pending }
         };
         wanted.iter().map(|at| (at.clone(), scan(at))).collect()
     }

@@ -27,7 +27,7 @@ pub(super) struct Repository {
     pub(super) tags: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub(super) repositories: BTreeMap<(String, String), Repository>,
     uploads: BTreeMap<String, String>,
@@ -42,21 +42,6 @@ pub(super) struct State {
     pub(super) transcript: Vec<Value>,
     /// The most bytes that one call carried.
     pub(super) largest: usize,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            repositories: BTreeMap::new(),
-            uploads: BTreeMap::new(),
-            items: Vec::new(),
-            kill: None,
-            refused: None,
-            calls: 0,
-            transcript: Vec::new(),
-            largest: 0,
-        }
-    }
 }
 
 pub(super) type Shared = Arc<Mutex<State>>;
@@ -238,7 +223,9 @@ impl State {
             }
             "BatchDeleteImage" => {
                 let ids = input["imageIds"].as_array().unwrap();
-                ids.iter().for_each(|id| drop(repository.tags.remove(id["imageTag"].as_str().unwrap())));
+                for id in ids {
+                    repository.tags.remove(id["imageTag"].as_str().unwrap());
+                }
                 Ok(json!({"imageIds": ids, "failures": []}))
             }
             "PutImage" => put_image(repository, &account, &name, input),

@@ -262,7 +262,8 @@ impl ModelState {
             let parent = place(parent);
             let is_stale = diamond.versions.get(self.current[usize::from(parent)]).version.digest != *digest;
             // A person may push after the pass has read the base. Then the child is built again.
-            if is_stale && !(parent == BASE && !self.by_hand.is_empty()) {
+            let is_late = parent == BASE && !self.by_hand.is_empty();
+            if is_stale && !is_late {
                 return Err(format!("{} is built on a stale {}", start.image, id(parent)));
             }
             // Nor does a child wait for a parent's reason that is younger than its own wait.
