@@ -37,7 +37,7 @@ pub(crate) fn keep(args: &Args, _: &TagsKeep) -> Result<Answer, BadInput> {
 }
 
 pub(crate) fn approve(args: &Args, _: &Approve, _: (&str, &str)) -> Result<Answer, BadInput> {
-    Err(needs_aws(args, ""))
+    Err(needs_aws(args, None))
 }
 
 pub(crate) fn promote(args: &Args, _: &Promote) -> Result<Answer, BadInput> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchwave::facts::Facts;
 use patchwave::hierarchy::{Direction, Hierarchy, Image};
 use patchwave::image::{ImageId, Repository};
-use patchwave::plan::Hold;
+use patchwave::plan::{Awaited, Hold};
 use patchwave::policy::Mode;
 use patchwave::time::Timestamp;
 use patchwave_converge::Report;
@@ -55,7 +55,13 @@ impl State {
     pub(crate) fn check_ticks(&mut self, hierarchy: &Hierarchy, facts: &Facts, now: Timestamp) {
         let is_observed = |image: &&Image| {
             let hold = self.checker.looks.get(&image.id).and_then(|(_, hold, _)| hold.as_ref());
-            hold == Some(&Hold::Observing) && image.policy.mode != Mode::Observe
+            let of = match hold {
+                Some(Hold::WaitingOn { awaits: Awaited::Hold(hold), on }) => {
+                    (Some(&**hold), hierarchy.image(on).unwrap_or(image))
+                }
+                hold => (hold, *image),
+            };
+            of.0 == Some(&Hold::Observing) && of.1.policy.mode != Mode::Observe
         };
         let mut observed: BTreeSet<ImageId> =
             hierarchy.images().filter(is_observed).map(|image| image.id.clone()).collect();
