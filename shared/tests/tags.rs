@@ -282,12 +282,12 @@ fn only_a_version_that_nothing_speaks_against_is_promoted() {
 fn signed() -> Listing {
     let by_tag = format!("sha256-{}.sig", digest('I').hex());
     let mut images = listing(&[
+        ('X', &["staging-7"]),
         ('A', &[]),
         ('B', &[]),
         ('I', &["staging-8"]),
         ('S', &[]),
         ('T', &[&by_tag]),
-        ('X', &["staging-7"]),
     ]);
     images.note_all(&BTreeMap::from([(digest('I'), [digest('A'), digest('B')].into())]));
     images.images.get_mut(&digest('S')).unwrap().subject = Some(digest('A'));

@@ -32,7 +32,7 @@ const DAYS: Span = Span::days(3);
 const LONGEST_AFTERMATH: Span = Span::days(12);
 
 /// How many sweeps are made at most to see one after which nothing is built.
-const MOST_SWEEPS: u32 = 5;
+const MOST_SWEEPS: u32 = 32;
 
 /// How long a baseline handler gets to become quiet: by then the last fix has been out for hours.
 const BASELINE_AFTERMATH: Span = Span::hours(36);

@@ -253,7 +253,8 @@ async fn a_server_that_throttles_is_asked_again_later() {
 #[tokio::test]
 async fn a_cluster_that_accepts_no_token_is_unread() {
     let (fixture, kubernetes) = shop(vec![pod("p", None, &digest(1))]).await;
-    kubernetes.expire_tokens(2);
+    // Two for the nodes, without which the survey goes on, and two for the pods.
+    kubernetes.expire_tokens(4);
     let why = reason_of_shop(&fixture.survey().await);
     assert_eq!(why, "cannot list the pods of the cluster shop: 401 Unauthorized: Unauthorized");
 }

@@ -127,8 +127,8 @@ async fn a_large_fleet_costs_little_more_than_its_pages() {
     println!("the token buckets impose {:.1} s", fixture.clock.waited());
     println!("peak memory with the fakes: {} MiB, {before} MiB of it before the survey", peak_memory());
     assert!(f64::from(ecs) <= 1.05 * f64::from(u32::try_from(floor).unwrap()), "{ecs} calls, {floor} pages");
-    // Pods, the groups of the API and six kinds of workloads, each on one page.
-    assert_eq!(kubernetes.calls(), 8 * u32::try_from(EKS_CLUSTERS).unwrap());
+    // Nodes, pods, the groups of the API and six kinds of workloads, each on one page.
+    assert_eq!(kubernetes.calls(), 9 * u32::try_from(EKS_CLUSTERS).unwrap());
     // In real time the calls take longer than their turns, but no turn comes later.
     assert!(fixture.clock.waited() < 60.0, "{}", fixture.clock.waited());
 }
