@@ -89,7 +89,7 @@ impl Inspector {
         let filter = filter.map_err(|error| invalid(&operation, error.to_string()))?;
         let call = self.client.get_clusters_for_image().filter(filter);
         let clusters = call.into_paginator().page_size(CLUSTERS).send();
-        let clusters = pages::all(operation, clusters, |page| page.cluster).await?;
+        let clusters = pages::at_most(MOST_PAGES, operation, clusters, |page| page.cluster).await?;
         Ok(clusters.iter().flat_map(in_cluster).collect())
     }
 }

@@ -19,6 +19,20 @@ const MOST: usize = 500;
 /// If a page cannot be read, or if the list does not end. A part of a list is no list.
 pub(crate) async fn all<P, E, T, I>(
     operation: impl Into<String>,
+    pages: PaginationStream<Result<P, SdkError<E>>>,
+    of: impl FnMut(P) -> I,
+) -> Result<Vec<T>, Fault>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    I: IntoIterator<Item = T>,
+{
+    at_most(MOST, operation, pages, of).await
+}
+
+/// The same, of a list that has so many pages at most.
+pub(crate) async fn at_most<P, E, T, I>(
+    most: usize,
+    operation: impl Into<String>,
     mut pages: PaginationStream<Result<P, SdkError<E>>>,
     mut of: impl FnMut(P) -> I,
 ) -> Result<Vec<T>, Fault>
@@ -27,14 +41,14 @@ where
     I: IntoIterator<Item = T>,
 {
     let mut found = Vec::new();
-    for _ in 0..MOST {
+    for _ in 0..most {
         match pages.next().await {
             None => return Ok(found),
             Some(Ok(page)) => found.extend(of(page)),
             Some(Err(error)) => return Err(fault(operation, &error)),
         }
     }
-    Err(invalid(operation, format!("the list does not end after {MOST} pages")))
+    Err(invalid(operation, format!("the list does not end after {most} pages")))
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use crate::time::timestamp;
 /// Most actions that one page holds.
 /// <https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionExecutions.html>
 const PAGE: i32 = 100;
+/// Most pages of one execution. A pipeline has at most 1,000 actions, and a person may retry some.
+const MOST_PAGES: usize = 20;
 /// Most digests to take from one execution.
 const MOST_DIGESTS: usize = 100;
 /// Longest reason to keep, in characters.
@@ -39,8 +41,9 @@ impl Pipelines {
         let filter = ActionExecutionFilter::builder().pipeline_execution_id(id).build();
         let call = client.list_action_executions().pipeline_name(&start.pipeline).filter(filter);
         let actions = call.into_paginator().page_size(PAGE).send();
-        let actions =
-            pages::all(operation(), actions, |page| page.action_execution_details.unwrap_or_default());
+        let actions = pages::at_most(MOST_PAGES, operation(), actions, |page| {
+            page.action_execution_details.unwrap_or_default()
+        });
         Ok(details(&actions.await?))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_inspector2::operation::list_coverage::ListCoverageOutput;
 use aws_sdk_inspector2::types::builders::CoverageFilterCriteriaBuilder;
 use aws_sdk_inspector2::types::{
     CoverageFilterCriteria, CoverageResourceType, CoverageStringComparison, CoverageStringFilter,
@@ -14,7 +15,8 @@ use patchwave::time::Timestamp;
 use patchwave_converge::{Fault, ManifestAt};
 
 use super::{AT_ONCE, Inspector, MOST_PAGES};
-use crate::fault::{fault, invalid};
+use crate::fault::invalid;
+use crate::pages;
 use crate::time::timestamp;
 
 /// Most resources on a page, and most values of a filter.
@@ -76,24 +78,17 @@ impl Inspector {
             .resource_type(equals(kind.as_str())?)
             .account_id(equals(self.registry.account())?);
         let criteria = filter(criteria).build();
-        let mut covered = Vec::new();
-        let mut pages =
+        let pages =
             self.client.list_coverage().filter_criteria(criteria).into_paginator().page_size(PAGE).send();
-        for _ in 0..MOST_PAGES {
-            match pages.next().await {
-                None => return Ok(covered),
-                Some(Err(error)) => return Err(fault(operation, &error)),
-                Some(Ok(output)) => {
-                    for resource in output.covered_resources() {
-                        let read = read(resource).map_err(|problem| invalid(operation, problem))?;
-                        let name = read.repository;
-                        let repository = if self.is_home { name } else { name.at(&self.registry) };
-                        covered.push(Covered { repository, ..read });
-                    }
-                }
-            }
-        }
-        Err(invalid(operation, format!("the list does not end after {MOST_PAGES} pages")))
+        let of = |page: ListCoverageOutput| page.covered_resources.unwrap_or_default();
+        let resources = pages::at_most(MOST_PAGES, operation, pages, of).await?;
+        let covered = |resource: &CoveredResource| {
+            let read = read(resource).map_err(|problem| invalid(operation, problem))?;
+            let name = read.repository;
+            let repository = if self.is_home { name } else { name.at(&self.registry) };
+            Ok(Covered { repository, ..read })
+        };
+        resources.iter().map(covered).collect()
     }
 }
 

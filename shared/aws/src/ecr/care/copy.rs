@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use aws_sdk_ecr::config::timeout::TimeoutConfig;
 use aws_sdk_ecr::operation::complete_layer_upload::CompleteLayerUploadError as CompleteError;
-use aws_sdk_ecr::operation::put_image::PutImageError;
 use aws_sdk_ecr::operation::upload_layer_part::UploadLayerPartError;
 use aws_sdk_ecr::primitives::Blob;
 use aws_sdk_ecr::types::LayerAvailability;
@@ -76,18 +75,8 @@ impl End<'_> {
             amount.blobs += 1;
             amount.bytes += blob.size;
         }
-        let Self { registry, repository } = self;
-        let call = registry.client.put_image().registry_id(&registry.account);
-        let call = call.repository_name(repository.name()).image_digest(digest.as_str());
-        let put = call.image_manifest(text).set_image_manifest_media_type(media_type).send().await;
-        match put {
-            Ok(_) => amount.manifests += 1,
-            // Another copy of the same image was faster.
-            Err(error)
-                if error.as_service_error().is_some_and(PutImageError::is_image_already_exists_exception) => {
-            }
-            Err(error) => return Err(fault(operation(), &error)),
-        }
+        let put = self.registry.put(operation(), (self.repository, digest), (text, media_type), None);
+        amount.manifests += u64::from(put.await?);
         Ok(())
     }
 

@@ -47,18 +47,29 @@ impl Ecr {
             }
         }
         let (manifest, media_type) = self.bytes(repository, digest).await?;
+        self.put(operation(), (repository, digest), (manifest, media_type), Some(tag)).await.map(drop)
+    }
+
+    /// Puts the bytes of a manifest or an index. Returns whether that changed anything: another
+    /// process may have put the same meanwhile.
+    pub(super) async fn put(
+        &self,
+        operation: String,
+        (repository, digest): (&Repository, &Digest),
+        (bytes, media_type): (String, Option<String>),
+        tag: Option<&Tag>,
+    ) -> Result<bool, Fault> {
         let call = self.client.put_image().registry_id(&self.account).repository_name(repository.name());
-        let call = call.image_manifest(manifest).set_image_manifest_media_type(media_type);
-        let put = call.image_tag(tag.as_str()).image_digest(digest.as_str()).send().await;
-        match put {
-            Ok(_) => Ok(()),
-            // The image has the tag: somebody else set it meanwhile.
+        let call = call.image_manifest(bytes).set_image_manifest_media_type(media_type);
+        let call = call.image_digest(digest.as_str()).set_image_tag(tag.map(ToString::to_string));
+        match call.send().await {
+            Ok(_) => Ok(true),
             Err(error)
                 if error.as_service_error().is_some_and(PutImageError::is_image_already_exists_exception) =>
             {
-                Ok(())
+                Ok(false)
             }
-            Err(error) => Err(fault(operation(), &error)),
+            Err(error) => Err(fault(operation, &error)),
         }
     }
 
