@@ -159,6 +159,7 @@ impl SimulatedWorld {
                 image: format!("{registry}/{name}@{}", workload.digest),
                 resolved: Some(workload.digest.to_string()),
                 architecture: None,
+                os: None,
                 used: Use::Running { since: Some(workload.since) },
             })
         };
