@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use patchwave::facts::{Deployments, Facts};
 use patchwave::hierarchy::{Hierarchy, Line};
 use patchwave::image::ImageId;
+use patchwave::predicted::{Happened, happened};
 use patchwave::time::{Span, Timestamp};
 
 use crate::agenda::Page;
@@ -20,6 +21,8 @@ pub(crate) struct Kept {
     pages: VecDeque<KeptPage>,
     /// The images about which something changed since then.
     changed: BTreeSet<ImageId>,
+    /// What happened after predictions that are over now.
+    happened: BTreeMap<ImageId, Happened>,
 }
 
 #[derive(Debug)]
@@ -30,11 +33,12 @@ struct KeptPage {
 
 impl Kept {
     /// Observes these images page by page, as the pass comes to them, until it is `until`. If the
-    /// ledger does not answer, the rest is left to the pass.
+    /// ledger does not answer, the rest is left to the pass. `deployments` is what the ledger says
+    /// of all images: the sweep has read it already.
     pub(crate) async fn observe<W: World>(
         world: &W,
         hierarchy: &Hierarchy,
-        images: &[ImageId],
+        (images, deployments): (&[ImageId], &BTreeMap<ImageId, Deployments>),
         most: usize,
         until: Option<Timestamp>,
     ) -> Self {
@@ -47,9 +51,13 @@ impl Kept {
             let Ok(slots) = world.slots(world.now()).await else { break };
             let is_first = kept.pages.is_empty();
             let page = Page { named: named.clone(), slots, is_first, ..Page::default() };
-            let Ok(facts) = observe_page(world, hierarchy, page, most).await else { break };
+            let Ok(facts) = observe_page(world, hierarchy, page, most, Some(deployments)).await else {
+                break;
+            };
             kept.pages.push_back(KeptPage { named, facts });
         }
+        let known = kept.facts().flat_map(|facts| &facts.images).collect();
+        kept.happened = happened(hierarchy, &known);
         kept
     }
 
@@ -80,6 +88,11 @@ impl Kept {
             let known = images.filter_map(|id| Some((id.clone(), after.get(id)?.clone())));
             page.facts.deployments = known.collect();
         }
+    }
+
+    /// Returns what happened after predictions that are over now.
+    pub(crate) fn happened(&self) -> &BTreeMap<ImageId, Happened> {
+        &self.happened
     }
 
     /// Returns the facts of a page, if they are as they would be read now.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::Facts;
+use patchwave::facts::{Deployments, Facts};
 use patchwave::hierarchy::Hierarchy;
 use patchwave::image::ImageId;
 use patchwave::time::Timestamp;
@@ -14,12 +14,14 @@ use crate::scope::with_ancestors;
 use crate::world::{Fault, Records, World};
 
 /// Observes what a page names, with a page of the children of each image that is walked over: at
-/// most `most` images, besides their ancestors.
+/// most `most` images, besides their ancestors. `deployments` is what the ledger says of all images,
+/// if it was read already.
 pub(crate) async fn observe_page<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     page: Page,
     most: usize,
+    deployments: Option<&BTreeMap<ImageId, Deployments>>,
 ) -> Result<Facts, Fault> {
     let mut records = Records::default();
     let Page { named, scheduled, slots, is_first } = page;
@@ -39,7 +41,7 @@ pub(crate) async fn observe_page<W: World>(
     add(world, &mut records, &all).await?;
     records.read.retain(|id, _| all.contains(id));
     records.unreadable.retain(|id, _| all.contains(id));
-    let mut facts = observe_with(world, hierarchy, &all, records, slots).await?;
+    let mut facts = observe_with(world, hierarchy, &all, records, slots, deployments).await?;
     if is_first {
         add_departed(world, hierarchy, &mut facts).await?;
     }

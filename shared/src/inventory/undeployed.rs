@@ -238,6 +238,7 @@ fn notice(hierarchy: &Hierarchy, owner: Option<&str>, notified: &Notified) -> No
         asked: notified.asked.clone(),
         findings: Vec::new(),
         finding_count: 0,
+        predicted: None,
         affected_images: images.len(),
     }
 }

@@ -18,6 +18,7 @@ mod notice;
 mod order;
 mod origin;
 mod pipeline;
+mod predicted;
 mod prediction;
 mod proof;
 mod pushed;
