@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use patchwave::facts::{Deployments, Facts};
 use patchwave::hierarchy::{Hierarchy, Line};
 use patchwave::image::ImageId;
-use patchwave::predicted::{Happened, happened};
+use patchwave::plan::happened;
+use patchwave::predicted::Happened;
 use patchwave::time::{Span, Timestamp};
 
 use crate::agenda::Page;

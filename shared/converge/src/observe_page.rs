@@ -14,8 +14,8 @@ use crate::scope::with_ancestors;
 use crate::world::{Fault, Records, World};
 
 /// Observes what a page names, with a page of the children of each image that is walked over: at
-/// most `most` images, besides their ancestors. `deployments` is what the ledger says of all images,
-/// if it was read already.
+/// most `most` images, besides their ancestors. `deployments` is what the ledger says of all
+/// images, if it was read already.
 pub(crate) async fn observe_page<W: World>(
     world: &W,
     hierarchy: &Hierarchy,

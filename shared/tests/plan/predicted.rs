@@ -3,7 +3,8 @@
 use patchwave::image::ImageId;
 use patchwave::intervention::Intervention;
 use patchwave::notice::{Notice, NoticeState};
-use patchwave::predicted::{Happened, Predicted, happened};
+use patchwave::plan::happened;
+use patchwave::predicted::{Happened, Predicted};
 use patchwave::time::Span;
 
 use crate::fleet::{Fleet, finding, id};
