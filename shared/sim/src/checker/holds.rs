@@ -9,6 +9,7 @@ use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::{Span, Timestamp};
 
 use crate::faults::Read;
+use crate::registry::Pushed;
 use crate::state::State;
 
 /// What ended so recently is still in the last report.
@@ -42,8 +43,11 @@ impl State {
             Hold::AtLimit { limit, .. } => self.is_at_limit(hierarchy, image, *limit, now),
             Hold::Observing => image.policy.mode == Mode::Observe,
             Hold::Pinned { .. } => image.pinned,
-            // No hierarchy of the simulator has a line that people promote.
-            Hold::NotPromoted { .. } => image.line.is_of_environment(),
+            Hold::NotPromoted { .. } => {
+                let promoted = self.registry.promoted(&image.repository, &image.line);
+                let digest = |pushed: Option<&Pushed>| pushed.map(|pushed| pushed.version.digest.clone());
+                image.line.is_of_environment() && digest(promoted) != digest(current)
+            }
             // Suppressed findings are no findings that policy rebuilds for.
             Hold::Suppressed { .. }
             | Hold::CannotHelp { .. }
@@ -68,8 +72,17 @@ impl State {
                 self.ledger.slots(now).started_today >= limits.of_start(false).max_starts_per_day
             }
             Limit::Pipeline => image.pipeline.as_ref().is_some_and(|p| self.pipelines.is_running(&p.name)),
-            Limit::OwnersBuilds => false,
+            Limit::OwnersBuilds => self.is_at_owners_limit(hierarchy, image),
         }
+    }
+
+    fn is_at_owners_limit(&self, hierarchy: &Hierarchy, image: &Image) -> bool {
+        let Some(owner) = &image.owner else { return false };
+        let is_theirs = |id: &&ImageId| {
+            hierarchy.image(id).is_ok_and(|image| image.owner.as_ref().is_some_and(|o| o.name == owner.name))
+        };
+        let building = self.ledger.held_by().iter().filter(is_theirs).count();
+        owner.max_concurrent_builds.is_some_and(|most| building >= most as usize)
     }
 
     /// Returns whether something about an image, or about an image that it is built on, cannot be

@@ -54,6 +54,7 @@ impl State {
         let Ok(image) = hierarchy.image(&check.start.image) else { return };
         let mut violations = self.forbidden(image, check);
         violations.extend(self.over_limit(hierarchy, check));
+        violations.extend(self.over_owners_limit(hierarchy, image, check));
         violations.extend(self.stale_parents(hierarchy, check));
         violations.extend(self.overtakes(check));
         violations.extend(self.without_purpose(hierarchy, image, check));
@@ -88,7 +89,7 @@ impl State {
         let mut violations = Vec::new();
         let others = self.pipelines.in_progress();
         let others = others.filter(|execution| self.holds_slot(hierarchy, execution, check.now)).count();
-        if others >= limits.max_concurrent_builds as usize {
+        if others >= limits.max_concurrent_builds as usize && self.is_claimed(start) {
             violations.push(format!("{} starts beside {others} others", start.image));
         }
         let day: String = check.day.to_string().chars().take(10).collect();
@@ -99,6 +100,33 @@ impl State {
             violations.push(format!("{} is start {today} of its day", start.image));
         }
         violations
+    }
+
+    /// Returns whether the start's claim still stands. An invocation that was frozen between claim
+    /// and start cannot know that it does not.
+    fn is_claimed(&self, start: &Start) -> bool {
+        let claim = self.ledger.record(&start.image).and_then(|record| record.claim.as_ref());
+        claim.is_some_and(|claim| claim.start.key == start.key)
+    }
+
+    /// Finds builds of the same owner that leave no room for the start. Two passes at once may not
+    /// see each other's: what the limit protects is the owner's own queue.
+    fn over_owners_limit(
+        &self,
+        hierarchy: &Hierarchy,
+        image: &Image,
+        check: &StartCheck<'_>,
+    ) -> Option<String> {
+        let owner = image.owner.as_ref()?;
+        let most = owner.max_concurrent_builds? as usize;
+        let is_theirs = |execution: &&Execution| {
+            let theirs = hierarchy.image(&execution.start.image).ok().and_then(|image| image.owner.as_ref());
+            theirs == Some(owner)
+                && LEASE.after(execution.started_at) <= check.now
+                && self.holds_slot(hierarchy, execution, check.now)
+        };
+        let others = self.pipelines.in_progress().filter(is_theirs).count();
+        (others >= most).then(|| format!("{} starts beside {others} others of {}", image.id, owner.name))
     }
 
     /// Finds an execution of another that the start would supersede. Patchwave may not see one that

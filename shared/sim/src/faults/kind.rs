@@ -58,6 +58,8 @@ pub enum InjectedFault {
     ScanFailed,
     /// The scan window ends, and the findings disappear.
     ScanExpired,
+    /// A rule of the account suppresses a finding, which the scan goes on listing.
+    FindingSuppressed,
     /// The scanner does not scan a manifest again when a vulnerability becomes known.
     NotRescanned,
     /// The index of the schedule does not show what was written a moment ago.
@@ -98,6 +100,8 @@ pub enum InjectedFault {
     TagMovedAgain,
     /// A signature or a cache is pushed beside a version.
     ArtefactPushed,
+    /// A person promotes a version to an environment.
+    Promoted,
     /// A newer execution of a pipeline supersedes Patchwave's.
     Overtaken,
     /// Newer executions of a pipeline supersede older ones.
@@ -118,7 +122,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 58] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -147,6 +151,7 @@ impl InjectedFault {
         Self::ScanLate,
         Self::ScanFailed,
         Self::ScanExpired,
+        Self::FindingSuppressed,
         Self::NotRescanned,
         Self::IndexLags,
         Self::PushedFixed,
@@ -167,6 +172,7 @@ impl InjectedFault {
         Self::CeilingMoved,
         Self::TagMovedAgain,
         Self::ArtefactPushed,
+        Self::Promoted,
         Self::Overtaken,
         Self::Superseding,
         Self::Parallel,
@@ -193,7 +199,7 @@ impl InjectedFault {
             Self::BuildHung | Self::ScanExpired => 25,
             Self::StartConflicts | Self::StartRefused | Self::ApprovalHung => 40,
             Self::BuildStopped | Self::BuildSuperseded => 30,
-            Self::FixesNothing | Self::ScanFailed => 60,
+            Self::FixesNothing | Self::ScanFailed | Self::FindingSuppressed => 60,
             Self::ScanLate => 80,
             // The others are scheduled, or part of the hierarchy.
             _ => 0,
