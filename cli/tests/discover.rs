@@ -256,9 +256,11 @@ mod with_aws {
         assert_eq!(validated.json()["images"], expected, "the estate on the wire is the one in memory");
     }
 
+    /// The official images alone.
     #[tokio::test]
+    #[ignore = "minutes: cargo nextest run -p patchwave-cli --features aws --run-ignored only --no-capture as_the_same_one"]
     async fn an_estate_over_loopback_is_drafted_as_the_same_one_in_memory() {
-        draft_over_loopback(180, 2).await;
+        draft_over_loopback(0, 2).await;
     }
 
     #[tokio::test]
