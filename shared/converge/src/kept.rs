@@ -9,6 +9,7 @@ use patchwave::time::{Span, Timestamp};
 
 use crate::agenda::Page;
 use crate::observe_page::observe_page;
+use crate::scans::Detail;
 use crate::world::World;
 
 /// A page that was observed longer ago is observed again: meanwhile people push and start builds.
@@ -47,7 +48,7 @@ impl Kept {
             let Ok(slots) = world.slots(world.now()).await else { break };
             let is_first = kept.pages.is_empty();
             let page = Page { named: named.clone(), slots, is_first, ..Page::default() };
-            let Ok(facts) = observe_page(world, hierarchy, page, most).await else { break };
+            let Ok(facts) = observe_page(world, hierarchy, page, most, Detail::Whole).await else { break };
             kept.pages.push_back(KeptPage { named, facts });
         }
         kept
