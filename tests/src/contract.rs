@@ -1,5 +1,5 @@
-//! The promises of every world: what registry, scanner and pipelines answer after a push, a moved
-//! tag, a deletion, a scan, a refusal or a start.
+//! The promises of every world: what registry, scanner, pipelines, bus and schedules answer after a
+//! push, a moved tag, a deletion, a scan, a refusal, a start, a notice or a request for a tick.
 //!
 //! The same checks run on the simulator, on the fakes of the wire and on moto. What a world does
 //! otherwise than AWS is listed where it is checked, with the reason.
@@ -10,8 +10,10 @@ use patchwave::facts::{Execution, PipelineFacts, Version};
 use patchwave::finding::Scan;
 use patchwave::hierarchy::{Image, Variable};
 use patchwave::image::Digest;
+use patchwave::notice::Notice;
 use patchwave::plan::Start;
 use patchwave::record::Claim;
+use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{Found, ManifestAt, NotStarted, World};
 use serde_json::json;
 
@@ -43,8 +45,14 @@ pub trait TestBed {
     /// Completes the scans of a version of the image.
     fn scan(&self, version: &Digest) -> impl Future<Output = ()>;
 
-    /// Refuses to read the registry from now on.
+    /// Refuses to read the registry and to take notices from now on.
     fn refuse(&self) -> impl Future<Output = ()>;
+
+    /// Returns the ids of the notices that reached the bus, in any order.
+    fn notices(&self) -> impl Future<Output = Vec<String>>;
+
+    /// Returns how many extra ticks are scheduled.
+    fn rechecks(&self) -> impl Future<Output = usize>;
 }
 
 /// Something that AWS does.
@@ -65,6 +73,9 @@ pub enum Promise {
     AnExecutionIsFoundByIdAndByKey,
     ATokenStartsOneExecution,
     AnUnknownExecutionIsNotFound,
+    ANoticeArrivesOnce,
+    ARefusedNoticeIsNotSent,
+    RechecksOfOneMinuteAreOne,
 }
 
 /// A promise that a world does not keep, and why that is so.
@@ -98,7 +109,7 @@ fn expect(holds: bool, answer: impl std::fmt::Debug) -> Kept {
 
 impl Promise {
     /// All promises.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::APushIsCurrent,
         Self::AMovedTagIsCurrent,
         Self::ADeletedVersionIsGone,
@@ -114,6 +125,9 @@ impl Promise {
         Self::AnExecutionIsFoundByIdAndByKey,
         Self::ATokenStartsOneExecution,
         Self::AnUnknownExecutionIsNotFound,
+        Self::ANoticeArrivesOnce,
+        Self::ARefusedNoticeIsNotSent,
+        Self::RechecksOfOneMinuteAreOne,
     ];
 
     async fn check<S: TestBed>(self, bed: &S) -> Kept {
@@ -133,6 +147,9 @@ impl Promise {
             Self::AnExecutionIsFoundByIdAndByKey => an_execution_is_found_by_id_and_by_key(bed).await,
             Self::ATokenStartsOneExecution => a_token_starts_one_execution(bed).await,
             Self::AnUnknownExecutionIsNotFound => an_unknown_execution_is_not_found(bed).await,
+            Self::ANoticeArrivesOnce => a_notice_arrives_once(bed).await,
+            Self::ARefusedNoticeIsNotSent => a_refused_notice_is_not_sent(bed).await,
+            Self::RechecksOfOneMinuteAreOne => rechecks_of_one_minute_are_one(bed).await,
         }
     }
 }
@@ -302,4 +319,45 @@ async fn a_token_starts_one_execution<S: TestBed>(bed: &S) -> Kept {
 async fn an_unknown_execution_is_not_found<S: TestBed>(bed: &S) -> Kept {
     let found = bed.world().execution(&claim(bed, Some("00000000-0000-4000-8000-00000000dead"))).await;
     expect(found == Execution::NotFound, found)
+}
+
+/// More notices than one call of EventBridge takes.
+fn some_notices() -> Vec<Notice> {
+    let notice = |n: u32| {
+        json!({
+            "id": format!("notice {n:02}"), "revision": 1, "state": "opened", "rootCause": "vulnerable",
+            "image": "base/os", "tier": "base", "since": "2026-01-01T12:00:00Z", "needs": ["a commit"],
+            "findingCount": 1, "affectedImages": 1,
+        })
+    };
+    (0..12).map(|n| serde_json::from_value(notice(n)).expect("a notice")).collect()
+}
+
+async fn a_notice_arrives_once<S: TestBed>(bed: &S) -> Kept {
+    let notices = some_notices();
+    let answers = bed.world().notify(&notices).await;
+    expect(answers.len() == notices.len() && answers.iter().all(Result::is_ok), answers)?;
+    let mut arrived = bed.notices().await;
+    arrived.sort();
+    expect(notices.iter().map(|notice| &notice.id).eq(&arrived), arrived)
+}
+
+async fn a_refused_notice_is_not_sent<S: TestBed>(bed: &S) -> Kept {
+    bed.refuse().await;
+    let answers = bed.world().notify(&some_notices()).await;
+    let arrived = bed.notices().await;
+    expect(answers.iter().all(Result::is_err) && arrived.is_empty(), (answers, arrived))
+}
+
+async fn rechecks_of_one_minute_are_one<S: TestBed>(bed: &S) -> Kept {
+    // The first second of a minute that is still ahead.
+    let now = bed.world().now().as_second().div_euclid(60) * 60;
+    let at = Span::minutes(10).after(Timestamp::from_second(now).map_err(|error| error.to_string())?);
+    let mut scheduled = Vec::new();
+    for seconds in [1, 59, 60, 61] {
+        let asked = bed.world().recheck(Span::seconds(seconds).after(at)).await;
+        asked.map_err(|fault| fault.to_string())?;
+        scheduled.push(bed.rechecks().await);
+    }
+    expect(scheduled == [1, 1, 1, 2], scheduled)
 }

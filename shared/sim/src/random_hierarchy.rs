@@ -1,5 +1,7 @@
 //! Small random hierarchies: a few images, diamonds, and any policy anywhere in a chain.
 
+use patchwave::hierarchy::{Hierarchy, HierarchyErrors, PartTexts};
+
 use crate::draw::{Draws, Seed};
 use crate::faults::{InjectedFault, Level};
 use crate::size::Size;
@@ -7,14 +9,39 @@ use crate::size::Size;
 /// A random hierarchy file.
 #[derive(Debug)]
 pub(crate) struct RandomHierarchy {
-    pub(crate) yaml: String,
+    pub(crate) first: Edition,
     /// The same hierarchy with other policies.
-    pub(crate) edited: String,
+    pub(crate) edited: Edition,
     /// The same hierarchy with other images, and what is other.
-    pub(crate) reorganised: (String, &'static str),
-    /// What is unusual in `yaml`.
+    pub(crate) reorganised: (Edition, &'static str),
+    /// What is unusual in the first edition.
     pub(crate) faults: Vec<InjectedFault>,
 }
+
+/// One edition of a hierarchy file, and of the file of the team that has its own.
+#[derive(Debug)]
+pub(crate) struct Edition {
+    main: String,
+    /// Nothing if no team has a file.
+    part: String,
+}
+
+impl Edition {
+    /// Parses both files.
+    pub(crate) fn parse(&self) -> Result<Hierarchy, HierarchyErrors> {
+        let parts = PartTexts::from([(PART.to_owned(), Ok(self.part.clone()))]);
+        Hierarchy::parse_with_parts("random.yaml", &self.main, &parts)
+    }
+
+    /// Returns both texts, for people.
+    pub(crate) fn text(&self) -> String {
+        let Self { main, part } = self;
+        if part.is_empty() { main.clone() } else { format!("{main}# {PART}\n{part}") }
+    }
+}
+
+/// The file of a team that has its own.
+const PART: &str = "teams/green.yaml";
 
 impl RandomHierarchy {
     /// Draws the hierarchy of a seed.
@@ -25,6 +52,7 @@ impl RandomHierarchy {
             size,
             head: Head::draw(&mut draws, level, size),
             has_several: false,
+            has_teams: false,
             rows: Vec::new(),
             faults: Vec::new(),
         };
@@ -34,12 +62,13 @@ impl RandomHierarchy {
         draft.platforms(&mut draws, platforms, bases);
         draft.applications(&mut draws, applications, platforms);
         draft.spread(&mut seed.draws("registries", ""));
-        let yaml = draft.yaml();
+        draft.give_to_teams(&mut seed.draws("teams", ""));
+        let first = draft.edition();
         let faults = std::mem::take(&mut draft.faults);
         let mut other = draft.clone();
         let edit = other.reorganise(&mut seed.draws("reorganised", ""));
         draft.edit(&mut seed.draws("edited", ""));
-        Self { yaml, edited: draft.yaml(), reorganised: (other.yaml(), edit), faults }
+        Self { first, edited: draft.edition(), reorganised: (other.edition(), edit), faults }
     }
 }
 
@@ -51,6 +80,8 @@ struct Draft {
     head: Head,
     /// Whether the images are in several registries.
     has_several: bool,
+    /// Whether the images belong to teams.
+    has_teams: bool,
     rows: Vec<Row>,
     faults: Vec<InjectedFault>,
 }
@@ -81,19 +112,31 @@ struct Row {
     policy: String,
     /// Nothing if the file names none.
     pipeline: String,
+    /// Its team; nothing if it has none.
+    owner: &'static str,
 }
 
 impl Row {
     fn yaml(&self) -> String {
-        let Self { id, tier, registry, repository, line, from, copied, policy, pipeline } = self;
+        let Self { id, tier, registry, repository, line, from, copied, policy, pipeline, owner } = self;
         let registry = if registry.is_empty() { String::new() } else { format!("registry: {registry}, ") };
         let copied = if copied.is_empty() { String::new() } else { format!(", copyFrom: [{copied}]") };
-        let pipeline = if pipeline.is_empty() { String::new() } else { format!("pipeline: {pipeline}") };
-        let end = format!(", {policy}{pipeline}");
+        let pipeline = if pipeline.is_empty() { String::new() } else { format!("pipeline: {pipeline}, ") };
+        // The images of a team's own file are the team's.
+        let owner =
+            if owner.is_empty() || self.is_in_part() { String::new() } else { format!("owner: {owner}") };
+        let end = format!(", {policy}{pipeline}{owner}");
         let end = end.trim_end_matches(", ");
         format!(
             "  - {{ id: {id}, tier: {tier}, {registry}repository: {repository}, {line}, from: \"{from}\"{copied}{end} }}\n"
         )
+    }
+}
+
+impl Row {
+    /// The green team keeps its applications in a file of its own.
+    fn is_in_part(&self) -> bool {
+        self.owner == "green" && self.tier == "application"
     }
 }
 
@@ -169,6 +212,7 @@ impl Draft {
             copied: copied.to_owned(),
             policy,
             pipeline,
+            owner: "",
         });
     }
 
@@ -179,6 +223,17 @@ impl Draft {
         if self.has_several {
             for row in &mut self.rows {
                 row.registry = draws.pick(&["", "platforms", "products"]).copied().unwrap_or_default();
+            }
+        }
+    }
+
+    /// Gives the images of some worlds with faults to two teams: one may build one image at a time,
+    /// and one has a file of its own.
+    fn give_to_teams(&mut self, draws: &mut Draws) {
+        self.has_teams = self.level.has_faults() && draws.percent(40);
+        if self.has_teams {
+            for row in &mut self.rows {
+                row.owner = draws.pick(&["", "red", "red", "green"]).copied().unwrap_or_default();
             }
         }
     }
@@ -269,7 +324,16 @@ impl Draft {
         }
     }
 
-    fn yaml(&self) -> String {
+    fn edition(&self) -> Edition {
+        let (of_part, of_main): (Vec<&Row>, Vec<&Row>) = self.rows.iter().partition(|row| row.is_in_part());
+        let with_rows = |head: String, rows: &[&Row]| {
+            rows.iter().map(|row| row.yaml()).fold(head, |yaml, row| yaml + &row)
+        };
+        let part = if of_part.is_empty() { String::new() } else { "version: 1\nimages:\n".to_owned() };
+        Edition { main: with_rows(self.head(!of_part.is_empty()), &of_main), part: with_rows(part, &of_part) }
+    }
+
+    fn head(&self, has_part: bool) -> String {
         let Head { rebuild_at, unknown_fix, max_age, is_suppressed, builds_at_once, starts_a_day } =
             self.head;
         let suppressed = if is_suppressed {
@@ -287,12 +351,21 @@ impl Draft {
         } else {
             format!("registry: {home}\n")
         };
-        let head = format!(
-            "version: 1\n{registries}policy:\n  mode: enforce\n  \
+        let owners =
+            if self.has_teams { "owners: { red: { maxConcurrentBuilds: 1 }, green: {} }\n" } else { "" };
+        let parts = if has_part {
+            format!(
+                "parts: {{ green: {{ file: {PART}, repositories: [\"apps/*\"], \
+                 pipelines: [\"apps-*\", \"other-*\"], mayLoosen: [observe, rebuild] }} }}\n"
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "version: 1\n{registries}{owners}{parts}policy:\n  mode: enforce\n  \
              rebuildAt: {rebuild_at}\n  unknownFix: {unknown_fix}\n  maxAge: {max_age}\n  \
              maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
-        );
-        self.rows.iter().map(Row::yaml).fold(head, |yaml, row| yaml + &row)
+        )
     }
 }
 

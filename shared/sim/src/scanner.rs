@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patchwave::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan};
+use patchwave::finding::{Coverage, Finding, FindingKey, Findings, Fix, PackageKind, Scan, Unclear};
 use patchwave::image::Repository;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::{ManifestAt, ScanRequest};
@@ -59,6 +59,17 @@ impl Scanner {
     /// Replaces the last scan of a manifest by one without a result.
     pub(crate) fn lose(&mut self, at: &ManifestAt, scan: Scan) {
         self.scans.insert(at.clone(), scan);
+    }
+
+    /// Suppresses the newest vulnerability that the last scan of a manifest lists, and returns it.
+    pub(crate) fn suppress(&mut self, at: &ManifestAt) -> Option<FindingKey> {
+        let Some(Scan::Complete { findings, unclear, .. }) = self.scans.get_mut(at) else { return None };
+        let (newest, others) = findings.split_last()?;
+        let key = newest.key.clone();
+        let others = Findings::from(others);
+        *findings = others;
+        unclear.insert(key.clone(), Unclear::Status("SUPPRESSED".to_owned()));
+        Some(key)
     }
 
     /// Requests a scan. Returns whether the scanner accepts.

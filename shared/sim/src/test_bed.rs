@@ -45,4 +45,14 @@ impl SimulatedWorld {
             }
         }
     }
+
+    /// Returns the ids of all notices that were sent.
+    pub fn notices(&self) -> Vec<String> {
+        self.state.borrow().notified.iter().map(|notice| notice.id.clone()).collect()
+    }
+
+    /// Returns how many extra ticks are scheduled.
+    pub fn rechecks(&self) -> usize {
+        self.state.borrow().rechecks.len()
+    }
 }

@@ -235,7 +235,7 @@ impl World for SimulatedWorld {
     async fn recheck(&self, at: Timestamp) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
         state.requests.rechecks_requested += 1;
-        state.schedule_recheck(at);
+        state.schedule_recheck(at, self.now());
         Ok(())
     }
 

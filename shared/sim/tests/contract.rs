@@ -60,10 +60,19 @@ impl TestBed for Simulated {
     }
 
     async fn refuse(&self) {}
+
+    async fn notices(&self) -> Vec<String> {
+        self.world.notices()
+    }
+
+    async fn rechecks(&self) -> usize {
+        self.world.rechecks()
+    }
 }
 
 #[test]
 fn the_simulated_world_keeps_the_promises_of_every_world() {
-    let lies = [(Promise::ARefusedReadIsNoAnswer, "faults are injected around the world, call by call")];
+    let because = "faults are injected around the world, call by call";
+    let lies = [(Promise::ARefusedReadIsNoAnswer, because), (Promise::ARefusedNoticeIsNotSent, because)];
     pollster::block_on(contract::check(async || Simulated::new(), &lies));
 }

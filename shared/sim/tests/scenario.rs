@@ -41,6 +41,15 @@ const HOLDS: [&str; 21] = [
     "Fresh",
 ];
 
+/// What images of these worlds wait for: limits, and what is about another image.
+const AWAITED: [&str; 6] = ["concurrentBuilds", "startsPerDay", "ownersBuilds", "pipeline", "start", "scan"];
+
+/// Why builds of these worlds start.
+const REASONS: [&str; 4] = ["Vulnerable", "ParentChanged", "Expired", "Requested"];
+
+/// What proofs in these worlds say.
+const VERDICTS: [&str; 6] = ["fixed", "ineffective", "unscanned", "unknown", "expired", "removed"];
+
 /// How many of a hundred builds meet trouble, and how many of a hundred actions of people fall into
 /// a build, at least.
 const BUILDS_MET: u64 = 20;
@@ -67,8 +76,14 @@ fn no_finding_is_lost_and_no_build_duplicated_whatever_goes_wrong() {
             assert!(tally.faults.contains_key(&fault), "{fault:?} was never injected");
         }
         let coverage = tally.coverage;
-        for hold in HOLDS {
-            assert!(coverage.holds.contains_key(hold), "{size:?}: {hold} never occurred");
+        for (kind, names, occurred) in [
+            ("hold", &HOLDS[..], &coverage.holds),
+            ("awaited", &AWAITED, &coverage.awaited),
+            ("reason", &REASONS, &coverage.reasons),
+            ("verdict", &VERDICTS, &coverage.verdicts),
+        ] {
+            let never: Vec<_> = names.iter().filter(|name| !occurred.contains_key(*name)).collect();
+            assert!(never.is_empty(), "{size:?}: {kind} {never:?} never occurred, of {occurred:?}");
         }
         let percent = |part: u64, of: u64| 100 * part / of;
         let met = percent(coverage.executions_met, coverage.executions);

@@ -1,7 +1,8 @@
 //! The promises of every world, kept by the adapters on the fakes of the wire, and on moto's
-//! registry where moto is right.
+//! registry, bus and schedules where moto is right.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::{Digest, ImageId};
@@ -9,10 +10,14 @@ use patchwave_tests::awsjson::Service;
 use patchwave_tests::content::{self, Annotations, Document};
 use patchwave_tests::contract::{self, Promise, TestBed};
 use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::http::Server;
 use patchwave_tests::moto::{ACCOUNT, Moto};
+use patchwave_tests::schedules;
 use serde_json::{Value, json};
 
 use super::{AwsWorld, wired};
+use crate::eventbridge::Bus;
+use crate::scheduler::{Schedule, Scheduler};
 
 const IMAGE: &str = "apps/cart:live";
 
@@ -38,12 +43,24 @@ fn version(n: u32) -> (Vec<Document>, Document) {
     (platforms.into_values().collect(), index)
 }
 
+fn bus(url: String, name: &str) -> Bus {
+    Bus::new(aws_sdk_eventbridge::Client::new(&wired::config(url)), name.to_owned())
+}
+
+/// Creates a tick's regular schedule, and the client that schedules extra ones.
+async fn ticks(moto: &Moto) -> Scheduler {
+    schedules::create(moto, "tick").await;
+    let schedule = Schedule { group: "patchwave".to_owned(), name: "tick".to_owned() };
+    Scheduler::new(aws_sdk_scheduler::Client::new(&wired::config(moto.url().to_owned())), schedule)
+}
+
 /// The adapters on the fakes of the wire.
 struct Wire {
     account: Harness,
     world: AwsWorld,
     image: ImageId,
     elsewhere: Hierarchy,
+    _events: Server,
 }
 
 impl Wire {
@@ -51,10 +68,13 @@ impl Wire {
         let account = Harness::start(Setup::default()).await;
         let settings = account.settings();
         let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
-        let world = wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"]);
+        let mut world = wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"]);
+        let events = account.moto().front("events", Arc::clone(&account.traffic)).await;
+        world.bus = Some(bus(events.url(), &settings["PATCHWAVE_EVENT_BUS"]));
+        world.ticks = Some(ticks(account.moto()).await);
         let elsewhere = hierarchy(ACCOUNT, "no/such");
         let image = account.hierarchy.resolve(IMAGE).unwrap().id.clone();
-        Self { account, world, image, elsewhere }
+        Self { account, world, image, elsewhere, _events: events }
     }
 
     fn repository(&self) -> &str {
@@ -105,6 +125,16 @@ impl TestBed for Wire {
 
     async fn refuse(&self) {
         self.account.traffic.refuse("DescribeImages", "AccessDeniedException");
+        self.account.traffic.refuse("PutEvents", "AccessDeniedException");
+    }
+
+    async fn notices(&self) -> Vec<String> {
+        let notices = self.account.notices().await;
+        notices.iter().map(|notice| notice["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn rechecks(&self) -> usize {
+        schedules::rechecks(self.account.moto()).await.len()
     }
 }
 
@@ -124,7 +154,8 @@ struct OnMoto {
 impl OnMoto {
     async fn new() -> Self {
         let (moto, hierarchy) = (Moto::start().await, hierarchy(ACCOUNT, "base/os"));
-        let world = wired::world(|_| moto.url().to_owned(), hierarchy.registry(), "patchwave");
+        let mut world = wired::world(|_| moto.url().to_owned(), hierarchy.registry(), "patchwave");
+        world.ticks = Some(ticks(&moto).await);
         let bed = Self { moto, world, hierarchy, elsewhere: self::hierarchy(ACCOUNT, "no/such") };
         bed.ecr("CreateRepository", json!({ "repositoryName": "base/os" })).await;
         bed
@@ -189,6 +220,14 @@ impl TestBed for OnMoto {
     }
 
     async fn refuse(&self) {}
+
+    async fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn rechecks(&self) -> usize {
+        schedules::rechecks(&self.moto).await.len()
+    }
 }
 
 #[tokio::test]
@@ -199,6 +238,8 @@ async fn motos_registry_keeps_them_but_for_its_known_lies() {
         (Promise::ADeclarationNamesTheVariables, "there is no pipeline"),
         (Promise::AnExecutionIsFoundByIdAndByKey, "it starts no pipeline"),
         (Promise::ATokenStartsOneExecution, "it starts no pipeline"),
+        (Promise::ANoticeArrivesOnce, "this deployment has no bus"),
+        (Promise::ARefusedNoticeIsNotSent, "it refuses nothing"),
     ];
     Box::pin(contract::check(OnMoto::new, &lies)).await;
 }

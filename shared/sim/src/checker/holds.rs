@@ -68,8 +68,17 @@ impl State {
                 self.ledger.slots(now).started_today >= limits.of_start(false).max_starts_per_day
             }
             Limit::Pipeline => image.pipeline.as_ref().is_some_and(|p| self.pipelines.is_running(&p.name)),
-            Limit::OwnersBuilds => false,
+            Limit::OwnersBuilds => self.is_at_owners_limit(hierarchy, image),
         }
+    }
+
+    fn is_at_owners_limit(&self, hierarchy: &Hierarchy, image: &Image) -> bool {
+        let Some(owner) = &image.owner else { return false };
+        let is_theirs = |id: &&ImageId| {
+            hierarchy.image(id).is_ok_and(|image| image.owner.as_ref().is_some_and(|o| o.name == owner.name))
+        };
+        let building = self.ledger.held_by().iter().filter(is_theirs).count();
+        owner.max_concurrent_builds.is_some_and(|most| building >= most as usize)
     }
 
     /// Returns whether something about an image, or about an image that it is built on, cannot be

@@ -186,7 +186,7 @@ impl<'q> QuietWorld<'q> {
             self.state.ledger.record(&on.id).is_some_and(patchwave::record::Record::is_scheduled);
         match awaits {
             Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
-            Awaited::Start => self.started.contains(&on.id),
+            Awaited::Start => self.started.contains(&on.id) || self.was_decided(on),
             // No such world has upstream registries.
             Awaited::Cache { .. } => false,
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
@@ -199,6 +199,12 @@ impl<'q> QuietWorld<'q> {
                 (hold, Some(_)) => self.state.is_true(self.hierarchy, on, hold, self.now),
             },
         }
+    }
+
+    /// Returns whether a person decided about an image while the last sweep ran.
+    fn was_decided(&self, image: &Image) -> bool {
+        let decided_at = self.state.truth.decided_at.get(&image.id);
+        decided_at.is_some_and(|at| *at > JUST_ENDED.before(self.now))
     }
 
     /// Returns whether an ancestor carries the finding, or may carry it because its scan is older

@@ -15,7 +15,7 @@ use super::StartCheck;
 use crate::build::BuildInputs;
 use crate::faults::Read;
 use crate::pipelines::Execution;
-use crate::registry::{Layers, packages};
+use crate::registry::{Layers, Pushed, packages};
 use crate::state::State;
 
 /// Within this time of a hang people know of it: a sweep later, or two of the rarest ticks.
@@ -44,8 +44,8 @@ impl State {
 
     /// Returns whether a build is for findings alone, and would have all of them again.
     ///
-    /// Findings of a parent without a pipeline do not count: the child's build may upgrade the
-    /// package.
+    /// Findings of a parent that nobody can rebuild, or that the scanner could not scan, do not
+    /// count: the child's build may upgrade the package.
     fn cures_nothing(&self, hierarchy: &Hierarchy, image: &Image, start: &Start, now: Timestamp) -> bool {
         if !start.reasons.iter().all(|reason| matches!(reason, Reason::Vulnerable { .. })) {
             return false;
@@ -58,23 +58,32 @@ impl State {
         causes(start).all(|cause| {
             matches!(cause.goal, Goal::Version(_))
                 && self.has(&built.layers, &cause.finding)
-                && !self.is_of_parent_without_pipeline(hierarchy, image, start, &cause.finding)
+                && !self.is_left_to_the_child(hierarchy, image, start, &cause.finding)
         })
     }
 
-    fn is_of_parent_without_pipeline(
+    /// Returns whether a parent has a finding and no pipeline, or has no scan that says so.
+    fn is_left_to_the_child(
         &self,
         hierarchy: &Hierarchy,
         image: &Image,
         start: &Start,
         finding: &FindingKey,
     ) -> bool {
-        let mut parents = hierarchy.parents(&image.id).filter(|edge| edge.image.pipeline.is_none());
-        parents.any(|edge| {
+        hierarchy.parents(&image.id).any(|edge| {
+            let Image { repository, pipeline, .. } = edge.image;
             // A person may have pushed another version since the plan was made.
             let named = start.parents.get(&edge.image.id);
-            let version = named.and_then(|digest| self.registry.pushed(&edge.image.repository, digest));
-            version.is_some_and(|version| self.has(&version.layers, finding))
+            let version = named.and_then(|digest| self.registry.pushed(repository, digest));
+            let is_scanned = |version: &Pushed| {
+                version.version.platforms.values().all(|manifest| {
+                    let scan = self.scanner.scan(&(repository.clone(), manifest.digest.clone()));
+                    scan.completed_at().is_some()
+                })
+            };
+            version.is_some_and(|version| {
+                self.has(&version.layers, finding) && (pipeline.is_none() || !is_scanned(version))
+            })
         })
     }
 

@@ -54,6 +54,7 @@ impl State {
         let Ok(image) = hierarchy.image(&check.start.image) else { return };
         let mut violations = self.forbidden(image, check);
         violations.extend(self.over_limit(hierarchy, check));
+        violations.extend(self.over_owners_limit(hierarchy, image, check));
         violations.extend(self.stale_parents(hierarchy, check));
         violations.extend(self.overtakes(check));
         violations.extend(self.without_purpose(hierarchy, image, check));
@@ -99,6 +100,26 @@ impl State {
             violations.push(format!("{} is start {today} of its day", start.image));
         }
         violations
+    }
+
+    /// Finds builds of the same owner that leave no room for the start. Two passes at once may not
+    /// see each other's: what the limit protects is the owner's own queue.
+    fn over_owners_limit(
+        &self,
+        hierarchy: &Hierarchy,
+        image: &Image,
+        check: &StartCheck<'_>,
+    ) -> Option<String> {
+        let owner = image.owner.as_ref()?;
+        let most = owner.max_concurrent_builds? as usize;
+        let is_theirs = |execution: &&Execution| {
+            let theirs = hierarchy.image(&execution.start.image).ok().and_then(|image| image.owner.as_ref());
+            theirs == Some(owner)
+                && LEASE.after(execution.started_at) <= check.now
+                && self.holds_slot(hierarchy, execution, check.now)
+        };
+        let others = self.pipelines.in_progress().filter(is_theirs).count();
+        (others >= most).then(|| format!("{} starts beside {others} others of {}", image.id, owner.name))
     }
 
     /// Finds an execution of another that the start would supersede. Patchwave may not see one that

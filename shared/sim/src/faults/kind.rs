@@ -58,6 +58,8 @@ pub enum InjectedFault {
     ScanFailed,
     /// The scan window ends, and the findings disappear.
     ScanExpired,
+    /// A rule of the account suppresses a finding, which the scan goes on listing.
+    FindingSuppressed,
     /// The scanner does not scan a manifest again when a vulnerability becomes known.
     NotRescanned,
     /// The index of the schedule does not show what was written a moment ago.
@@ -118,7 +120,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -147,6 +149,7 @@ impl InjectedFault {
         Self::ScanLate,
         Self::ScanFailed,
         Self::ScanExpired,
+        Self::FindingSuppressed,
         Self::NotRescanned,
         Self::IndexLags,
         Self::PushedFixed,
@@ -193,7 +196,7 @@ impl InjectedFault {
             Self::BuildHung | Self::ScanExpired => 25,
             Self::StartConflicts | Self::StartRefused | Self::ApprovalHung => 40,
             Self::BuildStopped | Self::BuildSuperseded => 30,
-            Self::FixesNothing | Self::ScanFailed => 60,
+            Self::FixesNothing | Self::ScanFailed | Self::FindingSuppressed => 60,
             Self::ScanLate => 80,
             // The others are scheduled, or part of the hierarchy.
             _ => 0,

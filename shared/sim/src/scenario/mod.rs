@@ -238,8 +238,8 @@ impl ScenarioRun<'_> {
     }
 
     fn end(self) -> Ended {
-        let (seed, yaml) = (self.scenario.seed, &self.setup.random.yaml);
-        let outcome = self.simulation.outcome(seed, self.observed.passes, yaml);
+        let (seed, yaml) = (self.scenario.seed, self.setup.random.first.text());
+        let outcome = self.simulation.outcome(seed, self.observed.passes, &yaml);
         (outcome, self.simulation.into_fingerprints())
     }
 }

@@ -7,7 +7,7 @@ use crate::cardinality::CardinalityEstimate;
 use crate::draw::Seed;
 use crate::faults::Level;
 use crate::outcome::Outcome;
-use crate::random_hierarchy::RandomHierarchy;
+use crate::random_hierarchy::{Edition, RandomHierarchy};
 use crate::size::Size;
 
 /// How many seeds in a row share one hierarchy: parsing its three editions takes as long as a few
@@ -32,10 +32,9 @@ impl Setup {
         let Scenario { seed, size, level, .. } = scenario;
         let number = number(scenario);
         let random = RandomHierarchy::draw(Seed(number), size, level);
-        let parse = |yaml: &str| {
-            Hierarchy::parse("random.yaml", yaml).map_err(|errors| ScenarioError::Hierarchy(seed, errors))
-        };
-        let (hierarchy, edited) = (parse(&random.yaml)?, parse(&random.edited)?);
+        let parse =
+            |edition: &Edition| edition.parse().map_err(|errors| ScenarioError::Hierarchy(seed, errors));
+        let (hierarchy, edited) = (parse(&random.first)?, parse(&random.edited)?);
         let reorganised = parse(&random.reorganised.0)?;
         Ok(Self { size, level, number, random, hierarchy, edited, reorganised })
     }

@@ -14,7 +14,7 @@ use crate::baselines::Handler;
 use crate::events::Delivery;
 use crate::observation::{Function, Observation};
 use crate::requests::{is_handed_on, lines};
-use crate::state::{Batch, Scheduled};
+use crate::state::{Batch, Scheduled, State};
 
 /// How long a queue collects events before it invokes its function: a second for this many images,
 /// because a pass observes all unsettled images. The lower bound is the template's, the upper one
@@ -135,7 +135,8 @@ impl Simulation {
         // Ticks go on with a sweep that was cut off.
         let is_one_report = self.pages == u32::MAX;
         if has(Trigger::Sweep) && is_one_report && self.handler == Handler::Patchwave {
-            state.checker.swept(hierarchy, report, now);
+            let State { checker, pipelines, .. } = &mut *state;
+            checker.swept(hierarchy, report, pipelines, now);
         }
     }
 

@@ -33,6 +33,9 @@ use crate::scanner::Scanner;
 use crate::truth::Truth;
 use crate::upstream::Registries;
 
+/// How far ahead Patchwave schedules a tick at least.
+const AHEAD: Span = Span::seconds(30);
+
 /// Everything that changes.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
@@ -105,10 +108,12 @@ impl State {
         self.agenda.add(at, scheduled);
     }
 
-    /// Schedules one tick for all requests of the same minute, as the name of a schedule does.
-    pub(crate) fn schedule_recheck(&mut self, at: Timestamp) {
-        let minute = at.as_second().div_euclid(60) + 1;
-        let Ok(at) = Timestamp::from_second(60 * minute) else { return };
+    /// Schedules one tick for all requests of the same minute, as the name of a schedule does. The
+    /// minute is still ahead: Scheduler refuses one that has passed.
+    pub(crate) fn schedule_recheck(&mut self, at: Timestamp, now: Timestamp) {
+        let earliest = at.max(AHEAD.after(now));
+        let seconds = earliest.as_second() + i64::from(earliest.subsec_nanosecond() > 0);
+        let Ok(at) = Timestamp::from_second((seconds + 59).div_euclid(60) * 60) else { return };
         if self.rechecks.insert(at) {
             self.schedule(at, Scheduled::Recheck);
         }

@@ -9,6 +9,7 @@ use super::{Scheduled, State};
 use crate::events::Delivery;
 use crate::faults::InjectedFault;
 use crate::packages::Vulnerability;
+use crate::pipelines::BuildResult;
 use crate::scanner::Scanning;
 
 impl State {
@@ -20,20 +21,43 @@ impl State {
             return;
         }
         let first = self.scanner.scan(at).completed_at().is_none();
-        let new = self.scanner.complete(at, &layers, now);
+        let mut new = self.scanner.complete(at, &layers, now);
+        if self.do_people_suppress(at, now)
+            && let Some(suppressed) = self.scanner.suppress(at)
+        {
+            self.faults.note(InjectedFault::FindingSuppressed);
+            new.retain(|finding| finding.key != suppressed);
+            self.scan_again(at, now);
+        }
         let tags: Vec<Tag> = self.registry.pushed(&at.0, &at.1).map(|p| p.tags.clone()).unwrap_or_default();
         for event in self.scan_events(at, &tags, first, &new, now) {
             self.emit(&event, now);
         }
     }
 
-    /// The scan fails or expires. In most cases the scanner scans again hours later.
+    /// Returns whether people suppress a finding in Inspector: now and then any, and often one that
+    /// a rebuild did not fix.
+    fn do_people_suppress(&mut self, at: &ManifestAt, now: Timestamp) -> bool {
+        let pushed = self.registry.pushed(&at.0, &at.1);
+        let execution = pushed.and_then(|pushed| self.pipelines.execution(pushed.execution.as_ref()?));
+        let fixed_nothing = execution.is_some_and(|execution| execution.result == BuildResult::FixesNothing);
+        self.scanner.scanning(&at.0) == Scanning::Enhanced
+            && (self.faults.would_inject(InjectedFault::FindingSuppressed, now)
+                || fixed_nothing && self.faults.percent(30))
+    }
+
+    /// The scan fails or expires.
     fn lose_scan(&mut self, at: &ManifestAt, lost: Scan, now: Timestamp) {
+        self.scan_again(at, now);
+        self.scanner.lose(at, lost);
+    }
+
+    /// In most cases the scanner scans again hours later.
+    fn scan_again(&mut self, at: &ManifestAt, now: Timestamp) {
         let again = self.faults.span(Span::hours(1), Span::hours(20));
         if self.faults.percent(60) {
             self.schedule(again.after(now), Scheduled::Scan(at.clone()));
         }
-        self.scanner.lose(at, lost);
     }
 
     fn scan_events(
