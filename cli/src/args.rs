@@ -246,6 +246,9 @@ pub(crate) struct Simulate {
     /// Simulate up to eight images for hours, instead of up to four for less than half an hour
     #[arg(long)]
     pub(crate) large: bool,
+    /// Simulate families of 1,000 to 10,000 images, without the two simpler handlers
+    #[arg(long, conflicts_with = "large")]
+    pub(crate) huge: bool,
     /// How much fails
     #[arg(long, value_enum, default_value_t)]
     pub(crate) faults: Faults,
@@ -254,7 +257,7 @@ pub(crate) struct Simulate {
     pub(crate) alone: bool,
     /// Simulate one wave through N images that are built on one base instead, and print what it
     /// costs
-    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "first", "large", "faults", "alone", "story"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "first", "large", "huge", "faults", "alone", "story"])]
     pub(crate) wave: Option<u32>,
     /// How many builds of the wave run at once
     #[arg(long, default_value_t = 160, value_name = "N", requires = "wave")]

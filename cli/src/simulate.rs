@@ -53,8 +53,9 @@ pub(crate) fn run(args: &Args, options: &Simulate) -> Result<Answer, BadInput> {
     } else {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (first, seeds, size) = (options.first, options.seeds, size(options));
-        let run =
-            Run { first, seeds, size, level, baselines: !options.alone && level != Level::NoEvents, threads };
+        // The simpler handlers never end in a large family.
+        let baselines = !options.alone && !options.huge && level != Level::NoEvents;
+        let run = Run { first, seeds, size, level, baselines, threads };
         (run.run(&|done| show(done, options.seeds)).map_err(|error| BadInput::because(&error))?, Vec::new())
     };
     let struck = |fault: &InjectedFault| tally.faults.contains_key(fault);
@@ -106,13 +107,22 @@ fn narrated(options: &Simulate, level: Level) -> Result<(Tally, Vec<String>), Ba
 }
 
 fn size(options: &Simulate) -> Size {
-    if options.large { Size::Large } else { Size::Small }
+    match options {
+        Simulate { huge: true, .. } => Size::Huge,
+        Simulate { large: true, .. } => Size::Large,
+        _ => Size::Small,
+    }
 }
 
 fn worlds(options: &Simulate) -> String {
     let faults =
         options.faults.to_possible_value().map_or_else(String::new, |faults| faults.get_name().to_owned());
-    format!(" --faults {faults}{}", if options.large { " --large" } else { "" })
+    let size = match size(options) {
+        Size::Small => "",
+        Size::Large => " --large",
+        Size::Huge => " --huge",
+    };
+    format!(" --faults {faults}{size}")
 }
 
 fn level(faults: Faults) -> Level {

@@ -133,6 +133,11 @@ impl Version {
         self.platforms.values().find_map(|manifest| manifest.scan.finding(key))
     }
 
+    /// Returns whether the scan of any platform lists the finding `key`.
+    pub fn lists(&self, key: &FindingKey) -> bool {
+        self.platforms.values().any(|manifest| manifest.scan.lists(key) == Some(true))
+    }
+
     /// Returns the identity of the content: the platform manifests' digests, sorted.
     pub fn content(&self) -> BTreeSet<&Digest> {
         self.platforms.values().map(|manifest| &manifest.digest).collect()

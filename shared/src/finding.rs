@@ -1,5 +1,7 @@
 //! What a scan says about one platform manifest.
 
+mod uncounted;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::Digest;
 use crate::time::{Span, Timestamp};
 use crate::unread::Unread;
+pub use uncounted::Uncounted;
 
 /// How bad a finding is. A scanner's other values (`UNDEFINED`, `UNTRIAGED`, `INFORMATIONAL`) are
 /// not `low` but unrated: no policy counts them.
@@ -115,6 +118,13 @@ pub struct Finding {
     /// Whether an exploit is known.
     #[serde(default)]
     pub exploited: bool,
+}
+
+impl Finding {
+    /// Returns whether no policy counts it because it is not rated, although it may be serious.
+    pub fn is_unrated_and_serious(&self) -> bool {
+        self.severity == Severity::Unrated && (self.exploited || matches!(self.fix, Fix::Version(_)))
+    }
 }
 
 /// The findings of one scan, sorted by key. Copies share them.
@@ -241,13 +251,16 @@ pub enum Scan {
     Complete {
         completed_at: Timestamp,
         coverage: Coverage,
-        /// All findings, at any severity. Copies of a scan share them.
+        /// All findings, at any severity, but those that were dropped. Copies of a scan share them.
         findings: Findings,
         /// Findings of which the answer is no evidence.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         unclear: BTreeMap<FindingKey, Unclear>,
         #[serde(default, skip_serializing_if = "crate::is_default")]
         absence: Absence,
+        /// Findings that were dropped because no policy can count them.
+        #[serde(default, skip_serializing_if = "crate::is_default")]
+        uncounted: Uncounted,
     },
 }
 
@@ -263,7 +276,24 @@ impl Scan {
             findings: findings.into(),
             unclear: BTreeMap::new(),
             absence: Absence::Shown,
+            uncounted: Uncounted::default(),
         }
+    }
+
+    /// Drops the findings below `lowest`, the lowest severity that the policy of the image or of
+    /// one below it counts. It keeps their number, and whether one is listed. What the scanner has
+    /// not rated and may be serious stays: a report names it.
+    #[must_use]
+    pub fn without_uncounted(mut self, lowest: Severity) -> Self {
+        if let Self::Complete { findings, uncounted, .. } = &mut self {
+            let counts = |finding: &&Finding| finding.severity >= lowest || finding.is_unrated_and_serious();
+            let (kept, dropped): (Vec<&Finding>, Vec<&Finding>) = findings.iter().partition(counts);
+            if !dropped.is_empty() {
+                *uncounted = Uncounted::of(dropped.into_iter());
+                *findings = kept.into_iter().cloned().collect();
+            }
+        }
+        self
     }
 
     /// Returns the scan as it counts at `now`. A scan that was made once shows after `max_age` what
@@ -312,8 +342,8 @@ impl Scan {
     /// its answer about `key` is no evidence.
     pub fn lists(&self, key: &FindingKey) -> Option<bool> {
         match self {
-            Self::Complete { findings, unclear, .. } => {
-                let is_listed = findings.get(key).is_some();
+            Self::Complete { findings, unclear, uncounted, .. } => {
+                let is_listed = findings.get(key).is_some() || uncounted.lists(key);
                 let is_clear = !unclear.contains_key(key) && self.shows_absence();
                 (is_listed || is_clear).then_some(is_listed)
             }

@@ -23,6 +23,8 @@ const READ_AHEAD: usize = 1_000;
 pub(crate) struct Page {
     /// Those that a trigger names, or an earlier look of this invocation.
     pub(crate) named: BTreeSet<ImageId>,
+    /// Those of them of which nothing is known but that an event of this invocation names them.
+    pub(crate) told: BTreeSet<ImageId>,
     /// Those that are due by the schedule, or in the queue for a free slot. Their records confirm
     /// it: an index lags.
     pub(crate) scheduled: BTreeSet<ImageId>,
@@ -68,6 +70,8 @@ pub(crate) struct Agenda<'h> {
     /// A sweep names all images, so it need not read the queues.
     is_sweep: bool,
     named: VecDeque<ImageId>,
+    /// Whether only events name images, and no tick with what it found out.
+    is_told: bool,
     /// The images of a sweep. Ticks go on with one that was cut off.
     swept: VecDeque<ImageId>,
     sweep: Option<Sweep>,
@@ -99,6 +103,7 @@ impl<'h> Agenda<'h> {
             reads_due: triggers.contains(&Trigger::Tick),
             is_sweep,
             named,
+            is_told: !is_sweep && !triggers.contains(&Trigger::Tick),
             swept,
             sweep: is_sweep.then(Sweep::default),
             rolling: BTreeSet::new(),
@@ -155,6 +160,9 @@ impl<'h> Agenda<'h> {
         while page.len() < self.budget.images
             && let Some(id) = self.named.pop_front()
         {
+            if self.is_told && !page.named.contains(&id) {
+                page.told.insert(id.clone());
+            }
             page.named.insert(id);
         }
         while page.len() < self.budget.images

@@ -6,6 +6,7 @@ use patchwave::intervention::{Intervention, NotDecided, approve_promotion};
 use patchwave::record::{Decided, Record};
 
 use crate::observe::observe;
+use crate::scans::Detail;
 use crate::world::{Fault, NotSaved, World};
 
 /// A decision that was not written.
@@ -44,7 +45,7 @@ pub async fn intervene<W: World>(
 ) -> Result<Option<String>, NotIntervened> {
     let declared = hierarchy.image(image)?;
     let image = &declared.id;
-    let mut facts = observe(world, hierarchy, &[image.clone()].into()).await?;
+    let mut facts = observe(world, hierarchy, &[image.clone()].into(), Detail::Whole).await?;
     if let Some(why) = facts.unreadable.remove(image) {
         return Err(NotIntervened::Unreadable(why));
     }

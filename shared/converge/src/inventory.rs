@@ -9,8 +9,8 @@ use patchwave::inventory::{Catalog, Inventory, Missing, Rescan, Survey, seen};
 use patchwave::plan::AwaitedScan;
 use patchwave::time::{Span, Timestamp};
 
-use crate::observe::{MOST_SCANS, scan_of};
 use crate::report::{FailureKind, Report};
+use crate::scans::{MOST_SCANS, scan_of};
 use crate::world::{ManifestAt, ScanRequest, World};
 
 /// The versions that run, or ran at the last sweep, and that no page observed.

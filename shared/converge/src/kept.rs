@@ -11,6 +11,7 @@ use patchwave::time::{Span, Timestamp};
 
 use crate::agenda::Page;
 use crate::observe_page::observe_page;
+use crate::scans::Detail;
 use crate::world::World;
 
 /// A page that was observed longer ago is observed again: meanwhile people push and start builds.
@@ -52,9 +53,8 @@ impl Kept {
             let Ok(slots) = world.slots(world.now()).await else { break };
             let is_first = kept.pages.is_empty();
             let page = Page { named: named.clone(), slots, is_first, ..Page::default() };
-            let Ok(facts) = observe_page(world, hierarchy, page, most, Some(deployments)).await else {
-                break;
-            };
+            let read = observe_page(world, hierarchy, page, most, Some(deployments), Detail::Whole);
+            let Ok(facts) = read.await else { break };
             kept.pages.push_back(KeptPage { named, facts });
         }
         let known = kept.facts().flat_map(|facts| &facts.images).collect();

@@ -15,6 +15,7 @@ mod observe_page;
 mod pass;
 mod replicas;
 mod report;
+mod scans;
 mod scope;
 mod stuck;
 mod sweep;
@@ -26,6 +27,7 @@ pub use estate::{Cursor, Estate, Left, Surveyed};
 pub use intervene::{NotIntervened, approve, intervene, record};
 pub use observe::observe;
 pub use report::{Failure, FailureKind, Held, PredictionOver, Report, Started};
+pub use scans::Detail;
 pub use stuck::{StuckSlot, stuck_slots};
 pub use sweep::{Seen, Swept, inventory_of, sweep};
 pub use upstream::{Asked, CachedTag, Upstreams};
@@ -97,7 +99,7 @@ pub async fn converge<W: World>(
 /// A ledger that does not answer. Everything else that cannot be read is unknown in the snapshot.
 pub async fn snapshot<W: World>(world: &W, hierarchy: &Hierarchy, mode: Mode) -> Result<Facts, Fault> {
     let everything = hierarchy.images().map(|image| image.id.clone()).collect();
-    let mut facts = observe(world, hierarchy, &everything).await?;
+    let mut facts = observe(world, hierarchy, &everything, Detail::Whole).await?;
     upstream::add_all_caches(world, hierarchy, &mut facts).await;
     // The reader of the snapshot plans again. This plan only finds the pipelines to ask about.
     let _ = plan_with_pipelines(world, hierarchy, &mut facts, mode).await;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::{Current, Departed, Deployments, Execution, Facts, ImageFacts, Slots, Version};
-use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::plan::needs_history;
@@ -11,12 +10,9 @@ use patchwave::record::Record;
 use patchwave::unread::Unread;
 
 use crate::lineage::{self, is_base_unclear};
+use crate::scans::{Detail, add_scans};
 use crate::upstream;
 use crate::world::{Fault, Found, ManifestAt, Records, World};
-
-/// Most platforms of a version whose scans are read. The widest official images have two dozen.
-/// Each costs a call at every look, and whoever pushes an index chooses how many it has.
-pub(crate) const MOST_SCANS: usize = 50;
 
 /// Observes the images of `scope`. What cannot be read about an image becomes unknown.
 ///
@@ -25,10 +21,11 @@ pub async fn observe<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     scope: &BTreeSet<ImageId>,
+    detail: Detail,
 ) -> Result<Facts, Fault> {
     let records = world.records(scope).await?;
     let slots = world.slots(world.now()).await?;
-    let mut facts = observe_with(world, hierarchy, scope, records, slots, None).await?;
+    let mut facts = observe_with(world, hierarchy, scope, records, slots, None, detail).await?;
     add_departed(world, hierarchy, &mut facts).await?;
     Ok(facts)
 }
@@ -42,6 +39,7 @@ pub(crate) async fn observe_with<W: World>(
     records: Records,
     slots: Slots,
     deployments: Option<&BTreeMap<ImageId, Deployments>>,
+    detail: Detail,
 ) -> Result<Facts, Fault> {
     let Records { read: mut records, unreadable } = records;
     let known = scope.iter().filter(|id| !unreadable.contains_key(*id));
@@ -77,7 +75,7 @@ pub(crate) async fn observe_with<W: World>(
     add_history(world, pushes_of(&images, hierarchy, &facts), &mut facts, is_since_claim).await;
     lineage::add_diff_ids(world, &images, hierarchy, &mut facts).await;
     upstream::add_upstreams(world, &images, hierarchy, &mut facts).await?;
-    add_scans(world, &images, &mut facts).await;
+    add_scans(world, &images, hierarchy, &mut facts, detail).await;
     Ok(facts)
 }
 
@@ -90,7 +88,7 @@ fn of_scope(
 
 /// Observes only which versions of these images are current, and their scans. Nothing can be
 /// planned from that.
-pub(crate) async fn glance<W: World>(world: &W, images: &[&Image]) -> Facts {
+pub(crate) async fn glance<W: World>(world: &W, hierarchy: &Hierarchy, images: &[&Image]) -> Facts {
     let mut facts = Facts { observed_at: world.now(), ..Facts::default() };
     if images.is_empty() {
         return facts;
@@ -101,7 +99,7 @@ pub(crate) async fn glance<W: World>(world: &W, images: &[&Image]) -> Facts {
         let known = ImageFacts::new(current, versions, None, Record::default());
         facts.images.insert(image.id.clone(), known);
     }
-    add_scans(world, images, &mut facts).await;
+    add_scans(world, images, hierarchy, &mut facts, Detail::Whole).await;
     facts
 }
 
@@ -175,7 +173,8 @@ async fn add_referenced_versions<W: World>(
     for image in images {
         let Some(child) = facts.images.get(&image.id) else { continue };
         let reported = child.succeeded().into_iter().flat_map(|details| &details.pushed);
-        let replaced = child.record.claim.as_ref().and_then(|claim| claim.start.replaces.as_ref());
+        let claim = child.succeeded().and(child.record.claim.as_ref());
+        let replaced = claim.and_then(|claim| claim.start.replaces.as_ref());
         for digest in reported.chain(replaced) {
             let at = (image.repository.clone(), digest.clone());
             wanted.entry(at).or_default().insert(image.id.clone());
@@ -184,8 +183,7 @@ async fn add_referenced_versions<W: World>(
         let success = child.record.success.as_ref().filter(|success| success.version == version.digest);
         for edge in hierarchy.parents(&image.id) {
             let recorded = success.and_then(|success| success.parents.get(&edge.image.id));
-            let sent = child.succeeded().and(child.record.claim.as_ref());
-            let sent = sent.and_then(|claim| claim.start.parents.get(&edge.image.id));
+            let sent = claim.and_then(|claim| claim.start.parents.get(&edge.image.id));
             let annotated = version.base.as_ref().filter(|_| edge.kind == ParentKind::From);
             for digest in recorded.into_iter().chain(sent).chain(annotated) {
                 let at = (edge.image.repository.clone(), digest.clone());
@@ -290,42 +288,4 @@ async fn add_history<W: World>(
             }
         }
     }
-}
-
-/// Adds the scans of all platform manifests of all versions: the current ones, and those that
-/// children were built on.
-async fn add_scans<W: World>(world: &W, images: &[&Image], facts: &mut Facts) {
-    let mut wanted: BTreeSet<ManifestAt> = BTreeSet::new();
-    for image in images {
-        let versions = facts.images.get(&image.id).into_iter().flat_map(|image| image.versions.values());
-        let manifests = versions.flat_map(|version| version.platforms.values().take(MOST_SCANS));
-        wanted.extend(manifests.map(|manifest| (image.repository.clone(), manifest.digest.clone())));
-    }
-    let scans = world.scans(&wanted).await;
-    for image in images {
-        let versions =
-            facts.images.get_mut(&image.id).into_iter().flat_map(|image| image.versions.values_mut());
-        for version in versions {
-            let platforms = version.platforms.len();
-            for manifest in version.platforms.values_mut() {
-                let at = (image.repository.clone(), manifest.digest.clone());
-                let scan = scan_of(&scans, &at, platforms);
-                manifest.scan = scan.as_of(facts.observed_at, image.policy.scan_max_age);
-            }
-        }
-    }
-}
-
-/// Returns the scan of a manifest, one of so many of its version.
-pub(crate) fn scan_of(scans: &BTreeMap<ManifestAt, Scan>, at: &ManifestAt, platforms: usize) -> Scan {
-    scans.get(at).cloned().unwrap_or_else(|| Scan::Unread(not_asked(platforms)))
-}
-
-/// Says why a scan of a version with so many platforms was not read.
-fn not_asked(platforms: usize) -> Unread {
-    if platforms <= MOST_SCANS {
-        return "the scanner was not asked".into();
-    }
-    let because = format!("its index has {platforms} platforms, and the scans of {MOST_SCANS} are read");
-    Unread { because, needs_person: true }
 }

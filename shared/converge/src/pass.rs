@@ -10,6 +10,7 @@ use crate::apply::{Applied, apply};
 use crate::kept::Kept;
 use crate::observe_page::observe_page;
 use crate::report::{FailureKind, Report};
+use crate::scans::Detail;
 use crate::world::{Fault, World};
 use crate::{Budget, PassSettings, plan_with_pipelines, upstream};
 
@@ -140,7 +141,10 @@ async fn make_page<W: World>(
     let Some(page) = agenda.next(world).await? else { return Ok(None) };
     let mut facts = match kept.take(&page, world.now()) {
         Some(facts) => facts,
-        None => observe_page(world, hierarchy, page, settings.budget.images, None).await?,
+        None => {
+            let most = settings.budget.images;
+            observe_page(world, hierarchy, page, most, None, Detail::Counted).await?
+        }
     };
     facts.happened.clone_from(kept.happened());
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;

@@ -145,7 +145,7 @@ async fn understand<W: World, E: Estate>(
     kept: &Kept,
 ) -> Understood {
     let is_left = |image: &&Image| !kept.facts().any(|facts| facts.images.contains_key(&image.id));
-    let rest = glance(world, &hierarchy.images().filter(is_left).collect::<Vec<_>>()).await;
+    let rest = glance(world, hierarchy, &hierarchy.images().filter(is_left).collect::<Vec<_>>()).await;
     let mut catalog = Catalog::default();
     for facts in kept.facts().chain([&rest]) {
         catalog.add_facts(hierarchy, facts);

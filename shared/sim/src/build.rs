@@ -21,6 +21,8 @@ pub(crate) struct Builder<'b> {
     pub(crate) releases: &'b Releases,
     /// The head of each image's source, where it is not the first commit.
     pub(crate) commits: &'b BTreeMap<ImageId, String>,
+    /// How many of a hundred images that are built on an image keep their content.
+    pub(crate) unchanged: u32,
     pub(crate) seed: Seed,
 }
 
@@ -107,6 +109,9 @@ impl<'b> Builder<'b> {
     }
 
     fn layers(self, image: &Image, inputs: &BuildInputs, platform: &Platform) -> Layers {
+        if let Some(unchanged) = self.unchanged(image, platform) {
+            return unchanged;
+        }
         let base = self.base_layers(image, inputs, platform);
         if let Some(cached) = self.cached(image, inputs, platform, &base) {
             return cached;
@@ -147,6 +152,15 @@ impl<'b> Builder<'b> {
         let layers = last.layers.get(platform)?;
         let same_base = layers.starts_with(base) && image.copy_from.is_empty();
         same_base.then(|| layers.clone())
+    }
+
+    /// Returns the layers of the last build, if what the build copies did not change.
+    fn unchanged(self, image: &Image, platform: &Platform) -> Option<Layers> {
+        let is_built_on_an_image = matches!(image.from, Parent::Image(_));
+        let keeps = || self.seed.draws("unchanged", image.id.as_str()).percent(self.unchanged);
+        let last = self.registry.current(&image.repository, &image.line);
+        let last = last.filter(|_| self.unchanged > 0 && is_built_on_an_image && keeps())?;
+        last.layers.get(platform).cloned()
     }
 
     /// Returns the packages that the build installs, in their newest releases.

@@ -49,7 +49,8 @@ impl RandomHierarchy {
         let mut draws = seed.draws("hamlet", "");
         let mut draft = Draft {
             level,
-            head: Head::draw(&mut draws, level),
+            size,
+            head: Head::draw(&mut draws, level, size),
             has_several: false,
             has_teams: false,
             rows: Vec::new(),
@@ -76,6 +77,7 @@ impl RandomHierarchy {
 #[derive(Clone)]
 struct Draft {
     level: Level,
+    size: Size,
     head: Head,
     /// Whether the images are in several registries.
     has_several: bool,
@@ -140,15 +142,20 @@ impl Row {
 }
 
 impl Head {
-    fn draw(draws: &mut Draws, level: Level) -> Self {
+    fn draw(draws: &mut Draws, level: Level, size: Size) -> Self {
+        let [builds_at_once, starts_a_day] = size.limits();
         let is_short_lived = draws.percent(15) && level != Level::NoEvents;
         Self {
             rebuild_at: draws.pick(&["medium", "high"]).copied().unwrap_or("high"),
             unknown_fix: draws.pick(unknown_fixes(level)).copied().unwrap_or("hold"),
             max_age: if is_short_lived { "4d" } else { "30d" },
             is_suppressed: draws.percent(25),
-            builds_at_once: draws.between(1, 4),
-            starts_a_day: if level == Level::NoEvents { 1_000 } else { draws.between(6, 30) },
+            builds_at_once: draws.between(builds_at_once[0], builds_at_once[1]),
+            starts_a_day: if level == Level::NoEvents {
+                1_000
+            } else {
+                draws.between(starts_a_day[0], starts_a_day[1])
+            },
         }
     }
 }
@@ -260,7 +267,7 @@ impl Draft {
 
     /// Changes some policies. What is built on what stays the same.
     fn edit(&mut self, draws: &mut Draws) {
-        let other = Head::draw(draws, self.level);
+        let other = Head::draw(draws, self.level, self.size);
         match draws.between(1, 5) {
             1 => self.head.rebuild_at = if self.head.rebuild_at == "high" { "medium" } else { "high" },
             2 => self.head.max_age = if self.head.max_age == "30d" { "4d" } else { "30d" },

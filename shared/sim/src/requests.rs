@@ -68,6 +68,8 @@ pub struct Requests {
     pub histories: Asked,
     /// Reads of scans.
     pub scans: Asked,
+    /// Those of them that were complete. Only these have several pages.
+    pub complete_scans: u64,
     /// Reads of pipelines' declarations.
     pub pipelines: Asked,
     /// Reads of executions.

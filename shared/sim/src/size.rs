@@ -9,6 +9,9 @@ pub enum Size {
     /// faults. Twelve run in the time of a large one. Most defects show in a world as small as
     /// this: the small scope hypothesis (Jackson, Software Abstractions, 2006).
     Small,
+    /// One family of 1,000 to 10,000 images, and hours of faults: for what only a large family
+    /// needs, such as walks of many pages, queues for slots and sweeps that are cut off.
+    Huge,
     /// Three to eight images, several vulnerabilities, and hours of faults: for the defects that
     /// need more.
     Large,
@@ -20,6 +23,7 @@ impl Size {
         match self {
             Self::Small => [[1, 1], [1, 2], [0, 1]],
             Self::Large => [[1, 2], [1, 3], [1, 3]],
+            Self::Huge => [[1, 2], [20, 100], [980, 9_900]],
         }
     }
 
@@ -27,7 +31,15 @@ impl Size {
     pub(crate) fn fault_time(self) -> [Span; 2] {
         match self {
             Self::Small => [Span::minutes(12), Span::minutes(24)],
-            Self::Large => [Span::hours(2), Span::hours(6)],
+            Self::Large | Self::Huge => [Span::hours(2), Span::hours(6)],
+        }
+    }
+
+    /// Returns the fewest and most builds at once, and the fewest and most starts a day.
+    pub(crate) fn limits(self) -> [[u32; 2]; 2] {
+        match self {
+            Self::Small | Self::Large => [[1, 4], [6, 30]],
+            Self::Huge => [[100, 500], [10_000, 40_000]],
         }
     }
 
@@ -36,6 +48,7 @@ impl Size {
         match self {
             Self::Small => 1_024,
             Self::Large => 64,
+            Self::Huge => u32::MAX,
         }
     }
 
@@ -43,7 +56,7 @@ impl Size {
     pub(crate) fn vulnerabilities(self) -> [u32; 2] {
         match self {
             Self::Small => [1, 2],
-            Self::Large => [3, 8],
+            Self::Large | Self::Huge => [3, 8],
         }
     }
 }

@@ -6,6 +6,9 @@ use patchwave::hierarchy::{Hierarchy, Image};
 
 use crate::state::{Scheduled, State};
 
+/// The most images of a world whose states are counted.
+const LARGEST: usize = 64;
+
 /// The fingerprints of all states so far.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprints {
@@ -14,9 +17,11 @@ pub(crate) struct Fingerprints {
 }
 
 impl Fingerprints {
-    /// Adds the state if it changed. Only worlds with faults are recorded: a run counts no others.
+    /// Adds the state if it changed. Only small worlds with faults are recorded: a run counts no
+    /// others, and a state of thousands of images is never seen twice.
     pub(crate) fn record(&mut self, state: &State, hierarchy: &Hierarchy) {
-        if state.faults.has_faults() && self.changes_at_last != state.changes() {
+        let counts = state.faults.has_faults() && hierarchy.len() <= LARGEST;
+        if counts && self.changes_at_last != state.changes() {
             self.changes_at_last = state.changes();
             self.seen.push(state.fingerprint(hierarchy));
         }

@@ -99,13 +99,14 @@ impl Run {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Tally, ScenarioError> {
         let (mut tally, mut runner) = (Tally::default(), Runner::default());
+        let at_once = if self.size == Size::Huge { 1 } else { AT_ONCE };
         loop {
-            let from = next.fetch_add(AT_ONCE, Ordering::Relaxed);
+            let from = next.fetch_add(at_once, Ordering::Relaxed);
             if from >= self.seeds {
                 tally.states = runner.into_states();
                 return Ok(tally);
             }
-            let seeds = AT_ONCE.min(self.seeds - from);
+            let seeds = at_once.min(self.seeds - from);
             for seed in (self.first.saturating_add(from)..).take(usize::try_from(seeds).unwrap_or(0)) {
                 self.run_seed(seed, &mut runner, &mut tally)?;
             }

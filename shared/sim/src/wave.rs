@@ -8,6 +8,13 @@ use crate::observation::{Build, Observation};
 use crate::requests::Requests;
 use crate::simulation::{Broken, Simulation};
 
+/// Pages of each complete scan.
+const PAGES: u64 = 2;
+
+/// Calls for the index and the manifests of the replaced and of the new version of an image, in each
+/// of two functions. What does not change stays in a warm process.
+const DOCUMENTS: u64 = 2 * 2 * 2;
+
 /// The longest time that a wave may take.
 const LONGEST: Span = Span::days(60);
 
@@ -38,8 +45,8 @@ pub struct Waved {
     pub observed: u64,
     /// The same for each affected image.
     pub observed_per_image: f64,
-    /// Calls of ECR for each affected image: two platforms of each version, and two pages of each
-    /// scan.
+    /// Calls of ECR for each affected image: a description of each version that is read, its
+    /// documents once in each function, and two pages of each complete scan.
     pub ecr_calls_per_image: f64,
     /// Most images that one page observed.
     pub largest_page: u64,
@@ -94,8 +101,10 @@ impl Wave {
         let images = f64::from(self.images);
         let scans_read = after.scans.items - before.scans.items;
         let versions = after.versions.items - before.versions.items;
-        // A version takes a description, an index and a manifest for each of two platforms.
-        let ecr = 3 * observed + 3 * versions + 2 * scans_read;
+        let complete = after.complete_scans - before.complete_scans;
+        let described = observed + versions;
+        let pages = scans_read + (PAGES - 1) * complete;
+        let ecr = described + DOCUMENTS * u64::from(self.images) + pages;
         let last = builds.iter().map(|build| build.finished_at).max().unwrap_or(began);
         let makespan = Span::between(began, last);
         let bound = self.bound(builds);
@@ -144,7 +153,8 @@ impl Wave {
             )
         };
         let base = image(BASE, "base", "\"public.ecr.aws/docker/library/debian:13\"", "base");
-        let child = |number| image(&format!("apps/{number}"), "application", BASE, &format!("app-{number}"));
+        // Every image of this tier has two platforms.
+        let child = |number| image(&format!("apps/{number}"), "platform", BASE, &format!("app-{number}"));
         [head, base].into_iter().chain((1..self.images).map(child)).collect()
     }
 }

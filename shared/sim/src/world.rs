@@ -150,7 +150,10 @@ impl World for SimulatedWorld {
     async fn scans(&self, wanted: &BTreeSet<ManifestAt>) -> BTreeMap<ManifestAt, Scan> {
         let State { requests, scanner, .. } = &mut *self.state.borrow_mut();
         requests.scans.about(wanted.len());
-        wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect()
+        let scans: BTreeMap<_, _> = wanted.iter().map(|at| (at.clone(), scanner.scan(at))).collect();
+        let complete = scans.values().filter(|scan| scan.completed_at().is_some()).count();
+        requests.complete_scans += complete as u64;
+        scans
     }
 
     async fn pipelines(&self, starts: &[&Start]) -> BTreeMap<ImageId, PipelineFacts> {

@@ -179,7 +179,7 @@ fn introduced(
 /// than the finding.
 fn carried(version: &Version, kind: ParentKind, finding: &Finding, appeared: Timestamp) -> Option<bool> {
     // The same layer has the same package. Another layer may contain the package again.
-    if has_layer(version, kind, finding) == Some(true) || lists(version, &finding.key) {
+    if has_layer(version, kind, finding) == Some(true) || version.lists(&finding.key) {
         return Some(true);
     }
     // Files that are copied from another stage contain no package database of the operating system.
@@ -204,8 +204,4 @@ fn is_scanned_since(version: &Version, appeared: Timestamp) -> bool {
             .platforms
             .values()
             .all(|manifest| manifest.scan.completed_at().is_some_and(|at| at >= appeared))
-}
-
-fn lists(version: &Version, key: &FindingKey) -> bool {
-    version.finding(key).is_some()
 }

@@ -189,7 +189,7 @@ impl<'a> Wave<'_, 'a> {
         let (version, now) = (self.context.current(&image.id), self.context.now);
         in_layers.iter().filter_map(move |of| {
             let version = version.filter(|version| is_expected(version, of.layer, of.since))?;
-            let is_new = version.finding(&of.finding.key).is_none() && image.policy.counts(of.finding, now);
+            let is_new = !version.lists(&of.finding.key) && image.policy.counts(of.finding, now);
             is_new.then_some(of.fix)
         })
     }

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::unread::{unread_base, unread_parent};
 use super::{Unknown, make_start, pipeline, upstream};
 use crate::facts::Manifest;
-use crate::finding::{Finding, Fix, Severity, Unclear};
+use crate::finding::{Finding, Fix, Unclear};
 use crate::hierarchy::Image;
 use crate::image::{ImageId, Platform};
 use crate::record::Record;
@@ -105,7 +105,7 @@ fn scans(context: &Context<'_>, image: &Image, unread_since: Option<Timestamp>) 
 
 /// Names a finding that no policy counts because it is not rated, although it may be serious.
 fn unrated_and_serious(finding: &Finding) -> Option<String> {
-    if finding.severity != Severity::Unrated {
+    if !finding.is_unrated_and_serious() {
         return None;
     }
     let key = &finding.key;

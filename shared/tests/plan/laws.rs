@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, ExecutionState};
+use patchwave::facts::{Execution, ExecutionState, Facts};
 use patchwave::finding::{Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
@@ -84,6 +84,21 @@ const MIXED: &[&str] = &[
     "pipeline: none",
     "unknownFix: tryOnce",
 ];
+
+/// Policies that count findings from different severities on.
+const GRADED: &[&str] =
+    &["", "", "", "rebuildAt: medium", "rebuildAt: critical", "rebuild: never", "unknownFix: tryOnce"];
+
+/// Returns the facts as a pass keeps them: of findings that no policy can count only their number.
+fn without_uncounted(fleet: &Fleet) -> Facts {
+    let mut facts = fleet.facts.clone();
+    for (id, image) in &mut facts.images {
+        let lowest = fleet.hierarchy.lowest_counted(id).unwrap();
+        let versions = image.versions.values_mut().flat_map(|version| version.platforms.values_mut());
+        versions.for_each(|manifest| manifest.scan = manifest.scan.clone().without_uncounted(lowest));
+    }
+    facts
+}
 
 fn build(random: &RandomFleet) -> Fleet {
     let mut fleet = Fleet::of(&random.lines.join("\n"));
@@ -239,6 +254,29 @@ proptest! {
                     "{} with reasons is held by {:?}", id, hold
                 );
             }
+        }
+    }
+
+    #[test]
+    fn findings_that_no_policy_can_count_change_no_plan(
+        random in random_fleet(GRADED),
+        picks in proptest::collection::vec((any::<Index>(), prop::bool::weighted(0.2)), 1..20),
+    ) {
+        let mut fleet = build(&random);
+        for (pick, fails) in &picks {
+            let planned = fleet.plan();
+            let kept = without_uncounted(&fleet);
+            prop_assert_eq!(&planned, &plan(&fleet.hierarchy, &kept, Mode::Enforce, fleet.now));
+            fleet.apply(&planned);
+            let running = fleet.claimed();
+            if running.is_empty() {
+                fleet.wait("33h");
+                fleet.facts.slots.started_today = 0;
+                continue;
+            }
+            let ended = &running[pick.index(running.len())];
+            fleet.wait("1m");
+            if *fails { fleet.end(ended, ExecutionState::Failed) } else { fleet.finish(ended) }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Prints what was measured beside the goals, as a table. `tests/bench/run` starts it.
 //!
 //! Ratios are of one run on one machine. Answers that differ end the run with an error, times
-//! never do.
+//! never do. What the simulator counts is the same in every run.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 #![expect(clippy::expect_used, reason = "what is measured is made here")]
@@ -13,6 +13,7 @@ mod lineage;
 mod load;
 mod plan;
 mod table;
+mod waves;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,7 +38,10 @@ fn main() -> ExitCode {
         ["load", images] => {
             images.parse().map_err(|_| "say how many images".to_owned()).and_then(load::measure)
         }
-        _ => Err("graph IMAGES, plan, lineage IMAGES, or load IMAGES".to_owned()),
+        ["waves", images] => {
+            images.parse().map_err(|_| "say how many images".to_owned()).and_then(waves::measure)
+        }
+        _ => Err("graph IMAGES, plan, lineage IMAGES, load IMAGES, or waves IMAGES".to_owned()),
     };
     match rows {
         Ok(rows) => {

@@ -15,7 +15,9 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority,
 };
 use futures::stream::{self, StreamExt};
-use patchwave::finding::{Absence, Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity, Unclear};
+use patchwave::finding::{
+    Absence, Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity, Unclear, Uncounted,
+};
 use patchwave::image::{Digest, Repository};
 use patchwave::unread::Unread;
 use patchwave_converge::{Fault, ManifestAt, ScanRequest};
@@ -271,6 +273,7 @@ impl Answered {
                 Some(Status::Active) => Absence::Shown,
                 _ => Absence::ShownWhileRecent,
             },
+            uncounted: Uncounted::default(),
         }
     }
 }

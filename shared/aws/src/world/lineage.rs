@@ -5,21 +5,26 @@ use std::collections::BTreeMap;
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Direction;
 use patchwave::image::ImageId;
-use patchwave_converge::observe;
+use patchwave_converge::{Detail, observe};
 use patchwave_tests::content::{self, Annotations};
 use patchwave_tests::harness::{Harness, Setup};
+use patchwave_tests::scanner::Vulnerability;
 
 use super::wired;
 
 const CHILD: &str = "apps/cart:live";
 
 async fn observed(account: &Harness, image: &ImageId) -> Facts {
+    observed_in(account, image, Detail::Whole).await
+}
+
+async fn observed_in(account: &Harness, image: &ImageId, detail: Detail) -> Facts {
     let settings = account.settings();
     let url = |service: &str| settings[&format!("AWS_ENDPOINT_URL_{service}")].clone();
     let world = wired::world(url, account.hierarchy.registry(), &settings["PATCHWAVE_TABLE"]);
     let scope = account.hierarchy.query([image], Direction::Ancestors).unwrap();
     let scope = scope.resolve().ids().cloned().collect();
-    observe(&world, &account.hierarchy, &scope).await.unwrap()
+    observe(&world, &account.hierarchy, &scope, detail).await.unwrap()
 }
 
 /// How many layers of a version of its parent the image has.
@@ -107,4 +112,30 @@ async fn an_index_with_hundreds_of_platforms_costs_a_limited_number_of_calls() {
     assert!(unread.iter().all(|unread| unread.needs_person), "it is not read at every tick");
     let calls = account.registry.calls("DescribeImageScanFindings") - before;
     assert!(calls <= 120, "{calls} calls");
+}
+
+/// Two hundred findings of each platform take 80 KB, and a page has two hundred images.
+#[tokio::test]
+async fn a_pass_keeps_the_findings_that_count_and_the_number_of_the_others() {
+    let account = Harness::start(Setup::default()).await;
+    let image: ImageId = account.hierarchy.resolve(CHILD).unwrap().id.clone();
+    for number in 0..200 {
+        account.registry.disclose(Vulnerability {
+            id: format!("CVE-2026-{number}"),
+            package: "openssl".to_owned(),
+            affects: "1.0.0".to_owned(),
+            fixed_in: None,
+            severity: if number < 3 { "CRITICAL" } else { "LOW" }.to_owned(),
+            known_since: account.clock.now(),
+        });
+    }
+    account.scan_everything().await;
+    let kept = async |detail| {
+        let facts = Box::pin(observed_in(&account, &image, detail)).await;
+        let version = facts.images[&image].current_version().unwrap();
+        version.platforms.values().map(|manifest| manifest.scan.findings().len()).collect::<Vec<_>>()
+    };
+    let (whole, counted) = (kept(Detail::Whole).await, kept(Detail::Counted).await);
+    assert_eq!(whole.iter().zip(&counted).map(|(all, few)| all - few).collect::<Vec<_>>(), [197, 197]);
+    assert!(counted.iter().all(|findings| *findings >= 3), "{counted:?}");
 }

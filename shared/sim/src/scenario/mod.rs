@@ -113,7 +113,7 @@ impl Scenario {
     /// With faults a page may be as small as one image, so that every pass of a small world takes
     /// many.
     fn images_of_a_page(self) -> usize {
-        if !self.level.has_faults() {
+        if !self.level.has_faults() || self.size == Size::Huge {
             return Budget::default().images;
         }
         let drawn = Seed(self.seed).draws("images of a page", "").between(0, 2);

@@ -30,7 +30,7 @@ pub(super) struct Setup {
 impl Setup {
     fn of(scenario: Scenario) -> Result<Self, ScenarioError> {
         let Scenario { seed, size, level, .. } = scenario;
-        let number = seed / SEEDS_PER_HIERARCHY;
+        let number = number(scenario);
         let random = RandomHierarchy::draw(Seed(number), size, level);
         let parse =
             |edition: &Edition| edition.parse().map_err(|errors| ScenarioError::Hierarchy(seed, errors));
@@ -40,9 +40,15 @@ impl Setup {
     }
 
     fn is_of(&self, scenario: Scenario) -> bool {
-        let Scenario { seed, size, level, .. } = scenario;
-        self.size == size && self.level == level && self.number == seed / SEEDS_PER_HIERARCHY
+        let Scenario { size, level, .. } = scenario;
+        self.size == size && self.level == level && self.number == number(scenario)
     }
+}
+
+/// Returns the number of the hierarchy of a scenario. Each huge one has a hierarchy of its own.
+fn number(scenario: Scenario) -> u64 {
+    let seeds = if scenario.size == Size::Huge { 1 } else { SEEDS_PER_HIERARCHY };
+    scenario.seed / seeds
 }
 
 /// Runs one scenario after another.

@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use patchwave::facts::Facts;
-use patchwave::hierarchy::Hierarchy;
+use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::ImageId;
 use patchwave::time::{Span, Timestamp};
-use patchwave_converge::{Budget, World, observe};
+use patchwave_converge::{Budget, Detail, World, observe};
 
 pub use broken::Broken;
 
@@ -27,7 +27,7 @@ use crate::baselines::Handler;
 use crate::bootstrap::{bootstrap, give_past};
 use crate::clusters::Workload;
 use crate::draw::Seed;
-use crate::faults::FaultPlan;
+use crate::faults::{FaultPlan, InjectedFault};
 use crate::incident::{self, Incident};
 use crate::observation::Observation;
 use crate::outcome::PlantedDefect;
@@ -174,6 +174,22 @@ impl Simulation {
         Some(incident)
     }
 
+    /// From now on so many of a hundred images that are built on an image get the content that they
+    /// had.
+    pub(crate) fn keep_unchanged(&self, percent: u32) {
+        self.world.state.borrow_mut().unchanged = percent;
+    }
+
+    /// A person pushes a new version of an image of the hierarchy.
+    pub(crate) fn push_by_hand(&mut self, image: &Image) {
+        let (hierarchy, now) = (self.world.hierarchy(), self.now());
+        let mut state = self.world.state.borrow_mut();
+        let parents = state.current_parents(hierarchy, image);
+        state.push_by_hand(hierarchy, image, parents, InjectedFault::PushedFixed, now);
+        drop(state);
+        self.clock.is_moving = true;
+    }
+
     /// Advances to `end`: everything that is scheduled before it happens.
     pub fn run_until(&mut self, end: Timestamp, watch: &mut Watch<'_>) -> Result<(), Broken> {
         while self.next_at().is_some_and(|at| at < end) {
@@ -280,6 +296,6 @@ impl Simulation {
     /// Observes all images, as the functions do.
     pub fn facts(&self) -> Result<Facts, Broken> {
         let all: BTreeSet<ImageId> = self.hierarchy().images().map(|image| image.id.clone()).collect();
-        pollster::block_on(observe(&*self.world, self.hierarchy(), &all)).map_err(Broken::Pass)
+        pollster::block_on(observe(&*self.world, self.hierarchy(), &all, Detail::Whole)).map_err(Broken::Pass)
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) scanner: Scanner,
     /// The head of each image's source, where people have committed since the beginning.
     pub(crate) commits: BTreeMap<ImageId, String>,
+    /// How many of a hundred images that are built on an image keep their content from now on.
+    pub(crate) unchanged: u32,
     pub(crate) pipelines: Pipelines,
     pub(crate) ledger: Ledger,
     pub(crate) workloads: BTreeMap<String, Workload>,
@@ -80,6 +82,7 @@ impl State {
             releases: Releases::default(),
             scanner: Scanner::default(),
             commits: BTreeMap::new(),
+            unchanged: 0,
             pipelines: Pipelines::default(),
             ledger: Ledger::default(),
             workloads: BTreeMap::new(),
@@ -127,8 +130,8 @@ impl State {
     }
 
     pub(crate) fn build(&self, hierarchy: &Hierarchy, image: &Image, inputs: &BuildInputs) -> Pushed {
-        let Self { registry, releases, commits, seed, .. } = self;
-        let builder = Builder { hierarchy, registry, releases, commits, seed: *seed };
+        let Self { registry, releases, commits, unchanged, seed, .. } = self;
+        let builder = Builder { hierarchy, registry, releases, commits, unchanged: *unchanged, seed: *seed };
         builder.build(image, inputs)
     }
 
