@@ -251,9 +251,13 @@ mod with_aws {
         let calls = large.calls.lock().unwrap().clone();
         println!("{}", drafted.stderr.lines().last().unwrap_or_default());
         println!("{} calls reached the fakes: {calls:?}", calls.values().sum::<usize>());
-        let validated = run(format!("validate {file} --format json")).await.unwrap();
+        let validated = run(format!("validate {file}")).await.unwrap();
         assert_eq!(validated.code, 0, "{}{}", validated.stdout, validated.stderr);
-        assert_eq!(validated.json()["images"], expected, "the estate on the wire is the one in memory");
+        let same = format!("OK, {expected} images ");
+        assert!(
+            validated.stdout.contains(&same),
+            "the estate on the wire is the one in memory: {validated:?}"
+        );
     }
 
     /// The official images alone.
