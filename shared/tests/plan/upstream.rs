@@ -316,11 +316,14 @@ fn a_finding_that_the_new_upstream_no_longer_has_starts_the_base_without_a_quiet
     }
 }
 
+/// What is otherwise, and how.
+type Case<'c> = (&'static str, &'c dyn Fn(&mut Fleet));
+
 #[test]
 fn what_scans_do_not_show_makes_no_rebuild_urgent() {
     let new = |fleet: &mut Fleet, scan: Scan| fleet.facts.upstream_scans.insert(digest(NEW[1]), scan);
     let clean = |at| Scan::complete(at, Coverage::OsAndLanguages, Vec::new());
-    let cases: [(&str, &dyn Fn(&mut Fleet)); 10] = [
+    let cases: [Case<'_>; 10] = [
         ("no scan of the new content on one platform", &|fleet| {
             fleet.facts.upstream_scans.remove(&digest(NEW[1]));
         }),

@@ -15,7 +15,7 @@ use super::wired;
 const CHILD: &str = "apps/cart:live";
 
 async fn observed(account: &Harness, image: &ImageId) -> Facts {
-    observed_in(account, image, Detail::Whole).await
+    Box::pin(observed_in(account, image, Detail::Whole)).await
 }
 
 async fn observed_in(account: &Harness, image: &ImageId, detail: Detail) -> Facts {
