@@ -19,7 +19,7 @@ IDLE_POLLS = 2 * 5 * 3 * 60 * 24 * DAYS
 REQUESTS_A_MESSAGE = 3
 ALARMS = 12
 # The inventory's metrics: five for the whole fleet, two for each of four severities, and the mean time to patched. A pass that
-# did everything writes no others.
+# did everything writes no others, but for a prediction that is over.
 FIGURES = 5 + 2 * 4 + 1
 # Seconds of a pass before it reads an image, and for each image: two pages of ECR, mostly waiting.
 PASS_SECONDS, IMAGE_SECONDS = 0.5, 0.05

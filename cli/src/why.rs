@@ -7,12 +7,13 @@ mod version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
-use patchwave::facts::Facts;
+use patchwave::facts::{DeployedVersion, Facts};
 use patchwave::finding::FindingKey;
 use patchwave::hierarchy::{Direction, Hierarchy, Image};
 use patchwave::image::{Digest, ImageId, Tag};
 use patchwave::plan::{Due, Hold, Plan, Reason, Start, Unknown, inherited, plan};
 use patchwave::policy::Mode;
+use patchwave::predicted::Predicted;
 use patchwave::time::Timestamp;
 use patchwave::upstream::silent;
 use patchwave_converge::Held;
@@ -21,7 +22,9 @@ use serde::Serialize;
 use crate::args::{Args, Format, Why};
 use crate::input::{self, BadInput, Observed};
 use crate::output::Answer;
-use crate::render::{CAREFUL, FAINT, GOOD, STRONG, due, paint, reason, some, wrapped, written};
+use crate::render::{
+    CAREFUL, FAINT, GOOD, STRONG, count, due, paint, reason, some, span, value, wrapped, written,
+};
 use crate::vulnerability;
 
 /// How many images the text names; JSON lists all.
@@ -50,6 +53,12 @@ struct Explained {
     /// Upstream tags that have not moved for as long as `upstreamSilence`, each with since when.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     silent_upstreams: BTreeMap<ImageId, Timestamp>,
+    /// What each environment ran before and does not run now, the last one first.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ran: BTreeMap<String, Vec<DeployedVersion>>,
+    /// What was predicted when its last rebuild for findings started, and what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<Predicted>,
     unknown: Vec<Unknown>,
     /// The image and those that it is built on, where the facts do not describe them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -113,6 +122,8 @@ fn explain(hierarchy: &Hierarchy, facts: &Facts, image: &Image, mode: Mode) -> R
             .collect(),
         silent_upstreams: silent(hierarchy, facts, image, facts.observed_at),
         inherited: inherited(hierarchy, facts, image, facts.observed_at),
+        ran: facts.deployments.get(id).map(|deployments| deployments.ran.clone()).unwrap_or_default(),
+        predicted: facts.images.get(id).and_then(|known| known.record.predicted.clone()),
         reasons,
         unknown: unknown.into_iter().filter(|unknown| unknown.image == *id).collect(),
         not_in_facts: needed.ids().filter(is_missing).cloned().collect(),
@@ -167,6 +178,10 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
         );
         writeln!(text, "{}", wrapped(2, &line))?;
     }
+    if let Some(predicted) = &explained.predicted {
+        writeln!(text, "{}", wrapped(2, &prediction(predicted)))?;
+    }
+    write_ran(&explained.ran, text)?;
     for unknown in &explained.unknown {
         let platform = unknown.platform.as_ref().map(|platform| format!("{platform}: ")).unwrap_or_default();
         let line = format!("{} {platform}{}", paint(CAREFUL, "unknown"), unknown.because);
@@ -179,6 +194,37 @@ fn write(explained: &Explained, text: &mut String) -> fmt::Result {
             "{unknown} the facts do not describe {names}. Take a snapshot of this hierarchy: patchwave observe"
         );
         writeln!(text, "{}", wrapped(2, &line))?;
+    }
+    Ok(())
+}
+
+/// Says what was predicted, and what happened.
+fn prediction(predicted: &Predicted) -> String {
+    let (images, findings) = (predicted.images as usize, predicted.findings as usize);
+    let takes = span(predicted.takes);
+    let head = format!(
+        "predicted {:.0}: {} rebuilt in {takes} for {}",
+        predicted.since,
+        count(images, "image"),
+        count(findings, "finding")
+    );
+    let happened = match &predicted.happened {
+        Some(happened) => {
+            let images = count(happened.images as usize, "image");
+            format!("it was {images} in {}", span(happened.took))
+        }
+        None => "no sweep found yet that the findings are gone from all of them".to_owned(),
+    };
+    format!("{head}; {happened}")
+}
+
+/// Writes what environments ran before: a roll-back starts one of these versions.
+fn write_ran(ran: &BTreeMap<String, Vec<DeployedVersion>>, text: &mut String) -> fmt::Result {
+    for (environment, versions) in ran {
+        writeln!(text, "  {} ran before, and a roll-back may start:", paint(STRONG, value(environment)))?;
+        for DeployedVersion { version, since, last_seen } in versions {
+            writeln!(text, "    {} from {since:.0} until {last_seen:.0}", version.short())?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,11 @@
 
 mod support;
 
+#[cfg(feature = "aws")]
+#[path = "../../shared/tests/discover/official.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "its other users judge what is found")]
+mod official;
+
 use support::{Scratch, fixture, patchwave, patchwave_reading};
 
 #[test]
@@ -104,13 +109,16 @@ fn without_the_sdk_it_says_how_to_get_it() {
 
 #[cfg(feature = "aws")]
 mod with_aws {
-    use std::sync::Arc;
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
 
-    use patchwave_tests::awsjson::{self, Answer, Service};
+    use patchwave::discover::{Estate, Repository};
+    use patchwave_tests::awsjson::{self, Answer, Refusal, Service};
     use patchwave_tests::harness::{Harness, Setup};
     use patchwave_tests::traffic::Traffic;
     use serde_json::{Value, json};
 
+    use crate::official::Generated;
     use crate::support::{Ran, Scratch, patchwave_with};
 
     /// A `CloudTrail` in which nothing happened.
@@ -121,6 +129,141 @@ mod with_aws {
             assert_eq!(operation, "LookupEvents");
             Ok(json!({ "Events": [] }))
         }
+    }
+
+    const CALLER: &str = r#"<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<GetCallerIdentityResult><Arn>arn:aws:iam::111122223333:user/reader</Arn><UserId>A</UserId><Account>111122223333</Account>
+</GetCallerIdentityResult></GetCallerIdentityResponse>"#;
+
+    /// STS, ECR, `CodePipeline` and `CloudTrail` of an account that has the generated estate and no pipeline.
+    struct Large {
+        estate: Estate,
+        documents: BTreeMap<String, Value>,
+        url: Mutex<String>,
+        calls: Mutex<BTreeMap<String, usize>>,
+    }
+
+    impl Large {
+        fn new(images: usize, versions: u64) -> Self {
+            let generated = Generated::new(images, versions);
+            let estate = generated.estate();
+            let (url, calls) = (Mutex::default(), Mutex::default());
+            Self { estate, documents: generated.documents, url, calls }
+        }
+
+        fn repositories(&self) -> &[Repository] {
+            &self.estate.registries[0].repositories
+        }
+
+        /// A page of the images of a repository, as `DescribeImages` writes them.
+        fn images(&self, input: &Value) -> Answer {
+            let of = self.repositories().iter().find(|of| of.name.as_str() == input["repositoryName"]);
+            let described: Vec<Value> = of.unwrap().versions.iter().map(|version| {
+                json!({ "imageDigest": version.digest, "imageTags": version.tags, "imagePushedAt": version.pushed_at.as_second() })
+            }).collect();
+            let size = input["maxResults"].as_u64().map_or(100, |size| usize::try_from(size).unwrap());
+            let (page, next) = awsjson::page(&described, input["nextToken"].as_str(), size)?;
+            Ok(json!({ "imageDetails": page, "nextToken": next }))
+        }
+
+        fn manifests(&self, input: &Value) -> Answer {
+            let (mut images, mut failures) = (Vec::new(), Vec::new());
+            for id in input["imageIds"].as_array().unwrap() {
+                match self.documents.get(id["imageDigest"].as_str().unwrap()) {
+                    Some(text) => images.push(json!({ "imageId": id, "imageManifest": text.to_string() })),
+                    None => failures.push(json!({ "imageId": id, "failureCode": "ImageNotFound" })),
+                }
+            }
+            Ok(json!({ "images": images, "failures": failures }))
+        }
+
+        fn all(&self, input: &Value) -> Answer {
+            let all: Vec<Value> = self
+                .repositories()
+                .iter()
+                .map(|of| {
+                    let arn = format!("arn:aws:ecr:us-east-1:111122223333:repository/{}", of.name);
+                    json!({ "repositoryName": of.name, "repositoryArn": arn })
+                })
+                .collect();
+            let (page, next) = awsjson::page(&all, input["nextToken"].as_str(), 1_000)?;
+            Ok(json!({ "repositories": page, "nextToken": next }))
+        }
+    }
+
+    impl Service for Large {
+        async fn call(&self, operation: &str, input: Value) -> Answer {
+            let counted = if operation.starts_with('/') { "download" } else { operation };
+            *self.calls.lock().unwrap().entry(counted.to_owned()).or_default() += 1;
+            match operation {
+                "DescribePullThroughCacheRules" => Ok(json!({ "pullThroughCacheRules": [] })),
+                "DescribeRepositories" => self.all(&input),
+                "ListTagsForResource" => Ok(json!({ "tags": [] })),
+                "DescribeImages" => self.images(&input),
+                "BatchGetImage" => self.manifests(&input),
+                "GetDownloadUrlForLayer" => {
+                    let url =
+                        format!("{}/{}", self.url.lock().unwrap(), input["layerDigest"].as_str().unwrap());
+                    Ok(json!({ "downloadUrl": url }))
+                }
+                "ListPipelines" => Ok(json!({ "pipelines": [] })),
+                "LookupEvents" => Ok(json!({ "Events": [] })),
+                // STS has the query protocol, in which no header names the operation.
+                "/" => Ok(Value::String(CALLER.to_owned())),
+                blob => match blob.strip_prefix('/').and_then(|digest| self.documents.get(digest)) {
+                    Some(document) => Ok(Value::String(document.to_string())),
+                    None => Err(Refusal::new("InvalidAction", blob)),
+                },
+            }
+        }
+    }
+
+    /// Drafts the generated estate as it is read over loopback, and prints what that takes.
+    async fn draft_over_loopback(images: usize, versions: u64) {
+        let large = Arc::new(Large::new(images, versions));
+        let expected = patchwave::discover::discover(&large.estate).images.len();
+        let server = awsjson::serve(Arc::clone(&large), Arc::new(Traffic::default())).await;
+        *large.url.lock().unwrap() = server.url();
+        let scratch = Scratch::new(&format!("loopback-{images}"));
+        let file = scratch.path("hierarchy.yaml");
+        let settings: BTreeMap<String, String> = [
+            ("AWS_ACCESS_KEY_ID", "reader".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+            ("AWS_ENDPOINT_URL", server.url()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let run = |arguments: String| {
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || {
+                let arguments: Vec<&str> = arguments.split(' ').collect();
+                let settings: Vec<(&str, &str)> =
+                    settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                patchwave_with(&arguments, &settings)
+            })
+        };
+        let drafted =
+            run(format!("discover --region us-east-1 --move-pull-times --hierarchy {file} --write"))
+                .await
+                .unwrap();
+        assert_eq!(drafted.code, 0, "{}", drafted.stderr);
+        let calls = large.calls.lock().unwrap().clone();
+        println!("{}", drafted.stderr.lines().last().unwrap_or_default());
+        println!("{} calls reached the fakes: {calls:?}", calls.values().sum::<usize>());
+        let validated = run(format!("validate {file} --format json")).await.unwrap();
+        assert_eq!(validated.code, 0, "{}{}", validated.stdout, validated.stderr);
+        assert_eq!(validated.json()["images"], expected, "the estate on the wire is the one in memory");
+    }
+
+    #[tokio::test]
+    async fn an_estate_over_loopback_is_drafted_as_the_same_one_in_memory() {
+        draft_over_loopback(180, 2).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "minutes: cargo nextest run -p patchwave-cli --features aws --run-ignored only --no-capture over_loopback"]
+    async fn three_thousand_images_of_ten_versions_over_loopback() {
+        draft_over_loopback(3_000, 10).await;
     }
 
     /// As a newcomer types it: draft, check, plan.

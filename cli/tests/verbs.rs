@@ -546,3 +546,37 @@ fn why_explains_a_vulnerability_a_digest_and_a_reference() {
     assert!(mine.stdout.contains("on no line of it"), "{mine:?}");
     assert_eq!(ask("base/al2032").code, 2, "a spelling mistake stays bad input");
 }
+
+#[test]
+fn why_shows_what_ran_before_and_what_was_predicted() {
+    let (scratch, hierarchy, facts) = demo("why-ran");
+    let mut snapshot: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&facts).unwrap()).unwrap();
+    let version = |n: &str, day: u32| {
+        serde_json::json!({ "version": format!("sha256:{}", n.repeat(32)), "since": format!("2026-02-{day:02}T08:00:00Z"),
+            "lastSeen": format!("2026-02-{:02}T03:00:00Z", day + 3) })
+    };
+    let ran = [version("aa", 20), version("bb", 17), version("cc", 14)];
+    snapshot["deployments"]["base/al2023"] =
+        serde_json::json!({ "environments": {}, "ran": { "444455556666": [ran[2]], "prod": ran } });
+    snapshot["images"]["base/al2023"]["record"]["predicted"] = serde_json::json!({
+        "since": "2026-02-20T08:00:00Z", "images": 30, "takes": "95m", "findings": 12,
+        "happened": { "images": 29, "took": "2h" } });
+    let facts = scratch.write("ran.json", &snapshot.to_string());
+    let ask = |format: &str| {
+        patchwave(&["why", "base/al2023", "--hierarchy", &hierarchy, "--facts", &facts, "--format", format])
+    };
+    let text = ask("text").stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    for line in [
+        "  prod ran before, and a roll-back may start:\n    aaaaaaaaaaaa from 2026-02-20T08:00:00Z until 2026-02-23T03:00:00Z\n",
+        "    cccccccccccc from 2026-02-14T08:00:00Z until 2026-02-17T03:00:00Z\n",
+        "  predicted 2026-02-20T08:00:00Z: 30 images rebuilt in 1h 35m for 12 findings;\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert!(text.replace("\n ", "").contains("it was 29 images in 2h 00m"), "{text}");
+    let json = ask("json").json();
+    assert_eq!(json["ran"]["prod"].as_array().unwrap().len(), 3);
+    assert_eq!(json["predicted"]["happened"]["images"], 29);
+}

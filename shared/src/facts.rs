@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{Finding, FindingKey, Scan};
 use crate::hierarchy::{Line, is_production};
 use crate::image::{Digest, ImageId, Platform, Repository, Tag};
+use crate::predicted::Happened;
 use crate::record::Record;
 use crate::time::Timestamp;
 use crate::unread::Unread;
@@ -505,6 +506,10 @@ pub struct Facts {
     /// their parent, by the image that is built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replicas: BTreeMap<ImageId, Replica>,
+    /// What a sweep found to have happened after predictions that are over now, by the image whose
+    /// record holds the prediction.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub happened: BTreeMap<ImageId, Happened>,
 }
 
 impl Facts {

@@ -29,6 +29,7 @@ pub mod line;
 pub mod notice;
 pub mod plan;
 pub mod policy;
+pub mod predicted;
 pub mod record;
 pub mod registry;
 pub mod table;

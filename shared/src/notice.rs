@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{FindingKey, Severity};
 use crate::hierarchy::Tier;
 use crate::image::{Digest, ImageId};
+use crate::predicted::Predicted;
 use crate::time::Timestamp;
 
 /// How many findings a notice lists at most: the worst.
@@ -178,6 +179,15 @@ impl Notified {
         })
     }
 
+    /// Returns the notice that says once more that the root cause is gone, with what happened. An
+    /// open notice says it when it closes.
+    pub(crate) fn again(self) -> Self {
+        if !(self.closed && self.sent) {
+            return self;
+        }
+        Self { revision: self.revision.saturating_add(1), sent: false, ..self }
+    }
+
     /// Returns the state of the notice, as this revision says it.
     pub(crate) const fn state(&self) -> NoticeState {
         match self {
@@ -243,6 +253,10 @@ pub struct Notice {
     pub findings: Vec<FindingKey>,
     /// How many findings there are.
     pub finding_count: usize,
+    /// What the rebuilds for it were predicted to be, and what happened. Nothing if no image
+    /// follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
     /// How many images the root cause may affect: this one and all that are built on it, or the
     /// owner's images that are rebuilt and not deployed.
     pub affected_images: usize,

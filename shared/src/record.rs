@@ -9,6 +9,7 @@ use crate::finding::{FindingKey, Fix};
 use crate::image::{Digest, ImageId};
 use crate::notice::{Notified, RootCause};
 use crate::plan::{BuildKey, Reason, Start, ToProve};
+use crate::predicted::Predicted;
 use crate::time::{Span, Timestamp};
 
 /// The record of one image. The default is the record of an image that was never written.
@@ -92,6 +93,9 @@ pub struct Record {
     /// The notices about it that were sent, or are about to be sent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notified: BTreeMap<RootCause, Notified>,
+    /// What was predicted when its last rebuild for findings started that others follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
     /// A person's request to rebuild it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,

@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import jsonschema
@@ -96,6 +97,37 @@ def test_the_schema_refuses_what_the_loader_refuses(schema, path):
     except yaml.YAMLError:
         return
     assert schema.is_valid(document) is (path.stem in BEYOND_A_SCHEMA)
+
+
+def keys(node):
+    """Yields the keys that a schema knows, however deep."""
+    if isinstance(node, dict):
+        yield from node.get("properties", {}) if isinstance(node.get("properties"), dict) else ()
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from keys(value)
+
+
+def rows(page):
+    """Yields the cells of each row of the tables about keys: key, default, meaning."""
+    inside = False
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        inside = bool(cells) and (inside or "key" in cells[0].split()[-1:])
+        if inside and not set(line) <= set("|-"):
+            yield cells
+
+
+def test_the_page_of_the_hierarchy_file_explains_every_key(schema):
+    page = (ROOT / "shared/HIERARCHY.md").read_text()
+    known = set(keys(schema.schema))
+    explained = [cells for cells in rows(page) if "key" not in cells[0].split()[-1:]]
+    assert all(len(cells) == 3 and all(cells) for cells in explained), "each key has a default and a meaning"
+    first = " ".join(span for cells in explained for span in re.findall("`([^`]*)`", cells[0]))
+    named = set(re.findall("[A-Za-z][A-Za-z0-9]*", re.sub("<[a-z]*>", "", first)))
+    assert named - known == {"x"}, "the page names keys that do not exist"
+    code = " ".join(re.findall(r"```.*?```|`[^`]*`", page, re.DOTALL))
+    missing = known - set(re.findall("[A-Za-z][A-Za-z0-9]*", code))
+    assert not missing, missing
 
 
 def positions(node, path=()):

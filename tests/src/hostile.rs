@@ -125,6 +125,7 @@ pub fn survey(bytes: &[u8]) {
             image: choices.text(),
             resolved: Some(choices.text()).filter(|text| !text.is_empty()),
             architecture: Some(choices.text()).filter(|_| used == Use::Referenced),
+            os: Some(choices.text()).filter(|_| used == Use::Referenced),
             used,
         });
     }

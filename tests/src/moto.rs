@@ -1,6 +1,7 @@
 //! moto, the Python fake of AWS, which holds tables, buckets, queues and the images of the
-//! registry.
+//! registry; and ministack, another one, which shows where moto is alone.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
@@ -23,7 +24,7 @@ pub const ACCOUNT: &str = "123456789012";
 /// The Region of all fakes.
 pub const REGION: &str = "us-east-1";
 
-/// A running `moto_server`. It ends when it is dropped.
+/// A running `moto_server`, or ministack in its place. It ends when it is dropped.
 pub struct Moto {
     url: String,
     _child: Child,
@@ -32,34 +33,29 @@ pub struct Moto {
 impl Moto {
     /// Starts a server and waits until it prints its address.
     pub async fn start() -> Self {
-        let program = venv().join("bin/moto_server");
-        assert!(
-            program.exists(),
-            "{} is missing: run tests/run once, it installs moto there",
-            program.display()
-        );
-        let mut child = Command::new(program)
+        let mut child = python_program("moto_server")
             .args(["-H", "127.0.0.1", "-p", "0"])
-            .env("PYTHONUNBUFFERED", "1")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .expect("moto starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut said = String::new();
-        while let Some(line) = lines.next_line().await.expect("moto writes text") {
-            if let Some((_, url)) = line.split_once("Running on ") {
-                let url = url.trim().to_owned();
-                // The request log must be read although it is not used: a full pipe would stop the
-                // server.
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Self { url, _child: child };
-            }
-            said.push_str(&line);
-            said.push('\n');
-        }
-        panic!("moto ended before it listened:\n{said}");
+        let url = address(child.stderr.take().expect("stderr is piped")).await;
+        Self { url, _child: child }
+    }
+
+    /// Starts ministack and waits until it prints its address.
+    pub async fn ministack() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let mut child = python_program("ministack")
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.expect("a port is free").port().to_string())
+            .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ministack starts");
+        let url = address(child.stderr.take().expect("stderr is piped")).await;
+        Self { url, _child: child }
     }
 
     /// Returns the endpoint of all its services.
@@ -130,6 +126,33 @@ impl Moto {
             assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
         }
     }
+}
+
+/// Returns a program that `tests/run` installed. It is killed when it is dropped.
+fn python_program(name: &str) -> Command {
+    let program = venv().join("bin").join(name);
+    assert!(program.exists(), "{} is missing: run tests/run once, it installs it there", program.display());
+    let mut command = Command::new(program);
+    command.env("PYTHONUNBUFFERED", "1").kill_on_drop(true);
+    command
+}
+
+/// Reads the address that a server prints when it listens.
+async fn address(output: impl AsyncRead + Unpin + Send + 'static) -> String {
+    let mut lines = BufReader::new(output).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.expect("a server writes text") {
+        if let Some((_, url)) = line.split_once("Running on ") {
+            let url = url.split_whitespace().next().unwrap_or_default().to_owned();
+            // The request log must be read although it is not used: a full pipe would stop the
+            // server.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return url;
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    panic!("the server ended before it listened:\n{said}");
 }
 
 /// Passes one call on unchanged, because the answer of a cancelled transaction says more than a

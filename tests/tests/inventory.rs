@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 const REGISTRY: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const CVE: &str = "CVE-2026-1000";
+const NONE: [Value; 0] = [];
 
 fn setup() -> Setup {
     let keys = "inventory: { regions: [us-east-1], accounts: [{ id: '123456789012', environment: prod }] }";
@@ -98,6 +99,62 @@ async fn an_image_is_vulnerable_until_its_last_task_with_the_finding_has_stopped
     let totals = &sweep["inventory"];
     assert_eq!((&totals["vulnerable"], &totals["behind"]), (&0.into(), &0.into()), "{sweep}");
     assert!(metric(&metrics(&harness, before), "MeanTimeToPatched").is_some());
+}
+
+/// The notices about what is rebuilt and not deployed that reached the bus since the last call.
+async fn undeployed(harness: &Harness) -> Vec<Value> {
+    let mut notices = harness.notices().await;
+    notices.retain(|notice| notice["rootCause"] == "rebuiltNotDeployed");
+    notices
+}
+
+#[tokio::test]
+async fn an_owner_gets_one_notice_that_closes_with_the_last_container() {
+    let mut harness = Harness::start(setup()).await;
+    let accounts = Arc::clone(&harness.accounts);
+    let old = harness.current("apps/cart:live").await;
+    accounts.set(ACCOUNT, "us-east-1", shop(&old));
+    harness.disclose(CVE, "openssl", Some("1.0.1"));
+    harness.sweep().await;
+    run_until_idle(&mut harness, Delivery::InOrder).await;
+    let new = harness.current("apps/cart:live").await;
+    assert_ne!(new, old, "the fix was built");
+    harness.sweep().await;
+    assert_eq!(undeployed(&harness).await, NONE, "a version has an hour to roll out");
+
+    harness.registry.push_earlier("apps/cart", &new, 2);
+    harness.sweep().await;
+    let [opened] = &undeployed(&harness).await[..] else { panic!("one notice opens") };
+    assert_eq!((&opened["state"], &opened["severity"]), (&json!("opened"), &json!("critical")), "{opened}");
+    let [asked] = &opened["workloads"].as_array().unwrap()[..] else { panic!("one workload: {opened}") };
+    assert_eq!(
+        (&asked["workload"], &asked["image"], &asked["old"], &asked["new"]),
+        (&json!("service:cart"), &json!("apps/cart:live"), &json!(old), &json!(new))
+    );
+    let command = asked["command"].as_str().unwrap();
+    assert!(command.ends_with("--service cart --force-new-deployment"), "{command}");
+
+    accounts.refuse("ListTasks", "AccessDeniedException", 1);
+    harness.sweep().await;
+    assert_eq!(undeployed(&harness).await, NONE, "what cannot be read has not stopped");
+    let mut both = shop(&new);
+    both.ecs[0].tasks.extend(shop(&old).ecs.remove(0).tasks.into_iter().take(1).map(second));
+    accounts.set(ACCOUNT, "us-east-1", both);
+    harness.sweep().await;
+    assert_eq!(undeployed(&harness).await, NONE, "one container of two has stopped");
+
+    accounts.set(ACCOUNT, "us-east-1", shop(&new));
+    harness.sweep().await;
+    let [closed] = &undeployed(&harness).await[..] else { panic!("it closes") };
+    assert_eq!((&closed["state"], &closed["id"]), (&json!("closed"), &opened["id"]), "{closed}");
+    harness.sweep().await;
+    assert_eq!(undeployed(&harness).await, NONE, "it closes once");
+}
+
+/// The same task under another name.
+fn second(mut task: Value) -> Value {
+    task["taskArn"] = json!("arn:aws:ecs:us-east-1:123456789012:task/shop/second0000000000000000");
+    task
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! The compiled inventory function with Kubernetes behind TLS, and with a role in another account.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use patchwave_tests::accounts::{EcsCluster, FakeAccounts, Kubernetes, Region, Trust, access_key};
 use patchwave_tests::harness::{Harness, Setup};
 use patchwave_tests::hierarchy::SAMPLE;
 use patchwave_tests::moto::{ACCOUNT, REGION};
+use patchwave_tests::run_until_idle::{Delivery, run_until_idle};
 use patchwave_tests::runtime::{Deadline, Function};
 use serde_json::{Value, json};
 
@@ -102,6 +104,122 @@ async fn a_sweep_reports_what_runs_and_which_places_it_could_not_read() {
     // ECS, EKS, Lambda, Batch and schedules of the other account are read now.
     assert_eq!(totals["unreadPlaces"].as_u64().unwrap(), unread - 5, "{report}");
     assert_eq!(accounts.sessions(), ["patchwave-inventory"]);
+}
+
+/// An object with a pod template of this image.
+fn object(name: &str, image: &str) -> Value {
+    let template = json!({ "spec": { "containers": [{ "name": "app", "image": image }] } });
+    json!({ "metadata": { "name": name, "namespace": "shop" }, "spec": { "template": template } })
+}
+
+/// A version of the Deployment `web`.
+fn version(number: u32, replicas: u32, image: &str) -> Value {
+    let mut set = object(&format!("web-{number}"), image);
+    set["spec"]["replicas"] = replicas.into();
+    set["metadata"]["annotations"] = json!({ "deployment.kubernetes.io/revision": number.to_string() });
+    set["metadata"]["ownerReferences"] = json!([{ "kind": "Deployment", "name": "web", "controller": true }]);
+    set
+}
+
+/// The images that the table says a cluster runs, or would start, by their tags.
+async fn asked(harness: &Harness, runs: bool) -> BTreeSet<String> {
+    let items = harness.items().await;
+    let states = items.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("place#"));
+    let states = states.map(|item| serde_json::from_str(item["state"]["S"].as_str().unwrap()).unwrap());
+    let entries = states.filter(|state: &Value| state["runs"] == runs);
+    entries.map(|state| state["asked"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_image_that_a_cluster_runs_or_would_start_is_in_the_table() {
+    let harness = Harness::start(setup()).await;
+    let accounts = Arc::new(FakeAccounts::default());
+    let server = accounts.serve().await;
+    let kubernetes = Kubernetes::start().await;
+    let image = |letter: &str| format!("{REGISTRY}/apps/checkout:main-{letter}");
+    let mut running = pod(&image("h"), &harness.current("apps/checkout").await);
+    running["metadata"]["labels"] = json!({ "pod-template-hash": "2" });
+    running["metadata"]["ownerReferences"] =
+        json!([{ "kind": "ReplicaSet", "name": "web-2", "controller": true }]);
+    running["spec"]["initContainers"] =
+        json!([{ "name": "mesh", "image": image("g"), "restartPolicy": "Always" }]);
+    running["spec"]["ephemeralContainers"] = json!([{ "name": "debug", "image": image("f") }]);
+    running["spec"]["volumes"] = json!([{ "name": "model", "image": { "reference": image("e") } }]);
+    kubernetes.put("shop", "/api/v1/pods", vec![running]);
+    kubernetes.put("shop", "/apis/apps/v1/deployments", vec![object("web", &image("h"))]);
+    let sets = vec![version(1, 0, &image("a")), version(2, 1, &image("h"))];
+    kubernetes.put("shop", "/apis/apps/v1/replicasets", sets);
+    let mut suspended = object("later", &image("b"));
+    suspended["spec"]["suspend"] = json!(true);
+    kubernetes.put("shop", "/apis/batch/v1/jobs", vec![suspended]);
+    let mut rollout = object("canary", &image("c"));
+    rollout["spec"]["replicas"] = json!(0);
+    kubernetes.put("shop", "/apis/argoproj.io/v1alpha1/rollouts", vec![rollout]);
+    let scaled = object("scaled", &image("d"));
+    let scaled = json!({ "metadata": scaled["metadata"], "spec": { "jobTargetRef": { "template": scaled["spec"]["template"] } } });
+    kubernetes.put("shop", "/apis/keda.sh/v1alpha1/scaledjobs", vec![scaled]);
+    kubernetes.serve(&["argoproj.io", "keda.sh", "tekton.dev"]);
+    let eks = vec![kubernetes.described("shop", Trust::Ours)];
+    accounts.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
+    let mut function = inventory(&harness, &server.url()).await;
+    let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
+    function.invoke(&serde_json::from_str(schedule).unwrap()).await.unwrap();
+
+    let names = |letters: &str| -> BTreeSet<String> {
+        letters.chars().map(|letter| format!("main-{letter}")).collect()
+    };
+    assert_eq!(asked(&harness, true).await, names("hgfe"));
+    assert_eq!(asked(&harness, false).await, names("abcd"));
+    let items = harness.items().await;
+    let places = items.iter().filter(|item| item["pk"]["S"] == "places");
+    let states: Vec<&str> = places.map(|item| item["state"]["S"].as_str().unwrap()).collect();
+    let is_named = states.iter().any(|state| state.contains("shop") && state.contains("tekton.dev"));
+    assert!(is_named, "what is not inspected is named: {states:#?}");
+}
+
+#[tokio::test]
+async fn what_a_job_or_a_person_starts_is_not_what_an_environment_runs() {
+    let mut harness = Harness::start(setup()).await;
+    let old = harness.current("apps/cart:live").await;
+    harness.disclose("CVE-2026-1000", "openssl", Some("1.0.1"));
+    harness.sweep().await;
+    run_until_idle(&mut harness, Delivery::Dropped).await;
+    let new = harness.current("apps/cart:live").await;
+    assert_ne!(new, old);
+    let accounts = Arc::new(FakeAccounts::default());
+    let server = accounts.serve().await;
+    let kubernetes = Kubernetes::start().await;
+    let image = format!("{REGISTRY}/apps/cart");
+    let begun = |name: &str, owner: Option<&str>, digest: &str, at: &str| {
+        let mut pod = pod(&image, digest);
+        pod["metadata"]["name"] = json!(name);
+        let owner = owner.map(|kind| json!([{ "kind": kind, "name": name, "controller": true }]));
+        pod["metadata"]["ownerReferences"] = owner.unwrap_or_else(|| json!([]));
+        pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = json!(at);
+        pod
+    };
+    let mut stuck = begun("next", Some("StatefulSet"), &old, "");
+    stuck["status"]["containerStatuses"][0]["state"] = json!({ "waiting": { "reason": "ImagePullBackOff" } });
+    let pods = vec![
+        begun("web", Some("StatefulSet"), &new, "2026-01-01T09:00:00Z"),
+        begun("nightly", Some("Job"), &old, "2026-01-02T02:00:00Z"),
+        begun("debug", None, &old, "2026-01-03T02:00:00Z"),
+        stuck,
+    ];
+    kubernetes.put("shop", "/api/v1/pods", pods);
+    let eks = vec![kubernetes.described("shop", Trust::Ours)];
+    accounts.set(ACCOUNT, REGION, Region { eks, ..Region::default() });
+    let mut function = inventory(&harness, &server.url()).await;
+    let schedule = include_str!("../fixtures/events/scheduled-event-rule.json");
+    function.invoke(&serde_json::from_str(schedule).unwrap()).await.unwrap();
+
+    let items = harness.items().await;
+    let is_it = |item: &&Value| item["pk"]["S"] == "image#apps/cart:live" && item["sk"]["S"] == "deployments";
+    let item = items.iter().find(is_it).unwrap();
+    let deployments: Value = serde_json::from_str(item["state"]["S"].as_str().unwrap()).unwrap();
+    let running = deployments["running"]["prod"].as_array().unwrap();
+    let versions: Vec<&Value> = running.iter().map(|running| &running["version"]).collect();
+    assert_eq!(versions, [&json!(new)], "{deployments}");
 }
 
 #[tokio::test]

@@ -49,3 +49,27 @@ async fn a_wave_crosses_registries_and_each_read_uses_the_role_of_its_registry()
     }
     assert!(harness.accounts.sessions().iter().all(|session| session == "patchwave"));
 }
+
+#[tokio::test]
+async fn an_unread_registrys_images_wait_and_others_do_not() {
+    let mut harness = start().await;
+    harness.expected_errors.insert("role/reads");
+    let sweep = harness.sweep().await;
+    assert_eq!(sweep["started"][0]["image"], "base/os", "{sweep}");
+    let held = sweep["held"].as_array().unwrap();
+    let theirs: Vec<_> =
+        held.iter().filter(|held| held["image"].as_str().unwrap().starts_with("apps/")).collect();
+    assert!(!theirs.is_empty(), "{sweep}");
+    for held in theirs {
+        assert_eq!(held["why"], "Unknown", "nothing clean is said of it: {held}");
+        assert!(held.to_string().contains(&role()), "{held}");
+    }
+    run_until_idle(&mut harness, Delivery::Dropped).await;
+    let left = carriers(&harness).await;
+    assert!(!left.is_empty() && left.iter().all(|image| image.starts_with("apps/")), "{left:?}");
+
+    harness.accounts.trust(&role(), Some("shop"));
+    harness.expected_errors.clear();
+    run_until_idle(&mut harness, Delivery::Dropped).await;
+    assert_eq!(carriers(&harness).await, BTreeSet::new(), "it is found again without an event");
+}

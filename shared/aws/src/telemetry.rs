@@ -7,7 +7,7 @@ use std::io::Write;
 use patchwave::inventory::metric_line;
 use patchwave::plan::Reason;
 use patchwave::time::Timestamp;
-use patchwave_converge::{FailureKind, Report};
+use patchwave_converge::{FailureKind, PredictionOver, Report};
 use serde_json::{Value, json};
 use tracing::{Span, error, info, info_span, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -55,7 +55,8 @@ pub(crate) fn figures(line: &Value) {
 
 /// Logs what a pass did and did not do, and counts what failed.
 pub(crate) fn report(report: &Report, now: Timestamp) {
-    errors(report, now).iter().chain(&unobserved(report, now)).for_each(figures);
+    let figures_of_report = errors(report, now).into_iter().chain(unobserved(report, now));
+    figures_of_report.chain(predictions(report, now)).for_each(|line| figures(&line));
     for started in &report.started {
         let reasons: Vec<&str> = started.reasons.iter().map(Reason::code).collect();
         info!(
@@ -79,6 +80,15 @@ pub(crate) fn report(report: &Report, now: Timestamp) {
     for unknown in &report.unknown {
         let platform = unknown.platform.as_ref().map(ToString::to_string);
         warn!(target: "patchwave", image = %unknown.image, platform, because = unknown.because, "unknown");
+    }
+    for PredictionOver { image, predicted } in &report.predictions {
+        let happened = predicted.happened.as_ref();
+        info!(
+            target: "patchwave",
+            %image, images = predicted.images, takes = %predicted.takes,
+            rebuilt = happened.map(|happened| happened.images),
+            took = happened.map(|happened| happened.took.to_string()), "predicted"
+        );
     }
     for doubt in &report.doubts {
         warn!(target: "patchwave", doubt, "doubted");
@@ -116,11 +126,19 @@ fn unobserved(report: &Report, now: Timestamp) -> Option<Value> {
     (count > 0).then(|| metric_line(now, None, &[("Unobserved", json!(count), "Count")]))
 }
 
+/// Returns the metric `PredictionRatio` of each prediction that is over.
+fn predictions(report: &Report, now: Timestamp) -> impl Iterator<Item = Value> {
+    let ratios = report.predictions.iter().filter_map(|over| over.predicted.ratio());
+    ratios.map(move |ratio| metric_line(now, None, &[("PredictionRatio", json!(ratio), "None")]))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use patchwave::plan::Hold;
+    use patchwave::predicted::{Happened, Predicted};
+    use patchwave::time::Span;
     use patchwave_converge::{Failure, Held};
     use tracing::Level;
 
@@ -168,6 +186,19 @@ mod tests {
             line.map(|line| line["Unobserved"].clone())
         };
         assert_eq!((of(0), of(37)), (None, Some(json!(37))));
+    }
+
+    #[test]
+    fn a_prediction_that_is_over_is_a_metric_and_a_line() {
+        let happened = Some(Happened { images: 14, took: Span::minutes(100) });
+        let (since, takes) = (Timestamp::UNIX_EPOCH, Span::minutes(50));
+        let predicted = Predicted { since, images: 15, takes, findings: 3, happened };
+        let image = "base/os:1".parse().unwrap();
+        let report = Report { predictions: vec![PredictionOver { image, predicted }], ..Report::default() };
+        let lines: Vec<Value> = predictions(&report, Timestamp::UNIX_EPOCH).collect();
+        assert_eq!(lines.iter().map(|line| &line["PredictionRatio"]).collect::<Vec<_>>(), [&json!(0.5)]);
+        let log = logged(&report);
+        assert!(log.contains("predicted") && log.contains("rebuilt=14") && log.contains("50m"), "{log}");
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "tests write reports in place")]

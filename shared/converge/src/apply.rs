@@ -15,7 +15,7 @@ use patchwave::plan::{AwaitedScan, Hold, Limit, Plan, Reason, Start, TICK};
 use patchwave::record::{Claim, Ended, Failures, Record, Rolling};
 use patchwave::time::{Span, Timestamp};
 
-use crate::report::{FailureKind, Held, Report, Started};
+use crate::report::{FailureKind, Held, PredictionOver, Report, Started};
 use crate::scope::with_ancestors;
 use crate::world::{Fault, FaultKind, NotClaimed, NotSaved, NotStarted, ScanRequest, World};
 
@@ -269,7 +269,19 @@ impl<W: World> Pass<'_, W> {
         {
             self.rolling.insert(image.clone(), rolling.clone());
         }
-        self.is_written(image, saved)
+        let is_saved = self.is_written(image, saved);
+        if is_saved {
+            self.report.predictions.extend(self.over(image, record));
+        }
+        is_saved
+    }
+
+    /// Returns the prediction of an image, if its record says for the first time what happened.
+    fn over(&self, image: &ImageId, record: &Record) -> Option<PredictionOver> {
+        let is_over = |record: &Record| record.predicted.as_ref().is_some_and(|it| it.happened.is_some());
+        let is_new = is_over(record) && !is_over(&self.facts.images.get(image)?.record);
+        let predicted = record.predicted.clone().filter(|_| is_new)?;
+        Some(PredictionOver { image: image.clone(), predicted })
     }
 
     fn is_written(&mut self, image: &ImageId, written: Result<(), NotSaved>) -> bool {

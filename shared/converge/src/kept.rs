@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use patchwave::facts::{Deployments, Facts};
 use patchwave::hierarchy::{Hierarchy, Line};
 use patchwave::image::ImageId;
+use patchwave::plan::happened;
+use patchwave::predicted::Happened;
 use patchwave::time::{Span, Timestamp};
 
 use crate::agenda::Page;
@@ -21,6 +23,8 @@ pub(crate) struct Kept {
     pages: VecDeque<KeptPage>,
     /// The images about which something changed since then.
     changed: BTreeSet<ImageId>,
+    /// What happened after predictions that are over now.
+    happened: BTreeMap<ImageId, Happened>,
 }
 
 #[derive(Debug)]
@@ -31,11 +35,12 @@ struct KeptPage {
 
 impl Kept {
     /// Observes these images page by page, as the pass comes to them, until it is `until`. If the
-    /// ledger does not answer, the rest is left to the pass.
+    /// ledger does not answer, the rest is left to the pass. `deployments` is what the ledger says
+    /// of all images: the sweep has read it already.
     pub(crate) async fn observe<W: World>(
         world: &W,
         hierarchy: &Hierarchy,
-        images: &[ImageId],
+        (images, deployments): (&[ImageId], &BTreeMap<ImageId, Deployments>),
         most: usize,
         until: Option<Timestamp>,
     ) -> Self {
@@ -48,9 +53,12 @@ impl Kept {
             let Ok(slots) = world.slots(world.now()).await else { break };
             let is_first = kept.pages.is_empty();
             let page = Page { named: named.clone(), slots, is_first, ..Page::default() };
-            let Ok(facts) = observe_page(world, hierarchy, page, most, Detail::Whole).await else { break };
+            let read = observe_page(world, hierarchy, page, most, Some(deployments), Detail::Whole);
+            let Ok(facts) = read.await else { break };
             kept.pages.push_back(KeptPage { named, facts });
         }
+        let known = kept.facts().flat_map(|facts| &facts.images).collect();
+        kept.happened = happened(hierarchy, &known);
         kept
     }
 
@@ -81,6 +89,11 @@ impl Kept {
             let known = images.filter_map(|id| Some((id.clone(), after.get(id)?.clone())));
             page.facts.deployments = known.collect();
         }
+    }
+
+    /// Returns what happened after predictions that are over now.
+    pub(crate) fn happened(&self) -> &BTreeMap<ImageId, Happened> {
+        &self.happened
     }
 
     /// Returns the facts of a page, if they are as they would be read now.

@@ -26,7 +26,7 @@ pub use apply::LEASE;
 pub use estate::{Cursor, Estate, Left, Surveyed};
 pub use intervene::{NotIntervened, approve, intervene, record};
 pub use observe::observe;
-pub use report::{Failure, FailureKind, Held, Report, Started};
+pub use report::{Failure, FailureKind, Held, PredictionOver, Report, Started};
 pub use scans::Detail;
 pub use stuck::{StuckSlot, stuck_slots};
 pub use sweep::{Seen, Swept, inventory_of, sweep};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Current, Departed, Execution, Facts, ImageFacts, Slots, Version};
+use patchwave::facts::{Current, Departed, Deployments, Execution, Facts, ImageFacts, Slots, Version};
 use patchwave::hierarchy::{Hierarchy, Image, ParentKind};
 use patchwave::image::{Digest, ImageId, Repository};
 use patchwave::plan::needs_history;
@@ -25,18 +25,20 @@ pub async fn observe<W: World>(
 ) -> Result<Facts, Fault> {
     let records = world.records(scope).await?;
     let slots = world.slots(world.now()).await?;
-    let mut facts = observe_with(world, hierarchy, scope, records, slots, detail).await?;
+    let mut facts = observe_with(world, hierarchy, scope, records, slots, None, detail).await?;
     add_departed(world, hierarchy, &mut facts).await?;
     Ok(facts)
 }
 
-/// Observes the images of `scope`, whose records were just read.
+/// Observes the images of `scope`, whose records were just read. `deployments` is what the ledger
+/// says of all images, if it was read already.
 pub(crate) async fn observe_with<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     scope: &BTreeSet<ImageId>,
     records: Records,
     slots: Slots,
+    deployments: Option<&BTreeMap<ImageId, Deployments>>,
     detail: Detail,
 ) -> Result<Facts, Fault> {
     let Records { read: mut records, unreadable } = records;
@@ -46,7 +48,10 @@ pub(crate) async fn observe_with<W: World>(
         observed_at: world.now(),
         slots,
         // What runs only makes some rebuilds more urgent, so no rebuild waits until that is known.
-        deployments: world.deployments(scope).await.unwrap_or_default(),
+        deployments: match deployments {
+            Some(known) => of_scope(known, scope),
+            None => world.deployments(scope).await.unwrap_or_default(),
+        },
         has_listener: world.has_listener(),
         unreadable: unreadable.into_iter().map(|(image, fault)| (image, fault.to_string())).collect(),
         ..Facts::default()
@@ -72,6 +77,13 @@ pub(crate) async fn observe_with<W: World>(
     upstream::add_upstreams(world, &images, hierarchy, &mut facts).await?;
     add_scans(world, &images, hierarchy, &mut facts, detail).await;
     Ok(facts)
+}
+
+fn of_scope(
+    all: &BTreeMap<ImageId, Deployments>,
+    scope: &BTreeSet<ImageId>,
+) -> BTreeMap<ImageId, Deployments> {
+    scope.iter().filter_map(|id| Some((id.clone(), all.get(id)?.clone()))).collect()
 }
 
 /// Observes only which versions of these images are current, and their scans. Nothing can be

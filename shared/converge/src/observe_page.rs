@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchwave::facts::{Execution, ExecutionState, Facts};
+use patchwave::facts::{Deployments, Execution, ExecutionState, Facts};
 use patchwave::hierarchy::{Direction, Hierarchy};
 use patchwave::image::ImageId;
 use patchwave::record::Claim;
@@ -16,12 +16,14 @@ use crate::scope::with_ancestors;
 use crate::world::{Fault, Records, World};
 
 /// Observes what a page names, with a page of the children of each image that is walked over: at
-/// most `most` images, besides their ancestors.
+/// most `most` images, besides their ancestors. `deployments` is what the ledger says of all
+/// images, if it was read already.
 pub(crate) async fn observe_page<W: World>(
     world: &W,
     hierarchy: &Hierarchy,
     page: Page,
     most: usize,
+    deployments: Option<&BTreeMap<ImageId, Deployments>>,
     detail: Detail,
 ) -> Result<Facts, Fault> {
     let mut records = Records::default();
@@ -44,7 +46,7 @@ pub(crate) async fn observe_page<W: World>(
     add(world, &mut records, &all).await?;
     records.read.retain(|id, _| all.contains(id));
     records.unreadable.retain(|id, _| all.contains(id));
-    let mut facts = observe_with(world, hierarchy, &all, records, slots, detail).await?;
+    let mut facts = observe_with(world, hierarchy, &all, records, slots, deployments, detail).await?;
     if is_first {
         add_departed(world, hierarchy, &mut facts).await?;
     }

@@ -141,8 +141,12 @@ async fn make_page<W: World>(
     let Some(page) = agenda.next(world).await? else { return Ok(None) };
     let mut facts = match kept.take(&page, world.now()) {
         Some(facts) => facts,
-        None => observe_page(world, hierarchy, page, settings.budget.images, Detail::Counted).await?,
+        None => {
+            let most = settings.budget.images;
+            observe_page(world, hierarchy, page, most, None, Detail::Counted).await?
+        }
     };
+    facts.happened.clone_from(kept.happened());
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
     let mut applied = apply(world, hierarchy, &facts, plan, &settings.owner).await;
     applied.report.doubts.extend(facts.lagging_replicas());

@@ -6,6 +6,7 @@ use patchwave::image::ImageId;
 use patchwave::inventory::Totals;
 use patchwave::notice::Notice;
 use patchwave::plan::{AwaitedScan, BuildKey, Hold, Proof, Reason, Unknown};
+use patchwave::predicted::Predicted;
 use patchwave::trigger::Trigger;
 use serde::Serialize;
 
@@ -89,6 +90,16 @@ pub struct Failure {
     pub message: String,
 }
 
+/// A prediction that is over: the findings are gone from all images that follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PredictionOver {
+    /// The image that was rebuilt first.
+    pub image: ImageId,
+    #[serde(flatten)]
+    pub predicted: Predicted,
+}
+
 /// What one pass did and did not do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,6 +116,9 @@ pub struct Report {
     /// The notices that were sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notified: Vec<Notice>,
+    /// Predictions that are over, with what happened; only at a sweep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<PredictionOver>,
     /// Totals of what runs; only at a sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Totals>,
@@ -145,6 +159,7 @@ impl Report {
         self.proofs.extend(later.proofs);
         self.scans_requested.extend(later.scans_requested);
         self.notified.extend(later.notified);
+        self.predictions.extend(later.predictions);
         let known: BTreeSet<String> = self.doubts.iter().cloned().collect();
         self.doubts.extend(later.doubts.into_iter().filter(|doubt| !known.contains(doubt)));
         // A record that cannot be read is met by several pages.

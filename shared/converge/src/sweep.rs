@@ -106,11 +106,12 @@ async fn learn<E: Estate>(
     let before = estate.inventory(&images).await?;
     let named = scope::named(hierarchy, triggers);
     let until = part_of(budget.deadline, estate.now(), (1, 2));
-    let mut kept = Kept::observe(estate, hierarchy, &named, budget.images, until).await;
+    let ran = before.deployments();
+    let mut kept = Kept::observe(estate, hierarchy, (&named, &ran), budget.images, until).await;
     let Understood { mut folded, rescans, lagging, mut faults } =
         understand(estate, estate, hierarchy, &before, &mut surveyed, &kept).await;
     let now = estate.now();
-    kept.survey(hierarchy, &before.deployments(), &folded.inventory.deployments());
+    kept.survey(hierarchy, &ran, &folded.inventory.deployments());
 
     estate.keep_inventory(&before, &folded, now).await?;
     estate.keep_survey(&surveyed).await?;

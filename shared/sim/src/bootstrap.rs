@@ -132,7 +132,7 @@ fn deploy(state: &mut State, image: &Image) {
         _ => 2,
     };
     for number in 0..count {
-        let Some(current) = state.registry.current(&image.repository, &image.line) else { return };
+        let Some(current) = state.registry.promoted(&image.repository, &image.line) else { return };
         let orchestrator = if draws.percent(50) { Orchestrator::Ecs } else { Orchestrator::Eks };
         let clusters = match orchestrator {
             Orchestrator::Ecs => ECS_CLUSTERS,

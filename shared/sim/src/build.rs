@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use patchwave::facts::Version;
 use patchwave::finding::PackageKind;
-use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, Tier};
+use patchwave::hierarchy::{Hierarchy, Image, Line, Parent, Promotion, Tier};
 use patchwave::image::{Digest, ImageId, Platform, Reference, Tag};
 use patchwave::time::Timestamp;
 
@@ -47,7 +47,7 @@ impl<'b> Builder<'b> {
     pub(crate) fn build(self, image: &Image, inputs: &BuildInputs) -> Pushed {
         let revision = inputs.revision.clone().unwrap_or_else(|| self.commit(image));
         let layers: BTreeMap<Platform, Layers> = self
-            .platforms(image, inputs)
+            .platforms(image, &revision, inputs)
             .into_iter()
             .map(|platform| (platform.clone(), self.layers(image, inputs, &platform)))
             .collect();
@@ -90,9 +90,12 @@ impl<'b> Builder<'b> {
         inputs.parents.get(from).filter(|_| is_annotated(self.seed, image)).cloned()
     }
 
-    fn platforms(self, image: &Image, inputs: &BuildInputs) -> BTreeSet<Platform> {
-        let both =
+    /// Returns what is built: both platforms for most images, until a commit drops one.
+    fn platforms(self, image: &Image, revision: &str, inputs: &BuildInputs) -> BTreeSet<Platform> {
+        let all =
             image.tier < Tier::Application || self.seed.draws("platforms", image.id.as_str()).percent(30);
+        let is_first = self.first_commit(image).starts_with(revision);
+        let both = all && (is_first || !self.seed.draws("drops a platform", revision).percent(30));
         let mut platforms: BTreeSet<Platform> = ["linux/amd64", "linux/arm64"]
             .iter()
             .take(1 + usize::from(both))
@@ -251,14 +254,19 @@ fn upstream_layer(image: &Image, reference: &Reference, platform: &Platform) -> 
 
 /// Returns the tags of a build. Stable tags move; a tag pattern gives a new tag each time.
 fn tags(line: &Line, revision: &str, number: u32) -> Vec<Tag> {
+    let unique = |pattern: &str| {
+        let commit: String = revision.chars().take(7).collect();
+        pattern.replacen('*', &format!("{commit}-{number}"), 1).replace('*', "").parse().into_iter()
+    };
     match line {
         Line::Stable(tags) => tags.clone(),
         // No hierarchy of the simulator has one.
-        Line::Deployed { .. } | Line::Promoted { .. } => Vec::new(),
-        Line::Newest(pattern) => {
-            let commit: String = revision.chars().take(7).collect();
-            let unique = pattern.as_str().replacen('*', &format!("{commit}-{number}"), 1).replace('*', "");
-            unique.parse().into_iter().collect()
+        Line::Deployed { .. } | Line::Promoted { by: Promotion::Newest(_), .. } => Vec::new(),
+        // People have promoted the first version.
+        Line::Promoted { by: Promotion::Tag(tag), .. } => {
+            let first = (number == 0).then(|| tag.clone());
+            unique("build-*").chain(first).collect()
         }
+        Line::Newest(pattern) => unique(pattern.as_str()).collect(),
     }
 }

@@ -63,6 +63,7 @@ impl RandomHierarchy {
         draft.applications(&mut draws, applications, platforms);
         draft.spread(&mut seed.draws("registries", ""));
         draft.give_to_teams(&mut seed.draws("teams", ""));
+        draft.promote(&mut seed.draws("environments", ""));
         let first = draft.edition();
         let faults = std::mem::take(&mut draft.faults);
         let mut other = draft.clone();
@@ -199,8 +200,7 @@ impl Draft {
             self.faults.push(InjectedFault::WithoutVariables);
         }
         if line.starts_with("tagPattern") && draws.percent(50) {
-            let name = format!("{short}-{number}");
-            pipeline = format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
+            pipeline = pinned(&format!("{short}-{number}"));
         }
         self.rows.push(Row {
             id: name.clone(),
@@ -234,6 +234,19 @@ impl Draft {
         if self.has_teams {
             for row in &mut self.rows {
                 row.owner = draws.pick(&["", "red", "red", "green"]).copied().unwrap_or_default();
+            }
+        }
+    }
+
+    /// Gives some applications of worlds with faults to an environment, to which people promote
+    /// them.
+    fn promote(&mut self, draws: &mut Draws) {
+        for row in self.rows.iter_mut().filter(|row| row.tier == "application") {
+            if self.level.has_faults() && draws.percent(15) {
+                row.line = "lines: [{ environment: prod, tag: prod }]".to_owned();
+                let name = row.id.replace('/', "-");
+                row.pipeline =
+                    format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
             }
         }
     }
@@ -289,7 +302,9 @@ impl Draft {
             }
             3 => {
                 // The pipeline exists: only the file names another one.
-                self.rows[any].pipeline = format!("other-{any}");
+                let row = &mut self.rows[any];
+                let name = format!("other-{any}");
+                row.pipeline = if row.line.contains("environment") { pinned(&name) } else { name };
                 "pipeline"
             }
             4 => {
@@ -368,6 +383,11 @@ impl Draft {
              maxConcurrentBuilds: {builds_at_once}\n  maxStartsPerDay: {starts_a_day}\n{suppressed}images:\n",
         )
     }
+}
+
+/// Returns a pipeline that builds the commit that it is told.
+fn pinned(name: &str) -> String {
+    format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}")
 }
 
 /// Draws the image that another is built on and, in so many of a hundred cases, a second one that

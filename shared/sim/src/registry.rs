@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::slice;
 use std::sync::Arc;
 
 use patchwave::facts::{Manifest, Version};
-use patchwave::hierarchy::Line;
+use patchwave::hierarchy::{Line, Promotion};
 use patchwave::image::{Digest, ImageId, Platform, Repository, Tag};
 use patchwave::line::{self, Candidate};
 use patchwave::time::Timestamp;
@@ -130,12 +131,8 @@ impl Registry {
         let to = if back == 0 { newest } else { place.checked_sub(back as usize)? };
         match line {
             _ if to == place => return None,
-            Line::Stable(tags) => {
-                for version in versions.iter_mut() {
-                    version.tags.retain(|tag| !tags.contains(tag));
-                }
-                versions.get_mut(to)?.tags.extend(tags.iter().cloned());
-            }
+            Line::Stable(tags) => point(versions, tags, to),
+            Line::Promoted { by: Promotion::Tag(tag), .. } => point(versions, slice::from_ref(tag), to),
             Line::Newest(_) => {
                 if versions.get(to).is_none_or(|version| version.tags.is_empty()) {
                     return None;
@@ -145,6 +142,31 @@ impl Registry {
             Line::Deployed { .. } | Line::Promoted { .. } => return None,
         }
         self.current(repository, line).filter(|current| current.version.digest != now)
+    }
+
+    /// Returns what an environment runs by its line: what people promoted to it, or the current
+    /// version of any other line.
+    pub(crate) fn promoted(&self, repository: &Repository, line: &Line) -> Option<&Pushed> {
+        let versions = self.repositories.get(repository)?;
+        match line {
+            Line::Promoted { by: Promotion::Tag(tag), .. } => {
+                versions.iter().find(|pushed| pushed.tags.contains(tag))
+            }
+            _ => self.current(repository, line),
+        }
+    }
+
+    /// Promotes the newest version to the environment of a line. Returns its digest, if the
+    /// environment had another.
+    pub(crate) fn promote(&mut self, repository: &Repository, line: &Line) -> Option<Digest> {
+        let Line::Promoted { by: Promotion::Tag(tag), .. } = line else { return None };
+        let versions = self.repositories.get_mut(repository)?;
+        let newest = versions.len().checked_sub(1)?;
+        if versions[newest].tags.contains(tag) {
+            return None;
+        }
+        point(versions, slice::from_ref(tag), newest);
+        Some(versions[newest].version.digest.clone())
     }
 
     /// Deletes a version. Its platform manifests stay in the registry.
@@ -168,6 +190,16 @@ impl Registry {
     /// Returns all platform manifests.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &ManifestAt> {
         self.manifests.keys()
+    }
+}
+
+/// Moves tags to the version at a place.
+fn point(versions: &mut [Pushed], tags: &[Tag], to: usize) {
+    for version in versions.iter_mut() {
+        version.tags.retain(|tag| !tags.contains(tag));
+    }
+    if let Some(version) = versions.get_mut(to) {
+        version.tags.extend(tags.iter().cloned());
     }
 }
 

@@ -109,7 +109,10 @@ impl World for SimulatedWorld {
             if registry.history(&image.repository).is_none() {
                 return Found::NoRepository(self.hierarchy().registry().to_string());
             }
-            registry.current(&image.repository, &image.line).map(|pushed| pushed.version.clone()).into()
+            let version =
+                registry.current(&image.repository, &image.line).map(|pushed| pushed.version.clone());
+            let promoted = registry.promoted(&image.repository, &image.line);
+            Found::of_environment(version, promoted.map(|pushed| pushed.version.digest.clone()))
         };
         images.iter().map(|image| (image.id.clone(), Ok(current(image)))).collect()
     }

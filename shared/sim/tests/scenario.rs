@@ -13,11 +13,11 @@ const SMALL: u64 = 15_000;
 const LARGE: u64 = 1_500;
 
 /// Few enough worlds that a planted defect is tried against them in seconds.
-const FEW_SMALL: u64 = 400;
-const FEW_LARGE: u64 = 60;
+const FEW_SMALL: u64 = 4_000;
+const FEW_LARGE: u64 = 400;
 
 /// Every hold that a hierarchy of these worlds can have.
-const HOLDS: [&str; 21] = [
+const HOLDS: [&str; 22] = [
     "InFlight",
     "Unresolved",
     "NoRepository",
@@ -25,6 +25,7 @@ const HOLDS: [&str; 21] = [
     "RolledBack",
     "UnknownRevision",
     "NoPipeline",
+    "NotPromoted",
     "CannotHelp",
     "Suppressed",
     "Quarantined",
@@ -92,14 +93,19 @@ fn no_finding_is_lost_and_no_build_duplicated_whatever_goes_wrong() {
     }
 }
 
-/// Many of `tests/defects` name this test: what it finds, a simulated world shows.
+/// `tests/defects/run --simulator` runs this test: what it finds, a simulated world shows.
 #[test]
+#[ignore = "these worlds are among those of the test above"]
 fn a_few_worlds_keep_the_guarantees() {
     let threads = available_parallelism().map_or(1, NonZero::get);
-    for (size, seeds) in [(Size::Small, FEW_SMALL), (Size::Large, FEW_LARGE)] {
-        let tally = tally(Run { first: 0, seeds, size, level: Level::Many, baselines: false, threads });
-        assert!(tally.failing.is_empty(), "{size:?}: {:#?}", tally.failing);
-        assert_eq!((tally.lost, tally.duplicates), (0, 0), "{size:?}");
+    let level = Level::Many;
+    // A defect that most worlds show ends the test at once.
+    for part in 0..10 {
+        for (size, seeds) in [(Size::Small, FEW_SMALL / 10), (Size::Large, FEW_LARGE / 10)] {
+            let tally = tally(Run { first: part * seeds, seeds, size, level, baselines: false, threads });
+            assert!(tally.failing.is_empty(), "{size:?}: {:#?}", tally.failing);
+            assert_eq!((tally.lost, tally.duplicates), (0, 0), "{size:?}");
+        }
     }
 }
 

@@ -238,6 +238,11 @@ impl Platform {
     /// The platform of a single manifest, which does not name one.
     pub const UNNAMED: &'static str = "unknown/single";
 
+    /// Returns the operating system, such as `windows`.
+    pub fn os(&self) -> &str {
+        self.as_str().split('/').next().unwrap_or_default()
+    }
+
     /// Returns the architecture, such as `arm64`. Where an index has several entries of one
     /// platform, a number tells them apart, which is no part of it.
     pub fn architecture(&self) -> &str {

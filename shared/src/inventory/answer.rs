@@ -254,6 +254,7 @@ impl Inventory {
         }
         unknown.extend(because(&entry.resolution));
         unknown.extend(assessment.and_then(|assessment| assessment.unscanned_of(entry)));
+        unknown.extend(assessment.and_then(|assessment| assessment.lacks(entry)));
         match assessment.map(|assessment| &assessment.standing) {
             Some(Standing::Unknown { because }) => unknown.push(format!("its line: {because}")),
             None if matches!(entry.resolution, Resolution::Known { .. }) => {

@@ -63,17 +63,22 @@ fn seen(before: &Inventory, input: &FoldInput<'_>) -> BTreeMap<EntryKey, Seen> {
                 all.since = all.since.min(entry.since);
                 all.started |= entry.started;
                 all.containers.extend(entry.containers);
-                // A sighting without an architecture may run on any, so no architecture is
-                // excluded.
-                if all.architectures.is_empty() || entry.architectures.is_empty() {
-                    all.architectures.clear();
-                } else {
-                    all.architectures.extend(entry.architectures);
-                }
+                join(&mut all.architectures, entry.architectures);
+                join(&mut all.operating_systems, entry.operating_systems);
             }
         }
     }
     seen
+}
+
+/// Adds where another sighting runs. One of which that is not known may run anywhere, so nothing is
+/// excluded then.
+fn join(all: &mut BTreeSet<String>, of_sighting: BTreeSet<String>) {
+    if all.is_empty() || of_sighting.is_empty() {
+        all.clear();
+    } else {
+        all.extend(of_sighting);
+    }
 }
 
 /// Adds what a scanner reports of places that could not be read. If a survey has seen an entry, the
@@ -176,6 +181,7 @@ fn entry(
         digest,
         containers: container.into_iter().collect(),
         architectures: sighting.architecture.iter().cloned().collect(),
+        operating_systems: sighting.os.iter().cloned().collect(),
         units,
         since,
         last_seen,

@@ -38,6 +38,7 @@ impl Survey {
                     image: format!("{registry}/{name}@{digest}"),
                     resolved: None,
                     architecture: None,
+                    os: None,
                     used: Use::Reported { at: seen.at, units: seen.running },
                 });
             }

@@ -87,6 +87,9 @@ pub struct Entry {
     /// Where it runs; empty if the services do not say.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub architectures: BTreeSet<String>,
+    /// The operating systems of these machines; empty if the services do not say.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub operating_systems: BTreeSet<String>,
     /// The platform whose manifest the service named; nothing if it named the whole version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -124,7 +127,11 @@ impl Entry {
     pub(super) fn runs_on(&self, platform: &Platform) -> bool {
         match &self.platform {
             Some(named) => named == platform,
-            None => self.architectures.is_empty() || self.architectures.contains(platform.architecture()),
+            None => {
+                let is_among = |all: &BTreeSet<String>, one| all.is_empty() || all.contains(one);
+                is_among(&self.architectures, platform.architecture())
+                    && is_among(&self.operating_systems, platform.os())
+            }
         }
     }
 }
@@ -202,7 +209,22 @@ impl Assessment {
         unscanned.next().map(|(platform, because)| format!("{platform}: {because}"))
     }
 
-    /// Returns whether no platform is for an entry's architectures. Then any platform may be what
+    /// Says what an entry runs on, if the version is known to have nothing for it. Then it is not
+    /// known what runs.
+    pub(super) fn lacks(&self, entry: &Entry) -> Option<String> {
+        let is_named = !self.platforms.is_empty() && !self.platforms.iter().any(Platform::is_unnamed);
+        if !is_named || entry.platform.is_some() || !self.runs_on_none(entry) {
+            return None;
+        }
+        let words =
+            [&entry.operating_systems, &entry.architectures].into_iter().filter(|all| !all.is_empty());
+        let words = words.map(|all| all.iter().cloned().collect::<Vec<_>>().join(" or "));
+        let has: Vec<&str> = self.platforms.iter().map(Platform::as_str).collect();
+        let on = words.collect::<Vec<_>>().join("/");
+        Some(format!("it runs on {on}, and this version is for {}", has.join(", ")))
+    }
+
+    /// Returns whether no platform is for where an entry runs. Then any platform may be what
     /// runs.
     fn runs_on_none(&self, entry: &Entry) -> bool {
         !self.platforms.iter().any(|platform| entry.runs_on(platform))

@@ -99,6 +99,9 @@ pub struct Sighting {
     /// The architecture it runs on (`amd64`, `arm64`), if the service says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
+    /// The operating system it runs on (`linux`, `windows`), if the service says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
     pub used: Use,
 }
 

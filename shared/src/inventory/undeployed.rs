@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::Catalog;
 use super::deploying::{Step, step};
+use super::resolve::Resolution;
 use super::state::{Assessment, Entry, EntryKey, Inventory, Open, Standing};
 use crate::facts::Version;
 use crate::finding::FindingKey;
@@ -30,14 +31,6 @@ pub struct NewVersions<'l> {
     pub now: Timestamp,
 }
 
-/// What an owner's workloads are known to run.
-#[derive(Default)]
-struct Owned<'i> {
-    rows: Vec<Row<'i>>,
-    /// Whether it is not known of some workload if a newer version replaced what it runs.
-    is_unclear: bool,
-}
-
 struct Row<'i> {
     asks: Undeployed,
     since: Timestamp,
@@ -49,49 +42,50 @@ impl NewVersions<'_> {
     pub fn notified(&self, before: &OwnersNotified, inventory: &Inventory) -> OwnersNotified {
         let owned = self.owned(before, inventory);
         let owners: BTreeSet<&Option<String>> = before.keys().chain(owned.keys()).collect();
-        let nothing = Owned::default();
         let next = |owner: &Option<String>| {
-            let now = decide(owned.get(owner).unwrap_or(&nothing));
+            let now = decide(owned.get(owner).map(Vec::as_slice).unwrap_or_default());
             Some((owner.clone(), Notified::after(before.get(owner), now)?))
         };
         owners.into_iter().filter_map(next).collect()
     }
 
-    /// Returns what the workloads of each owner are known to run.
+    /// Returns the workloads of each owner that are known to run a replaced version, and those of
+    /// an open notice of which nothing is known now: they keep their places in it.
     fn owned<'i>(
         &self,
         before: &OwnersNotified,
         inventory: &'i Inventory,
-    ) -> BTreeMap<Option<String>, Owned<'i>> {
-        let mut all: BTreeMap<Option<String>, Owned<'_>> = BTreeMap::new();
-        let parts = self.hierarchy.unread_parts();
-        for part in parts {
-            all.entry(Some(part.owner.clone())).or_default().is_unclear = true;
-        }
+    ) -> BTreeMap<Option<String>, Vec<Row<'i>>> {
+        let mut all: BTreeMap<Option<String>, Vec<Row<'_>>> = BTreeMap::new();
         for (key, entry) in inventory.entries.iter().filter(|(_, entry)| entry.runs) {
-            let Some((id, _)) = entry.known() else { continue };
             let told = told(before, key, entry);
-            let image = self.hierarchy.image(&id).ok();
-            let whose = match image {
-                Some(image) => image.owner.as_ref().map(|owner| owner.name.clone()),
-                // A part of the file that does not load takes its images away, and nothing stops.
-                None => match told.filter(|_| !parts.is_empty()) {
-                    Some((owner, _)) => owner.clone(),
-                    None => continue,
-                },
-            };
-            let of_owner = all.entry(whose).or_default();
-            let asks = told.map(|(_, asks)| asks);
-            let row = image.map_or(Err(Unclear), |image| self.row(inventory, key, entry, image, asks));
-            if let Ok(row) = row {
-                of_owner.rows.extend(row);
-                continue;
+            let asks = told.first().map(|(_, asks)| *asks);
+            let image = entry.known().and_then(|(id, _)| self.hierarchy.image(&id).ok());
+            let row = image.ok_or(Unclear).and_then(|image| {
+                let owner = image.owner.as_ref().map(|owner| owner.name.clone());
+                Ok((owner, self.row(inventory, key, entry, image, asks)?))
+            });
+            match row {
+                Ok((owner, row)) => all.entry(owner).or_default().extend(row),
+                Err(Unclear) if self.is_unknown(entry) => {
+                    for (owner, asks) in told {
+                        let row = self.kept(inventory, entry, asks);
+                        all.entry(owner.clone()).or_default().push(row);
+                    }
+                }
+                Err(Unclear) => {}
             }
-            of_owner.is_unclear = true;
-            // A workload of which nothing is known now keeps its place in the notice.
-            of_owner.rows.extend(asks.map(|asks| self.kept(inventory, entry, asks)));
         }
         all
+    }
+
+    /// Returns whether an entry may run what an open notice names: its registry did not answer, or
+    /// the part of the file that has its image does not load, or its line is not known.
+    fn is_unknown(&self, entry: &Entry) -> bool {
+        match entry.known() {
+            Some((id, _)) => self.hierarchy.image(&id).is_ok() || !self.hierarchy.unread_parts().is_empty(),
+            None => matches!(entry.resolution, Resolution::Unread { .. }),
+        }
     }
 
     fn kept<'i>(&self, inventory: &'i Inventory, entry: &'i Entry, asks: &Undeployed) -> Row<'i> {
@@ -129,12 +123,10 @@ impl NewVersions<'_> {
     }
 }
 
-fn decide(owned: &Owned<'_>) -> Now {
-    let Some(since) = owned.rows.iter().map(|row| row.since).min() else {
-        return if owned.is_unclear { Now::Unclear } else { Now::Gone };
-    };
-    let findings = || owned.rows.iter().flat_map(|row| &row.findings);
-    let (workloads, left_out) = listed(&owned.rows);
+fn decide(rows: &[Row<'_>]) -> Now {
+    let Some(since) = rows.iter().map(|row| row.since).min() else { return Now::Gone };
+    let findings = || rows.iter().flat_map(|row| &row.findings);
+    let (workloads, left_out) = listed(rows);
     let mut needs = BTreeSet::from(["deploy what is rebuilt: these workloads run replaced versions".into()]);
     if left_out > 0 {
         needs.insert(format!("{left_out} more workloads run one: `patchwave inventory` lists them"));
@@ -164,19 +156,23 @@ fn is_without(version: &Version, finding: &FindingKey) -> bool {
     !version.platforms.is_empty() && platforms.all(|manifest| manifest.scan.lists(finding) == Some(false))
 }
 
-/// Returns the row of a notice that is open about a workload, and whose notice that is.
+/// Returns the rows of open notices that may be about an entry, and whose notices these are. If it
+/// is not known what the entry runs, they are all rows about its workload.
 fn told<'b>(
     before: &'b OwnersNotified,
     key: &EntryKey,
     entry: &Entry,
-) -> Option<(&'b Option<String>, &'b Undeployed)> {
-    let (image, version) = entry.known()?;
+) -> Vec<(&'b Option<String>, &'b Undeployed)> {
+    let known = entry.known();
     let is_it = |asks: &&Undeployed| {
-        (asks.place == key.place && asks.workload == entry.workload)
-            && (asks.image == image && asks.old == version)
+        let runs = known.as_ref().is_none_or(|(image, version)| asks.image == *image && asks.old == *version);
+        asks.place == key.place && asks.workload == entry.workload && runs
     };
-    let mut open = before.iter().filter(|(_, notified)| !notified.closed);
-    open.find_map(|(owner, notified)| Some((owner, notified.asked.workloads.iter().find(is_it)?)))
+    let open = before.iter().filter(|(_, notified)| !notified.closed);
+    open.flat_map(|(owner, notified)| {
+        notified.asked.workloads.iter().filter(is_it).map(move |asks| (owner, asks))
+    })
+    .collect()
 }
 
 fn asks(key: &EntryKey, entry: &Entry, image: &Image, assessment: &Assessment, new: &Version) -> Undeployed {
@@ -238,6 +234,7 @@ fn notice(hierarchy: &Hierarchy, owner: Option<&str>, notified: &Notified) -> No
         asked: notified.asked.clone(),
         findings: Vec::new(),
         finding_count: 0,
+        predicted: None,
         affected_images: images.len(),
     }
 }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::hierarchy::Image;
 use crate::image::ImageId;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// A build of which nothing is known takes about this long where only the order depends on it.
 const TYPICAL: Span = Span::minutes(10);
@@ -26,6 +26,13 @@ pub(super) fn usual<'c>(context: &'c Context<'_>) -> impl Fn(&ImageId) -> Span +
         let usual = last(context, id).or_else(|| average.map(Span::seconds));
         usual.or_else(|| longest().ok()).unwrap_or(Span::ZERO)
     }
+}
+
+/// Returns when each slot that is taken now is free.
+pub(super) fn taken(context: &Context<'_>, usual: impl Fn(&ImageId) -> Span) -> Vec<Timestamp> {
+    let claimed_at = |id| context.record(id).claim.as_ref().map_or(context.now, |claim| claim.claimed_at);
+    let running = context.facts.slots.held_by.iter();
+    running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect()
 }
 
 /// Returns how long it takes to build an image and then the longest chain below it, in minutes.

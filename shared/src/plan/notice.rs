@@ -25,6 +25,7 @@ pub(super) fn notified(
     context: &Context<'_>,
     attribution: Option<&Attribution<'_>>,
     decision: &Decision<'_>,
+    next: &Record,
 ) -> BTreeMap<RootCause, Notified> {
     let record = context.record(&decision.image.id);
     if !context.facts.has_listener {
@@ -32,6 +33,7 @@ pub(super) fn notified(
     }
     let nothing = Attribution::default();
     let attribution = attribution.unwrap_or(&nothing);
+    let is_over = happened(next) && !happened(record);
     [
         (RootCause::Vulnerable, vulnerable(context, attribution, decision)),
         (RootCause::Failing, failing(record, decision.image)),
@@ -41,7 +43,15 @@ pub(super) fn notified(
     ]
     .into_iter()
     .filter_map(|(cause, now)| Some((cause, Notified::after(record.notified.get(&cause), now)?)))
+    .map(|(cause, notified)| {
+        (cause, if is_over && cause == RootCause::Vulnerable { notified.again() } else { notified })
+    })
     .collect()
+}
+
+/// Whether it is known what happened after the prediction.
+fn happened(record: &Record) -> bool {
+    record.predicted.as_ref().is_some_and(|predicted| predicted.happened.is_some())
 }
 
 /// Findings belong to the image that introduced them, however many carry them.
@@ -204,7 +214,9 @@ pub(super) fn unsent(
     for (id, decision) in decisions {
         let record = records.get(*id).unwrap_or_else(|| context.record(id));
         for (cause, notified) in record.notified.iter().filter(|(_, notified)| !notified.sent) {
-            notices.push(notice(context, decision.image, attributions.of.get(id), *cause, notified));
+            let predicted = record.predicted.clone().filter(|_| *cause == RootCause::Vulnerable);
+            let notice = notice(context, decision.image, attributions.of.get(id), *cause, notified);
+            notices.push(Notice { predicted, ..notice });
         }
     }
     notices
@@ -232,6 +244,7 @@ fn notice(
         asked: notified.asked.clone(),
         finding_count: findings.len(),
         findings: findings.into_iter().take(MOST_FINDINGS).cloned().collect(),
+        predicted: None,
         affected_images: below(context, image).map_or(1, |below| below.resolve().len()),
     }
 }

@@ -8,6 +8,7 @@ use super::decide::{Decision, Decisions};
 use super::limits;
 use super::notice;
 use super::pipeline;
+use super::predicted;
 use super::recheck;
 use super::unread::all_unread;
 use super::{Cause, Hold};
@@ -80,7 +81,8 @@ fn record(context: &Context<'_>, attributions: &Attributions<'_>, decision: &Dec
         record.revision = Some(reported.to_owned());
     }
     record.tries = tries(context, decision.image, attribution);
-    record.notified = notice::notified(context, attribution, decision);
+    record.predicted = predicted::predicted(context, decision);
+    record.notified = notice::notified(context, attribution, decision, &record);
     record.moving_since = decision.moving_since;
     record.carriers = carriers(context, decision.image, attribution);
     let is_awaited = attribution.is_some_and(|attribution| attribution.is_awaited);

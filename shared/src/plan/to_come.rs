@@ -60,9 +60,7 @@ pub(super) fn to_come<'a>(
             children: Vec::new(),
         });
     }
-    let running = context.facts.slots.held_by.iter();
-    let claimed_at = |id| context.record(id).claim.as_ref().map_or(context.now, |claim| claim.claimed_at);
-    let taken = running.map(|id| usual(id).after(claimed_at(id)).max(context.now)).collect();
+    let taken = build_time::taken(context, &usual);
     let started_today = context.facts.slots.started_today;
     (Timetable { builds, now: context.now, taken, started_today }, images)
 }

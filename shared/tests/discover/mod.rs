@@ -4,5 +4,6 @@ mod buildah;
 mod builders;
 mod generated;
 mod lineage;
+mod official;
 mod referrers;
 mod small;

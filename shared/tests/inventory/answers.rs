@@ -55,6 +55,56 @@ fn a_container_is_vulnerable_by_the_findings_that_policy_counts_on_its_own_platf
 }
 
 #[test]
+fn what_runs_on_a_platform_that_the_version_lacks_is_unknown_and_never_patched() {
+    let version = version(10, at(1, 0), &clean());
+    let catalog = catalog(&[("apps/checkout", &version, &[])]);
+    let on = |workload: &str, os: Option<&str>, architecture: Option<&str>| Sighting {
+        os: os.map(str::to_owned),
+        architecture: architecture.map(str::to_owned),
+        ..checkout(workload, 10)
+    };
+    let sightings = [
+        on("arm", Some("linux"), Some("arm64")),
+        on("risc", Some("linux"), Some("riscv64")),
+        on("somewhere", None, None),
+        on("windows", Some("windows"), Some("amd64")),
+    ];
+    let folded = first_survey(&catalog, &sightings);
+    let answer = folded.inventory.answer(&hierarchy(), &Question::default(), at(2, 0));
+    let unknown = answer.running.iter().filter(|row| !row.unknown.is_empty());
+    let unknown: Vec<(&str, &str)> =
+        unknown.map(|row| (row.entry.workload.as_str(), row.unknown[0].as_str())).collect();
+    assert_eq!(
+        unknown,
+        [
+            ("risc", "it runs on linux/riscv64, and this version is for linux/amd64, linux/arm64"),
+            ("windows", "it runs on windows/amd64, and this version is for linux/amd64, linux/arm64"),
+        ]
+    );
+    assert_eq!(answer.totals().unknown, 2);
+}
+
+#[test]
+fn a_finding_of_linux_is_none_of_a_windows_node() {
+    let mut version = version(10, at(1, 0), &clean());
+    let scan = complete(at(1, 1), &[finding("CVE-2026-1", Severity::High)]);
+    version.platforms.get_mut(&"linux/amd64".parse().unwrap()).unwrap().scan = scan;
+    let mut windows = version.platforms[&"linux/arm64".parse().unwrap()].clone();
+    windows.digest = digest(99);
+    version.platforms.insert("windows/amd64/10.0.20348".parse().unwrap(), windows);
+    let catalog = catalog(&[("apps/checkout", &version, &[])]);
+    let on = |workload: &str, os: &str| Sighting {
+        os: Some(os.to_owned()),
+        architecture: Some("amd64".to_owned()),
+        ..checkout(workload, 10)
+    };
+    let folded = first_survey(&catalog, &[on("linux", "linux"), on("windows", "windows")]);
+    let answer = folded.inventory.answer(&hierarchy(), &Question::default(), at(2, 0));
+    let vulnerable: Vec<bool> = answer.running.iter().map(patchwave::inventory::Row::is_vulnerable).collect();
+    assert_eq!(vulnerable, [true, false]);
+}
+
+#[test]
 fn units_are_counted_and_references_stand_apart() {
     let catalog = two_versions();
     let unit = |n: u32| Sighting { unit: format!("task-{n}"), ..checkout("web", 10) };

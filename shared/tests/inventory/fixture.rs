@@ -158,6 +158,7 @@ pub(crate) fn sighting(place: &Place, workload: &str, image: &str, resolved: Opt
         image: format!("{OWN}/{image}"),
         resolved,
         architecture: None,
+        os: None,
         used: Use::Running { since: None },
     }
 }

@@ -137,6 +137,23 @@ fn a_notice_stays_open_while_the_line_is_unknown_and_is_updated_by_a_newer_versi
 }
 
 #[test]
+fn what_is_deployed_leaves_the_notice_although_another_line_of_the_owner_is_unknown() {
+    let mut days = Days::new();
+    days.hierarchy = Hierarchy::parse("h.yaml", HIERARCHY).unwrap();
+    let node = version(40, at(1, 0), &vulnerable());
+    days.facts.images.extend(facts(&[("platform/node:22", &node, &[])]).images);
+    let unknown = &mut days.facts.images.get_mut(&id("platform/node:22")).unwrap().current;
+    *unknown = patchwave::facts::Current::Unread("throttled".into());
+    let places = [read(&ecs(), at(4, 0)), read(&eks(), at(4, 0))];
+    let shell =
+        sighting(&eks(), "dev/Pod/shell", "platform/node:22", Some(format!("{OWN}/x@{}", digest(40))));
+    let opened = days.survey(&places, &[checkout("service:web", 10), shell.clone()], at(4, 0));
+    assert_eq!(workloads(&opened[0]), ["service:web"], "both images belong to no owner");
+    let deployed = days.survey(&places, &[checkout("service:web", 20), shell], at(5, 0));
+    assert_eq!(deployed[0].state, NoticeState::Closed);
+}
+
+#[test]
 fn images_of_several_owners_and_of_none_are_separate_notices() {
     let mut days = Days::new();
     let (old, new) = (version(40, at(1, 0), &vulnerable()), version(50, at(3, 0), &clean()));

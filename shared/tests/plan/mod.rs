@@ -10,6 +10,7 @@ mod limits;
 mod notices;
 mod order;
 mod pipeline;
+mod predicted;
 mod prediction;
 mod proof;
 mod pushed;

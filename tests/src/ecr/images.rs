@@ -5,6 +5,7 @@
 //! seconds, invents digests of indexes, and answers with the newest tag instead of the one in the
 //! request.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Pushed, Registry, image_not_found};
@@ -39,6 +40,13 @@ impl Registry {
             self.scan_pushed(&repository, &digest);
         }
         Ok(answer)
+    }
+
+    /// Makes a push of an image this many hours older.
+    pub fn push_earlier(&self, repository: &str, digest: &str, hours: i64) {
+        if let Some(pushed) = self.state().pushed.get_mut(&(repository.to_owned(), digest.to_owned())) {
+            pushed.at -= SignedDuration::from_hours(hours);
+        }
     }
 
     async fn keep(&self, input: &Value, digest: &str) -> Result<(), Refusal> {

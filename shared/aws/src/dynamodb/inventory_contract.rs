@@ -61,6 +61,7 @@ fn sighting(cluster: usize, workload: usize) -> Sighting {
         image: format!("111122223333.dkr.ecr.us-east-1.amazonaws.com/app:main-1@{digest}"),
         resolved: Some(digest),
         architecture: Some("amd64".into()),
+        os: Some("linux".into()),
         used: Use::Running { since: Some(now()) },
     }
 }

@@ -71,6 +71,8 @@ async fn function(client: &Client, pace: &Pace, name: &str, reading: &mut Readin
             image: code.image_uri().unwrap_or_default().to_owned(),
             resolved: code.resolved_image_uri().map(str::to_owned),
             architecture: architecture.map(|name| if name == "x86_64" { "amd64" } else { name }.to_owned()),
+            // <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
+            os: Some("linux".to_owned()),
             used: if runs {
                 // Lambda writes `+0000` where others write `Z`.
                 Use::Running { since: since.and_then(|since| since.replace("+0000", "Z").parse().ok()) }

@@ -72,6 +72,7 @@ impl Reading {
                 image: bounded(sighting.image),
                 resolved: sighting.resolved.map(bounded),
                 architecture: sighting.architecture.map(bounded),
+                os: sighting.os.map(bounded),
                 ..sighting
             });
         } else {
@@ -103,6 +104,7 @@ impl Reading {
             image: image.to_owned(),
             resolved: resolved.map(str::to_owned),
             architecture: None,
+            os: None,
             used: Use::Referenced,
         };
         self.note(sighting);

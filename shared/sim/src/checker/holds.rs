@@ -9,6 +9,7 @@ use patchwave::policy::{Mode, Rebuild};
 use patchwave::time::{Span, Timestamp};
 
 use crate::faults::Read;
+use crate::registry::Pushed;
 use crate::state::State;
 
 /// What ended so recently is still in the last report.
@@ -42,8 +43,11 @@ impl State {
             Hold::AtLimit { limit, .. } => self.is_at_limit(hierarchy, image, *limit, now),
             Hold::Observing => image.policy.mode == Mode::Observe,
             Hold::Pinned { .. } => image.pinned,
-            // No hierarchy of the simulator has a line that people promote.
-            Hold::NotPromoted { .. } => image.line.is_of_environment(),
+            Hold::NotPromoted { .. } => {
+                let promoted = self.registry.promoted(&image.repository, &image.line);
+                let digest = |pushed: Option<&Pushed>| pushed.map(|pushed| pushed.version.digest.clone());
+                image.line.is_of_environment() && digest(promoted) != digest(current)
+            }
             // Suppressed findings are no findings that policy rebuilds for.
             Hold::Suppressed { .. }
             | Hold::CannotHelp { .. }

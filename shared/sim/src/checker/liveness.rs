@@ -7,6 +7,7 @@ use patchwave::finding::{Finding, Fix, PackageKind, Scan};
 use patchwave::hierarchy::{Hierarchy, Image};
 use patchwave::image::ImageId;
 use patchwave::plan::{Awaited, Hold};
+use patchwave::record::Record;
 use patchwave::time::{Span, Timestamp};
 use patchwave_converge::Report;
 
@@ -182,11 +183,14 @@ impl<'q> QuietWorld<'q> {
     /// that is true.
     fn wait_is_true(&self, image: &Image, on: &ImageId, awaits: &Awaited, finding: &Finding) -> bool {
         let Ok(on) = self.hierarchy.image(on) else { return false };
-        let is_looked_at_again =
-            self.state.ledger.record(&on.id).is_some_and(patchwave::record::Record::is_scheduled);
+        let is_scheduled =
+            |image: &Image| self.state.ledger.record(&image.id).is_some_and(Record::is_scheduled);
+        let is_looked_at_again = is_scheduled(on);
         match awaits {
             Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
-            Awaited::Start => self.started.contains(&on.id) || self.was_decided(on),
+            // The image's own recheck finds what a person decided about the other.
+            Awaited::Hold(_) if self.was_decided_within(on, Span::days(1)) && is_scheduled(image) => true,
+            Awaited::Start => self.started.contains(&on.id) || self.was_decided_within(on, JUST_ENDED),
             // No such world has upstream registries.
             Awaited::Cache { .. } => false,
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
@@ -202,10 +206,10 @@ impl<'q> QuietWorld<'q> {
         }
     }
 
-    /// Returns whether a person decided about an image while the last sweep ran.
-    fn was_decided(&self, image: &Image) -> bool {
+    /// Returns whether a person decided about an image so recently.
+    fn was_decided_within(&self, image: &Image, time: Span) -> bool {
         let decided_at = self.state.truth.decided_at.get(&image.id);
-        decided_at.is_some_and(|at| *at > JUST_ENDED.before(self.now))
+        decided_at.is_some_and(|at| *at > time.before(self.now))
     }
 
     /// Returns whether an ancestor carries the finding, or may carry it because its scan is older

@@ -62,7 +62,8 @@ impl State {
         })
     }
 
-    /// Returns whether a parent has a finding and no pipeline, or has no scan that says so.
+    /// Returns whether a parent has a finding and no pipeline, or has no scan that says whether it
+    /// has the finding.
     fn is_left_to_the_child(
         &self,
         hierarchy: &Hierarchy,
@@ -75,14 +76,14 @@ impl State {
             // A person may have pushed another version since the plan was made.
             let named = start.parents.get(&edge.image.id);
             let version = named.and_then(|digest| self.registry.pushed(repository, digest));
-            let is_scanned = |version: &Pushed| {
+            let is_known = |version: &Pushed| {
                 version.version.platforms.values().all(|manifest| {
                     let scan = self.scanner.scan(&(repository.clone(), manifest.digest.clone()));
-                    scan.completed_at().is_some()
+                    scan.lists(finding).is_some()
                 })
             };
             version.is_some_and(|version| {
-                self.has(&version.layers, finding) && (pipeline.is_none() || !is_scanned(version))
+                self.has(&version.layers, finding) && (pipeline.is_none() || !is_known(version))
             })
         })
     }

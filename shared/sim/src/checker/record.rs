@@ -74,8 +74,9 @@ impl State {
             pushed.parents.get(*parent).is_some_and(|built_on| built_on != *digest)
         };
         // Layers show what a build was built on, if the parent can be read.
-        let is_readable =
-            |parent: &ImageId| hierarchy.image(parent).is_ok_and(|parent| !self.is_unread(parent, now));
+        let is_readable = |parent: &ImageId| {
+            hierarchy.image(parent).is_ok_and(|parent| !self.is_unread(parent, now) && !self.is_lost(parent))
+        };
         let wrong = success.parents.iter().filter(is_wrong).map(|(parent, _)| parent.clone());
         let wrong: Vec<ImageId> = wrong.filter(|parent| is_readable(parent)).collect();
         for parent in wrong {

@@ -89,7 +89,7 @@ impl State {
         let mut violations = Vec::new();
         let others = self.pipelines.in_progress();
         let others = others.filter(|execution| self.holds_slot(hierarchy, execution, check.now)).count();
-        if others >= limits.max_concurrent_builds as usize {
+        if others >= limits.max_concurrent_builds as usize && self.is_claimed(start) {
             violations.push(format!("{} starts beside {others} others", start.image));
         }
         let day: String = check.day.to_string().chars().take(10).collect();
@@ -100,6 +100,13 @@ impl State {
             violations.push(format!("{} is start {today} of its day", start.image));
         }
         violations
+    }
+
+    /// Returns whether the start's claim still stands. An invocation that was frozen between claim
+    /// and start cannot know that it does not.
+    fn is_claimed(&self, start: &Start) -> bool {
+        let claim = self.ledger.record(&start.image).and_then(|record| record.claim.as_ref());
+        claim.is_some_and(|claim| claim.start.key == start.key)
     }
 
     /// Finds builds of the same owner that leave no room for the start. Two passes at once may not

@@ -100,6 +100,8 @@ pub enum InjectedFault {
     TagMovedAgain,
     /// A signature or a cache is pushed beside a version.
     ArtefactPushed,
+    /// A person promotes a version to an environment.
+    Promoted,
     /// A newer execution of a pipeline supersedes Patchwave's.
     Overtaken,
     /// Newer executions of a pipeline supersede older ones.
@@ -120,7 +122,7 @@ pub enum InjectedFault {
 
 impl InjectedFault {
     /// Every kind.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::EventDropped,
         Self::EventDuplicated,
         Self::EventDelayed,
@@ -170,6 +172,7 @@ impl InjectedFault {
         Self::CeilingMoved,
         Self::TagMovedAgain,
         Self::ArtefactPushed,
+        Self::Promoted,
         Self::Overtaken,
         Self::Superseding,
         Self::Parallel,

@@ -159,6 +159,7 @@ impl SimulatedWorld {
                 image: format!("{registry}/{name}@{}", workload.digest),
                 resolved: Some(workload.digest.to_string()),
                 architecture: None,
+                os: None,
                 used: Use::Running { since: Some(workload.since) },
             })
         };
@@ -182,7 +183,9 @@ impl SimulatedWorld {
                 .image(&workload.image)
                 .is_ok_and(|image| state.registry.version(&image.repository, &workload.digest).is_some());
             if is_named && !of_workload().all(is_known) {
-                differences.push(format!("the inventory does not know what {} runs", workload.name));
+                let found: Vec<_> = of_workload().map(|entry| &entry.resolution).collect();
+                differences
+                    .push(format!("the inventory does not know what {} runs: {found:?}", workload.name));
             }
         }
         differences

@@ -23,6 +23,7 @@ impl State {
                 self.commits.insert(image.id.clone(), hex(&format!("commit {} {now}", image.id)));
                 self.begin_foreign(hierarchy, image, false, now)
             }
+            InjectedFault::Promoted => self.promote(image, now),
             InjectedFault::StartedByHand => self.begin_foreign(hierarchy, image, true, now),
             kind => {
                 let parents = self.parents_of_person(hierarchy, image, kind);
@@ -115,6 +116,18 @@ impl State {
         self.emit(&event, now);
     }
 
+    /// Promotes the newest version to the image's environment. Returns whether that changed
+    /// anything.
+    fn promote(&mut self, image: &Image, now: Timestamp) -> bool {
+        let Some(digest) = self.registry.promote(&image.repository, &image.line) else { return false };
+        self.truth.allow_replacing(&image.id);
+        self.changed(&image.repository, now);
+        let event = self.event_writer.pushed(&image.repository, &digest, None, true, now);
+        self.emit(&event, now);
+        self.schedule_deployments(&image.id, now);
+        true
+    }
+
     /// Moves the tracked tags to the version before, or to any of the last few. Returns whether
     /// another version is the current one now.
     fn move_tags(&mut self, image: &Image, kind: InjectedFault, now: Timestamp) -> bool {
@@ -125,7 +138,9 @@ impl State {
         let Some(to) = self.registry.move_tags(&image.repository, &image.line, back) else { return false };
         let (digest, pushed_at) = (to.version.digest.clone(), to.version.pushed_at);
         self.truth.allow_replacing(&image.id);
-        if replaced.execution.is_some() && pushed_at < replaced.version.pushed_at {
+        // What an environment has is patched, whatever it had before.
+        let is_put_back = pushed_at < replaced.version.pushed_at && !image.line.is_of_environment();
+        if replaced.execution.is_some() && is_put_back {
             self.truth.put_back.insert(image.id.clone(), digest.clone());
         }
         self.changed(&image.repository, now);

@@ -13,7 +13,7 @@ use crate::build::BuildInputs;
 use crate::draw::digest_of;
 use crate::faults::InjectedFault;
 use crate::observation::{Build, Observation};
-use crate::people::Moment;
+use crate::people::{Moment, PersonAction};
 use crate::pipelines::{BuildResult, Execution};
 use crate::registry::Pushed;
 
@@ -117,7 +117,11 @@ impl State {
                 self.event_writer.pushed(&image.repository, &version.digest, Some(tag), is_index, now);
             self.emit(&event, now);
         }
-        self.schedule_deployments(&image.id, now);
+        if image.line.is_of_environment() {
+            self.await_promotion(&image.id, now);
+        } else {
+            self.schedule_deployments(&image.id, now);
+        }
         self.push_artefact(image, &version.digest, now);
         true
     }
@@ -136,6 +140,15 @@ impl State {
         self.emit(&event, now);
     }
 
+    /// People promote three of four versions, minutes or hours after their push.
+    fn await_promotion(&mut self, image: &ImageId, now: Timestamp) {
+        if self.faults.percent(75) {
+            let at = self.faults.span(Span::minutes(5), Span::hours(20)).after(now);
+            let action = PersonAction { kind: InjectedFault::Promoted, image: image.clone(), repeats: 0 };
+            self.schedule(at, Scheduled::PersonAction(action));
+        }
+    }
+
     /// Each platform manifest is scanned; the parts of an index have push events of their own.
     fn schedule_scans(&mut self, image: &Image, version: &Version, is_index: bool, now: Timestamp) {
         for manifest in version.platforms.values() {
@@ -151,7 +164,7 @@ impl State {
         }
     }
 
-    fn schedule_deployments(&mut self, image: &ImageId, now: Timestamp) {
+    pub(crate) fn schedule_deployments(&mut self, image: &ImageId, now: Timestamp) {
         let of_image = self.workloads.values().filter(|workload| workload.image == *image);
         let follow: Vec<(String, Span)> = of_image.map(|w| (w.name.clone(), w.follows_after)).collect();
         for (name, delay) in follow {

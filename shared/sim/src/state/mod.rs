@@ -203,7 +203,7 @@ impl State {
     fn deploy(&mut self, hierarchy: &Hierarchy, name: &str, now: Timestamp) {
         let Some(workload) = self.workloads.get(name) else { return };
         let Ok(image) = hierarchy.image(&workload.image) else { return };
-        let Some(current) = self.registry.current(&image.repository, &image.line) else { return };
+        let Some(current) = self.registry.promoted(&image.repository, &image.line) else { return };
         let digest = current.version.digest.clone();
         let at = workload.rolls_for.after(now);
         self.schedule(at, Scheduled::LastTaskStops(name.to_owned(), digest));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{Container, Task};
+use aws_sdk_ecs::types::{Attribute, Container, Task};
 use patchwave::inventory::{Sighting, Use, is_added_by_aws};
 
 use super::{PAGE, family, last_part};
@@ -98,6 +98,7 @@ fn note(task: &Task, reading: &mut Reading, seen: &mut Seen) {
             image: container.image().unwrap_or_default().to_owned(),
             resolved: container.image_digest().filter(|digest| !digest.is_empty()).map(str::to_owned),
             architecture: architecture(task),
+            os: os(task),
             used: used(task, container),
         };
         if let Some(service) = &service
@@ -130,4 +131,14 @@ fn architecture(task: &Task) -> Option<String> {
         "x86_64" => "amd64".to_owned(),
         other => other.to_owned(),
     })
+}
+
+/// Returns the operating system, by the name that images have for it. ECS names the family of a
+/// task on Fargate, and the attribute of an instance of one's own.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>
+fn os(task: &Task) -> Option<String> {
+    let mut attributes = task.attributes().iter();
+    let attribute = attributes.find(|attribute| attribute.name() == "ecs.os-type").and_then(Attribute::value);
+    let family = task.platform_family().or(attribute)?.to_ascii_lowercase();
+    ["linux", "windows"].into_iter().find(|os| family.starts_with(os)).map(str::to_owned)
 }

@@ -63,6 +63,8 @@ pub(super) struct Labels {
     pub(super) hash: Option<String>,
     #[serde(rename = "kubernetes.io/arch")]
     pub(super) architecture: Option<String>,
+    #[serde(rename = "kubernetes.io/os")]
+    pub(super) os: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,6 +96,7 @@ pub(super) struct Pod {
 pub(super) struct PodSpec {
     pub(super) node_name: String,
     pub(super) node_selector: Option<NodeSelector>,
+    pub(super) os: Option<PodOs>,
     pub(super) containers: Few<Container, MOST>,
     pub(super) init_containers: Few<Container, MOST>,
     pub(super) ephemeral_containers: Few<Container, MOST>,
@@ -120,6 +123,16 @@ pub(super) struct VolumeImage {
 pub(super) struct NodeSelector {
     #[serde(rename = "kubernetes.io/arch")]
     pub(super) architecture: Option<String>,
+    #[serde(rename = "kubernetes.io/os")]
+    pub(super) os: Option<String>,
+}
+
+/// The operating system that a pod says it is for.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/#pod-os>
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PodOs {
+    pub(super) name: Option<String>,
 }
 
 impl PodSpec {

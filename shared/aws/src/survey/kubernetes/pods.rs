@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use patchwave::inventory::{Sighting, Use};
 
-use super::nodes::Architectures;
+use super::nodes::{Machine, Nodes, machine};
 use super::objects::{Container, Metadata, Pod};
 use super::workload;
 use crate::survey::budget::bounded;
@@ -12,18 +12,14 @@ use crate::survey::reading::Reading;
 
 /// Notes what a pod runs, and adds the workload that it belongs to. A pod that has ended runs
 /// nothing.
-pub(super) fn note(
-    workloads: &mut BTreeSet<String>,
-    pod: &Pod,
-    nodes: &Architectures,
-    reading: &mut Reading,
-) {
+pub(super) fn note(workloads: &mut BTreeSet<String>, pod: &Pod, nodes: &Nodes, reading: &mut Reading) {
     if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
         return;
     }
     let owner = owner(&pod.metadata);
+    let machine = machine(&pod.spec, nodes);
     for container in pod.spec.all() {
-        let sighting = sighting(pod, &owner, container, nodes, reading);
+        let sighting = sighting(pod, &owner, container, &machine, reading);
         reading.note(sighting);
     }
     for (name, image) in pod.spec.image_volumes() {
@@ -34,21 +30,16 @@ pub(super) fn note(
             container: name.to_owned(),
             image: image.to_owned(),
             resolved: None,
+            // A volume has files, and no process of it runs.
             architecture: None,
+            os: None,
             used: Use::Running { since: None },
         });
     }
     workloads.insert(bounded(owner));
 }
 
-fn sighting(
-    pod: &Pod,
-    owner: &str,
-    container: &Container,
-    nodes: &Architectures,
-    reading: &Reading,
-) -> Sighting {
-    let selected = || pod.spec.node_selector.as_ref().and_then(|selector| selector.architecture.clone());
+fn sighting(pod: &Pod, owner: &str, container: &Container, machine: &Machine, reading: &Reading) -> Sighting {
     let status = pod.status.of(&container.name);
     let resolved = status.map(|status| status.image_id.as_str()).filter(|id| !id.is_empty());
     let used = match status.map(|status| &status.state) {
@@ -65,7 +56,8 @@ fn sighting(
         container: container.name.clone(),
         image: container.image.clone(),
         resolved: resolved.map(str::to_owned),
-        architecture: nodes.get(&pod.spec.node_name).cloned().or_else(selected),
+        architecture: machine.architecture.clone(),
+        os: machine.os.clone(),
         used,
     }
 }

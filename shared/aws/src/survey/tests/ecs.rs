@@ -211,3 +211,20 @@ async fn a_cluster_that_was_deleted_since_it_was_listed_is_read_and_empty() {
     fixture.accounts.refuse("ListTasks", "ClusterNotFoundException", 1);
     assert_eq!(unread(&fixture.survey().await, &place(ConsumerKind::Ecs, Some("a"))), None);
 }
+
+#[tokio::test]
+async fn a_task_says_for_which_operating_system_it_runs() {
+    let of = |id: usize, family: &str| {
+        let mut task = task("web", id, "service:shop", &[("app", Some(digest(1)))]);
+        task["platformFamily"] = json!(family);
+        task
+    };
+    let mut instance = task("web", 3, "service:shop", &[("app", Some(digest(1)))]);
+    instance["attributes"] = json!([{ "name": "ecs.os-type", "value": "windows" }]);
+    let silent = task("web", 4, "service:shop", &[("app", Some(digest(1)))]);
+    let tasks = vec![of(1, "Linux"), of(2, "WINDOWS_SERVER_2022_CORE"), instance, silent];
+    let fixture = Fixture::of(region(vec![cluster("web", tasks)])).await;
+    let survey = fixture.survey().await;
+    let on: Vec<Option<&str>> = survey.sightings.iter().map(|seen| seen.os.as_deref()).collect();
+    assert_eq!(on, [Some("linux"), Some("windows"), Some("windows"), None]);
+}

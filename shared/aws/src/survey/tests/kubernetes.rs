@@ -108,24 +108,36 @@ async fn containers_of_every_kind_are_seen() {
 }
 
 #[tokio::test]
-async fn a_node_says_on_which_architecture_a_pod_runs_and_unlisted_nodes_are_no_gap() {
+async fn a_node_says_on_which_platform_a_pod_runs_and_unlisted_nodes_are_no_gap() {
     let mut scheduled = pod("p", None, &digest(1));
     scheduled["spec"]["nodeName"] = json!("arm");
     scheduled["spec"]["nodeSelector"] = json!({ "kubernetes.io/arch": "amd64" });
     let mut waiting = pod("q", None, &digest(1));
     waiting["spec"]["nodeName"] = json!("gone");
-    let (fixture, kubernetes) = shop(vec![scheduled, waiting]).await;
-    let node = |name: &str, arch: &str| json!({ "metadata": { "name": name, "labels": { "kubernetes.io/arch": arch } } });
-    kubernetes.put("shop", NODES, vec![node("intel", "amd64"), node("arm", "arm64")]);
+    let mut windows = pod("w", None, &digest(1));
+    windows["spec"]["nodeName"] = json!("win");
+    windows["spec"]["os"] = json!({ "name": "windows" });
+    let (fixture, kubernetes) = shop(vec![scheduled, waiting, windows]).await;
+    let node = |name: &str, os: &str, arch: &str| json!({ "metadata": { "name": name, "labels": { "kubernetes.io/os": os, "kubernetes.io/arch": arch } } });
+    kubernetes.put(
+        "shop",
+        NODES,
+        vec![node("intel", "linux", "amd64"), node("arm", "linux", "arm64"), node("win", "windows", "amd64")],
+    );
     kubernetes.page(1);
-    let on = |survey: &Survey| -> Vec<Option<String>> {
-        survey.sightings.iter().map(|sighting| sighting.architecture.clone()).collect()
+    let on = |survey: &Survey| -> Vec<String> {
+        let part = |of: &Option<String>| of.clone().unwrap_or_else(|| "any".to_owned());
+        survey
+            .sightings
+            .iter()
+            .map(|seen| format!("{}/{}", part(&seen.os), part(&seen.architecture)))
+            .collect()
     };
-    assert_eq!(on(&fixture.survey().await), [Some("arm64".to_owned()), None]);
+    assert_eq!(on(&fixture.survey().await), ["linux/arm64", "any/any", "windows/amd64"]);
 
     kubernetes.forbid(NODES);
     let survey = fixture.survey().await;
-    assert_eq!(on(&survey), [Some("amd64".to_owned()), None]);
+    assert_eq!(on(&survey), ["any/amd64", "any/any", "windows/any"], "then pods say what they ask for");
     assert_eq!(of_shop(&survey), None, "nodes start no image");
     assert!(survey.places.iter().all(|read| !read.not_inspected.contains("nodes")));
 }
