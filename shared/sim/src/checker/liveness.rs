@@ -196,7 +196,8 @@ impl<'q> QuietWorld<'q> {
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
             Awaited::Hold(hold) => match (&**hold, self.facts.images.get(&on.id)) {
                 (Hold::Fresh, _) | (_, None) => false,
-                // A later pass may have found another of these for it, or something that hides them.
+                // A later pass may have found another of these for it, or something that hides
+                // them.
                 (hold, _) if is_about_findings(hold) => {
                     let is_true = |theirs| self.state.is_true(self.hierarchy, on, theirs, self.now);
                     self.holds.get(&on.id).is_some_and(|theirs| is_about_findings(theirs) || is_true(theirs))
