@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 
 use patchwave::admission::{
     Action, Allowed, Because, EcsRule, NamespaceList, Refused, Review, Scope, admitted, allowed,
-    digest_manifests, ecs_rule, gatekeeper_manifests, lists, refused, repository_manifests,
+    digest_manifests, ecs_rule, gatekeeper_digest_manifests, gatekeeper_manifests, lists, refused,
+    repository_manifests,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args, options: &Admission) -> Result<Answer, BadInput> 
         return Ok(answer.with_note(observed.note).with_findings(found));
     };
     let action = if options.deny { Action::Deny } else { Action::Warn };
-    if options.deny && (is_unknown || answered.refuses(print == Manifests::Digests)) {
+    if options.deny && (is_unknown || answered.refuses(print.is_about_digests())) {
         let first = written(|out| write(&answered, out));
         let note = "Nothing is printed, because --deny would refuse what runs, or not all of it is known:\n";
         return Ok(Answer::new(String::new()).with_note(format!("{note}{first}")).with_findings(true));
@@ -70,6 +71,10 @@ pub(crate) fn run(args: &Args, options: &Admission) -> Result<Answer, BadInput> 
             let manifests =
                 digest_manifests(&answered.lists, &allowed, &scope, action, observed.facts.observed_at);
             (manifests, too_large(&answered.lists))
+        }
+        Manifests::GatekeeperDigests => {
+            let at = observed.facts.observed_at;
+            (gatekeeper_digest_manifests(&answered.lists, &allowed, &scope, action, at), String::new())
         }
         Manifests::Ecs => ecs(&allowed),
     };

@@ -425,8 +425,17 @@ pub(crate) enum Manifests {
     Digests,
     /// The policy on repositories, for OPA Gatekeeper
     Gatekeeper,
+    /// The policy on digests for OPA Gatekeeper, with the list of each namespace
+    GatekeeperDigests,
     /// A CloudFormation template with a rule that notices other images on ECS
     Ecs,
+}
+
+impl Manifests {
+    /// Returns whether they refuse by digests.
+    pub(crate) fn is_about_digests(self) -> bool {
+        matches!(self, Self::Digests | Self::GatekeeperDigests)
+    }
 }
 
 #[derive(Debug, clap::Args)]

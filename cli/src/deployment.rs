@@ -101,8 +101,9 @@ pub(crate) fn inventory(args: &Args) -> Result<Known, BadInput> {
     let show = |entries| progress::show(&format!("{entries} entries read"));
     let read = ask(patchwave_aws::inventory(hierarchy(args)?, show));
     progress::show("");
-    let Inventoried { hierarchy, inventory, now, table } = read?;
-    Ok(Known { hierarchy: (*hierarchy).clone(), inventory, now, is_surveyed_now: table.is_none() })
+    let Inventoried { hierarchy, inventory, upstreams, now, table } = read?;
+    let hierarchy = (*hierarchy).clone();
+    Ok(Known { hierarchy, inventory, upstreams, now, is_surveyed_now: table.is_none() })
 }
 
 /// Reads an estate that is not described yet.

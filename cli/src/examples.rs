@@ -158,6 +158,7 @@ Examples:
   patchwave admission
   patchwave admission --print policy --exempt monitoring > policy.yaml
   patchwave admission --print digests > digests.yaml
+  patchwave admission --print gatekeeper-digests > constraints.yaml
   patchwave admission --print ecs > ecs.yaml";
 
 pub(crate) const PLAN: &str = "\

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use patchwave::facts::Facts;
 use patchwave::hierarchy::Hierarchy;
+use patchwave::image::ImageId;
 use patchwave::inventory::{
     self, Catalog, Entry, FoldInput, Inventory, NoDigest, NotInspected, Question, RanRow, Resolution, Row,
     Standing, Survey, Totals,
 };
 use patchwave::time::{Span, Timestamp};
+use patchwave::upstream::{Tracked, all_silent};
 use serde::Serialize;
 
 use crate::args::{Args, Format, Inventory as Options};
@@ -60,12 +62,17 @@ struct Answered {
     /// Accounts that the question includes and no sweep has surveyed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown: Vec<String>,
+    /// Upstream tags that have not moved for as long as `upstreamSilence`, each with since when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    silent_upstreams: BTreeMap<ImageId, Timestamp>,
 }
 
 /// What is known, and as of when.
 pub(crate) struct Known {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) inventory: Inventory,
+    /// What is known of upstream tags.
+    pub(crate) upstreams: BTreeMap<ImageId, Tracked>,
     pub(crate) now: Timestamp,
     /// Whether this command surveyed it, so that nothing is known of earlier days.
     pub(crate) is_surveyed_now: bool,
@@ -94,7 +101,11 @@ pub(crate) fn run(args: &Args, options: &Options) -> Result<Answer, BadInput> {
     let may_be = question.vulnerability.is_some() && answer.running.iter().any(|row| !row.unknown.is_empty());
     let unseen = question.vulnerability.is_some() && !answer.not_inspected.is_empty();
     let found = answer.is_vulnerable() || may_be || unseen || !unknown.is_empty();
-    let answered = Answered { totals: answer.totals(), answer, unknown };
+    // They are about no environment and no vulnerability.
+    let silent =
+        answer.question.is_everything().then(|| all_silent(&known.hierarchy, &known.upstreams, known.now));
+    let silent_upstreams = silent.unwrap_or_default();
+    let answered = Answered { totals: answer.totals(), answer, unknown, silent_upstreams };
     let note = if known.is_surveyed_now { SURVEYED_NOW } else { "" };
     let answer = match args.format {
         // A spreadsheet has no place for what is not in its rows.
@@ -122,7 +133,8 @@ pub(crate) fn explained(hierarchy: Hierarchy, facts: &Facts, survey: &Path) -> R
     let input =
         FoldInput { survey: &survey, began: now, ended: true, hierarchy: &hierarchy, catalog: &catalog, now };
     let inventory = inventory::fold(&Inventory::default(), &input).inventory;
-    Ok(Known { hierarchy, inventory, now, is_surveyed_now: false })
+    let upstreams = facts.upstreams.clone();
+    Ok(Known { hierarchy, inventory, upstreams, now, is_surveyed_now: false })
 }
 
 fn text(answered: &Answered) -> String {
@@ -165,6 +177,10 @@ fn write(answered: &Answered, text: &mut String) -> fmt::Result {
         }
     }
     write_not_inspected(&answer.not_inspected, text)?;
+    for (tag, since) in &answered.silent_upstreams {
+        let silent = paint(CAREFUL, "silent");
+        writeln!(text, "{silent} {tag} has not moved since {since:.0}: check whether it is supported")?;
+    }
     write_unknown(answered, text)
 }
 

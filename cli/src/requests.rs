@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use patchwave_sim::{Ordinary, Requests as Counts, UpstreamMonth, Watched};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::{Args, Requests};
 use crate::input::{self, BadInput};
@@ -23,6 +23,43 @@ struct Counted {
     /// What watching the upstream tags of the hierarchy adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<Watched>,
+}
+
+/// The list prices that `infra/costs.py` takes too.
+const PRICES: &str = include_str!("../../infra/prices.json");
+/// As `infra/costs.py` assumes: how long a registry takes to answer, and the memory of a function.
+const ANSWER_SECONDS: f64 = 0.2;
+const MEMORY_GB: f64 = 0.25;
+const DAYS: f64 = 30.0;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    as_of: String,
+    region: String,
+    prices: Prices,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Prices {
+    lambda_gb_second_arm: f64,
+    dynamodb_read_unit: f64,
+    dynamodb_write_unit: f64,
+}
+
+/// Returns what a month of the watch costs.
+fn usd_a_month(of: &Watched, prices: &Prices) -> f64 {
+    let asked = of.requests;
+    let seconds = number(asked.heads + asked.gets + asked.tokens) * ANSWER_SECONDS;
+    let usd = seconds * MEMORY_GB * prices.lambda_gb_second_arm
+        + number(of.half_read_units) / 2.0 * prices.dynamodb_read_unit
+        + number(of.write_units) * prices.dynamodb_write_unit;
+    usd * DAYS / f64::from(of.days.max(1))
+}
+
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 pub(crate) fn run(args: &Args, options: &Requests) -> Result<Answer, BadInput> {
@@ -125,6 +162,9 @@ fn watched(out: &mut String, of: &Watched) -> fmt::Result {
             ("write units", of.write_units),
         ],
     )?;
+    let Listed { as_of, region, prices } = serde_json::from_str(PRICES).map_err(|_| fmt::Error)?;
+    let usd = usd_a_month(of, &prices);
+    writeln!(out, "  {:<18}{usd:>12.2}  list prices of {region} as of {as_of}", "USD a month")?;
     let (polling, listing) = (of.polling, of.listing);
     writeln!(
         out,

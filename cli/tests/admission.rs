@@ -29,6 +29,7 @@ fn the_printed_manifests_are_those_that_the_engines_evaluate() {
         ("policy", "policy.yaml"),
         ("digests", "digests.yaml"),
         ("gatekeeper", "gatekeeper.yaml"),
+        ("gatekeeper-digests", "gatekeeper-digests.yaml"),
         ("ecs", "ecs.yaml"),
     ] {
         let ran = admission(&["--print", print]);

@@ -166,7 +166,7 @@ mod with_aws {
             Ok(json!({ "imageDetails": page, "nextToken": next }))
         }
 
-        fn manifests(&self, input: &Value) -> Answer {
+        fn manifests(&self, input: &Value) -> Value {
             let (mut images, mut failures) = (Vec::new(), Vec::new());
             for id in input["imageIds"].as_array().unwrap() {
                 match self.documents.get(id["imageDigest"].as_str().unwrap()) {
@@ -174,7 +174,7 @@ mod with_aws {
                     None => failures.push(json!({ "imageId": id, "failureCode": "ImageNotFound" })),
                 }
             }
-            Ok(json!({ "images": images, "failures": failures }))
+            json!({ "images": images, "failures": failures })
         }
 
         fn all(&self, input: &Value) -> Answer {
@@ -200,7 +200,7 @@ mod with_aws {
                 "DescribeRepositories" => self.all(&input),
                 "ListTagsForResource" => Ok(json!({ "tags": [] })),
                 "DescribeImages" => self.images(&input),
-                "BatchGetImage" => self.manifests(&input),
+                "BatchGetImage" => Ok(self.manifests(&input)),
                 "GetDownloadUrlForLayer" => {
                     let url =
                         format!("{}/{}", self.url.lock().unwrap(), input["layerDigest"].as_str().unwrap());
@@ -219,6 +219,7 @@ mod with_aws {
     }
 
     /// Drafts the generated estate as it is read over loopback, and prints what that takes.
+    #[expect(clippy::print_stdout, reason = "the calls are what the long test is for")]
     async fn draft_over_loopback(images: usize, versions: u64) {
         let large = Arc::new(Large::new(images, versions));
         let expected = patchwave::discover::discover(&large.estate).images.len();
@@ -255,9 +256,11 @@ mod with_aws {
         assert_eq!(validated.json()["images"], expected, "the estate on the wire is the one in memory");
     }
 
+    /// The official images alone.
     #[tokio::test]
+    #[ignore = "minutes: cargo nextest run -p patchwave-cli --features aws --run-ignored only --no-capture as_the_same_one"]
     async fn an_estate_over_loopback_is_drafted_as_the_same_one_in_memory() {
-        draft_over_loopback(180, 2).await;
+        draft_over_loopback(0, 2).await;
     }
 
     #[tokio::test]

@@ -89,7 +89,7 @@ fn a_cache_that_serves_what_upstream_replaced_is_named() {
 }
 
 #[test]
-fn why_names_an_upstream_tag_that_has_not_moved_for_long() {
+fn why_and_the_inventory_name_an_upstream_tag_that_has_not_moved_for_long() {
     let scratch = Scratch::new("silent");
     let facts = scratch.write("facts.json", &facts(&digest(2)));
     for (silence, named) in [("20d", true), ("40d", false)] {
@@ -102,6 +102,16 @@ fn why_names_an_upstream_tag_that_has_not_moved_for_long() {
             named,
             "{text}"
         );
+        let survey = scratch.write("survey.json", r#"{ "places": [], "sightings": [] }"#);
+        let asked = ["--hierarchy", &file, "inventory", "--survey", &survey, "--facts", &facts];
+        let text = patchwave(&asked).stdout;
+        assert_eq!(
+            text.contains("silent docker.io/library/debian:12 has not moved since 2026-02-01"),
+            named,
+            "{text}"
+        );
+        let one = patchwave(&[&asked[..], &["--cve", "CVE-2026-0001"]].concat()).stdout;
+        assert!(!one.contains("silent"), "{one}");
     }
 }
 
@@ -113,4 +123,8 @@ fn requests_count_what_a_watch_of_upstream_tags_asks() {
     let heads = upstream["requests"]["heads"].as_u64().unwrap();
     assert!((4 * 48..4 * 60).contains(&heads), "{upstream}");
     assert!(upstream["polling"]["requests"].as_u64().unwrap() > 6 * heads, "{upstream}");
+    let text = patchwave(&["requests", "--upstream-tags", "60"]).stdout;
+    let usd = text.lines().find(|line| line.trim().starts_with("USD a month")).unwrap();
+    let cents: f64 = usd.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!((0.05..0.3).contains(&cents), "{usd}");
 }

@@ -47,6 +47,7 @@ def test_a_pod_is_admitted_only_with_digests_of_the_list(engine, case):
     (repositories,) = of_kind("policy.yaml", "ConfigMap")
     both = cel.admits(engine, first, repositories, case) and cel.admits(engine, policy, params, case)
     assert both is case["admittedByDigest"]
+    assert cel.admits(engine, policy, params, case) is case["admittedByDigestAlone"]
 
 
 def test_a_list_that_is_missing_refuses(engine):

@@ -20,6 +20,8 @@ COPIES = {
     "ecr:InitiateLayerUpload",
     "ecr:UploadLayerPart",
 }
+# With what it may ask the registry to mount blobs instead. Without them it copies.
+MOUNTS = {"ecr:GetAuthorizationToken"}
 WRITES = {
     "WritePolicies": {"ecr:DeleteLifecyclePolicy", "ecr:PutLifecyclePolicy"},
     "WriteTags": {"ecr:BatchDeleteImage", "ecr:PutImage"},
@@ -38,14 +40,14 @@ def actions(name, service):
 def test_each_policy_allows_what_the_code_of_its_verbs_calls():
     called = {f"{service}:{operation}" for service, operation in calls_of("ecr/care")}
     written = set().union(*WRITES.values())
-    assert actions("Read", {"ecr", "inspector2"}) == (called - written - COPIES) | SHARED
+    assert actions("Read", {"ecr", "inspector2"}) == (called - written - COPIES - MOUNTS) | SHARED
     for name, expected in WRITES.items():
         assert actions(name, {"ecr"}) == expected
     assert written <= called
 
 
 def test_who_copies_may_add_images_and_nothing_else():
-    [role] = read("samples/promote-target.yaml")["Resources"].values()
+    role = read("samples/promote-target.yaml")["Resources"]["Role"]
     [policy] = role["Properties"]["Policies"]
     [statement] = policy["PolicyDocument"]["Statement"]
     made = {f"{service}:{operation}" for service, operation in calls_of("ecr/care/copy") | calls_of("ecr/care/tag")}
@@ -54,6 +56,15 @@ def test_who_copies_may_add_images_and_nothing_else():
     assert set(statement["Action"]) == (made | {"ecr:DescribeImages"}) - {"ecr:BatchDeleteImage"}
     [trust] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert "sts:ExternalId" in trust["Condition"]["StringEquals"]
+
+
+def test_who_mounts_blobs_may_only_if_a_parameter_names_the_repositories():
+    template = read("samples/promote-target.yaml")
+    mount = template["Resources"]["Mount"]
+    assert mount["Condition"] == "Mounts" and template["Parameters"]["MountFrom"]["Default"] == ""
+    log_in, blobs = mount["Properties"]["PolicyDocument"]["Statement"]
+    assert {log_in["Action"]} == MOUNTS == {f"{service}:{operation}" for service, operation in calls_of("ecr/care/mount")}
+    assert blobs["Action"] == "ecr:GetDownloadUrlForLayer" and blobs["Resource"]["Fn::Sub"].endswith("repository/${MountFrom}")
 
 
 @pytest.mark.parametrize("template", ["template.yaml", "registry.yaml"])

@@ -496,6 +496,10 @@ pub struct Facts {
     /// `repository:tag`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub caches: BTreeMap<ImageId, Cached>,
+    /// The scans of upstream content that caches hold, by platform manifest. Only those are read
+    /// that may show that upstream fixed a finding.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstream_scans: BTreeMap<Digest, Scan>,
     /// What CodePipeline answered about each pipeline, by the image that the pipeline builds.
     ///
     /// Patchwave asks only about the pipelines of images that would start. A pipeline that is

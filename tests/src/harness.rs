@@ -134,6 +134,11 @@ impl Harness {
         harness
     }
 
+    /// Sets an environment variable of functions that start from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Makes functions that start from now on survey the services at `url`.
     pub fn set_survey_endpoint(&mut self, url: &str) {
         for service in ["ECS", "EKS", "LAMBDA", "BATCH", "STS"] {

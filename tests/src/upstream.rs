@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::content::{self, Document};
 use crate::http::{self, Server};
+use crate::tls;
 
 /// The header with a manifest's digest.
 const DIGEST: &str = "docker-content-digest";
@@ -81,6 +82,14 @@ impl Upstream {
         let server = Server::start(Router::new().fallback(answer).with_state(self.clone())).await;
         self.lock().url = server.url();
         server
+    }
+
+    /// Serves the registry with TLS, as a host whose certificate a private authority signed.
+    /// Returns that authority as PEM too.
+    pub async fn serve_tls(&self, host: &str) -> (Server, String) {
+        let (authority, listener) = tls::listen(host).await;
+        let router = Router::new().fallback(answer).with_state(self.clone());
+        (Server::over(listener, router), authority)
     }
 
     /// Pushes a version with one layer a platform, and moves a tag to it. Returns its digest.

@@ -124,10 +124,14 @@ fn version(number: u32, replicas: u32, image: &str) -> Value {
 /// The images that the table says a cluster runs, or would start, by their tags.
 async fn asked(harness: &Harness, runs: bool) -> BTreeSet<String> {
     let items = harness.items().await;
-    let states = items.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("place#"));
-    let states = states.map(|item| serde_json::from_str(item["state"]["S"].as_str().unwrap()).unwrap());
-    let entries = states.filter(|state: &Value| state["runs"] == runs);
-    entries.map(|state| state["asked"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()).collect()
+    let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+    let states = items.iter().filter(|item| text(item, "pk").starts_with("place#"));
+    let states = states.filter_map(|item| serde_json::from_str::<Value>(&text(item, "state")).ok());
+    let asked = states.filter(|state| state["runs"] == runs).filter_map(|state| {
+        let asked = state["asked"].as_str()?.to_owned();
+        asked.rsplit(':').next().map(str::to_owned)
+    });
+    asked.collect()
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use patchwave_tests::buildah::{Recipe, Workshop};
 use patchwave_tests::harness::{Harness, Setup, held};
 use patchwave_tests::hierarchy;
 use patchwave_tests::http::Server;
+use patchwave_tests::proxy::Proxy;
 use patchwave_tests::upstream::{Asks, Behaviour, Upstream};
 use serde_json::{Value, json};
 
@@ -143,6 +144,39 @@ async fn a_tag_that_is_deleted_upstream_is_named() {
 #[ignore = "tests/run runs it as a step of its own, with buildah and docker-registry"]
 async fn a_tag_that_is_deleted_from_a_real_registry_is_named_with_buildah() {
     names_a_deleted_tag(by_others("deleted-buildah").await).await;
+}
+
+#[tokio::test]
+async fn a_registry_with_a_private_authority_is_read_through_a_proxy() {
+    let upstream = Upstream::default();
+    let (server, authority) = upstream.serve_tls("registry.example.com").await;
+    let proxy = Proxy::before(server.address()).await;
+    upstream.push(TAG, &FIRST, "one");
+    let yaml = hierarchy::SAMPLE
+        .replace("public.ecr.aws/os/os:1", &format!("registry.example.com/{TAG}"))
+        .replace("upstreams: { watch: false }", "upstreams: { hosts: { public.ecr.aws: { watch: false } } }");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
+    std::fs::write(&file, authority).unwrap();
+    for trusts in [false, true] {
+        let mut harness = Harness::start(Setup { hierarchy: yaml.clone(), ..Setup::default() }).await;
+        harness.set("HTTPS_PROXY", proxy.url());
+        if trusts {
+            harness.set("SSL_CERT_FILE", file.to_str().unwrap());
+        }
+        harness.sweep().await;
+        harness.tick().await;
+        assert_eq!(proxy.asked().first().map(String::as_str), Some("registry.example.com:443"));
+        let asked: Vec<Asks> = upstream.asked().into_iter().map(|(asks, ..)| asks).collect();
+        let items = harness.items().await;
+        let item = items.iter().find(|item| item["sk"]["S"].as_str().is_some_and(|sk| sk.contains(TAG)));
+        let state: Value = serde_json::from_str(item.unwrap()["state"]["S"].as_str().unwrap()).unwrap();
+        if trusts {
+            assert_eq!((asked, &state["unread"]), (vec![Asks::Head, Asks::Get], &Value::Null));
+        } else {
+            assert_eq!(asked, [], "an authority that is not known is not believed");
+            assert!(state["unread"].is_object(), "{state}");
+        }
+    }
 }
 
 async fn rebuilds(mut watched: Watched) {

@@ -39,11 +39,12 @@ struct Copied {
     manifests: u64,
     blobs: u64,
     bytes: u64,
+    mounted: u64,
 }
 
 impl From<Amount> for Copied {
-    fn from(Amount { manifests, blobs, bytes }: Amount) -> Self {
-        Self { manifests, blobs, bytes }
+    fn from(Amount { manifests, blobs, bytes, mounted }: Amount) -> Self {
+        Self { manifests, blobs, bytes, mounted }
     }
 }
 
@@ -153,8 +154,9 @@ fn text(promoted: &Promoted) -> String {
         _ => "not promoted".to_owned(),
     };
     let copied = promoted.copied.as_ref().map_or_else(String::new, |copied| {
-        let Copied { manifests, blobs, bytes } = copied;
-        format!("  copied: {manifests} manifests, {blobs} blobs, {bytes} bytes\n")
+        let Copied { manifests, blobs, bytes, mounted } = copied;
+        let shared = if *mounted == 0 { String::new() } else { format!("; {mounted} blobs mounted") };
+        format!("  copied: {manifests} manifests, {blobs} blobs, {bytes} bytes{shared}\n")
     });
     let unsigned = "  signature: not checked, because the registry signs nothing here\n";
     let unsigned = if promoted.signature_checked { "" } else { unsigned };

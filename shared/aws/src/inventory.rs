@@ -13,6 +13,7 @@ use patchwave::inventory::{
 use patchwave::notice::OwnersNotified;
 use patchwave::table::{Item, Key};
 use patchwave::time::Timestamp;
+use patchwave::upstream::Tracked;
 use patchwave_converge::{Cursor, Estate, Fault, ManifestAt, Seen, Surveyed, World, inventory_of};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -181,6 +182,8 @@ fn declared(hierarchy: &Hierarchy) -> Vec<Target> {
 pub struct Inventoried {
     pub hierarchy: Arc<Hierarchy>,
     pub inventory: inventory::Inventory,
+    /// What is kept of the upstream tags; nothing if there is no table.
+    pub upstreams: BTreeMap<ImageId, Tracked>,
     pub now: Timestamp,
     /// The table that it was read from; nothing if it was surveyed now.
     pub table: Option<String>,
@@ -197,11 +200,14 @@ pub async fn read(hierarchy: Option<Source>, progress: impl Fn(usize)) -> Result
     let (world, hierarchy) = installation.world().await?;
     let Some(table) = installation.table() else {
         let inventory = Box::pin(survey_now(&installation, &world, &hierarchy)).await;
-        return Ok(Inventoried { hierarchy, inventory, now: world.now(), table: None });
+        let upstreams = BTreeMap::new();
+        return Ok(Inventoried { hierarchy, inventory, upstreams, now: world.now(), table: None });
     };
     let images = hierarchy.images().map(|image| image.id.clone()).collect();
     let inventory = world.ledger().inventory_with(&images, progress).await?;
-    Ok(Inventoried { hierarchy, inventory, now: world.now(), table: Some(table.to_owned()) })
+    let tags = hierarchy.watched().into_keys().collect();
+    let upstreams = world.upstreams(&tags, &BTreeSet::new()).await?.tags;
+    Ok(Inventoried { hierarchy, inventory, upstreams, now: world.now(), table: Some(table.to_owned()) })
 }
 
 /// Surveys everything that the hierarchy names, and writes nothing: no sweep was before this one.

@@ -340,6 +340,8 @@ impl World for AwsWorld {
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod fixed_upstream;
+#[cfg(test)]
 mod lineage;
 #[cfg(test)]
 mod scan_times;

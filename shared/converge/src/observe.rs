@@ -76,6 +76,7 @@ pub(crate) async fn observe_with<W: World>(
     lineage::add_diff_ids(world, &images, hierarchy, &mut facts).await;
     upstream::add_upstreams(world, &images, hierarchy, &mut facts).await?;
     add_scans(world, &images, hierarchy, &mut facts, detail).await;
+    upstream::add_upstream_scans(world, &images, hierarchy, &mut facts).await;
     Ok(facts)
 }
 

@@ -8,13 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchwave::facts::Facts;
+use patchwave::finding::Scan;
 use patchwave::hierarchy::{Hierarchy, Image, UpstreamParent};
 use patchwave::image::{Digest, ImageId, Reference, Registry, Repository, Tag};
+use patchwave::plan::upstream_scans;
 use patchwave::time::{Span, Timestamp};
 use patchwave::unread::Unread;
 use patchwave::upstream::{CACHE_AGE, Cached, Described, Host, Tracked};
 
-use crate::world::{Fault, FaultKind, World};
+use crate::world::{Fault, FaultKind, ManifestAt, World};
 
 /// Most tags that one pass asks about.
 const MOST_TAGS: usize = 200;
@@ -24,6 +26,8 @@ const LONGEST: Span = Span::seconds(45);
 const EVER: Span = Span::days(3_650);
 /// The platforms of the widest official images are two dozen, and an item has room for sixty.
 const MOST_PLATFORMS: usize = 60;
+/// Most scans of upstream content that one page reads.
+const MOST_UPSTREAM_SCANS: usize = 100;
 
 /// What is kept of upstream tags and of their hosts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -244,6 +248,26 @@ async fn add_caches<W: World>(
         };
         facts.caches.insert(on, answer);
     }
+}
+
+/// Adds the scans that may show that upstream fixed findings of these images. A scan that is not
+/// read is left as unread, and shows nothing.
+pub(crate) async fn add_upstream_scans<W: World>(
+    world: &W,
+    images: &[&Image],
+    hierarchy: &Hierarchy,
+    facts: &mut Facts,
+) {
+    let wanted = images.iter().flat_map(|image| upstream_scans(hierarchy, facts, image));
+    let wanted: BTreeSet<ManifestAt> = wanted.take(MOST_UPSTREAM_SCANS).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let scans = world.scans(&wanted).await;
+    // All images take the scan of a parent at the age that the strictest of them allows.
+    let most = images.iter().map(|image| image.policy.scan_max_age).min().unwrap_or(Span::ZERO);
+    let aged = |((_, digest), scan): (ManifestAt, Scan)| (digest, scan.as_of(facts.observed_at, most));
+    facts.upstream_scans = scans.into_iter().map(aged).collect();
 }
 
 /// Names the upstream tags that have not moved for long, each with an image that is built on it.

@@ -56,7 +56,10 @@ impl Registry {
         }
         if let Some(known) = versions.iter_mut().find(|known| known.version.digest == pushed.version.digest) {
             known.tags.extend(pushed.tags);
-            (known.parents, known.execution) = (pushed.parents, pushed.execution);
+            // Who pushes the content of a build again does not make it another's.
+            if pushed.execution.is_some() || known.execution.is_none() {
+                (known.parents, known.execution) = (pushed.parents, pushed.execution);
+            }
             return false;
         }
         versions.push(pushed.clone());

@@ -13,7 +13,8 @@ use crate::image::{Digest, ImageId};
 use crate::inventory::{ConsumerKind, Inventory};
 use crate::time::Timestamp;
 
-const NAME: &str = "patchwave-digests";
+/// The name of the policy, its binding and its lists.
+pub(super) const NAME: &str = "patchwave-digests";
 /// Most digests of one list. The API server spends at most 1,000,000 units of cost on one
 /// expression, and a comparison with one digest is some 15: a pod of eight images still passes.
 /// A `ConfigMap` holds 1 MiB, which is more.
@@ -31,6 +32,19 @@ pub struct NamespaceList {
 }
 
 impl NamespaceList {
+    /// The digests without their algorithm, because keys of a `ConfigMap` take no colon.
+    pub(super) fn data(&self) -> BTreeMap<String, String> {
+        let hex = |digest: &Digest| digest.hex().to_owned();
+        self.digests.iter().map(|(digest, image)| (hex(digest), image.to_string())).collect()
+    }
+
+    pub(super) fn annotations(&self, observed_at: Timestamp) -> Value {
+        json!({
+            "patchwave.dev/revision": self.revision,
+            "patchwave.dev/observed-at": observed_at.to_string(),
+        })
+    }
+
     /// Returns whether the API server could evaluate the list for a pod of eight images.
     pub fn is_too_large(&self) -> bool {
         self.digests.len() > MOST_DIGESTS
@@ -88,29 +102,25 @@ pub fn digest_manifests(
             "the digest of an image is not admitted: it has findings, was not scanned, or is too old",
         )],
     };
-    // What others build has no scan here, so its repositories pass.
-    let others: BTreeSet<Allowed> =
-        allowed.iter().filter(|one| !matches!(one, Allowed::Repository(_))).cloned().collect();
-    let others = data(&others);
+    let others = data(&others(allowed));
     let mut manifests = vec![rule.policy(), rule.binding(action, scope, None)];
     manifests.extend(lists.iter().map(|list| {
-        let digests = list.digests.iter().map(|(digest, image)| {
-            (digest.as_str().trim_start_matches("sha256:").to_owned(), image.to_string())
-        });
-        let data: BTreeMap<String, String> = digests.chain(others.clone()).collect();
+        let data: BTreeMap<String, String> = list.data().into_iter().chain(others.clone()).collect();
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
                 "name": NAME,
                 "namespace": list.namespace,
-                "annotations": {
-                    "patchwave.dev/revision": list.revision,
-                    "patchwave.dev/observed-at": observed_at.to_string(),
-                },
+                "annotations": list.annotations(observed_at),
             },
             "data": data,
         })
     }));
     manifests
+}
+
+/// What others build has no scan here, so its repositories pass.
+pub(super) fn others(allowed: &BTreeSet<Allowed>) -> BTreeSet<Allowed> {
+    allowed.iter().filter(|one| !matches!(one, Allowed::Repository(_))).cloned().collect()
 }

@@ -125,14 +125,12 @@ impl Entry {
 
     /// Returns whether an image for `platform` can run here.
     pub(super) fn runs_on(&self, platform: &Platform) -> bool {
-        match &self.platform {
-            Some(named) => named == platform,
-            None => {
-                let is_among = |all: &BTreeSet<String>, one| all.is_empty() || all.contains(one);
-                is_among(&self.architectures, platform.architecture())
-                    && is_among(&self.operating_systems, platform.os())
-            }
+        if let Some(named) = &self.platform {
+            return named == platform;
         }
+        let is_among = |all: &BTreeSet<String>, one| all.is_empty() || all.contains(one);
+        is_among(&self.architectures, platform.architecture())
+            && is_among(&self.operating_systems, platform.os())
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use super::consumers::Consumers;
+use super::doubts::OUTDATED;
 use super::hash::{hash_of, is_same};
-use super::outlook::{OUTDATED, Safety, doubts};
+use super::outlook::Safety;
 use super::plan::{KnownRepository, PlanInput, PlannedPolicy, foresee, unsurveyed};
 use super::policy::LifecyclePolicy;
 use crate::time::Span;
@@ -99,15 +101,16 @@ pub fn may_write(
     if !is_same(known.stored.as_deref(), planned.stored.as_deref()) {
         return Err(Stop::ChangedMeanwhile);
     }
-    let mut doubts = input
-        .inventory
-        .map_or_else(|| vec!["there is no inventory".to_owned()], |answer| doubts(answer, input.now));
+    let consumers = input.inventory.map(|answer| Consumers::new(answer, input.now));
+    let mut doubts = consumers
+        .as_ref()
+        .map_or_else(|| vec!["there is no inventory".to_owned()], |consumers| consumers.doubts.clone());
     doubts.extend(unsurveyed(known, input.inventory));
     if !doubts.is_empty() {
         return Err(Stop::Unread(doubts));
     }
     let policy = LifecyclePolicy::parse(text).map_err(|errors| Stop::Failed(errors.to_string()))?;
-    let foreseen = foresee(&policy, known, input);
+    let foreseen = foresee(&policy, known, consumers.as_ref(), input);
     let in_use = foreseen.going.iter().filter(|goes| !goes.in_use.is_empty());
     let in_use: Vec<String> = in_use.map(|goes| goes.digest.to_string()).collect();
     if !in_use.is_empty() {

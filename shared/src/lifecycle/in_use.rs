@@ -35,10 +35,10 @@ pub(super) fn by(row: &Row) -> String {
 }
 
 /// Returns what uses each image. `depth` is how many earlier pushes a roll-back may start.
-pub(super) fn uses<'a>(
+pub(super) fn uses(
     listing: &Listing,
-    rows: impl Iterator<Item = &'a Row>,
-    ran: &[RanRow],
+    rows: &[&Row],
+    ran: &[&RanRow],
     depth: usize,
 ) -> BTreeMap<Digest, BTreeSet<InUse>> {
     let mut lists: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
@@ -83,7 +83,8 @@ impl Listing {
         let known: Vec<&Digest> =
             row.entry.resolution.version().into_iter().chain(&row.entry.digest).collect();
         let tag = self.tag(row).filter(|_| row.entry.resolution.version().is_none());
-        let tagged = self.images.iter().filter(|(_, image)| tag.iter().any(|tag| image.tags.contains(tag)));
+        let Some(tag) = tag else { return known };
+        let tagged = self.images.iter().filter(|(_, image)| image.tags.contains(&tag));
         known.into_iter().chain(tagged.map(|(digest, _)| digest)).collect()
     }
 

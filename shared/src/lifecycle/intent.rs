@@ -70,6 +70,16 @@ pub fn make(
     keep_tags: bool,
     intent: &Intent,
 ) -> Result<Made, String> {
+    make_for(hierarchy, (repository, keep_tags), intent, &environments(hierarchy))
+}
+
+/// As [`make`], with the [`environments`] of the hierarchy.
+pub(super) fn make_for(
+    hierarchy: &Hierarchy,
+    (repository, keep_tags): (&Repository, bool),
+    intent: &Intent,
+    environments: &[String],
+) -> Result<Made, String> {
     let images: Vec<&Image> = hierarchy.in_repository(repository).collect();
     if images.is_empty() && !is_cache(hierarchy.registries(), repository) {
         return Err("no image of the hierarchy is in it".to_owned());
@@ -86,7 +96,7 @@ pub fn make(
     let mut shields = Vec::new();
     let is_deployed = |image: &&Image| image.tier == Tier::Application || image.line.environment().is_some();
     if images.iter().any(is_deployed) {
-        rules.environments(&environments(hierarchy), &images, intent.keep, &mut shields);
+        rules.environments(environments, &images, intent.keep, &mut shields);
     }
     rules.lines(&images, intent.keep, &mut shields);
     // Beside the shields, three rules follow.

@@ -15,6 +15,8 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
 
 mod apply;
+mod consumers;
+mod doubts;
 mod errors;
 mod hash;
 mod images;
@@ -30,14 +32,15 @@ mod wrapped;
 mod written;
 
 pub use apply::{PolicyChange, Step, Stop, Undo, may_write, undo};
+pub use doubts::OUTDATED;
+pub(crate) use doubts::doubts;
 pub use errors::{PolicyError, PolicyErrors};
 pub use hash::{hash_of, is_same};
 pub use images::{Listing, RepositoryImage, StorageClass};
 pub use in_use::{How, InUse};
 pub use intent::{Intent, Made, environments, is_cache, make};
 pub use judge::{Going, Reading, judge};
-pub(crate) use outlook::doubts;
-pub use outlook::{Goes, OUTDATED, Outlook, Safety, outlook};
+pub use outlook::{Goes, Outlook, Safety, outlook};
 pub use plan::{
     Amount, KnownRepository, Leaving, PLAN_FORMAT, PlanInput, PlannedPolicy, PolicyPlan, keeps_tags,
     plan_policies,

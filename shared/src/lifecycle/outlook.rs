@@ -4,17 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::consumers::Consumers;
 use super::images::{Listing, RepositoryImage};
 use super::in_use::{InUse, by, uses};
 use super::judge::{Going, Reading, judge};
 use super::policy::LifecyclePolicy;
 use crate::image::{Digest, Tag};
-use crate::inventory::{Answer, NotInspected, PlaceRow, Row};
-use crate::time::{Span, Timestamp};
-
-/// The age above which data on a place is too old. A sweep starts every day and ends within two
-/// hours. The stack's alarm waits as long.
-pub const OUTDATED: Span = Span::hours(26);
+use crate::inventory::{Answer, Row};
+use crate::time::Timestamp;
 
 /// Whether a policy would act on anything that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,33 +63,47 @@ pub fn outlook(
     roll_backs: usize,
     now: Timestamp,
 ) -> Outlook {
+    let consumers = inventory.map(|answer| Consumers::new(answer, now));
+    outlook_of(policy, listing, consumers.as_ref(), roll_backs, now)
+}
+
+/// As [`outlook`], with an inventory that serves many repositories.
+pub(super) fn outlook_of(
+    policy: &LifecyclePolicy,
+    listing: &Listing,
+    consumers: Option<&Consumers<'_>>,
+    roll_backs: usize,
+    now: Timestamp,
+) -> Outlook {
     let mut listing = listing.clone();
-    let rows = || inventory.into_iter().flat_map(rows);
-    for row in rows() {
+    let rows_of = |listing: &Listing| consumers.map_or_else(Vec::new, |consumers| consumers.of(listing));
+    for row in rows_of(&listing) {
         if let (Some(index), Some(child)) = (row.entry.resolution.version(), &row.entry.digest) {
             listing.note(index, child);
         }
     }
+    // What was noted may be listed by its index alone, and other rows name it too.
+    let rows = rows_of(&listing);
     let going = judge(policy, &listing.images, Reading::WithoutParts, now);
-    let mut unknown = match inventory {
-        Some(answer) => doubts(answer, now),
+    let mut unknown = match consumers {
+        Some(consumers) => consumers.doubts.clone(),
         None if going.is_empty() => Vec::new(),
         None => vec!["what runs is not known; pass it with --running".to_owned()],
     };
-    let open = rows().filter(|row| listing.leaves_open(row));
+    let open = rows.iter().filter(|row| listing.leaves_open(row));
     unknown.extend(open.map(|row| {
         let (by, asked) = (by(row), &row.entry.asked);
         format!("{by} uses {asked}, and it is not known which version")
     }));
-    let ran = inventory.map_or(&[][..], |answer| &answer.ran);
-    let uses = uses(&listing, rows(), ran, roll_backs);
+    let ran = consumers.map_or_else(Vec::new, |consumers| consumers.ran(&listing));
+    let uses = uses(&listing, &rows, &ran, roll_backs);
     let mut notes = Vec::new();
     let otherwise = judge(policy, &listing.images, Reading::WithParts, now);
     let (difference, in_use_if_counted) = difference(&going, &otherwise, &uses);
     notes.extend(difference);
     let runs =
-        |row: &Row| row.entry.runs && listing.named(row).iter().any(|d| listing.images.contains_key(*d));
-    if rows().any(runs) {
+        |row: &&Row| row.entry.runs && listing.named(row).iter().any(|d| listing.images.contains_key(*d));
+    if rows.iter().any(runs) {
         notes.push(how_roll_backs_are_found(roll_backs));
     }
     let goes = |(digest, going): (Digest, Going)| {
@@ -136,44 +147,4 @@ fn how_roll_backs_are_found(depth: usize) -> String {
         "a roll-back is taken to start {pushes} before what runs, or one of the last three versions that ran before; \
          what ran before Patchwave surveyed it is not known"
     )
-}
-
-fn rows(answer: &Answer) -> impl Iterator<Item = &Row> {
-    answer.running.iter().chain(&answer.referenced)
-}
-
-/// Returns why an inventory may not have everything that runs.
-pub(crate) fn doubts(answer: &Answer, now: Timestamp) -> Vec<String> {
-    let mut doubts = Vec::new();
-    if !answer.question.is_everything() {
-        doubts.push("the inventory has only a part; run it without --env, --image and --cve".to_owned());
-    }
-    if answer.places.is_empty() {
-        doubts.push("the inventory has no places".to_owned());
-    }
-    doubts.extend(answer.places.iter().filter_map(|place| doubt(place, now)));
-    doubts.extend(answer.not_inspected.iter().map(|missing| {
-        let NotInspected { account, region, kind, cluster, objects } = missing;
-        match objects {
-            Some(objects) => {
-                let cluster = cluster.as_deref().unwrap_or_default();
-                let place = format!("{account}/{region}/{kind}/{cluster}");
-                format!("{objects} of {place} may use images, and Patchwave does not read it")
-            }
-            None => format!("{account}/{region}/{kind} was not surveyed"),
-        }
-    }));
-    doubts
-}
-
-fn doubt(place: &PlaceRow, now: Timestamp) -> Option<String> {
-    let age = place.read_at.map(|read| Span::between(read, now));
-    match (&place.unread, age) {
-        (Some(because), _) => Some(format!("{} was not read: {because}", place.id)),
-        (None, None) => Some(format!("{} was never read", place.id)),
-        (None, Some(age)) if age > OUTDATED => {
-            Some(format!("{} was last read {} ago", place.id, age.in_words()))
-        }
-        (None, Some(_)) => None,
-    }
 }

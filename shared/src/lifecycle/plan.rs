@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::consumers::Consumers;
 use super::hash::hash_of;
 use super::images::{Listing, StorageClass};
-use super::intent::{Intent, make};
-use super::outlook::{Outlook, Safety, outlook};
+use super::intent::{Intent, environments, make_for};
+use super::outlook::{Outlook, Safety, outlook_of};
 use super::policy::{Action, LifecyclePolicy};
 use super::preview::Previewed;
 use crate::hierarchy::Hierarchy;
@@ -127,14 +128,29 @@ pub fn plan_policies(
     input: PlanInput<'_>,
     repositories: &BTreeMap<Repository, Result<KnownRepository, String>>,
 ) -> PolicyPlan {
+    let common = Common::new(input);
     let policies = repositories.iter().map(|(repository, known)| match known {
-        Ok(known) => plan_one(input, repository, known),
+        Ok(known) => plan_one(&common, repository, known),
         Err(because) => PlannedPolicy {
             refused: vec![format!("it was not read: {because}")],
             ..PlannedPolicy::without_text(repository, None, Amount::default())
         },
     });
     PolicyPlan { format: PLAN_FORMAT, at: input.now, policies: policies.collect() }
+}
+
+/// What the plans of all repositories need, made once.
+struct Common<'p> {
+    input: PlanInput<'p>,
+    consumers: Option<Consumers<'p>>,
+    environments: Vec<String>,
+}
+
+impl<'p> Common<'p> {
+    fn new(input: PlanInput<'p>) -> Self {
+        let consumers = input.inventory.map(|answer| Consumers::new(answer, input.now));
+        Self { input, consumers, environments: environments(input.hierarchy) }
+    }
 }
 
 impl PlannedPolicy {
@@ -159,15 +175,16 @@ impl PlannedPolicy {
     }
 }
 
-fn plan_one(input: PlanInput<'_>, repository: &Repository, known: &KnownRepository) -> PlannedPolicy {
+fn plan_one(common: &Common<'_>, repository: &Repository, known: &KnownRepository) -> PlannedPolicy {
+    let Common { input, consumers, environments } = common;
     let keep_tags = keeps_tags(input.hierarchy, repository);
     let before = Amount::of(known.listing.images.values());
     let empty = PlannedPolicy::without_text(repository, known.stored.clone(), before);
-    let made = match make(input.hierarchy, repository, keep_tags, input.intent) {
+    let made = match make_for(input.hierarchy, (repository, keep_tags), input.intent, environments) {
         Ok(made) => made,
         Err(because) => return PlannedPolicy { refused: vec![because], ..empty },
     };
-    let foreseen = foresee(&made.policy, known, input);
+    let foreseen = foresee(&made.policy, known, consumers.as_ref(), *input);
     let gone: BTreeSet<&Digest> = foreseen.going.iter().map(|goes| &goes.digest).collect();
     let stay = known.listing.images.iter().filter(|(digest, _)| !gone.contains(*digest));
     let after = Amount::of(stay.map(|(_, image)| image));
@@ -190,8 +207,13 @@ fn plan_one(input: PlanInput<'_>, repository: &Repository, known: &KnownReposito
 }
 
 /// Says what a policy would do to a repository now.
-pub(super) fn foresee(policy: &LifecyclePolicy, known: &KnownRepository, input: PlanInput<'_>) -> Outlook {
-    outlook(policy, &known.listing, input.inventory, input.roll_backs, input.now)
+pub(super) fn foresee(
+    policy: &LifecyclePolicy,
+    known: &KnownRepository,
+    consumers: Option<&Consumers<'_>>,
+    input: PlanInput<'_>,
+) -> Outlook {
+    outlook_of(policy, &known.listing, consumers, input.roll_backs, input.now)
 }
 
 /// Returns why a policy with this outlook may not be applied.

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::due::{Deadline, Due};
 use super::limits::MOST_INEFFECTIVE;
 use super::origin::{Origin, Parents, origin};
-use super::{AwaitedScan, Cause, Goal};
+use super::{AwaitedScan, Cause, Goal, upstream};
 use crate::facts::Version;
 use crate::finding::{Coverage, Finding, FindingKey, Fix, PackageKind, Scan, Severity};
 use crate::hierarchy::Image;
@@ -35,6 +35,8 @@ pub(super) struct Attribution<'a> {
     /// Whether a parent has already fixed a finding that counts here or below. A rebuild brings
     /// that fix.
     pub(super) is_stale: bool,
+    /// The upstream tags whose new content fixes a finding that counts here.
+    pub(super) fixed_by: BTreeSet<ImageId>,
     /// Ancestors that must be scanned first.
     pub(super) unscanned: BTreeSet<&'a ImageId>,
     /// Whether this image waited for an ancestor's scan that did not complete in time. The record
@@ -293,8 +295,14 @@ fn assign<'a>(
         attributions.of.entry(&counted.carrier.id).or_default().above.insert(&owner.id);
     }
     let tries = tried(attributions, context, owner, finding);
+    let fixed_by = upstream::fixed_by(context, owner, &finding.key, counted.appeared);
+    let is_try = fixed_by.is_none() && is_retried(owner, finding, coverage);
     let attribution = attributions.of.entry(&owner.id).or_default();
     let goal = match help(owner, finding, coverage, tries) {
+        // Upstream has a fix, whatever the scan of this image says.
+        Help::Rebuild(Goal::Retry(_)) | Help::None(_) if fixed_by.is_some() => {
+            Goal::Try(finding.key.vulnerability.to_string())
+        }
         Help::Rebuild(goal) => goal,
         Help::None(because) => {
             attribution.unfixable.insert(finding.key.clone(), because.to_owned());
@@ -327,8 +335,8 @@ fn assign<'a>(
         }
     };
     attribution.causes.insert(merged);
+    attribution.fixed_by.extend(fixed_by);
     // A finding that a try did not fix is no more urgent than one that appears then.
-    let is_try = is_retried(owner, finding, coverage);
     if !is_try {
         note_keep_by(context, attributions, counted);
     }

@@ -342,6 +342,10 @@ impl<'a> Candidate<'_, 'a> {
         self.reasons.active.iter().find_map(|reason| {
             let Reason::ParentChanged { parent, .. } = reason else { return None };
             let quiet = policy.quiet_period.for_severity(severity);
+            // What it fixes is due by the finding, and upstream is known to have pushed the fix.
+            if self.attribution.fixed_by.contains(parent) {
+                return None;
+            }
             if let Some(content) = context.upstream(parent).and_then(Tracked::current) {
                 let until = quiet.after(content.since).min(longest);
                 return (until > context.now).then(|| Hold::QuietPeriod { parent: parent.clone(), until });

@@ -59,6 +59,7 @@ pub use retry::TRIES_IN_THIRTY_DAYS;
 pub use shares::first_of_each_share;
 pub use start::{BuildKey, SourceRevision, Start};
 pub use unknown::{AwaitedScan, Unknown};
+pub use upstream::upstream_scans;
 pub use vulnerability::{Carrier, Rule, Running, Source, Traced, traced};
 
 use crate::facts::Facts;

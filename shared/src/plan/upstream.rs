@@ -8,16 +8,22 @@
 //! 3. The time: what the tag named when the image was built.
 //!
 //! What the tag named before Patchwave first read it is not known, and nothing follows from it.
+//!
+//! If a pull-through cache holds the old and the new content, and the registry scans it, the scans
+//! may show that upstream fixed a finding. Then a rebuild helps, whatever the scan of the image
+//! says of a fix, and it waits for no quiet period.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::{Awaited, Evidence, Hold, Reason, Unknown};
-use crate::facts::Version;
-use crate::hierarchy::{Image, ParentKind, UpstreamParent};
-use crate::image::{Digest, ImageId, Platform};
+use crate::facts::{Facts, Version};
+use crate::finding::FindingKey;
+use crate::hierarchy::{Hierarchy, Image, ParentKind, UpstreamParent};
+use crate::image::{Digest, ImageId, Platform, Repository};
+use crate::record::Success;
 use crate::time::Timestamp;
-use crate::upstream::{CACHE_AGE, Cached, Content, Tracked};
+use crate::upstream::{CACHE_AGE, Cached, Content, Tracked, lacks};
 
 /// Returns a reason for each upstream tag whose content is not what the image was built on.
 pub(super) fn changed<'a>(context: &Context<'a>, image: &'a Image) -> impl Iterator<Item = Reason> {
@@ -25,7 +31,8 @@ pub(super) fn changed<'a>(context: &Context<'a>, image: &'a Image) -> impl Itera
         let child = context.current(&image.id)?;
         let tracked = context.upstream(&parent.id)?;
         let now = tracked.current()?;
-        let (digest, before, evidence) = built_on(context, image, &parent, child, tracked)?;
+        let success = context.record(&image.id).success.as_ref();
+        let (digest, before, evidence) = built_on(success, &parent, child, tracked)?;
         if before.is_some_and(|content| content.same_for(now, used(&parent, child).into_iter())) {
             return None;
         }
@@ -38,14 +45,12 @@ pub(super) fn changed<'a>(context: &Context<'a>, image: &'a Image) -> impl Itera
 type BuiltOn<'a> = (Option<Digest>, Option<&'a Content>, Evidence);
 
 fn built_on<'a>(
-    context: &Context<'_>,
-    image: &Image,
+    success: Option<&Success>,
     parent: &UpstreamParent<'_>,
     child: &Version,
     tracked: &'a Tracked,
 ) -> Option<BuiltOn<'a>> {
-    let success =
-        context.record(&image.id).success.as_ref().filter(|success| success.version == child.digest);
+    let success = success.filter(|success| success.version == child.digest);
     if let Some(digest) = success.and_then(|success| success.upstreams.get(&parent.id)) {
         return Some((Some(digest.clone()), tracked.named_by(digest), Evidence::Recorded));
     }
@@ -62,6 +67,61 @@ fn used<'a>(parent: &UpstreamParent<'a>, child: &'a Version) -> Vec<&'a Platform
         Some(platform) => vec![platform],
         None => child.platforms.keys().collect(),
     }
+}
+
+/// Returns the upstream tag whose new content no longer has a finding that the image has from its
+/// old content, if the next build gets the new one.
+pub(super) fn fixed_by(
+    context: &Context<'_>,
+    image: &Image,
+    finding: &FindingKey,
+    appeared: Timestamp,
+) -> Option<ImageId> {
+    let scans = &context.facts.upstream_scans;
+    let child = context.current(&image.id).filter(|_| !scans.is_empty())?;
+    let success = context.record(&image.id).success.as_ref();
+    let is_fixed = |parent: &UpstreamParent<'_>| {
+        let tracked = context.upstream(&parent.id)?;
+        let now = tracked.current()?;
+        let before = built_on(success, parent, child, tracked)?.1?;
+        let carries = |platform: &&Platform| {
+            let manifest = child.platforms.get(*platform);
+            manifest.is_some_and(|manifest| manifest.scan.finding(finding).is_some())
+        };
+        let on = used(parent, child).into_iter().filter(carries);
+        Some(lacks(scans, (before, now), finding, (on, appeared)) && lag(context, parent, now).is_none())
+    };
+    let mut parents = context.hierarchy.upstream_parents(image);
+    parents.find(|parent| is_fixed(parent) == Some(true)).map(|parent| parent.id)
+}
+
+/// Returns the manifests of caches whose scans may show that upstream fixed findings of an image:
+/// those of the old and of the new content of a tag, on platforms that carry a finding that counts.
+/// Nothing for a cache that does not hold the new content yet.
+pub fn upstream_scans(hierarchy: &Hierarchy, facts: &Facts, image: &Image) -> BTreeSet<(Repository, Digest)> {
+    let mut wanted = BTreeSet::new();
+    let Some(known) = facts.images.get(&image.id) else { return wanted };
+    let Some(child) = known.current_version() else { return wanted };
+    let carries = |platform: &&Platform| {
+        let findings = child.platforms.get(*platform).into_iter().flat_map(|of| of.scan.findings());
+        findings.into_iter().any(|finding| image.policy.counts(finding, facts.observed_at))
+    };
+    for parent in hierarchy.upstream_parents(image) {
+        let (Some(cache), Some(on)) = (parent.cache, parent.cached_as()) else { continue };
+        let Some(tracked) = facts.upstreams.get(&parent.id) else { continue };
+        let Some(now) = tracked.current() else { continue };
+        let holds =
+            matches!(facts.caches.get(&on), Some(Cached::Holds { digest, .. }) if now.is_named_by(digest));
+        let before = built_on(known.record.success.as_ref(), &parent, child, tracked).and_then(|of| of.1);
+        let (Some(before), true) = (before, holds) else { continue };
+        let used: Vec<&Platform> = used(&parent, child).into_iter().filter(carries).collect();
+        if before.same_for(now, used.iter().copied()) {
+            continue;
+        }
+        let manifests = used.iter().flat_map(|platform| [before, now].map(|content| content.on(platform)));
+        wanted.extend(manifests.flatten().map(|digest| (cache.clone(), digest.clone())));
+    }
+    wanted
 }
 
 /// Returns what upstream tags name now, for people who name them by digest.

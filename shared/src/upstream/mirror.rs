@@ -196,9 +196,27 @@ pub fn silent(
     image: &Image,
     now: Timestamp,
 ) -> BTreeMap<ImageId, Timestamp> {
+    silent_of(hierarchy, &facts.upstreams, image, now)
+}
+
+/// As [`silent`], for all images.
+pub fn all_silent(
+    hierarchy: &Hierarchy,
+    upstreams: &BTreeMap<ImageId, Tracked>,
+    now: Timestamp,
+) -> BTreeMap<ImageId, Timestamp> {
+    hierarchy.images().flat_map(|image| silent_of(hierarchy, upstreams, image, now)).collect()
+}
+
+fn silent_of(
+    hierarchy: &Hierarchy,
+    upstreams: &BTreeMap<ImageId, Tracked>,
+    image: &Image,
+    now: Timestamp,
+) -> BTreeMap<ImageId, Timestamp> {
     let parents = hierarchy.upstream_parents(image);
     let silent = parents.filter_map(|parent| {
-        let since = facts.upstreams.get(&parent.id)?.still_since()?;
+        let since = upstreams.get(&parent.id)?.still_since()?;
         (image.policy.upstream_silence.after(since) <= now).then_some((parent.id, since))
     });
     silent.collect()

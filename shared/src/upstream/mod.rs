@@ -4,6 +4,7 @@
 //! that digest. It never lists tags. What it saw is kept in the table, so that a change is known as
 //! a change. A registry that does not answer leaves everything as it was.
 
+mod evidence;
 mod host;
 mod mirror;
 
@@ -12,8 +13,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use evidence::lacks;
 pub use host::Host;
-pub use mirror::{Lagging, Mirrored, Place, mirrored, silent};
+pub use mirror::{Lagging, Mirrored, Place, all_silent, mirrored, silent};
 
 use crate::image::{Digest, ImageId, Platform};
 use crate::time::{Span, Timestamp};
@@ -111,6 +113,14 @@ impl Content {
     /// Returns whether `digest` is one of its own or that of one of its platform manifests.
     pub fn is_named_by(&self, digest: &Digest) -> bool {
         self.digests.contains(digest) || self.platforms.values().any(|platform| platform == digest)
+    }
+
+    /// Returns the manifest of a platform. A single manifest does not name its platform.
+    pub fn on(&self, platform: &Platform) -> Option<&Digest> {
+        self.platforms.get(platform).or_else(|| {
+            let (only, digest) = self.platforms.first_key_value()?;
+            (self.platforms.len() == 1 && only.is_unnamed()).then_some(digest)
+        })
     }
 
     /// Returns whether both are the same on the platforms that a child uses. If they share none

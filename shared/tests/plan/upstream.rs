@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use patchwave::facts::Current;
+use patchwave::finding::{Absence, Coverage, Finding, Fix, PackageKind, Scan, Unclear};
 use patchwave::image::{Digest, ImageId, Platform};
-use patchwave::plan::{Awaited, Evidence, Hold, Reason};
+use patchwave::plan::{Awaited, Evidence, Goal, Hold, Reason, upstream_scans};
 use patchwave::time::{Span, Timestamp};
 use patchwave::unread::Unread;
 use patchwave::upstream::{Cached, Described, Tracked};
 
-use crate::fleet::{Fleet, PLATFORMS, at, digest, id};
+use crate::fleet::{Fleet, PLATFORMS, at, digest, finding, id};
 
 const DEBIAN: &str = "docker.io/library/debian:12";
 
@@ -268,4 +269,122 @@ fn a_new_content_ends_a_quarantine_like_any_changed_parent() {
     moved(&mut fleet);
     assert_eq!(fleet.start_codes("b"), ["Vulnerable", "ParentChanged"]);
     assert_ne!(fleet.facts.images[&id("b")].current, Current::Absent);
+}
+
+const OLD: [u64; 2] = [9_010, 9_020];
+const NEW: [u64; 2] = [9_011, 9_021];
+
+/// A finding of which the scan of the base says that a rebuild does not help.
+fn hopeless() -> Finding {
+    Finding { fix: Fix::NotPublished, ..finding("CVE-1") }
+}
+
+fn scanned(fleet: &mut Fleet, platforms: [u64; 2], findings: &[Finding]) {
+    for platform in platforms {
+        let scan = Scan::complete(fleet.now, Coverage::OsAndLanguages, findings.to_vec());
+        fleet.facts.upstream_scans.insert(digest(platform), scan);
+    }
+}
+
+/// Upstream moved just now, the cache has it, and the base has a finding of the old content.
+fn fixed_upstream() -> Fleet {
+    let mut fleet = through_a_cache();
+    fleet.add_finding("b", &hopeless());
+    fleet.scan_all();
+    reads(&mut fleet, 9_002, NEW);
+    cached(&mut fleet, digest(9_002), at(-7_200));
+    scanned(&mut fleet, OLD, &[hopeless()]);
+    scanned(&mut fleet, NEW, &[]);
+    fleet
+}
+
+#[test]
+fn a_finding_that_the_new_upstream_no_longer_has_starts_the_base_without_a_quiet_period() {
+    let mut fleet = fixed_upstream();
+    assert_eq!(fleet.start_codes("b"), ["Vulnerable", "ParentChanged"]);
+    let plan = fleet.plan();
+    let cause = plan.starts[0].reasons.iter().flat_map(Reason::causes).next().unwrap().clone();
+    assert_eq!((cause.goal, cause.finding), (Goal::Try("CVE-1".to_owned()), hopeless().key));
+    assert_eq!(fleet.run_until_idle(), ["b", "a"]);
+    assert_eq!(fleet.hold("b"), Hold::Fresh);
+    for kind in [PackageKind::Os, PackageKind::Language] {
+        for fix in [Fix::Unknown, Fix::Version("3.0.2".into())] {
+            let mut fleet = fixed_upstream();
+            fleet.change_findings("b", |finding| (finding.kind, finding.fix) = (kind, fix.clone()));
+            assert_eq!(fleet.start_codes("b"), ["Vulnerable", "ParentChanged"], "{kind:?} {fix:?}");
+        }
+    }
+}
+
+#[test]
+fn what_scans_do_not_show_makes_no_rebuild_urgent() {
+    let new = |fleet: &mut Fleet, scan: Scan| fleet.facts.upstream_scans.insert(digest(NEW[1]), scan);
+    let clean = |at| Scan::complete(at, Coverage::OsAndLanguages, Vec::new());
+    let cases: [(&str, &dyn Fn(&mut Fleet)); 10] = [
+        ("no scan of the new content on one platform", &|fleet| {
+            fleet.facts.upstream_scans.remove(&digest(NEW[1]));
+        }),
+        ("no scan of the old content", &|fleet| {
+            fleet.facts.upstream_scans.remove(&digest(OLD[0]));
+        }),
+        ("the old content did not have it", &|fleet| scanned(fleet, OLD, &[])),
+        ("the new content has it", &|fleet| scanned(fleet, NEW, &[hopeless()])),
+        ("not read", &|fleet| drop(new(fleet, Scan::Unread("denied".into())))),
+        ("failed", &|fleet| drop(new(fleet, Scan::Failed("no".into())))),
+        ("scanned before the finding was known", &|fleet| drop(new(fleet, clean(at(-1))))),
+        ("too old to show what is not there", &|fleet| {
+            let mut scan = clean(fleet.now);
+            if let Scan::Complete { absence, .. } = &mut scan {
+                *absence = Absence::Unknown;
+            }
+            new(fleet, scan);
+        }),
+        ("unclear", &|fleet| {
+            let mut scan = clean(fleet.now);
+            if let Scan::Complete { unclear, .. } = &mut scan {
+                unclear.insert(hopeless().key, Unclear::Status("SUPPRESSED".into()));
+            }
+            new(fleet, scan);
+        }),
+        ("a cache that serves the old content", &|fleet| cached(fleet, digest(9_001), at(-7_200))),
+    ];
+    for (name, change) in cases {
+        let mut fleet = fixed_upstream();
+        change(&mut fleet);
+        assert!(fleet.plan().starts.is_empty(), "{name}");
+        let codes: Vec<&str> = fleet.plan().reasons[&id("b")].iter().map(Reason::code).collect();
+        assert_eq!(codes, ["ParentChanged"], "{name}");
+    }
+}
+
+#[test]
+fn a_build_that_did_not_bring_the_fix_is_not_made_again() {
+    let mut fleet = fixed_upstream();
+    fleet.unfixable.insert(hopeless().key);
+    assert_eq!(fleet.run_until_idle()[0], "b");
+    for _ in 0..5 {
+        fleet.wait("1h");
+        fleet.scan_all();
+        assert_eq!(fleet.run_until_idle(), [""; 0]);
+    }
+    assert!(matches!(fleet.hold("b"), Hold::CannotHelp { .. }), "{:?}", fleet.hold("b"));
+}
+
+#[test]
+fn scans_of_a_cache_are_read_only_if_they_may_show_a_fix() {
+    let wanted = |fleet: &Fleet| {
+        let base = fleet.hierarchy.image(&id("b")).unwrap();
+        upstream_scans(&fleet.hierarchy, &fleet.facts, base)
+    };
+    let mut fleet = fixed_upstream();
+    fleet.facts.observed_at = fleet.now;
+    let cache: patchwave::image::Repository = "docker-hub/library/debian".parse().unwrap();
+    let all = [OLD, NEW].concat().into_iter().map(|n| (cache.clone(), digest(n)));
+    assert_eq!(wanted(&fleet), all.collect());
+    assert!(wanted(&through_a_cache()).is_empty(), "the tag did not move");
+    let mut lagging = fixed_upstream();
+    cached(&mut lagging, digest(9_001), at(-7_200));
+    assert!(wanted(&lagging).is_empty(), "the cache has no new content to scan");
+    fleet.change_findings("b", |finding| finding.severity = patchwave::finding::Severity::Low);
+    assert!(wanted(&fleet).is_empty(), "nothing counts");
 }

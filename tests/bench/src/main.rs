@@ -12,6 +12,7 @@ mod graph;
 mod lineage;
 mod load;
 mod plan;
+mod policies;
 mod table;
 mod waves;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let rows = match words.as_slice() {
         ["graph", images] => images.parse().map_err(|_| "say how many images".to_owned()).and_then(graph),
         ["plan"] => plan::measure(),
+        ["policies"] => policies::measure(),
         ["lineage", images] => {
             images.parse().map_err(|_| "say how many images".to_owned()).and_then(lineage::measure)
         }
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
         ["waves", images] => {
             images.parse().map_err(|_| "say how many images".to_owned()).and_then(waves::measure)
         }
-        _ => Err("graph IMAGES, plan, lineage IMAGES, load IMAGES, or waves IMAGES".to_owned()),
+        _ => Err("graph IMAGES, plan, policies, lineage IMAGES, load IMAGES, or waves IMAGES".to_owned()),
     };
     match rows {
         Ok(rows) => {

@@ -3,28 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::serve::Listener;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures::stream;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio_rustls::server::TlsStream;
 
 use crate::http::Server;
+use crate::tls;
 
 /// The certificate authority that EKS names for a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +64,8 @@ struct State {
 impl Kubernetes {
     /// Starts a server without clusters.
     pub async fn start() -> Self {
-        let (authority, config) = certificates();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        let (authority, listener) = tls::listen("127.0.0.1").await;
+        let authority = STANDARD.encode(authority);
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let asked_in_vain = Arc::new(Notify::new());
@@ -97,7 +88,7 @@ impl Kubernetes {
     pub fn described(&self, name: &str, trust: Trust) -> Value {
         let authority = match trust {
             Trust::Ours => self.authority.clone(),
-            Trust::Others => certificates().0,
+            Trust::Others => STANDARD.encode(tls::certificates("127.0.0.1").0),
         };
         json!({
             "name": name, "status": "ACTIVE", "endpoint": format!("https://{}/{name}", self.server.address()),
@@ -261,52 +252,4 @@ fn failure(code: StatusCode, reason: &str, message: &str) -> Response {
         "reason": reason, "code": code.as_u16(),
     });
     (code, [(header::CONTENT_TYPE, "application/json")], status.to_string()).into_response()
-}
-
-/// Makes a certificate authority, and the configuration of a server with a certificate of it. The
-/// authority is written as EKS writes it.
-fn certificates() -> (String, ServerConfig) {
-    let ca_key = KeyPair::generate().expect("a key is made");
-    let mut ca = CertificateParams::new(Vec::new()).expect("an authority has no names");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).expect("an authority signs itself");
-    let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().expect("a key is made");
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("loopback is a name");
-    let certificate = leaf.signed_by(&key, &issuer).expect("the authority signs");
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
-        .expect("the key is the certificate's");
-    (STANDARD.encode(ca_certificate.pem()), config)
-}
-
-/// A listener that speaks TLS.
-struct Tls {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl Listener for Tls {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    /// A caller that does not trust the certificate closes the connection, so this waits for the
-    /// next one.
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            if let Ok((stream, address)) = self.listener.accept().await
-                && let Ok(stream) = self.acceptor.accept(stream).await
-            {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
 }

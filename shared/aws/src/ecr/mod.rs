@@ -42,6 +42,7 @@ const HISTORY_IMAGES: usize = 300;
 #[derive(Debug, Clone)]
 pub(crate) struct Ecr {
     client: Client,
+    host: String,
     account: String,
     region: String,
     cache: Cache,
@@ -55,6 +56,7 @@ impl Ecr {
     pub(crate) fn new(client: Client, registry: &EcrRegistry, cache: &Cache) -> Self {
         Self {
             client,
+            host: registry.host().to_owned(),
             account: registry.account().to_owned(),
             region: registry.region().to_owned(),
             cache: cache.clone(),

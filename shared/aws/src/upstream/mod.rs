@@ -11,7 +11,7 @@ mod challenge;
 pub(crate) mod described;
 pub(crate) mod secret;
 mod token;
-mod wire;
+pub(crate) mod wire;
 
 use std::time::Duration;
 

@@ -21,41 +21,52 @@ use crate::fault::{invalid, unavailable};
 const MOST_REDIRECTS: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Head,
     Get,
+    Post,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Head => "HEAD",
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// Where a server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) scheme: &'static str,
+pub(crate) struct Origin {
+    pub(crate) scheme: &'static str,
     /// Host and port.
-    pub(super) authority: String,
+    pub(crate) authority: String,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) origin: Origin,
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) origin: Origin,
     /// Path and query.
-    pub(super) path: String,
-    pub(super) accept: Option<String>,
-    pub(super) authorization: Option<String>,
+    pub(crate) path: String,
+    pub(crate) accept: Option<String>,
+    pub(crate) authorization: Option<String>,
     /// Most bytes of the answer that are read.
-    pub(super) most: usize,
+    pub(crate) most: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Response {
-    pub(super) status: StatusCode,
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
     headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     Silent(String),
     /// The answer makes no sense.
     Wrong(String),
@@ -103,7 +114,8 @@ fn redirected(request: Request, location: &str) -> Result<Request, String> {
     Ok(Request { origin, path, authorization, ..request })
 }
 
-async fn once(http: &SharedHttpClient, request: &Request) -> Result<Response, NoAnswer> {
+/// Sends a request, and follows no redirect.
+pub(crate) async fn once(http: &SharedHttpClient, request: &Request) -> Result<Response, NoAnswer> {
     let Request { method, origin, path, accept, authorization, most } = request.clone();
     let send = Operation::builder()
         .service_name("registry")
@@ -115,7 +127,7 @@ async fn once(http: &SharedHttpClient, request: &Request) -> Result<Response, No
         .serializer(move |()| {
             let mut request = HttpRequest::empty();
             request.set_uri(path.as_str())?;
-            request.set_method(if method == Method::Head { "HEAD" } else { "GET" })?;
+            request.set_method(method.name())?;
             for (name, value) in [("accept", &accept), ("authorization", &authorization)] {
                 if let Some(value) = value {
                     request.headers_mut().try_insert(name, value.clone())?;

@@ -183,34 +183,29 @@ impl<'q> QuietWorld<'q> {
     /// that is true.
     fn wait_is_true(&self, image: &Image, on: &ImageId, awaits: &Awaited, finding: &Finding) -> bool {
         let Ok(on) = self.hierarchy.image(on) else { return false };
-        let is_scheduled =
-            |image: &Image| self.state.ledger.record(&image.id).is_some_and(Record::is_scheduled);
-        let is_looked_at_again = is_scheduled(on);
+        let is_looked_at_again = self.state.ledger.record(&on.id).is_some_and(Record::is_scheduled);
+        // A later pass may have found another hold for it.
+        let is_held =
+            |hold: &Hold| is_about_findings(hold) || self.state.is_true(self.hierarchy, on, hold, self.now);
         match awaits {
             Awaited::Scan | Awaited::Hold(_) if is_looked_at_again => true,
-            // The image's own recheck finds what a person decided about the other.
-            Awaited::Hold(_) if self.was_decided_within(on, Span::days(1)) && is_scheduled(image) => true,
-            Awaited::Start => self.started.contains(&on.id) || self.was_decided_within(on, JUST_ENDED),
+            Awaited::Start => self.started.contains(&on.id) || self.was_decided(on),
             // No such world has upstream registries.
             Awaited::Cache { .. } => false,
             Awaited::Scan => self.carried_above(image, finding) || self.state.is_unread(on, self.now),
-            Awaited::Hold(hold) => match (&**hold, self.facts.images.get(&on.id)) {
-                (Hold::Fresh, _) | (_, None) => false,
-                // A later pass may have found another of these for it, or something that hides
-                // them.
-                (hold, _) if is_about_findings(hold) => {
-                    let is_true = |theirs| self.state.is_true(self.hierarchy, on, theirs, self.now);
-                    self.holds.get(&on.id).is_some_and(|theirs| is_about_findings(theirs) || is_true(theirs))
-                }
-                (hold, Some(_)) => self.state.is_true(self.hierarchy, on, hold, self.now),
-            },
+            Awaited::Hold(hold) if **hold == Hold::Fresh => false,
+            Awaited::Hold(hold) => {
+                self.facts.images.contains_key(&on.id)
+                    && (self.state.is_true(self.hierarchy, on, hold, self.now)
+                        || self.holds.get(&on.id).is_some_and(|theirs| is_held(theirs)))
+            }
         }
     }
 
-    /// Returns whether a person decided about an image so recently.
-    fn was_decided_within(&self, image: &Image, time: Span) -> bool {
+    /// Returns whether a person decided about an image while the last sweep ran.
+    fn was_decided(&self, image: &Image) -> bool {
         let decided_at = self.state.truth.decided_at.get(&image.id);
-        decided_at.is_some_and(|at| *at > time.before(self.now))
+        decided_at.is_some_and(|at| *at > JUST_ENDED.before(self.now))
     }
 
     /// Returns whether an ancestor carries the finding, or may carry it because its scan is older

@@ -18,6 +18,7 @@ pub(super) const HOME: &str = "111122223333";
 pub(super) const LIVE: &str = "222233334444";
 /// Small, so that a blob has several parts.
 pub(super) const PART: usize = 64;
+const TOKEN: &str = "QVdTOnRva2Vu";
 const NOW: u64 = 1_773_960_000;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub(super) struct State {
     pub(super) calls: usize,
     /// What was asked and answered, in order.
     pub(super) transcript: Vec<Value>,
+    /// How many blobs are still mounted, and the status of the answer to the next request.
+    pub(super) mounts: (usize, u16),
+    /// The blobs that the distribution API was asked to mount.
+    pub(super) asked: Vec<String>,
     /// The most bytes that one call carried.
     pub(super) largest: usize,
 }
@@ -148,6 +153,11 @@ impl State {
                 return Ok(json!({"Responses": {"patchwave": found}}));
             }
             "UploadLayerPart" => return self.part(input),
+            "GetAuthorizationToken" => {
+                let endpoint = format!("https://{HOME}.dkr.ecr.us-east-1.amazonaws.com");
+                return Ok(json!({"authorizationData": [
+                    {"authorizationToken": TOKEN, "expiresAt": NOW, "proxyEndpoint": endpoint}]}));
+            }
             _ => {}
         }
         let account = input["registryId"].as_str().unwrap_or(HOME).to_owned();
@@ -233,6 +243,19 @@ impl State {
         }
     }
 
+    /// Answers the request to mount a blob.
+    fn mount(&mut self, path: &str) -> u16 {
+        let (name, query) = path.strip_prefix("/v2/").unwrap().split_once("/blobs/uploads/?mount=").unwrap();
+        let (blob, from) = query.split_once("&from=").unwrap();
+        self.asked.push(blob.to_owned());
+        let (left, status) = &mut self.mounts;
+        let Some(fewer) = left.checked_sub(1) else { return *status };
+        *left = fewer;
+        let text = self.repository(HOME, from).blobs[blob].clone();
+        self.repository(HOME, name).blobs.insert(blob.to_owned(), text);
+        201
+    }
+
     fn part(&mut self, input: &Value) -> Outcome {
         let upload = input["uploadId"].as_str().unwrap();
         let blob = STANDARD.decode(input["layerPartBlob"].as_str().unwrap()).unwrap();
@@ -286,13 +309,20 @@ fn respond(state: &mut State, request: &http::Request<SdkBody>) -> http::Respons
     let body = request.body().bytes().unwrap_or_default();
     let target = header("x-amz-target").rsplit('.').next().unwrap_or_default().to_owned();
     let response = http::Response::builder();
-    if target.is_empty() && request.uri().host() != Some("layers.example") {
+    let is_mount = request.method() == "POST" && request.uri().path().starts_with("/v2/");
+    if target.is_empty() && !is_mount && request.uri().host() != Some("layers.example") {
         return response.status(200).body(ASSUMED.to_owned()).unwrap();
     }
     let number = state.calls;
     state.calls += 1;
     if state.kill.is_some_and(|kill| number >= kill) {
         return response.status(500).body("{}".to_owned()).unwrap();
+    }
+    if is_mount {
+        assert_eq!(request.uri().host(), Some("111122223333.dkr.ecr.us-east-1.amazonaws.com"));
+        assert_eq!(header("authorization"), format!("Basic {TOKEN}"));
+        let status = state.mount(request.uri().path_and_query().unwrap().as_str());
+        return response.status(status).body(String::new()).unwrap();
     }
     if target.is_empty() {
         let (text, range) = (layer(state, request), header("range"));

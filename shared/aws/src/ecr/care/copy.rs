@@ -1,8 +1,9 @@
 //! Copies an image from one repository to another: each blob in parts, each manifest as it is.
 //!
 //! A blob is copied before the manifest that names it, and what is there already is not copied
-//! again. So a copy that ended anywhere goes on where it ended, blob by blob. One part is in memory
-//! at a time. <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UploadLayerPart.html>
+//! again. So a copy that ended anywhere goes on where it ended, blob by blob. What the registry
+//! mounts is not copied either. One part is in memory at a time.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UploadLayerPart.html>
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use patchwave_converge::{Fault, FaultKind};
 
 use super::super::Ecr;
 use super::super::read::by_digest;
+use super::mount::Mounts;
 use crate::fault::{fault, invalid};
 use crate::manifest::{self, Content};
 
@@ -35,6 +37,8 @@ pub struct Amount {
     pub manifests: u64,
     pub blobs: u64,
     pub bytes: u64,
+    /// Blobs that the registry shares between both repositories: none of their bytes was copied.
+    pub mounted: u64,
 }
 
 /// One end of a copy.
@@ -57,13 +61,19 @@ impl End<'_> {
             )
         })?;
         let there: BTreeSet<Digest> = there.into_iter().map(|candidate| candidate.digest).collect();
+        let mut mounts = Mounts::between(from, *self);
         for digest in manifests.iter().filter(|digest| !there.contains(*digest)) {
-            self.take_one(from, digest, &mut amount).await?;
+            self.take_one(from, digest, (&mut mounts, &mut amount)).await?;
         }
         Ok(amount)
     }
 
-    async fn take_one(&self, from: End<'_>, digest: &Digest, amount: &mut Amount) -> Result<(), Fault> {
+    async fn take_one(
+        &self,
+        from: End<'_>,
+        digest: &Digest,
+        (mounts, amount): (&mut Mounts<'_>, &mut Amount),
+    ) -> Result<(), Fault> {
         let operation = || format!("copy {}@{digest} to {}", from.repository, self.repository);
         let (text, media_type) = from.registry.bytes(from.repository, digest).await?;
         if Digest::of(text.as_bytes()) != *digest {
@@ -71,6 +81,10 @@ impl End<'_> {
         }
         let blobs = manifest::contents(&text).map_err(|problem| invalid(operation(), problem.to_string()))?;
         for blob in self.missing(blobs).await? {
+            if mounts.mount(*self, &blob.digest).await {
+                amount.mounted += 1;
+                continue;
+            }
             self.take_blob(from, &blob).await?;
             amount.blobs += 1;
             amount.bytes += blob.size;

@@ -3,6 +3,7 @@
 
 mod copy;
 mod describe;
+mod mount;
 mod policy;
 mod signing;
 mod tag;
