@@ -24,7 +24,7 @@ const SECOND_PARENT: u32 = 25;
 /// A base image, and images on it in three more levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contest {
-    /// All images.
+    /// How many images there are, the base included.
     pub images: u32,
     /// How many builds run at once.
     pub slots: u32,

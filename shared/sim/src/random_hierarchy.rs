@@ -227,7 +227,7 @@ impl Draft {
         }
     }
 
-    /// Gives the images of some worlds with faults to two teams: one may build one image at a time,
+    /// Gives the images of some worlds with faults to two teams: one may build only few at a time,
     /// and one has a file of its own.
     fn give_to_teams(&mut self, draws: &mut Draws) {
         self.has_teams = self.level.has_faults() && draws.percent(40);
@@ -366,8 +366,9 @@ impl Draft {
         } else {
             format!("registry: {home}\n")
         };
-        let owners =
-            if self.has_teams { "owners: { red: { maxConcurrentBuilds: 1 }, green: {} }\n" } else { "" };
+        let of_red = self.size.builds_of_a_team();
+        let owners = format!("owners: {{ red: {{ maxConcurrentBuilds: {of_red} }}, green: {{}} }}\n");
+        let owners = if self.has_teams { owners } else { String::new() };
         let parts = if has_part {
             format!(
                 "parts: {{ green: {{ file: {PART}, repositories: [\"apps/*\"], \

@@ -43,6 +43,14 @@ impl Size {
         }
     }
 
+    /// Returns how many builds of the team with a limit run at once.
+    pub(crate) fn builds_of_a_team(self) -> u32 {
+        match self {
+            Self::Small | Self::Large => 1,
+            Self::Huge => 80,
+        }
+    }
+
     /// In one world of so many, faults are injected for days. They are as many as in the others.
     pub(crate) fn days_in(self) -> u32 {
         match self {

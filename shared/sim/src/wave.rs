@@ -11,8 +11,8 @@ use crate::simulation::{Broken, Simulation};
 /// Pages of each complete scan.
 const PAGES: u64 = 2;
 
-/// Calls for the index and the manifests of the replaced and of the new version of an image, in each
-/// of two functions. What does not change stays in a warm process.
+/// Calls for the index and the manifests of the replaced and of the new version of an image, in
+/// each of two functions. What does not change stays in a warm process.
 const DOCUMENTS: u64 = 2 * 2 * 2;
 
 /// The longest time that a wave may take.
