@@ -139,12 +139,10 @@ async fn make_page<W: World>(
     kept: &mut Kept,
 ) -> Result<Option<Applied>, Fault> {
     let Some(page) = agenda.next(world).await? else { return Ok(None) };
+    let most = settings.budget.images;
     let mut facts = match kept.take(&page, world.now()) {
         Some(facts) => facts,
-        None => {
-            let most = settings.budget.images;
-            observe_page(world, hierarchy, page, most, None, Detail::Counted).await?
-        }
+        None => observe_page(world, hierarchy, page, most, None, Detail::Counted).await?,
     };
     facts.happened.clone_from(kept.happened());
     let plan = plan_with_pipelines(world, hierarchy, &mut facts, settings.mode).await;
