@@ -243,7 +243,7 @@ impl Draft {
     fn promote(&mut self, draws: &mut Draws) {
         for row in self.rows.iter_mut().filter(|row| row.tier == "application") {
             if self.level.has_faults() && draws.percent(15) {
-                row.line = "lines: [{ environment: prod, tag: prod }]".to_owned();
+                row.line = "lines: [{ environment: prod, tag: prod }]".into();
                 let name = row.id.replace('/', "-");
                 row.pipeline =
                     format!("{{ name: {name}, sources: [{{ action: Source, type: COMMIT_ID }}] }}");
