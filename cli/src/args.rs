@@ -236,6 +236,7 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Simulate {
     /// How many fleets to simulate
     #[arg(long, default_value_t = 1_000, value_name = "N")]
