@@ -87,8 +87,8 @@ async fn a_cve_in_a_base_rolls_to_the_applications_with_proof() {
     assert_eq!(proofs(&harness), all_fixed("osAndLanguages"));
     assert_eq!(
         notices(&harness).await,
-        ["base/os opened", "base/os closed"],
-        "22 findings have one root cause"
+        ["base/os opened", "base/os closed", "base/os closed"],
+        "22 findings have one root cause, and the last notice says how the prediction came out"
     );
 
     let executions = harness.pipelines.executions();
