@@ -108,9 +108,7 @@ impl Registry {
     /// Returns a version by its own digest. By the digest of a manifest, it returns the version
     /// with that platform only.
     pub(crate) fn version(&self, repository: &Repository, digest: &Digest) -> Option<Version> {
-        let versions = self.repositories.get(repository)?;
-        let named = versions.iter().find(|pushed| pushed.version.is_named_by(digest))?;
-        let mut version = named.version.clone();
+        let mut version = self.pushed(repository, digest)?.version.clone();
         if version.digest != *digest {
             version.platforms.retain(|_, manifest| manifest.digest == *digest);
             version.digest = digest.clone();
@@ -118,9 +116,12 @@ impl Registry {
         Some(version)
     }
 
-    /// Returns the pushed version of a digest.
+    /// Returns the pushed version of a digest. What was pushed as a version of its own may be part
+    /// of an earlier index too.
     pub(crate) fn pushed(&self, repository: &Repository, digest: &Digest) -> Option<&Pushed> {
-        self.repositories.get(repository)?.iter().find(|pushed| pushed.version.is_named_by(digest))
+        let versions = self.repositories.get(repository)?;
+        let itself = versions.iter().find(|pushed| pushed.version.digest == *digest);
+        itself.or_else(|| versions.iter().find(|pushed| pushed.version.is_named_by(digest)))
     }
 
     /// Moves the tracked tags back by so many pushes from the current version, or with 0 to the
