@@ -114,8 +114,8 @@ async fn an_index_with_hundreds_of_platforms_costs_a_limited_number_of_calls() {
     assert!(calls <= 120, "{calls} calls");
 }
 
-/// Two hundred findings of each platform take 80 KB, and a page has two hundred images. The fake has
-/// one finding on a page, and a hundred pages are read.
+/// Two hundred findings of each platform take 80 KB, and a page has two hundred images. The fake
+/// has one finding on a page, and a hundred pages are read.
 #[tokio::test]
 async fn a_pass_keeps_the_findings_that_count_and_the_number_of_the_others() {
     let account = Harness::start(Setup::default()).await;
