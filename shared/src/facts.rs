@@ -138,6 +138,12 @@ impl Version {
         self.platforms.values().any(|manifest| manifest.scan.lists(key) == Some(true))
     }
 
+    /// Returns whether complete scans of all platforms show that the finding `key` is not there.
+    pub fn lacks(&self, key: &FindingKey) -> bool {
+        let lacks = |manifest: &Manifest| manifest.scan.lists(key) == Some(false);
+        !self.platforms.is_empty() && self.platforms.values().all(lacks)
+    }
+
     /// Returns the identity of the content: the platform manifests' digests, sorted.
     pub fn content(&self) -> BTreeSet<&Digest> {
         self.platforms.values().map(|manifest| &manifest.digest).collect()

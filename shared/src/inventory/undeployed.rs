@@ -111,7 +111,7 @@ impl NewVersions<'_> {
         };
         let new = self.catalog.version(&image.repository, current).ok_or(Unclear)?;
         let findings: Vec<_> = counting(inventory, entry).collect();
-        let is_fixed = findings.iter().any(|(finding, _)| is_without(new, finding));
+        let is_fixed = findings.iter().any(|(finding, _)| new.lacks(finding));
         let is_rebuilt = is_fixed || self.catalog.is_built(&image.id, &new.digest);
         let has_time = ROLLS_OUT.after(new.pushed_at) > self.now;
         if told.is_none() && (!is_rebuilt || has_time) {
@@ -148,12 +148,6 @@ fn counting<'i>(
 ) -> impl Iterator<Item = (&'i FindingKey, &'i Open)> {
     let assessment = entry.known().and_then(|known| inventory.versions.get(&known)).into_iter();
     assessment.flat_map(|assessment| assessment.findings_of(entry)).filter(|(_, open)| open.counts)
-}
-
-/// Returns whether complete scans of all platforms show that a version does not have a finding.
-fn is_without(version: &Version, finding: &FindingKey) -> bool {
-    let mut platforms = version.platforms.values();
-    !version.platforms.is_empty() && platforms.all(|manifest| manifest.scan.lists(finding) == Some(false))
 }
 
 /// Returns the rows of open notices that may be about an entry, and whose notices these are. If it

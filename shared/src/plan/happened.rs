@@ -53,8 +53,6 @@ fn is_without(facts: &ImageFacts, findings: &BTreeSet<FindingKey>) -> bool {
     let Some(version) = facts.current_version() else { return false };
     let mut platforms = version.platforms.values();
     !version.platforms.is_empty()
-        && platforms.all(|manifest| {
-            manifest.scan.shows_absence()
-                && findings.iter().all(|key| manifest.scan.lists(key) == Some(false))
-        })
+        && platforms.all(|manifest| manifest.scan.shows_absence())
+        && findings.iter().all(|key| version.lacks(key))
 }

@@ -3,12 +3,12 @@
 //! It reads nothing for that. The time of an image that the pass does not observe counts as the
 //! average of those that it does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::build_time;
 use super::context::Context;
 use super::decide::Decision;
-use super::timetable::{Build, Timetable};
+use super::to_come::Builds;
 use crate::hierarchy::{Direction, Hierarchy, Image, Parent};
 use crate::image::ImageId;
 use crate::plan::Reason;
@@ -90,34 +90,14 @@ fn is_automatic(image: &Image) -> bool {
 }
 
 /// Returns how long the builds of these images take under the limits, parents first.
-fn takes(context: &Context<'_>, images: &[&Image]) -> Span {
+fn takes<'a>(context: &Context<'a>, images: &[&'a Image]) -> Span {
     let usual = build_time::usual(context);
-    let places: BTreeMap<&ImageId, usize> =
-        images.iter().enumerate().map(|(place, image)| (&image.id, place)).collect();
-    let mut builds: Vec<Build> = Vec::new();
-    for (place, image) in images.iter().enumerate() {
-        let above = context.hierarchy.parents(&image.id).filter_map(|edge| places.get(&edge.image.id));
-        let mut parents: Vec<usize> = above.copied().filter(|parent| *parent < place).collect();
-        parents.dedup();
-        for parent in &parents {
-            builds[*parent].children.push(place);
-        }
-        builds.push(Build {
-            from: context.now,
-            keep_by: Timestamp::MAX,
-            latest: Timestamp::MAX,
-            below: context.hierarchy.builds_below(&image.id).unwrap_or(0),
-            takes: usual(&image.id),
-            parents: parents.len(),
-            children: Vec::new(),
-        });
+    let mut builds = Builds::new(context);
+    for image in images {
+        let parents = builds.above(image);
+        builds.add(image, &parents, (Timestamp::MAX, Timestamp::MAX), usual(&image.id));
     }
-    let timetable = Timetable {
-        builds,
-        now: context.now,
-        taken: build_time::taken(context, &usual),
-        started_today: context.facts.slots.started_today,
-    };
+    let timetable = builds.timetable(build_time::taken(context, &usual));
     let ends = timetable.ends(context.hierarchy.limits());
     Span::between(context.now, ends.into_iter().max().unwrap_or(context.now))
 }

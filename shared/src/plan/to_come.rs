@@ -11,7 +11,7 @@ use super::urgency::keep_by;
 use super::{build_time, pipeline};
 use crate::hierarchy::{Image, Parent};
 use crate::image::ImageId;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Which builds to collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,39 +30,72 @@ pub(super) fn to_come<'a>(
 ) -> (Timetable, Vec<&'a Image>) {
     let keep_by = keep_by(context, attributions, decisions);
     let usual = build_time::usual(context);
-    let (mut builds, mut images): (Vec<Build>, Vec<&Image>) = (Vec::new(), Vec::new());
-    let mut place_of: BTreeMap<&ImageId, usize> = BTreeMap::new();
+    let (mut builds, mut images) = (Builds::new(context), Vec::new());
     for image in context.images() {
-        let above = context.hierarchy.parents(&image.id);
-        let parents: BTreeSet<usize> =
-            above.filter_map(|parent| place_of.get(&parent.image.id).copied()).collect();
+        let parents = builds.above(image);
         let starts = decisions.get(&image.id).is_some_and(|decision| decision.hold.is_none());
         if !starts && (parents.is_empty() || !can_follow(context, image)) {
             continue;
         }
         // An image below has the finding too, even if no scan has listed it there yet.
-        let above = parents.iter().map(|parent| builds[*parent].keep_by).min();
+        let above = parents.iter().map(|parent| builds.builds[*parent].keep_by).min();
         let known = keep_by.get(&image.id).copied().or(above);
         let Some(keep_by) = known.or((which == Which::All).then_some(Timestamp::MAX)) else { continue };
-        let place = builds.len();
-        for parent in &parents {
-            builds[*parent].children.push(place);
-        }
-        place_of.insert(&image.id, place);
         images.push(image);
-        builds.push(Build {
-            from: context.now,
+        let latest = latest_start(context, image, keep_by);
+        builds.add(image, &parents, (keep_by, latest), usual(&image.id));
+    }
+    (builds.timetable(build_time::taken(context, &usual)), images)
+}
+
+/// Builds that are collected for a timetable, parents first.
+pub(super) struct Builds<'c, 'a> {
+    context: &'c Context<'a>,
+    builds: Vec<Build>,
+    place_of: BTreeMap<&'a ImageId, usize>,
+}
+
+impl<'c, 'a> Builds<'c, 'a> {
+    pub(super) const fn new(context: &'c Context<'a>) -> Self {
+        Self { context, builds: Vec::new(), place_of: BTreeMap::new() }
+    }
+
+    /// Returns the places of an image's parents that were collected.
+    pub(super) fn above(&self, image: &Image) -> BTreeSet<usize> {
+        let above = self.context.hierarchy.parents(&image.id);
+        above.filter_map(|parent| self.place_of.get(&parent.image.id).copied()).collect()
+    }
+
+    /// Adds the build of an image below `parents`. It should start by `latest` to keep its time.
+    pub(super) fn add(
+        &mut self,
+        image: &'a Image,
+        parents: &BTreeSet<usize>,
+        (keep_by, latest): (Timestamp, Timestamp),
+        takes: Span,
+    ) {
+        let place = self.builds.len();
+        for parent in parents {
+            self.builds[*parent].children.push(place);
+        }
+        self.place_of.insert(&image.id, place);
+        self.builds.push(Build {
+            from: self.context.now,
             keep_by,
-            latest: latest_start(context, image, keep_by),
-            below: context.hierarchy.builds_below(&image.id).unwrap_or(0),
-            takes: usual(&image.id),
+            latest,
+            below: self.context.hierarchy.builds_below(&image.id).unwrap_or(0),
+            takes,
             parents: parents.len(),
             children: Vec::new(),
         });
     }
-    let taken = build_time::taken(context, &usual);
-    let started_today = context.facts.slots.started_today;
-    (Timetable { builds, now: context.now, taken, started_today }, images)
+
+    /// Returns the timetable, where slots are free again at the times of `taken`.
+    pub(super) fn timetable(self, taken: Vec<Timestamp>) -> Timetable {
+        let Context { now, facts, .. } = self.context;
+        let started_today = facts.slots.started_today;
+        Timetable { builds: self.builds, now: *now, taken, started_today }
+    }
 }
 
 /// Whether the image is rebuilt when a parent is.

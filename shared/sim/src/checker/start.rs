@@ -109,8 +109,8 @@ impl State {
         claim.is_some_and(|claim| claim.start.key == start.key)
     }
 
-    /// Finds builds of the same owner that leave no room for the start. Two passes at once may not
-    /// see each other's: what the limit protects is the owner's own queue.
+    /// Finds builds of the same owner that leave no room for the start. Two passes at once do not
+    /// see each other's, and the ledger does not count by owner.
     fn over_owners_limit(
         &self,
         hierarchy: &Hierarchy,
