@@ -129,7 +129,16 @@ async fn a_copy_that_is_killed_between_any_two_calls_goes_on_and_loses_nothing()
     };
     assert_eq!(promote(&whole).await.unwrap(), None, "it is there already");
     assert!(calls > 60, "{calls}");
-    for kill in 0..calls {
+    kill_and_go_on(0..calls, begin, promote).await;
+}
+
+/// Ends a promotion at each of these calls, and then makes it again.
+async fn kill_and_go_on(
+    calls: impl Iterator<Item = usize>,
+    begin: impl Fn() -> Shared,
+    promote: impl AsyncFn(&Shared) -> Result<Option<Amount>, Fault>,
+) {
+    for kill in calls {
         let state = begin();
         state.lock().unwrap().kill = Some(kill);
         let killed = promote(&state).await;

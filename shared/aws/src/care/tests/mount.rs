@@ -1,7 +1,7 @@
 //! Promotions within one registry, which may mount blobs.
 
 use super::wire::{self, HOME, LIVE, Shared};
-use super::{Amount, Fault, begin, care_on, check, promote_by};
+use super::{Amount, Fault, begin, care_on, check, kill_and_go_on, promote_by};
 use crate::fake;
 
 const ONE: &str = "{ version: 1, registries: {\
@@ -86,14 +86,5 @@ async fn a_copy_by_mounts_that_is_killed_between_any_two_calls_goes_on() {
     promote(&whole).await.unwrap();
     let calls = whole.lock().unwrap().calls;
     // Of each kind of call, some: the test of a plain copy ends at every one.
-    for kill in (0..calls).step_by(3) {
-        let state = one_registry(4, 202);
-        state.lock().unwrap().kill = Some(kill);
-        let killed = promote(&state).await;
-        assert!(killed.is_err(), "{kill}");
-        check(&state, &kill);
-        state.lock().unwrap().kill = None;
-        promote(&state).await.unwrap();
-        assert!(check(&state, &kill), "{kill}");
-    }
+    kill_and_go_on((0..calls).step_by(3), || one_registry(4, 202), promote).await;
 }
