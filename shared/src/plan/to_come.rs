@@ -38,7 +38,7 @@ pub(super) fn to_come<'a>(
             continue;
         }
         // An image below has the finding too, even if no scan has listed it there yet.
-        let above = parents.iter().map(|parent| builds.builds[*parent].keep_by).min();
+        let above = parents.iter().map(|parent| builds.collected[*parent].keep_by).min();
         let known = keep_by.get(&image.id).copied().or(above);
         let Some(keep_by) = known.or((which == Which::All).then_some(Timestamp::MAX)) else { continue };
         images.push(image);
@@ -51,13 +51,13 @@ pub(super) fn to_come<'a>(
 /// Builds that are collected for a timetable, parents first.
 pub(super) struct Builds<'c, 'a> {
     context: &'c Context<'a>,
-    builds: Vec<Build>,
+    collected: Vec<Build>,
     place_of: BTreeMap<&'a ImageId, usize>,
 }
 
 impl<'c, 'a> Builds<'c, 'a> {
     pub(super) const fn new(context: &'c Context<'a>) -> Self {
-        Self { context, builds: Vec::new(), place_of: BTreeMap::new() }
+        Self { context, collected: Vec::new(), place_of: BTreeMap::new() }
     }
 
     /// Returns the places of an image's parents that were collected.
@@ -74,12 +74,12 @@ impl<'c, 'a> Builds<'c, 'a> {
         (keep_by, latest): (Timestamp, Timestamp),
         takes: Span,
     ) {
-        let place = self.builds.len();
+        let place = self.collected.len();
         for parent in parents {
-            self.builds[*parent].children.push(place);
+            self.collected[*parent].children.push(place);
         }
         self.place_of.insert(&image.id, place);
-        self.builds.push(Build {
+        self.collected.push(Build {
             from: self.context.now,
             keep_by,
             latest,
@@ -94,7 +94,7 @@ impl<'c, 'a> Builds<'c, 'a> {
     pub(super) fn timetable(self, taken: Vec<Timestamp>) -> Timetable {
         let Context { now, facts, .. } = self.context;
         let started_today = facts.slots.started_today;
-        Timetable { builds: self.builds, now: *now, taken, started_today }
+        Timetable { builds: self.collected, now: *now, taken, started_today }
     }
 }
 
